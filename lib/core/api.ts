@@ -1,0 +1,181 @@
+import type {
+  Check,
+  Context,
+  EngineInfo,
+  ExecOptions,
+  ExecSession,
+  Log,
+  Mount,
+} from "../backend/contract.ts";
+
+/** The states a user sees, spelled the same in every format. */
+export type InstanceState =
+  | "Running"
+  | "Stopped"
+  | "Starting"
+  | "Restarting"
+  | "Delayed Shutdown"
+  | "Suspending"
+  | "Suspended"
+  | "Deleted"
+  | "Unknown";
+
+/** An instance, or one of its snapshots: `NAME` or `NAME.SNAPSHOT`. */
+export interface Ref {
+  readonly instance: string;
+  readonly snapshot?: string;
+}
+
+/** What a caller may pass to a long call: a signal to cancel it, a function that hears its progress. */
+export type CallOptions = Partial<Context>;
+
+export interface OpenStrataOptions {
+  /** Engine plugin; by default the setting `local.driver`. */
+  readonly driver?: string;
+  /** Overrides of engine settings, such as `{ uri: "qemu:///session" }`. */
+  readonly engineSettings?: Readonly<Record<string, string>>;
+  /** Where settings, data, cache and state are; by default the XDG folders of the user. */
+  readonly folders?: Partial<Folders>;
+  readonly log?: Log;
+}
+
+export interface Folders {
+  readonly config: string;
+  readonly data: string;
+  readonly cache: string;
+  readonly state: string;
+}
+
+export interface LaunchOptions {
+  /** `debian`, a hash prefix, `file://…`, `http(s)://…#sha256=HEX`. */
+  readonly image: string;
+  readonly name?: string;
+  readonly cpus?: number;
+  /** Bytes. */
+  readonly memory?: bigint;
+  /** Bytes. */
+  readonly disk?: bigint;
+  /** Text of the user's cloud-init user-data. */
+  readonly userData?: string;
+  /** How long to wait for the guest, ms. */
+  readonly timeout?: number;
+}
+
+export interface InstanceSummary {
+  readonly name: string;
+  readonly state: InstanceState;
+  readonly ipv4: readonly string[];
+  /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
+  readonly release: string;
+}
+
+export interface Usage {
+  readonly used: bigint;
+  readonly total: bigint;
+}
+
+export interface InstanceInfo extends InstanceSummary {
+  readonly snapshotCount: number;
+  readonly imageHash: string;
+  readonly imageRelease: string;
+  /** As configured, running or not. */
+  readonly cpus: number;
+  /** Empty or null where the instance is not running or its guest does not answer. */
+  readonly load: readonly number[];
+  readonly disk: Usage | null;
+  readonly memory: Usage | null;
+  readonly mounts: readonly Mount[];
+}
+
+export interface SnapshotInfo {
+  readonly instance: string;
+  readonly name: string;
+  readonly comment: string;
+  readonly parent: string | null;
+  readonly children: readonly string[];
+  /** Milliseconds since the epoch, UTC. */
+  readonly createdAt: number;
+  readonly cpus: number;
+  readonly memory: bigint;
+  readonly disk: bigint;
+  readonly mounts: readonly Mount[];
+  /** Bytes that this snapshot's layer alone holds; null where the engine cannot tell. */
+  readonly size: bigint | null;
+}
+
+export interface SnapshotTreeInfo {
+  readonly instance: string;
+  /** In order of creation. */
+  readonly snapshots: readonly SnapshotInfo[];
+  /** The snapshot the instance stands on; null for none. */
+  readonly standsOn: string | null;
+}
+
+export interface ImageInfo {
+  readonly sha256: string;
+  readonly os: string;
+  readonly release: string;
+  /** Names that launch it, such as "debian". */
+  readonly aliases: readonly string[];
+  /** Bytes of the file in the cache. */
+  readonly size: bigint;
+  readonly virtualSize: bigint;
+  readonly createdAt: number;
+}
+
+/** The use cases of strata; `openStrata` gives one. Dispose of it to close the connection. */
+export interface Strata extends AsyncDisposable {
+  engine(): Promise<EngineInfo>;
+
+  /** Creates, starts and waits. Nothing is left of a launch that fails before the guest was started. */
+  launch(options: LaunchOptions, call?: CallOptions): Promise<{ readonly name: string }>;
+  /** By name. */
+  list(): Promise<InstanceSummary[]>;
+  /** By name; without names, all. Unknown names reject before anything is read from guests. */
+  info(names?: readonly string[]): Promise<InstanceInfo[]>;
+  start(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
+  stop(
+    names: readonly string[],
+    options?: { force?: boolean; timeout?: number },
+    call?: CallOptions,
+  ): Promise<void>;
+  restart(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
+  /** Runs argv as the default user; needs a running instance. */
+  exec(name: string, argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
+  /** The login shell of the default user on a terminal; starts the instance if it is stopped. */
+  shell(name: string, options: Required<Pick<ExecOptions, "tty">>, call?: CallOptions): Promise<ExecSession>;
+
+  /** Trees of the named instances (all when none is named), by instance name. */
+  snapshots(names?: readonly string[]): Promise<SnapshotTreeInfo[]>;
+  snapshot(
+    instance: string,
+    options?: { name?: string; comment?: string },
+    call?: CallOptions,
+  ): Promise<Required<Ref>>;
+  /** With `saveFirst`, takes a snapshot of the present state under the same hold, and returns its name. */
+  restore(
+    ref: Required<Ref>,
+    options?: { saveFirst?: boolean },
+    call?: CallOptions,
+  ): Promise<{ readonly saved: string | null }>;
+
+  /** Instances become Deleted (gone for good with `purge`), snapshots are gone at once. All refs are checked first. */
+  remove(refs: readonly Ref[], options?: { purge?: boolean }, call?: CallOptions): Promise<void>;
+  recover(names: readonly string[]): Promise<void>;
+  /** Removes every deleted instance for good; returns their names. */
+  purge(call?: CallOptions): Promise<string[]>;
+
+  /** Keys that exist now, sorted. */
+  settingKeys(): Promise<string[]>;
+  get(key: string): Promise<string>;
+  set(key: string, value: string): Promise<void>;
+
+  images(): Promise<ImageInfo[]>;
+  buildImage(
+    options: { distribution: "debian"; variant: "micro" | "cloud" },
+    call?: CallOptions,
+  ): Promise<ImageInfo>;
+
+  /** Checks of host, engine and records; never rejects. */
+  doctor(): Promise<Check[]>;
+}

@@ -1,0 +1,248 @@
+/**
+ * Every failure that strata reports, in one table: a stable code, the exit code of the process,
+ * the message and, where there is something to do, a hint. Placeholders `{name}` are filled from the
+ * error's details. Scripts may rely on codes and exit codes; messages may be reworded.
+ */
+
+/** Exit codes of the `strata` process. `exec` and `shell` exit with the status of the guest's command. */
+export const EXIT = {
+  failure: 1,
+  usage: 2,
+  notFound: 3,
+  exists: 4,
+  state: 5,
+  busy: 6,
+  unavailable: 7,
+  denied: 8,
+  exhausted: 9,
+  timeout: 10,
+  unsupported: 11,
+  integrity: 12,
+  cancelled: 130,
+} as const;
+
+interface Entry {
+  readonly exit: number;
+  readonly message: string;
+  readonly hint?: string;
+  /** The same call may succeed later without anything being changed. */
+  readonly retryable?: true;
+}
+
+const entries = {
+  USAGE: { exit: EXIT.usage, message: "{reason}" },
+  INVALID_NAME: {
+    exit: EXIT.usage,
+    message: 'invalid {kind} name "{name}"',
+    hint: "Use letters, digits and hyphens; begin with a letter, end with a letter or digit, at most 63 characters.",
+  },
+  INVALID_SIZE: {
+    exit: EXIT.usage,
+    message: 'invalid {kind} size "{value}"',
+    hint: "Give whole bytes, or a number with K, M or G (powers of 1024), such as 512M or 1.5G.",
+  },
+  SIZE_TOO_SMALL: { exit: EXIT.usage, message: "{kind} size {value} is below the minimum of {minimum}" },
+  INVALID_VALUE: { exit: EXIT.usage, message: 'invalid value "{value}" for {what}: {reason}' },
+  UNKNOWN_SETTING: {
+    exit: EXIT.usage,
+    message: "Unrecognized settings key: '{key}'",
+    hint: "`strata get --keys` lists the keys that exist.",
+  },
+  CONFIRMATION_REQUIRED: {
+    exit: EXIT.usage,
+    message: "{what} needs {option} when there is no terminal to ask on",
+  },
+  DISK_SHRINK: {
+    exit: EXIT.usage,
+    message: 'the disk of "{name}" cannot shrink from {current} to {wanted} bytes',
+    hint: "Disks only grow: a smaller one would cut off data.",
+  },
+  INSTANCE_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'instance "{name}" does not exist',
+    hint: "`strata list` shows the instances.",
+  },
+  SNAPSHOT_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'snapshot "{snapshot}" of instance "{name}" does not exist',
+    hint: "`strata list --snapshots` shows the snapshots.",
+  },
+  IMAGE_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'image "{image}" is not known',
+    hint: "Give `debian`, the start of a cached image's hash, or a file:// or http(s):// URL; `strata image list` shows what is here.",
+  },
+  FILE_NOT_FOUND: { exit: EXIT.notFound, message: 'file "{path}" does not exist or cannot be read' },
+  INSTANCE_EXISTS: {
+    exit: EXIT.exists,
+    message: 'instance "{name}" already exists',
+    hint: "Deleted instances keep their names until `strata purge`.",
+  },
+  SNAPSHOT_EXISTS: { exit: EXIT.exists, message: "Snapshot already exists: {name}.{snapshot}" },
+  INSTANCE_DELETED: {
+    exit: EXIT.state,
+    message: 'instance "{name}" is deleted',
+    hint: "`strata recover {name}` brings it back, `strata purge` removes it for good.",
+  },
+  INSTANCE_NOT_DELETED: { exit: EXIT.state, message: 'instance "{name}" is not deleted' },
+  WRONG_STATE: { exit: EXIT.state, message: '{reason}: "{name}" is {state}' },
+  INSTANCE_SUSPENDED: {
+    exit: EXIT.state,
+    message: '{reason}: "{name}" is Suspended',
+    hint: "Its saved memory belongs to its present disk. `strata start {name}`, then `strata stop {name}`.",
+  },
+  BUSY: {
+    exit: EXIT.busy,
+    message: 'another operation is under way on "{name}"',
+    hint: "Try again when it has ended.",
+    retryable: true,
+  },
+  ENGINE_UNAVAILABLE: {
+    exit: EXIT.unavailable,
+    message: "{engine} cannot be reached: {reason}",
+    hint: "`strata doctor` says what is missing and how to put it right.",
+    retryable: true,
+  },
+  ENGINE_LOST: {
+    exit: EXIT.unavailable,
+    message: "the connection to {engine} was lost: {reason}",
+    hint: "Run the command again: it finishes or undoes what was under way.",
+    retryable: true,
+  },
+  ENGINE_ERROR: { exit: EXIT.failure, message: "{engine}: {reason}" },
+  PERMISSION_DENIED: { exit: EXIT.denied, message: "permission denied: {reason}" },
+  NO_SPACE: {
+    exit: EXIT.exhausted,
+    message: "no space left on {where}",
+    hint: "Free some space and run the command again; nothing was lost.",
+  },
+  PORT_TAKEN: { exit: EXIT.exhausted, message: "port {port} of this host is in use", retryable: true },
+  TIMEOUT: { exit: EXIT.timeout, message: "timed out after {seconds} s: {what}" },
+  GUEST_UNREACHABLE: {
+    exit: EXIT.timeout,
+    message: 'the guest of "{name}" does not answer: {reason}',
+    hint: "It may still be starting; the instance was left as it is. `strata info {name}` shows its state.",
+    retryable: true,
+  },
+  GUEST_REFUSED: {
+    exit: EXIT.denied,
+    message: 'the guest of "{name}" refused the login of {username}: {reason}',
+    hint: "It accepts the key of the user who launched it.",
+  },
+  HOST_KEY_CHANGED: {
+    exit: EXIT.denied,
+    message: 'the ssh host key of "{name}" is not the one seen first',
+    hint: "Another machine may be answering at its address. Nothing was sent to it.",
+  },
+  UNSUPPORTED: { exit: EXIT.unsupported, message: "{what} is not supported by {engine}: {reason}" },
+  IMAGE_UNREADABLE: { exit: EXIT.integrity, message: 'image "{image}" cannot be read: {reason}' },
+  IMAGE_HAS_BACKING: {
+    exit: EXIT.integrity,
+    message: 'image "{image}" refers to another file ({file})',
+    hint: "Such an image could read any file of this host. Flatten it first: qemu-img convert -O qcow2 IN OUT.",
+  },
+  CHECKSUM_MISMATCH: {
+    exit: EXIT.integrity,
+    message: 'image "{image}" has SHA-256 {actual}, expected {expected}',
+    hint: "The file was removed. Download it again, or check the expected value.",
+  },
+  CHECKSUM_REQUIRED: {
+    exit: EXIT.usage,
+    message: 'no checksum given for "{image}"',
+    hint: "Append #sha256=HEX to the URL: what comes over a network is always verified.",
+  },
+  DOWNLOAD_FAILED: {
+    exit: EXIT.unavailable,
+    message: 'download of "{url}" failed: {reason}',
+    retryable: true,
+  },
+  LAYER_MISSING: {
+    exit: EXIT.integrity,
+    message: 'a layer of "{name}" is missing: {path}',
+    hint: "Bring the file back from a backup; nothing was changed.",
+  },
+  LAYER_UNREADABLE: { exit: EXIT.integrity, message: 'a layer of "{name}" cannot be read: {path}: {reason}' },
+  CHAIN_TOO_DEEP: {
+    exit: EXIT.unsupported,
+    message: '"{name}" would stand on {depth} layers, more than the {limit} that {engine} can start',
+    hint: "Delete snapshots that are no longer needed.",
+  },
+  RECORDS_DIFFER: {
+    exit: EXIT.integrity,
+    message: 'the records of "{name}" do not agree: {reason}',
+    hint: "Nothing was changed. `strata doctor` shows the details.",
+  },
+  RECORD_TOO_NEW: {
+    exit: EXIT.unsupported,
+    message: 'the record of "{name}" has version {version}; this strata reads up to {supported}',
+    hint: "Use the newer strata that wrote it.",
+  },
+  PROGRAM_MISSING: {
+    exit: EXIT.unavailable,
+    message: 'the program "{program}" is not installed',
+    hint: "On Debian and Ubuntu: apt-get install {package}",
+  },
+  PROGRAM_FAILED: { exit: EXIT.failure, message: "{program} failed: {reason}" },
+  PLUGIN_ERROR: { exit: EXIT.failure, message: 'engine plugin "{plugin}": {reason}' },
+  CANCELLED: { exit: EXIT.cancelled, message: "cancelled" },
+  INTERNAL: {
+    exit: EXIT.failure,
+    message: "internal error: {reason}",
+    hint: "This is a fault in strata. Please report it.",
+  },
+} satisfies Record<string, Entry>;
+
+export type ErrorCode = keyof typeof entries;
+export const ERRORS: Readonly<Record<ErrorCode, Entry>> = entries;
+
+export type ErrorDetails = Readonly<Record<string, string | number | bigint | boolean>>;
+
+const brand = Symbol.for("strata.error");
+
+/** The one error class of strata and its plugins. `code` is stable; `cause` keeps what was caught. */
+export class StrataError extends Error {
+  readonly code: ErrorCode;
+  readonly exitCode: number;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+  readonly details: ErrorDetails;
+  readonly [brand] = true;
+
+  constructor(code: ErrorCode, details: ErrorDetails, cause?: unknown) {
+    const entry = ERRORS[code];
+    super(fill(entry.message, details), cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.exitCode = entry.exit;
+    this.hint = entry.hint === undefined ? undefined : fill(entry.hint, details);
+    this.retryable = entry.retryable === true;
+    this.details = details;
+  }
+
+  static {
+    Object.defineProperty(StrataError.prototype, "name", { value: "StrataError", configurable: true });
+  }
+}
+
+/** Makes an error of the table: `throw failure("INSTANCE_NOT_FOUND", { name })`. */
+export function failure(code: ErrorCode, details: ErrorDetails = {}, cause?: unknown): StrataError {
+  return new StrataError(code, details, cause);
+}
+
+/** True for a StrataError of any copy of this module (a plugin may bring its own). */
+export function isStrataError(value: unknown): value is StrataError {
+  return value instanceof Error && brand in value;
+}
+
+/** Wraps whatever was thrown; a StrataError and an abort keep their meaning. */
+export function asStrataError(value: unknown): StrataError {
+  if (isStrataError(value)) return value;
+  if (value instanceof Error && value.name === "AbortError") return failure("CANCELLED", {}, value);
+  return failure("INTERNAL", { reason: value instanceof Error ? value.message : String(value) }, value);
+}
+
+function fill(template: string, details: ErrorDetails): string {
+  return template.replace(/\{(\w+)\}/g, (whole, key: string) => {
+    const value = details[key];
+    return value === undefined ? whole : String(value);
+  });
+}
