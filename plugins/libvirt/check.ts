@@ -1,0 +1,134 @@
+import { execa } from "execa";
+import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
+import { asStrataError } from "../../lib/errors.ts";
+import { type Engine, openEngine } from "./engine.ts";
+import { isLibvirt, mapped } from "./errors.ts";
+import { hasExtensions } from "./host.ts";
+import { POOL } from "./pool.ts";
+import { StoragePoolState } from "./rpc/index.ts";
+import { find, parse, text } from "./xml/document.ts";
+
+/** Programs that the engine calls, with the Debian package of each. */
+const PROGRAMS = [
+  ["qemu-img", "qemu-utils", ["--version"]],
+  ["flock", "util-linux", ["--version"]],
+  ["genisoimage", "genisoimage", ["--version"]],
+] as const;
+
+/** Looks at everything the engine needs on this host. Never rejects. */
+export async function checkHost(options: OpenOptions): Promise<Check[]> {
+  const programs = await Promise.all(PROGRAMS.map(checkProgram));
+  try {
+    await using engine = await openEngine(options);
+    const checks = [checkDaemon, checkAccelerator, checkKvmProbing, checkNetwork, checkPool];
+    const found = await Promise.all(checks.map((check) => guarded(check, engine)));
+    return [...found.flat(), ...programs];
+  } catch (error) {
+    return [
+      { what: "daemon", ok: false, detail: asStrataError(error).message, fix: daemonFix(options) },
+      ...programs,
+    ];
+  }
+}
+
+function daemonFix(options: OpenOptions): string {
+  return options.settings.uri === "qemu:///session" || process.getuid?.() !== 0
+    ? "install libvirt-daemon and qemu-system; the session daemon is started by itself"
+    : "systemctl enable --now libvirtd, or without systemd: make setup";
+}
+
+async function guarded(check: (engine: Engine) => Promise<Check[]>, engine: Engine): Promise<Check[]> {
+  try {
+    return await mapped(() => check(engine));
+  } catch (error) {
+    const { message, hint } = asStrataError(error);
+    return [{ what: "engine", ok: false, detail: message, ...(hint === undefined ? {} : { fix: hint }) }];
+  }
+}
+
+async function checkProgram([program, name, args]: (typeof PROGRAMS)[number]): Promise<Check> {
+  const result = await execa(program, args, { reject: false, all: true });
+  if (result.code === "ENOENT")
+    return { what: program, ok: false, detail: "not installed", fix: `apt-get install ${name}` };
+  return { what: program, ok: true, detail: result.all.split("\n")[0] ?? "" };
+}
+
+async function checkDaemon({ connection }: Engine): Promise<Check[]> {
+  const [{ major, minor, release }, qemu] = await Promise.all([
+    connection.libVersion(),
+    connection.hypervisorVersion(),
+  ]);
+  const detail = `${connection.uri}: libvirt ${major}.${minor}.${release}, QEMU ${qemu.major}.${qemu.minor}.${qemu.release}`;
+  return [{ what: "daemon", ok: true, detail }];
+}
+
+async function checkAccelerator(engine: Engine): Promise<Check[]> {
+  const { accelerator, reason } = await engine.host();
+  const detail = accelerator === "kvm" ? `KVM: ${reason}` : `TCG, software emulation and slow: ${reason}`;
+  return [{ what: "accelerator", ok: true, detail }];
+}
+
+/** A daemon that sees a /dev/kvm which does not work probes QEMU anew at every call. */
+async function checkKvmProbing(engine: Engine): Promise<Check[]> {
+  const { arch } = await engine.host();
+  if (await hasExtensions(arch)) return [];
+  const capabilities = await parse(
+    await engine.connection.domainCapabilities({ arch, virtType: "kvm" }),
+  ).catch((error: unknown) => {
+    if (isLibvirt(error, "INVALID_ARG", "CONFIG_UNSUPPORTED", "INTERNAL_ERROR", "OPERATION_FAILED"))
+      return undefined;
+    throw error;
+  });
+  if (text(find(capabilities, "domain")) !== "kvm") return [];
+  return [
+    {
+      what: "kvm",
+      ok: false,
+      detail:
+        "libvirt sees a /dev/kvm that the processor cannot back: guests hang on it and every call is slow",
+      fix: "hide it from the daemon: unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec libvirtd -d'",
+    },
+  ];
+}
+
+async function checkNetwork(engine: Engine): Promise<Check[]> {
+  if (engine.session)
+    return [{ what: "network", ok: true, detail: "user-mode network with a forwarded ssh port" }];
+  const name = engine.settings.network || "default";
+  try {
+    const network = await engine.connection.lookupNetworkByName(name);
+    if (await network.isActive()) return [{ what: "network", ok: true, detail: `"${name}" is active` }];
+    return [
+      { what: "network", ok: false, detail: `"${name}" is not active`, fix: `virsh net-start ${name}` },
+    ];
+  } catch (error) {
+    if (!isLibvirt(error, "NO_NETWORK")) throw error;
+    return [
+      {
+        what: "network",
+        ok: false,
+        detail: `"${name}" is not defined`,
+        fix: "virsh net-define /usr/share/libvirt/networks/default.xml && virsh net-start default",
+      },
+    ];
+  }
+}
+
+async function checkPool(engine: Engine): Promise<Check[]> {
+  try {
+    const pool = await engine.connection.lookupStoragePoolByName(POOL);
+    const [{ state, available }, path] = await Promise.all([pool.getInfo(), engine.pool()]);
+    const gib = Number(available / 1024n ** 2n) / 1024;
+    const running = state === StoragePoolState.RUNNING;
+    return [
+      {
+        what: "pool",
+        ok: true,
+        detail: `"${POOL}" at ${path}, ${running ? `${gib.toFixed(1)} GiB free` : "started now"}`,
+      },
+    ];
+  } catch (error) {
+    if (!isLibvirt(error, "NO_STORAGE_POOL")) throw error;
+    return [{ what: "pool", ok: true, detail: `"${POOL}" is made at the first launch` }];
+  }
+}

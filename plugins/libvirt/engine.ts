@@ -1,0 +1,169 @@
+import { join } from "node:path";
+import type { Context, InstanceRecord, OpenOptions } from "../../lib/backend/contract.ts";
+import { RECORD_VERSION } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { ENGINE, isLibvirt, mapped } from "./errors.ts";
+import { type Host, probeHost } from "./host.ts";
+import { type FileLock, lockFile } from "./lock.ts";
+import { openPool } from "./pool.ts";
+import type { RunOptions } from "./qemu-img.ts";
+import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
+import { type Element, find, parse, serialize, text } from "./xml/document.ts";
+import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
+
+/** What the parts of this plugin share: the connection, where things are, and who holds what. */
+export interface Engine extends AsyncDisposable {
+  readonly connection: Connection;
+  readonly session: boolean;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly log: OpenOptions["log"];
+  /** Probed at first use. */
+  host(): Promise<Host>;
+  /** Folder of the storage pool. */
+  pool(): Promise<string>;
+  readonly holds: Map<string, FileLock>;
+}
+
+/** Opens a connection to the daemon that the setting `uri` names, by default as libvirt's own tools choose. */
+export async function openEngine(options: OpenOptions): Promise<Engine> {
+  const { settings, log } = options;
+  const uri = settings.uri || (process.getuid?.() === 0 ? "qemu:///system" : "qemu:///session");
+  const { pathname } = new URL(uri);
+  const session = pathname === "/session";
+  const connection = await connect(uri).catch((error: unknown) => {
+    throw openError(error, uri);
+  });
+  const poolFolder = session ? join(options.dataFolder, "pool") : "/var/lib/libvirt/images/strata";
+  return {
+    connection,
+    session,
+    settings,
+    log,
+    host: once(() => mapped(() => probeHost(connection, settings.accelerator ?? "auto"))),
+    pool: once(() => mapped(() => openPool(connection, poolFolder))),
+    holds: new Map(),
+    [Symbol.asyncDispose]: () => connection.close(),
+  };
+}
+
+function openError(error: unknown, uri: string) {
+  const reason = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const denied =
+    code === "EACCES" ||
+    /EACCES|[Pp]ermission denied/.test(reason) ||
+    isLibvirt(error, "AUTH_FAILED", "AUTH_CANCELLED", "AUTH_UNAVAILABLE", "ACCESS_DENIED");
+  return denied
+    ? failure(
+        "PERMISSION_DENIED",
+        { reason: `${uri}: ${reason}. Members of the group libvirt may use it.` },
+        error,
+      )
+    : failure("ENGINE_UNAVAILABLE", { engine: `${ENGINE} (${uri})`, reason }, error);
+}
+
+/** Remembers the first result; a failure is tried again at the next call. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
+}
+
+/** One of strata's domains with its persistent definition and what strata keeps in it. */
+export interface Managed {
+  readonly domain: Domain;
+  readonly name: string;
+  readonly document: Element;
+  readonly metadata: Metadata;
+}
+
+/** Reads a domain; undefined for a foreign one. */
+export async function readManaged(domain: Domain): Promise<Managed | undefined> {
+  const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+  const metadata = readMetadata(document);
+  if (metadata === undefined) return undefined;
+  const name = text(find(document, "name"));
+  const { version } = metadata.record;
+  if (version > RECORD_VERSION) throw failure("RECORD_TOO_NEW", { name, version, supported: RECORD_VERSION });
+  return { domain, name, document, metadata };
+}
+
+/** The domain of that id; INSTANCE_NOT_FOUND when it is gone or foreign. */
+export async function getManaged(engine: Engine, id: string): Promise<Managed> {
+  return mapped(
+    async () => {
+      const managed = await readManaged(await engine.connection.lookupDomainByUuid(id));
+      if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name: id });
+      return managed;
+    },
+    { name: id },
+  );
+}
+
+/** The domain of that id, on which the caller has a hold. */
+export async function getHeld(engine: Engine, id: string): Promise<Managed> {
+  heldLock(engine, id);
+  return getManaged(engine, id);
+}
+
+function heldLock(engine: Engine, id: string): FileLock {
+  const lock = engine.holds.get(id);
+  if (lock === undefined) throw failure("INTERNAL", { reason: `no hold on ${id}` });
+  return lock;
+}
+
+/** How programs that change the layers of a held instance are run. */
+export function runOptions(engine: Engine, id: string, context?: Pick<Context, "signal">): RunOptions {
+  return {
+    lock: heldLock(engine, id).descriptor,
+    ...(context === undefined ? {} : { signal: context.signal }),
+  };
+}
+
+/** Changes what strata keeps in the domain, in its persistent definition and, if it runs, in the live one. */
+export async function writeMetadata(managed: Managed, change: MetadataChange): Promise<Managed> {
+  const metadata = changedMetadata(managed.metadata, change);
+  const { domain } = managed;
+  const flags = (await domain.isActive()) ? LIVE_AND_CONFIG : CONFIG;
+  await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata, "bare")), "strata", NAMESPACE, flags);
+  return { ...managed, metadata };
+}
+
+const ELEMENT = 2;
+const CONFIG = 2;
+const LIVE_AND_CONFIG = 3;
+
+export interface MetadataChange {
+  readonly record?: Partial<InstanceRecord>;
+  readonly sshPort?: number;
+  /** null removes it. */
+  readonly operation?: Metadata["operation"] | null;
+  readonly snapshot?: Metadata["snapshot"] | null;
+}
+
+/** The metadata with a change; members that are not named stay. */
+export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
+  const { operation, snapshot, ...rest } = metadata;
+  const nextOperation = change.operation === undefined ? operation : change.operation;
+  const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
+  return {
+    ...rest,
+    ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
+    record: { ...metadata.record, ...change.record },
+    ...(nextOperation == null ? {} : { operation: nextOperation }),
+    ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),
+  };
+}
+
+/** Locks the instance's folder; see `lockFile`. */
+export function lockInstance(
+  folder: string,
+  options: { readonly name: string; readonly wait: number; readonly signal: AbortSignal },
+): Promise<FileLock> {
+  return lockFile(join(folder, "lock"), options);
+}

@@ -1,0 +1,80 @@
+import {
+  API_VERSION,
+  type Backend,
+  type BackendPlugin,
+  type EngineInfo,
+  type EngineSetting,
+  type OpenOptions,
+} from "../../lib/backend/contract.ts";
+import { checkHost } from "./check.ts";
+import { type Engine, openEngine } from "./engine.ts";
+import { mapped } from "./errors.ts";
+import { instanceGroup } from "./instances.ts";
+import { networkGroup, sshAccess } from "./networks.ts";
+import { snapshotGroup } from "./snapshots.ts";
+
+const VERSION = "0.1.0";
+
+function oneOf(...values: readonly string[]): EngineSetting["validate"] {
+  return (value) => (values.includes(value) ? undefined : `it is one of ${values.join(", ")}`);
+}
+
+const settings: readonly EngineSetting[] = [
+  {
+    key: "uri",
+    default: "",
+    description: "libvirt URI; empty: qemu:///system for root, qemu:///session for everybody else",
+    validate: (value) =>
+      value === "" || /^qemu(\+unix)?:\/\/\/(system|session)(\?.*)?$/.test(value)
+        ? undefined
+        : "it is qemu:///system or qemu:///session: layers are files that only their own host can work on",
+  },
+  {
+    key: "accelerator",
+    default: "auto",
+    description: "auto: KVM where the processor has it, TCG (software emulation) elsewhere",
+    validate: oneOf("auto", "kvm", "tcg"),
+  },
+  {
+    key: "network",
+    default: "default",
+    description: "libvirt network of new instances in system mode",
+    validate: (value) => (/^[^/\n]+$/.test(value) ? undefined : "it is the name of a libvirt network"),
+  },
+];
+
+const plugin: BackendPlugin = {
+  apiVersion: API_VERSION,
+  name: "libvirt",
+  description: "virtual machines on libvirt and QEMU",
+  settings,
+  check: checkHost,
+  open: async (options: OpenOptions) => backend(await openEngine(options)),
+};
+
+export default plugin;
+
+function backend(engine: Engine): Backend {
+  return {
+    info: () => mapped(() => info(engine)),
+    instances: instanceGroup(engine),
+    snapshots: snapshotGroup(engine),
+    guest: sshAccess(engine),
+    networks: networkGroup(engine),
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}
+
+async function info({ connection }: Engine): Promise<EngineInfo> {
+  const [libvirt, qemu] = await Promise.all([connection.libVersion(), connection.hypervisorVersion()]);
+  const version = ({ major, minor, release }: typeof libvirt) => `${major}.${minor}.${release}`;
+  return {
+    name: plugin.name,
+    version: VERSION,
+    engine: `libvirt ${version(libvirt)}, QEMU ${version(qemu)}`,
+    kind: "vm",
+    features: new Set(["snapshot.stopped", "disk.grow", "suspend", "network.list"]),
+    missing: new Map([["snapshot.running", "snapshots are taken of stopped instances"]]),
+    imageFormats: ["qcow2"],
+  };
+}

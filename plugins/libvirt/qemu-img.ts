@@ -1,0 +1,92 @@
+import { chmod, open } from "node:fs/promises";
+import { dirname } from "node:path";
+import { execa } from "execa";
+import { failure } from "../../lib/errors.ts";
+import { inherited } from "./lock.ts";
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  /** Descriptor of the lock under which the program runs; see `FileLock`. */
+  readonly lock?: number;
+}
+
+/** Runs qemu-img with a list of arguments; resolves to what it printed. */
+async function qemuImg(args: readonly string[], { signal, lock }: RunOptions): Promise<string> {
+  const result = await execa("qemu-img", args, {
+    stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
+    reject: false,
+    env: { LC_ALL: "C" },
+    ...(signal === undefined ? {} : { cancelSignal: signal }),
+  });
+  if (result.isCanceled) throw failure("CANCELLED", {}, result);
+  if (result.code === "ENOENT")
+    throw failure("PROGRAM_MISSING", { program: "qemu-img", package: "qemu-utils" }, result);
+  if (result.failed) {
+    const reason = String(result.stderr).trim() || String(result.shortMessage);
+    if (/No space left on device|Disk quota exceeded/.test(reason))
+      throw failure("NO_SPACE", { where: "the storage pool" }, result);
+    throw failure("PROGRAM_FAILED", { program: `qemu-img ${args[0]}`, reason }, result);
+  }
+  return String(result.stdout);
+}
+
+/** Makes an overlay on `backing`, readable by its owner alone; `size` in bytes, by default the backing's. */
+export async function createOverlay(
+  path: string,
+  backing: string,
+  size: bigint | undefined,
+  options: RunOptions,
+): Promise<void> {
+  const tail = size === undefined ? [path] : [path, String(size)];
+  await qemuImg(["create", "-q", "-f", "qcow2", "-b", backing, "-F", "qcow2", ...tail], options);
+  await secure(path);
+}
+
+/** Grows the virtual size, bytes. */
+export async function growImage(path: string, size: bigint, options: RunOptions): Promise<void> {
+  await qemuImg(["resize", "-q", "-f", "qcow2", path, String(size)], options);
+  await flush(path);
+}
+
+/**
+ * Moves `child` from its backing file to `target` further down (null: to none), copying what would be
+ * lost. `from` is what it stands on by our records: the pointer is set back to it first, since an earlier
+ * attempt that was killed may have switched the pointer before all was copied, and only from the old
+ * place does another attempt copy everything. `from` must be unchanged until this has returned.
+ */
+export async function rebase(
+  child: string,
+  from: string,
+  target: string | null,
+  options: RunOptions,
+): Promise<void> {
+  await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", from, "-F", "qcow2", child], options);
+  const base = target === null ? ["-b", ""] : ["-b", target, "-F", "qcow2"];
+  await qemuImg(["rebase", "-q", "-f", "qcow2", ...base, child], options);
+  await flush(child);
+}
+
+/** True when the file itself, not its chain, holds data of the guest. */
+export async function holdsData(path: string, options: RunOptions): Promise<boolean> {
+  const map: unknown = JSON.parse(await qemuImg(["map", "--output=json", "-f", "qcow2", path], options));
+  return (
+    Array.isArray(map) &&
+    map.some(
+      (extent: { depth?: number; present?: boolean }) => extent.depth === 0 && extent.present !== false,
+    )
+  );
+}
+
+/** Takes the file away from group and others and makes it and its name durable. */
+export async function secure(path: string): Promise<void> {
+  await chmod(path, 0o600);
+  await flush(path);
+}
+
+/** Makes a file's contents and its entry in the folder durable. */
+export async function flush(path: string): Promise<void> {
+  for (const each of [path, dirname(path)]) {
+    await using file = await open(each, "r");
+    await file.sync();
+  }
+}

@@ -1,0 +1,225 @@
+import type { Context } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
+import { isLayerPath, type LayerGraph, readLayers, removeLayer } from "./layers.ts";
+import type { Operation } from "./operation.ts";
+import { growImage, holdsData, rebase, secure } from "./qemu-img.ts";
+import { removeInstance } from "./removal.ts";
+import { DomainState } from "./rpc/index.ts";
+import {
+  currentName,
+  deleteRecord,
+  listSnapshots,
+  lookupSnapshot,
+  markCurrent,
+  redefine,
+} from "./snapshot-records.ts";
+import { serialize } from "./xml/document.ts";
+import { readDisk, setDisk } from "./xml/domain.ts";
+import { putMetadata } from "./xml/metadata.ts";
+
+/**
+ * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may
+ * be repeated: whoever is killed here leaves the same to the next. Needs a hold.
+ */
+export async function finish(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
+  const managed = await getManaged(engine, id);
+  const { operation } = managed.metadata;
+  if (operation === undefined) return;
+  engine.log.debug("finishing an operation", { name: managed.name, ...operation });
+  switch (operation.kind) {
+    case "create":
+    case "purge":
+      return removeInstance(engine, managed);
+    case "take":
+      return finishTake(engine, managed, operation);
+    case "restore":
+      return finishRestore(managed, operation);
+    case "delete":
+      await deleteRecord(managed.domain, operation.name);
+      return collectLayers(engine, id, context);
+    case "merge":
+      return finishMerge(engine, managed, operation, context);
+    case "rename":
+      return finishRename(managed, operation);
+    case "resize":
+      await growImage(readDisk(managed.document), BigInt(operation.disk), runOptions(engine, id));
+      await writeMetadata(managed, { operation: null });
+  }
+}
+
+/**
+ * The domain of that id, held and with nothing left half done: what every change begins with. While a
+ * guest runs on layers whose merge was interrupted, the merge must wait, and so must the change.
+ */
+export async function getReady(
+  engine: Engine,
+  id: string,
+  context?: Pick<Context, "signal">,
+): Promise<Managed> {
+  let managed = await getHeld(engine, id);
+  if (managed.metadata.operation === undefined) return managed;
+  await finish(engine, id, context);
+  managed = await getHeld(engine, id);
+  if (managed.metadata.operation !== undefined)
+    throw failure("WRONG_STATE", {
+      name: managed.name,
+      reason: "A merge of its layers was interrupted and ends once it is stopped",
+      state: "Running",
+    });
+  return managed;
+}
+
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
+
+async function finishTake(
+  engine: Engine,
+  managed: Managed,
+  { name, file, taken }: Of<"take">,
+): Promise<void> {
+  const { domain, metadata, document } = managed;
+  const done = { operation: null, snapshot: null } as const;
+  const snapshot = await lookupSnapshot(domain, name);
+  const graph = await readLayers(managed.name, metadata.folder);
+  const below = graph.headers.get(file)?.backing ?? null;
+  if (snapshot !== null && snapshot.frozen === below) {
+    await secure(file);
+    await writeMetadata(managed, { ...done, record: { snapshotsTaken: Number(taken) } });
+    return;
+  }
+  if (readDisk(document) !== file) {
+    // Not switched: the overlay, if there is one, is a stray.
+    if (graph.dependants(file).length === 0) await removeLayer(metadata.folder, file);
+    await writeMetadata(managed, done);
+    return;
+  }
+  // Switched but not recorded: back to the old file, unless the guest has written since.
+  const settled = (await domain.getState()).state === DomainState.SHUTOFF;
+  if (below !== null && settled && !(await holdsData(file, runOptions(engine, domain.uuid)))) {
+    setDisk(document, below);
+    putMetadata(document, metadata);
+    await engine.connection.defineDomain(serialize(document));
+    await removeLayer(metadata.folder, file);
+  }
+  await writeMetadata(managed, done);
+}
+
+async function finishRestore(managed: Managed, { name, file, old }: Of<"restore">): Promise<void> {
+  const { domain, metadata, document } = managed;
+  const restored = readDisk(document) === file;
+  if (restored && (await currentName(domain)) !== name) await markCurrent(domain, name);
+  await removeUnused(managed, restored ? old : file);
+  await writeMetadata({ ...managed, metadata }, { operation: null });
+}
+
+/**
+ * Removes a layer that no snapshot froze, no layer stands on and the domain does not use, then whatever
+ * hidden layer is left without dependants below it.
+ */
+async function removeUnused(managed: Managed, path: string): Promise<void> {
+  const { folder } = managed.metadata;
+  for (let at: string | null = path; at !== null && isLayerPath(folder, at); ) {
+    const graph: LayerGraph = await readLayers(managed.name, folder);
+    if (!(await isFree(managed, graph, at))) return;
+    const below: string | null = graph.headers.get(at)?.backing ?? null;
+    await removeLayer(folder, at);
+    at = below;
+  }
+}
+
+async function isFree(managed: Managed, graph: LayerGraph, path: string): Promise<boolean> {
+  if (readDisk(managed.document) === path || graph.dependants(path).length > 0) return false;
+  const snapshots = await listSnapshots(managed.domain);
+  return !snapshots.some((snapshot) => snapshot.frozen === path);
+}
+
+/** A rename is a second record under the new name, the children moved over, then the old one removed. */
+async function finishRename(managed: Managed, { from, to }: Of<"rename">): Promise<void> {
+  const { domain } = managed;
+  const old = await lookupSnapshot(domain, from);
+  if (old !== null) {
+    const current = await currentName(domain);
+    await redefine(domain, old, { name: to }, current === from || current === to);
+    for (const snapshot of await listSnapshots(domain))
+      if (snapshot.parent === from) await redefine(domain, snapshot, { parent: to }, false);
+    await deleteRecord(domain, from);
+    if (current !== null && (await currentName(domain)) === null) await markCurrent(domain, to);
+  }
+  await writeMetadata(managed, { operation: null });
+}
+
+/**
+ * A merge that was killed may have switched the child's backing file before all was copied. The headers
+ * cannot be believed until it has been done again from the start, so this comes before any other look.
+ */
+async function finishMerge(
+  engine: Engine,
+  managed: Managed,
+  { layer, child, target }: Of<"merge">,
+  context?: Pick<Context, "signal">,
+): Promise<void> {
+  const { folder } = managed.metadata;
+  const graph = await readLayers(managed.name, folder);
+  if (graph.headers.has(layer)) {
+    if (!(await isSettled(managed)) && graph.chain(readDisk(managed.document)).includes(child)) return;
+    await rebase(
+      child,
+      layer,
+      target === "" ? null : target,
+      runOptions(engine, managed.domain.uuid, context),
+    );
+    await removeLayer(folder, layer);
+  }
+  await collectLayers(engine, managed.domain.uuid, context);
+}
+
+/** True when neither a guest nor the saved memory of one refers to the files of the chain. */
+async function isSettled({ domain }: Managed): Promise<boolean> {
+  return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
+}
+
+/**
+ * Takes away the layers that no snapshot froze any more: one without dependants is removed; one with a
+ * single dependant is merged into it; one with several stays, hidden, and costs nothing. A layer that a
+ * running guest reads through stays until the next call after it has stopped.
+ */
+export async function collectLayers(
+  engine: Engine,
+  id: string,
+  context?: Pick<Context, "signal"> & Partial<Context>,
+): Promise<void> {
+  let managed = await getManaged(engine, id);
+  const { folder } = managed.metadata;
+  const frozen = new Set((await listSnapshots(managed.domain)).map((snapshot) => snapshot.frozen));
+  const head = readDisk(managed.document);
+  for (;;) {
+    const graph = await readLayers(managed.name, folder);
+    const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
+    const next = pickLayer(graph, (path) => path !== head && !frozen.has(path) && !inUse.has(path));
+    if (next === undefined) break;
+    const { layer, child } = next;
+    if (child !== undefined) {
+      context?.progress?.({ phase: "Merging layers" });
+      const target = graph.headers.get(layer)?.backing ?? null;
+      managed = await writeMetadata(managed, {
+        operation: { kind: "merge", layer, child, target: target ?? "" },
+      });
+      await rebase(child, layer, target, runOptions(engine, id, context));
+    }
+    await removeLayer(folder, layer);
+  }
+  if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });
+}
+
+/** The next layer to take away and the dependant to merge it into, undefined where there is none. */
+function pickLayer(
+  graph: LayerGraph,
+  removable: (path: string) => boolean,
+): { layer: string; child: string | undefined } | undefined {
+  for (const layer of graph.headers.keys()) {
+    if (!removable(layer)) continue;
+    const children = graph.dependants(layer);
+    if (children.length <= 1) return { layer, child: children[0] };
+  }
+  return undefined;
+}

@@ -1,0 +1,87 @@
+import { readdir, rm, rmdir, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { failure } from "../../lib/errors.ts";
+import { type Engine, type Managed, writeMetadata } from "./engine.ts";
+import { fileError, isLibvirt } from "./errors.ts";
+import { isLayerPath } from "./layers.ts";
+import { lockFile } from "./lock.ts";
+import { basePath } from "./pool.ts";
+import { readHeader } from "./qcow2-header.ts";
+import { UndefineFlags } from "./rpc/index.ts";
+
+const UNDEFINE =
+  UndefineFlags.MANAGED_SAVE |
+  UndefineFlags.SNAPSHOTS_METADATA |
+  UndefineFlags.CHECKPOINTS_METADATA |
+  UndefineFlags.NVRAM;
+
+/** Folder of an instance in the pool. */
+export function instanceFolder(pool: string, uuid: string): string {
+  return join(pool, "instances", uuid);
+}
+
+/** A lock on what instances share: the base images. Held for moments only. */
+export function lockPool(pool: string) {
+  return lockFile(join(pool, "lock"), { name: "the storage pool", wait: 600_000 });
+}
+
+/**
+ * Removes an instance for good. The note that says so stays in the domain until all files are gone, so
+ * that whoever comes after a crash goes on with it. Needs a hold.
+ */
+export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
+  const { domain, name, metadata } = managed;
+  const pool = await engine.pool();
+  if (metadata.folder !== instanceFolder(pool, domain.uuid))
+    throw failure("RECORDS_DIFFER", {
+      name,
+      reason: `its folder ${metadata.folder} is not its own in ${pool}`,
+    });
+  await writeMetadata(managed, { operation: { kind: "purge" } });
+  if (await domain.isActive()) {
+    await domain.destroy().catch((error: unknown) => {
+      if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
+    });
+  }
+  await removeFiles(engine, metadata.folder);
+  await domain.undefine(UNDEFINE);
+  await using _lock = await lockPool(pool);
+  await removeUnusedBase(pool, metadata.record.image.sha256);
+}
+
+/** Removes what strata puts into an instance's folder; anything else stays and is told. */
+export async function removeFiles(engine: Pick<Engine, "log">, folder: string): Promise<void> {
+  try {
+    for (const entry of await readdir(folder)) {
+      const path = join(folder, entry);
+      if (isLayerPath(folder, path) || entry === "seed.iso" || entry === "lock") await unlink(path);
+      else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
+    }
+    await rmdir(folder);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return;
+    if (code !== "ENOTEMPTY") throw fileError(error, folder);
+    engine.log.warn(`${folder} holds files that are not strata's; it was left there`);
+  }
+}
+
+/** Removes a base image that no layer in the pool stands on. The caller holds the pool's lock. */
+async function removeUnusedBase(pool: string, sha256: string): Promise<void> {
+  if (sha256 === "") return;
+  const base = basePath(pool, sha256);
+  const root = join(pool, "instances");
+  for (const uuid of await readdir(root)) {
+    const folder = join(root, uuid);
+    const layers = (await readdir(folder).catch(() => [])).map((file) => join(folder, file));
+    for (const layer of layers.filter((path) => isLayerPath(folder, path))) {
+      // A layer that cannot be read may stand on it.
+      const backing = await readHeader(layer).then(
+        (header) => header.backing,
+        () => base,
+      );
+      if (backing === base) return;
+    }
+  }
+  await rm(base, { force: true });
+}

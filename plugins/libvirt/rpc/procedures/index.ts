@@ -1,0 +1,35 @@
+import { domain } from "../structures.ts";
+import { i32, nullable, string, struct, u32 } from "../xdr.ts";
+import { deviceProcedures } from "./device.ts";
+import { domainProcedures } from "./domain.ts";
+import { eventProcedures } from "./event.ts";
+import { hostProcedures } from "./host.ts";
+import { networkProcedures } from "./network.ts";
+import { nothing, qemu } from "./procedure.ts";
+import { snapshotProcedures } from "./snapshot.ts";
+import { storageProcedures } from "./storage.ts";
+import { tuningProcedures } from "./tuning.ts";
+
+/** Every procedure that this binding knows, by libvirt's name for it. */
+export const procedures = {
+  ...hostProcedures,
+  ...domainProcedures,
+  ...tuningProcedures,
+  ...deviceProcedures,
+  ...snapshotProcedures,
+  ...storageProcedures,
+  ...networkProcedures,
+  ...eventProcedures,
+  domain_monitor_command: qemu(
+    1,
+    struct({ dom: domain, cmd: string, flags: u32 }),
+    struct({ result: string }),
+  ),
+  domain_agent_command: qemu(
+    3,
+    struct({ dom: domain, cmd: string, timeout: i32, flags: u32 }),
+    struct({ result: nullable(string) }),
+  ),
+};
+
+export { nothing };

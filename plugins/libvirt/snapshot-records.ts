@@ -1,0 +1,80 @@
+import type { Managed } from "./engine.ts";
+import { isLibvirt } from "./errors.ts";
+import { readLayer } from "./layers.ts";
+import { type Domain, SnapshotCreateFlags, SnapshotDeleteFlags } from "./rpc/index.ts";
+import { parse, serialize } from "./xml/document.ts";
+import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
+
+/** libvirt's snapshots of a domain, read whole, in no particular order. */
+export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]> {
+  const snapshots = await domain.listSnapshots();
+  return Promise.all(snapshots.map(async (snapshot) => readSnapshot(await parse(await snapshot.getXml()))));
+}
+
+/** The snapshot of that name, or null. */
+export async function lookupSnapshot(domain: Domain, name: string): Promise<SnapshotDocument | null> {
+  try {
+    const snapshot = await domain.lookupSnapshot(name);
+    return readSnapshot(await parse(await snapshot.getXml()));
+  } catch (error) {
+    if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return null;
+    throw error;
+  }
+}
+
+/** Name of the snapshot that libvirt marks as current, or null. */
+export async function currentName(domain: Domain): Promise<string | null> {
+  return (await domain.currentSnapshot())?.name ?? null;
+}
+
+/** Writes a snapshot's record anew, with other name, parent or comment. */
+export async function redefine(
+  domain: Domain,
+  snapshot: SnapshotDocument,
+  change: { name?: string; parent?: string | null; comment?: string },
+  current: boolean,
+): Promise<void> {
+  const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
+  await domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
+}
+
+/** Moves libvirt's current mark to a snapshot. */
+export async function markCurrent(domain: Domain, name: string): Promise<void> {
+  const snapshot = await lookupSnapshot(domain, name);
+  if (snapshot !== null) await redefine(domain, snapshot, {}, true);
+}
+
+/**
+ * Removes a snapshot's record and nothing else; libvirt gives its children its parent. Never without
+ * METADATA_ONLY: libvirt would merge layers that other branches stand on, and report success.
+ */
+export async function deleteRecord(domain: Domain, name: string): Promise<void> {
+  try {
+    const snapshot = await domain.lookupSnapshot(name);
+    await snapshot.delete(SnapshotDeleteFlags.METADATA_ONLY);
+  } catch (error) {
+    if (!isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
+  }
+}
+
+/**
+ * The snapshot that `head` stands on: the nearest file below it that a snapshot froze. Layers of deleted
+ * snapshots in between are passed over, since a deletion gives what stood on it its parent.
+ */
+export async function standsOn(
+  managed: Managed,
+  snapshots: readonly SnapshotDocument[],
+  head: string,
+): Promise<string | null> {
+  const byFile = new Map(snapshots.map((snapshot) => [snapshot.frozen, snapshot.name]));
+  const seen = new Set<string>();
+  for (let file: string | null = head; file !== null && !seen.has(file); ) {
+    seen.add(file);
+    const { backing }: { backing: string | null } = await readLayer(managed.name, file);
+    if (backing === null) return null;
+    const name = byFile.get(backing);
+    if (name !== undefined) return name;
+    file = backing;
+  }
+  return null;
+}

@@ -1,0 +1,238 @@
+import type {
+  Context,
+  Removal,
+  Snapshot,
+  SnapshotRecord,
+  Snapshots,
+  SnapshotTree,
+} from "../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../lib/errors.ts";
+import {
+  changedMetadata,
+  type Engine,
+  getManaged,
+  type Managed,
+  runOptions,
+  writeMetadata,
+} from "./engine.ts";
+import { mapped } from "./errors.ts";
+import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "./layers.ts";
+import { checkSpace } from "./pool.ts";
+import { createOverlay, secure } from "./qemu-img.ts";
+import { collectLayers, finish, getReady } from "./recovery.ts";
+import { DomainState, SnapshotCreateFlags } from "./rpc/index.ts";
+import {
+  currentName,
+  deleteRecord,
+  listSnapshots,
+  lookupSnapshot,
+  markCurrent,
+  redefine,
+  standsOn,
+} from "./snapshot-records.ts";
+import { parse, serialize } from "./xml/document.ts";
+import { readDisk, readInterfaces, readResources, restoredDomain } from "./xml/domain.ts";
+import { readMetadata } from "./xml/metadata.ts";
+import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "./xml/snapshot.ts";
+
+const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC;
+
+/** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
+const LONGEST_COMMENT = 1024 * 1024;
+
+export function snapshotGroup(engine: Engine): Snapshots {
+  return {
+    tree: (id) => mapped(() => tree(engine, id)),
+    capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
+    revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
+    drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
+    amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
+  };
+}
+
+async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
+  const managed = await getManaged(engine, id);
+  const snapshots = await listSnapshots(managed.domain);
+  if (snapshots.length === 0) return { snapshots: [], standsOn: null };
+  const head = readDisk(managed.document);
+  const [records, position] = await Promise.all([
+    Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
+    // Those who may see the domain but not its files are told libvirt's own mark.
+    standsOn(managed, snapshots, head).catch((error: unknown) => {
+      if (isStrataError(error) && error.code === "PERMISSION_DENIED") return currentName(managed.domain);
+      throw error;
+    }),
+  ]);
+  records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
+  return { snapshots: records, standsOn: position };
+}
+
+async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {
+  const { domain, frozen } = snapshot;
+  const header = frozen === null ? null : await readLayer(managed.name, frozen).catch(() => null);
+  const resources = domain === undefined ? { cpus: 0, memory: 0n } : readResources(domain);
+  const recorded = domain === undefined ? undefined : readMetadata(domain);
+  return {
+    name: snapshot.name,
+    comment: snapshot.comment,
+    parent: snapshot.parent,
+    createdAt: snapshot.createdAt,
+    resources: { ...resources, disk: header?.virtualSize ?? 0n },
+    mounts: [],
+    nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
+    cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
+    size: frozen === null ? null : await layerSize(frozen),
+  };
+}
+
+/** Take, restore and delete part disks and saved memory for good: refused while there is any. */
+async function requireSettled(managed: Managed, reason: string): Promise<void> {
+  const [{ state }, saved] = await Promise.all([
+    managed.domain.getState(),
+    managed.domain.hasManagedSaveImage(),
+  ]);
+  const { name } = managed;
+  if (saved) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== DomainState.SHUTOFF) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}
+
+async function capture(
+  engine: Engine,
+  id: string,
+  record: SnapshotRecord,
+  taken: number,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  const { domain, name } = managed;
+  await requireSettled(managed, "Only stopped instances can be snapshotted");
+  if (Buffer.byteLength(record.comment) > LONGEST_COMMENT)
+    throw failure("INVALID_VALUE", {
+      what: "the comment",
+      value: `${record.comment.slice(0, 20)}…`,
+      reason: `it is longer than ${LONGEST_COMMENT} bytes`,
+    });
+  const { folder } = managed.metadata;
+  const head = readDisk(managed.document);
+  const graph = await readLayers(name, folder);
+  const chain = await checkChain(name, graph, head);
+  requireDepth(name, chain.length + 1);
+  await checkSpace(folder);
+
+  const parent = record.parent;
+  if ((await currentName(domain)) !== parent && parent !== null) await markCurrent(domain, parent);
+  const file = newLayerPath(folder);
+  context.signal.throwIfAborted();
+  const noted = await writeMetadata(managed, {
+    operation: { kind: "take", name: record.name, file, taken: String(taken) },
+    snapshot: snapshotNote(record.comment, record.createdAt),
+  });
+  try {
+    const document = takeDocument(managed.document, record.name, record.comment, file);
+    const snapshot = await domain.createSnapshot(serialize(document), TAKE);
+    await secure(file);
+    const written = readSnapshot(await parse(await snapshot.getXml()));
+    if (written.parent !== parent) await redefine(domain, written, { parent }, true);
+    await writeMetadata(noted, { record: { snapshotsTaken: taken }, operation: null, snapshot: null });
+  } catch (error) {
+    // An error does not mean that nothing happened: look, then finish or undo.
+    await finish(engine, id);
+    const there = await lookupSnapshot(domain, record.name).catch(() => null);
+    if (there?.frozen !== head) throw error;
+  }
+}
+
+function requireDepth(name: string, depth: number): void {
+  if (depth > CHAIN_LIMIT)
+    throw failure("CHAIN_TOO_DEEP", { name, depth, limit: CHAIN_LIMIT, engine: "libvirt" });
+}
+
+/** The snapshot of that name with a frozen layer to go back to. */
+async function getRestorable(managed: Managed, name: string): Promise<SnapshotDocument & { frozen: string }> {
+  const snapshot = await lookupSnapshot(managed.domain, name);
+  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  if (snapshot.frozen === null || snapshot.domain === undefined)
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: `snapshot "${name}" is no external disk snapshot; only libvirt's own tools can use it`,
+    });
+  return { ...snapshot, frozen: snapshot.frozen };
+}
+
+async function revert(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  await requireSettled(managed, "Only stopped instances can be restored");
+  const snapshot = await getRestorable(managed, name);
+  const { folder } = managed.metadata;
+  const graph = await readLayers(managed.name, folder);
+  const chain = await checkChain(managed.name, graph, snapshot.frozen);
+  requireDepth(managed.name, chain.length + 1);
+  await checkSpace(folder);
+
+  const file = newLayerPath(folder);
+  const old = readDisk(managed.document);
+  context.signal.throwIfAborted();
+  const noted = await writeMetadata(managed, { operation: { kind: "restore", name, file, old } });
+  try {
+    await createOverlay(file, snapshot.frozen, undefined, runOptions(engine, id, context));
+    const recorded = snapshot.domain;
+    if (recorded === undefined) throw failure("INTERNAL", { reason: "a snapshot without its domain" });
+    const metadata = changedMetadata(noted.metadata, {
+      record: {
+        cloudInstanceId:
+          readMetadata(recorded)?.record.cloudInstanceId ?? noted.metadata.record.cloudInstanceId,
+      },
+    });
+    // The definition is the turning point: before it the instance is as it was, after it restored.
+    await engine.connection.defineDomain(
+      serialize(restoredDomain(recorded, managed.document, file, metadata)),
+    );
+  } catch (error) {
+    await finish(engine, id);
+    const now = await getManaged(engine, id);
+    if (readDisk(now.document) !== file) throw error;
+    return;
+  }
+  await finish(engine, id);
+}
+
+async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  if (await managed.domain.hasManagedSaveImage())
+    throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
+  const snapshot = await lookupSnapshot(managed.domain, removal.name);
+  if (snapshot !== null) {
+    if (snapshot.parent !== removal.parent)
+      throw failure("RECORDS_DIFFER", {
+        name: managed.name,
+        reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
+      });
+    const noted = await writeMetadata(managed, { operation: { kind: "delete", name: removal.name } });
+    context.signal.throwIfAborted();
+    await deleteRecord(noted.domain, removal.name);
+  }
+  await collectLayers(engine, id, context);
+}
+
+async function amend(
+  engine: Engine,
+  id: string,
+  name: string,
+  change: { name?: string; comment?: string },
+  _context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  const { domain } = managed;
+  const snapshot = await lookupSnapshot(domain, name);
+  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  if (change.comment !== undefined) {
+    const current = (await currentName(domain)) === name;
+    await redefine(domain, snapshot, { comment: change.comment }, current);
+  }
+  const to = change.name;
+  if (to === undefined || to === name) return;
+  if ((await lookupSnapshot(domain, to)) !== null)
+    throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
+  await writeMetadata(managed, { operation: { kind: "rename", from: name, to } });
+  await finish(engine, id);
+}

@@ -1,0 +1,118 @@
+import xml2js from "xml2js";
+import { create, type XMLElement } from "xmlbuilder";
+
+/**
+ * An XML element that keeps what it does not understand: attributes, order of children and text as
+ * they were read. xml2js reads it (its own Builder loses the order between different names), xmlbuilder
+ * writes and escapes it. Comments are not kept; libvirt drops them too.
+ */
+export interface Element {
+  readonly name: string;
+  readonly attributes: Record<string, string>;
+  /** Elements and text in document order; text between elements of an element is not kept. */
+  readonly children: (Element | string)[];
+}
+
+/** The shape that xml2js gives with the options below. */
+interface RawNode {
+  readonly "#name": string;
+  readonly $?: Record<string, string>;
+  readonly $$?: readonly RawNode[];
+  readonly _?: string;
+}
+
+/** Reads a document; rejects with xml2js's error when it is not well formed. */
+export async function parse(xml: string): Promise<Element> {
+  const raw: Record<string, RawNode> = await xml2js.parseStringPromise(xml, {
+    explicitChildren: true,
+    preserveChildrenOrder: true,
+    charsAsChildren: true,
+    includeWhiteChars: true,
+  });
+  const [root] = Object.values(raw);
+  if (root === undefined || typeof root !== "object") throw new Error("an empty XML document");
+  return fromRaw(root);
+}
+
+function fromRaw(node: RawNode): Element {
+  const raw = node.$$ ?? [];
+  const mixed = raw.some((child) => child["#name"] !== "__text__");
+  const children = raw.flatMap((child): (Element | string)[] => {
+    if (child["#name"] !== "__text__") return [fromRaw(child)];
+    const text = child._ ?? "";
+    // White space between elements is layout; libvirt's documents mix no text with elements.
+    return mixed && text.trim() === "" ? [] : [text];
+  });
+  return { name: node["#name"], attributes: { ...node.$ }, children };
+}
+
+/** Writes a document without an XML declaration, everything escaped. */
+export function serialize(element: Element): string {
+  const root = create(element.name, { headless: true });
+  fill(root, element);
+  return root.end({ pretty: false });
+}
+
+function fill(target: XMLElement, element: Element): void {
+  for (const [name, value] of Object.entries(element.attributes)) target.attribute(name, value);
+  for (const child of element.children) {
+    if (typeof child === "string") target.text(child);
+    else fill(target.element(child.name), child);
+  }
+}
+
+/** Makes an element; children that are undefined are left out. */
+export function element(
+  name: string,
+  attributes: Readonly<Record<string, string | number | bigint | undefined>> = {},
+  ...children: readonly (Element | string | undefined)[]
+): Element {
+  const kept: Record<string, string> = {};
+  for (const [key, value] of Object.entries(attributes)) if (value !== undefined) kept[key] = String(value);
+  return { name, attributes: kept, children: children.filter((child) => child !== undefined) };
+}
+
+/** The child elements, those of one name where it is given. */
+export function elements(parent: Element | undefined, name?: string): Element[] {
+  if (parent === undefined) return [];
+  return parent.children.filter(
+    (child): child is Element => typeof child !== "string" && (name === undefined || child.name === name),
+  );
+}
+
+/** The first element down a path of names. */
+export function find(parent: Element | undefined, ...path: readonly string[]): Element | undefined {
+  return path.reduce<Element | undefined>((at, name) => elements(at, name)[0], parent);
+}
+
+/** Text of an element, "" where it has none or is not there. */
+export function text(of: Element | undefined): string {
+  return of === undefined ? "" : of.children.filter((child) => typeof child === "string").join("");
+}
+
+/** Puts a child in the place of the first of its name, or at the end. */
+export function put(parent: Element, child: Element): void {
+  const at = parent.children.findIndex((old) => typeof old !== "string" && old.name === child.name);
+  if (at === -1) parent.children.push(child);
+  else parent.children[at] = child;
+}
+
+/** Removes every child element for which the test holds. */
+export function prune(parent: Element, test: (child: Element) => boolean): void {
+  const kept = parent.children.filter((child) => typeof child === "string" || !test(child));
+  parent.children.splice(0, parent.children.length, ...kept);
+}
+
+/** A deep copy. */
+export function copy(of: Element): Element {
+  return {
+    name: of.name,
+    attributes: { ...of.attributes },
+    children: of.children.map((child) => (typeof child === "string" ? child : copy(child))),
+  };
+}
+
+/** The same element under another name. */
+export function renamed(of: Element, name: string): Element {
+  return { name, attributes: of.attributes, children: of.children };
+}

@@ -1,0 +1,223 @@
+import type { Resources } from "../../../lib/backend/contract.ts";
+import { copy, type Element, element, elements, find, put, text } from "./document.ts";
+import { type Metadata, putMetadata } from "./metadata.ts";
+
+/** Target of the disk that strata's layers are of. */
+export const ROOT_DISK = "vda";
+const SEED_DISK = "vdb";
+const QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0";
+const SESSION_NETDEV = "strata0";
+
+export interface DomainSpec {
+  readonly name: string;
+  readonly uuid: string;
+  readonly metadata: Metadata;
+  readonly resources: Omit<Resources, "disk">;
+  readonly disk: string;
+  readonly seed: string;
+  readonly mac: string;
+  readonly accelerator: "kvm" | "tcg";
+  readonly arch: string;
+  /** A libvirt network, or user-mode networking with the guest's sshd forwarded to a port of the host. */
+  readonly network:
+    | { readonly kind: "network"; readonly name: string }
+    | { readonly kind: "user"; readonly port: number };
+}
+
+/** The document of a new domain. */
+export function domainDocument(spec: DomainSpec): Element {
+  const { network } = spec;
+  const domain = element(
+    "domain",
+    { type: spec.accelerator === "kvm" ? "kvm" : "qemu" },
+    element("name", {}, spec.name),
+    element("uuid", {}, spec.uuid),
+    element("metadata"),
+    ...resourceElements(spec.resources),
+    element(
+      "os",
+      {},
+      element("type", { arch: spec.arch, machine: spec.arch === "x86_64" ? "q35" : "virt" }, "hvm"),
+      element("boot", { dev: "hd" }),
+    ),
+    element("features", {}, element("acpi"), spec.arch === "x86_64" ? element("apic") : undefined),
+    element("cpu", { mode: spec.accelerator === "kvm" ? "host-passthrough" : "maximum" }),
+    element("clock", { offset: "utc" }),
+    element("on_poweroff", {}, "destroy"),
+    element("on_reboot", {}, "restart"),
+    element("on_crash", {}, "destroy"),
+    element(
+      "devices",
+      {},
+      element(
+        "disk",
+        { type: "file", device: "disk" },
+        element("driver", { name: "qemu", type: "qcow2", discard: "unmap" }),
+        element("source", { file: spec.disk }),
+        element("target", { dev: ROOT_DISK, bus: "virtio" }),
+      ),
+      element(
+        "disk",
+        { type: "file", device: "disk" },
+        element("driver", { name: "qemu", type: "raw" }),
+        element("source", { file: spec.seed }),
+        element("target", { dev: SEED_DISK, bus: "virtio" }),
+        element("readonly"),
+      ),
+      network.kind === "network"
+        ? element(
+            "interface",
+            { type: "network" },
+            element("mac", { address: spec.mac }),
+            element("source", { network: network.name }),
+            element("model", { type: "virtio" }),
+          )
+        : undefined,
+      element("serial", { type: "pty" }),
+      element("console", { type: "pty" }),
+      element(
+        "channel",
+        { type: "unix" },
+        element("target", { type: "virtio", name: "org.qemu.guest_agent.0" }),
+      ),
+      element("rng", { model: "virtio" }, element("backend", { model: "random" }, "/dev/urandom")),
+      element("memballoon", { model: "virtio" }),
+    ),
+  );
+  if (network.kind === "user") putForward(domain, spec.mac, network.port);
+  putMetadata(domain, spec.metadata);
+  return domain;
+}
+
+function resourceElements(resources: Omit<Resources, "disk">): Element[] {
+  return [
+    element("memory", { unit: "b" }, String(resources.memory)),
+    element("currentMemory", { unit: "b" }, String(resources.memory)),
+    element("vcpu", {}, String(resources.cpus)),
+  ];
+}
+
+/**
+ * User-mode networking with a forwarded port. libvirt 9 has no element for the forward, so it goes to
+ * QEMU by its command line, at a slot that libvirt leaves alone.
+ */
+function putForward(domain: Element, mac: string, port: number): void {
+  domain.attributes["xmlns:qemu"] = QEMU_NAMESPACE;
+  const netdev = `user,id=${SESSION_NETDEV},hostfwd=tcp:127.0.0.1:${port}-:22`;
+  const device = `virtio-net-pci,netdev=${SESSION_NETDEV},mac=${mac},addr=0x1e`;
+  const args = ["-netdev", netdev, "-device", device];
+  put(domain, element("qemu:commandline", {}, ...args.map((value) => element("qemu:arg", { value }))));
+}
+
+/** Puts another port into the forward of `putForward`, leaving other arguments alone. */
+export function setForwardedPort(domain: Element, port: number): void {
+  for (const arg of elements(find(domain, "qemu:commandline"), "qemu:arg")) {
+    if (!arg.attributes.value?.startsWith(`user,id=${SESSION_NETDEV},`)) continue;
+    arg.attributes.value = arg.attributes.value.replace(
+      /hostfwd=tcp:127\.0\.0\.1:\d+-:22/,
+      `hostfwd=tcp:127.0.0.1:${port}-:22`,
+    );
+  }
+}
+
+const UNITS: Readonly<Record<string, bigint>> = {
+  b: 1n,
+  bytes: 1n,
+  KB: 1000n,
+  k: 1024n,
+  KiB: 1024n,
+  MB: 1000n ** 2n,
+  M: 1024n ** 2n,
+  MiB: 1024n ** 2n,
+  GB: 1000n ** 3n,
+  G: 1024n ** 3n,
+  GiB: 1024n ** 3n,
+  TB: 1000n ** 4n,
+  T: 1024n ** 4n,
+  TiB: 1024n ** 4n,
+};
+
+/** CPUs and memory of a domain document; memory in bytes. */
+export function readResources(domain: Element): Omit<Resources, "disk"> {
+  const vcpu = find(domain, "vcpu");
+  const memory = find(domain, "memory");
+  const unit = UNITS[memory?.attributes.unit ?? "KiB"] ?? 1024n;
+  return {
+    cpus: Number(vcpu?.attributes.current ?? text(vcpu)) || 1,
+    memory: BigInt(text(memory).trim() || 0) * unit,
+  };
+}
+
+/** Sets CPUs and memory; the rest of the document stays. */
+export function setResources(domain: Element, change: Partial<Omit<Resources, "disk">>): void {
+  const resources = { ...readResources(domain), ...change };
+  for (const child of resourceElements(resources)) {
+    const attributes = find(domain, child.name)?.attributes ?? {};
+    const kept = Object.entries(attributes).filter(([key]) => key !== "unit" && key !== "current");
+    put(domain, { ...child, attributes: { ...Object.fromEntries(kept), ...child.attributes } });
+  }
+}
+
+function rootDisk(domain: Element): Element | undefined {
+  return elements(find(domain, "devices"), "disk").find(
+    (disk) => find(disk, "target")?.attributes.dev === ROOT_DISK,
+  );
+}
+
+/** The file that the root disk writes; "" where it has none. */
+export function readDisk(domain: Element): string {
+  return find(rootDisk(domain), "source")?.attributes.file ?? "";
+}
+
+/**
+ * Points the root disk to a file. A recorded `<backingStore>` goes: it describes another chain, and
+ * libvirt would believe it.
+ */
+export function setDisk(domain: Element, file: string): void {
+  const disk = rootDisk(domain);
+  if (disk === undefined) throw new Error(`the domain has no disk ${ROOT_DISK}`);
+  const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
+  disk.children.splice(0, disk.children.length, ...kept);
+  put(disk, element("source", { file }));
+}
+
+/** Targets of all disks. */
+export function diskTargets(domain: Element): string[] {
+  return elements(find(domain, "devices"), "disk").flatMap((disk) => {
+    const target = find(disk, "target")?.attributes.dev;
+    return target === undefined ? [] : [target];
+  });
+}
+
+/** MAC and network of the interfaces on libvirt networks, in document order. */
+export function readInterfaces(domain: Element): { mac: string; network: string }[] {
+  return elements(find(domain, "devices"), "interface").flatMap((nic) => {
+    const mac = find(nic, "mac")?.attributes.address;
+    const network = find(nic, "source")?.attributes.network;
+    return mac === undefined || network === undefined ? [] : [{ mac, network }];
+  });
+}
+
+/**
+ * The domain as a snapshot recorded it, to be defined in the place of `present`: everything mutable is
+ * the snapshot's, the identity (name, UUID, MAC of the first interface, metadata) stays the present one.
+ */
+export function restoredDomain(
+  recorded: Element,
+  present: Element,
+  file: string,
+  metadata: Metadata,
+): Element {
+  const domain: Element = { ...copy(recorded), name: "domain" };
+  for (const name of ["name", "uuid"]) {
+    const own = find(present, name);
+    if (own !== undefined) put(domain, copy(own));
+  }
+  const mac = find(present, "devices", "interface", "mac");
+  const nic = find(domain, "devices", "interface");
+  if (mac !== undefined && nic !== undefined) put(nic, copy(mac));
+  setDisk(domain, file);
+  if (metadata.sshPort !== undefined) setForwardedPort(domain, metadata.sshPort);
+  putMetadata(domain, metadata);
+  return domain;
+}

@@ -1,0 +1,120 @@
+import type { InstanceRecord } from "../../../lib/backend/contract.ts";
+import type { Operation } from "../operation.ts";
+import { type Element, element, elements, find, prune, put, text } from "./document.ts";
+
+/** Namespace of what strata keeps in a domain's `<metadata>`. */
+export const NAMESPACE = "urn:strata:1";
+
+/** What strata keeps in a domain, and through it in every snapshot's recorded domain. */
+export interface Metadata {
+  readonly record: InstanceRecord;
+  /** Folder of the layers, absolute. */
+  readonly folder: string;
+  /** Host port forwarded to the guest's sshd, in session mode. */
+  readonly sshPort?: number;
+  /** What was under way when this was written; see `recovery.ts`. */
+  readonly operation?: Operation;
+  /** Of a snapshot that is being taken: what libvirt itself cannot carry. */
+  readonly snapshot?: SnapshotNote;
+}
+
+export interface SnapshotNote {
+  /** Milliseconds; libvirt keeps seconds. */
+  readonly createdAt: number;
+  /** Present when the comment holds characters that XML cannot carry. */
+  readonly comment?: string;
+}
+
+function isOurs(child: Element): boolean {
+  return Object.entries(child.attributes).some(
+    ([key, value]) => key.startsWith("xmlns") && value === NAMESPACE,
+  );
+}
+
+/** strata's metadata of a domain document; undefined for a foreign domain. */
+export function readMetadata(domain: Element): Metadata | undefined {
+  const root = elements(find(domain, "metadata")).find(isOurs);
+  if (root === undefined) return undefined;
+  const a = root.attributes;
+  const image = find(root, "image")?.attributes ?? {};
+  const hostKey = text(find(root, "host-key"));
+  const operation = find(root, "operation")?.attributes;
+  const note = find(root, "snapshot");
+  const record: InstanceRecord = {
+    version: Number(a.version),
+    image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
+    username: a.username ?? "",
+    deleted: a.deleted === "yes",
+    snapshotsTaken: Number(a["snapshots-taken"] ?? 0),
+    cloudInstanceId: a["cloud-instance-id"] ?? "",
+    createdAt: Number(a["created-at"] ?? 0),
+    ...(hostKey === "" ? {} : { hostKey }),
+  };
+  return {
+    record,
+    folder: a.folder ?? "",
+    ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
+    // The attributes are the operation's members; recovery checks the kind and what it needs of them.
+    ...(operation === undefined ? {} : { operation: operation as unknown as Operation }),
+    ...(note === undefined ? {} : { snapshot: readNote(note) }),
+  };
+}
+
+function readNote(note: Element): SnapshotNote {
+  const comment = text(note);
+  return {
+    createdAt: Number(note.attributes["created-at"] ?? 0),
+    ...(comment === "" ? {} : { comment: String(JSON.parse(comment)) }),
+  };
+}
+
+/**
+ * The metadata as an element. For `domain_set_metadata` it must not declare the namespace, which
+ * libvirt adds; in a whole domain document it must.
+ */
+export function metadataElement(metadata: Metadata, form: "bare" | "declared"): Element {
+  const { record } = metadata;
+  const name = form === "declared" ? "strata:instance" : "instance";
+  return element(
+    name,
+    {
+      ...(form === "declared" ? { "xmlns:strata": NAMESPACE } : {}),
+      version: record.version,
+      folder: metadata.folder,
+      username: record.username,
+      deleted: record.deleted ? "yes" : "no",
+      "snapshots-taken": record.snapshotsTaken,
+      "cloud-instance-id": record.cloudInstanceId,
+      "created-at": record.createdAt,
+      "ssh-port": metadata.sshPort,
+    },
+    element("image", { ...record.image }),
+    record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
+    metadata.operation === undefined ? undefined : element("operation", { ...metadata.operation }),
+    metadata.snapshot === undefined ? undefined : noteElement(metadata.snapshot),
+  );
+}
+
+function noteElement(note: SnapshotNote): Element {
+  return element(
+    "snapshot",
+    { "created-at": note.createdAt },
+    note.comment === undefined ? undefined : asciiJson(note.comment),
+  );
+}
+
+/** JSON in which every character outside printable ASCII is escaped, so that any XML can carry it. */
+function asciiJson(value: string): string {
+  return JSON.stringify(value).replace(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** Puts strata's metadata in the place of what is there, leaving that of others alone. */
+export function putMetadata(domain: Element, metadata: Metadata): void {
+  const holder = find(domain, "metadata") ?? element("metadata");
+  prune(holder, isOurs);
+  holder.children.push(metadataElement(metadata, "declared"));
+  put(domain, holder);
+}

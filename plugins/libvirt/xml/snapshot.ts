@@ -1,0 +1,97 @@
+import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
+import { diskTargets, ROOT_DISK, readDisk } from "./domain.ts";
+import type { SnapshotNote } from "./metadata.ts";
+import { putMetadata, readMetadata } from "./metadata.ts";
+
+/** What a `<domainsnapshot>` tells. */
+export interface SnapshotDocument {
+  readonly document: Element;
+  readonly name: string;
+  readonly parent: string | null;
+  readonly comment: string;
+  /** Milliseconds. */
+  readonly createdAt: number;
+  /** The recorded domain: the inactive one where both were recorded. */
+  readonly domain: Element | undefined;
+  /** The file that the snapshot froze; null for one that is not an external disk snapshot. */
+  readonly frozen: string | null;
+}
+
+/** A comment as XML can carry it: what XML forbids or would change is replaced. */
+export function describable(comment: string): string {
+  return comment.replace(UNDESCRIBABLE, "\u{fffd}");
+}
+
+const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
+
+/** The note to keep beside a snapshot: the comment is in it only where the description falls short. */
+export function snapshotNote(comment: string, createdAt: number): SnapshotNote {
+  return { createdAt, ...(describable(comment) === comment ? {} : { comment }) };
+}
+
+/** The document that takes a disk-only snapshot of the root disk into a new overlay. */
+export function takeDocument(domain: Element, name: string, comment: string, overlay: string): Element {
+  const disks = diskTargets(domain).map((target) =>
+    target === ROOT_DISK
+      ? element(
+          "disk",
+          { name: target, snapshot: "external", type: "file" },
+          element("driver", { type: "qcow2" }),
+          element("source", { file: overlay }),
+        )
+      : element("disk", { name: target, snapshot: "no" }),
+  );
+  return element(
+    "domainsnapshot",
+    {},
+    element("name", {}, name),
+    comment === "" ? undefined : element("description", {}, describable(comment)),
+    element("memory", { snapshot: "no" }),
+    element("disks", {}, ...disks),
+  );
+}
+
+export function readSnapshot(document: Element): SnapshotDocument {
+  const inactive = find(document, "inactiveDomain");
+  const domain = inactive ?? find(document, "domain");
+  const note = domain === undefined ? undefined : readMetadata(domain)?.snapshot;
+  const description = text(find(document, "description"));
+  const parent = text(find(document, "parent", "name"));
+  const seconds = Number(text(find(document, "creationTime")));
+  const external = elements(find(document, "disks"), "disk").some(
+    (disk) => disk.attributes.name === ROOT_DISK && disk.attributes.snapshot === "external",
+  );
+  // Someone may have changed the description since; then the note's comment is the older one.
+  const noted = note?.comment !== undefined && describable(note.comment) === description;
+  return {
+    document,
+    name: text(find(document, "name")),
+    parent: parent === "" ? null : parent,
+    comment: noted ? (note.comment ?? "") : description,
+    createdAt: note?.createdAt ?? seconds * 1000,
+    domain,
+    frozen: external && domain !== undefined ? readDisk(domain) || null : null,
+  };
+}
+
+/** The same snapshot with other name, parent or comment, to be redefined. */
+export function amendedSnapshot(
+  snapshot: SnapshotDocument,
+  change: { name?: string; parent?: string | null; comment?: string },
+): Element {
+  const document = copy(snapshot.document);
+  if (change.name !== undefined) put(document, element("name", {}, change.name));
+  if (change.parent !== undefined) {
+    prune(document, (child) => child.name === "parent");
+    if (change.parent !== null) put(document, element("parent", {}, element("name", {}, change.parent)));
+  }
+  if (change.comment !== undefined) {
+    put(document, element("description", {}, describable(change.comment)));
+    for (const domain of ["domain", "inactiveDomain"].map((name) => find(document, name))) {
+      const metadata = domain === undefined ? undefined : readMetadata(domain);
+      if (domain !== undefined && metadata !== undefined)
+        putMetadata(domain, { ...metadata, snapshot: snapshotNote(change.comment, snapshot.createdAt) });
+    }
+  }
+  return document;
+}
