@@ -130,7 +130,7 @@ export async function writeMetadata(managed: Managed, change: MetadataChange): P
   const metadata = changedMetadata(managed.metadata, change);
   const { domain } = managed;
   const flags = (await domain.isActive()) ? LIVE_AND_CONFIG : CONFIG;
-  await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata, "bare")), "strata", NAMESPACE, flags);
+  await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata)), "strata", NAMESPACE, flags);
   return { ...managed, metadata };
 }
 

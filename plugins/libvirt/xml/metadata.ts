@@ -33,8 +33,9 @@ function isOurs(child: Element): boolean {
 
 /** strata's metadata of a domain document; undefined for a foreign domain. */
 export function readMetadata(domain: Element): Metadata | undefined {
-  const root = elements(find(domain, "metadata")).find(isOurs);
-  if (root === undefined) return undefined;
+  const own = elements(find(domain, "metadata")).find(isOurs);
+  if (own === undefined) return undefined;
+  const root = withNames(own, (name) => name.replace(/^.*:/, ""));
   const a = root.attributes;
   const image = find(root, "image")?.attributes ?? {};
   const hostKey = text(find(root, "host-key"));
@@ -68,17 +69,18 @@ function readNote(note: Element): SnapshotNote {
   };
 }
 
-/**
- * The metadata as an element. For `domain_set_metadata` it must not declare the namespace, which
- * libvirt adds; in a whole domain document it must.
- */
-export function metadataElement(metadata: Metadata, form: "bare" | "declared"): Element {
+/** The same element with other names all through. */
+function withNames(of: Element, name: (old: string) => string): Element {
+  const children = of.children.map((child) => (typeof child === "string" ? child : withNames(child, name)));
+  return { name: name(of.name), attributes: of.attributes, children };
+}
+
+/** The metadata as an element without namespace, as `domain_set_metadata` takes it: libvirt adds that. */
+export function metadataElement(metadata: Metadata): Element {
   const { record } = metadata;
-  const name = form === "declared" ? "strata:instance" : "instance";
   return element(
-    name,
+    "instance",
     {
-      ...(form === "declared" ? { "xmlns:strata": NAMESPACE } : {}),
       version: record.version,
       folder: metadata.folder,
       username: record.username,
@@ -115,6 +117,8 @@ function asciiJson(value: string): string {
 export function putMetadata(domain: Element, metadata: Metadata): void {
   const holder = find(domain, "metadata") ?? element("metadata");
   prune(holder, isOurs);
-  holder.children.push(metadataElement(metadata, "declared"));
+  const own = withNames(metadataElement(metadata), (name) => `strata:${name}`);
+  own.attributes["xmlns:strata"] = NAMESPACE;
+  holder.children.push(own);
   put(domain, holder);
 }
