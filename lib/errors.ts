@@ -72,6 +72,11 @@ const entries = {
     message: 'image "{image}" is not known',
     hint: "Give `debian`, the start of a cached image's hash, or a file:// or http(s):// URL; `strata image list` shows what is here.",
   },
+  IMAGE_NOT_BUILT: {
+    exit: EXIT.notFound,
+    message: 'image "{image}" has not been built',
+    hint: "Build it from Debian's packages: strata image build debian --variant {variant}",
+  },
   FILE_NOT_FOUND: { exit: EXIT.notFound, message: 'file "{path}" does not exist or cannot be read' },
   INSTANCE_EXISTS: {
     exit: EXIT.exists,

@@ -1,0 +1,95 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context, SshEndpoint } from "../backend/contract.ts";
+import { asStrataError, failure, type StrataError } from "../errors.ts";
+import { type Guest, type Login, openGuest } from "./ssh.ts";
+
+/** Between two looks, ms. */
+const PAUSE = 300;
+/** One attempt to log in, ms: an emulated guest in early boot is slow to shake hands. */
+const ATTEMPT = 30_000;
+
+/**
+ * True once this boot is finished. cloud-init's mark of an earlier boot does not count, which /run tells:
+ * it is empty at every boot. A guest without cloud-init is finished as soon as it lets us in.
+ */
+const FINISHED =
+  "test -e /run/cloud-init/result.json || ! { test -d /run/cloud-init || test -d /etc/cloud || test -e /var/lib/guest-instance; }";
+
+export interface AwaitOptions extends Login {
+  /** Where sshd will listen; null while that is not known. */
+  readonly endpoint: () => Promise<SshEndpoint | null>;
+  /** ms. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  readonly progress?: Context["progress"];
+}
+
+/**
+ * Waits until a login works and the boot is finished. A guest that boots may be without an address,
+ * refuse, reset, or not know our key yet: all that is asked again until the time is up, and the last
+ * reason is told. Rejects with GUEST_UNREACHABLE after the time-out, at once with HOST_KEY_CHANGED.
+ */
+export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
+  const { name, timeout, signal } = options;
+  const end = Date.now() + timeout;
+  let last: StrataError = failure("GUEST_UNREACHABLE", { name, reason: "it has no address yet" });
+  let hostKey = options.hostKey;
+  const onHostKey = async (key: string) => {
+    await options.onHostKey?.(key);
+    hostKey = key;
+  };
+  options.progress?.({ phase: "Waiting for the guest" });
+  while (Date.now() < end) {
+    if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+    const endpoint = await options.endpoint();
+    if (endpoint !== null) {
+      try {
+        const attempt = Math.max(1000, Math.min(ATTEMPT, end - Date.now()));
+        const pinned = hostKey === undefined ? { onHostKey } : { hostKey };
+        const { username, privateKey } = options;
+        const guest = await openGuest({
+          name,
+          username,
+          privateKey,
+          endpoint,
+          timeout: attempt,
+          signal,
+          ...pinned,
+        });
+        if (await untilFinished(guest, options, end)) return guest;
+        await guest[Symbol.asyncDispose]();
+        last = failure("GUEST_UNREACHABLE", { name, reason: "cloud-init has not finished" });
+      } catch (error) {
+        last = asStrataError(error);
+        if (last.code === "HOST_KEY_CHANGED" || last.code === "CANCELLED" || last.code === "INTERNAL")
+          throw last;
+      }
+    }
+    await delay(PAUSE, undefined, { signal }).catch(() => {});
+  }
+  throw failure(
+    "GUEST_UNREACHABLE",
+    {
+      name,
+      reason: `nothing within ${Math.round(timeout / 1000)} s; at last: ${last.details.reason ?? last.message}`,
+    },
+    last,
+  );
+}
+
+async function untilFinished(
+  guest: Guest,
+  { signal, progress }: AwaitOptions,
+  end: number,
+): Promise<boolean> {
+  progress?.({ phase: "Waiting for initialization to complete" });
+  while (Date.now() < end) {
+    const session = await guest.exec(["sh", "-c", FINISHED], { signal });
+    session.stdout.resume();
+    session.stderr.resume();
+    session.stdin.end();
+    if ((await session.exit).code === 0) return true;
+    await delay(PAUSE, undefined, { signal });
+  }
+  return false;
+}

@@ -1,0 +1,53 @@
+import { randomUUID } from "node:crypto";
+import { chmod, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import ssh2 from "ssh2";
+import { failure } from "../errors.ts";
+
+export interface KeyPair {
+  /** One line, `ssh-ed25519 BASE64 COMMENT`. */
+  readonly publicKey: string;
+  /** OpenSSH's own form. */
+  readonly privateKey: string;
+}
+
+/**
+ * The user's key pair for guests, made at first use in `folder` (0700, the key 0600). Rejects with
+ * PERMISSION_DENIED when others could read the key.
+ */
+export async function keyPair(folder: string): Promise<KeyPair> {
+  const path = join(folder, "id_ed25519");
+  const existing = await readPair(path);
+  if (existing !== undefined) return existing;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await chmod(folder, 0o700);
+  const made = ssh2.utils.generateKeyPairSync("ed25519", { comment: "strata" });
+  const draft = join(folder, `.${randomUUID()}`);
+  try {
+    await writeFile(draft, made.private, { mode: 0o600, flag: "wx", flush: true });
+    // Of two that make a key at once, the first link wins and both use its key.
+    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(draft, { force: true });
+  }
+  const pair = await readPair(path);
+  if (pair === undefined) throw failure("FILE_NOT_FOUND", { path });
+  return pair;
+}
+
+async function readPair(path: string): Promise<KeyPair | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return undefined;
+  if ((found.mode & 0o077) !== 0)
+    throw failure("PERMISSION_DENIED", {
+      reason: `others can read the key ${path}; chmod 600 it, or remove it if it leaked`,
+    });
+  const privateKey = await readFile(path, "utf8");
+  const parsed = ssh2.utils.parseKey(privateKey);
+  if (parsed instanceof Error)
+    throw failure("PERMISSION_DENIED", { reason: `${path} is no ssh key` }, parsed);
+  const publicKey = `${parsed.type} ${parsed.getPublicSSH().toString("base64")} strata`;
+  return { privateKey, publicKey };
+}

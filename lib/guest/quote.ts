@@ -1,0 +1,21 @@
+import type { ExecOptions } from "../backend/contract.ts";
+
+/** A word as a POSIX shell reads it back unchanged. */
+export function quote(word: string): string {
+  return /^[A-Za-z0-9_/:=.,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/**
+ * The one string that ssh takes for a command: argv word by word, in a folder and as a user where they
+ * are given. Empty argv is the login shell.
+ */
+export function commandLine(
+  argv: readonly string[],
+  options: Pick<ExecOptions, "cwd" | "user"> = {},
+): string {
+  const user = options.user === undefined ? [] : ["sudo", "-n", "-H", "-u", options.user, "--"];
+  const words = [...user, ...argv].map(quote).join(" ");
+  const command =
+    argv.length === 0 ? `${user.map(quote).join(" ")} "\${SHELL:-/bin/sh}" -l`.trimStart() : words;
+  return options.cwd === undefined ? command : `cd -- ${quote(options.cwd)} && exec ${command}`;
+}

@@ -1,0 +1,146 @@
+import ssh2 from "ssh2";
+import type { ExecOptions, ExecSession, SshEndpoint } from "../backend/contract.ts";
+import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { commandLine } from "./quote.ts";
+
+/** A login in a guest. Dispose of it to hang up. */
+export interface Guest extends AsyncDisposable {
+  /** Runs argv, or the login shell when it is empty. */
+  exec(argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
+}
+
+export interface Login {
+  /** Name of the instance, for errors. */
+  readonly name: string;
+  readonly username: string;
+  readonly privateKey: string;
+  /** The pinned host key, `type base64`; without one the first that is seen is reported to `onHostKey`. */
+  readonly hostKey?: string;
+  readonly onHostKey?: (key: string) => Promise<void>;
+}
+
+export interface GuestOptions extends Login {
+  readonly endpoint: SshEndpoint;
+  /** ms until a login has to work; 20 s by default. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+const KEEPALIVE = { keepaliveInterval: 10_000, keepaliveCountMax: 6 };
+
+/**
+ * Logs in over ssh. Rejects with GUEST_UNREACHABLE, GUEST_REFUSED or HOST_KEY_CHANGED; in the last case
+ * nothing was sent but the greeting.
+ */
+export async function openGuest(options: GuestOptions): Promise<Guest> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const client = new ssh2.Client();
+  let refusal: StrataError | undefined;
+  const verify = async (key: Buffer): Promise<boolean> => {
+    const seen = describeKey(key);
+    if (options.hostKey !== undefined) {
+      if (seen === options.hostKey) return true;
+      refusal = failure("HOST_KEY_CHANGED", { name: options.name });
+      return false;
+    }
+    try {
+      await options.onHostKey?.(seen);
+      return true;
+    } catch (error) {
+      refusal = isStrataError(error) ? error : failure("INTERNAL", { reason: String(error) }, error);
+      return false;
+    }
+  };
+  const abort = () => client.destroy();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      client.once("ready", resolve);
+      client.on("error", reject);
+      client.once("close", () => reject(new Error("the connection was closed")));
+      client.connect({
+        host: options.endpoint.host,
+        port: options.endpoint.port,
+        username: options.username,
+        privateKey: options.privateKey,
+        readyTimeout: options.timeout ?? 20_000,
+        hostVerifier: (key: Buffer, done: (ok: boolean) => void) => void verify(key).then(done),
+        ...KEEPALIVE,
+      });
+    });
+  } catch (error) {
+    client.destroy();
+    if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
+    throw refusal ?? loginError(options, error);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+  // From here on a broken connection shows in the streams of what runs on it.
+  client.on("error", () => {});
+  return {
+    exec: (argv, execOptions = {}) => exec(client, options.name, argv, execOptions),
+    [Symbol.asyncDispose]: async () => {
+      client.end();
+    },
+  };
+}
+
+/** A host key as `type base64`, the form of known_hosts. */
+function describeKey(key: Buffer): string {
+  const length = key.readUInt32BE(0);
+  return `${key.subarray(4, 4 + length).toString("ascii")} ${key.toString("base64")}`;
+}
+
+function loginError({ name, username }: GuestOptions, error: unknown): StrataError {
+  const reason = error instanceof Error ? error.message || error.name : String(error);
+  const level = error instanceof Error && "level" in error ? error.level : undefined;
+  return level === "client-authentication"
+    ? failure("GUEST_REFUSED", { name, username, reason: "it does not accept our key" }, error)
+    : failure("GUEST_UNREACHABLE", { name, reason }, error);
+}
+
+async function exec(
+  client: ssh2.Client,
+  name: string,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecSession> {
+  const { tty, signal } = options;
+  signal?.throwIfAborted();
+  const pty = tty === undefined ? {} : { pty: { term: tty.term, cols: tty.columns, rows: tty.rows } };
+  const channel = await new Promise<ssh2.ClientChannel>((resolve, reject) => {
+    const answer = (error: Error | undefined, stream: ssh2.ClientChannel) =>
+      error ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error)) : resolve(stream);
+    if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined)
+      client.shell({ term: tty.term, cols: tty.columns, rows: tty.rows }, answer);
+    else client.exec(commandLine(argv, options), pty, answer);
+  });
+  const kill = () => {
+    channel.signal("TERM");
+    channel.close();
+  };
+  signal?.addEventListener("abort", kill, { once: true });
+  const exit = new Promise<{ code: number | null; signal?: string }>((resolve, reject) => {
+    let ended: { code: number | null; signal?: string } | undefined;
+    channel.once("exit", (code: number | null, killedBy?: string) => {
+      ended = { code, ...(killedBy === undefined ? {} : { signal: killedBy.replace(/^SIG/, "") }) };
+    });
+    channel.once("close", () => {
+      signal?.removeEventListener("abort", kill);
+      if (signal?.aborted) reject(failure("CANCELLED", {}, signal.reason));
+      else if (ended === undefined)
+        reject(failure("GUEST_UNREACHABLE", { name, reason: "the connection ended while the command ran" }));
+      else resolve(ended);
+    });
+  });
+  // Whoever only reads the output must not be hit by an unhandled rejection.
+  exit.catch(() => {});
+  return {
+    stdin: channel.stdin,
+    stdout: channel,
+    stderr: channel.stderr,
+    resize: (columns, rows) => channel.setWindow(rows, columns, 0, 0),
+    exit,
+  };
+}

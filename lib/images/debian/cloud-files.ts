@@ -1,0 +1,88 @@
+/** Files of the cloud guest: Debian with systemd, cloud-init, sshd and the guest agent. */
+
+export const CLOUD_PACKAGES = [
+  "linux-image-cloud-amd64",
+  "initramfs-tools",
+  "busybox",
+  "zstd",
+  "systemd-sysv",
+  "dbus",
+  "libpam-systemd",
+  "openssh-server",
+  "cloud-init",
+  "qemu-guest-agent",
+  "sudo",
+  "iproute2",
+  "netbase",
+  "ca-certificates",
+  "cloud-guest-utils",
+  "fdisk",
+  "e2fsprogs",
+  "kmod",
+  "udev",
+  "procps",
+  "less",
+  "iputils-ping",
+];
+
+/** Read by initramfs-tools while the kernel is installed: only what a virtio guest needs to find its root. */
+export const INITRAMFS_CONF = "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=10\nRESUME=none\nBUSYBOX=n\n";
+export const INITRAMFS_MODULES =
+  "virtio_pci\nvirtio_blk\nvirtio_scsi\nsd_mod\next4\ncrc32c_generic\ncrc32c_intel\n";
+
+const CLOUD_CFG = `datasource_list: [ NoCloud, None ]
+datasource: { NoCloud: { fs_label: cidata } }
+disable_root: true
+ssh_pwauth: false
+ssh_genkeytypes: [ ed25519 ]
+ssh_publish_hostkeys: { enabled: false }
+no_ssh_fingerprints: true
+manage_etc_hosts: true
+apt: { preserve_sources_list: true }
+system_info:
+  distro: debian
+  default_user: { name: ubuntu, lock_passwd: true, gecos: Ubuntu, groups: [adm, sudo], sudo: ["ALL=(ALL) NOPASSWD:ALL"], shell: /bin/bash }
+  network: { renderers: [ networkd ] }
+cloud_init_modules: [ bootcmd, write-files, growpart, resizefs, set_hostname, update_hostname, update_etc_hosts, users-groups, ssh ]
+cloud_config_modules: [ mounts, set-passwords, runcmd ]
+cloud_final_modules: [ package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, final-message ]
+`;
+
+export const CLOUD_FILES: Readonly<Record<string, readonly [mode: number, text: string]>> = {
+  "etc/cloud/cloud.cfg.d/90_guest.cfg": [0o644, CLOUD_CFG],
+  "etc/cloud/ds-identify.cfg": [
+    0o644,
+    "datasource: NoCloud\npolicy: search,found=first,maybe=none,notfound=enabled\n",
+  ],
+  "etc/fstab": [0o644, "LABEL=root / ext4 rw,noatime,errors=remount-ro 0 1\n"],
+  "etc/machine-id": [0o444, ""],
+  "etc/hostname": [0o644, "guest\n"],
+  "etc/hosts": [0o644, "127.0.0.1 localhost\n127.0.1.1 guest\n"],
+  "etc/resolv.conf": [0o644, "nameserver 10.0.2.3\nnameserver 192.168.122.1\n"],
+  "etc/ssh/sshd_config.d/10-guest.conf": [0o644, "UseDNS no\nGSSAPIAuthentication no\n"],
+  "etc/systemd/journald.conf.d/guest.conf": [0o644, "[Journal]\nStorage=volatile\n"],
+  // The default waits for every link: wait for any routable one, with a cap.
+  "etc/systemd/system/systemd-networkd-wait-online.service.d/any.conf": [
+    0o644,
+    "[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30\n",
+  ],
+};
+
+export const CLOUD_LINKS: Readonly<Record<string, string>> = {
+  "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
+  ...Object.fromEntries(
+    [
+      "apt-daily.timer",
+      "apt-daily-upgrade.timer",
+      "dpkg-db-backup.timer",
+      "e2scrub_all.timer",
+      "e2scrub_reap.service",
+      "fstrim.timer",
+      "systemd-pstore.service",
+      "getty@tty1.service",
+      "cloud-init-hotplugd.socket",
+    ].map((unit) => [`etc/systemd/system/${unit}`, "/dev/null"]),
+  ),
+};
+
+export const CLOUD_SERVICES = ["systemd-networkd.service", "ssh.service", "serial-getty@ttyS0.service"];

@@ -1,0 +1,141 @@
+import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { execa } from "execa";
+import { run } from "../../programs.ts";
+import {
+  CLOUD_FILES,
+  CLOUD_LINKS,
+  CLOUD_PACKAGES,
+  CLOUD_SERVICES,
+  INITRAMFS_CONF,
+  INITRAMFS_MODULES,
+} from "./cloud-files.ts";
+import { INITRD_INIT, MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
+
+export interface RootOptions {
+  /** Folder that is made and filled. */
+  readonly root: string;
+  /** Folder for what is needed on the way. */
+  readonly work: string;
+  readonly suite: string;
+  /** apt's own list of sources, as the host has it. */
+  readonly sources: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+const DPKG_OPTIONS = ["man", "doc", "locale"].map((kind) => `--dpkgopt=path-exclude=/usr/share/${kind}/*`);
+
+async function bootstrap(
+  o: RootOptions,
+  packages: readonly string[],
+  hooks: readonly string[],
+): Promise<void> {
+  await run(
+    "mmdebstrap",
+    [
+      "--variant=minbase",
+      "--mode=root",
+      `--include=${packages.join(",")}`,
+      '--aptopt=APT::Install-Recommends "false"',
+      ...DPKG_OPTIONS,
+      "--dpkgopt=force-confold",
+      ...hooks,
+      o.suite,
+      o.root,
+      ...o.sources,
+    ],
+    { signal: o.signal, package: "mmdebstrap" },
+  );
+}
+
+/** Debian with systemd and cloud-init. */
+export async function makeCloudRoot(o: RootOptions): Promise<void> {
+  const conf = join(o.work, "initramfs.conf");
+  const modules = join(o.work, "initramfs.modules");
+  await writeFile(conf, INITRAMFS_CONF);
+  await writeFile(modules, INITRAMFS_MODULES);
+  await bootstrap(o, CLOUD_PACKAGES, [
+    '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d"',
+    `--essential-hook=upload ${conf} /etc/initramfs-tools/conf.d/guest`,
+    `--essential-hook=upload ${modules} /etc/initramfs-tools/modules`,
+  ]);
+  await writeFiles(o.root, CLOUD_FILES, CLOUD_LINKS);
+  await rm(join(o.root, "var/lib/dbus/machine-id"), { force: true });
+  await removeHostKeys(o.root);
+  await run("chroot", [o.root, "systemctl", "-q", "enable", ...CLOUD_SERVICES], { signal: o.signal });
+}
+
+/** Debian's userland and kernel without systemd; boots within seconds even under emulation. */
+export async function makeMicroRoot(o: RootOptions): Promise<void> {
+  await bootstrap(o, MICRO_PACKAGES, [
+    '--essential-hook=mkdir -p "$1/etc/initramfs-tools"; printf "do_initrd = no\\n" > "$1/etc/kernel-img.conf"; printf "update_initramfs=no\\n" > "$1/etc/initramfs-tools/update-initramfs.conf"',
+  ]);
+  await writeFiles(o.root, MICRO_FILES, MICRO_LINKS);
+  await removeHostKeys(o.root);
+  const inside = (...command: string[]) => run("chroot", [o.root, ...command], { signal: o.signal });
+  await inside("useradd", "-m", "-s", "/bin/bash", "-G", "sudo", "-c", "Ubuntu", "ubuntu");
+  await inside("usermod", "-p", "*", "ubuntu");
+  await makeInitrd(o);
+}
+
+async function writeFiles(
+  root: string,
+  files: Readonly<Record<string, readonly [mode: number, text: string]>>,
+  links: Readonly<Record<string, string>>,
+): Promise<void> {
+  for (const [path, [mode, text]] of Object.entries(files)) {
+    const target = join(root, path);
+    await mkdir(dirname(target), { recursive: true });
+    await rm(target, { force: true });
+    await writeFile(target, text);
+    await chmod(target, mode);
+  }
+  for (const [path, target] of Object.entries(links)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await rm(join(root, path), { force: true });
+    await symlink(target, join(root, path));
+  }
+}
+
+/** Host keys belong to an instance, not to an image. */
+async function removeHostKeys(root: string): Promise<void> {
+  const folder = join(root, "etc/ssh");
+  const files = await readdir(folder).catch(() => []);
+  for (const file of files) if (file.startsWith("ssh_host_")) await rm(join(folder, file));
+}
+
+/** Version of the one kernel in the root folder. */
+export async function kernelVersion(root: string): Promise<string> {
+  const kernel = (await readdir(join(root, "boot"))).find((file) => file.startsWith("vmlinuz-"));
+  if (kernel === undefined) throw new Error("no kernel was installed");
+  return kernel.slice("vmlinuz-".length);
+}
+
+/** An initial RAM disk of busybox and the two drivers that a virtio disk needs. */
+async function makeInitrd({ root, work, signal }: RootOptions): Promise<void> {
+  const version = await kernelVersion(root);
+  const folder = join(work, "initrd");
+  for (const each of ["bin", "dev", "proc", "sys", "root"])
+    await mkdir(join(folder, each), { recursive: true });
+  await cp(join(root, "bin/busybox"), join(folder, "bin/busybox"));
+  const order: string[] = [];
+  for (const driver of ["virtio_pci", "virtio_blk"]) {
+    const listed = await run("chroot", [root, "modprobe", "-S", version, "--show-depends", driver], {
+      signal,
+    });
+    for (const [, path = ""] of listed.matchAll(/^insmod (\S+)/gm)) {
+      const name = basename(path);
+      if (order.includes(name)) continue;
+      order.push(name);
+      await cp(join(root, path), join(folder, name));
+    }
+  }
+  await writeFile(join(folder, "order"), order.map((name) => `${name}\n`).join(""));
+  await writeFile(join(folder, "init"), INITRD_INIT, { mode: 0o755 });
+  const find = execa("find", ["."], { cwd: folder, cancelSignal: signal });
+  const cpio = find.pipe("cpio", ["-o", "-H", "newc", "--quiet"], { cwd: folder, cancelSignal: signal });
+  await cpio.pipe("gzip", ["-9"], {
+    stdout: { file: join(root, `boot/initrd.img-${version}`) },
+    cancelSignal: signal,
+  });
+}

@@ -1,0 +1,57 @@
+import { failure } from "../errors.ts";
+
+/** What a user may write for an image. */
+export type ImageName =
+  | { readonly kind: "url"; readonly url: URL; readonly sha256: string | undefined }
+  | { readonly kind: "file"; readonly path: string; readonly sha256: string | undefined }
+  /** An alias or the start of a hash. */
+  | { readonly kind: "local"; readonly text: string };
+
+/** Reads `debian`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws USAGE errors. */
+export function parseImageName(text: string): ImageName {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { kind: "local", text };
+  const url = parseUrl(text);
+  const sha256 = readChecksum(text, url.hash);
+  url.hash = "";
+  if (url.protocol === "file:") {
+    if (url.host !== "")
+      throw failure("INVALID_VALUE", {
+        what: "the image",
+        value: text,
+        reason: "a file URL has three slashes",
+      });
+    return { kind: "file", path: decodeURIComponent(url.pathname), sha256 };
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw failure("INVALID_VALUE", {
+      what: "the image",
+      value: text,
+      reason: "only file://, http:// and https:// URLs are known",
+    });
+  return { kind: "url", url, sha256 };
+}
+
+function parseUrl(text: string): URL {
+  try {
+    return new URL(text);
+  } catch (error) {
+    throw failure("INVALID_VALUE", { what: "the image", value: text, reason: "it is no URL" }, error);
+  }
+}
+
+function readChecksum(text: string, hash: string): string | undefined {
+  if (hash === "") return undefined;
+  const found = /^#sha256=([0-9a-f]{64})$/i.exec(hash)?.[1];
+  if (found === undefined)
+    throw failure("INVALID_VALUE", {
+      what: "the image",
+      value: text,
+      reason: "a checksum is #sha256= and 64 hex digits",
+    });
+  return found.toLowerCase();
+}
+
+/** True for what can be the start of a hash: at least six hex digits. */
+export function isHashPrefix(text: string): boolean {
+  return /^[0-9a-f]{6,64}$/i.test(text);
+}

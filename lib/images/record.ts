@@ -1,0 +1,42 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { z } from "zod";
+import type { Log } from "../backend/contract.ts";
+
+/** What the cache knows of an image beside its bytes. */
+const shape = z.object({
+  version: z.literal(1),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  os: z.string(),
+  release: z.string(),
+  username: z.string(),
+  aliases: z.array(z.string()),
+  virtualSize: z.coerce.bigint(),
+  createdAt: z.number(),
+  source: z.string(),
+});
+
+export type ImageRecord = z.infer<typeof shape>;
+
+/** Writes a record beside its image. */
+export async function writeRecord(folder: string, record: ImageRecord): Promise<void> {
+  const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? String(value) : value), 2);
+  await writeFileAtomic(join(folder, `${record.sha256}.json`), `${text}\n`, { mode: 0o600 });
+}
+
+/** All records of a folder, newest first. One that cannot be read is told and left out. */
+export async function readRecords(folder: string, log: Log): Promise<ImageRecord[]> {
+  const files = (await readdir(folder).catch(() => [])).filter((file) => /^[0-9a-f]{64}\.json$/.test(file));
+  const records = await Promise.all(
+    files.map(async (file) => {
+      try {
+        return shape.parse(JSON.parse(await readFile(join(folder, file), "utf8")));
+      } catch (error) {
+        log.warn(`the record of an image cannot be read: ${join(folder, file)}`, { error: String(error) });
+        return undefined;
+      }
+    }),
+  );
+  return records.filter((record) => record !== undefined).sort((a, b) => b.createdAt - a.createdAt);
+}
