@@ -1,4 +1,5 @@
 import type {
+  Backend,
   Check,
   Context,
   EngineInfo,
@@ -37,6 +38,8 @@ export interface OpenStrataOptions {
   /** Where settings, data, cache and state are; by default the XDG folders of the user. */
   readonly folders?: Partial<Folders>;
   readonly log?: Log;
+  /** An engine that is open already, in the place of the plugin's own; it is closed with strata. */
+  readonly backend?: Backend;
 }
 
 export interface Folders {

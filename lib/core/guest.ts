@@ -1,0 +1,123 @@
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import type { Context, ExecOptions, ExecSession, Instance } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
+import type { Guest } from "../guest/ssh.ts";
+import { displayState, getInstance, whileHeld } from "./instances.ts";
+import { contextOf, type Session } from "./session.ts";
+
+/** Key pair of this user for all guests. */
+export async function userKeys(session: Session) {
+  const { keyPair } = await import("../guest/keys.ts");
+  return keyPair(join(session.folders.data, "ssh"));
+}
+
+/** How to log in to an instance over ssh, with the host key pinned at first contact. */
+async function login(session: Session, instance: Instance, held: boolean) {
+  const { instances } = await session.backend();
+  const { name, id, record } = instance;
+  const { privateKey } = await userKeys(session);
+  const pin = (hostKey: string) => instances.annotate(id, { hostKey });
+  return {
+    name,
+    username: record.username,
+    privateKey,
+    ...(record.hostKey === undefined ? {} : { hostKey: record.hostKey }),
+    onHostKey: (key: string) => (held ? pin(key) : whileHeld(session, instance, contextOf(), () => pin(key))),
+  };
+}
+
+/** Waits until commands can run in a guest that was started; the caller says whether it holds the instance. */
+export async function awaitReady(
+  session: Session,
+  instance: Instance,
+  timeout: number,
+  context: Context,
+  held: boolean,
+): Promise<void> {
+  const { guest } = await session.backend();
+  if (guest.via === "engine") return guest.ready(instance.id, timeout, context);
+  const { awaitGuest } = await import("../guest/await.ts");
+  await using _guest = await awaitGuest({
+    ...(await login(session, instance, held)),
+    endpoint: () => guest.endpoint(instance.id),
+    timeout,
+    signal: context.signal,
+    progress: context.progress,
+  });
+}
+
+/** Starts a command in a running instance. */
+export async function execIn(
+  session: Session,
+  instance: Instance,
+  argv: readonly string[],
+  options: ExecOptions & { readonly timeout?: number },
+): Promise<ExecSession> {
+  const { guest } = await session.backend();
+  if (guest.via === "engine") return guest.exec(instance.id, argv, options);
+  const endpoint = await guest.endpoint(instance.id);
+  if (endpoint === null)
+    throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });
+  const { openGuest } = await import("../guest/ssh.ts");
+  const connection = await openGuest({
+    ...(await login(session, instance, false)),
+    endpoint,
+    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  return hangUpAfter(connection, argv, options);
+}
+
+/** The connection serves one command and ends with it. */
+async function hangUpAfter(
+  connection: Guest,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecSession> {
+  try {
+    const running = await connection.exec(argv, options);
+    const exit = running.exit.finally(() => connection[Symbol.asyncDispose]());
+    exit.catch(() => {});
+    return { ...running, exit };
+  } catch (error) {
+    await connection[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Runs argv as the default user of a running instance. */
+export async function exec(
+  session: Session,
+  name: string,
+  argv: readonly string[],
+  options: ExecOptions = {},
+): Promise<ExecSession> {
+  const instance = await getInstance(session, name);
+  if (instance.state !== "running")
+    throw failure("WRONG_STATE", {
+      name,
+      reason: "Commands run in running instances only",
+      state: displayState(instance),
+    });
+  return execIn(session, instance, argv, options);
+}
+
+/** Runs a command and gives its output; null when the guest does not answer or the command fails. */
+export async function tryOutput(
+  session: Session,
+  instance: Instance,
+  argv: readonly string[],
+  timeout: number,
+): Promise<string | null> {
+  try {
+    const running = await execIn(session, instance, argv, { timeout, signal: AbortSignal.timeout(timeout) });
+    running.stdin.end();
+    running.stderr.resume();
+    const output = await text(running.stdout);
+    return (await running.exit).code === 0 ? output : null;
+  } catch (error) {
+    session.log.debug(`the guest of ${instance.name} does not answer`, { error: String(error) });
+    return null;
+  }
+}

@@ -1,0 +1,80 @@
+import type { Instance } from "../backend/contract.ts";
+import type { InstanceInfo, InstanceSummary, Usage } from "./api.ts";
+import { tryOutput } from "./guest.ts";
+import { displayState, getInstances } from "./instances.ts";
+import type { Session } from "./session.ts";
+
+/** How long a guest may take to tell about itself, ms. */
+const PATIENCE = 10_000;
+
+const PROBE = "cat /proc/loadavg /proc/meminfo /etc/os-release; df -B1 --output=used,size / | tail -1";
+
+function releaseOf({ record }: Instance): string {
+  return [record.image.os, record.image.release].filter(Boolean).join(" ");
+}
+
+function summary(instance: Instance): InstanceSummary {
+  return {
+    name: instance.name,
+    state: displayState(instance),
+    ipv4: instance.addresses,
+    release: releaseOf(instance),
+  };
+}
+
+const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
+
+/** Every instance in a line. */
+export async function list(session: Session): Promise<InstanceSummary[]> {
+  const { instances } = await session.backend();
+  return (await instances.list()).map(summary).sort(byName);
+}
+
+/** Everything about the named instances, or about all; what only a guest knows is asked of it. */
+export async function info(session: Session, names?: readonly string[]): Promise<InstanceInfo[]> {
+  const { instances } = await session.backend();
+  const chosen =
+    names === undefined ? await instances.list() : await getInstances(session, names, { deleted: "allowed" });
+  return (await Promise.all(chosen.map((instance) => infoOf(session, instance)))).sort(byName);
+}
+
+async function infoOf(session: Session, instance: Instance): Promise<InstanceInfo> {
+  const running = instance.state === "running" && !instance.record.deleted;
+  const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], PATIENCE) : null;
+  const inside = readProbe(probed ?? "");
+  return {
+    ...summary(instance),
+    ...(inside.release === undefined ? {} : { release: inside.release }),
+    snapshotCount: instance.snapshotCount,
+    imageHash: instance.record.image.sha256,
+    imageRelease: releaseOf(instance),
+    cpus: instance.resources.cpus,
+    load: inside.load,
+    disk: inside.disk,
+    memory: inside.memory,
+    mounts: instance.mounts,
+  };
+}
+
+/** Reads what the probe printed; what is not in it stays empty. */
+export function readProbe(output: string): {
+  load: number[];
+  memory: Usage | null;
+  disk: Usage | null;
+  release: string | undefined;
+} {
+  const load = /^([\d.]+) ([\d.]+) ([\d.]+) \d+\/\d+ \d+$/m.exec(output)?.slice(1).map(Number) ?? [];
+  const kib = (key: string) => {
+    const found = new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(output)?.[1];
+    return found === undefined ? undefined : BigInt(found) * 1024n;
+  };
+  const total = kib("MemTotal");
+  const available = kib("MemAvailable");
+  const [, used, size] = /^\s*(\d+)\s+(\d+)\s*$/m.exec(output) ?? [];
+  return {
+    load,
+    memory: total === undefined || available === undefined ? null : { used: total - available, total },
+    disk: used === undefined || size === undefined ? null : { used: BigInt(used), total: BigInt(size) },
+    release: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(output)?.[1],
+  };
+}

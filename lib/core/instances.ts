@@ -1,0 +1,78 @@
+import type { Context, Instance } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
+import { checkName } from "../snapshots/names.ts";
+import type { InstanceState } from "./api.ts";
+import type { Session } from "./session.ts";
+
+/** How long an operation waits for another one on the same instance, ms. */
+const PATIENCE = 120_000;
+
+const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
+  stopped: "Stopped",
+  starting: "Starting",
+  running: "Running",
+  restarting: "Restarting",
+  stopping: "Delayed Shutdown",
+  suspending: "Suspending",
+  suspended: "Suspended",
+  unknown: "Unknown",
+};
+
+/** The state as a user sees it. */
+export function displayState({ record, state }: Instance): InstanceState {
+  return record.deleted ? "Deleted" : STATES[state];
+}
+
+/** Names in the order given, each once, against the rules none. */
+export function distinct(names: readonly string[]): string[] {
+  for (const name of names) checkName("instance", name);
+  return [...new Set(names)];
+}
+
+/** The instance of that name; rejects with INSTANCE_NOT_FOUND, and unless allowed with INSTANCE_DELETED. */
+export async function getInstance(
+  session: Session,
+  name: string,
+  options: { readonly deleted?: "allowed" } = {},
+): Promise<Instance> {
+  checkName("instance", name);
+  const { instances } = await session.backend();
+  const instance = await instances.find(name);
+  if (instance === null) throw failure("INSTANCE_NOT_FOUND", { name });
+  if (instance.record.deleted && options.deleted === undefined) throw failure("INSTANCE_DELETED", { name });
+  return instance;
+}
+
+/** All instances of a request; one that is missing or deleted fails it before anything is changed. */
+export async function getInstances(
+  session: Session,
+  names: readonly string[],
+  options: { readonly deleted?: "allowed" } = {},
+): Promise<Instance[]> {
+  const found: Instance[] = [];
+  for (const name of distinct(names)) found.push(await getInstance(session, name, options));
+  return found;
+}
+
+/** Runs a piece while the instance is held, with the instance as it is then. */
+export async function whileHeld<T>(
+  session: Session,
+  { id, name, record }: Instance,
+  context: Context,
+  work: (fresh: Instance) => Promise<T>,
+): Promise<T> {
+  const { instances } = await session.backend();
+  await using _hold = await instances.hold(id, { wait: PATIENCE }, context);
+  const fresh = await instances.find(name);
+  if (fresh?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
+  // It was deleted while we waited; what was allowed on a deleted instance before still is.
+  if (fresh.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
+  return work(fresh);
+}
+
+/** Rejects unless the instance is stopped, saying `reason`. */
+export function requireStopped(instance: Instance, reason: string): void {
+  const { name, state } = instance;
+  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: displayState(instance) });
+}

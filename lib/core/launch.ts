@@ -1,0 +1,108 @@
+import { randomInt, randomUUID } from "node:crypto";
+import type { Context, ImageSource, InstanceSpec } from "../backend/contract.ts";
+import { RECORD_VERSION } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
+import { makeSeed } from "../guest/seed.ts";
+import type { ResolvedImage } from "../images/store.ts";
+import { checkName } from "../snapshots/names.ts";
+import type { CallOptions, LaunchOptions } from "./api.ts";
+import { awaitReady, userKeys } from "./guest.ts";
+import { whileHeld } from "./instances.ts";
+import { START_TIMEOUT } from "./lifecycle.ts";
+import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
+import { contextOf, type Session } from "./session.ts";
+import { ADJECTIVES, ANIMALS } from "./words.ts";
+
+const GIB = 1024n ** 3n;
+const DEFAULTS = { cpus: 1, memory: GIB, disk: 5n * GIB };
+
+/** Creates an instance, starts it and waits for its guest. */
+export async function launch(
+  session: Session,
+  options: LaunchOptions,
+  call?: CallOptions,
+): Promise<{ readonly name: string }> {
+  const context = contextOf(call);
+  const { instances } = await session.backend();
+  const spec = await prepare(session, options, context);
+  const { name } = spec;
+  const instance = await instances.create(spec, context);
+  try {
+    await whileHeld(session, instance, context, () => instances.start(instance.id, context));
+  } catch (error) {
+    // What never ran is of no use to anybody.
+    const whole = contextOf();
+    await whileHeld(session, instance, whole, () => instances.remove(instance.id, whole));
+    throw error;
+  }
+  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
+  return { name };
+}
+
+/** Checks everything and brings the image here, before anything is created. */
+async function prepare(session: Session, options: LaunchOptions, context: Context): Promise<InstanceSpec> {
+  if (options.name !== undefined) checkName("instance", options.name);
+  const cpus = options.cpus ?? DEFAULTS.cpus;
+  const memory = options.memory ?? DEFAULTS.memory;
+  checkCpus(cpus);
+  checkMemory(memory);
+  if (options.disk !== undefined && options.disk < MIN_DISK)
+    throw failure("SIZE_TOO_SMALL", { kind: "disk", value: options.disk, minimum: "512M" });
+  const name = await freeName(session, options.name);
+  const instanceId = `i-${randomUUID()}`;
+  const { publicKey } = await userKeys(session);
+  const userData = options.userData === undefined ? {} : { userData: options.userData };
+  // Before the image is fetched: what a user wrote wrong should show at once.
+  makeSeed({ name, instanceId, username: "", publicKey, ...userData });
+  const image = await resolveImage(session, options.image, context);
+  return {
+    name,
+    image: image.source,
+    resources: { cpus, memory, disk: diskSize(image.source, options.disk) },
+    mounts: [],
+    networks: [],
+    seed: makeSeed({ name, instanceId, username: image.username, publicKey, ...userData }),
+    record: {
+      version: RECORD_VERSION,
+      image: { sha256: image.source.sha256, release: image.release, os: image.os },
+      username: image.username,
+      deleted: false,
+      snapshotsTaken: 0,
+      cloudInstanceId: instanceId,
+      createdAt: Date.now(),
+    },
+  };
+}
+
+function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): bigint {
+  if (wanted === undefined) return virtualSize > DEFAULTS.disk ? virtualSize : DEFAULTS.disk;
+  if (wanted < virtualSize)
+    throw failure("SIZE_TOO_SMALL", {
+      kind: "disk",
+      value: wanted,
+      minimum: `${virtualSize} bytes, the image's own size`,
+    });
+  return wanted;
+}
+
+/** An engine that takes any image has no use for a real one. */
+async function resolveImage(session: Session, image: string, context: Context): Promise<ResolvedImage> {
+  const { imageFormats } = await session.info();
+  if (!imageFormats.includes("any")) return (await session.images()).resolve(image, context);
+  const source = { path: "", format: "any", sha256: "0".repeat(64), virtualSize: MIN_DISK };
+  return { source, os: "", release: image, username: "ubuntu" };
+}
+
+async function freeName(session: Session, wanted: string | undefined): Promise<string> {
+  const { instances } = await session.backend();
+  if (wanted !== undefined) {
+    if ((await instances.find(wanted)) !== null) throw failure("INSTANCE_EXISTS", { name: wanted });
+    return wanted;
+  }
+  const taken = new Set((await instances.list()).map(({ name }) => name));
+  for (let attempt = 0; ; attempt++) {
+    const pair = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}-${ANIMALS[randomInt(ANIMALS.length)]}`;
+    const name = attempt < 100 ? pair : `${pair}-${randomInt(1_000_000)}`;
+    if (!taken.has(name)) return name;
+  }
+}

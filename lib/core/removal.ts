@@ -1,0 +1,84 @@
+import type { Context, Instance } from "../backend/contract.ts";
+import { asStrataError, failure } from "../errors.ts";
+import { checkName } from "../snapshots/names.ts";
+import type { CallOptions, Ref } from "./api.ts";
+import { getInstance, getInstances, whileHeld } from "./instances.ts";
+import { contextOf, type Session } from "./session.ts";
+import { dropSnapshot, requireSnapshot } from "./snapshots.ts";
+
+/** How long a guest that is to be deleted may take to shut down before its power is cut, ms. */
+const GRACE = 30_000;
+
+/** Deletes instances and snapshots; the whole request is checked before anything is changed. */
+export async function remove(
+  session: Session,
+  refs: readonly Ref[],
+  options: { readonly purge?: boolean } = {},
+  call?: CallOptions,
+): Promise<void> {
+  const context = contextOf(call);
+  const backend = await session.backend();
+  const whole = new Map<string, Instance>();
+  const parts: { instance: Instance; snapshot: string }[] = [];
+  for (const { instance: name, snapshot } of refs) {
+    if (snapshot === undefined) {
+      whole.set(name, await getInstance(session, name, options.purge === true ? { deleted: "allowed" } : {}));
+      continue;
+    }
+    checkName("snapshot", snapshot);
+    const instance = await getInstance(session, name);
+    requireSnapshot(await backend.snapshots.tree(instance.id), name, snapshot);
+    if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot))
+      parts.push({ instance, snapshot });
+  }
+  for (const { instance, snapshot } of parts) {
+    // Snapshots go with an instance that is purged in the same request.
+    if (options.purge === true && whole.has(instance.name)) continue;
+    await whileHeld(session, instance, context, (fresh) => dropSnapshot(session, fresh, snapshot, context));
+  }
+  for (const instance of whole.values())
+    await whileHeld(session, instance, context, (fresh) =>
+      removeOne(session, fresh, options.purge === true, context),
+    );
+}
+
+async function removeOne(
+  session: Session,
+  instance: Instance,
+  purge: boolean,
+  context: Context,
+): Promise<void> {
+  const { instances } = await session.backend();
+  context.progress({ phase: `Deleting ${instance.name}` });
+  if (purge) return instances.remove(instance.id, context);
+  if (instance.state !== "stopped" && instance.state !== "suspended") {
+    await instances.stop(instance.id, { grace: GRACE }, context).catch((error: unknown) => {
+      if (asStrataError(error).code !== "TIMEOUT") throw error;
+      return instances.stop(instance.id, "force", context);
+    });
+  }
+  await instances.annotate(instance.id, { deleted: true });
+}
+
+/** Makes deleted instances Stopped again. */
+export async function recover(session: Session, names: readonly string[]): Promise<void> {
+  const context = contextOf();
+  const { instances } = await session.backend();
+  const chosen = await getInstances(session, names, { deleted: "allowed" });
+  for (const { record, name } of chosen) if (!record.deleted) throw failure("INSTANCE_NOT_DELETED", { name });
+  for (const instance of chosen)
+    await whileHeld(session, instance, context, ({ id }) => instances.annotate(id, { deleted: false }));
+}
+
+/** Removes every deleted instance for good; resolves to their names. */
+export async function purge(session: Session, call?: CallOptions): Promise<string[]> {
+  const context = contextOf(call);
+  const { instances } = await session.backend();
+  const deleted = (await instances.list()).filter(({ record }) => record.deleted);
+  for (const instance of deleted)
+    await whileHeld(session, instance, context, async (fresh) => {
+      // Recovered by somebody while we waited: theirs.
+      if (fresh.record.deleted) await instances.remove(fresh.id, context);
+    });
+  return deleted.map(({ name }) => name).sort();
+}

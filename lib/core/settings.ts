@@ -1,0 +1,132 @@
+import { engineNames, loadPlugin } from "../backend/registry.ts";
+import { failure } from "../errors.ts";
+import { parseSize } from "../settings/sizes.ts";
+import { checkName } from "../snapshots/names.ts";
+import type { Ref } from "./api.ts";
+import { getInstance } from "./instances.ts";
+import { resize } from "./resources.ts";
+import type { Session } from "./session.ts";
+import { amendSnapshot, requireSnapshot } from "./snapshots.ts";
+
+/** Settings of the client, with their defaults. */
+const CLIENT: Readonly<Record<string, string>> = {
+  "client.primary-name": "primary",
+  "local.driver": "libvirt",
+};
+
+const RESOURCES = ["cpus", "disk", "memory"] as const;
+const SNAPSHOT_KEYS = ["comment", "name"] as const;
+
+type Key =
+  | { readonly kind: "client"; readonly default: string }
+  | { readonly kind: "engine"; readonly key: string }
+  | { readonly kind: "resource"; readonly instance: string; readonly which: (typeof RESOURCES)[number] }
+  | {
+      readonly kind: "snapshot";
+      readonly ref: Required<Ref>;
+      readonly which: (typeof SNAPSHOT_KEYS)[number];
+    };
+
+/** Reads a key. Throws UNKNOWN_SETTING. */
+async function parseKey(session: Session, key: string): Promise<Key> {
+  const fallback = CLIENT[key];
+  if (fallback !== undefined && Object.hasOwn(CLIENT, key)) return { kind: "client", default: fallback };
+  const [local, first = "", second = "", third, ...more] = key.split(".");
+  if (local !== "local" || more.length > 0) throw failure("UNKNOWN_SETTING", { key });
+  const plugin = await session.plugin();
+  if (
+    third === undefined &&
+    first === plugin.name &&
+    plugin.settings.some((setting) => setting.key === second)
+  )
+    return { kind: "engine", key: second };
+  const resource = RESOURCES.find((which) => which === second);
+  if (third === undefined && resource !== undefined)
+    return { kind: "resource", instance: first, which: resource };
+  const which = SNAPSHOT_KEYS.find((each) => each === third);
+  if (which !== undefined) return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
+  throw failure("UNKNOWN_SETTING", { key });
+}
+
+/** All keys that exist now, sorted. */
+export async function settingKeys(session: Session): Promise<string[]> {
+  const plugin = await session.plugin();
+  const { instances, snapshots } = await session.backend();
+  const keys = [...Object.keys(CLIENT), ...plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`)];
+  for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
+    keys.push(...RESOURCES.map((which) => `local.${instance.name}.${which}`));
+    const tree = await snapshots.tree(instance.id);
+    for (const { name } of tree.snapshots)
+      keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
+  }
+  return keys.sort();
+}
+
+export async function getSetting(session: Session, text: string): Promise<string> {
+  const key = await parseKey(session, text);
+  const values = await session.settings();
+  switch (key.kind) {
+    case "client":
+      return values[text] ?? key.default;
+    case "engine": {
+      const { settings } = await session.plugin();
+      return values[text] ?? settings.find((setting) => setting.key === key.key)?.default ?? "";
+    }
+    case "resource":
+      return String((await getInstance(session, key.instance)).resources[key.which]);
+    case "snapshot": {
+      const instance = await getInstance(session, key.ref.instance);
+      checkName("snapshot", key.ref.snapshot);
+      const tree = await (await session.backend()).snapshots.tree(instance.id);
+      requireSnapshot(tree, key.ref.instance, key.ref.snapshot);
+      return tree.snapshots.find(({ name }) => name === key.ref.snapshot)?.[key.which] ?? "";
+    }
+  }
+}
+
+export async function setSetting(session: Session, text: string, value: string): Promise<void> {
+  const key = await parseKey(session, text);
+  switch (key.kind) {
+    case "client":
+    case "engine": {
+      const reason = await refusal(session, text, key, value);
+      if (reason !== undefined) throw failure("INVALID_VALUE", { what: text, value, reason });
+      return session.saveSettings({ ...(await session.settings()), [text]: value });
+    }
+    case "resource":
+      return resize(session, key.instance, readResource(key.which, value));
+    case "snapshot":
+      checkName("snapshot", key.ref.snapshot);
+      return amendSnapshot(session, key.ref, { [key.which]: value });
+  }
+}
+
+function readResource(which: (typeof RESOURCES)[number], value: string) {
+  if (which !== "cpus") return { [which]: parseSize(which, value) };
+  if (!/^\d{1,6}$/.test(value))
+    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "it is a whole number, 1 or more" });
+  return { cpus: Number(value) };
+}
+
+/** Why a value is not right, undefined when it is. */
+async function refusal(
+  session: Session,
+  text: string,
+  key: Extract<Key, { kind: "client" | "engine" }>,
+  value: string,
+): Promise<string | undefined> {
+  if (key.kind === "engine") {
+    const { settings } = await session.plugin();
+    return settings.find((setting) => setting.key === key.key)?.validate(value);
+  }
+  if (text === "client.primary-name") {
+    checkName("instance", value);
+    return undefined;
+  }
+  if (!engineNames().includes(value)) return `it is one of ${engineNames().join(", ")}`;
+  await loadPlugin(value);
+  if (value === session.engineName) return undefined;
+  const { instances } = await session.backend();
+  const running = (await instances.list()).filter(({ state }) => state === "running");
+  return running.length === 0 ? undefined : `${session.engineName} has running instances; stop them first`;
+}

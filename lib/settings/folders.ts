@@ -1,0 +1,18 @@
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import type { Folders } from "../core/api.ts";
+
+/** The XDG folders of strata. A relative XDG variable is ignored, as its specification says. */
+export function defaultFolders(env: NodeJS.ProcessEnv = process.env): Folders {
+  const home = env.HOME || homedir();
+  const base = (variable: string, fallback: string) => {
+    const value = env[variable];
+    return join(value !== undefined && isAbsolute(value) ? value : join(home, fallback), "strata");
+  };
+  return {
+    config: base("XDG_CONFIG_HOME", ".config"),
+    data: base("XDG_DATA_HOME", ".local/share"),
+    cache: base("XDG_CACHE_HOME", ".cache"),
+    state: base("XDG_STATE_HOME", ".local/state"),
+  };
+}

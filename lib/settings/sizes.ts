@@ -1,0 +1,31 @@
+import { failure } from "../errors.ts";
+
+const UNIT: Readonly<Record<string, bigint>> = { "": 1n, K: 1024n, M: 1024n ** 2n, G: 1024n ** 3n };
+
+/**
+ * Reads a size in bytes: a positive whole number, or a decimal with K, KB, KiB, M… or G… in any case,
+ * powers of 1024, floored. Throws INVALID_SIZE; `kind` is "memory" or "disk".
+ */
+export function parseSize(kind: string, text: string): bigint {
+  const found = /^(\d+)(?:\.(\d+))?(?:([KMG])(?:i?B)?|B)?$/i.exec(text.trim());
+  const [, whole = "", fraction = "", letter = ""] = found ?? [];
+  const unit = UNIT[letter.toUpperCase()] ?? 1n;
+  // A fraction of a byte is no size.
+  if (found === null || (fraction !== "" && unit === 1n))
+    throw failure("INVALID_SIZE", { kind, value: text });
+  const bytes = (BigInt(whole + fraction) * unit) / 10n ** BigInt(fraction.length);
+  if (bytes <= 0n) throw failure("INVALID_SIZE", { kind, value: text });
+  return bytes;
+}
+
+/** A size for people: one decimal and a binary unit, such as "1.5GiB". */
+export function formatSize(bytes: bigint): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return unit === 0 ? `${bytes}B` : `${value.toFixed(1)}${units[unit]}`;
+}

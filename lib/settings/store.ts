@@ -1,0 +1,37 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { z } from "zod";
+import { failure } from "../errors.ts";
+
+const shape = z.record(z.string(), z.string());
+
+/** The settings that a user has set, by key. */
+export type SettingValues = Readonly<Record<string, string>>;
+
+/** Reads the file; an absent one holds nothing, a broken one is an error. */
+export async function readSettings(path: string): Promise<SettingValues> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "{}";
+    throw failure("FILE_NOT_FOUND", { path }, error);
+  });
+  try {
+    return shape.parse(JSON.parse(text));
+  } catch (error) {
+    throw failure(
+      "INVALID_VALUE",
+      {
+        what: "the settings file",
+        value: path,
+        reason: "it is no JSON object of strings; mend or remove it",
+      },
+      error,
+    );
+  }
+}
+
+/** Writes the file whole, readable by its owner alone. */
+export async function writeSettings(path: string, values: SettingValues): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(path, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
+}

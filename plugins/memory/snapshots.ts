@@ -1,0 +1,92 @@
+import type { Snapshots } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { type Holds, heldInstance, requireStopped } from "./instances.ts";
+import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
+
+export function snapshotGroup(world: World, holds: Holds): Snapshots {
+  const held = (id: string) => heldInstance(world, holds, id);
+  return {
+    async tree(id) {
+      const { snapshots, standsOn } = await world.get(id);
+      const sizeOf = (snapshot: StoredSnapshot) => BigInt(JSON.stringify(snapshot.contents).length);
+      return {
+        snapshots: snapshots.map(({ contents: _, ...record }, at) => ({
+          ...record,
+          size: sizeOf(snapshots[at] as StoredSnapshot),
+        })),
+        standsOn,
+      };
+    },
+    async capture(id, record, taken, context) {
+      const stored = await held(id);
+      requireStopped(stored, "Only stopped instances can be snapshotted");
+      if (stored.snapshots.some(({ name }) => name === record.name))
+        throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
+      context.signal.throwIfAborted();
+      world.step("capture");
+      await world.put({
+        ...stored,
+        snapshots: [...stored.snapshots, { ...record, contents: stored.contents }],
+        standsOn: record.name,
+        record: { ...stored.record, snapshotsTaken: taken },
+      });
+    },
+    async revert(id, name, context) {
+      const stored = await held(id);
+      requireStopped(stored, "Only stopped instances can be restored");
+      const snapshot = find(stored, name);
+      context.signal.throwIfAborted();
+      world.step("revert");
+      await world.put({
+        ...stored,
+        resources: snapshot.resources,
+        mounts: snapshot.mounts,
+        nics: snapshot.nics,
+        contents: snapshot.contents,
+        standsOn: name,
+        record: { ...stored.record, cloudInstanceId: snapshot.cloudInstanceId },
+      });
+    },
+    async drop(id, { name, parent, children }, context) {
+      const stored = await held(id);
+      if (stored.state === "suspended")
+        throw failure("INSTANCE_SUSPENDED", {
+          name: stored.name,
+          reason: "A snapshot cannot be deleted now",
+        });
+      context.signal.throwIfAborted();
+      world.step("drop");
+      await world.put({
+        ...stored,
+        snapshots: stored.snapshots
+          .filter((snapshot) => snapshot.name !== name)
+          .map((snapshot) => (children.includes(snapshot.name) ? { ...snapshot, parent } : snapshot)),
+        standsOn: stored.standsOn === name ? parent : stored.standsOn,
+      });
+    },
+    async amend(id, name, change) {
+      const stored = await held(id);
+      find(stored, name);
+      const to = change.name ?? name;
+      if (to !== name && stored.snapshots.some((snapshot) => snapshot.name === to))
+        throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: to });
+      const renamed = (old: string | null) => (old === name ? to : old);
+      world.step("amend");
+      await world.put({
+        ...stored,
+        snapshots: stored.snapshots.map((snapshot) => ({
+          ...snapshot,
+          ...(snapshot.name === name ? { name: to, comment: change.comment ?? snapshot.comment } : {}),
+          parent: renamed(snapshot.parent),
+        })),
+        standsOn: renamed(stored.standsOn),
+      });
+    },
+  };
+}
+
+function find(stored: StoredInstance, name: string): StoredSnapshot {
+  const found = stored.snapshots.find((snapshot) => snapshot.name === name);
+  if (found === undefined) throw failure("SNAPSHOT_NOT_FOUND", { name: stored.name, snapshot: name });
+  return found;
+}

@@ -1,0 +1,103 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import type {
+  EngineState,
+  InstanceRecord,
+  Mount,
+  Nic,
+  Resources,
+  SnapshotRecord,
+} from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+
+/** Files of a guest's disk by path. */
+export type Disk = Readonly<Record<string, string>>;
+
+export interface StoredSnapshot extends SnapshotRecord {
+  readonly contents: Disk;
+}
+
+export interface StoredInstance {
+  readonly id: string;
+  readonly name: string;
+  readonly state: EngineState;
+  readonly resources: Resources;
+  readonly mounts: readonly Mount[];
+  readonly nics: readonly Nic[];
+  readonly record: InstanceRecord;
+  readonly contents: Disk;
+  readonly snapshots: readonly StoredSnapshot[];
+  readonly standsOn: string | null;
+}
+
+/** Called before each step that changes something; what it throws is the fault. */
+export type Fault = (step: number, what: string) => void;
+
+/**
+ * All instances, in memory or in a file. A change is made on a copy and put in place in one stroke, so
+ * that a fault before that leaves everything as it was.
+ */
+export interface World {
+  all(): Promise<readonly StoredInstance[]>;
+  get(id: string): Promise<StoredInstance>;
+  /** A step at which a fault may strike. */
+  step(what: string): void;
+  put(instance: StoredInstance): Promise<void>;
+  remove(id: string): Promise<void>;
+}
+
+export function createWorld(file: string | undefined, fault: Fault = () => {}): World {
+  let instances: readonly StoredInstance[] = [];
+  let steps = 0;
+  const load = async () => {
+    if (file !== undefined) instances = await read(file);
+    return instances;
+  };
+  const step = (what: string) => {
+    steps += 1;
+    fault(steps, what);
+  };
+  const save = async (next: readonly StoredInstance[]) => {
+    step("save");
+    if (file !== undefined) await write(file, next);
+    instances = next;
+  };
+  return {
+    all: load,
+    async get(id) {
+      const found = (await load()).find((instance) => instance.id === id);
+      if (found === undefined) throw failure("INSTANCE_NOT_FOUND", { name: id });
+      return found;
+    },
+    step,
+    async put(instance) {
+      const others = (await load()).filter(({ id }) => id !== instance.id);
+      await save([...others, instance]);
+    },
+    async remove(id) {
+      await save((await load()).filter((instance) => instance.id !== id));
+    },
+  };
+}
+
+const BIGINT = /^bigint:(-?\d+)$/;
+
+async function read(file: string): Promise<readonly StoredInstance[]> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "[]";
+    throw error;
+  });
+  return JSON.parse(text, (_, value: unknown) => {
+    const found = typeof value === "string" ? BIGINT.exec(value)?.[1] : undefined;
+    return found === undefined ? value : BigInt(found);
+  });
+}
+
+async function write(file: string, instances: readonly StoredInstance[]): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const text = JSON.stringify(instances, (_, value: unknown) =>
+    typeof value === "bigint" ? `bigint:${value}` : value,
+  );
+  await writeFileAtomic(file, text, { mode: 0o600 });
+}
