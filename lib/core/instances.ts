@@ -67,7 +67,8 @@ export async function whileHeld<T>(
   if (fresh?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
   // It was deleted while we waited; what was allowed on a deleted instance before still is.
   if (fresh.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
-  return work(fresh);
+  // Awaited here: a promise that is handed on would outlive the hold.
+  return await work(fresh);
 }
 
 /** Rejects unless the instance is stopped, saying `reason`. */

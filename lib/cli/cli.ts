@@ -1,0 +1,80 @@
+import type { Log } from "../backend/contract.ts";
+import type { CallOptions, OpenStrataOptions, Strata } from "../core/api.ts";
+import type { Io } from "./io.ts";
+import { type ProgressLine, progressLine } from "./progress.ts";
+
+/** What a command works with. */
+export interface Cli {
+  readonly io: Io;
+  /** Opens strata once; heavy modules are loaded only now. */
+  strata(): Promise<Strata>;
+  /** Signal and progress for long calls. */
+  readonly call: Required<CallOptions>;
+  readonly progress: ProgressLine;
+  /** Sets the exit code of a command that did not fail by an error. */
+  exit(code: number): void;
+  readonly global: GlobalOptions;
+}
+
+/** Options before or after any command. */
+export interface GlobalOptions {
+  driver: string | undefined;
+  verbosity: number;
+}
+
+export interface OpenCli {
+  readonly cli: Cli;
+  close(): Promise<void>;
+  readonly exitCode: () => number;
+}
+
+/** Opens strata; tests bring their own. */
+export type Opener = (options: OpenStrataOptions) => Promise<Strata>;
+
+const openReal: Opener = async (options) => (await import("../core/open.ts")).openStrata(options);
+
+export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal): OpenCli {
+  const global: GlobalOptions = { driver: undefined, verbosity: 0 };
+  const progress = progressLine(io);
+  let opened: Promise<Strata> | undefined;
+  let code = 0;
+  const strata = async () => {
+    const driver = global.driver ?? io.env.STRATA_DRIVER;
+    const uri = io.env.STRATA_LIBVIRT_URI;
+    return open({
+      ...(driver === undefined ? {} : { driver }),
+      ...(uri === undefined ? {} : { engineSettings: { uri } }),
+      log: await openLog(io, global.verbosity),
+    });
+  };
+  return {
+    cli: {
+      io,
+      global,
+      progress,
+      strata: () => {
+        opened ??= strata();
+        return opened;
+      },
+      call: { signal, progress: (step) => progress.show(step) },
+      exit: (value) => {
+        code = value;
+      },
+    },
+    close: async () => {
+      progress.clear();
+      // What kept it from opening was told already.
+      const strata = await opened?.catch(() => undefined);
+      await strata?.[Symbol.asyncDispose]();
+    },
+    exitCode: () => code,
+  };
+}
+
+async function openLog(io: Io, verbosity: number): Promise<Log> {
+  const [{ createLog }, { defaultFolders }] = await Promise.all([
+    import("./log.ts"),
+    import("../settings/folders.ts"),
+  ]);
+  return createLog(defaultFolders(io.env).state, verbosity);
+}

@@ -1,0 +1,93 @@
+import { type Command, Option } from "commander";
+import type { ImageInfo } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
+import { formatSize } from "../../settings/sizes.ts";
+import type { Cli } from "../cli.ts";
+import { command, formatOption } from "../command.ts";
+import { columns, csvField, csvLines } from "../format/cell.ts";
+import { type Format, json, parseFormat, yaml } from "../format/format.ts";
+import { write } from "../io.ts";
+
+export function imageCommand(cli: Cli): Command {
+  return command("image", "build and list the images on this host", "image build debian --variant micro")
+    .addCommand(buildCommand(cli))
+    .addCommand(imageListCommand(cli));
+}
+
+function buildCommand(cli: Cli): Command {
+  return command(
+    "build <distribution>",
+    "build a guest image from the packages of a distribution",
+    "image build debian --variant micro",
+  )
+    .addOption(
+      new Option(
+        "--variant <variant>",
+        "cloud: systemd and cloud-init; micro: boots within seconds, for tests",
+      )
+        .choices(["cloud", "micro"])
+        .default("cloud"),
+    )
+    .action(async (distribution: string, options: { variant: "cloud" | "micro" }) => {
+      if (distribution !== "debian")
+        throw failure("INVALID_VALUE", {
+          what: "the distribution",
+          value: distribution,
+          reason: "only debian is known",
+        });
+      const strata = await cli.strata();
+      const image = await strata.buildImage({ distribution, variant: options.variant }, cli.call);
+      cli.progress.clear();
+      await write(cli.io, `Built: ${image.aliases[0]} ${image.sha256.slice(0, 12)}\n`);
+    });
+}
+
+function imageListCommand(cli: Cli): Command {
+  return command("list", "list the images on this host", "image list")
+    .addOption(formatOption())
+    .action(async (options: { format: string }) => {
+      const format = parseFormat(options.format);
+      await write(cli.io, formatImages(await (await cli.strata()).images(), format));
+    });
+}
+
+function formatImages(images: readonly ImageInfo[], format: Format): string {
+  const plain = images.map(({ sha256, os, release, aliases, size, createdAt }) => ({
+    sha256,
+    os,
+    release,
+    aliases,
+    size: String(size),
+    created: new Date(createdAt).toISOString(),
+  }));
+  switch (format) {
+    case "json":
+      return json({ images: plain });
+    case "yaml":
+      return yaml(plain);
+    case "csv":
+      return csvLines([
+        ["Hash", "OS", "Release", "Aliases", "Size", "Created"],
+        ...plain.map((image) => [
+          image.sha256,
+          csvField(image.os),
+          csvField(image.release),
+          csvField(image.aliases.join(";")),
+          image.size,
+          image.created,
+        ]),
+      ]);
+    case "table":
+      return images.length === 0
+        ? "No images found.\n"
+        : columns([
+            ["Hash", "Image", "Aliases", "Size"],
+            ...images.map((image) => [
+              image.sha256.slice(0, 12),
+              [image.os, image.release].filter(Boolean).join(" ") || "--",
+              image.aliases.join(", ") || "--",
+              formatSize(image.size),
+            ]),
+          ]);
+  }
+}

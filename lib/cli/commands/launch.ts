@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import type { Command } from "commander";
+import { failure } from "../../errors.ts";
+import { parseSize } from "../../settings/sizes.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { write } from "../io.ts";
+
+interface Options {
+  name?: string;
+  cpus?: string;
+  memory?: string;
+  disk?: string;
+  cloudInit?: string;
+  timeout?: string;
+}
+
+export function launchCommand(cli: Cli): Command {
+  return command(
+    "launch [image]",
+    "create an instance and start it",
+    "launch debian --name web --cpus 2 --memory 2G --disk 10G",
+    "launch file:///images/guest.qcow2",
+  )
+    .option("-n, --name <name>", "name of the instance; by default one is made up")
+    .option("-c, --cpus <number>", "number of CPUs (default: 1)")
+    .option("-m, --memory <size>", "memory, such as 512M (default: 1G)")
+    .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
+    .option("--cloud-init <file>", "cloud-init user-data from a file, or from standard input with -")
+    .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
+    .action(async (image: string | undefined, options: Options) => {
+      const { cpus, memory, disk, name } = options;
+      const userData =
+        options.cloudInit === undefined ? undefined : await readUserData(cli, options.cloudInit);
+      const timeout = parseTimeout(options.timeout);
+      const request = {
+        image: image ?? "debian",
+        ...(name === undefined ? {} : { name }),
+        ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
+        ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
+        ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
+        ...(userData === undefined ? {} : { userData }),
+        ...(timeout === undefined ? {} : { timeout }),
+      };
+      const launched = await (await cli.strata()).launch(request, cli.call);
+      cli.progress.clear();
+      await write(cli.io, `Launched: ${launched.name}\n`);
+    });
+}
+
+function parseCpus(value: string): number {
+  if (!/^\d{1,6}$/.test(value))
+    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "it is a whole number, 1 or more" });
+  return Number(value);
+}
+
+/** Seconds as milliseconds. */
+export function parseTimeout(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  if (!/^\d{1,6}$/.test(value) || Number(value) === 0)
+    throw failure("INVALID_VALUE", {
+      what: "--timeout",
+      value,
+      reason: "it is a whole number of seconds, 1 or more",
+    });
+  return Number(value) * 1000;
+}
+
+async function readUserData(cli: Cli, path: string): Promise<string> {
+  if (path === "-") return text(cli.io.stdin as NodeJS.ReadableStream);
+  return readFile(path, "utf8").catch((error: unknown) => {
+    throw failure("FILE_NOT_FOUND", { path }, error);
+  });
+}

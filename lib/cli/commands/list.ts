@@ -1,0 +1,30 @@
+import type { Command } from "commander";
+import type { Cli } from "../cli.ts";
+import { command, formatOption } from "../command.ts";
+import { type Format, parseFormat } from "../format/format.ts";
+import { formatList } from "../format/list.ts";
+import { formatSnapshotList, formatTrees } from "../format/snapshot-list.ts";
+import { write } from "../io.ts";
+
+export function listCommand(cli: Cli): Command {
+  return command("list", "list instances or their snapshots", "list --snapshots --tree")
+    .alias("ls")
+    .option("--snapshots", "list snapshots in the place of instances")
+    .option("--tree", "with --snapshots: draw each instance's tree and mark where it stands")
+    .addOption(formatOption())
+    .action(async (options: { snapshots?: boolean; tree?: boolean; format: string }) => {
+      const format = parseFormat(options.format);
+      await write(cli.io, await output(cli, options, format));
+    });
+}
+
+async function output(
+  cli: Cli,
+  options: { snapshots?: boolean; tree?: boolean },
+  format: Format,
+): Promise<string> {
+  const strata = await cli.strata();
+  if (options.snapshots !== true && options.tree !== true) return formatList(await strata.list(), format);
+  const trees = await strata.snapshots();
+  return options.tree === true && format === "table" ? formatTrees(trees) : formatSnapshotList(trees, format);
+}

@@ -1,0 +1,56 @@
+import type { Command } from "commander";
+import { failure } from "../../errors.ts";
+import { formatRef, parseRef } from "../../snapshots/ref.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { canAsk, confirm, write } from "../io.ts";
+import { chosenNames } from "./lifecycle.ts";
+
+export function deleteCommand(cli: Cli): Command {
+  return command(
+    "delete [names...]",
+    "delete instances, which can be recovered, or snapshots, which cannot",
+    "delete web",
+    "delete --purge web.snapshot1",
+  )
+    .option("--all", "delete all instances")
+    .option("-p, --purge", "remove instances for good at once; needed for snapshots when nobody can be asked")
+    .action(async (names: string[], options: { all?: boolean; purge?: boolean }) => {
+      if (names.length === 0 && options.all !== true)
+        throw failure("USAGE", { reason: "give the names of instances or snapshots, or --all" });
+      const strata = await cli.strata();
+      const chosen = options.all === true ? await chosenNames(strata, names, true) : names;
+      const refs = chosen.map(parseRef);
+      const snapshots = refs.filter(({ snapshot }) => snapshot !== undefined);
+      const purge = options.purge === true;
+      if (snapshots.length > 0 && !purge) {
+        if (!canAsk(cli.io))
+          throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
+        const list = snapshots.map(formatRef).join(", ");
+        if (!(await confirm(cli.io, `Snapshots are deleted for good. Delete ${list}? (yes/No)`, false)))
+          return;
+      }
+      await strata.remove(refs, { purge }, cli.call);
+    });
+}
+
+export function recoverCommand(cli: Cli): Command {
+  return command("recover [names...]", "bring deleted instances back", "recover web")
+    .option("--all", "recover all deleted instances")
+    .action(async (names: string[], options: { all?: boolean }) => {
+      const strata = await cli.strata();
+      if (names.length === 0 && options.all !== true)
+        throw failure("USAGE", { reason: "give the names of deleted instances, or --all" });
+      const deleted = async () =>
+        (await strata.list()).filter(({ state }) => state === "Deleted").map(({ name }) => name);
+      await strata.recover(options.all === true ? await deleted() : names);
+    });
+}
+
+export function purgeCommand(cli: Cli): Command {
+  return command("purge", "remove all deleted instances for good", "purge").action(async () => {
+    const removed = await (await cli.strata()).purge(cli.call);
+    cli.progress.clear();
+    for (const name of removed) await write(cli.io, `Purged: ${name}\n`);
+  });
+}

@@ -1,0 +1,52 @@
+import type { Command } from "commander";
+import { failure } from "../../errors.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { ask, canAsk, write } from "../io.ts";
+
+export function getCommand(cli: Cli): Command {
+  return command("get [key]", "show a setting", "get local.web.cpus", "get --keys")
+    .option("--keys", "list the keys that exist now")
+    .option("--raw", "show sizes as bytes, and nothing else changed either")
+    .action(async (key: string | undefined, options: { keys?: boolean; raw?: boolean }) => {
+      const strata = await cli.strata();
+      if (options.keys === true) {
+        await write(cli.io, (await strata.settingKeys()).map((each) => `${each}\n`).join(""));
+        return;
+      }
+      if (key === undefined) throw failure("USAGE", { reason: "give a key, or --keys to list them" });
+      const value = await strata.get(key);
+      await write(cli.io, `${options.raw === true ? value : await readable(key, value)}\n`);
+    });
+}
+
+/** Sizes in units, an empty text as such. */
+async function readable(key: string, value: string): Promise<string> {
+  if (/^local\.[^.]+\.(memory|disk)$/.test(key)) {
+    const { formatSize } = await import("../../settings/sizes.ts");
+    return formatSize(BigInt(value));
+  }
+  return value === "" ? "<empty>" : value;
+}
+
+export function setCommand(cli: Cli): Command {
+  return command(
+    "set <settings...>",
+    "change settings",
+    "set local.web.cpus=4 local.web.memory=2G",
+    'set local.web.snapshot1.comment="clean install"',
+  )
+    .usage("[options] <key>[=<value>]...")
+    .action(async (given: string[]) => {
+      const changes = given.map((text) => {
+        const at = text.indexOf("=");
+        return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
+      });
+      if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io))
+        throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
+      const strata = await cli.strata();
+      // A wrong key fails the request before anything is changed.
+      for (const { key } of changes) await strata.get(key);
+      for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli.io, `${key}:`)));
+    });
+}

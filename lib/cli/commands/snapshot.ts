@@ -1,0 +1,62 @@
+import type { Command } from "commander";
+import type { Ref } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
+import { formatRef, parseRef } from "../../snapshots/ref.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { canAsk, confirm, write } from "../io.ts";
+
+export function snapshotCommand(cli: Cli): Command {
+  return command(
+    "snapshot <instance>",
+    "take a snapshot of a stopped instance",
+    'snapshot web --name clean --comment "before the upgrade"',
+  )
+    .option("-n, --name <name>", "name of the snapshot; by default snapshotN")
+    .option("-m, -c, --comment <text>", "what is worth knowing about it")
+    .action(async (instance: string, options: { name?: string; comment?: string }) => {
+      const taken = await (await cli.strata()).snapshot(instance, options, cli.call);
+      cli.progress.clear();
+      await write(cli.io, `Snapshot taken: ${formatRef(taken)}\n`);
+    });
+}
+
+export function restoreCommand(cli: Cli): Command {
+  return command(
+    "restore <snapshot>",
+    "bring a stopped instance back to a snapshot",
+    "restore --destructive web.clean",
+  )
+    .usage("[options] <instance.snapshot>")
+    .option("-d, --destructive", "discard the present state without asking")
+    .action(async (text: string, options: { destructive?: boolean }) => {
+      const ref = snapshotRef(text);
+      if (options.destructive !== true && !canAsk(cli.io))
+        throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
+      const strata = await cli.strata();
+      const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
+      // What cannot be restored is told before anything is asked.
+      if (options.destructive !== true) await requireSnapshot(strata.snapshots([ref.instance]), ref);
+      const saveFirst = options.destructive !== true && (await confirm(cli.io, question, true));
+      const { saved } = await strata.restore(ref, { saveFirst }, cli.call);
+      cli.progress.clear();
+      if (saved !== null) await write(cli.io, `Snapshot taken: ${ref.instance}.${saved}\n`);
+      await write(cli.io, `Snapshot restored: ${formatRef(ref)}\n`);
+    });
+}
+
+async function requireSnapshot(
+  trees: Promise<{ snapshots: readonly { name: string }[] }[]>,
+  { instance: name, snapshot }: Required<Ref>,
+): Promise<void> {
+  const [tree] = await trees;
+  if (!tree?.snapshots.some((each) => each.name === snapshot))
+    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+}
+
+function snapshotRef(text: string): Required<Ref> {
+  const { instance, snapshot } = parseRef(text);
+  if (snapshot === undefined)
+    throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" names no snapshot` });
+  return { instance, snapshot };
+}

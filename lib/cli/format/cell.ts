@@ -1,0 +1,70 @@
+const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** Ranges that terminals draw two columns wide: East Asian wide and emoji. */
+const WIDE =
+  /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}]/u;
+
+/** Columns that a text takes on a terminal. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const { segment } of segmenter.segment(text)) {
+    if (/^\p{Mark}+$/u.test(segment)) continue;
+    width += WIDE.test(segment) || segment.includes("\ufe0f") ? 2 : 1;
+  }
+  return width;
+}
+
+/** The text with spaces behind it up to a width. */
+export function pad(text: string, width: number): string {
+  return text + " ".repeat(Math.max(0, width - displayWidth(text)));
+}
+
+/**
+ * Makes characters visible that would act on a terminal instead of showing: a comment or a name may come
+ * from somebody else. Newlines are left to those who want them.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (found) => {
+      const code = found.charCodeAt(0);
+      if (code === 9) return "    ";
+      return code < 32 ? `^${String.fromCharCode(code + 64)}` : `\\u${code.toString(16).padStart(4, "0")}`;
+    },
+  );
+}
+
+/** A comment in one line: to its first newline, about 50 characters, `…` where something is cut. */
+export function briefly(comment: string, longest = 50): string {
+  const [first = ""] = comment.split(/\r?\n/);
+  const graphemes = [...segmenter.segment(first)].map(({ segment }) => segment);
+  const cut = graphemes.length > longest || first.length < comment.trimEnd().length;
+  const kept = graphemes.slice(0, longest - (graphemes.length > longest ? 1 : 0)).join("");
+  return printable(cut ? `${kept.trimEnd()}…` : kept);
+}
+
+/** Rows in columns, each as wide as its widest cell and three spaces apart; nothing trails. */
+export function columns(rows: readonly (readonly string[])[], gap = 3): string {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, displayWidth(cell));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, at) => pad(cell, (widths[at] ?? 0) + gap))
+        .join("")
+        .trimEnd(),
+    )
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+/** One field of CSV by RFC 4180; always quoted where that is asked for. */
+export function csvField(value: string, quoted = false): string {
+  return quoted || /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+}
+
+/** Lines of CSV. */
+export function csvLines(rows: readonly (readonly string[])[]): string {
+  return rows.map((row) => `${row.join(",")}\n`).join("");
+}

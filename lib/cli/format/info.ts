@@ -1,0 +1,189 @@
+import type { Mount } from "../../backend/contract.ts";
+import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api.ts";
+import { formatSize } from "../../settings/sizes.ts";
+import { csvField, csvLines, printable } from "./cell.ts";
+import { type Format, json, yaml } from "./format.ts";
+
+/** What `info` was asked for: instances, snapshots, or both. */
+export interface Infos {
+  readonly instances: readonly InstanceInfo[];
+  readonly snapshots: readonly SnapshotInfo[];
+}
+
+export function formatInfo(infos: Infos, format: Format): string {
+  switch (format) {
+    case "json":
+      return json({ errors: [], info: jsonInfo(infos) });
+    case "yaml":
+      return yaml({ errors: [null], ...listed(jsonInfo(infos)) });
+    case "csv":
+      return csv(infos);
+    case "table": {
+      const blocks = [...infos.instances.map(instanceTable), ...infos.snapshots.map(snapshotTable)];
+      return blocks.length === 0 ? "No instances found.\n" : blocks.join("\n");
+    }
+  }
+}
+
+/** In YAML every instance is a list of one. */
+function listed(info: Record<string, unknown>): Record<string, unknown[]> {
+  return Object.fromEntries(Object.entries(info).map(([name, value]) => [name, [value]]));
+}
+
+const VALUE_COLUMN = 16;
+
+/** `Key:` and a value, further lines of the value below its column. */
+function line(key: string, ...values: readonly string[]): string {
+  const shown = values.length === 0 ? ["--"] : values.flatMap((value) => value.split(/\r?\n/).map(printable));
+  return shown
+    .map((value, at) => `${(at === 0 ? `${key}:` : "").padEnd(VALUE_COLUMN)}${value}`.trimEnd())
+    .join("\n");
+}
+
+function usage(value: Usage | null): string {
+  return value === null ? "--" : `${formatSize(value.used)} out of ${formatSize(value.total)}`;
+}
+
+function mountLines(mounts: readonly Mount[]): string[] {
+  return mounts.map(({ source, target }) => `${source} => ${target}`);
+}
+
+function instanceTable(info: InstanceInfo): string {
+  const running = info.state === "Running";
+  const hash = info.imageHash === "" ? "--" : `${info.imageHash.slice(0, 12)} (${info.imageRelease || "--"})`;
+  return `${[
+    line("Name", info.name),
+    line("State", info.state),
+    line("Snapshots", String(info.snapshotCount)),
+    line("IPv4", ...(info.ipv4.length === 0 ? ["--"] : info.ipv4)),
+    line("Release", (running && info.release) || "--"),
+    line("Image hash", hash),
+    line("CPU(s)", running ? String(info.cpus) : "--"),
+    line("Load", info.load.length === 0 ? "--" : info.load.map((value) => value.toFixed(2)).join(" ")),
+    line("Disk usage", usage(info.disk)),
+    line("Memory usage", usage(info.memory)),
+    line("Mounts", ...mountLines(info.mounts)),
+  ].join("\n")}\n`;
+}
+
+function snapshotTable(info: SnapshotInfo): string {
+  return `${[
+    line("Snapshot", info.name),
+    line("Instance", info.instance),
+    line("Size", info.size === null ? "--" : formatSize(info.size)),
+    line("CPU(s)", String(info.cpus)),
+    line("Disk space", formatSize(info.disk)),
+    line("Memory size", formatSize(info.memory)),
+    line("Mounts", ...mountLines(info.mounts)),
+    line("Created", new Date(info.createdAt).toString().replace(/ GMT.*$/, "")),
+    line("Parent", info.parent ?? "--"),
+    line("Children", ...info.children),
+    line("Comment", info.comment === "" ? "--" : info.comment),
+  ].join("\n")}\n`;
+}
+
+function jsonInfo({ instances, snapshots }: Infos): Record<string, unknown> {
+  const info: Record<string, Record<string, unknown>> = {};
+  for (const instance of instances) info[instance.name] = jsonInstance(instance);
+  for (const snapshot of snapshots) {
+    const entry = info[snapshot.instance] ?? {};
+    entry.snapshots = { ...(entry.snapshots as object | undefined), [snapshot.name]: jsonSnapshot(snapshot) };
+    info[snapshot.instance] = entry;
+  }
+  return info;
+}
+
+function jsonMounts(mounts: readonly Mount[]): Record<string, unknown> {
+  const maps = (list: Mount["uidMap"]) => list.map(({ host, guest }) => `${host}:${guest}`);
+  return Object.fromEntries(
+    mounts.map(({ target, source, uidMap, gidMap }) => [
+      target,
+      { uid_mappings: maps(uidMap), gid_mappings: maps(gidMap), source_path: source },
+    ]),
+  );
+}
+
+function jsonUsage(value: Usage | null): Record<string, unknown> {
+  return value === null ? {} : { used: String(value.used), total: String(value.total) };
+}
+
+function jsonInstance(info: InstanceInfo): Record<string, unknown> {
+  const memory =
+    info.memory === null ? {} : { used: Number(info.memory.used), total: Number(info.memory.total) };
+  return {
+    state: info.state,
+    image_hash: info.imageHash,
+    image_release: info.imageRelease,
+    release: info.state === "Running" ? info.release : "",
+    cpu_count: info.state === "Running" ? String(info.cpus) : "",
+    snapshot_count: String(info.snapshotCount),
+    load: info.load,
+    disks: { sda1: jsonUsage(info.disk) },
+    memory,
+    ipv4: info.ipv4,
+    mounts: jsonMounts(info.mounts),
+  };
+}
+
+function jsonSnapshot(info: SnapshotInfo): Record<string, unknown> {
+  return {
+    size: info.size === null ? "" : String(info.size),
+    cpu_count: String(info.cpus),
+    disk_space: String(info.disk),
+    memory_size: String(info.memory),
+    mounts: Object.fromEntries(info.mounts.map(({ target, source }) => [target, { source_path: source }])),
+    created: new Date(info.createdAt).toISOString(),
+    parent: info.parent ?? "",
+    children: info.children,
+    comment: info.comment,
+  };
+}
+
+function csv({ instances, snapshots }: Infos): string {
+  const parts: string[] = [];
+  const mounts = (list: readonly Mount[]) => csvField(mountLines(list).join(";"));
+  if (instances.length > 0 || snapshots.length === 0)
+    parts.push(
+      csvLines([
+        "Name,State,Ipv4,Release,Image hash,Image release,Load,Disk usage,Disk total,Memory usage,Memory total,Mounts,AllIPv4,CPU(s),Snapshots".split(
+          ",",
+        ),
+        ...instances.map((info) => [
+          info.name,
+          info.state,
+          info.ipv4[0] ?? "",
+          csvField(info.state === "Running" ? info.release : ""),
+          info.imageHash,
+          csvField(info.imageRelease),
+          info.load.join(" "),
+          String(info.disk?.used ?? ""),
+          String(info.disk?.total ?? ""),
+          String(info.memory?.used ?? ""),
+          String(info.memory?.total ?? ""),
+          mounts(info.mounts),
+          csvField(info.ipv4.join(",")),
+          info.state === "Running" ? String(info.cpus) : "",
+          String(info.snapshotCount),
+        ]),
+      ]),
+    );
+  if (snapshots.length > 0)
+    parts.push(
+      csvLines([
+        "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment".split(","),
+        ...snapshots.map((info) => [
+          info.name,
+          info.instance,
+          String(info.cpus),
+          String(info.disk),
+          String(info.memory),
+          mounts(info.mounts),
+          new Date(info.createdAt).toISOString(),
+          info.parent ?? "",
+          info.children.join(";"),
+          csvField(info.comment, true),
+        ]),
+      ]),
+    );
+  return parts.join("\n");
+}

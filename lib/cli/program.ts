@@ -1,0 +1,72 @@
+import { Command } from "commander";
+import type { Cli } from "./cli.ts";
+import { doctorCommand, versionCommand } from "./commands/about.ts";
+import { execCommand, shellCommand } from "./commands/guest.ts";
+import { imageCommand } from "./commands/image.ts";
+import { infoCommand } from "./commands/info.ts";
+import { launchCommand } from "./commands/launch.ts";
+import { restartCommand, startCommand, stopCommand } from "./commands/lifecycle.ts";
+import { listCommand } from "./commands/list.ts";
+import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
+import { getCommand, setCommand } from "./commands/settings.ts";
+import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
+import { VERSION } from "./version.ts";
+
+/** The whole command tree. */
+export function createProgram(cli: Cli): Command {
+  const program = new Command("strata")
+    .description("instances on libvirt, with snapshots at their heart")
+    .version(`strata ${VERSION}`, "--version")
+    .option("--driver <name>", "engine to use in the place of the setting local.driver", (name) => {
+      cli.global.driver = name;
+      return name;
+    })
+    .option("-v, --verbose", "tell more, up to -vvvv", () => {
+      cli.global.verbosity += 1;
+      return cli.global.verbosity;
+    })
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .addHelpText("after", "\nExample:\n  $ strata launch debian --name web\n  $ strata shell web");
+  const commands = [
+    launchCommand,
+    listCommand,
+    infoCommand,
+    startCommand,
+    stopCommand,
+    restartCommand,
+    execCommand,
+    shellCommand,
+    snapshotCommand,
+    restoreCommand,
+    deleteCommand,
+    recoverCommand,
+    purgeCommand,
+    getCommand,
+    setCommand,
+    imageCommand,
+    doctorCommand,
+    versionCommand,
+  ];
+  for (const make of commands) program.addCommand(make(cli));
+  for (const each of allCommands(program)) settle(program, each, cli);
+  return program;
+}
+
+/** A command and everything below it. */
+export function allCommands(root: Command): Command[] {
+  return [root, ...root.commands.flatMap(allCommands)];
+}
+
+/** What commander would do to the process is left to `run`; output goes where the caller's goes. */
+function settle(program: Command, each: Command, cli: Cli): void {
+  each.exitOverride().configureOutput({
+    writeOut: (text) => void cli.io.stdout.write(text),
+    writeErr: (text) => void cli.io.stderr.write(text),
+  });
+  if (each === program) return;
+  each.option("-v, --verbose", "tell more, up to -vvvv", () => {
+    cli.global.verbosity += 1;
+    return cli.global.verbosity;
+  });
+}
