@@ -17,6 +17,7 @@ import {
 import { serialize } from "./xml/document.ts";
 import { readDisk, setDisk } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
+import type { SnapshotDocument } from "./xml/snapshot.ts";
 
 /**
  * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may
@@ -190,10 +191,12 @@ export async function collectLayers(
 ): Promise<void> {
   let managed = await getManaged(engine, id);
   const { folder } = managed.metadata;
-  const frozen = new Set((await listSnapshots(managed.domain)).map((snapshot) => snapshot.frozen));
+  const snapshots = await listSnapshots(managed.domain);
+  const frozen = new Set(snapshots.map((snapshot) => snapshot.frozen));
   const head = readDisk(managed.document);
   for (;;) {
     const graph = await readLayers(managed.name, folder);
+    requireWhole(managed.name, graph, snapshots);
     const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
     const next = pickLayer(graph, (path) => path !== head && !frozen.has(path) && !inUse.has(path));
     if (next === undefined) break;
@@ -209,6 +212,22 @@ export async function collectLayers(
     await removeLayer(folder, layer);
   }
   if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });
+}
+
+/** Nothing is taken away unless every snapshot has a layer of its own that is there. */
+function requireWhole(name: string, graph: LayerGraph, snapshots: readonly SnapshotDocument[]): void {
+  const owners = new Map<string, string>();
+  for (const snapshot of snapshots) {
+    if (snapshot.frozen === null) continue;
+    const other = owners.get(snapshot.frozen);
+    if (other !== undefined)
+      throw failure("RECORDS_DIFFER", {
+        name,
+        reason: `"${other}" and "${snapshot.name}" name the same layer ${snapshot.frozen}`,
+      });
+    if (!graph.headers.has(snapshot.frozen)) throw failure("LAYER_MISSING", { name, path: snapshot.frozen });
+    owners.set(snapshot.frozen, snapshot.name);
+  }
 }
 
 /** The next layer to take away and the dependant to merge it into, undefined where there is none. */

@@ -45,13 +45,22 @@ export async function markCurrent(domain: Domain, name: string): Promise<void> {
 }
 
 /**
- * Removes a snapshot's record and nothing else; libvirt gives its children its parent. Never without
- * METADATA_ONLY: libvirt would merge layers that other branches stand on, and report success.
+ * Removes a snapshot's record and nothing else; its children get its parent. Two traps of libvirt 9.0 are
+ * kept away from. Without METADATA_ONLY it merges layers that other branches stand on, and reports
+ * success. With it, it still rewrites the recorded disk of every descendant to the file below, as if it
+ * had merged: restoring a child would then bring back its parent's contents. So the children are moved
+ * away first, and what is deleted has no descendants.
  */
 export async function deleteRecord(domain: Domain, name: string): Promise<void> {
+  const snapshot = await lookupSnapshot(domain, name);
+  if (snapshot === null) return;
+  const current = await currentName(domain);
+  for (const child of await listSnapshots(domain)) {
+    if (child.parent !== name) continue;
+    await redefine(domain, child, { parent: snapshot.parent }, child.name === current);
+  }
   try {
-    const snapshot = await domain.lookupSnapshot(name);
-    await snapshot.delete(SnapshotDeleteFlags.METADATA_ONLY);
+    await (await domain.lookupSnapshot(name)).delete(SnapshotDeleteFlags.METADATA_ONLY);
   } catch (error) {
     if (!isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
   }

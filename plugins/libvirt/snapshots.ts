@@ -125,7 +125,7 @@ async function capture(
   context.signal.throwIfAborted();
   const noted = await writeMetadata(managed, {
     operation: { kind: "take", name: record.name, file, taken: String(taken) },
-    snapshot: snapshotNote(record.comment, record.createdAt),
+    snapshot: snapshotNote(record.comment, record.createdAt, head),
   });
   try {
     const document = takeDocument(managed.document, record.name, record.comment, file);

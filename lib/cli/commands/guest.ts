@@ -16,7 +16,6 @@ export function execCommand(cli: Cli): Command {
     "exec web -d /srv -- sh -c 'ls | wc -l'",
   )
     .option("-d, --working-directory <dir>", "folder of the guest to run the command in")
-    .passThroughOptions()
     .action(async (name: string, given: string[], options: { workingDirectory?: string }) => {
       const argv = given[0] === "--" ? given.slice(1) : given;
       if (argv.length === 0)

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Ref } from "../../core/api.ts";
 import { failure } from "../../errors.ts";
 import { formatRef, parseRef } from "../../snapshots/ref.ts";
@@ -13,9 +13,15 @@ export function snapshotCommand(cli: Cli): Command {
     'snapshot web --name clean --comment "before the upgrade"',
   )
     .option("-n, --name <name>", "name of the snapshot; by default snapshotN")
-    .option("-m, -c, --comment <text>", "what is worth knowing about it")
-    .action(async (instance: string, options: { name?: string; comment?: string }) => {
-      const taken = await (await cli.strata()).snapshot(instance, options, cli.call);
+    .option("-m, --comment <text>", "what is worth knowing about it")
+    .addOption(new Option("-c <text>", "the same as --comment").hideHelp())
+    .action(async (instance: string, options: { name?: string; comment?: string; c?: string }) => {
+      const { name, comment = options.c } = options;
+      const request = {
+        ...(name === undefined ? {} : { name }),
+        ...(comment === undefined ? {} : { comment }),
+      };
+      const taken = await (await cli.strata()).snapshot(instance, request, cli.call);
       cli.progress.clear();
       await write(cli.io, `Snapshot taken: ${formatRef(taken)}\n`);
     });

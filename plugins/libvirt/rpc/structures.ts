@@ -49,7 +49,8 @@ export const remoteError = struct({
 /** A value of a typed parameter as TypeScript has it: 64-bit numbers are bigint. */
 export type ParameterValue = number | bigint | boolean | string;
 
-interface TypedValue {
+/** A value with the number of its type. */
+export interface TypedValue {
   readonly type: number;
   readonly value: ParameterValue;
 }

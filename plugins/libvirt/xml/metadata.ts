@@ -21,6 +21,8 @@ export interface Metadata {
 export interface SnapshotNote {
   /** Milliseconds; libvirt keeps seconds. */
   readonly createdAt: number;
+  /** The file that freezes, absolute: libvirt rewrites the one it records when others are deleted. */
+  readonly frozen: string;
   /** Present when the comment holds characters that XML cannot carry. */
   readonly comment?: string;
 }
@@ -65,6 +67,7 @@ function readNote(note: Element): SnapshotNote {
   const comment = text(note);
   return {
     createdAt: Number(note.attributes["created-at"] ?? 0),
+    frozen: note.attributes.frozen ?? "",
     ...(comment === "" ? {} : { comment: String(JSON.parse(comment)) }),
   };
 }
@@ -100,7 +103,7 @@ export function metadataElement(metadata: Metadata): Element {
 function noteElement(note: SnapshotNote): Element {
   return element(
     "snapshot",
-    { "created-at": note.createdAt },
+    { "created-at": note.createdAt, frozen: note.frozen },
     note.comment === undefined ? undefined : asciiJson(note.comment),
   );
 }

@@ -25,8 +25,8 @@ export function describable(comment: string): string {
 const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
 /** The note to keep beside a snapshot: the comment is in it only where the description falls short. */
-export function snapshotNote(comment: string, createdAt: number): SnapshotNote {
-  return { createdAt, ...(describable(comment) === comment ? {} : { comment }) };
+export function snapshotNote(comment: string, createdAt: number, frozen: string): SnapshotNote {
+  return { createdAt, frozen, ...(describable(comment) === comment ? {} : { comment }) };
 }
 
 /** The document that takes a disk-only snapshot of the root disk into a new overlay. */
@@ -70,7 +70,7 @@ export function readSnapshot(document: Element): SnapshotDocument {
     comment: noted ? (note.comment ?? "") : description,
     createdAt: note?.createdAt ?? seconds * 1000,
     domain,
-    frozen: external && domain !== undefined ? readDisk(domain) || null : null,
+    frozen: external && domain !== undefined ? note?.frozen || readDisk(domain) || null : null,
   };
 }
 
@@ -90,7 +90,10 @@ export function amendedSnapshot(
     for (const domain of ["domain", "inactiveDomain"].map((name) => find(document, name))) {
       const metadata = domain === undefined ? undefined : readMetadata(domain);
       if (domain !== undefined && metadata !== undefined)
-        putMetadata(domain, { ...metadata, snapshot: snapshotNote(change.comment, snapshot.createdAt) });
+        putMetadata(domain, {
+          ...metadata,
+          snapshot: snapshotNote(change.comment, snapshot.createdAt, snapshot.frozen ?? ""),
+        });
     }
   }
   return document;

@@ -1,0 +1,48 @@
+# make demo    shows strata on this host, from nothing
+# make test    runs every test
+.PHONY: help setup build check unit conformance e2e test bench demo install clean
+
+SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
+MOCHA := npx --no-install mocha --reporter test/reporter.cjs
+SLOW := --timeout 900000
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup:
+	@scripts/setup.sh
+
+build: dist/bin/strata.js
+
+dist/bin/strata.js: $(SOURCES)
+	@rm -rf dist
+	@npm run --silent build
+
+check:
+	@npm run --silent check
+
+unit:
+	@$(MOCHA) 'test/unit/**/*.test.ts'
+
+conformance:
+	@$(MOCHA) $(SLOW) 'test/conformance/**/*.test.ts'
+
+e2e: build
+	@$(MOCHA) $(SLOW) 'test/e2e/**/*.test.ts'
+
+test: setup
+	@$(MAKE) --no-print-directory check build
+	@$(MOCHA) $(SLOW) 'test/unit/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
+
+bench: build
+	@node --import tsx test/bench/run.ts
+
+demo: setup
+	@$(MAKE) --no-print-directory build
+	@scripts/demo.sh
+
+install: build
+	npm install --global .
+
+clean:
+	rm -rf dist coverage

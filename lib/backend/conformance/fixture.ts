@@ -1,0 +1,85 @@
+import { randomUUID } from "node:crypto";
+import type { Backend, Context, Hold, ImageSource, Instance, InstanceSpec } from "../contract.ts";
+import { RECORD_VERSION } from "../contract.ts";
+
+/** What the author of an engine gives the suite: the engine, and a way to its disks without a boot. */
+export interface Fixture extends AsyncDisposable {
+  readonly backend: Backend;
+  readonly image: ImageSource;
+  /** Writes something on the disk of a stopped instance that depends on `value`, 1 to 255. */
+  write(instance: Instance, value: number): Promise<void>;
+  /** A digest of all of the disk's contents, its size left out. */
+  read(instance: Instance): Promise<string>;
+  /** Looks for whatever the engine itself can find wrong with the instance, and throws it. */
+  audit?(instance: Instance): Promise<void>;
+}
+
+export const MIB = 1024n ** 2n;
+
+/** A context that nobody cancels. */
+export function context(): Context {
+  return { signal: new AbortController().signal, progress() {} };
+}
+
+/** A specification with a name that nobody else has. */
+export function newSpec(fixture: Fixture, change: Partial<InstanceSpec> = {}): InstanceSpec {
+  const least = fixture.image.virtualSize;
+  return {
+    name: `conf-${randomUUID().slice(0, 13)}a`,
+    image: fixture.image,
+    resources: { cpus: 1, memory: 256n * MIB, disk: least > 16n * MIB ? least : 16n * MIB },
+    mounts: [],
+    networks: [],
+    seed: {
+      metaData: "instance-id: i-1\n",
+      userData: "#cloud-config\n{}\n",
+      vendorData: "#cloud-config\n{}\n",
+    },
+    record: {
+      version: RECORD_VERSION,
+      image: { sha256: fixture.image.sha256, release: "1", os: "Test" },
+      username: "tester",
+      deleted: false,
+      snapshotsTaken: 0,
+      cloudInstanceId: "i-1",
+      createdAt: 1_700_000_000_123,
+    },
+    ...change,
+  };
+}
+
+/** Runs a piece on a new, held instance, and removes it afterwards. */
+export async function withInstance(
+  fixture: Fixture,
+  work: (instance: Instance) => Promise<void>,
+  change: Partial<InstanceSpec> = {},
+): Promise<void> {
+  const { instances } = fixture.backend;
+  const instance = await instances.create(newSpec(fixture, change), context());
+  await using _hold: Hold = await instances.hold(instance.id, { wait: 0 }, context());
+  try {
+    await work(instance);
+  } finally {
+    await instances.remove(instance.id, context());
+  }
+}
+
+/** The instance as it is now. */
+export async function current(fixture: Fixture, { name }: Instance): Promise<Instance> {
+  const found = await fixture.backend.instances.find(name);
+  if (found === null) throw new Error(`${name} is gone`);
+  return found;
+}
+
+/** Takes a snapshot as the core does: parent from the tree, the rest from the instance. */
+export async function take(fixture: Fixture, instance: Instance, name: string, comment = ""): Promise<void> {
+  const { snapshots } = fixture.backend;
+  const [{ resources, mounts, nics, record }, { standsOn }] = await Promise.all([
+    current(fixture, instance),
+    snapshots.tree(instance.id),
+  ]);
+  const { cloudInstanceId } = record;
+  const createdAt = Date.now();
+  const described = { name, comment, parent: standsOn, resources, mounts, nics, cloudInstanceId, createdAt };
+  await snapshots.capture(instance.id, described, record.snapshotsTaken + 1, context());
+}

@@ -1,0 +1,151 @@
+import fc from "fast-check";
+import { planRemoval } from "../../snapshots/plan.ts";
+import type { Instance, Resources } from "../contract.ts";
+import { same } from "./assert.ts";
+import { context, current, type Fixture, MIB, take, withInstance } from "./fixture.ts";
+
+/** What a snapshot must bring back. */
+interface Saved {
+  parent: string | null;
+  contents: string;
+  resources: Resources;
+}
+
+/** The plain model: every snapshot a copy. */
+interface Model {
+  snapshots: Map<string, Saved>;
+  standsOn: string | null;
+  contents: string;
+  resources: Resources;
+}
+
+/** One step; `pick` chooses among the snapshots that are there when it runs. */
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant("write" as const), value: fc.integer({ min: 1, max: 255 }) }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("take" as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("restore" as const), pick: fc.nat() }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), pick: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("rename" as const), pick: fc.nat() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("resize" as const),
+      cpus: fc.integer({ min: 1, max: 4 }),
+      grow: fc.boolean(),
+    }),
+  },
+);
+
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/**
+ * Random sequences of writing, taking, restoring, deleting, renaming and resizing against the model:
+ * after each sequence the instance and every snapshot hold what the model says, all of the disk compared.
+ */
+export async function randomTrees(
+  fixture: Fixture,
+  options: { readonly runs: number; readonly steps: number; readonly seed?: number },
+): Promise<void> {
+  const steps = fc.array(step, { minLength: options.steps, maxLength: options.steps });
+  const property = fc.asyncProperty(steps, async (sequence) => {
+    await withInstance(fixture, (instance) => run(fixture, instance, sequence));
+  });
+  await fc.assert(property, {
+    numRuns: options.runs,
+    // Shrinking on a real engine takes longer than reading the sequence that failed.
+    endOnFailure: true,
+    ...(options.seed === undefined ? {} : { seed: options.seed }),
+  });
+}
+
+async function run(fixture: Fixture, instance: Instance, sequence: readonly Step[]): Promise<void> {
+  const model: Model = {
+    snapshots: new Map(),
+    standsOn: null,
+    contents: await fixture.read(instance),
+    resources: instance.resources,
+  };
+  let counter = 0;
+  for (const each of sequence) {
+    counter += 1;
+    await apply(fixture, instance, model, each, `s${counter}`);
+  }
+  await compare(fixture, instance, model);
+}
+
+async function apply(
+  fixture: Fixture,
+  instance: Instance,
+  model: Model,
+  each: Step,
+  fresh: string,
+): Promise<void> {
+  const { instances, snapshots } = fixture.backend;
+  const { id } = instance;
+  if (each.kind === "write") {
+    await fixture.write(instance, each.value);
+    model.contents = await fixture.read(instance);
+    return;
+  }
+  if (each.kind === "take") {
+    await take(fixture, instance, fresh);
+    const { contents, resources, standsOn: parent } = model;
+    model.snapshots.set(fresh, { parent, contents, resources });
+    model.standsOn = fresh;
+    return;
+  }
+  if (each.kind === "resize") {
+    const { disk, memory } = model.resources;
+    const resources = { cpus: each.cpus, memory, disk: each.grow ? disk + 4n * MIB : disk };
+    await instances.resize(id, { cpus: resources.cpus, disk: resources.disk }, context());
+    model.resources = resources;
+    // A grown disk has zeros at its end.
+    model.contents = await fixture.read(instance);
+    return;
+  }
+  const name = [...model.snapshots.keys()][each.pick % Math.max(1, model.snapshots.size)];
+  const saved = name === undefined ? undefined : model.snapshots.get(name);
+  if (name === undefined || saved === undefined) return;
+  if (each.kind === "restore") {
+    await snapshots.revert(id, name, context());
+    model.contents = saved.contents;
+    model.resources = saved.resources;
+    model.standsOn = name;
+  } else if (each.kind === "delete") {
+    const removal = planRemoval(await snapshots.tree(id), name);
+    if (removal === undefined) throw new Error(`${name} is not in the engine's tree`);
+    await snapshots.drop(id, removal, context());
+    model.snapshots.delete(name);
+    for (const other of model.snapshots.values()) if (other.parent === name) other.parent = saved.parent;
+    if (model.standsOn === name) model.standsOn = saved.parent;
+  } else {
+    await snapshots.amend(id, name, { name: fresh, comment: `was ${name}` }, context());
+    // Order of creation stays, so the map is made anew with the name in its old place.
+    model.snapshots = new Map(
+      [...model.snapshots].map(([key, value]) => [key === name ? fresh : key, value]),
+    );
+    for (const other of model.snapshots.values()) if (other.parent === name) other.parent = fresh;
+    if (model.standsOn === name) model.standsOn = fresh;
+  }
+}
+
+async function compare(fixture: Fixture, instance: Instance, model: Model): Promise<void> {
+  const { snapshots } = fixture.backend;
+  const tree = await snapshots.tree(instance.id);
+  const actual = tree.snapshots.map(({ name, parent, resources }) => ({ name, parent, resources }));
+  const expected = [...model.snapshots].map(([name, { parent, resources }]) => ({ name, parent, resources }));
+  same(actual, expected, "the tree");
+  same(tree.standsOn, model.standsOn, "where the instance stands");
+  same((await current(fixture, instance)).resources, model.resources, "the instance's resources");
+  same(await fixture.read(instance), model.contents, "the instance's disk");
+  await fixture.audit?.(instance);
+  for (const [name, saved] of model.snapshots) {
+    await snapshots.revert(instance.id, name, context());
+    same(await fixture.read(instance), saved.contents, `the disk of ${name}`);
+    same((await current(fixture, instance)).resources, saved.resources, `the resources of ${name}`);
+  }
+  await fixture.audit?.(instance);
+}

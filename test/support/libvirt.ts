@@ -1,0 +1,94 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import type { Fixture } from "../../lib/backend/conformance/index.ts";
+import type { Instance, Log } from "../../lib/backend/contract.ts";
+import libvirt from "../../plugins/libvirt/index.ts";
+import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
+import { type Connection, connect, DomainXmlFlags } from "../../plugins/libvirt/rpc/index.ts";
+import { parse } from "../../plugins/libvirt/xml/document.ts";
+import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
+import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
+
+export const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
+
+export interface LibvirtFixture extends Fixture {
+  readonly folder: string;
+  readonly connection: Connection;
+  /** The file that the domain writes, and the folder of its layers. */
+  layers(instance: Pick<Instance, "id">): Promise<{ head: string; folder: string }>;
+}
+
+/** The engine on the system's real daemon, with an empty image and disks that are never booted. */
+export async function libvirtFixture(): Promise<LibvirtFixture> {
+  const folder = await mkdtemp(join(tmpdir(), "strata-test-"));
+  const path = join(folder, "image.qcow2");
+  await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, "1M"]);
+  const sha256 = createHash("sha256")
+    .update(await readFile(path))
+    .digest("hex");
+  const backend = await libvirt.open({ settings: {}, dataFolder: folder, log: silent });
+  const connection = await connect("qemu:///system");
+  const layers = async ({ id }: Pick<Instance, "id">) => {
+    const domain = await connection.lookupDomainByUuid(id);
+    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+    return { head: readDisk(document), folder: readMetadata(document)?.folder ?? "" };
+  };
+  return {
+    backend,
+    folder,
+    connection,
+    layers,
+    image: { path, format: "qcow2", sha256, virtualSize: 1024n ** 2n },
+    async write(instance, value) {
+      const { head } = await layers(instance);
+      // Eight places, so that layers overlap in some and not in others; across a cluster's edge.
+      const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
+      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset} 8k`, head]);
+    },
+    async read(instance) {
+      const { head } = await layers(instance);
+      const raw = join(folder, `${instance.id}.raw`);
+      await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", head, raw]);
+      const hash = createHash("sha256")
+        .update(await readFile(raw))
+        .digest("hex");
+      await rm(raw);
+      return hash;
+    },
+    audit: (instance) => audit(connection, instance, layers),
+    async [Symbol.asyncDispose]() {
+      await backend[Symbol.asyncDispose]();
+      await connection.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Throws unless every layer is sound and referenced, and nothing else is in the folder. */
+async function audit(
+  connection: Connection,
+  instance: Instance,
+  layers: LibvirtFixture["layers"],
+): Promise<void> {
+  const { head, folder } = await layers(instance);
+  const files = (await readdir(folder))
+    .filter((file) => file.startsWith("layer-"))
+    .map((file) => join(folder, file));
+  const domain = await connection.lookupDomainByUuid(instance.id);
+  const used = new Set([head]);
+  for (const snapshot of await domain.listSnapshots()) {
+    const document = await parse(await snapshot.getXml());
+    const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");
+    if (recorded !== undefined && typeof recorded !== "string") used.add(readDisk(recorded));
+  }
+  for (const file of files) {
+    const { backing } = await readHeader(file);
+    if (backing !== null) used.add(backing);
+  }
+  const stray = files.filter((file) => !used.has(file));
+  if (stray.length > 0) throw new Error(`nothing refers to ${stray.join(", ")}`);
+  await Promise.all(files.map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])));
+}
