@@ -1,0 +1,46 @@
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+
+const PROGRAM = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
+
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the built program as a user would, and waits for its end. */
+export async function strata(
+  args: readonly string[],
+  o: { readonly env?: Record<string, string>; readonly input?: string } = {},
+): Promise<Ended> {
+  const result = await execa(process.execPath, [PROGRAM, ...args], {
+    reject: false,
+    stripFinalNewline: false,
+    ...(o.env === undefined ? {} : { env: o.env }),
+    ...(o.input === undefined ? { stdin: "ignore" as const } : { input: o.input }),
+  });
+  return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+}
+
+/** The same for what must succeed; resolves to its standard output. */
+export async function done(args: readonly string[], o: Parameters<typeof strata>[1] = {}): Promise<string> {
+  const { code, stdout, stderr } = await strata(args, o);
+  if (code !== 0) throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+  return stdout;
+}
+
+/** Has the micro guest's image, building it if this host has none yet; resolves to its file. */
+export async function guestImage(): Promise<{ sha256: string; path: string }> {
+  const find = async () => {
+    const { images } = JSON.parse(await done(["image", "list", "--format", "json"])) as {
+      images: { sha256: string; aliases: string[] }[];
+    };
+    return images.find(({ aliases }) => aliases.includes("debian-micro"));
+  };
+  if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", "micro"]);
+  const image = await find();
+  if (image === undefined) throw new Error("the image was built and is not listed");
+  const cache = process.env.XDG_CACHE_HOME ?? `${process.env.HOME}/.cache`;
+  return { sha256: image.sha256, path: `${cache}/strata/images/${image.sha256}.qcow2` };
+}
