@@ -18,15 +18,18 @@ export async function run(
     readonly package?: string;
     /** ms. */
     readonly timeout?: number;
+    /** What ends it on cancellation and time-out; by default SIGTERM. */
+    readonly killSignal?: NodeJS.Signals;
   } = {},
 ): Promise<string> {
-  const { signal, cwd, input, timeout } = options;
+  const { signal, cwd, input, timeout, killSignal } = options;
   const result = await execa(program, args, {
     reject: false,
     env: { LC_ALL: "C", PATH: [process.env.PATH, ...MORE_FOLDERS].join(":") },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
     ...(cwd === undefined ? {} : { cwd }),
     ...(timeout === undefined ? {} : { timeout }),
+    ...(killSignal === undefined ? {} : { killSignal }),
     ...(input === undefined ? { stdin: "ignore" as const } : { input }),
   });
   if (result.isCanceled) throw failure("CANCELLED", {}, result);

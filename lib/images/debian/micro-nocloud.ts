@@ -25,8 +25,7 @@ def load(name):
     except FileNotFoundError:
         return ''
 
-def read(name):
-    text = load(name)
+def read(name, text):
     if text.startswith('#!'):
         return text
     if text.startswith('#cloud-config'):
@@ -39,7 +38,18 @@ def read(name):
         errors.append('%s: neither #cloud-config nor a script' % name)
     return {}
 
-parts = [(name, read(name)) for name in ('vendor-data', 'user-data')]
+def pieces(name):
+    text = load(name)
+    if not re.match('(content-type|mime-version):', text, re.I):
+        return [(name, read(name, text))]
+    import email
+    found = [part for part in email.message_from_string(text).walk() if not part.is_multipart()]
+    texts = [part.get_payload(decode=True).decode() for part in found]
+    heads = {'text/cloud-config': '#cloud-config\\n', 'text/x-shellscript': '#!/bin/sh\\n'}
+    texts = [text if text.startswith('#') else heads.get(part.get_content_type(), '') + text for part, text in zip(found, texts)]
+    return [('%s-%d' % (name, n), read(name, text)) for n, text in enumerate(texts, 1)]
+
+parts = [piece for name in ('vendor-data', 'user-data') for piece in pieces(name)]
 configs = [part for _, part in parts if isinstance(part, dict)]
 
 def last(*keys):
@@ -180,7 +190,8 @@ for module in STAGES[sys.argv[1]]:
         errors.append('%s: %r' % (module.__name__, error))
         tell(errors[-1])
 if sys.argv[1] != 'identity':
-    import json
+    # The small Python has no json module.
+    texts = ['"%s"' % re.sub(r'[^ !#-\\[\\]-~]', lambda m: '\\\\u%04x' % min(ord(m[0]), 0xffff), error) for error in errors]
     os.makedirs('/run/cloud-init', exist_ok=True)
-    put('/run/cloud-init/errors.json', json.dumps({'v1': {'datasource': 'DataSourceNoCloud', 'errors': errors}}))
+    put('/run/cloud-init/errors.json', '{"v1": {"datasource": "DataSourceNoCloud", "errors": [%s]}}\\n' % ', '.join(texts))
 `;

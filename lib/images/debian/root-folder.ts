@@ -1,7 +1,6 @@
 import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
-import { run } from "../../programs.ts";
 import {
   CLOUD_FILES,
   CLOUD_LINKS,
@@ -10,7 +9,9 @@ import {
   INITRAMFS_CONF,
   INITRAMFS_MODULES,
 } from "./cloud-files.ts";
-import { INITRD_INIT, MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
+import { MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
+import { INITRD_INIT } from "./micro-init.ts";
+import type { AsRoot } from "./superuser.ts";
 
 export interface RootOptions {
   /** Folder that is made and filled. */
@@ -20,6 +21,7 @@ export interface RootOptions {
   readonly suite: string;
   /** apt's own list of sources, as the host has it. */
   readonly sources: readonly string[];
+  readonly asRoot: AsRoot;
   readonly signal: AbortSignal;
 }
 
@@ -30,7 +32,7 @@ async function bootstrap(
   packages: readonly string[],
   hooks: readonly string[],
 ): Promise<void> {
-  await run(
+  await o.asRoot(
     "mmdebstrap",
     [
       "--variant=minbase",
@@ -44,7 +46,7 @@ async function bootstrap(
       o.root,
       ...o.sources,
     ],
-    { signal: o.signal, package: "mmdebstrap" },
+    "mmdebstrap",
   );
 }
 
@@ -62,7 +64,8 @@ export async function makeCloudRoot(o: RootOptions): Promise<void> {
   await writeFiles(o.root, CLOUD_FILES, CLOUD_LINKS);
   await rm(join(o.root, "var/lib/dbus/machine-id"), { force: true });
   await removeHostKeys(o.root);
-  await run("chroot", [o.root, "systemctl", "-q", "enable", ...CLOUD_SERVICES], { signal: o.signal });
+  await o.asRoot("chroot", [o.root, "systemctl", "-q", "enable", ...CLOUD_SERVICES]);
+  await removeDownloads(o);
 }
 
 /** Debian's userland and kernel without systemd; boots within seconds even under emulation. */
@@ -72,10 +75,11 @@ export async function makeMicroRoot(o: RootOptions): Promise<void> {
   ]);
   await writeFiles(o.root, MICRO_FILES, MICRO_LINKS);
   await removeHostKeys(o.root);
-  const inside = (...command: string[]) => run("chroot", [o.root, ...command], { signal: o.signal });
-  await inside("useradd", "-m", "-s", "/bin/bash", "-G", "sudo", "-c", "Ubuntu", "ubuntu");
+  const inside = (...command: string[]) => o.asRoot("chroot", [o.root, ...command]);
+  await inside("useradd", "-m", "-s", "/bin/bash", "-G", "adm,sudo", "-c", "Ubuntu", "ubuntu");
   await inside("usermod", "-p", "*", "ubuntu");
   await makeInitrd(o);
+  await removeDownloads(o);
 }
 
 async function writeFiles(
@@ -97,6 +101,16 @@ async function writeFiles(
   }
 }
 
+/** What apt has downloaded is no part of an image. As root: an ordinary user may not read all of it. */
+async function removeDownloads({ root, asRoot }: RootOptions): Promise<void> {
+  await asRoot("find", [
+    ...["var/lib/apt/lists", "var/cache/apt"].map((folder) => join(root, folder)),
+    "-type",
+    "f",
+    "-delete",
+  ]);
+}
+
 /** Host keys belong to an instance, not to an image. */
 async function removeHostKeys(root: string): Promise<void> {
   const folder = join(root, "etc/ssh");
@@ -112,7 +126,7 @@ export async function kernelVersion(root: string): Promise<string> {
 }
 
 /** An initial RAM disk of busybox and the two drivers that a virtio disk needs. */
-async function makeInitrd({ root, work, signal }: RootOptions): Promise<void> {
+async function makeInitrd({ root, work, asRoot, signal }: RootOptions): Promise<void> {
   const version = await kernelVersion(root);
   const folder = join(work, "initrd");
   for (const each of ["bin", "dev", "proc", "sys", "root"])
@@ -120,9 +134,7 @@ async function makeInitrd({ root, work, signal }: RootOptions): Promise<void> {
   await cp(join(root, "bin/busybox"), join(folder, "bin/busybox"));
   const order: string[] = [];
   for (const driver of ["virtio_pci", "virtio_blk"]) {
-    const listed = await run("chroot", [root, "modprobe", "-S", version, "--show-depends", driver], {
-      signal,
-    });
+    const listed = await asRoot("chroot", [root, "modprobe", "-S", version, "--show-depends", driver]);
     for (const [, path = ""] of listed.matchAll(/^insmod (\S+)/gm)) {
       const name = basename(path);
       if (order.includes(name)) continue;
