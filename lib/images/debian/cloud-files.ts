@@ -6,6 +6,7 @@ export const CLOUD_PACKAGES = [
   "busybox",
   "zstd",
   "systemd-sysv",
+  "systemd-resolved",
   "dbus",
   "libpam-systemd",
   "openssh-server",
@@ -43,9 +44,35 @@ system_info:
   distro: debian
   default_user: { name: ubuntu, lock_passwd: true, gecos: Ubuntu, groups: [adm, sudo], sudo: ["ALL=(ALL) NOPASSWD:ALL"], shell: /bin/bash }
   network: { renderers: [ networkd ] }
-cloud_init_modules: [ bootcmd, write-files, growpart, resizefs, set_hostname, update_hostname, update_etc_hosts, users-groups, ssh ]
-cloud_config_modules: [ mounts, set-passwords, runcmd ]
-cloud_final_modules: [ package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, final-message ]
+locale: false
+# Debian's list without what belongs to other clouds and other package managers.
+cloud_init_modules: [ bootcmd, write-files, growpart, resizefs, disk_setup, mounts, set_hostname, update_hostname, update_etc_hosts, ca-certs, users-groups, ssh ]
+cloud_config_modules: [ ssh-import-id, keyboard, locale, set-passwords, apt-configure, ntp, timezone, runcmd ]
+cloud_final_modules: [ package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, phone-home, final-message, power-state-change ]
+`;
+
+/** cloud-init renews host keys and the host name with an instance, but not this. */
+const MACHINE_ID = `#!/bin/sh
+instance=$(cat /var/lib/cloud/data/instance-id 2>/dev/null) || exit 0
+[ "$instance" != "$(cat /var/lib/cloud/machine-id-of 2>/dev/null)" ] || exit 0
+tr -d - < /proc/sys/kernel/random/uuid > /etc/machine-id.new
+chmod 444 /etc/machine-id.new
+mv /etc/machine-id.new /etc/machine-id
+echo "$instance" > /var/lib/cloud/machine-id-of
+`;
+
+const MACHINE_ID_UNIT = `[Unit]
+Description=A machine id for each instance
+DefaultDependencies=no
+After=cloud-init-local.service
+Before=network-pre.target systemd-networkd.service
+Wants=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/guest-machine-id
+[Install]
+WantedBy=cloud-init.target
 `;
 
 export const CLOUD_FILES: Readonly<Record<string, readonly [mode: number, text: string]>> = {
@@ -58,7 +85,10 @@ export const CLOUD_FILES: Readonly<Record<string, readonly [mode: number, text: 
   "etc/machine-id": [0o444, ""],
   "etc/hostname": [0o644, "guest\n"],
   "etc/hosts": [0o644, "127.0.0.1 localhost\n127.0.1.1 guest\n"],
-  "etc/resolv.conf": [0o644, "nameserver 10.0.2.3\nnameserver 192.168.122.1\n"],
+  "usr/local/sbin/guest-machine-id": [0o755, MACHINE_ID],
+  "etc/systemd/system/guest-machine-id.service": [0o644, MACHINE_ID_UNIT],
+  // By default a guest asks for a lease by its machine id, which is new only after a clone has booted.
+  "etc/systemd/network/10-cloud-init-eth0.network.d/lease.conf": [0o644, "[DHCPv4]\nClientIdentifier=mac\n"],
   "etc/ssh/sshd_config.d/10-guest.conf": [0o644, "UseDNS no\nGSSAPIAuthentication no\n"],
   "etc/systemd/journald.conf.d/guest.conf": [0o644, "[Journal]\nStorage=volatile\n"],
   // The default waits for every link: wait for any routable one, with a cap.
@@ -69,6 +99,7 @@ export const CLOUD_FILES: Readonly<Record<string, readonly [mode: number, text: 
 };
 
 export const CLOUD_LINKS: Readonly<Record<string, string>> = {
+  "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
   "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
   ...Object.fromEntries(
     [
@@ -85,4 +116,10 @@ export const CLOUD_LINKS: Readonly<Record<string, string>> = {
   ),
 };
 
-export const CLOUD_SERVICES = ["systemd-networkd.service", "ssh.service", "serial-getty@ttyS0.service"];
+export const CLOUD_SERVICES = [
+  "systemd-networkd.service",
+  "systemd-resolved.service",
+  "guest-machine-id.service",
+  "ssh.service",
+  "serial-getty@ttyS0.service",
+];
