@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { failure } from "../errors.ts";
 
 /** What a user may write for an image. */
@@ -7,7 +8,7 @@ export type ImageName =
   /** An alias or the start of a hash. */
   | { readonly kind: "local"; readonly text: string };
 
-/** Reads `debian`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws USAGE errors. */
+/** Reads `debian`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws INVALID_VALUE. */
 export function parseImageName(text: string): ImageName {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { kind: "local", text };
   const url = parseUrl(text);
@@ -20,7 +21,7 @@ export function parseImageName(text: string): ImageName {
         value: text,
         reason: "a file URL has three slashes",
       });
-    return { kind: "file", path: decodeURIComponent(url.pathname), sha256 };
+    return { kind: "file", path: readPath(text, url), sha256 };
   }
   if (url.protocol !== "http:" && url.protocol !== "https:")
     throw failure("INVALID_VALUE", {
@@ -29,6 +30,18 @@ export function parseImageName(text: string): ImageName {
       reason: "only file://, http:// and https:// URLs are known",
     });
   return { kind: "url", url, sha256 };
+}
+
+function readPath(text: string, url: URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch (error) {
+    throw failure(
+      "INVALID_VALUE",
+      { what: "the image", value: text, reason: "its path is malformed" },
+      error,
+    );
+  }
 }
 
 function parseUrl(text: string): URL {
