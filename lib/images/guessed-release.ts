@@ -25,13 +25,16 @@ const SYSTEMS: readonly (readonly [pattern: RegExp, os: string])[] = [
   [/\balmalinux\b/, "AlmaLinux"],
   [/\brhel\b/, "RHEL"],
   [/\bopensuse\b/, "openSUSE"],
-  [/\balpine\b|\bnocloud_alpine\b/, "Alpine Linux"],
+  [/\balpine\b/, "Alpine Linux"],
   [/\barch(linux)?\b/, "Arch Linux"],
 ];
 
 /** Guesses from a name such as `debian-12-genericcloud-amd64.qcow2` or `jammy-server-cloudimg-amd64.img`. */
 export function guessRelease(fileName: string): GuessedRelease {
-  const name = fileName.toLowerCase().replaceAll("_", "-");
+  const name = fileName
+    .toLowerCase()
+    .replace(/x86[_-]64/, "")
+    .replaceAll("_", "-");
   const words = name.split(/[^a-z0-9]+/);
   const codename = words.map((word) => CODENAMES[word]).find((found) => found !== undefined);
   if (codename !== undefined) return codename;
@@ -39,7 +42,7 @@ export function guessRelease(fileName: string): GuessedRelease {
   if (system === undefined) return { os: "", release: "" };
   const [pattern, os] = system;
   const behind = name.slice((pattern.exec(name)?.index ?? 0) + 1);
-  // The first number behind the system's name that is no date and no width of a processor.
+  // The first number behind the system's name that is no date.
   const numbers = behind.matchAll(/(?<![a-z0-9.])\d{1,2}(\.\d{1,2}){0,2}(?![a-z0-9]|\.\d)/g);
   return { os, release: [...numbers][0]?.[0] ?? "" };
 }

@@ -7,6 +7,7 @@ export const CLOUD_PACKAGES = [
   "zstd",
   "systemd-sysv",
   "systemd-resolved",
+  "systemd-timesyncd",
   "dbus",
   "libpam-systemd",
   "openssh-server",

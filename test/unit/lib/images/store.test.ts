@@ -1,0 +1,77 @@
+import { expect } from "chai";
+import { isStrataError } from "../../../../lib/errors.ts";
+import type { ImageRecord } from "../../../../lib/images/record.ts";
+import { findLocal } from "../../../../lib/images/store.ts";
+
+function record(start: string, aliases: readonly string[]): ImageRecord {
+  return {
+    version: 1,
+    sha256: start.padEnd(64, "0"),
+    os: "Debian",
+    release: "12",
+    username: "ubuntu",
+    aliases: [...aliases],
+    virtualSize: 1n,
+    createdAt: 0,
+    source: "",
+  };
+}
+
+const COMMON = ["debian", "bookworm", "12"];
+const micro = record("aaaaaa1", ["debian-micro", ...COMMON]);
+const cloud = record("aaaaaa2", ["debian-cloud", ...COMMON]);
+const older = record("cccccc", ["debian-cloud", ...COMMON]);
+const foreign = record("debade", []);
+
+function refusal(records: readonly ImageRecord[], text: string): string {
+  try {
+    findLocal(records, text);
+  } catch (error) {
+    if (isStrataError(error)) return `${error.code} ${error.details.variant ?? ""}`.trim();
+    throw error;
+  }
+  return "found";
+}
+
+describe("finding an image in the cache", () => {
+  it("has the full system for the common names, whatever is newest", () => {
+    for (const text of ["debian", "bookworm", "12", "Debian"]) {
+      expect(findLocal([micro, cloud], text)).to.equal(cloud);
+      expect(findLocal([cloud, micro], text)).to.equal(cloud);
+    }
+  });
+
+  it("has the micro system for them where there is no other", () => {
+    expect(findLocal([micro], "debian")).to.equal(micro);
+  });
+
+  it("has each variant by its own name", () => {
+    expect(findLocal([cloud, micro], "debian-micro")).to.equal(micro);
+    expect(findLocal([micro, cloud], "debian-cloud")).to.equal(cloud);
+  });
+
+  it("has the newest of several builds", () => {
+    expect(findLocal([cloud, older], "debian")).to.equal(cloud);
+  });
+
+  it("goes by the start of a hash in either case, and by the whole of it", () => {
+    expect(findLocal([cloud, foreign], "debade")).to.equal(foreign);
+    expect(findLocal([cloud, micro], "AAAAAA1")).to.equal(micro);
+    expect(findLocal([cloud, micro], micro.sha256)).to.equal(micro);
+  });
+
+  it("refuses the start of several hashes", () => {
+    expect(refusal([cloud, micro], "aaaaaa")).to.equal("INVALID_VALUE");
+  });
+
+  it("says which variant to build", () => {
+    expect(refusal([], "debian")).to.equal("IMAGE_NOT_BUILT cloud");
+    expect(refusal([], "debian-cloud")).to.equal("IMAGE_NOT_BUILT cloud");
+    expect(refusal([cloud], "debian-micro")).to.equal("IMAGE_NOT_BUILT micro");
+  });
+
+  it("knows nothing of other names", () => {
+    for (const text of ["noble", "debade", "deba", ""])
+      expect(refusal([cloud], text)).to.equal("IMAGE_NOT_FOUND");
+  });
+});
