@@ -62,7 +62,7 @@ async function fetchAll(
     if (cut === null) return file.truncate(Number(position.done));
     if (position.done - before >= PROGRESS) attempt = 1;
     if (attempt > RESUMES)
-      throw failure("DOWNLOAD_FAILED", { url: url.href, reason: reasonOf(cut.error) }, cut.error);
+      throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason: reasonOf(cut.error) }, cut.error);
     await pause(attempt, context.signal);
   }
 }
@@ -117,14 +117,30 @@ async function request(url: URL, position: Position, signal: AbortSignal): Promi
     headers.set("range", `bytes=${position.done}-`);
     headers.set("if-range", position.validator);
   }
-  const response = await fetch(url, { headers, signal, redirect: "follow" });
+  const response = await fetch(withoutLogin(url, headers), { headers, signal, redirect: "follow" });
   if (response.ok) return response;
   await response.body?.cancel();
   const reason = `the server answered ${response.status} ${response.statusText}`.trim();
   if (response.status === 416) position.done = 0n;
   // A server in trouble may recover; what it refuses it will refuse again.
   if (response.status >= 500 || response.status === 416 || response.status === 429) throw new Error(reason);
-  throw failure("DOWNLOAD_FAILED", { url: url.href, reason });
+  throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason });
+}
+
+/** What errors and records may show of a URL: neither a password nor a token. */
+export function publicName(url: URL): string {
+  return `${url.origin}${url.pathname}`;
+}
+
+/** fetch takes no URL with a name and password in it; a redirect to another host does not get the header. */
+function withoutLogin(url: URL, headers: Headers): URL {
+  if (url.username === "" && url.password === "") return url;
+  const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  headers.set("authorization", `Basic ${Buffer.from(login).toString("base64")}`);
+  const bare = new URL(url);
+  bare.username = "";
+  bare.password = "";
+  return bare;
 }
 
 /** A weak tag does not promise the same bytes. */

@@ -4,7 +4,7 @@ import type { Context } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 import { run } from "../programs.ts";
 import type { Cache } from "./cache.ts";
-import { type DownloadOptions, download } from "./download.ts";
+import { type DownloadOptions, download, publicName } from "./download.ts";
 import { guessRelease } from "./guessed-release.ts";
 import type { ImageName } from "./image-name.ts";
 import { inspectImage } from "./inspect.ts";
@@ -42,7 +42,7 @@ export async function importImage(
       aliases: [],
       virtualSize,
       createdAt: Date.now(),
-      source: name.kind === "file" ? name.path : publicForm(name.url),
+      source: name.kind === "file" ? name.path : publicName(name.url),
     };
     if (format === "qcow2") return cache.adopt(path, record);
     return cache.withPartial(async (converted) => {
@@ -80,13 +80,4 @@ async function requireFile(image: string, path: string): Promise<void> {
     throw failure("FILE_NOT_FOUND", { path }, error);
   });
   if (!found.isFile()) throw failure("IMAGE_UNREADABLE", { image, reason: "it is no file" });
-}
-
-/** A URL may carry a password, and records are kept. */
-function publicForm(url: URL): string {
-  const copy = new URL(url);
-  copy.username = "";
-  copy.password = "";
-  copy.search = "";
-  return copy.href;
 }
