@@ -1,6 +1,5 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { failure } from "./errors.ts";
 
 /** Programs that are looked for beside the PATH: ordinary users' PATH often lacks the sbin folders. */
@@ -23,6 +22,7 @@ export async function run(
   } = {},
 ): Promise<string> {
   const { signal, cwd, input, timeout, killSignal } = options;
+  const { execa } = await import("execa");
   const result = await execa(program, args, {
     reject: false,
     env: { LC_ALL: "C", PATH: [process.env.PATH, ...MORE_FOLDERS].join(":") },

@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { createInterface } from "node:readline/promises";
+import { createInterface } from "node:readline";
+import { failure } from "../errors.ts";
 
 /** What the command line reads from and writes to; tests bring their own. */
 export interface Io {
@@ -26,30 +27,38 @@ export async function write({ stdout }: Io, text: string): Promise<void> {
   if (!stdout.write(text)) await once(stdout, "drain");
 }
 
-/** Asks a yes-or-no question until it gets an answer; Enter is `fallback`, the end of input is no. */
+/**
+ * Asks a yes-or-no question until it gets an answer; Enter is `fallback`. Ctrl-C, Ctrl-D and the end of
+ * input are no answer: CANCELLED, so that nobody loses by walking away what only a "no" may discard.
+ */
 export async function confirm(io: Io, question: string, fallback: boolean): Promise<boolean> {
-  const lines = createInterface({ input: io.stdin, output: io.stdout, terminal: io.stdin.isTTY === true });
-  const closed = once(lines, "close").then(() => null);
-  try {
-    for (;;) {
-      const answer = await Promise.race([lines.question(`${question} `), closed]);
-      if (answer === null) return false;
-      const text = answer.trim().toLowerCase();
-      if (text === "") return fallback;
-      if ("yes".startsWith(text)) return true;
-      if ("no".startsWith(text)) return false;
-    }
-  } finally {
-    lines.close();
+  using lines = openLines(io);
+  for (;;) {
+    const text = (await lines.ask(question)).trim().toLowerCase();
+    if (text === "") return fallback;
+    if ("yes".startsWith(text)) return true;
+    if ("no".startsWith(text)) return false;
   }
 }
 
-/** Asks for a line of text. */
+/** Asks for a line of text; CANCELLED when none comes. */
 export async function ask(io: Io, question: string): Promise<string> {
-  const lines = createInterface({ input: io.stdin, output: io.stdout, terminal: io.stdin.isTTY === true });
-  try {
-    return await lines.question(`${question} `);
-  } finally {
-    lines.close();
-  }
+  using lines = openLines(io);
+  return await lines.ask(question);
+}
+
+function openLines({ stdin, stdout }: Io): Disposable & { ask(question: string): Promise<string> } {
+  const lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true });
+  // The iterator keeps what was typed ahead; it ends when the input does, and at Ctrl-C and Ctrl-D.
+  const answers = lines[Symbol.asyncIterator]();
+  return {
+    async ask(question) {
+      lines.setPrompt(`${question} `);
+      lines.prompt();
+      const answer = await answers.next();
+      if (answer.done === true) throw failure("CANCELLED");
+      return answer.value;
+    },
+    [Symbol.dispose]: () => lines.close(),
+  };
 }

@@ -1,6 +1,7 @@
+import { once } from "node:events";
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import winston from "winston";
+import type { Logger } from "winston";
 import type { Log } from "../backend/contract.ts";
 
 /** Levels of `-v` to `-vvvv`; without it only warnings are shown. */
@@ -8,8 +9,38 @@ const LEVELS = ["warn", "info", "debug", "debug", "silly"] as const;
 
 const FILE_SIZE = 5 * 1024 * 1024;
 
-/** Logs to standard error by verbosity, and to a file in the state folder by the level "debug". */
-export function createLog(folder: string, verbosity: number): Log {
+/**
+ * Logs to standard error by verbosity, and to a file in the state folder by the level "debug". The
+ * logger is loaded by the first message: most commands have none.
+ */
+export function createLog(folder: string, verbosity: number): Log & AsyncDisposable {
+  let logger: Promise<Logger> | undefined;
+  const at = (level: Level) => (message: string, details?: object) => {
+    logger ??= openLogger(folder, verbosity);
+    logger = logger.then((open) => {
+      open.log(level, message, details);
+      return open;
+    });
+  };
+  return {
+    error: at("error"),
+    warn: at("warn"),
+    info: at("info"),
+    debug: at("debug"),
+    async [Symbol.asyncDispose]() {
+      const open = await logger;
+      if (open === undefined) return;
+      const finished = once(open, "finish");
+      open.end();
+      await finished;
+    },
+  };
+}
+
+type Level = "error" | "warn" | "info" | "debug";
+
+async function openLogger(folder: string, verbosity: number): Promise<Logger> {
+  const { default: winston } = await import("winston");
   const { combine, timestamp, json, printf } = winston.format;
   const line = printf(({ level, message, timestamp: _, ...details }) => {
     const rest = Object.keys(details).length === 0 ? "" : ` ${JSON.stringify(details, bigints)}`;
@@ -43,12 +74,7 @@ export function createLog(folder: string, verbosity: number): Log {
     // A log that cannot be written must not keep anybody from working.
     logger.warn("there is no log file", { reason: String(error) });
   }
-  return {
-    error: (message, details) => void logger.error(message, details),
-    warn: (message, details) => void logger.warn(message, details),
-    info: (message, details) => void logger.info(message, details),
-    debug: (message, details) => void logger.debug(message, details),
-  };
+  return logger;
 }
 
 function bigints(_: string, value: unknown): unknown {

@@ -1,10 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import writeFileAtomic from "write-file-atomic";
-import { z } from "zod";
 import { failure } from "../errors.ts";
-
-const shape = z.record(z.string(), z.string());
 
 /** The settings that a user has set, by key. */
 export type SettingValues = Readonly<Record<string, string>>;
@@ -12,11 +8,14 @@ export type SettingValues = Readonly<Record<string, string>>;
 /** Reads the file; an absent one holds nothing, a broken one is an error. */
 export async function readSettings(path: string): Promise<SettingValues> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "{}";
+    if (error.code === "ENOENT") return undefined;
     throw failure("FILE_NOT_FOUND", { path }, error);
   });
+  if (text === undefined) return {};
+  // Most hosts have no such file: what reads and writes it is loaded by those who have.
+  const { z } = await import("zod");
   try {
-    return shape.parse(JSON.parse(text));
+    return z.record(z.string(), z.string()).parse(JSON.parse(text));
   } catch (error) {
     throw failure(
       "INVALID_VALUE",
@@ -32,6 +31,7 @@ export async function readSettings(path: string): Promise<SettingValues> {
 
 /** Writes the file whole, readable by its owner alone. */
 export async function writeSettings(path: string, values: SettingValues): Promise<void> {
+  const { default: writeFileAtomic } = await import("write-file-atomic");
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await writeFileAtomic(path, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
 }

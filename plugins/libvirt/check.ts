@@ -1,4 +1,3 @@
-import { execa } from "execa";
 import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import { type Engine, openEngine } from "./engine.ts";
@@ -46,6 +45,7 @@ async function guarded(check: (engine: Engine) => Promise<Check[]>, engine: Engi
 }
 
 async function checkProgram([program, name, args]: (typeof PROGRAMS)[number]): Promise<Check> {
+  const { execa } = await import("execa");
   const result = await execa(program, args, { reject: false, all: true });
   if (result.code === "ENOENT")
     return { what: program, ok: false, detail: "not installed", fix: `apt-get install ${name}` };

@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
-import { execa } from "execa";
+import { text } from "node:stream/consumers";
 import { failure } from "../../lib/errors.ts";
 import { fileError } from "./errors.ts";
 
@@ -51,19 +53,22 @@ async function flock(
   { name, wait, signal }: { readonly name: string; readonly wait: number; readonly signal?: AbortSignal },
 ): Promise<void> {
   const patience = wait === 0 ? ["--nonblock"] : ["--wait", String(wait / 1000)];
-  const result = await execa(
-    "flock",
-    ["--exclusive", "--conflict-exit-code", String(TAKEN), ...patience, "3"],
-    {
-      stdio: ["ignore", "ignore", "pipe", inherited(handle.fd)],
-      reject: false,
-      ...(signal === undefined ? {} : { cancelSignal: signal }),
+  const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...patience, "3"];
+  // Every command takes a lock, and execa costs more to load than all the rest of it to run.
+  const child = spawn("flock", args, {
+    stdio: ["ignore", "ignore", "pipe", handle.fd],
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const complaint = child.stderr === null ? "" : text(child.stderr);
+  const [code, by] = await (once(child, "close") as Promise<[number | null, string | null]>).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (signal?.aborted) throw failure("CANCELLED", {}, error);
+      if (error.code === "ENOENT")
+        throw failure("PROGRAM_MISSING", { program: "flock", package: "util-linux" }, error);
+      throw failure("PROGRAM_FAILED", { program: "flock", reason: error.message }, error);
     },
   );
-  if (result.isCanceled) throw failure("CANCELLED", {}, result);
-  if (result.exitCode === TAKEN) throw failure("BUSY", { name });
-  if (result.code === "ENOENT")
-    throw failure("PROGRAM_MISSING", { program: "flock", package: "util-linux" }, result);
-  if (result.failed)
-    throw failure("PROGRAM_FAILED", { program: "flock", reason: String(result.stderr) }, result);
+  if (code === TAKEN) throw failure("BUSY", { name });
+  if (code !== 0)
+    throw failure("PROGRAM_FAILED", { program: "flock", reason: (await complaint) || `killed by ${by}` });
 }

@@ -1,6 +1,5 @@
 import { chmod, open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { execa } from "execa";
 import { failure } from "../../lib/errors.ts";
 import { inherited } from "./lock.ts";
 
@@ -12,6 +11,7 @@ export interface RunOptions {
 
 /** Runs qemu-img with a list of arguments; resolves to what it printed. */
 async function qemuImg(args: readonly string[], { signal, lock }: RunOptions): Promise<string> {
+  const { execa } = await import("execa");
   const result = await execa("qemu-img", args, {
     stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
     reject: false,

@@ -1,6 +1,5 @@
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import type { Seed } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { secure } from "./qemu-img.ts";
@@ -34,6 +33,7 @@ async function makeImage(image: string, work: string, signal: AbortSignal): Prom
   const files = ["meta-data", "user-data", "vendor-data"].map((file) => join(work, file));
   const options = ["-quiet", "-output", image, "-volid", "cidata", "-joliet", "-rational-rock", ...files];
   for (const [program, prefix] of MAKERS) {
+    const { execa } = await import("execa");
     const result = await execa(program, [...prefix, ...options], { reject: false, cancelSignal: signal });
     if (result.code === "ENOENT") continue;
     if (result.isCanceled) throw failure("CANCELLED", {}, result);

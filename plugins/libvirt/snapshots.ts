@@ -131,8 +131,8 @@ async function capture(
     const document = takeDocument(managed.document, record.name, record.comment, file);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
     await secure(file);
-    const written = readSnapshot(await parse(await snapshot.getXml()));
-    if (written.parent !== parent) await redefine(domain, written, { parent }, true);
+    if (((await snapshot.getParent())?.name ?? null) !== parent)
+      await redefine(domain, readSnapshot(await parse(await snapshot.getXml())), { parent }, true);
     await writeMetadata(noted, { record: { snapshotsTaken: taken }, operation: null, snapshot: null });
   } catch (error) {
     // An error does not mean that nothing happened: look, then finish or undo.

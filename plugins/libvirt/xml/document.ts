@@ -21,8 +21,26 @@ interface RawNode {
   readonly _?: string;
 }
 
+/**
+ * Documents read lately, oldest first: an operation looks at the same domain several times, and reading
+ * a document costs more than libvirt takes to give it.
+ */
+const recent = new Map<string, Element>();
+const RECENT = 64;
+
 /** Reads a document; rejects with xml2js's error when it is not well formed. */
 export async function parse(xml: string): Promise<Element> {
+  const known = recent.get(xml);
+  const document = known ?? (await read(xml));
+  recent.delete(xml);
+  recent.set(xml, document);
+  const [oldest] = recent.keys();
+  if (recent.size > RECENT && oldest !== undefined) recent.delete(oldest);
+  // Whoever gets it may change it.
+  return copy(document);
+}
+
+async function read(xml: string): Promise<Element> {
   const raw: Record<string, RawNode> = await xml2js.parseStringPromise(xml, {
     explicitChildren: true,
     preserveChildrenOrder: true,
