@@ -38,13 +38,15 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
   const progress = progressLine(io);
   let opened: Promise<Strata> | undefined;
   let code = 0;
+  let log: (Log & AsyncDisposable) | undefined;
   const strata = async () => {
     const driver = global.driver ?? io.env.STRATA_DRIVER;
     const uri = io.env.STRATA_LIBVIRT_URI;
+    log = await openLog(io, global.verbosity);
     return open({
       ...(driver === undefined ? {} : { driver }),
       ...(uri === undefined ? {} : { engineSettings: { uri } }),
-      log: await openLog(io, global.verbosity),
+      log,
     });
   };
   return {
@@ -66,12 +68,13 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
       // What kept it from opening was told already.
       const strata = await opened?.catch(() => undefined);
       await strata?.[Symbol.asyncDispose]();
+      await log?.[Symbol.asyncDispose]();
     },
     exitCode: () => code,
   };
 }
 
-async function openLog(io: Io, verbosity: number): Promise<Log> {
+async function openLog(io: Io, verbosity: number): Promise<Log & AsyncDisposable> {
   const [{ createLog }, { defaultFolders }] = await Promise.all([
     import("./log.ts"),
     import("../settings/folders.ts"),

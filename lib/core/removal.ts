@@ -39,7 +39,10 @@ export async function remove(
   for (const instance of whole.values())
     await whileHeld(session, instance, context, (fresh) =>
       removeOne(session, fresh, options.purge === true, context),
-    );
+    ).catch((error: unknown) => {
+      // Taking hold finishes a removal that died before; then it is gone, as was asked for.
+      if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
+    });
 }
 
 async function removeOne(

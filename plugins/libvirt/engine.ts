@@ -93,15 +93,15 @@ export async function readManaged(domain: Domain): Promise<Managed | undefined> 
   return { domain, name, document, metadata };
 }
 
-/** The domain of that id; INSTANCE_NOT_FOUND when it is gone or foreign. */
-export async function getManaged(engine: Engine, id: string): Promise<Managed> {
+/** The domain of that id; INSTANCE_NOT_FOUND, with the name where it is known, when it is gone or foreign. */
+export async function getManaged(engine: Engine, id: string, name = id): Promise<Managed> {
   return mapped(
     async () => {
       const managed = await readManaged(await engine.connection.lookupDomainByUuid(id));
-      if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name: id });
+      if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
       return managed;
     },
-    { name: id },
+    { name },
   );
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type {
@@ -98,6 +99,8 @@ async function hold(
   { signal }: Context,
 ): Promise<Hold> {
   const { name, metadata } = await getManaged(engine, id);
+  // A removal that died has taken the folder and left the domain: there must be something to lock.
+  if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
   const lock = await lockInstance(metadata.folder, { name, wait, signal });
   const release = async () => {
     engine.holds.delete(id);
@@ -106,7 +109,7 @@ async function hold(
   engine.holds.set(id, lock);
   try {
     await finish(engine, id, { signal });
-    await getManaged(engine, id);
+    await getManaged(engine, id, name);
   } catch (error) {
     await release();
     throw error;
@@ -125,6 +128,7 @@ async function create(engine: Engine, spec: InstanceSpec, context: Context): Pro
       reason: "this version has none",
     });
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  await clearUnfinished(engine, name, context);
   if ((await lookup(engine, name)) !== null) throw failure("INSTANCE_EXISTS", { name });
   const network = engine.session
     ? ({ kind: "user", port: await freePort() } as const)
@@ -168,6 +172,23 @@ async function create(engine: Engine, spec: InstanceSpec, context: Context): Pro
   } finally {
     engine.holds.delete(uuid);
   }
+}
+
+/** True for what a launch or a removal that died has left of an instance. */
+function isUnfinished({ operation }: Managed["metadata"]): boolean {
+  return operation?.kind === "create" || operation?.kind === "purge";
+}
+
+/** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
+async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+  const domain = await lookup(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  if (managed === undefined || !isUnfinished(managed.metadata)) return;
+  const { uuid } = managed.domain;
+  await using _hold = await hold(engine, uuid, { wait: 0 }, context).catch((error: unknown) => {
+    if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) return null;
+    throw error;
+  });
 }
 
 async function defineNew(engine: Engine, name: string, xml: string, folder: string): Promise<Domain> {

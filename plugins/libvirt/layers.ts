@@ -24,7 +24,7 @@ export function isLayerPath(folder: string, path: string): boolean {
 /** The layers of one instance as the files themselves tell it. */
 export interface LayerGraph {
   readonly folder: string;
-  /** Header by absolute path, of every layer in the folder. */
+  /** Header by absolute path, of every layer in the folder and of what is known to stand on one. */
   readonly headers: ReadonlyMap<string, Qcow2Header>;
   /** Paths whose backing file is `path`. */
   dependants(path: string): string[];
@@ -32,15 +32,36 @@ export interface LayerGraph {
   chain(path: string): string[];
 }
 
-/** Reads the headers of all layers in the folder. A layer that cannot be read is an error that names it. */
-export async function readLayers(name: string, folder: string): Promise<LayerGraph> {
+/**
+ * Reads the headers of all layers in the folder, and of what stands on them under other names or in other
+ * places as far as `roots` (the files that the domain and its snapshots name) tell: virsh makes overlays
+ * too. A layer or root that cannot be read is an error that names it.
+ */
+export async function readLayers(
+  name: string,
+  folder: string,
+  roots: readonly string[] = [],
+): Promise<LayerGraph> {
   const files = await readdir(folder).catch((error: unknown) => {
     throw fileError(error, folder);
   });
-  const paths = files.filter((file) => LAYER_NAME.test(file)).map((file) => join(folder, file));
-  const headers = new Map(
-    await Promise.all(paths.map(async (path) => [path, await readLayer(name, path)] as const)),
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const path = join(folder, file);
+      if (LAYER_NAME.test(file)) return [[path, await readLayer(name, path)] as const];
+      // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
+      const header = await readHeader(path).catch(() => undefined);
+      return header === undefined ? [] : [[path, header] as const];
+    }),
   );
+  const headers = new Map(found.flat());
+  for (const root of roots)
+    for (let at: string | null = root; at !== null && !headers.has(at); ) {
+      const header: Qcow2Header = await readLayer(name, at);
+      if (header.backing === null) break; // A base image.
+      headers.set(at, header);
+      at = header.backing;
+    }
   const dependants = new Map<string, string[]>();
   for (const [path, { backing }] of headers) {
     if (backing === null) continue;

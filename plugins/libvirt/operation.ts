@@ -5,7 +5,14 @@
  */
 export type Operation =
   | { readonly kind: "create" }
-  | { readonly kind: "take"; readonly name: string; readonly file: string; readonly taken: string }
+  | {
+      readonly kind: "take";
+      readonly name: string;
+      readonly file: string;
+      readonly taken: string;
+      /** "" for none; absent in notes of earlier versions. */
+      readonly parent?: string;
+    }
   | { readonly kind: "restore"; readonly name: string; readonly file: string; readonly old: string }
   | { readonly kind: "delete"; readonly name: string }
   /** `child` is being moved from `layer`, which goes, to `target`, the file below it. */

@@ -1,6 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { chmod, chown, constants, copyFile, mkdir, rename, rm, stat, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import {
+  chmod,
+  chown,
+  constants,
+  copyFile,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { fileError, isLibvirt } from "./errors.ts";
@@ -49,6 +60,14 @@ export async function makePrivateFolder(
   }
 }
 
+/** Takes away what copies that died have left. The caller holds the pool's lock, so none is under way. */
+async function removePartials(folder: string): Promise<void> {
+  const left = (await readdir(folder)).filter((file) =>
+    /^[0-9a-f]{64}\.qcow2\.[0-9a-f-]{36}\.partial$/.test(file),
+  );
+  await Promise.all(left.map((file) => rm(join(folder, file), { force: true })));
+}
+
 /** Path of a base image in the pool. */
 export function basePath(pool: string, sha256: string): string {
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw failure("INTERNAL", { reason: `${sha256} is no SHA-256` });
@@ -64,6 +83,7 @@ export async function importBase(
   const path = basePath(pool, image.sha256);
   if (await exists(path)) return path;
   await makePrivateFolder(join(pool, "images"), qemuUser);
+  await removePartials(dirname(path));
   const partial = `${path}.${randomUUID()}.partial`;
   try {
     const { size } = await stat(image.path, { bigint: true });

@@ -60,10 +60,15 @@ export async function rebase(
   target: string | null,
   options: RunOptions,
 ): Promise<void> {
-  await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", from, "-F", "qcow2", child], options);
+  await repoint(child, from, options);
   const base = target === null ? ["-b", ""] : ["-b", target, "-F", "qcow2"];
   await qemuImg(["rebase", "-q", "-f", "qcow2", ...base, child], options);
   await flush(child);
+}
+
+/** Writes another backing file into the header of `child`, and copies nothing. */
+export async function repoint(child: string, backing: string, options: RunOptions): Promise<void> {
+  await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", child], options);
 }
 
 /** True when the file itself, not its chain, holds data of the guest. */

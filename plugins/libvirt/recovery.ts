@@ -3,7 +3,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
 import { isLayerPath, type LayerGraph, readLayers, removeLayer } from "./layers.ts";
 import type { Operation } from "./operation.ts";
-import { growImage, holdsData, rebase, secure } from "./qemu-img.ts";
+import { growImage, holdsData, rebase, repoint, secure } from "./qemu-img.ts";
 import { removeInstance } from "./removal.ts";
 import { DomainState } from "./rpc/index.ts";
 import {
@@ -76,7 +76,7 @@ type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 async function finishTake(
   engine: Engine,
   managed: Managed,
-  { name, file, taken }: Of<"take">,
+  { name, file, taken, parent }: Of<"take">,
 ): Promise<void> {
   const { domain, metadata, document } = managed;
   const done = { operation: null, snapshot: null } as const;
@@ -85,6 +85,8 @@ async function finishTake(
   const below = graph.headers.get(file)?.backing ?? null;
   if (snapshot !== null && snapshot.frozen === below) {
     await secure(file);
+    if (parent !== undefined && (snapshot.parent ?? "") !== parent)
+      await redefine(domain, snapshot, { parent: parent === "" ? null : parent }, true);
     await writeMetadata(managed, { ...done, record: { snapshotsTaken: Number(taken) } });
     return;
   }
@@ -163,15 +165,40 @@ async function finishMerge(
   const graph = await readLayers(managed.name, folder);
   if (graph.headers.has(layer)) {
     if (!(await isSettled(managed)) && graph.chain(readDisk(managed.document)).includes(child)) return;
-    await rebase(
-      child,
-      layer,
-      target === "" ? null : target,
-      runOptions(engine, managed.domain.uuid, context),
-    );
+    if (!(await mergeLayer(engine, managed, { kind: "merge", layer, child, target }, context))) {
+      await writeMetadata(managed, { operation: null });
+      return;
+    }
     await removeLayer(folder, layer);
   }
   await collectLayers(engine, managed.domain.uuid, context);
+}
+
+/**
+ * Moves what the child reads from the layer into the child. When that fails, for want of space above all,
+ * the child is pointed back to the layer, which then stays, hidden: nothing is lost, nothing waits for it,
+ * and whoever collects next tries again. False then.
+ */
+async function mergeLayer(
+  engine: Engine,
+  managed: Managed,
+  { layer, child, target }: Of<"merge">,
+  context?: Pick<Context, "signal">,
+): Promise<boolean> {
+  const options = runOptions(engine, managed.domain.uuid);
+  try {
+    await rebase(child, layer, target === "" ? null : target, { ...options, ...context });
+    return true;
+  } catch (error) {
+    await repoint(child, layer, options);
+    if (context?.signal.aborted) {
+      await writeMetadata(managed, { operation: null });
+      throw error;
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
+    return false;
+  }
 }
 
 /** True when neither a guest nor the saved memory of one refers to the files of the chain. */
@@ -195,19 +222,20 @@ export async function collectLayers(
   const frozen = new Set(snapshots.map((snapshot) => snapshot.frozen));
   const head = readDisk(managed.document);
   for (;;) {
-    const graph = await readLayers(managed.name, folder);
+    const graph = await readLayers(managed.name, folder, [head]);
     requireWhole(managed.name, graph, snapshots);
     const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
-    const next = pickLayer(graph, (path) => path !== head && !frozen.has(path) && !inUse.has(path));
+    const removable = (path: string) =>
+      isLayerPath(folder, path) && path !== head && !frozen.has(path) && !inUse.has(path);
+    const next = pickLayer(graph, removable);
     if (next === undefined) break;
     const { layer, child } = next;
     if (child !== undefined) {
       context?.progress?.({ phase: "Merging layers" });
-      const target = graph.headers.get(layer)?.backing ?? null;
-      managed = await writeMetadata(managed, {
-        operation: { kind: "merge", layer, child, target: target ?? "" },
-      });
-      await rebase(child, layer, target, runOptions(engine, id, context));
+      const target = graph.headers.get(layer)?.backing ?? "";
+      const merge = { kind: "merge", layer, child, target } as const;
+      managed = await writeMetadata(managed, { operation: merge });
+      if (!(await mergeLayer(engine, managed, merge, context))) break;
     }
     await removeLayer(folder, layer);
   }

@@ -1,4 +1,4 @@
-import { readdir, rm, rmdir, unlink } from "node:fs/promises";
+import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, writeMetadata } from "./engine.ts";
@@ -54,7 +54,8 @@ export async function removeFiles(engine: Pick<Engine, "log">, folder: string): 
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (isLayerPath(folder, path) || entry === "seed.iso" || entry === "lock") await unlink(path);
+      if (isLayerPath(folder, path) || entry === "seed.iso" || entry === "lock")
+        await rm(path, { force: true });
       else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
     }
     await rmdir(folder);

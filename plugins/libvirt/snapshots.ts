@@ -124,7 +124,7 @@ async function capture(
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
   const noted = await writeMetadata(managed, {
-    operation: { kind: "take", name: record.name, file, taken: String(taken) },
+    operation: { kind: "take", name: record.name, file, taken: String(taken), parent: parent ?? "" },
     snapshot: snapshotNote(record.comment, record.createdAt, head),
   });
   try {
@@ -207,8 +207,8 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
         name: managed.name,
         reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
       });
-    const noted = await writeMetadata(managed, { operation: { kind: "delete", name: removal.name } });
     context.signal.throwIfAborted();
+    const noted = await writeMetadata(managed, { operation: { kind: "delete", name: removal.name } });
     await deleteRecord(noted.domain, removal.name);
   }
   await collectLayers(engine, id, context);

@@ -20,7 +20,8 @@ export async function toInstance(managed: Managed, leases: LeaseReader): Promise
     resources: { ...readResources(document), disk },
     mounts: [],
     nics: readInterfaces(document).slice(1),
-    record: metadata.record,
+    // A removal that died is one that was asked for: purge finishes it.
+    record: metadata.operation?.kind === "purge" ? { ...metadata.record, deleted: true } : metadata.record,
     addresses: state === "running" ? await addressesOf(managed, leases) : [],
     snapshotCount,
   };

@@ -10,6 +10,15 @@ const READ_ONLY = 1;
 /** How long opening may take, ms. */
 const OPENING = 30_000;
 
+const AUTH_UNAVAILABLE = 94;
+
+/** Where polkit cannot be asked, libvirt calls that an internal error. */
+function denied(error: unknown): never {
+  if (!(error instanceof LibvirtError) || error.codeName !== "INTERNAL_ERROR") throw error;
+  const { domain, level, message } = error;
+  throw new LibvirtError({ code: AUTH_UNAVAILABLE, domain, level, message });
+}
+
 /** What a connection is opened with, once and again after a loss. */
 export interface LinkOptions {
   readonly uri: string;
@@ -53,11 +62,11 @@ async function authenticate(client: Client, offered: readonly number[], limits: 
   if (offered.includes(AuthType.POLKIT)) {
     // polkit may ask the user, who may take longer than a machine.
     const { signal } = limits;
-    await client.call(procedures.auth_polkit, {}, signal === undefined ? {} : { signal });
+    await client.call(procedures.auth_polkit, {}, signal === undefined ? {} : { signal }).catch(denied);
     return;
   }
   throw new LibvirtError({
-    code: 94,
+    code: AUTH_UNAVAILABLE,
     domain: 7,
     level: 2,
     message: "the daemon asks for SASL, which this binding does not speak",

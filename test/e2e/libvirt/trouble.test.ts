@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, open, readdir, rm, unlink, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, open, readdir, rm, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -45,8 +45,10 @@ describe("trouble on libvirt", () => {
   }
 
   /** Leaves the note of an operation in the domain as somebody who died would have. */
-  async function note(operation: string): Promise<void> {
-    const domain = await fixture.connection.lookupDomainByUuid(instance.id);
+  const note = (operation: string) => noteOn(instance.id, operation);
+
+  async function noteOn(id: string, operation: string): Promise<void> {
+    const domain = await fixture.connection.lookupDomainByUuid(id);
     const xml = await domain.getMetadata(2, "urn:strata:1", 2);
     const inner = xml?.replace(/ xmlns:strata="[^"]*"/, "").replaceAll("strata:", "") ?? "";
     await domain.setMetadata(2, inner.replace("<image", `${operation}<image`), "strata", "urn:strata:1", 2);
@@ -110,6 +112,85 @@ describe("trouble on libvirt", () => {
     expect(
       (await fixture.backend.snapshots.tree(instance.id)).snapshots.map(({ name }) => name),
     ).to.deep.equal(["renamed"]);
+  });
+
+  it("an overlay that virsh made is known to stand on ours when its snapshot is deleted", async () => {
+    await held(() => fixture.write(instance, 41));
+    const contents = await fixture.read(instance);
+    const options = "--disk-only --atomic --diskspec vdb,snapshot=no".split(" ");
+    await execa("virsh", ["-q", "snapshot-create-as", instance.name, "foreign", ...options]);
+    const { head, folder } = await fixture.layers(instance);
+    expect(head.startsWith(folder)).to.equal(true);
+    await held(() =>
+      fixture.backend.snapshots.drop(
+        instance.id,
+        { name: "foreign", parent: "renamed", children: [] },
+        context(),
+      ),
+    );
+    expect(await fixture.read(instance)).to.equal(contents);
+    await held(async () => fixture.audit?.(instance));
+    await held(() => fixture.backend.snapshots.revert(instance.id, "renamed", context()));
+    // Nobody's records prove this file strata's, so it is still there.
+    await unlink(head);
+  });
+
+  it("a merge that cannot be done leaves the layer, loses nothing, and is done when it can be", async () => {
+    await held(async () => {
+      await take(fixture, instance, "lower");
+      await fixture.write(instance, 50);
+      await take(fixture, instance, "upper");
+      await fixture.write(instance, 51);
+    });
+    const contents = await fixture.read(instance);
+    const { head, folder } = await fixture.layers(instance);
+    // What qemu-img cannot open for writing it cannot merge into: another process has the child locked.
+    const server = execa("qemu-io", ["-f", "qcow2", head], { reject: false, buffer: false });
+    await once(server.stdout, "data");
+    const before = (await readdir(folder)).length;
+    await held(() =>
+      fixture.backend.snapshots.drop(
+        instance.id,
+        { name: "upper", parent: "lower", children: [] },
+        context(),
+      ),
+    ).catch(() => {});
+    server.kill("SIGKILL");
+    await server;
+    expect(await fixture.read(instance)).to.equal(contents);
+    await held(async () => {
+      await fixture.backend.instances.stop(instance.id, "force", context());
+    });
+    expect(await fixture.read(instance)).to.equal(contents);
+    expect((await readdir(folder)).length).to.equal(before - 1);
+    await held(async () => {
+      await fixture.backend.snapshots.drop(
+        instance.id,
+        { name: "lower", parent: "renamed", children: [] },
+        context(),
+      );
+      await fixture.audit?.(instance);
+    });
+  });
+
+  it("a removal that died after the files were gone is finished, and frees the name", async () => {
+    const { instances } = fixture.backend;
+    for (const again of ["purge", "launch"] as const) {
+      const spec = newSpec(fixture);
+      const doomed = await instances.create(spec, context());
+      const { folder } = await fixture.layers(doomed);
+      await noteOn(doomed.id, '<operation kind="purge"/>');
+      await rm(folder, { recursive: true });
+      expect((await instances.find(spec.name))?.record.deleted).to.equal(true);
+      if (again === "purge") {
+        expect((await strata(["delete", "--purge", spec.name])).code).to.equal(0);
+        expect(await instances.find(spec.name)).to.equal(null);
+      } else {
+        const { id } = await instances.create(newSpec(fixture, { name: spec.name }), context());
+        await using _hold = await instances.hold(id, { wait: 0 }, context());
+        await instances.remove(id, context());
+      }
+    }
   });
 
   it("a holder in another process keeps us out, and not after it was killed", async () => {
@@ -279,6 +360,7 @@ describe("bad input at the terminal", () => {
   });
 
   it("says so when there is no libvirtd, and when it may not be used", async () => {
+    await chmod(folder, 0o777);
     const env = { STRATA_LIBVIRT_URI: `qemu+unix:///system?socket=${folder}/none` };
     const absent = await strata(["list"], { env });
     expect(absent.code).to.equal(7);
