@@ -31,12 +31,21 @@ export interface StreamListener {
 }
 
 /**
+ * Calls on the way at once. The daemon takes five of a client (`max_client_requests`) and reads nothing
+ * more from one that has as many, its answers to our pings included.
+ */
+const IN_FLIGHT = 4;
+
+/**
  * One connection's life: frames out, replies matched by serial, events and streams handed on, keepalive
  * both ways. It does not come back once closed; `Connection` makes another.
  */
 export class Client {
   private readonly stream: Duplex;
   private readonly pending = new Map<number, Pending>();
+  private inFlight = 0;
+  /** What sends the calls that wait for others to be answered, first come first. */
+  private readonly unsent: (() => void)[] = [];
   private readonly streams = new Map<number, StreamListener>();
   private readonly parser = new FrameParser();
   private readonly onEvent: (frame: Frame) => void;
@@ -95,8 +104,19 @@ export class Client {
     { timeout, signal }: CallLimits,
   ): Promise<Buffer> {
     return new Promise<Buffer>((resolve, reject) => {
+      const head = { program, procedure: number, type: FrameType.CALL, serial, status: FrameStatus.OK };
+      let sent = false;
+      const send = () => {
+        sent = true;
+        this.inFlight += 1;
+        this.stream.write(encodeFrame({ ...head, payload }));
+      };
       const settle = () => {
         this.pending.delete(serial);
+        if (sent) {
+          this.inFlight -= 1;
+          if (this.failure === undefined) this.unsent.shift()?.();
+        } else this.unsent.splice(this.unsent.indexOf(send), 1);
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       };
@@ -122,8 +142,8 @@ export class Client {
           reject(error);
         },
       });
-      const head = { program, procedure: number, type: FrameType.CALL, serial, status: FrameStatus.OK };
-      this.stream.write(encodeFrame({ ...head, payload }));
+      if (this.inFlight < IN_FLIGHT) send();
+      else this.unsent.push(send);
     });
   }
 
