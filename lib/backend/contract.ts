@@ -23,6 +23,8 @@ export type Feature =
   | "mount.idmap"
   | "disk.grow"
   | "suspend"
+  | "clone"
+  | "adopt"
   | "network.list"
   | "events"
   | "cluster"
@@ -104,6 +106,12 @@ export interface Nic {
   readonly mac: string;
 }
 
+/** A further network interface that is wanted; without a MAC address the engine makes one up. */
+export interface NicSpec {
+  readonly network: string;
+  readonly mac?: string;
+}
+
 /** What the core keeps with an instance. Unknown to the engine's own meaning; kept as it is. */
 export interface InstanceRecord {
   /** Version of this record's shape; see `RECORD_VERSION`. */
@@ -133,6 +141,8 @@ export interface Instance {
   /** IPv4 addresses, the default interface's first. Empty when not running. */
   readonly addresses: readonly string[];
   readonly snapshotCount: number;
+  /** Member of the cluster that it is on; absent where there is no cluster. */
+  readonly member?: string;
 }
 
 /** What a snapshot records beside the disk's contents. */
@@ -189,7 +199,16 @@ export interface InstanceSpec {
   readonly image: ImageSource;
   readonly resources: Resources;
   readonly mounts: readonly Mount[];
-  readonly networks: readonly string[];
+  readonly networks: readonly NicSpec[];
+  readonly seed: Seed;
+  readonly record: InstanceRecord;
+  /** Member of the cluster to place it on; only where the feature "cluster" is declared. */
+  readonly member?: string;
+}
+
+/** What a clone has of its own; everything else is as the original has it. */
+export interface CloneSpec {
+  readonly name: string;
   readonly seed: Seed;
   readonly record: InstanceRecord;
 }
@@ -243,8 +262,14 @@ export interface Backend extends AsyncDisposable {
   readonly instances: Instances;
   readonly snapshots: Snapshots;
   readonly guest: GuestAccess;
+  /** Present exactly when the feature "mount.native" or "mount.classic" is declared. */
+  readonly mounts?: Mounts;
   /** Present exactly when the feature "network.list" is declared. */
   readonly networks?: Networks;
+  /** Present exactly when the feature "cluster" is declared. */
+  readonly cluster?: Cluster;
+  /** Present exactly when the feature "adopt" is declared. */
+  readonly adoption?: Adoption;
   /** Present exactly when the feature "events" is declared. */
   events?(signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
@@ -265,6 +290,11 @@ export interface Instances {
   stop(id: string, options: { grace: number } | "force", context: Context): Promise<void>;
   /** Present exactly when the feature "suspend" is declared. */
   suspend?(id: string, context: Context): Promise<void>;
+  /**
+   * Present exactly when the feature "clone" is declared. A full, independent copy of a stopped instance
+   * as it stands, without its snapshots, with addresses of its own. All or nothing; the copy is stopped.
+   */
+  clone?(id: string, copy: CloneSpec, context: Context): Promise<Instance>;
   /** Applies all or none, on a stopped instance. The disk only grows. */
   resize(id: string, change: Partial<Resources>, context: Context): Promise<void>;
   /** Merges into the record that the engine keeps. `undefined` members are left alone. */
@@ -289,6 +319,49 @@ export interface Snapshots {
     change: { name?: string; comment?: string },
     context: Context,
   ): Promise<void>;
+}
+
+/** Folders of the host inside an instance. All need a hold but `inside`. */
+export interface Mounts {
+  /**
+   * Records the mount and, on a running instance with the feature "mount.hotplug", makes it available at
+   * once: "applied". Otherwise it takes effect at the next start: "restart". All or nothing.
+   */
+  attach(id: string, mount: Mount, context: Context): Promise<"applied" | "restart">;
+  /** Idempotent: a target that is not mounted is success. */
+  detach(id: string, target: string, context: Context): Promise<"applied" | "restart">;
+  /** What the core has to mount in the running guest; empty where the engine does all by itself. */
+  inside(id: string): Promise<readonly GuestMount[]>;
+}
+
+/** What `mount -t FILESYSTEM -o OPTIONS SOURCE TARGET` takes, run as root in the guest. */
+export interface GuestMount {
+  readonly target: string;
+  readonly filesystem: string;
+  readonly source: string;
+  /** Comma-separated; "" for none. */
+  readonly options: string;
+}
+
+/** Several hosts behind one engine. */
+export interface Cluster {
+  members(): Promise<readonly ClusterMember[]>;
+  /** Moves a stopped instance with its snapshots. Needs a hold. */
+  move(id: string, member: string, context: Context): Promise<void>;
+}
+
+export interface ClusterMember {
+  readonly name: string;
+  readonly online: boolean;
+  readonly detail: string;
+}
+
+/** Bringing in what was made without strata, and letting it go again; disks and definition stay. */
+export interface Adoption {
+  /** Rejects with INSTANCE_NOT_FOUND, INSTANCE_EXISTS (ours already) or UNSUPPORTED with the reason. */
+  adopt(name: string, record: InstanceRecord, context: Context): Promise<Instance>;
+  /** Makes it foreign again. Refused while it has snapshots. Needs a hold. */
+  release(id: string, context: Context): Promise<void>;
 }
 
 /** How the core reaches the inside of a guest. */

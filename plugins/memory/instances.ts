@@ -43,7 +43,7 @@ export function instanceGroup(world: World, holds: Holds): Instances {
         state: "stopped",
         resources: spec.resources,
         mounts: spec.mounts,
-        nics: spec.networks.map((network) => ({ network, mac: "52:54:00:00:00:01" })),
+        nics: spec.networks.map(({ network, mac }) => ({ network, mac: mac ?? "52:54:00:00:00:01" })),
         record: spec.record,
         contents: {},
         snapshots: [],
