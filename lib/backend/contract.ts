@@ -27,6 +27,7 @@ export type Feature =
   | "adopt"
   | "network.list"
   | "events"
+  | "audit"
   | "cluster"
   | (string & {});
 
@@ -67,6 +68,20 @@ export interface Check {
   readonly detail: string;
   /** What to do about it, where it is not ok. */
   readonly fix?: string;
+}
+
+/** Something wrong with what the engine keeps of strata's instances. */
+export interface Finding {
+  /** Stable word for the kind of it, such as "layer-missing". */
+  readonly kind: string;
+  /** Name of the instance; absent where it belongs to none. */
+  readonly instance?: string;
+  /** The one thing concerned: a snapshot's name, a file's absolute path. With the kind it is unique. */
+  readonly subject: string;
+  /** What was found, as a sentence without a full stop. */
+  readonly detail: string;
+  /** What `repair` would do; absent where nothing can be done without guessing. */
+  readonly repair?: string;
 }
 
 export type EngineState =
@@ -270,6 +285,8 @@ export interface Backend extends AsyncDisposable {
   readonly cluster?: Cluster;
   /** Present exactly when the feature "adopt" is declared. */
   readonly adoption?: Adoption;
+  /** Present exactly when the feature "audit" is declared. */
+  readonly maintenance?: Maintenance;
   /** Present exactly when the feature "events" is declared. */
   events?(signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
@@ -362,6 +379,17 @@ export interface Adoption {
   adopt(name: string, record: InstanceRecord, context: Context): Promise<Instance>;
   /** Makes it foreign again. Refused while it has snapshots. Needs a hold. */
   release(id: string, context: Context): Promise<void>;
+}
+
+/** Comparing the engine's records with each other and with what is there, and putting them right. */
+export interface Maintenance {
+  /** Everything that does not agree. Takes no hold and changes nothing. */
+  audit(): Promise<readonly Finding[]>;
+  /**
+   * Does what a finding's `repair` says, held and only if another look finds the same again; false where
+   * it does not. Never removes what the records do not prove to be the engine's own and unneeded.
+   */
+  repair(finding: Finding, context: Context): Promise<boolean>;
 }
 
 /** How the core reaches the inside of a guest. */
