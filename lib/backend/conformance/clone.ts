@@ -1,0 +1,4 @@
+import type { Kit } from "./kit.ts";
+
+/** Full, independent copies. */
+export function cloneTests(_kit: Kit): void {}

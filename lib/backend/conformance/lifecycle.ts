@@ -1,0 +1,68 @@
+import { it } from "mocha";
+import { rejects, same } from "./assert.ts";
+import { context, current, newSpec, withInstance } from "./fixture.ts";
+import type { Kit } from "./kit.ts";
+
+/** Creating, starting, stopping and removing. */
+export function lifecycleTests(kit: Kit): void {
+  it("come into being stopped, with what was asked for and the record unchanged", async () => {
+    const spec = newSpec(kit.fixture());
+    await withInstance(
+      kit.fixture(),
+      async (instance) => {
+        const { name, state, resources, record, snapshotCount, addresses } = await current(
+          kit.fixture(),
+          instance,
+        );
+        same(
+          { name, resources, record },
+          { name: spec.name, resources: spec.resources, record: spec.record },
+        );
+        same({ state, snapshotCount, addresses }, { state: "stopped", snapshotCount: 0, addresses: [] });
+        same((await kit.fixture().backend.instances.list()).filter(({ id }) => id === instance.id).length, 1);
+      },
+      spec,
+    );
+  });
+
+  it("keep their names to themselves", async () => {
+    await withInstance(kit.fixture(), async ({ name }) => {
+      await rejects(
+        kit.fixture().backend.instances.create(newSpec(kit.fixture(), { name }), context()),
+        "INSTANCE_EXISTS",
+      );
+      same((await kit.fixture().backend.instances.list()).filter((each) => each.name === name).length, 1);
+    });
+  });
+
+  it("are gone after removal, and a second look says so", async () => {
+    const { instances } = kit.fixture().backend;
+    const instance = await instances.create(newSpec(kit.fixture()), context());
+    const hold = await instances.hold(instance.id, { wait: 0 }, context());
+    await instances.remove(instance.id, context());
+    await hold[Symbol.asyncDispose]();
+    same(await instances.find(instance.name), null);
+    await rejects(instances.hold(instance.id, { wait: 0 }, context()), "INSTANCE_NOT_FOUND");
+  });
+
+  it("keep what is annotated", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      await kit
+        .fixture()
+        .backend.instances.annotate(instance.id, { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
+      same((await current(kit.fixture(), instance)).record, {
+        ...instance.record,
+        deleted: true,
+        hostKey: "ssh-ed25519 AAAA+/=",
+      });
+    });
+  });
+
+  it("stay stopped when they are stopped again", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      await kit.fixture().backend.instances.stop(instance.id, { grace: 1000 }, context());
+      await kit.fixture().backend.instances.stop(instance.id, "force", context());
+      same((await current(kit.fixture(), instance)).state, "stopped");
+    });
+  });
+}

@@ -1,0 +1,124 @@
+import { it } from "mocha";
+import { planRemoval } from "../../snapshots/plan.ts";
+import { rejects, same } from "./assert.ts";
+import { context, current, MIB, take, withInstance } from "./fixture.ts";
+import type { Kit } from "./kit.ts";
+
+/** Taking, restoring, deleting, renaming. */
+export function snapshotTests(kit: Kit): void {
+  it("bring back disk, CPUs, memory and disk size", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      const { instances, snapshots } = kit.fixture().backend;
+      await kit.fixture().write(instance, 1);
+      const before = { contents: await kit.fixture().read(instance), resources: instance.resources };
+      await take(kit.fixture(), instance, "one", "the first\nwith <xml> & ünïcödé 🎉");
+      await kit.fixture().write(instance, 2);
+      const change = { cpus: 2, memory: 384n * MIB, disk: instance.resources.disk + 8n * MIB };
+      await instances.resize(instance.id, change, context());
+      await snapshots.revert(instance.id, "one", context());
+      same(await kit.fixture().read(instance), before.contents);
+      same((await current(kit.fixture(), instance)).resources, before.resources);
+    });
+  });
+
+  it("keep comments of any characters and their time to the millisecond", async () => {
+    const comment = 'line 1\r\nline 2\ttab \u0007 \u0000 ]]> <a b="c"> &amp; \ud800 \ufffe 🎉 ';
+    await withInstance(kit.fixture(), async (instance) => {
+      const begin = Date.now();
+      await take(kit.fixture(), instance, "odd", comment);
+      const [snapshot] = (await kit.fixture().backend.snapshots.tree(instance.id)).snapshots;
+      same(snapshot?.comment, comment);
+      same((snapshot?.createdAt ?? 0) >= begin && (snapshot?.createdAt ?? 0) <= Date.now(), true, "the time");
+    });
+  });
+
+  it("branch where the instance stands, and the counter survives a restore", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      const { snapshots } = kit.fixture().backend;
+      await take(kit.fixture(), instance, "a");
+      await take(kit.fixture(), instance, "b");
+      await snapshots.revert(instance.id, "a", context());
+      await take(kit.fixture(), instance, "c");
+      const tree = await snapshots.tree(instance.id);
+      same(
+        tree.snapshots.map(({ name, parent }) => [name, parent]),
+        [
+          ["a", null],
+          ["b", "a"],
+          ["c", "a"],
+        ],
+      );
+      same(tree.standsOn, "c");
+      same((await current(kit.fixture(), instance)).record.snapshotsTaken, 3);
+    });
+  });
+
+  it("are deleted from the middle of a branched tree without touching what the others hold", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      const { snapshots } = kit.fixture().backend;
+      const contents = new Map<string, string>();
+      const write = async (value: number, name: string) => {
+        await kit.fixture().write(instance, value);
+        await take(kit.fixture(), instance, name);
+        contents.set(name, await kit.fixture().read(instance));
+      };
+      // A child without data of its own is what shows whether a layer was really merged.
+      await write(1, "root");
+      await write(2, "middle");
+      await take(kit.fixture(), instance, "empty");
+      contents.set("empty", await kit.fixture().read(instance));
+      await snapshots.revert(instance.id, "root", context());
+      await write(3, "branch");
+      for (const name of ["middle", "root"]) {
+        const removal = planRemoval(await snapshots.tree(instance.id), name);
+        if (removal === undefined) throw new Error(`${name} is not there`);
+        await snapshots.drop(instance.id, removal, context());
+        await kit.fixture().audit?.(instance);
+      }
+      const tree = await snapshots.tree(instance.id);
+      same(
+        tree.snapshots.map(({ name, parent }) => [name, parent]),
+        [
+          ["empty", null],
+          ["branch", null],
+        ],
+      );
+      for (const name of ["empty", "branch"]) {
+        await snapshots.revert(instance.id, name, context());
+        same(await kit.fixture().read(instance), contents.get(name), name);
+      }
+    });
+  });
+
+  it("refuse a name that is taken, and an unknown one, with nothing changed", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      const { snapshots } = kit.fixture().backend;
+      await take(kit.fixture(), instance, "a");
+      await take(kit.fixture(), instance, "b");
+      const before = await snapshots.tree(instance.id);
+      await rejects(snapshots.amend(instance.id, "a", { name: "b" }, context()), "SNAPSHOT_EXISTS");
+      await rejects(snapshots.amend(instance.id, "x", { name: "y" }, context()), "SNAPSHOT_NOT_FOUND");
+      await rejects(snapshots.revert(instance.id, "x", context()), "SNAPSHOT_NOT_FOUND");
+      same(await snapshots.tree(instance.id), before);
+    });
+  });
+
+  it("are renamed with their children following, and commented anew", async () => {
+    await withInstance(kit.fixture(), async (instance) => {
+      const { snapshots } = kit.fixture().backend;
+      await take(kit.fixture(), instance, "a", "old");
+      await take(kit.fixture(), instance, "b");
+      await snapshots.amend(instance.id, "a", { name: "z", comment: "new" }, context());
+      await snapshots.amend(instance.id, "b", { name: "y" }, context());
+      const tree = await snapshots.tree(instance.id);
+      same(
+        tree.snapshots.map(({ name, parent, comment }) => [name, parent, comment]),
+        [
+          ["z", null, "new"],
+          ["y", "z", ""],
+        ],
+      );
+      same(tree.standsOn, "y");
+    });
+  });
+}

@@ -1,0 +1,4 @@
+import type { Kit } from "./kit.ts";
+
+/** Files into a guest and out of it, by commands. */
+export function transferTests(_kit: Kit): void {}
