@@ -1,0 +1,27 @@
+// Bundles the command line into dist/bin: hundreds of small modules cost more to find than to run.
+// What a command does not need stays in chunks of its own, loaded at first use.
+import { rm } from "node:fs/promises";
+import { build } from "esbuild";
+
+const outdir = "dist/bin";
+await rm(outdir, { recursive: true, force: true });
+await build({
+  entryPoints: ["bin/strata.ts"],
+  outdir,
+  bundle: true,
+  splitting: true,
+  platform: "node",
+  format: "esm",
+  target: "node20.19",
+  // Names in stack traces and errors stay as they are written.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  keepNames: false,
+  // Has a native part of its own to find.
+  external: ["ssh2"],
+  // CommonJS modules among the dependencies ask for Node's own by `require`.
+  banner: {
+    js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
+  },
+  logLevel: "warning",
+});
