@@ -93,6 +93,16 @@ export async function readManaged(domain: Domain): Promise<Managed | undefined> 
   return { domain, name, document, metadata };
 }
 
+/** The domain of that name, or null. */
+export async function findDomain(engine: Engine, name: string): Promise<Domain | null> {
+  try {
+    return await engine.connection.lookupDomainByName(name);
+  } catch (error) {
+    if (isLibvirt(error, "NO_DOMAIN")) return null;
+    throw error;
+  }
+}
+
 /** The domain of that id; INSTANCE_NOT_FOUND, with the name where it is known, when it is gone or foreign. */
 export async function getManaged(engine: Engine, id: string, name = id): Promise<Managed> {
   return mapped(

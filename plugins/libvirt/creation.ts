@@ -1,0 +1,108 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { join } from "node:path";
+import type { Context, Instance, InstanceSpec } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { type Engine, findDomain, getManaged, lockInstance, runOptions, writeMetadata } from "./engine.ts";
+import { clearUnfinished } from "./hold.ts";
+import { newLayerPath } from "./layers.ts";
+import { ensureNetwork, freePort, leaseReader } from "./networks.ts";
+import { importBase, makePrivateFolder } from "./pool.ts";
+import { createOverlay } from "./qemu-img.ts";
+import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
+import type { Domain } from "./rpc/index.ts";
+import { writeSeed } from "./seed.ts";
+import { toInstance } from "./view.ts";
+import { serialize } from "./xml/document.ts";
+import { domainDocument } from "./xml/domain.ts";
+
+/** Makes a new instance; all or nothing. */
+export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
+  const { name, image, record, resources } = spec;
+  if (spec.mounts.length > 0)
+    throw failure("UNSUPPORTED", { what: "a mount", engine: "libvirt", reason: "this version has none" });
+  if (spec.networks.length > 0)
+    throw failure("UNSUPPORTED", {
+      what: "a further network",
+      engine: "libvirt",
+      reason: "this version has none",
+    });
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  await clearUnfinished(engine, name, context);
+  if ((await findDomain(engine, name)) !== null) throw failure("INSTANCE_EXISTS", { name });
+  const network = engine.session
+    ? ({ kind: "user", port: await freePort() } as const)
+    : ({ kind: "network", name: engine.settings.network || "default" } as const);
+  if (network.kind === "network") await ensureNetwork(engine, network.name);
+  const uuid = randomUUID();
+  const folder = instanceFolder(pool, uuid);
+  await makePrivateFolder(join(pool, "instances"), host.qemuUser);
+  await makePrivateFolder(folder, host.qemuUser);
+  await using lock = await lockInstance(folder, { name, wait: 0, signal: context.signal });
+  engine.holds.set(uuid, lock);
+  try {
+    const disk = newLayerPath(folder);
+    const document = domainDocument({
+      name,
+      uuid,
+      metadata: {
+        record,
+        folder,
+        ...(network.kind === "user" ? { sshPort: network.port } : {}),
+        operation: { kind: "create" },
+      },
+      resources,
+      disk,
+      seed: join(folder, "seed.iso"),
+      mac: newMac(),
+      accelerator: host.accelerator,
+      arch: host.arch,
+      network,
+    });
+    const domain = await defineNew(engine, name, serialize(document), folder);
+    try {
+      await makeDisk(engine, uuid, { pool, disk, image, size: resources.disk, user: host.qemuUser, context });
+      await writeSeed(folder, spec.seed, context.signal);
+      const managed = await getManaged(engine, domain.uuid);
+      return await toInstance(await writeMetadata(managed, { operation: null }), leaseReader(engine));
+    } catch (error) {
+      await removeInstance(engine, await getManaged(engine, uuid));
+      throw error;
+    }
+  } finally {
+    engine.holds.delete(uuid);
+  }
+}
+
+async function defineNew(engine: Engine, name: string, xml: string, folder: string): Promise<Domain> {
+  try {
+    return await engine.connection.defineDomain(xml);
+  } catch (error) {
+    await removeFiles(engine, folder);
+    const taken = error instanceof Error && /already exists with uuid/.test(error.message);
+    throw taken ? failure("INSTANCE_EXISTS", { name }, error) : error;
+  }
+}
+
+async function makeDisk(
+  engine: Engine,
+  id: string,
+  o: {
+    pool: string;
+    disk: string;
+    image: InstanceSpec["image"];
+    size: bigint;
+    user: { readonly gid: number } | null;
+    context: Context;
+  },
+): Promise<void> {
+  o.context.progress({ phase: "Preparing disk" });
+  // Locked until the layer refers to the base image, so that no purge takes it for unused.
+  await using _lock = await lockPool(o.pool);
+  const base = await importBase(o.pool, o.image, o.user);
+  await createOverlay(o.disk, base, o.size, runOptions(engine, id, o.context));
+}
+
+/** A MAC address in QEMU's range. */
+function newMac(): string {
+  return ["52", "54", "00", ...(randomBytes(3).toString("hex").match(/../g) ?? [])].join(":");
+}

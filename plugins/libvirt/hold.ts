@@ -1,0 +1,48 @@
+import { mkdir } from "node:fs/promises";
+import type { Context, Hold } from "../../lib/backend/contract.ts";
+import { isStrataError } from "../../lib/errors.ts";
+import { type Engine, findDomain, getManaged, lockInstance, type Managed, readManaged } from "./engine.ts";
+import { finish } from "./recovery.ts";
+
+/** Locks the instance and finishes what an operation that died has left half done. */
+export async function hold(
+  engine: Engine,
+  id: string,
+  { wait }: { readonly wait: number },
+  { signal }: Context,
+): Promise<Hold> {
+  const { name, metadata } = await getManaged(engine, id);
+  // A removal that died has taken the folder and left the domain: there must be something to lock.
+  if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
+  const lock = await lockInstance(metadata.folder, { name, wait, signal });
+  const release = async () => {
+    engine.holds.delete(id);
+    await lock[Symbol.asyncDispose]();
+  };
+  engine.holds.set(id, lock);
+  try {
+    await finish(engine, id, { signal });
+    await getManaged(engine, id, name);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return { id, [Symbol.asyncDispose]: release };
+}
+
+/** True for what a launch or a removal that died has left of an instance. */
+function isUnfinished({ operation }: Managed["metadata"]): boolean {
+  return operation?.kind === "create" || operation?.kind === "purge";
+}
+
+/** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
+export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+  const domain = await findDomain(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  if (managed === undefined || !isUnfinished(managed.metadata)) return;
+  const { uuid } = managed.domain;
+  await using _hold = await hold(engine, uuid, { wait: 0 }, context).catch((error: unknown) => {
+    if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) return null;
+    throw error;
+  });
+}

@@ -1,0 +1,102 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { changedMetadata, type Engine, getHeld, type Managed } from "./engine.ts";
+import { isLibvirt } from "./errors.ts";
+import { ensureNetwork, freePort } from "./networks.ts";
+import { collectLayers, getReady } from "./recovery.ts";
+import { type Domain, DomainState } from "./rpc/index.ts";
+import { serialize } from "./xml/document.ts";
+import { setForwardedPort } from "./xml/domain.ts";
+import { putMetadata } from "./xml/metadata.ts";
+
+/** How often a guest is asked whether it has stopped, ms. */
+const POLL = 250;
+/** How often a guest that goes on is asked to shut down again: one in early boot does not listen yet. */
+const ASK_AGAIN = 10_000;
+
+/** True when the memory of a guest that does not run is kept. */
+export async function isSaved(managed: Managed): Promise<boolean> {
+  return !(await managed.domain.isActive()) && (await managed.domain.hasManagedSaveImage());
+}
+
+/** Starts the domain, or resumes what was saved or paused. */
+export async function start(engine: Engine, id: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  const { domain, document } = managed;
+  const { state } = await domain.getState();
+  if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
+  if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
+  context.progress({ phase: "Starting" });
+  if (!engine.session) await ensureNetwork(engine, engine.settings.network || "default");
+  if (managed.metadata.sshPort !== undefined && !(await isSaved(managed))) {
+    const sshPort = await freePort();
+    setForwardedPort(document, sshPort);
+    putMetadata(document, changedMetadata(managed.metadata, { sshPort }));
+    await engine.connection.defineDomain(serialize(document));
+  }
+  await domain.create();
+}
+
+/** Shuts the guest down or cuts its power, and merges what waited for that. */
+export async function stop(
+  engine: Engine,
+  id: string,
+  options: { readonly grace: number } | "force",
+  context: Context,
+): Promise<void> {
+  const managed = await getHeld(engine, id);
+  const { domain, name } = managed;
+  if (await isSaved(managed)) {
+    if (options !== "force")
+      throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+    return domain.managedSaveRemove();
+  }
+  if (await domain.isActive()) {
+    context.progress({ phase: "Stopping" });
+    if (options === "force") await tolerate(domain.destroy());
+    else await shutDown(name, domain, options.grace, context.signal);
+  }
+  // What was deleted while it ran can be merged now.
+  await getReady(engine, id, context);
+  await collectLayers(engine, id, context);
+}
+
+/** The domain has stopped meanwhile: what was asked for is so. */
+async function tolerate(work: Promise<void>): Promise<void> {
+  await work.catch((error: unknown) => {
+    if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
+  });
+}
+
+async function shutDown(name: string, domain: Domain, grace: number, signal: AbortSignal): Promise<void> {
+  const begin = Date.now();
+  let asked = Number.NEGATIVE_INFINITY;
+  while (await domain.isActive()) {
+    const now = Date.now();
+    if (now - begin > grace)
+      throw failure("TIMEOUT", {
+        seconds: Math.round(grace / 1000),
+        what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power`,
+      });
+    if (now - asked > ASK_AGAIN) {
+      await tolerate(domain.shutdown());
+      asked = now;
+    }
+    await delay(POLL, undefined, { signal });
+  }
+}
+
+/** Saves the memory of a running guest and stops it. */
+export async function suspend(engine: Engine, id: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  if (await isSaved(managed)) return;
+  if (!(await managed.domain.isActive()))
+    throw failure("WRONG_STATE", {
+      name: managed.name,
+      reason: "Only running instances can be suspended",
+      state: "Stopped",
+    });
+  context.progress({ phase: "Suspending" });
+  await managed.domain.managedSave();
+}

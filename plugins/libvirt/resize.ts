@@ -1,0 +1,53 @@
+import type { Context, Resources } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { changedMetadata, type Engine, runOptions, writeMetadata } from "./engine.ts";
+import { checkSpace } from "./pool.ts";
+import { isSaved } from "./power.ts";
+import { readHeader } from "./qcow2-header.ts";
+import { growImage } from "./qemu-img.ts";
+import { getReady } from "./recovery.ts";
+import { serialize } from "./xml/document.ts";
+import { readDisk, setResources } from "./xml/domain.ts";
+import { putMetadata } from "./xml/metadata.ts";
+
+/** Changes CPUs, memory and disk of a stopped instance, all or none. */
+export async function resize(
+  engine: Engine,
+  id: string,
+  change: Partial<Resources>,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  const { domain, name, document } = managed;
+  const reason = "Only stopped instances can be resized";
+  if (await isSaved(managed)) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (await domain.isActive()) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  const head = readDisk(document);
+  const { virtualSize } = await readHeader(head);
+  const { disk } = change;
+  if (disk !== undefined && disk < virtualSize)
+    throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
+  const grows = disk !== undefined && disk > virtualSize;
+  if (grows) await checkSpace(managed.metadata.folder);
+  const { cpus, memory } = change;
+  const before = serialize(document);
+  setResources(document, {
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memory }),
+  });
+  const metadata = changedMetadata(
+    managed.metadata,
+    grows ? { operation: { kind: "resize", disk: String(disk) } } : {},
+  );
+  putMetadata(document, metadata);
+  await engine.connection.defineDomain(serialize(document));
+  if (!grows) return;
+  try {
+    await growImage(head, disk, runOptions(engine, id, context));
+  } catch (error) {
+    // All or none: the definition as it was, without the note that would have the next hold grow the disk.
+    await engine.connection.defineDomain(before);
+    throw error;
+  }
+  await writeMetadata({ ...managed, metadata }, { operation: null });
+}
