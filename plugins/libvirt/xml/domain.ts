@@ -34,6 +34,7 @@ export function domainDocument(spec: DomainSpec): Element {
     element("uuid", {}, spec.uuid),
     element("metadata"),
     ...resourceElements(spec.resources),
+    sharedMemory(),
     element(
       "os",
       {},
@@ -87,6 +88,16 @@ export function domainDocument(spec: DomainSpec): Element {
   if (network.kind === "user") putForward(domain, spec.mac, network.port);
   putMetadata(domain, spec.metadata);
   return domain;
+}
+
+/** Memory that virtiofsd can reach; it cannot be had once the guest runs, so that every domain has it. */
+function sharedMemory(): Element {
+  return element(
+    "memoryBacking",
+    {},
+    element("source", { type: "memfd" }),
+    element("access", { mode: "shared" }),
+  );
 }
 
 function resourceElements(resources: Omit<Resources, "disk">): Element[] {
