@@ -1,0 +1,64 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type FileHandle, open } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { failure } from "./errors.ts";
+
+/** A lock on a file, held until disposed of or until every process that has its descriptor is dead. */
+export interface FileLock extends AsyncDisposable {
+  /**
+   * The descriptor that carries the lock. A child that changes files under the lock gets it as one of
+   * its own: should we be killed, the lock stays until the child has ended too.
+   */
+  readonly descriptor: number;
+}
+
+/** Exit status of flock(1) for a lock that was not to be had. */
+const TAKEN = 75;
+
+/**
+ * Locks `path`, which is made when it is missing, against every other holder on this host. Waits up to
+ * `wait` ms (Infinity: as long as it takes) and rejects with BUSY after that, naming `name`; with
+ * CANCELLED; with Node's own error where the file cannot be opened.
+ *
+ * Node cannot call flock(2). flock(1) locks the open file that it inherits from us, and the lock lives
+ * on with our descriptor when it has ended: nothing is left behind by a process that is killed.
+ */
+export async function lockFile(
+  path: string,
+  options: { readonly name: string; readonly wait: number; readonly signal?: AbortSignal },
+): Promise<FileLock> {
+  const handle = await open(path, "a", 0o600);
+  try {
+    await flock(handle, options);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  return { descriptor: handle.fd, [Symbol.asyncDispose]: () => handle.close() };
+}
+
+async function flock(
+  handle: FileHandle,
+  { name, wait, signal }: { readonly name: string; readonly wait: number; readonly signal?: AbortSignal },
+): Promise<void> {
+  const patience = wait === 0 ? ["--nonblock"] : wait === Infinity ? [] : ["--wait", String(wait / 1000)];
+  const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...patience, "3"];
+  // Every command takes a lock, and execa costs more to load than all the rest of it to run.
+  const child = spawn("flock", args, {
+    stdio: ["ignore", "ignore", "pipe", handle.fd],
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const complaint = child.stderr === null ? "" : text(child.stderr);
+  const [code, by] = await (once(child, "close") as Promise<[number | null, string | null]>).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (signal?.aborted) throw failure("CANCELLED", {}, error);
+      if (error.code === "ENOENT")
+        throw failure("PROGRAM_MISSING", { program: "flock", package: "util-linux" }, error);
+      throw failure("PROGRAM_FAILED", { program: "flock", reason: error.message }, error);
+    },
+  );
+  if (code === TAKEN) throw failure("BUSY", { name });
+  if (code !== 0)
+    throw failure("PROGRAM_FAILED", { program: "flock", reason: (await complaint) || `killed by ${by}` });
+}
