@@ -19,9 +19,16 @@ await build({
   keepNames: false,
   // Has a native part of its own to find.
   external: ["ssh2"],
-  // CommonJS modules among the dependencies ask for Node's own by `require`.
+  // CommonJS modules among the dependencies take these for granted.
   banner: {
-    js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
+    js: [
+      'import { createRequire as makeRequire } from "node:module";',
+      'import { dirname as folderOf } from "node:path";',
+      'import { fileURLToPath as pathOf } from "node:url";',
+      "const require = makeRequire(import.meta.url);",
+      "const __filename = pathOf(import.meta.url);",
+      "const __dirname = folderOf(__filename);",
+    ].join("\n"),
   },
   logLevel: "warning",
 });

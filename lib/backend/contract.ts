@@ -185,6 +185,13 @@ export interface SnapshotTree {
   readonly standsOn: string | null;
 }
 
+/** The least of a tree: what taking the next snapshot needs, at a cost that does not grow with the tree. */
+export interface SnapshotOutline {
+  /** In no particular order. */
+  readonly names: readonly string[];
+  readonly standsOn: string | null;
+}
+
 /** What a deletion does to the records, worked out by the core (`lib/snapshots/plan.ts`). */
 export interface Removal {
   readonly name: string;
@@ -320,9 +327,10 @@ export interface Instances {
   remove(id: string, context: Context): Promise<void>;
 }
 
-/** Needs a hold on the instance for all but `tree`. */
+/** Needs a hold on the instance for all but `tree` and `outline`. */
 export interface Snapshots {
   tree(id: string): Promise<SnapshotTree>;
+  outline(id: string): Promise<SnapshotOutline>;
   /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
   capture(id: string, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
   /** Brings back all that the snapshot records; all or nothing. The instance then stands on it. */

@@ -27,7 +27,7 @@ export async function remove(
     }
     checkName("snapshot", snapshot);
     const instance = await getInstance(session, name);
-    requireSnapshot(await backend.snapshots.tree(instance.id), name, snapshot);
+    requireSnapshot(await backend.snapshots.outline(instance.id), name, snapshot);
     if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot))
       parts.push({ instance, snapshot });
   }

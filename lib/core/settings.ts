@@ -6,7 +6,7 @@ import type { Ref } from "./api.ts";
 import { getInstance } from "./instances.ts";
 import { resize } from "./resources.ts";
 import type { Session } from "./session.ts";
-import { amendSnapshot, requireSnapshot } from "./snapshots.ts";
+import { amendSnapshot } from "./snapshots.ts";
 
 /** Settings of the client, with their defaults. */
 const CLIENT: Readonly<Record<string, string>> = {
@@ -77,9 +77,11 @@ export async function getSetting(session: Session, text: string): Promise<string
     case "snapshot": {
       const instance = await getInstance(session, key.ref.instance);
       checkName("snapshot", key.ref.snapshot);
-      const tree = await (await session.backend()).snapshots.tree(instance.id);
-      requireSnapshot(tree, key.ref.instance, key.ref.snapshot);
-      return tree.snapshots.find(({ name }) => name === key.ref.snapshot)?.[key.which] ?? "";
+      const { snapshots } = await (await session.backend()).snapshots.tree(instance.id);
+      const snapshot = snapshots.find(({ name }) => name === key.ref.snapshot);
+      if (snapshot === undefined)
+        throw failure("SNAPSHOT_NOT_FOUND", { name: key.ref.instance, snapshot: key.ref.snapshot });
+      return snapshot[key.which];
     }
   }
 }

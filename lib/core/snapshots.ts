@@ -1,4 +1,4 @@
-import type { Context, Instance, SnapshotTree } from "../backend/contract.ts";
+import type { Context, Instance, SnapshotOutline, SnapshotTree } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 import { checkName, nextSnapshot } from "../snapshots/names.ts";
 import { planRemoval } from "../snapshots/plan.ts";
@@ -42,9 +42,8 @@ function toInfo({ name: instance }: Instance, tree: SnapshotTree): SnapshotTreeI
 }
 
 /** Rejects with SNAPSHOT_NOT_FOUND, naming both, unless the snapshot is there. */
-export function requireSnapshot(tree: SnapshotTree, name: string, snapshot: string): void {
-  if (!tree.snapshots.some((each) => each.name === snapshot))
-    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+export function requireSnapshot({ names }: SnapshotOutline, name: string, snapshot: string): void {
+  if (!names.includes(snapshot)) throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
 }
 
 /** Takes a snapshot of a stopped instance. */
@@ -72,8 +71,7 @@ async function take(
 ): Promise<string> {
   const { snapshots: group } = await session.backend();
   const { id, record, resources, mounts, nics } = instance;
-  const tree = await treeOf(session, instance);
-  const names = tree.snapshots.map((each) => each.name);
+  const { names, standsOn } = await group.outline(id);
   const next = nextSnapshot(record.snapshotsTaken, names);
   const name = options.name ?? next.name;
   if (names.includes(name)) throw failure("SNAPSHOT_EXISTS", { name: instance.name, snapshot: name });
@@ -82,7 +80,7 @@ async function take(
   const described = {
     name,
     comment: options.comment ?? "",
-    parent: tree.standsOn,
+    parent: standsOn,
     resources,
     mounts,
     nics,
@@ -105,7 +103,7 @@ export async function restore(
   const { snapshots: group } = await session.backend();
   const instance = await getInstance(session, ref.instance);
   return whileHeld(session, instance, context, async (fresh) => {
-    requireSnapshot(await treeOf(session, fresh), ref.instance, ref.snapshot);
+    requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
     requireStopped(fresh, "Only stopped instances can be restored");
     const comment = `Before restoring ${ref.snapshot}`;
     const saved = options.saveFirst === true ? await take(session, fresh, { comment }, context) : null;
@@ -140,10 +138,10 @@ export async function amendSnapshot(
   const { snapshots: group } = await session.backend();
   const instance = await getInstance(session, ref.instance);
   await whileHeld(session, instance, context, async (fresh) => {
-    const tree = await treeOf(session, fresh);
-    requireSnapshot(tree, ref.instance, ref.snapshot);
+    const outline = await group.outline(fresh.id);
+    requireSnapshot(outline, ref.instance, ref.snapshot);
     const { name } = change;
-    if (name !== undefined && name !== ref.snapshot && tree.snapshots.some((each) => each.name === name))
+    if (name !== undefined && name !== ref.snapshot && outline.names.includes(name))
       throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: name });
     await group.amend(fresh.id, ref.snapshot, change, context);
   });

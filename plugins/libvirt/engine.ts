@@ -135,11 +135,18 @@ export function runOptions(engine: Engine, id: string, context?: Pick<Context, "
   };
 }
 
-/** Changes what strata keeps in the domain, in its persistent definition and, if it runs, in the live one. */
-export async function writeMetadata(managed: Managed, change: MetadataChange): Promise<Managed> {
+/**
+ * Changes what strata keeps in the domain, in its persistent definition and, if it runs, in the live one.
+ * Who knows whether it runs may say so and save the question.
+ */
+export async function writeMetadata(
+  managed: Managed,
+  change: MetadataChange,
+  active?: boolean,
+): Promise<Managed> {
   const metadata = changedMetadata(managed.metadata, change);
   const { domain } = managed;
-  const flags = (await domain.isActive()) ? LIVE_AND_CONFIG : CONFIG;
+  const flags = (active ?? (await domain.isActive())) ? LIVE_AND_CONFIG : CONFIG;
   await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata)), "strata", NAMESPACE, flags);
   return { ...managed, metadata };
 }

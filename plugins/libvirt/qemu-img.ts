@@ -82,6 +82,11 @@ export async function holdsData(path: string, options: RunOptions): Promise<bool
   );
 }
 
+/** Makes an empty file that its owner alone may read, to be filled by somebody else. */
+export async function makeEmpty(path: string): Promise<void> {
+  await using _file = await open(path, "wx", 0o600);
+}
+
 /** Takes the file away from group and others and makes it and its name durable. */
 export async function secure(path: string): Promise<void> {
   await chmod(path, 0o600);

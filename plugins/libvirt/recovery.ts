@@ -3,6 +3,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
 import { isLayerPath, type LayerGraph, readLayers, removeLayer } from "./layers.ts";
 import type { Operation } from "./operation.ts";
+import { readHeader } from "./qcow2-header.ts";
 import { growImage, holdsData, rebase, repoint, secure } from "./qemu-img.ts";
 import { removeInstance } from "./removal.ts";
 import { DomainState } from "./rpc/index.ts";
@@ -33,8 +34,10 @@ export async function finish(engine: Engine, id: string, context?: Pick<Context,
     case "purge":
       return removeInstance(engine, managed);
     case "take":
+      await discardBlank(managed, operation.file);
       return finishTake(engine, managed, operation);
     case "restore":
+      await discardBlank(managed, operation.file);
       return finishRestore(managed, operation);
     case "delete":
       await deleteRecord(managed.domain, operation.name);
@@ -69,6 +72,20 @@ export async function getReady(
       state: "Running",
     });
   return managed;
+}
+
+/**
+ * Removes the overlay of an operation that died before it was written: it has no header, so nothing can
+ * stand on it, and nobody could read it among the layers.
+ */
+async function discardBlank({ document, metadata }: Managed, file: string): Promise<void> {
+  if (readDisk(document) === file) return;
+  const blank = await readHeader(file).then(
+    () => false,
+    // What cannot be opened is no blank file; that error is for those who read the layers.
+    (error: unknown) => !(error instanceof Error && "code" in error),
+  );
+  if (blank) await removeLayer(metadata.folder, file);
 }
 
 type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;

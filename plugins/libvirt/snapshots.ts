@@ -2,6 +2,7 @@ import type {
   Context,
   Removal,
   Snapshot,
+  SnapshotOutline,
   SnapshotRecord,
   Snapshots,
   SnapshotTree,
@@ -18,7 +19,7 @@ import {
 import { mapped } from "./errors.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
-import { createOverlay, secure } from "./qemu-img.ts";
+import { createOverlay, flush, makeEmpty } from "./qemu-img.ts";
 import { collectLayers, finish, getReady } from "./recovery.ts";
 import { DomainState, SnapshotCreateFlags } from "./rpc/index.ts";
 import {
@@ -26,7 +27,6 @@ import {
   deleteRecord,
   listSnapshots,
   lookupSnapshot,
-  markCurrent,
   redefine,
   standsOn,
 } from "./snapshot-records.ts";
@@ -43,6 +43,7 @@ const LONGEST_COMMENT = 1024 * 1024;
 export function snapshotGroup(engine: Engine): Snapshots {
   return {
     tree: (id) => mapped(() => tree(engine, id)),
+    outline: (id) => mapped(() => outline(engine, id)),
     capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
     revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
     drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
@@ -65,6 +66,26 @@ async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
   ]);
   records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
   return { snapshots: records, standsOn: position };
+}
+
+/**
+ * libvirt's mark is believed where the head stands right on the file that the marked snapshot froze; the
+ * whole tree is read where it does not.
+ */
+async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
+  const managed = await getManaged(engine, id);
+  const { domain, document, name } = managed;
+  const head = readDisk(document);
+  const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
+  const names = all.map((snapshot) => snapshot.name);
+  if (current !== null) {
+    const [{ frozen }, { backing }] = await Promise.all([
+      current.getXml().then(parse).then(readSnapshot),
+      readLayer(name, head),
+    ]);
+    if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
+  }
+  return { names, standsOn: await standsOn(managed, await listSnapshots(domain), head) };
 }
 
 async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {
@@ -120,20 +141,27 @@ async function capture(
   await checkSpace(folder);
 
   const parent = record.parent;
-  if ((await currentName(domain)) !== parent && parent !== null) await markCurrent(domain, parent);
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
-  const noted = await writeMetadata(managed, {
-    operation: { kind: "take", name: record.name, file, taken: String(taken), parent: parent ?? "" },
-    snapshot: snapshotNote(record.comment, record.createdAt, head),
-  });
+  const operation = {
+    kind: "take",
+    name: record.name,
+    file,
+    taken: String(taken),
+    parent: parent ?? "",
+  } as const;
+  const note = snapshotNote(record.comment, record.createdAt, head);
+  const noted = await writeMetadata(managed, { operation, snapshot: note }, false);
   try {
+    // libvirt makes an overlay that anybody may read, and takes a file that is there with the mode it has.
+    await makeEmpty(file);
     const document = takeDocument(managed.document, record.name, record.comment, file);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
-    await secure(file);
-    if (((await snapshot.getParent())?.name ?? null) !== parent)
+    const [recorded] = await Promise.all([snapshot.getParent(), flush(file)]);
+    if ((recorded?.name ?? null) !== parent)
       await redefine(domain, readSnapshot(await parse(await snapshot.getXml())), { parent }, true);
-    await writeMetadata(noted, { record: { snapshotsTaken: taken }, operation: null, snapshot: null });
+    const done = { record: { snapshotsTaken: taken }, operation: null, snapshot: null };
+    await writeMetadata(noted, done, false);
   } catch (error) {
     // An error does not mean that nothing happened: look, then finish or undo.
     await finish(engine, id);

@@ -17,6 +17,10 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         standsOn,
       };
     },
+    async outline(id) {
+      const { snapshots, standsOn } = await world.get(id);
+      return { names: snapshots.map(({ name }) => name), standsOn };
+    },
     async capture(id, record, taken, context) {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be snapshotted");

@@ -76,7 +76,7 @@ export async function take(fixture: Fixture, instance: Instance, name: string, c
   const { snapshots } = fixture.backend;
   const [{ resources, mounts, nics, record }, { standsOn }] = await Promise.all([
     current(fixture, instance),
-    snapshots.tree(instance.id),
+    snapshots.outline(instance.id),
   ]);
   const { cloudInstanceId } = record;
   const createdAt = Date.now();

@@ -54,6 +54,17 @@ describe("trouble on libvirt", () => {
     await domain.setMetadata(2, inner.replace("<image", `${operation}<image`), "strata", "urn:strata:1", 2);
   }
 
+  for (const operation of ["take", "restore"])
+    it(`a ${operation} that died with its overlay still empty leaves nothing`, async () => {
+      const { folder, head } = await fixture.layers(instance);
+      const file = newLayerPath(folder);
+      await writeFile(file, "", { mode: 0o600 });
+      await note(`<operation kind="${operation}" name="empty" file="${file}" taken="1" old="${head}"/>`);
+      await held(async () => {});
+      expect(await readdir(folder)).to.not.include(file.slice(folder.length + 1));
+      expect((await fixture.layers(instance)).head).to.equal(head);
+    });
+
   it("a take that died before libvirt's call leaves nothing, and the next one works", async () => {
     const { folder } = await fixture.layers(instance);
     const file = newLayerPath(folder);
