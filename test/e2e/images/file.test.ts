@@ -147,12 +147,8 @@ describe("images from files", () => {
   });
 
   it("refuses an encrypted image", async () => {
-    const secret = [
-      "--object",
-      "secret,id=s,data=geheim",
-      "-o",
-      "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
-    ];
+    // Not LUKS: making it measures the processor, and fails where that is busy.
+    const secret = ["--object", "secret,id=s,data=geheim", "-o", "encrypt.format=aes,encrypt.key-secret=s"];
     await makeImage(room.path("a.qcow2"), "8M", secret);
     expect(await refused("a.qcow2")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason: "it is encrypted" });
   });
