@@ -26,6 +26,7 @@ export type Feature =
   | "clone"
   | "adopt"
   | "network.list"
+  | "network.attach"
   | "events"
   | "audit"
   | "cluster"
@@ -125,6 +126,8 @@ export interface Nic {
 export interface NicSpec {
   readonly network: string;
   readonly mac?: string;
+  /** "auto", the default: the guest is told to ask for an address. "manual": it is told nothing. */
+  readonly mode?: "auto" | "manual";
 }
 
 /** What the core keeps with an instance. Unknown to the engine's own meaning; kept as it is. */
@@ -132,7 +135,7 @@ export interface InstanceRecord {
   /** Version of this record's shape; see `RECORD_VERSION`. */
   readonly version: number;
   readonly image: { readonly sha256: string; readonly release: string; readonly os: string };
-  /** The user that commands run as in the guest. */
+  /** The user that commands run as in the guest; "" where strata cannot log in to it. */
   readonly username: string;
   readonly deleted: boolean;
   /** Snapshots ever taken, deleted ones included. Survives restore. */
@@ -141,6 +144,10 @@ export interface InstanceRecord {
   readonly createdAt: number;
   /** The guest's ssh host key as pinned at first contact, `type base64`. */
   readonly hostKey?: string;
+  /** When the guest shuts down by itself, as it was told to; 0 or absent where it was not. */
+  readonly shutdownAt?: number;
+  /** When the instance was last restored; absent for never. Survives restore. */
+  readonly restoredAt?: number;
 }
 
 export const RECORD_VERSION = 1;
@@ -383,6 +390,8 @@ export interface ClusterMember {
 
 /** Bringing in what was made without strata, and letting it go again; disks and definition stay. */
 export interface Adoption {
+  /** What could be adopted, and why what could not cannot. */
+  candidates(): Promise<readonly { readonly name: string; readonly obstacle: string | null }[]>;
   /** Rejects with INSTANCE_NOT_FOUND, INSTANCE_EXISTS (ours already) or UNSUPPORTED with the reason. */
   adopt(name: string, record: InstanceRecord, context: Context): Promise<Instance>;
   /** Makes it foreign again. Refused while it has snapshots. Needs a hold. */
@@ -441,9 +450,18 @@ export interface ExecSession {
 
 export interface Networks {
   list(): Promise<{ readonly name: string; readonly type: string; readonly description: string }[]>;
+  /**
+   * Adds an interface to a stopped instance, which needs a hold. Present exactly when the feature
+   * "network.attach" is declared.
+   */
+  attach?(id: string, nic: NicSpec, context: Context): Promise<void>;
 }
 
-/** From subscription on. After a gap the engine yields "resync" and the caller lists again. */
+/**
+ * What happens from subscription on, by whomever. "resync" comes first, once nothing is missed any more,
+ * and after each gap: the caller lists again. "changed" is anything but the state: made, deleted,
+ * recovered, resized, a snapshot taken, restored, deleted or renamed. More than happened may be told.
+ */
 export type EngineEvent =
   | { readonly at: number; readonly kind: "state"; readonly id: string; readonly state: EngineState }
   | { readonly at: number; readonly kind: "changed" | "removed"; readonly id: string }

@@ -52,6 +52,8 @@ export function readMetadata(domain: Element): Metadata | undefined {
     cloudInstanceId: a["cloud-instance-id"] ?? "",
     createdAt: Number(a["created-at"] ?? 0),
     ...(hostKey === "" ? {} : { hostKey }),
+    ...(a["shutdown-at"] === undefined ? {} : { shutdownAt: Number(a["shutdown-at"]) }),
+    ...(a["restored-at"] === undefined ? {} : { restoredAt: Number(a["restored-at"]) }),
   };
   return {
     record,
@@ -92,6 +94,8 @@ export function metadataElement(metadata: Metadata): Element {
       "cloud-instance-id": record.cloudInstanceId,
       "created-at": record.createdAt,
       "ssh-port": metadata.sshPort,
+      "shutdown-at": record.shutdownAt || undefined,
+      "restored-at": record.restoredAt,
     },
     element("image", { ...record.image }),
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
