@@ -161,6 +161,12 @@ const entries = {
     message: 'download of "{url}" failed: {reason}',
     retryable: true,
   },
+  TRANSFER_FAILED: { exit: EXIT.failure, message: '"{path}" cannot be transferred: {reason}' },
+  TRANSFER_UNSAFE: {
+    exit: EXIT.integrity,
+    message: 'the guest of "{name}" sent "{path}", which leads out of what was asked for',
+    hint: "Nothing was written there. What came before it was kept.",
+  },
   LAYER_MISSING: {
     exit: EXIT.integrity,
     message: 'a layer of "{name}" is missing: {path}',

@@ -10,6 +10,7 @@ import { listCommand } from "./commands/list.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
+import { transferCommand } from "./commands/transfer.ts";
 import { VERSION } from "./version.ts";
 
 /** The whole command tree. */
@@ -37,6 +38,7 @@ export function createProgram(cli: Cli): Command {
     restartCommand,
     execCommand,
     shellCommand,
+    transferCommand,
     snapshotCommand,
     restoreCommand,
     deleteCommand,

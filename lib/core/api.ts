@@ -126,6 +126,19 @@ export interface ImageInfo {
   readonly createdAt: number;
 }
 
+/** A path of this host. */
+export interface HostPath {
+  readonly path: string;
+}
+
+/** A path in an instance; a relative one is below the default user's home. */
+export interface GuestPath extends HostPath {
+  readonly instance: string;
+}
+
+export type TransferSource = HostPath | GuestPath | { readonly stream: AsyncIterable<Uint8Array> };
+export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.WritableStream };
+
 /** The use cases of strata; `openStrata` gives one. Dispose of it to close the connection. */
 export interface Strata extends AsyncDisposable {
   engine(): Promise<EngineInfo>;
@@ -147,6 +160,18 @@ export interface Strata extends AsyncDisposable {
   exec(name: string, argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
   /** The login shell of the default user on a terminal; starts the instance if it is stopped. */
   shell(name: string, options: Required<Pick<ExecOptions, "tty">>, call?: CallOptions): Promise<ExecSession>;
+
+  /**
+   * Copies files between this host and instances, or between instances; at least one end is an instance.
+   * Into a target that is a folder, under the source's name; several sources need that. Permissions and
+   * times (to the second) are kept. A file has its name when it is whole, or not at all.
+   */
+  transfer(
+    sources: readonly TransferSource[],
+    target: TransferTarget,
+    options?: { recursive?: boolean; parents?: boolean },
+    call?: CallOptions,
+  ): Promise<void>;
 
   /** Trees of the named instances (all when none is named), by instance name. */
   snapshots(names?: readonly string[]): Promise<SnapshotTreeInfo[]>;

@@ -9,6 +9,7 @@ import { purge, recover, remove } from "./removal.ts";
 import { contextOf, openSession } from "./session.ts";
 import { getSetting, setSetting, settingKeys } from "./settings.ts";
 import { restore, snapshot, snapshots } from "./snapshots.ts";
+import { transfer } from "./transfer.ts";
 
 /** Opens strata with the user's settings. The engine is contacted at the first call that needs it. */
 export async function openStrata(options: OpenStrataOptions = {}): Promise<Strata> {
@@ -28,6 +29,8 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
       if (instance.state !== "running") await startOne(session, instance, START_TIMEOUT, context);
       return execIn(session, await getInstance(session, name), [], { tty, signal: context.signal });
     },
+    transfer: (sources, target, transferOptions, call) =>
+      transfer(session, sources, target, transferOptions, call),
     snapshots: (names) => snapshots(session, names),
     snapshot: (instance, snapshotOptions, call) => snapshot(session, instance, snapshotOptions, call),
     restore: (ref, restoreOptions, call) => restore(session, ref, restoreOptions, call),

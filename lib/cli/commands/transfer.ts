@@ -1,0 +1,48 @@
+import type { Command } from "commander";
+import type { GuestPath, HostPath } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
+import { checkName } from "../../snapshots/names.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+
+/** Standard input as a source, standard output as a target. */
+const STREAM = "-";
+
+export function transferCommand(cli: Cli): Command {
+  return command(
+    "transfer <paths...>",
+    "copy files between this host and instances",
+    "transfer report.txt web:",
+    "transfer --recursive --parents site/ web:/srv/www",
+    "transfer web:/var/log/syslog db:notes .",
+    "transfer web:dump.sql - | less",
+  )
+    .usage("[options] <source>... <destination>")
+    .option("-r, --recursive", "copy folders with all that is in them")
+    .option("-p, --parents", "make the folders of the destination that are missing")
+    .action(async (paths: string[], options: { recursive?: boolean; parents?: boolean }) => {
+      const target = paths.at(-1);
+      if (target === undefined || paths.length < 2)
+        throw failure("USAGE", { reason: "give one or more sources and a destination" });
+      const { stdin, stdout } = cli.io;
+      const sources = paths
+        .slice(0, -1)
+        .map((path) => (path === STREAM ? { stream: stdin as AsyncIterable<Uint8Array> } : parseEnd(path)));
+      const to = target === STREAM ? { stream: stdout } : parseEnd(target);
+      try {
+        await (await cli.strata()).transfer(sources, to, options, cli.call);
+      } finally {
+        // Input that nobody reads any more must not keep the process.
+        if (paths.includes(STREAM) && "destroy" in stdin) stdin.destroy();
+      }
+    });
+}
+
+/** Reads `NAME:PATH` or a path of this host. A host's path with a colon is written `./a:b`. */
+function parseEnd(text: string): GuestPath | HostPath {
+  const at = text.indexOf(":");
+  if (at === -1 || text.slice(0, at).includes("/")) return { path: text };
+  const instance = text.slice(0, at);
+  checkName("instance", instance);
+  return { instance, path: text.slice(at + 1) };
+}

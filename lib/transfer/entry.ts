@@ -1,0 +1,62 @@
+import type { Readable } from "node:stream";
+import { failure } from "../errors.ts";
+
+/**
+ * One thing on its way between a host and a guest. `path` is relative to what is transferred, its parts
+ * joined by "/"; "" is the thing itself and comes first. A folder comes before what is in it.
+ */
+export type Entry = FileEntry | FolderEntry | LinkEntry;
+
+interface Common {
+  readonly path: string;
+  /** Permission bits; those that give somebody else's rights (setuid, setgid) never travel. */
+  readonly mode: number;
+  /** Seconds since the epoch. */
+  readonly modified: number;
+}
+
+export interface FileEntry extends Common {
+  readonly kind: "file";
+  /** Bytes. */
+  readonly size: number;
+  /** Has to be read to its end before the next entry is asked for. */
+  readonly body: Readable;
+}
+
+export interface FolderEntry extends Common {
+  readonly kind: "folder";
+}
+
+export interface LinkEntry extends Common {
+  readonly kind: "link";
+  /** What the symbolic link says; it is copied, never followed. */
+  readonly target: string;
+}
+
+export const PERMISSIONS = 0o777;
+
+/**
+ * Lets entries of a guest through that stay below the place they are written to, whatever the guest
+ * sends: no "..", no absolute path, nothing below a link or a file, nothing twice. Rejects with
+ * TRANSFER_UNSAFE. What writes them relies on this.
+ */
+export async function* confined(name: string, entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
+  const folders = new Set<string>();
+  const others = new Set<string>();
+  for await (const entry of entries) {
+    const { path, kind } = entry;
+    const first = folders.size === 0 && others.size === 0;
+    const parts = path.split("/");
+    const parent = parts.slice(0, -1).join("/");
+    const proper = parts.every(
+      (part) => part !== "" && part !== "." && part !== ".." && !part.includes("\0"),
+    );
+    const safe =
+      path === ""
+        ? (first && kind !== "link") || (kind === "folder" && folders.has(""))
+        : proper && folders.has(parent) && !others.has(path) && (kind === "folder" || !folders.has(path));
+    if (!safe) throw failure("TRANSFER_UNSAFE", { name, path: path || "." });
+    (kind === "folder" ? folders : others).add(path);
+    yield entry;
+  }
+}

@@ -1,0 +1,174 @@
+import { randomUUID } from "node:crypto";
+import { createReadStream, createWriteStream, type Stats } from "node:fs";
+import {
+  chmod,
+  lstat,
+  lutimes,
+  mkdir,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
+
+/** Bytes of all files at a path of this host. Rejects with FILE_NOT_FOUND. */
+export async function measureHost(path: string): Promise<bigint> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw transferError(path, error);
+  });
+  if (!found.isDirectory()) return BigInt(found.size);
+  let total = 0n;
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    const below = join(path, entry.name);
+    if (entry.isDirectory()) total += await measureHost(below);
+    else if (entry.isFile()) total += BigInt((await lstat(below)).size);
+  }
+  return total;
+}
+
+/**
+ * What is at a path of this host. A link is followed where it is the path itself, copied below it. What is
+ * neither file, folder nor link is told to `skipped`.
+ */
+export async function* readHost(path: string, skipped: (path: string) => void): AsyncGenerator<Entry> {
+  yield* walk(path, "", await stat(path), skipped);
+}
+
+async function* walk(
+  path: string,
+  inner: string,
+  found: Stats,
+  skipped: (path: string) => void,
+): AsyncGenerator<Entry> {
+  const common = { path: inner, mode: found.mode & PERMISSIONS, modified: found.mtimeMs / 1000 };
+  if (found.isDirectory()) {
+    yield { ...common, kind: "folder" };
+    for (const name of (await readdir(path)).sort()) {
+      const below = join(path, name);
+      yield* walk(below, inner === "" ? name : `${inner}/${name}`, await lstat(below), skipped);
+    }
+  } else if (found.isSymbolicLink()) {
+    yield { ...common, kind: "link", target: await readlink(path) };
+  } else if (found.isFile()) {
+    const { size } = found;
+    // One that grows meanwhile is sent as long as it was.
+    const body = size === 0 ? Readable.from([]) : createReadStream(path, { end: size - 1 });
+    try {
+      yield { ...common, kind: "file", size, body };
+    } finally {
+      body.destroy();
+    }
+  } else skipped(path);
+}
+
+/**
+ * Writes entries below `path`, which becomes the first of them. A file appears under its name when it is
+ * whole; folders that are there already keep their mode. Nothing is written through a link.
+ */
+export async function writeHost(
+  path: string,
+  entries: AsyncIterable<Entry>,
+  signal: AbortSignal,
+): Promise<void> {
+  const made: Entry[] = [];
+  try {
+    for await (const entry of entries) {
+      const place = join(path, entry.path);
+      if (entry.kind === "folder") {
+        if (await makeFolder(place, entry.path === "")) made.push(entry);
+      } else await replace(place, (draft) => write(draft, entry, signal));
+    }
+  } catch (error) {
+    throw signal.aborted ? failure("CANCELLED", {}, signal.reason) : transferError(path, error);
+  } finally {
+    // Last, and from below: a folder may forbid writing, and what is written into it changes its time.
+    for (const { path: inner, mode, modified } of made.reverse()) {
+      const place = join(path, inner);
+      await chmod(place, mode);
+      await utimes(place, modified, modified);
+    }
+  }
+}
+
+/** True if the folder was not there before. */
+async function makeFolder(path: string, linkAllowed: boolean): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+    const found = await (linkAllowed ? stat(path) : lstat(path));
+    if (found.isDirectory()) return false;
+    throw failure("TRANSFER_FAILED", { path, reason: "there is something else of this name" });
+  }
+}
+
+async function write(
+  draft: string,
+  entry: Exclude<Entry, { kind: "folder" }>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { modified } = entry;
+  if (entry.kind === "link") {
+    await symlink(entry.target, draft);
+    return lutimes(draft, modified, modified);
+  }
+  await writeBody(draft, entry, signal);
+  await chmod(draft, entry.mode);
+  await utimes(draft, modified, modified);
+}
+
+async function writeBody(draft: string, { body }: FileEntry, signal: AbortSignal): Promise<void> {
+  await pipeline(body, createWriteStream(draft, { flags: "wx", mode: 0o600 }), { signal });
+}
+
+/** Makes something under a name of its own, then gives it its name in one stroke. */
+async function replace(path: string, make: (draft: string) => Promise<void>): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
+  if (there !== undefined && !there.isFile() && !there.isSymbolicLink())
+    throw failure("TRANSFER_FAILED", {
+      path,
+      reason: there.isDirectory() ? "there is a folder of this name" : "what is there is not a file",
+    });
+  const draft = join(dirname(path), `.strata-${randomUUID()}`);
+  try {
+    await make(draft);
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+/** A failure of this host's files in the words of the table. */
+export function transferError(path: string, error: unknown): StrataError {
+  if (isStrataError(error)) return error;
+  const named = error instanceof Error && "path" in error ? String(error.path) : path;
+  const reason = error instanceof Error ? error.message : String(error);
+  switch (codeOf(error)) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return failure("FILE_NOT_FOUND", { path: named }, error);
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return failure("PERMISSION_DENIED", { reason: named }, error);
+    case "ENOSPC":
+    case "EDQUOT":
+      return failure("NO_SPACE", { where: named }, error);
+    default:
+      return failure("TRANSFER_FAILED", { path: named, reason }, error);
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * What runs in a guest at the other end of a transfer, by `sh -c`. A POSIX shell and tar (GNU's or
+ * busybox's) are all that it needs. Paths come as arguments, so nothing in them is expanded; a relative one
+ * is below the user's home. The exit codes are ours; the shell, tar and signals use none of them.
+ */
+export const STATUS = {
+  missing: 80,
+  unreadable: 81,
+  folder: 82,
+  special: 83,
+  noFolder: 84,
+  noParent: 85,
+  unwritable: 86,
+  incomplete: 87,
+  clash: 88,
+  noTar: 89,
+} as const;
+
+/** Relative paths, those that begin with a dash included, become ones that no program takes for an option. */
+const PROLOGUE = `cd || exit
+command -v tar >/dev/null || exit ${STATUS.noTar}
+case $1 in /*) p=$1 ;; *) p=./$1 ;; esac
+`;
+
+/** Arguments: PATH, "recursive" or "". Writes an archive of a folder's contents, or of one file. */
+export const SEND = `${PROLOGUE}[ -e "$p" ] || exit ${STATUS.missing}
+[ -r "$p" ] || exit ${STATUS.unreadable}
+[ "$(tar --version 2>/dev/null | sed -n 's/.*GNU.*/GNU/p;q')" = GNU ] && gnu=--hard-dereference
+if [ -d "$p" ]; then
+  [ "$2" = recursive ] || exit ${STATUS.folder}
+  exec tar $gnu -c -f - -C "$p" .
+fi
+[ -f "$p" ] || exit ${STATUS.special}
+[ -L "$p" ] && p=$(readlink -f "$p")
+exec tar $gnu -c -f - -C "\${p%/*}/" "./\${p##*/}"
+`;
+
+/**
+ * Arguments: PATH, NAME (what it is called in a folder), "folder" (PATH has to be one) or "", "parents" or
+ * "", TOKEN or "". Reads an archive with "tree", and "done" as its last: without it the sender died. With a
+ * token the archive is a stream in pieces which ends with the token.
+ *
+ * It is unpacked beside its destination and moved there when it is whole.
+ */
+export const RECEIVE = `${PROLOGUE}
+if [ "$4" = parents ]; then
+  if [ "$3" = folder ]; then mkdir -p "$p"; else mkdir -p "\${p%/*}"; fi || exit ${STATUS.unwritable}
+fi
+if [ -d "$p" ]; then
+  p=$p/$2
+else
+  [ "$3" = folder ] && exit ${STATUS.noFolder}
+  [ -L "$p" ] && p=$(readlink -f "$p")
+fi
+[ -d "\${p%/*}/" ] || exit ${STATUS.noParent}
+stage=$(mktemp -d "\${p%/*}/.strata-XXXXXX") || exit ${STATUS.unwritable}
+trap 'chmod -R u+rwx "$stage" 2>/dev/null; rm -rf "$stage"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+
+if [ -n "$5" ]; then
+  tar -x -O -f - > "$stage/tree" || exit ${STATUS.incomplete}
+  [ "$(tail -c \${#5} "$stage/tree")" = "$5" ] || exit ${STATUS.incomplete}
+  truncate -s $(($(wc -c < "$stage/tree") - \${#5})) "$stage/tree" || exit ${STATUS.incomplete}
+else
+  tar -x -o -p -f - -C "$stage" || exit ${STATUS.incomplete}
+  [ -e "$stage/done" ] || exit ${STATUS.incomplete}
+fi
+
+clash() { echo "$1" >&2; exit ${STATUS.clash}; }
+place() {
+  if [ -d "$1" ] && [ ! -L "$1" ]; then
+    if [ -d "$2" ]; then
+      for each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -e "$each" ] || [ -L "$each" ]; then place "$each" "\${2%/}/\${each##*/}"; fi
+      done
+      return
+    fi
+    if [ -e "$2" ] || [ -L "$2" ]; then clash "$2"; fi
+    if [ ! -w "$1" ]; then
+      chmod u+w "$1"
+      mv -T "$1" "$2" || exit ${STATUS.unwritable}
+      chmod u-w "$2"
+      return
+    fi
+  elif [ -e "$2" ] && [ ! -L "$2" ] && [ ! -f "$2" ]; then
+    clash "$2"
+  fi
+  mv -f -T "$1" "$2" || exit ${STATUS.unwritable}
+}
+place "$stage/tree" "$p"
+`;

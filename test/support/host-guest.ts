@@ -1,0 +1,40 @@
+import { spawn } from "node:child_process";
+import type { Backend, EngineAccess, ExecSession } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { memoryBackend } from "../../plugins/memory/index.ts";
+
+/** The memory engine, with guests whose commands are processes of this host at home in `home(name)`. */
+export function hostGuests(
+  home: (name: string) => string,
+  env: Readonly<Record<string, string>> = {},
+): Backend {
+  const memory = memoryBackend();
+  const guest: EngineAccess = {
+    via: "engine",
+    ready: async () => {},
+    async exec(id, argv, { cwd, signal }) {
+      const { name } = await memory.world.get(id);
+      const [file = "", ...args] = argv;
+      const child = spawn(file, args, {
+        cwd: cwd ?? "/",
+        env: { PATH: process.env.PATH, ...env, HOME: home(name) },
+        detached: true,
+      });
+      const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGTERM");
+      signal?.addEventListener("abort", kill, { once: true });
+      const exit = new Promise<{ code: number | null; signal?: string }>((resolve, reject) => {
+        child.once("error", reject);
+        child.once("close", (code, by) => {
+          signal?.removeEventListener("abort", kill);
+          if (signal?.aborted) reject(failure("CANCELLED", {}, signal.reason));
+          else resolve({ code, ...(by === null ? {} : { signal: by }) });
+        });
+      });
+      exit.catch(() => {});
+      const { stdin, stdout, stderr } = child;
+      stdin.on("error", () => {});
+      return { stdin, stdout, stderr, resize: () => {}, exit } satisfies ExecSession;
+    },
+  };
+  return { ...memory, guest };
+}
