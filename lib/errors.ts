@@ -90,6 +90,12 @@ const entries = {
     hint: "`strata recover {name}` brings it back, `strata purge` removes it for good.",
   },
   INSTANCE_NOT_DELETED: { exit: EXIT.state, message: 'instance "{name}" is not deleted' },
+  MOUNT_EXISTS: {
+    exit: EXIT.exists,
+    message: '"{name}" has a mount at {target} already',
+    hint: "`strata umount {name}:{target}` takes it away.",
+  },
+  MOUNT_REFUSED: { exit: EXIT.unsupported, message: '{source} cannot be mounted in "{name}": {reason}' },
   WRONG_STATE: { exit: EXIT.state, message: '{reason}: "{name}" is {state}' },
   INSTANCE_SUSPENDED: {
     exit: EXIT.state,

@@ -52,6 +52,8 @@ export interface EngineInfo {
 export interface Context {
   readonly signal: AbortSignal;
   progress(step: Progress): void;
+  /** Hears what went another way than asked for without making the call fail; a sentence for the user. */
+  warn?(message: string): void;
 }
 
 export interface Progress {

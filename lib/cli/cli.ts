@@ -1,5 +1,6 @@
 import type { Log } from "../backend/contract.ts";
 import type { CallOptions, OpenStrataOptions, Strata } from "../core/api.ts";
+import { printable } from "./format/cell.ts";
 import type { Io } from "./io.ts";
 import { type ProgressLine, progressLine } from "./progress.ts";
 
@@ -58,7 +59,14 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
         opened ??= strata();
         return opened;
       },
-      call: { signal, progress: (step) => progress.show(step) },
+      call: {
+        signal,
+        progress: (step) => progress.show(step),
+        warn: (message) => {
+          progress.clear();
+          io.stderr.write(`strata: warning: ${printable(message)}\n`);
+        },
+      },
       exit: (value) => {
         code = value;
       },

@@ -79,5 +79,9 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 
 /** A whole context from what a caller gave of one. */
 export function contextOf(call: CallOptions = {}): Context {
-  return { signal: call.signal ?? new AbortController().signal, progress: call.progress ?? (() => {}) };
+  return {
+    signal: call.signal ?? new AbortController().signal,
+    progress: call.progress ?? (() => {}),
+    warn: call.warn ?? (() => {}),
+  };
 }

@@ -5,6 +5,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, runOptions, writeMetadata } from "./engine.ts";
 import { clearUnfinished } from "./hold.ts";
 import { newLayerPath } from "./layers.ts";
+import { putMounts, requireServable } from "./mounts.ts";
 import { ensureNetwork, freePort, leaseReader } from "./networks.ts";
 import { importBase, makePrivateFolder } from "./pool.ts";
 import { createOverlay } from "./qemu-img.ts";
@@ -18,8 +19,7 @@ import { domainDocument } from "./xml/domain.ts";
 /** Makes a new instance; all or nothing. */
 export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, record, resources } = spec;
-  if (spec.mounts.length > 0)
-    throw failure("UNSUPPORTED", { what: "a mount", engine: "libvirt", reason: "this version has none" });
+  await requireServable(engine, name, spec.mounts);
   if (spec.networks.length > 0)
     throw failure("UNSUPPORTED", {
       what: "a further network",
@@ -47,6 +47,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
       metadata: {
         record,
         folder,
+        mounts: spec.mounts,
         ...(network.kind === "user" ? { sshPort: network.port } : {}),
         operation: { kind: "create" },
       },
@@ -58,6 +59,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
       arch: host.arch,
       network,
     });
+    await putMounts(engine, document, { folder, mounts: spec.mounts });
     const domain = await defineNew(engine, name, serialize(document), folder);
     try {
       await makeDisk(engine, uuid, { pool, disk, image, size: resources.disk, user: host.qemuUser, context });

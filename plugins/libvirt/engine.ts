@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Context, InstanceRecord, OpenOptions } from "../../lib/backend/contract.ts";
+import type { Context, InstanceRecord, Mount, OpenOptions } from "../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { ENGINE, isLibvirt, mapped } from "./errors.ts";
@@ -8,6 +8,7 @@ import { type FileLock, lockFile } from "./lock.ts";
 import { openPool } from "./pool.ts";
 import type { RunOptions } from "./qemu-img.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
+import { probeSharing, type Sharing } from "./sharing.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
 import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
 
@@ -21,6 +22,8 @@ export interface Engine extends AsyncDisposable {
   host(): Promise<Host>;
   /** Folder of the storage pool. */
   pool(): Promise<string>;
+  /** How folders of this host get into guests. Probed at first use. */
+  sharing(): Promise<Sharing>;
   readonly holds: Map<string, FileLock>;
 }
 
@@ -41,6 +44,7 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
     log,
     host: once(() => mapped(() => probeHost(connection, settings.accelerator ?? "auto"))),
     pool: once(() => mapped(() => openPool(connection, poolFolder))),
+    sharing: once(() => mapped(() => probeSharing(connection, session))),
     holds: new Map(),
     [Symbol.asyncDispose]: () => connection.close(),
   };
@@ -158,6 +162,7 @@ const LIVE_AND_CONFIG = 3;
 export interface MetadataChange {
   readonly record?: Partial<InstanceRecord>;
   readonly sshPort?: number;
+  readonly mounts?: readonly Mount[];
   /** null removes it. */
   readonly operation?: Metadata["operation"] | null;
   readonly snapshot?: Metadata["snapshot"] | null;
@@ -171,6 +176,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
   return {
     ...rest,
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
+    ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     record: { ...metadata.record, ...change.record },
     ...(nextOperation == null ? {} : { operation: nextOperation }),
     ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),

@@ -10,6 +10,7 @@ import { checkHost } from "./check.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { instanceGroup } from "./instances.ts";
+import { mountFeatures, mountGroup } from "./mounts.ts";
 import { networkGroup, sshAccess } from "./networks.ts";
 import { snapshotGroup } from "./snapshots.ts";
 
@@ -60,21 +61,26 @@ function backend(engine: Engine): Backend {
     instances: instanceGroup(engine),
     snapshots: snapshotGroup(engine),
     guest: sshAccess(engine),
+    mounts: mountGroup(engine),
     networks: networkGroup(engine),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }
 
-async function info({ connection }: Engine): Promise<EngineInfo> {
-  const [libvirt, qemu] = await Promise.all([connection.libVersion(), connection.hypervisorVersion()]);
+async function info({ connection, sharing }: Engine): Promise<EngineInfo> {
+  const [libvirt, qemu, mounting] = await Promise.all([
+    connection.libVersion(),
+    connection.hypervisorVersion(),
+    sharing().then(mountFeatures),
+  ]);
   const version = ({ major, minor, release }: typeof libvirt) => `${major}.${minor}.${release}`;
   return {
     name: plugin.name,
     version: VERSION,
     engine: `libvirt ${version(libvirt)}, QEMU ${version(qemu)}`,
     kind: "vm",
-    features: new Set(["snapshot.stopped", "disk.grow", "suspend", "network.list"]),
-    missing: new Map([["snapshot.running", "snapshots are taken of stopped instances"]]),
+    features: new Set(["snapshot.stopped", "disk.grow", "suspend", "network.list", ...mounting.features]),
+    missing: new Map([["snapshot.running", "snapshots are taken of stopped instances"], ...mounting.missing]),
     imageFormats: ["qcow2"],
   };
 }

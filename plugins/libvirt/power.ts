@@ -3,6 +3,7 @@ import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { changedMetadata, type Engine, getHeld, type Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
+import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "./mounts.ts";
 import { ensureNetwork, freePort } from "./networks.ts";
 import { collectLayers, getReady } from "./recovery.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
@@ -26,15 +27,23 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   const { domain, document } = managed;
   const { state } = await domain.getState();
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
+  if (state === DomainState.RUNNING) return plugMounts(engine, managed, context);
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
   context.progress({ phase: "Starting" });
   if (!engine.session) await ensureNetwork(engine, engine.settings.network || "default");
-  if (managed.metadata.sshPort !== undefined && !(await isSaved(managed))) {
+  if (await isSaved(managed)) {
+    await domain.create();
+    return plugMounts(engine, managed, context);
+  }
+  const { sshPort: oldPort, mounts } = managed.metadata;
+  const changed = await putMounts(engine, document, managed.metadata, context);
+  if (oldPort !== undefined) {
     const sshPort = await freePort();
     setForwardedPort(document, sshPort);
     putMetadata(document, changedMetadata(managed.metadata, { sshPort }));
-    await engine.connection.defineDomain(serialize(document));
   }
+  if (changed || oldPort !== undefined) await engine.connection.defineDomain(serialize(document));
+  if (mounts.length > 0) await sweepLaunchers(managed);
   await domain.create();
 }
 
@@ -98,5 +107,11 @@ export async function suspend(engine: Engine, id: string, context: Context): Pro
       state: "Stopped",
     });
   context.progress({ phase: "Suspending" });
-  await managed.domain.managedSave();
+  await unplugMounts(managed);
+  try {
+    await managed.domain.managedSave();
+  } catch (error) {
+    await plugMounts(engine, managed, context);
+    throw error;
+  }
 }

@@ -18,6 +18,7 @@ import {
 } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "./layers.ts";
+import { putMounts } from "./mounts.ts";
 import { checkSpace } from "./pool.ts";
 import { createOverlay, flush, makeEmpty } from "./qemu-img.ts";
 import { collectLayers, finish, getReady } from "./recovery.ts";
@@ -99,7 +100,7 @@ async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<S
     parent: snapshot.parent,
     createdAt: snapshot.createdAt,
     resources: { ...resources, disk: header?.virtualSize ?? 0n },
-    mounts: [],
+    mounts: recorded?.mounts ?? [],
     nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
     cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
     size: frozen === null ? null : await layerSize(frozen),
@@ -205,16 +206,15 @@ async function revert(engine: Engine, id: string, name: string, context: Context
     await createOverlay(file, snapshot.frozen, undefined, runOptions(engine, id, context));
     const recorded = snapshot.domain;
     if (recorded === undefined) throw failure("INTERNAL", { reason: "a snapshot without its domain" });
+    const then = readMetadata(recorded);
     const metadata = changedMetadata(noted.metadata, {
-      record: {
-        cloudInstanceId:
-          readMetadata(recorded)?.record.cloudInstanceId ?? noted.metadata.record.cloudInstanceId,
-      },
+      record: { cloudInstanceId: then?.record.cloudInstanceId ?? noted.metadata.record.cloudInstanceId },
+      mounts: then?.mounts ?? [],
     });
+    const restored = restoredDomain(recorded, managed.document, file, metadata);
+    await putMounts(engine, restored, metadata, context);
     // The definition is the turning point: before it the instance is as it was, after it restored.
-    await engine.connection.defineDomain(
-      serialize(restoredDomain(recorded, managed.document, file, metadata)),
-    );
+    await engine.connection.defineDomain(serialize(restored));
   } catch (error) {
     await finish(engine, id);
     const now = await getManaged(engine, id);

@@ -18,7 +18,7 @@ export async function toInstance(managed: Managed, leases: LeaseReader): Promise
     name: managed.name,
     state,
     resources: { ...readResources(document), disk },
-    mounts: [],
+    mounts: metadata.mounts,
     nics: readInterfaces(document).slice(1),
     // A removal that died is one that was asked for: purge finishes it.
     record: metadata.operation?.kind === "purge" ? { ...metadata.record, deleted: true } : metadata.record,

@@ -7,6 +7,7 @@ import {
 } from "../../lib/backend/contract.ts";
 import { guestAccess } from "./guest.ts";
 import { type Holds, instanceGroup } from "./instances.ts";
+import { mountGroup } from "./mounts.ts";
 import { snapshotGroup } from "./snapshots.ts";
 import { createWorld, type Fault, type World } from "./world.ts";
 
@@ -48,12 +49,20 @@ export function memoryBackend(
       version: "0.1.0",
       engine: "memory",
       kind: "fake",
-      features: new Set(["snapshot.stopped", "disk.grow", "suspend"]),
+      features: new Set([
+        "snapshot.stopped",
+        "disk.grow",
+        "suspend",
+        "mount.native",
+        "mount.hotplug",
+        "mount.idmap",
+      ]),
       missing: new Map(),
       imageFormats: ["any"],
     }),
     instances: instanceGroup(world, holds),
     snapshots: snapshotGroup(world, holds),
+    mounts: mountGroup(world, holds),
     guest: guestAccess(world),
     [Symbol.asyncDispose]: async () => {},
   };

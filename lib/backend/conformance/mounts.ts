@@ -1,4 +1,128 @@
-import type { Kit } from "./kit.ts";
+import { mkdirSync } from "node:fs";
+import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { planRemoval } from "../../snapshots/plan.ts";
+import type { Instance, Mount } from "../contract.ts";
+import { rejects, same } from "./assert.ts";
+import { context, current, type Fixture, newSpec, take, withInstance } from "./fixture.ts";
+import { feature, type Kit } from "./kit.ts";
 
 /** Folders of the host in the guest: attach, detach, what snapshots bring back. */
-export function mountTests(_kit: Kit): void {}
+export function mountTests(kit: Kit): void {
+  const native = (title: string, work: (fixture: Fixture) => Promise<void>) =>
+    feature(kit, "mount.native", title, work);
+
+  native("are there from the start, and appear and go on a stopped instance", async (fixture) => {
+    await using folders = await makeFolders();
+    const [first, second] = [folders.mount("a", "/mnt/first"), folders.mount("b", "/mnt/second path/ü")];
+    const spec = newSpec(fixture, { mounts: [first] });
+    await withInstance(
+      fixture,
+      async (instance) => {
+        const mounts = mountsOf(fixture);
+        await sameMounts(fixture, instance, [first]);
+        same(await mounts.attach(instance.id, second, context()), "restart");
+        await sameMounts(fixture, instance, [first, second]);
+        same(await mounts.inside(instance.id), [], "nothing is in a guest that does not run");
+        same(await mounts.detach(instance.id, first.target, context()), "restart");
+        await mounts.detach(instance.id, first.target, context());
+        await sameMounts(fixture, instance, [second]);
+        await rejects(
+          mounts.attach(instance.id, folders.mount("a", second.target), context()),
+          "MOUNT_EXISTS",
+        );
+        await sameMounts(fixture, instance, [second]);
+      },
+      spec,
+    );
+  });
+
+  native("are brought back by a restore that adds, removes and changes some", async (fixture) => {
+    await using folders = await makeFolders();
+    const mapped = kit.info().features.has("mount.idmap");
+    const maps = (host: number): Partial<Mount> =>
+      mapped ? { uidMap: [{ host, guest: 1000 }], gidMap: [{ host, guest: 1000 }] } : {};
+    const kept = folders.mount("a", "/mnt/kept");
+    const changed = { ...folders.mount("b", "/mnt/changed"), ...maps(1001) };
+    const otherwise = { ...folders.mount("c", "/mnt/changed"), ...maps(1002) };
+    const removed = folders.mount("b", "/mnt/removed");
+    const added = folders.mount("a", "/mnt/added");
+    await withInstance(fixture, async (instance) => {
+      const { id } = instance;
+      const { snapshots } = fixture.backend;
+      const mounts = mountsOf(fixture);
+      await take(fixture, instance, "none");
+      for (const mount of [kept, changed, removed]) await mounts.attach(id, mount, context());
+      await take(fixture, instance, "three");
+      await mounts.detach(id, changed.target, context());
+      await mounts.detach(id, removed.target, context());
+      for (const mount of [otherwise, added]) await mounts.attach(id, mount, context());
+      await take(fixture, instance, "others");
+      const expected = {
+        none: [],
+        three: [kept, changed, removed],
+        others: [kept, otherwise, added],
+      };
+      const sameRecords = async (names: readonly (keyof typeof expected)[]) => {
+        const recorded = (await snapshots.tree(id)).snapshots;
+        for (const name of names)
+          same(sorted(recorded.find((each) => each.name === name)?.mounts), sorted(expected[name]), name);
+      };
+      await sameRecords(["none", "three", "others"]);
+      await snapshots.revert(id, "three", context());
+      await sameMounts(fixture, instance, expected.three);
+      await snapshots.revert(id, "none", context());
+      await sameMounts(fixture, instance, []);
+      await snapshots.revert(id, "others", context());
+      await sameMounts(fixture, instance, expected.others);
+      await snapshots.amend(id, "three", { name: "renamed", comment: "and described" }, context());
+      const removal = planRemoval(await snapshots.tree(id), "none");
+      if (removal === undefined) throw new Error("the snapshot is not there");
+      await snapshots.drop(id, removal, context());
+      await snapshots.revert(id, "renamed", context());
+      await sameMounts(fixture, instance, expected.three);
+      await sameRecords(["others"]);
+    });
+  });
+
+  native("are kept when their source has gone, also through a restore", async (fixture) => {
+    await using folders = await makeFolders();
+    const lost = folders.mount("lost", "/mnt/lost");
+    await withInstance(fixture, async (instance) => {
+      await mountsOf(fixture).attach(instance.id, lost, context());
+      await take(fixture, instance, "with");
+      await mountsOf(fixture).detach(instance.id, lost.target, context());
+      await rm(lost.source, { recursive: true });
+      await fixture.backend.snapshots.revert(instance.id, "with", context());
+      await sameMounts(fixture, instance, [lost]);
+      await mountsOf(fixture).detach(instance.id, lost.target, context());
+      await sameMounts(fixture, instance, []);
+    });
+  });
+}
+
+function mountsOf({ backend }: Fixture) {
+  if (backend.mounts === undefined) throw new Error("the engine has no mounts");
+  return backend.mounts;
+}
+
+const sorted = (mounts: readonly Mount[] = []) => [...mounts].sort((a, b) => (a.target < b.target ? -1 : 1));
+
+async function sameMounts(fixture: Fixture, instance: Instance, expected: readonly Mount[]): Promise<void> {
+  same(sorted((await current(fixture, instance)).mounts), sorted(expected));
+  await fixture.audit?.(instance);
+}
+
+/** Folders of the host, made at their first use. */
+async function makeFolders() {
+  const root = await realpath(await mkdtemp(join(tmpdir(), "strata-mounts-")));
+  return {
+    mount(name: string, target: string): Mount {
+      const source = join(root, name);
+      mkdirSync(source, { recursive: true });
+      return { source, target, type: "native", uidMap: [], gidMap: [] };
+    },
+    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+  };
+}

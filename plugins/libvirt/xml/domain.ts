@@ -1,5 +1,6 @@
 import type { Resources } from "../../../lib/backend/contract.ts";
 import { copy, type Element, element, elements, find, put, text } from "./document.ts";
+import { shareMemory } from "./filesystem.ts";
 import { type Metadata, putMetadata } from "./metadata.ts";
 
 /** Target of the disk that strata's layers are of. */
@@ -34,7 +35,6 @@ export function domainDocument(spec: DomainSpec): Element {
     element("uuid", {}, spec.uuid),
     element("metadata"),
     ...resourceElements(spec.resources),
-    sharedMemory(),
     element(
       "os",
       {},
@@ -86,18 +86,10 @@ export function domainDocument(spec: DomainSpec): Element {
     ),
   );
   if (network.kind === "user") putForward(domain, spec.mac, network.port);
+  // It cannot be had once the guest runs, and a folder may be mounted at any time.
+  shareMemory(domain);
   putMetadata(domain, spec.metadata);
   return domain;
-}
-
-/** Memory that virtiofsd can reach; it cannot be had once the guest runs, so that every domain has it. */
-function sharedMemory(): Element {
-  return element(
-    "memoryBacking",
-    {},
-    element("source", { type: "memfd" }),
-    element("access", { mode: "shared" }),
-  );
 }
 
 function resourceElements(resources: Omit<Resources, "disk">): Element[] {

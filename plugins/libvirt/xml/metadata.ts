@@ -1,4 +1,4 @@
-import type { InstanceRecord } from "../../../lib/backend/contract.ts";
+import type { IdMap, InstanceRecord, Mount } from "../../../lib/backend/contract.ts";
 import type { Operation } from "../operation.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
 
@@ -10,6 +10,8 @@ export interface Metadata {
   readonly record: InstanceRecord;
   /** Folder of the layers, absolute. */
   readonly folder: string;
+  /** Wanted, whether their sources are there or not; the domain's devices are made from them. */
+  readonly mounts: readonly Mount[];
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
   /** What was under way when this was written; see `recovery.ts`. */
@@ -58,11 +60,33 @@ export function readMetadata(domain: Element): Metadata | undefined {
   return {
     record,
     folder: a.folder ?? "",
+    mounts: elements(root, "mount").map(readMount),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     // The attributes are the operation's members; recovery checks the kind and what it needs of them.
     ...(operation === undefined ? {} : { operation: operation as unknown as Operation }),
     ...(note === undefined ? {} : { snapshot: readNote(note) }),
   };
+}
+
+function readMount(of: Element): Mount {
+  const { source = "", target = "", type } = of.attributes;
+  const maps = (name: string): IdMap[] =>
+    elements(of, name).map(({ attributes: { host, guest } }) => ({
+      host: Number(host),
+      guest: Number(guest),
+    }));
+  return {
+    source,
+    target,
+    type: type === "classic" ? type : "native",
+    uidMap: maps("uid"),
+    gidMap: maps("gid"),
+  };
+}
+
+function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element {
+  const maps = (name: string, list: readonly IdMap[]) => list.map((map) => element(name, { ...map }));
+  return element("mount", { source, target, type }, ...maps("uid", uidMap), ...maps("gid", gidMap));
 }
 
 function readNote(note: Element): SnapshotNote {
@@ -99,6 +123,7 @@ export function metadataElement(metadata: Metadata): Element {
     },
     element("image", { ...record.image }),
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
+    ...metadata.mounts.map(mountElement),
     metadata.operation === undefined ? undefined : element("operation", { ...metadata.operation }),
     metadata.snapshot === undefined ? undefined : noteElement(metadata.snapshot),
   );

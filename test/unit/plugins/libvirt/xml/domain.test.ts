@@ -24,6 +24,19 @@ const RICH = readFileSync(new URL("../../../../fixtures/rich-domain.xml", import
 
 const metadata: Metadata = {
   folder: "/pool/instances/u",
+  mounts: [
+    {
+      source: '/srv/a & b/<c>\n"d"',
+      target: "/home/ubuntu/ü",
+      type: "native",
+      uidMap: [{ host: 1001, guest: 1000 }],
+      gidMap: [
+        { host: 0, guest: 1000 },
+        { host: 4294967294, guest: 0 },
+      ],
+    },
+    { source: "/", target: "/mnt/host", type: "native", uidMap: [], gidMap: [] },
+  ],
   sshPort: 2222,
   record: {
     version: 1,

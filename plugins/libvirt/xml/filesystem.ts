@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto";
+import { type Element, element, elements, find, prune, put } from "./document.ts";
+
+/** A folder of the host as a device of the domain. */
+export interface Filesystem {
+  readonly driver: "virtiofs" | "9p";
+  /** Absolute path of the host. */
+  readonly source: string;
+  /** What the guest names it by. */
+  readonly tag: string;
+  /** What libvirt starts in the place of virtiofsd, absolute. */
+  readonly launcher?: string;
+}
+
+const TAG = /^strata-[0-9a-f]{16}$/;
+
+/** The tag of a mount, from its target in the guest: virtiofs takes 36 bytes, and a path may have more. */
+export function mountTag(target: string): string {
+  return `strata-${createHash("sha256").update(target).digest("hex").slice(0, 16)}`;
+}
+
+/** The device. 9p leaves the owner of what the guest makes to be whoever QEMU runs as. */
+export function filesystemElement({ driver, source, tag, launcher }: Filesystem): Element {
+  return element(
+    "filesystem",
+    { type: "mount", accessmode: driver === "9p" ? "squash" : "passthrough" },
+    element("driver", { type: driver === "9p" ? "path" : "virtiofs" }),
+    launcher === undefined ? undefined : element("binary", { path: launcher }),
+    element("source", { dir: source }),
+    element("target", { dir: tag }),
+  );
+}
+
+function read(device: Element): Filesystem {
+  const launcher = find(device, "binary")?.attributes.path;
+  return {
+    driver: find(device, "driver")?.attributes.type === "virtiofs" ? "virtiofs" : "9p",
+    source: find(device, "source")?.attributes.dir ?? "",
+    tag: find(device, "target")?.attributes.dir ?? "",
+    ...(launcher === undefined ? {} : { launcher }),
+  };
+}
+
+function isOurs(device: Element): boolean {
+  return device.name === "filesystem" && TAG.test(find(device, "target")?.attributes.dir ?? "");
+}
+
+function isSame(a: Filesystem, b: Filesystem): boolean {
+  return a.driver === b.driver && a.source === b.source && a.tag === b.tag && a.launcher === b.launcher;
+}
+
+/** Those of a domain's filesystem devices that are mounts of ours. */
+export function readFilesystems(domain: Element): Filesystem[] {
+  return elements(find(domain, "devices")).filter(isOurs).map(read);
+}
+
+/** The device of that tag as the document has it, for taking it away. */
+export function findFilesystem(domain: Element, tag: string): Element | undefined {
+  return elements(find(domain, "devices")).find((device) => isOurs(device) && read(device).tag === tag);
+}
+
+/**
+ * Makes a domain's mounts exactly these; filesystem devices of others stay. One that is there already
+ * keeps its place on the bus. True when the document has changed.
+ */
+export function setFilesystems(domain: Element, wanted: readonly Filesystem[]): boolean {
+  const devices = find(domain, "devices");
+  if (devices === undefined) throw new Error("the domain has no devices");
+  const present = readFilesystems(domain);
+  const kept = present.filter((each) => wanted.some((other) => isSame(each, other)));
+  const added = wanted.filter((each) => !present.some((other) => isSame(each, other)));
+  prune(devices, (device) => isOurs(device) && !kept.some((each) => isSame(each, read(device))));
+  devices.children.push(...added.map(filesystemElement));
+  const shares = wanted.some(({ driver }) => driver === "virtiofs") && !hasSharedMemory(domain);
+  if (shares) shareMemory(domain);
+  return shares || added.length > 0 || kept.length < present.length;
+}
+
+/** True when virtiofsd can reach the guest's memory. */
+export function hasSharedMemory(domain: Element): boolean {
+  return find(domain, "memoryBacking", "access")?.attributes.mode === "shared";
+}
+
+/** Lets virtiofsd reach the guest's memory; other wishes about that memory stay. */
+export function shareMemory(domain: Element): void {
+  const backing = find(domain, "memoryBacking") ?? element("memoryBacking");
+  if (find(backing, "source") === undefined) put(backing, element("source", { type: "memfd" }));
+  put(backing, element("access", { mode: "shared" }));
+  put(domain, backing);
+}
