@@ -111,7 +111,7 @@ export async function findDomain(engine: Engine, name: string): Promise<Domain |
 export async function getManaged(engine: Engine, id: string, name = id): Promise<Managed> {
   return mapped(
     async () => {
-      const managed = await readManaged(await engine.connection.lookupDomainByUuid(id));
+      const managed = await readManaged(engine.connection.domainOfUuid(id));
       if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
       return managed;
     },

@@ -190,6 +190,11 @@ export class Connection implements AsyncDisposable {
     return new Domain(this, (await this.call("domain_lookup_by_uuid", { uuid })).dom);
   }
 
+  /** The domain of that UUID without asking the daemon, which goes by it alone: its first call tells whether it is there. */
+  domainOfUuid(uuid: string): Domain {
+    return new Domain(this, { name: uuid, uuid, id: -1 });
+  }
+
   /** Defines a domain, or redefines the one of that UUID. */
   async defineDomain(xml: string, flags = 0): Promise<Domain> {
     return new Domain(this, (await this.call("domain_define_xml_flags", { xml, flags })).dom);
