@@ -84,6 +84,12 @@ const entries = {
     hint: "Deleted instances keep their names until `strata purge`.",
   },
   SNAPSHOT_EXISTS: { exit: EXIT.exists, message: "Snapshot already exists: {name}.{snapshot}" },
+  ALIAS_EXISTS: { exit: EXIT.exists, message: 'alias "{name}" already exists in context "{context}"' },
+  ALIAS_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'alias "{name}" does not exist',
+    hint: "`strata aliases` shows the aliases.",
+  },
   INSTANCE_DELETED: {
     exit: EXIT.state,
     message: 'instance "{name}" is deleted',

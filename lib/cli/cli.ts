@@ -1,5 +1,6 @@
 import type { Log } from "../backend/contract.ts";
 import type { CallOptions, OpenStrataOptions, Strata } from "../core/api.ts";
+import { defaultFolders } from "../settings/folders.ts";
 import { printable } from "./format/cell.ts";
 import type { Io } from "./io.ts";
 import { type ProgressLine, progressLine } from "./progress.ts";
@@ -47,6 +48,7 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
     return open({
       ...(driver === undefined ? {} : { driver }),
       ...(uri === undefined ? {} : { engineSettings: { uri } }),
+      folders: defaultFolders(io.env),
       log,
     });
   };
@@ -83,9 +85,6 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
 }
 
 async function openLog(io: Io, verbosity: number): Promise<Log & AsyncDisposable> {
-  const [{ createLog }, { defaultFolders }] = await Promise.all([
-    import("./log.ts"),
-    import("../settings/folders.ts"),
-  ]);
-  return createLog(defaultFolders(io.env).state, verbosity);
+  const { createLog } = await import("./log.ts");
+  return createLog(defaultFolders(io.env).state, verbosity, io.stderr);
 }

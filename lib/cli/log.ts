@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "winston";
 import type { Log } from "../backend/contract.ts";
+import { printable } from "./format/cell.ts";
 
 /** Levels of `-v` to `-vvvv`; without it only warnings are shown. */
 const LEVELS = ["warn", "info", "debug", "debug", "silly"] as const;
@@ -13,10 +14,14 @@ const FILE_SIZE = 5 * 1024 * 1024;
  * Logs to standard error by verbosity, and to a file in the state folder by the level "debug". The
  * logger is loaded by the first message: most commands have none.
  */
-export function createLog(folder: string, verbosity: number): Log & AsyncDisposable {
+export function createLog(
+  folder: string,
+  verbosity: number,
+  stderr: NodeJS.WritableStream,
+): Log & AsyncDisposable {
   let logger: Promise<Logger> | undefined;
   const at = (level: Level) => (message: string, details?: object) => {
-    logger ??= openLogger(folder, verbosity);
+    logger ??= openLogger(folder, verbosity, stderr);
     logger = logger.then((open) => {
       open.log(level, message, details);
       return open;
@@ -39,20 +44,19 @@ export function createLog(folder: string, verbosity: number): Log & AsyncDisposa
 
 type Level = "error" | "warn" | "info" | "debug";
 
-async function openLogger(folder: string, verbosity: number): Promise<Logger> {
+async function openLogger(folder: string, verbosity: number, stream: NodeJS.WritableStream): Promise<Logger> {
   const { default: winston } = await import("winston");
   const { combine, timestamp, json, printf } = winston.format;
   const line = printf(({ level, message, timestamp: _, ...details }) => {
     const rest = Object.keys(details).length === 0 ? "" : ` ${JSON.stringify(details, bigints)}`;
-    return `strata: ${level}: ${String(message)}${rest}`;
+    return printable(`strata: ${level}: ${String(message)}${rest}`);
   });
-  const levels = Object.keys(winston.config.npm.levels);
   const logger = winston.createLogger({
     levels: winston.config.npm.levels,
     transports: [
-      new winston.transports.Console({
+      new winston.transports.Stream({
+        stream,
         level: LEVELS[Math.min(verbosity, LEVELS.length - 1)] ?? "warn",
-        stderrLevels: levels,
         format: line,
       }),
     ],

@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import type { Cli } from "./cli.ts";
 import { doctorCommand, versionCommand } from "./commands/about.ts";
+import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
+import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
@@ -44,10 +46,16 @@ export function createProgram(cli: Cli): Command {
     deleteCommand,
     recoverCommand,
     purgeCommand,
+    aliasCommand,
+    aliasesCommand,
+    unaliasCommand,
+    preferCommand,
     getCommand,
     setCommand,
     imageCommand,
     doctorCommand,
+    waitReadyCommand,
+    authenticateCommand,
     versionCommand,
   ];
   for (const make of commands) program.addCommand(make(cli));

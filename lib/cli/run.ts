@@ -1,5 +1,7 @@
 import { CommanderError } from "commander";
 import { asStrataError, EXIT } from "../errors.ts";
+import { defaultFolders } from "../settings/folders.ts";
+import { expandAlias } from "./alias.ts";
 import { createCli, type Opener } from "./cli.ts";
 import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
@@ -22,7 +24,9 @@ export async function run(
   process.on("SIGTERM", onInterrupt);
   const { cli, close, exitCode } = createCli(io, signal, o.open);
   try {
-    await createProgram(cli).parseAsync([...argv], { from: "user" });
+    const program = createProgram(cli);
+    const words = await expandAlias(program, argv, defaultFolders(io.env));
+    await program.parseAsync([...words], { from: "user" });
     return exitCode();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;

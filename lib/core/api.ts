@@ -8,6 +8,9 @@ import type {
   Log,
   Mount,
 } from "../backend/contract.ts";
+import type { Alias, Aliases } from "../settings/aliases.ts";
+
+export type { Alias, Aliases };
 
 /** The states a user sees, spelled the same in every format. */
 export type InstanceState =
@@ -142,6 +145,8 @@ export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.Wr
 /** The use cases of strata; `openStrata` gives one. Dispose of it to close the connection. */
 export interface Strata extends AsyncDisposable {
   engine(): Promise<EngineInfo>;
+  /** Waits until the engine answers, up to `timeout` ms (for ever without one). */
+  waitReady(options?: { timeout?: number }, call?: CallOptions): Promise<EngineInfo>;
 
   /** Creates, starts and waits. Nothing is left of a launch that fails before the guest was started. */
   launch(options: LaunchOptions, call?: CallOptions): Promise<{ readonly name: string }>;
@@ -192,6 +197,14 @@ export interface Strata extends AsyncDisposable {
   recover(names: readonly string[]): Promise<void>;
   /** Removes every deleted instance for good; returns their names. */
   purge(call?: CallOptions): Promise<string[]>;
+
+  aliases(): Promise<Aliases>;
+  /** Adds an alias to the active context; the instance has to exist. */
+  alias(name: string, alias: Alias): Promise<void>;
+  /** Removes aliases, `ALIAS` of the active context or `CONTEXT.ALIAS`: all or none. */
+  unalias(names: readonly string[]): Promise<void>;
+  /** Makes a context the active one. */
+  prefer(context: string): Promise<void>;
 
   /** Keys that exist now, sorted. */
   settingKeys(): Promise<string[]>;

@@ -1,3 +1,5 @@
+import { waitReady } from "./access.ts";
+import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
 import { doctor } from "./doctor.ts";
 import { exec, execIn } from "./guest.ts";
@@ -16,6 +18,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
   const session = await openSession(options);
   return {
     engine: () => session.info(),
+    waitReady: (waitOptions, call) => waitReady(session, waitOptions, call),
     launch: (launchOptions, call) => launch(session, launchOptions, call),
     list: () => list(session),
     info: (names) => info(session, names),
@@ -37,6 +40,10 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     remove: (refs, removeOptions, call) => remove(session, refs, removeOptions, call),
     recover: (names) => recover(session, names),
     purge: (call) => purge(session, call),
+    aliases: () => aliases(session),
+    alias: (name, alias) => addAlias(session, name, alias),
+    unalias: (names) => removeAliases(session, names),
+    prefer: (context) => preferContext(session, context),
     settingKeys: () => settingKeys(session),
     get: (key) => getSetting(session, key),
     set: (key, value) => setSetting(session, key, value),

@@ -1,6 +1,7 @@
 import type { Context, Instance } from "../backend/contract.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
+import { forgetAliases } from "./aliases.ts";
 import type { CallOptions, Ref } from "./api.ts";
 import { getInstance, getInstances, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
@@ -43,6 +44,7 @@ export async function remove(
       // Taking hold finishes a removal that died before; then it is gone, as was asked for.
       if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
     });
+  if (options.purge === true) await forgetAliases(session, [...whole.keys()]);
 }
 
 async function removeOne(
@@ -83,5 +85,7 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
       // Recovered by somebody while we waited: theirs.
       if (fresh.record.deleted) await instances.remove(fresh.id, context);
     });
-  return deleted.map(({ name }) => name).sort();
+  const names = deleted.map(({ name }) => name).sort();
+  await forgetAliases(session, names);
+  return names;
 }

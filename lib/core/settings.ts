@@ -12,7 +12,15 @@ import { amendSnapshot } from "./snapshots.ts";
 const CLIENT: Readonly<Record<string, string>> = {
   "client.primary-name": "primary",
   "local.driver": "libvirt",
+  "local.privileged-mounts": "true",
 };
+
+/** Why there is none; see docs/decisions/no-passphrase.md. */
+export const NO_PASSPHRASE = {
+  what: "a passphrase",
+  engine: "strata",
+  reason: "it has no service to log in to; who may use the engine is decided by its socket's permissions",
+} as const;
 
 const RESOURCES = ["cpus", "disk", "memory"] as const;
 const SNAPSHOT_KEYS = ["comment", "name"] as const;
@@ -31,6 +39,7 @@ type Key =
 async function parseKey(session: Session, key: string): Promise<Key> {
   const fallback = CLIENT[key];
   if (fallback !== undefined && Object.hasOwn(CLIENT, key)) return { kind: "client", default: fallback };
+  if (key === "local.passphrase") throw failure("UNSUPPORTED", NO_PASSPHRASE);
   const [local, first = "", second = "", third, ...more] = key.split(".");
   if (local !== "local" || more.length > 0) throw failure("UNKNOWN_SETTING", { key });
   const plugin = await session.plugin();
@@ -125,6 +134,8 @@ async function refusal(
     checkName("instance", value);
     return undefined;
   }
+  if (text === "local.privileged-mounts")
+    return value === "true" || value === "false" ? undefined : "it is true or false";
   if (!engineNames().includes(value)) return `it is one of ${engineNames().join(", ")}`;
   await loadPlugin(value);
   if (value === session.engineName) return undefined;

@@ -1,0 +1,28 @@
+import type { Command } from "commander";
+import { NO_PASSPHRASE } from "../../core/settings.ts";
+import { failure } from "../../errors.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { write } from "../io.ts";
+import { parseTimeout } from "./launch.ts";
+
+export function waitReadyCommand(cli: Cli): Command {
+  return command("wait-ready", "wait until the engine answers", "wait-ready --timeout 60")
+    .option("--timeout <seconds>", "how long to wait (default: until it answers)")
+    .action(async (options: { timeout?: string }) => {
+      const timeout = parseTimeout(options.timeout);
+      await (await cli.strata()).waitReady(timeout === undefined ? {} : { timeout }, cli.call);
+    });
+}
+
+export function authenticateCommand(cli: Cli): Command {
+  return command(
+    "authenticate [passphrase]",
+    "check that this user may use the engine",
+    "authenticate",
+  ).action(async (passphrase: string | undefined) => {
+    if (passphrase !== undefined) throw failure("UNSUPPORTED", NO_PASSPHRASE);
+    const { engine } = await (await cli.strata()).engine();
+    await write(cli.io, `You may use ${engine}.\n`);
+  });
+}

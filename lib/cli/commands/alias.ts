@@ -1,0 +1,88 @@
+import { basename } from "node:path";
+import type { Command } from "commander";
+import { failure } from "../../errors.ts";
+import { defaultFolders } from "../../settings/folders.ts";
+import { commandNames } from "../alias.ts";
+import type { Cli } from "../cli.ts";
+import { command, formatOption } from "../command.ts";
+import { formatAliases } from "../format/aliases.ts";
+import { parseFormat } from "../format/format.ts";
+import { write } from "../io.ts";
+
+export function aliasCommand(cli: Cli): Command {
+  return command(
+    "alias <definition> [alias]",
+    "give a command of an instance a name on this host",
+    "alias web:psql",
+    "alias web:/usr/bin/top webtop",
+  )
+    .usage("[options] <name:command> [alias]")
+    .option(
+      "-n, --no-map-working-directory",
+      "run it in the home folder, also where the current one is mounted",
+    )
+    .action(
+      async (
+        definition: string,
+        given: string | undefined,
+        options: { mapWorkingDirectory: boolean },
+        self: Command,
+      ) => {
+        const at = definition.indexOf(":");
+        if (at === -1)
+          throw failure("USAGE", { reason: `give NAME:COMMAND; "${definition}" names no command` });
+        const instance = definition.slice(0, at);
+        const inside = definition.slice(at + 1);
+        const name = given ?? basename(inside);
+        if (self.parent !== null && commandNames(self.parent).has(name))
+          throw failure("INVALID_VALUE", {
+            what: "the name of an alias",
+            value: name,
+            reason: "it is a command of strata",
+          });
+        const workingDirectory = options.mapWorkingDirectory ? "map" : "default";
+        await (await cli.strata()).alias(name, { instance, command: inside, workingDirectory });
+        await hintPath(cli);
+      },
+    );
+}
+
+/** An alias runs by its own name once the folder of the scripts is on the PATH. */
+async function hintPath({ io }: Cli): Promise<void> {
+  const folder = `${defaultFolders(io.env).data}/bin`;
+  if (io.stderr.isTTY !== true || io.env.PATH?.split(":").includes(folder)) return;
+  io.stderr.write(
+    `To run aliases without "strata" before them, add this to your shell's start-up file:\nPATH="$PATH:${folder}"\n`,
+  );
+}
+
+export function aliasesCommand(cli: Cli): Command {
+  return command("aliases", "list aliases", "aliases --format json")
+    .addOption(formatOption())
+    .action(async (options: { format: string }) => {
+      const format = parseFormat(options.format);
+      await write(cli.io, formatAliases(await (await cli.strata()).aliases(), format));
+    });
+}
+
+export function unaliasCommand(cli: Cli): Command {
+  return command("unalias [aliases...]", "remove aliases", "unalias psql", "unalias work.psql")
+    .option("--all", "remove all aliases of the present context")
+    .action(async (given: string[], options: { all?: boolean }) => {
+      const all = options.all === true;
+      if (all === given.length > 0)
+        throw failure("USAGE", { reason: "give the names of aliases, or --all, not both" });
+      const strata = await cli.strata();
+      const { active, contexts } = await strata.aliases();
+      const names = all ? Object.keys(new Map(Object.entries(contexts)).get(active) ?? {}) : given;
+      if (names.length > 0) await strata.unalias(names);
+    });
+}
+
+export function preferCommand(cli: Cli): Command {
+  return command(
+    "prefer <context>",
+    "choose the context that aliases are made and found in",
+    "prefer work",
+  ).action(async (context: string) => (await cli.strata()).prefer(context));
+}

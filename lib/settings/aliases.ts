@@ -1,0 +1,98 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { failure } from "../errors.ts";
+
+/** A command of an instance under a name of the client. */
+export interface Alias {
+  readonly instance: string;
+  readonly command: string;
+  /** "map": in the folder of the guest that shows the caller's folder, where it is mounted. */
+  readonly workingDirectory: "map" | "default";
+}
+
+export interface Aliases {
+  /** Context that is meant where none is named. */
+  readonly active: string;
+  /** Aliases by name by context. */
+  readonly contexts: Readonly<Record<string, Readonly<Record<string, Alias>>>>;
+}
+
+const NONE: Aliases = { active: "default", contexts: {} };
+
+/** Reads the file; an absent one holds nothing, a broken one is an error. */
+export async function readAliases(path: string): Promise<Aliases> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw failure("FILE_NOT_FOUND", { path }, error);
+  });
+  if (text === undefined) return NONE;
+  const { z } = await import("zod");
+  const alias = z.object({
+    instance: z.string(),
+    command: z.string(),
+    workingDirectory: z.enum(["map", "default"]),
+  });
+  const contexts = z.record(z.string(), z.record(z.string(), alias));
+  try {
+    return z.object({ active: z.string(), contexts }).parse(JSON.parse(text));
+  } catch (error) {
+    const reason = "its contents are not those of an aliases file; mend or remove it";
+    throw failure("INVALID_VALUE", { what: "the aliases file", value: path, reason }, error);
+  }
+}
+
+/** Writes the file whole, readable by its owner alone. */
+export async function writeAliases(path: string, aliases: Aliases): Promise<void> {
+  const { default: writeFileAtomic } = await import("write-file-atomic");
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(path, `${JSON.stringify(aliases, null, 2)}\n`, { mode: 0o600 });
+}
+
+/** Where an alias is: by its name in the active context, or `CONTEXT.ALIAS`. */
+export function findAlias(
+  { active, contexts }: Aliases,
+  name: string,
+): { readonly context: string; readonly name: string; readonly alias: Alias } | undefined {
+  const at = (context: string, inner: string) => {
+    const aliases = Object.hasOwn(contexts, context) ? contexts[context] : undefined;
+    const alias = aliases !== undefined && Object.hasOwn(aliases, inner) ? aliases[inner] : undefined;
+    return alias === undefined ? undefined : { context, name: inner, alias };
+  };
+  const dot = name.indexOf(".");
+  return at(active, name) ?? (dot === -1 ? undefined : at(name.slice(0, dot), name.slice(dot + 1)));
+}
+
+/** By it a script is known for ours. */
+const MARK = "# An alias of strata, kept by `strata alias` and `strata unalias`.";
+
+/**
+ * Makes the folder's scripts what the aliases say: `ALIAS` for those of the active context, and
+ * `CONTEXT.ALIAS` for all. Files that are not ours are left alone; resolves to the names that they block.
+ */
+export async function writeScripts(folder: string, { active, contexts }: Aliases): Promise<string[]> {
+  const wanted = new Set<string>();
+  for (const [context, aliases] of Object.entries(contexts))
+    for (const name of Object.keys(aliases)) {
+      wanted.add(`${context}.${name}`);
+      if (context === active) wanted.add(name);
+    }
+  const there = await readdir(folder).catch(() => []);
+  if (wanted.size === 0 && there.length === 0) return [];
+  const blocked: string[] = [];
+  const ours = new Set<string>();
+  for (const name of there) {
+    const isOurs = (await readFile(join(folder, name), "utf8").catch(() => "")).includes(`\n${MARK}\n`);
+    if (isOurs && wanted.has(name)) ours.add(name);
+    else if (isOurs) await rm(join(folder, name));
+    else if (wanted.has(name)) blocked.push(name);
+  }
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const name of wanted) {
+    if (ours.has(name) || blocked.includes(name)) continue;
+    const draft = join(folder, `.${randomUUID()}`);
+    await writeFile(draft, `#!/bin/sh\n${MARK}\nexec strata '${name}' "$@"\n`, { mode: 0o700, flag: "wx" });
+    await rename(draft, join(folder, name));
+  }
+  return blocked;
+}
