@@ -7,7 +7,7 @@ import { execCommand, shellCommand } from "./commands/guest.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
 import { launchCommand } from "./commands/launch.ts";
-import { restartCommand, startCommand, stopCommand } from "./commands/lifecycle.ts";
+import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
@@ -37,6 +37,7 @@ export function createProgram(cli: Cli): Command {
     infoCommand,
     startCommand,
     stopCommand,
+    suspendCommand,
     restartCommand,
     execCommand,
     shellCommand,

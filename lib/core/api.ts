@@ -142,6 +142,18 @@ export interface GuestPath extends HostPath {
 export type TransferSource = HostPath | GuestPath | { readonly stream: AsyncIterable<Uint8Array> };
 export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.WritableStream };
 
+/** At most one of `force`, `after` and `cancel`. */
+export interface StopOptions {
+  /** Cuts the power; of a suspended instance, drops the memory. */
+  readonly force?: boolean;
+  /** How long the guest may take, ms. */
+  readonly timeout?: number;
+  /** The guest is told to shut down by itself after so many ms, rounded up to minutes. */
+  readonly after?: number;
+  /** Calls such a shutdown off. */
+  readonly cancel?: boolean;
+}
+
 /** The use cases of strata; `openStrata` gives one. Dispose of it to close the connection. */
 export interface Strata extends AsyncDisposable {
   engine(): Promise<EngineInfo>;
@@ -155,11 +167,9 @@ export interface Strata extends AsyncDisposable {
   /** By name; without names, all. Unknown names reject before anything is read from guests. */
   info(names?: readonly string[]): Promise<InstanceInfo[]>;
   start(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
-  stop(
-    names: readonly string[],
-    options?: { force?: boolean; timeout?: number },
-    call?: CallOptions,
-  ): Promise<void>;
+  stop(names: readonly string[], options?: StopOptions, call?: CallOptions): Promise<void>;
+  /** Keeps the memory of running instances and stops them; `start` resumes. Calls a delayed shutdown off. */
+  suspend(names: readonly string[], call?: CallOptions): Promise<void>;
   restart(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
   /** Runs argv as the default user; needs a running instance. */
   exec(name: string, argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;

@@ -47,12 +47,12 @@ export async function awaitReady(
   });
 }
 
-/** Starts a command in a running instance. */
+/** Starts a command in a running instance; `held` where the caller holds it. */
 export async function execIn(
   session: Session,
   instance: Instance,
   argv: readonly string[],
-  options: ExecOptions & { readonly timeout?: number },
+  options: ExecOptions & { readonly timeout?: number; readonly held?: boolean },
 ): Promise<ExecSession> {
   const { guest } = await session.backend();
   if (guest.via === "engine") return guest.exec(instance.id, argv, options);
@@ -61,7 +61,7 @@ export async function execIn(
     throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });
   const { openGuest } = await import("../guest/ssh.ts");
   const connection = await openGuest({
-    ...(await login(session, instance, false)),
+    ...(await login(session, instance, options.held === true)),
     endpoint,
     ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),

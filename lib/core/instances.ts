@@ -18,9 +18,18 @@ const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
   unknown: "Unknown",
 };
 
+/** How long after its time a shutdown may still be under way, ms. */
+const LATE = 120_000;
+
+/** True while an instance runs that was told to shut down by itself. */
+export function awaitsShutdown({ state, record }: Instance): boolean {
+  return state === "running" && Date.now() < (record.shutdownAt ?? 0) + LATE;
+}
+
 /** The state as a user sees it. */
-export function displayState({ record, state }: Instance): InstanceState {
-  return record.deleted ? "Deleted" : STATES[state];
+export function displayState(instance: Instance): InstanceState {
+  if (instance.record.deleted) return "Deleted";
+  return awaitsShutdown(instance) ? "Delayed Shutdown" : STATES[instance.state];
 }
 
 /** Names in the order given, each once, against the rules none. */

@@ -1,8 +1,11 @@
 import type { Context, Instance } from "../backend/contract.ts";
-import type { CallOptions } from "./api.ts";
+import { failure } from "../errors.ts";
+import type { CallOptions, StopOptions } from "./api.ts";
+import { requireGroup } from "./features.ts";
 import { awaitReady } from "./guest.ts";
 import { getInstances, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
+import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
 
 /** How long a guest may take to answer after its start, ms: emulated ones are slow. */
 export const START_TIMEOUT = 300_000;
@@ -20,7 +23,10 @@ export async function start(
     await startOne(session, instance, options.timeout ?? START_TIMEOUT, context);
 }
 
-/** Starts an instance and waits for its guest. Waiting needs no hold: others may look, or stop it. */
+/**
+ * Starts an instance and waits for its guest. Waiting needs no hold: others may look, or stop it. Whoever
+ * starts what is about to shut down wants it to stay.
+ */
 export async function startOne(
   session: Session,
   instance: Instance,
@@ -28,21 +34,55 @@ export async function startOne(
   context: Context,
 ): Promise<void> {
   const { instances } = await session.backend();
-  await whileHeld(session, instance, context, () => instances.start(instance.id, context));
+  await whileHeld(session, instance, context, async (fresh) => {
+    await cancelShutdown(session, fresh, context);
+    await instances.start(instance.id, context);
+  });
   await awaitReady(session, instance, timeout, context, false);
 }
 
 export async function stop(
   session: Session,
   names: readonly string[],
-  options: { readonly force?: boolean; readonly timeout?: number } = {},
+  options: StopOptions = {},
   call?: CallOptions,
 ): Promise<void> {
   const context = contextOf(call);
-  const { instances } = await session.backend();
-  const how = options.force === true ? "force" : { grace: options.timeout ?? STOP_TIMEOUT };
   for (const instance of await getInstances(session, names))
-    await whileHeld(session, instance, context, () => instances.stop(instance.id, how, context));
+    await whileHeld(session, instance, context, (fresh) => stopHeld(session, fresh, options, context));
+}
+
+async function stopHeld(
+  session: Session,
+  instance: Instance,
+  options: StopOptions,
+  context: Context,
+): Promise<void> {
+  const { instances } = await session.backend();
+  const { id, name, state } = instance;
+  if (options.cancel === true) return cancelShutdown(session, instance, context);
+  if (options.after !== undefined && options.after > 0) {
+    if (state === "suspended")
+      throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+    if (state !== "stopped") await scheduleShutdown(session, instance, options.after, context);
+    return;
+  }
+  const how = options.force === true ? "force" : { grace: options.timeout ?? STOP_TIMEOUT };
+  await instances.stop(id, how, context);
+  await forgetShutdown(session, instance);
+}
+
+/** Keeps the memory and stops; what does not run has none to keep and is left alone. */
+export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<void> {
+  const context = contextOf(call);
+  const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
+  for (const instance of await getInstances(session, names))
+    await whileHeld(session, instance, context, async (fresh) => {
+      if (fresh.state === "stopped") return;
+      // Told to shut down, the guest would do it as soon as it is resumed.
+      await cancelShutdown(session, fresh, context);
+      await save(fresh.id, context);
+    });
 }
 
 export async function restart(
@@ -54,9 +94,9 @@ export async function restart(
   const context = contextOf(call);
   const { instances } = await session.backend();
   for (const instance of await getInstances(session, names)) {
-    await whileHeld(session, instance, context, async ({ id }) => {
-      await instances.stop(id, { grace: STOP_TIMEOUT }, context);
-      await instances.start(id, context);
+    await whileHeld(session, instance, context, async (fresh) => {
+      await stopHeld(session, fresh, {}, context);
+      await instances.start(fresh.id, context);
     });
     await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
   }

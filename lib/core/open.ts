@@ -6,7 +6,7 @@ import { exec, execIn } from "./guest.ts";
 import { info, list } from "./info.ts";
 import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
-import { restart, START_TIMEOUT, start, startOne, stop } from "./lifecycle.ts";
+import { restart, START_TIMEOUT, start, startOne, stop, suspend } from "./lifecycle.ts";
 import { purge, recover, remove } from "./removal.ts";
 import { contextOf, openSession } from "./session.ts";
 import { getSetting, setSetting, settingKeys } from "./settings.ts";
@@ -24,6 +24,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     info: (names) => info(session, names),
     start: (names, startOptions, call) => start(session, names, startOptions, call),
     stop: (names, stopOptions, call) => stop(session, names, stopOptions, call),
+    suspend: (names, call) => suspend(session, names, call),
     restart: (names, restartOptions, call) => restart(session, names, restartOptions, call),
     exec: (name, argv, execOptions) => exec(session, name, argv, execOptions),
     async shell(name, { tty }, call) {

@@ -100,7 +100,7 @@ export async function restore(
 ): Promise<{ readonly saved: string | null }> {
   checkName("snapshot", ref.snapshot);
   const context = contextOf(call);
-  const { snapshots: group } = await session.backend();
+  const { instances, snapshots: group } = await session.backend();
   const instance = await getInstance(session, ref.instance);
   return whileHeld(session, instance, context, async (fresh) => {
     requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
@@ -109,6 +109,8 @@ export async function restore(
     const saved = options.saveFirst === true ? await take(session, fresh, { comment }, context) : null;
     context.progress({ phase: "Restoring snapshot" });
     await group.revert(fresh.id, ref.snapshot, context);
+    // Going back to what it stands on anyway leaves no other trace for those who watch.
+    await instances.annotate(fresh.id, { restoredAt: Date.now() });
     return { saved };
   });
 }

@@ -10,7 +10,7 @@ interface Outcome {
   readonly error?: string;
 }
 
-/** A guest that knows a handful of commands: `true false echo cat tee rm nproc`. */
+/** A guest that knows a handful of commands: `true false echo cat tee rm nproc`, and does not mind `shutdown`. */
 export function guestAccess(world: World): EngineAccess {
   return {
     via: "engine",
@@ -47,6 +47,7 @@ async function runCommand(
   const { contents } = stored;
   switch (command) {
     case "true":
+    case "shutdown":
       return { code: 0 };
     case "false":
       return { code: 1 };

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Strata } from "../../core/api.ts";
+import type { StopOptions, Strata } from "../../core/api.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -38,17 +38,56 @@ export function startCommand(cli: Cli): Command {
 }
 
 export function stopCommand(cli: Cli): Command {
-  return command("stop [names...]", "shut instances down", "stop web", "stop --force web")
+  return command(
+    "stop [names...]",
+    "shut instances down",
+    "stop web",
+    "stop --time 10 web",
+    "stop --force web",
+  )
     .option("--all", "stop all instances")
-    .option("--force", "cut the power; what the guest has not written is lost")
-    .action(async (given: string[], options: { all?: boolean; force?: boolean }) => {
+    .option("-t, --time <minutes>", "have the guest warn its users and shut down by itself after a while")
+    .option("-c, --cancel", "call such a shutdown off")
+    .option("--force", "cut the power; what the guest has not written is lost, and so is suspended memory")
+    .action(async (given: string[], options: StopFlags) => {
+      const request = stopRequest(options);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
-      await strata.stop(names, { force: options.force === true }, cli.call).catch((error: unknown) => {
+      await strata.stop(names, request, cli.call).catch((error: unknown) => {
         // Stopping all is done when all that can be stopped is.
         if (options.all === true && isStrataError(error) && error.code === "INSTANCE_SUSPENDED") return;
         throw error;
       });
+    });
+}
+
+interface StopFlags {
+  all?: boolean;
+  time?: string;
+  cancel?: boolean;
+  force?: boolean;
+}
+
+function stopRequest({ time, cancel, force }: StopFlags): StopOptions {
+  if ([time, cancel, force].filter((each) => each !== undefined).length > 1)
+    throw failure("USAGE", { reason: "give one of --time, --cancel and --force" });
+  if (time === undefined) return { cancel: cancel === true, force: force === true };
+  const [, minutes] = /^\+?(\d{1,6})$/.exec(time) ?? [];
+  if (minutes === undefined)
+    throw failure("INVALID_VALUE", {
+      what: "--time",
+      value: time,
+      reason: "it is a whole number of minutes; 0 means now",
+    });
+  return { after: Number(minutes) * 60_000 };
+}
+
+export function suspendCommand(cli: Cli): Command {
+  return command("suspend [names...]", "keep the memory of instances and stop them", "suspend web")
+    .option("--all", "suspend all running instances")
+    .action(async (given: string[], options: { all?: boolean }) => {
+      const strata = await cli.strata();
+      await strata.suspend(await chosenNames(strata, given, options.all === true), cli.call);
     });
 }
 

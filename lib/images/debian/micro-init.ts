@@ -140,16 +140,19 @@ case $verb in poweroff|reboot|halt) $verb -f;; esac
 
 /** poweroff, reboot, halt and shutdown, by the name it is called by. */
 export const GUEST_POWER = `#!/bin/busybox sh
-verb=\${0##*/} minutes=0
+verb=\${0##*/} minutes=0 message=
+warn() { for t in /dev/pts/[0-9]*; do [ -c $t ] && printf '\\r\\n%s\\r\\n' "$*" > $t; done 2>/dev/null; }
 [ $(id -u) = 0 ] || { echo "$verb: only root may do that" >&2; exit 1; }
 if [ $verb = shutdown ]; then
   verb=poweroff
   for a; do
     case $a in
-      -c) kill $(cat /run/shutdown.pid) && rm /run/shutdown.pid; exit;;
+      -c) [ -e /run/shutdown.pid ] && kill $(cat /run/shutdown.pid) && rm /run/shutdown.pid && warn "The shutdown has been cancelled."; exit 0;;
       -r|--reboot) verb=reboot;;
       -H|--halt) verb=halt;;
       +[0-9]*) minutes=\${a#+};;
+      -*|now) ;;
+      *) message=$a;;
     esac
   done
 else
@@ -159,6 +162,7 @@ if [ $minutes -gt 0 ]; then
   [ -e /run/shutdown.pid ] && kill $(cat /run/shutdown.pid) 2>/dev/null
   { sleep $((minutes * 60)); echo $verb > /run/guest-power; exec /bin/busybox $verb; } </dev/null >/dev/null 2>&1 &
   echo $! > /run/shutdown.pid
+  warn "The system will $verb in $minutes minutes! $message"
   exit
 fi
 echo $verb > /run/guest-power
