@@ -78,6 +78,11 @@ const entries = {
     hint: "Build it from Debian's packages: strata image build debian --variant {variant}",
   },
   FILE_NOT_FOUND: { exit: EXIT.notFound, message: 'file "{path}" does not exist or cannot be read' },
+  INSTANCE_ELSEWHERE: {
+    exit: EXIT.notFound,
+    message: 'instance "{name}" is not on the engine {driver}; it is on {engine}',
+    hint: "Name its engine: strata --driver {engine} …",
+  },
   INSTANCE_EXISTS: {
     exit: EXIT.exists,
     message: 'instance "{name}" already exists',
@@ -207,6 +212,27 @@ const entries = {
   },
   PROGRAM_FAILED: { exit: EXIT.failure, message: "{program} failed: {reason}" },
   PLUGIN_ERROR: { exit: EXIT.failure, message: 'engine plugin "{plugin}": {reason}' },
+  PLUGIN_UNKNOWN: {
+    exit: EXIT.notFound,
+    message: 'there is no engine "{plugin}"; there are {known}',
+    hint: "A package with an engine is named in the setting local.plugins; `strata plugins` lists them all.",
+  },
+  PLUGIN_MISSING: {
+    exit: EXIT.notFound,
+    message: 'the engine plugin "{package}" is not installed',
+    hint: "npm install --prefix {folder} {package}",
+  },
+  PLUGIN_INCOMPATIBLE: {
+    exit: EXIT.unsupported,
+    message:
+      'engine plugin "{plugin}" was made for version {wanted} of the contract; this strata has {version}',
+    hint: "Install the version of the plugin that goes with this strata.",
+  },
+  PLUGIN_DUPLICATE: {
+    exit: EXIT.exists,
+    message: 'two engines are called "{plugin}": {first} and {second}',
+    hint: "Take one of them out of the setting local.plugins; until then the first is used.",
+  },
   CANCELLED: { exit: EXIT.cancelled, message: "cancelled" },
   INTERNAL: {
     exit: EXIT.failure,

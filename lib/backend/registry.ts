@@ -1,51 +1,148 @@
-import { failure, isStrataError } from "../errors.ts";
+import { pathToFileURL } from "node:url";
+import { asStrataError, failure, isStrataError, type StrataError } from "../errors.ts";
+import { builtInNames, importBuiltIn } from "./built-in.ts";
 import { API_VERSION, type BackendPlugin } from "./contract.ts";
-
-type Loader = () => Promise<{ readonly default: BackendPlugin }>;
-
-/** Engines that ship with strata. Each is loaded only when it is the one in use. */
-const builtIn: Readonly<Record<string, Loader>> = {
-  libvirt: () => import("../../plugins/libvirt/index.ts"),
-  memory: () => import("../../plugins/memory/index.ts"),
-};
+import { guardPlugin } from "./guard.ts";
+import { ENGINE_NAME, readManifest } from "./manifest.ts";
 
 /** Engine that is used when nothing else is said. */
 export const DEFAULT_ENGINE = "libvirt";
 
-export function engineNames(): string[] {
-  return Object.keys(builtIn).sort();
+/** How long a plugin's module may take to load, ms. */
+const PATIENCE = 10_000;
+
+/** An engine that can be loaded. Nothing of its code has been touched yet. */
+export interface EngineSource {
+  readonly name: string;
+  /** "built-in", or the name and version of its package. */
+  readonly origin: string;
+  /** Rejects with PLUGIN_ERROR or PLUGIN_INCOMPATIBLE. */
+  load(): Promise<BackendPlugin>;
 }
 
-/** Loads an engine's plugin; rejects with PLUGIN_ERROR when it cannot be used. */
-export async function loadPlugin(
-  name: string,
-  loaders: Readonly<Record<string, Loader>> = builtIn,
-): Promise<BackendPlugin> {
-  const loader = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
-  if (loader === undefined)
-    throw failure("PLUGIN_ERROR", {
-      plugin: name,
-      reason: `it is not known; known are ${Object.keys(loaders).join(", ")}`,
-    });
-  const plugin = await load(name, loader);
-  const [major] = plugin.apiVersion.split(".");
-  if (major !== API_VERSION.split(".")[0])
-    throw failure("PLUGIN_ERROR", {
-      plugin: name,
-      reason: `it was made for version ${plugin.apiVersion} of the contract, this is ${API_VERSION}`,
-    });
-  return plugin;
+/** What the configuration names and what cannot be used. */
+export interface Refusal {
+  readonly entry: string;
+  /** The engine's name as far as it is known. */
+  readonly name: string;
+  readonly error: StrataError;
 }
 
-async function load(name: string, loader: Loader): Promise<BackendPlugin> {
-  try {
-    return (await loader()).default;
-  } catch (error) {
+/** The engines that there are. A plugin that is refused takes nothing from the others. */
+export interface Catalogue {
+  /** Where packages are looked for first. */
+  readonly folder: string;
+  /** In the order of the configuration. */
+  readonly configured: readonly EngineSource[];
+  readonly refused: readonly Refusal[];
+  /** All names that `find` takes. */
+  names(): Promise<string[]>;
+  /** Rejects with the reason of a refusal, or PLUGIN_UNKNOWN. */
+  find(name: string): Promise<EngineSource>;
+}
+
+/** The entries of the setting `local.plugins`: built-in engines, packages, absolute paths. */
+export function pluginEntries(setting: string): string[] {
+  const entries = setting.split(",").map((entry) => entry.trim());
+  return [...new Set(entries.filter(Boolean))];
+}
+
+/**
+ * Reads the manifests of what the configuration names, and nothing else. `folder` is where packages of
+ * engines are looked for first: it holds a `node_modules` made by `npm install --prefix`.
+ */
+export async function openCatalogue(entries: readonly string[], folder: string): Promise<Catalogue> {
+  const shipped = await builtInNames();
+  const configured = new Map<string, EngineSource>();
+  const refused: Refusal[] = [];
+  for (const entry of entries) {
+    let name = guessedName(entry);
+    try {
+      const source = shipped.includes(entry) ? builtIn(entry) : await packaged(entry, folder);
+      name = source.name;
+      const first =
+        configured.get(name)?.origin ??
+        (source.origin !== BUILT_IN && shipped.includes(name) ? BUILT_IN : undefined);
+      if (first !== undefined)
+        throw failure("PLUGIN_DUPLICATE", { plugin: name, first, second: source.origin });
+      configured.set(name, source);
+    } catch (error) {
+      refused.push({ entry, name, error: asStrataError(error) });
+    }
+  }
+  const names = async () => [...new Set([...shipped, ...configured.keys()])].sort();
+  return {
+    folder,
+    configured: [...configured.values()],
+    refused,
+    names,
+    async find(name) {
+      const found = configured.get(name) ?? (shipped.includes(name) ? builtIn(name) : undefined);
+      if (found !== undefined) return found;
+      const refusal = refused.find((each) => each.name === name);
+      if (refusal !== undefined) throw refusal.error;
+      throw failure("PLUGIN_UNKNOWN", { plugin: name, known: (await names()).join(", ") });
+    },
+  };
+}
+
+const BUILT_IN = "built-in";
+
+function builtIn(name: string): EngineSource {
+  return { name, origin: BUILT_IN, load: () => load(name, () => importBuiltIn(name)) };
+}
+
+async function packaged(entry: string, folder: string): Promise<EngineSource> {
+  const { plugin, origin, entry: module } = await readManifest(entry, folder);
+  return { name: plugin, origin, load: () => load(plugin, () => import(pathToFileURL(module).href)) };
+}
+
+/** The name that an engine has by the custom of packages, for those that cannot be read. */
+function guessedName(entry: string): string {
+  const last = entry.split("/").at(-1) ?? "";
+  return last.replace(/^strata-plugin-/, "");
+}
+
+/** Loads a plugin's module and looks at what it exports; rejects with an error that names the plugin. */
+export async function load(name: string, loader: () => Promise<unknown>): Promise<BackendPlugin> {
+  const wrong = (reason: string, cause?: unknown) => failure("PLUGIN_ERROR", { plugin: name, reason }, cause);
+  const module = await inTime(loader, wrong).catch((error: unknown) => {
     if (isStrataError(error)) throw error;
-    throw failure(
-      "PLUGIN_ERROR",
-      { plugin: name, reason: error instanceof Error ? error.message : String(error) },
-      error,
-    );
+    throw wrong(`its module cannot be loaded: ${error instanceof Error ? error.message : error}`, error);
+  });
+  const plugin = (module as { readonly default?: Partial<BackendPlugin> }).default;
+  if (typeof plugin !== "object" || plugin === null) throw wrong("its module has no default export");
+  const { apiVersion, settings, check, open, description } = plugin;
+  const right =
+    typeof apiVersion === "string" &&
+    typeof description === "string" &&
+    typeof check === "function" &&
+    typeof open === "function" &&
+    Array.isArray(settings) &&
+    settings.every(({ key, validate }) => typeof key === "string" && typeof validate === "function");
+  if (!right) throw wrong("what its module exports is no plugin: see docs/plugins.md");
+  if (plugin.name !== name || !ENGINE_NAME.test(name)) throw wrong(`it calls itself "${plugin.name}"`);
+  if (!isCompatible(apiVersion))
+    throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: `^${apiVersion}`, version: API_VERSION });
+  return guardPlugin(plugin as BackendPlugin);
+}
+
+/** A plugin made for this major version and no later minor one knows all that the core will ask of it. */
+function isCompatible(made: string): boolean {
+  const [major, minor] = made.split(".").map(Number);
+  const [ourMajor, ourMinor = 0] = API_VERSION.split(".").map(Number);
+  return major === ourMajor && minor !== undefined && minor <= ourMinor;
+}
+
+/** A module that waits for something while it is loaded would keep everybody waiting. */
+async function inTime<T>(work: () => Promise<T>, wrong: (reason: string) => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(wrong(`its module did not load within ${PATIENCE / 1000} s`)), PATIENCE);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -43,11 +43,10 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
   let log: (Log & AsyncDisposable) | undefined;
   const strata = async () => {
     const driver = global.driver ?? io.env.STRATA_DRIVER;
-    const uri = io.env.STRATA_LIBVIRT_URI;
     log = await openLog(io, global.verbosity);
     return open({
       ...(driver === undefined ? {} : { driver }),
-      ...(uri === undefined ? {} : { engineSettings: { uri } }),
+      settings: engineSettings(io.env),
       folders: defaultFolders(io.env),
       log,
     });
@@ -82,6 +81,17 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
     },
     exitCode: () => code,
   };
+}
+
+/** Settings of engines from the environment: STRATA_ENGINE_KEY is `local.engine.key`. */
+function engineSettings(env: NodeJS.ProcessEnv): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    const [, engine, key] = /^STRATA_([A-Z][A-Z0-9]*)_([A-Z][A-Z0-9_]*)$/.exec(name) ?? [];
+    if (engine !== undefined && key !== undefined && value !== undefined)
+      found[`local.${engine}.${key.replaceAll("_", "-")}`.toLowerCase()] = value;
+  }
+  return found;
 }
 
 async function openLog(io: Io, verbosity: number): Promise<Log & AsyncDisposable> {

@@ -9,6 +9,7 @@ import { infoCommand } from "./commands/info.ts";
 import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
+import { pluginsCommand } from "./commands/plugins.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
@@ -55,6 +56,7 @@ export function createProgram(cli: Cli): Command {
     setCommand,
     imageCommand,
     doctorCommand,
+    pluginsCommand,
     waitReadyCommand,
     authenticateCommand,
     versionCommand,

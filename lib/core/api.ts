@@ -8,6 +8,7 @@ import type {
   Log,
   Mount,
 } from "../backend/contract.ts";
+import type { StrataError } from "../errors.ts";
 import type { Alias, Aliases } from "../settings/aliases.ts";
 
 export type { Alias, Aliases };
@@ -34,10 +35,13 @@ export interface Ref {
 export type CallOptions = Partial<Context>;
 
 export interface OpenStrataOptions {
-  /** Engine plugin; by default the setting `local.driver`. */
+  /**
+   * The one engine to work with. By default it is the setting `local.driver`, and instances of the further
+   * engines that the setting `local.plugins` names are found and listed as well.
+   */
   readonly driver?: string;
-  /** Overrides of engine settings, such as `{ uri: "qemu:///session" }`. */
-  readonly engineSettings?: Readonly<Record<string, string>>;
+  /** Overrides of settings of engines, such as `{ "local.libvirt.uri": "qemu:///session" }`. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** Where settings, data, cache and state are; by default the XDG folders of the user. */
   readonly folders?: Partial<Folders>;
   readonly log?: Log;
@@ -69,10 +73,48 @@ export interface LaunchOptions {
 
 export interface InstanceSummary {
   readonly name: string;
+  /** Name of its engine. */
+  readonly engine: string;
   readonly state: InstanceState;
   readonly ipv4: readonly string[];
   /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
   readonly release: string;
+}
+
+/** Instances side by side, whatever engine they are on. */
+export interface Listing {
+  /** The engines that were asked: the one in use, and the further ones of the configuration. */
+  readonly engines: readonly string[];
+  /** By name. */
+  readonly instances: readonly InstanceSummary[];
+  /** Engines whose instances are not in the list. */
+  readonly failures: readonly EngineFailure[];
+}
+
+export interface EngineFailure {
+  readonly engine: string;
+  readonly error: StrataError;
+}
+
+/** An engine as `strata plugins` shows it. What is not known of it is empty. */
+export interface PluginInfo {
+  readonly name: string;
+  /** "built-in", the name and version of its package, or what the configuration names. */
+  readonly origin: string;
+  /** Available: it ships with strata, and the configuration does not name it. */
+  readonly state: "loaded" | "unavailable" | "refused" | "available";
+  /** Why it is refused or unavailable. */
+  readonly reason: string;
+  readonly version: string;
+  /** Version of the contract that it was made for. */
+  readonly api: string;
+  /** The engine behind it with its version. */
+  readonly engine: string;
+  readonly kind: EngineInfo["kind"] | "";
+  readonly features: readonly string[];
+  /** Why features are missing, by feature. */
+  readonly missing: Readonly<Record<string, string>>;
+  readonly checks: readonly Check[];
 }
 
 export interface Usage {
@@ -159,11 +201,14 @@ export interface Strata extends AsyncDisposable {
   engine(): Promise<EngineInfo>;
   /** Waits until the engine answers, up to `timeout` ms (for ever without one). */
   waitReady(options?: { timeout?: number }, call?: CallOptions): Promise<EngineInfo>;
+  /** Every engine that there is, loaded or refused; never rejects. */
+  plugins(): Promise<PluginInfo[]>;
 
   /** Creates, starts and waits. Nothing is left of a launch that fails before the guest was started. */
   launch(options: LaunchOptions, call?: CallOptions): Promise<{ readonly name: string }>;
-  /** By name. */
+  /** By name. Where there are several engines, one that fails is left out; `listing` tells of it. */
   list(): Promise<InstanceSummary[]>;
+  listing(): Promise<Listing>;
   /** By name; without names, all. Unknown names reject before anything is read from guests. */
   info(names?: readonly string[]): Promise<InstanceInfo[]>;
   start(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;

@@ -1,5 +1,6 @@
 import type { Instance } from "../backend/contract.ts";
-import type { InstanceInfo, InstanceSummary, Usage } from "./api.ts";
+import type { InstanceInfo, InstanceSummary, Listing, Usage } from "./api.ts";
+import { askAll } from "./engines.ts";
 import { tryOutput } from "./guest.ts";
 import { displayState, getInstances } from "./instances.ts";
 import type { Session } from "./session.ts";
@@ -13,9 +14,10 @@ function releaseOf({ record }: Instance): string {
   return [record.image.os, record.image.release].filter(Boolean).join(" ");
 }
 
-function summary(instance: Instance): InstanceSummary {
+function summary(session: Session, instance: Instance): InstanceSummary {
   return {
     name: instance.name,
+    engine: session.engineName,
     state: displayState(instance),
     ipv4: instance.addresses,
     release: releaseOf(instance),
@@ -24,10 +26,13 @@ function summary(instance: Instance): InstanceSummary {
 
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
-/** Every instance in a line. */
-export async function list(session: Session): Promise<InstanceSummary[]> {
-  const { instances } = await session.backend();
-  return (await instances.list()).map(summary).sort(byName);
+/** Every instance in a line, of every engine of the configuration. */
+export async function listing(session: Session): Promise<Listing> {
+  const engines = [session, ...(await session.others())].map(({ engineName }) => engineName);
+  const { found, failures } = await askAll(session, async (each) =>
+    (await (await each.backend()).instances.list()).map((instance) => summary(each, instance)),
+  );
+  return { engines, instances: [...found].sort(byName), failures };
 }
 
 /** Everything about the named instances, or about all; what only a guest knows is asked of it. */
@@ -43,7 +48,7 @@ async function infoOf(session: Session, instance: Instance): Promise<InstanceInf
   const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], PATIENCE) : null;
   const inside = readProbe(probed ?? "");
   return {
-    ...summary(instance),
+    ...summary(session, instance),
     ...(inside.release === undefined ? {} : { release: inside.release }),
     snapshotCount: instance.snapshotCount,
     imageHash: instance.record.image.sha256,

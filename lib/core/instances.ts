@@ -2,6 +2,7 @@ import type { Context, Instance } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { InstanceState } from "./api.ts";
+import { notFound } from "./engines.ts";
 import type { Session } from "./session.ts";
 
 /** How long an operation waits for another one on the same instance, ms. */
@@ -47,7 +48,7 @@ export async function getInstance(
   checkName("instance", name);
   const { instances } = await session.backend();
   const instance = await instances.find(name);
-  if (instance === null) throw failure("INSTANCE_NOT_FOUND", { name });
+  if (instance === null) throw await notFound(session, name);
   if (instance.record.deleted && options.deleted === undefined) throw failure("INSTANCE_DELETED", { name });
   return instance;
 }

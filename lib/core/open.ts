@@ -2,45 +2,75 @@ import { waitReady } from "./access.ts";
 import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
 import { doctor } from "./doctor.ts";
+import { byEngine, gather, locate, requireFree } from "./engines.ts";
 import { exec, execIn } from "./guest.ts";
-import { info, list } from "./info.ts";
+import { info, listing } from "./info.ts";
 import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
 import { restart, START_TIMEOUT, start, startOne, stop, suspend } from "./lifecycle.ts";
+import { plugins } from "./plugins.ts";
 import { purge, recover, remove } from "./removal.ts";
-import { contextOf, openSession } from "./session.ts";
+import { contextOf, openSession, type Session } from "./session.ts";
 import { getSetting, setSetting, settingKeys } from "./settings.ts";
 import { restore, snapshot, snapshots } from "./snapshots.ts";
 import { transfer } from "./transfer.ts";
 
-/** Opens strata with the user's settings. The engine is contacted at the first call that needs it. */
+/** Opens strata with the user's settings. An engine is contacted at the first call that needs it. */
 export async function openStrata(options: OpenStrataOptions = {}): Promise<Strata> {
   const session = await openSession(options);
+  /** The session with the engine that has the instance. */
+  const at = (name: string) => locate(session, name);
+  const each = async (
+    names: readonly string[],
+    work: (owner: Session, mine: readonly string[]) => unknown,
+  ) => {
+    for (const [owner, mine] of await byEngine(session, names, (name) => name)) await work(owner, mine);
+  };
+  const ask = async <T>(
+    names: readonly string[] | undefined,
+    work: (owner: Session, mine?: readonly string[]) => Promise<readonly T[]>,
+  ): Promise<readonly T[]> => {
+    if (names === undefined) return gather(session, (owner) => work(owner));
+    const found: T[] = [];
+    await each(names, async (owner, mine) => found.push(...(await work(owner, mine))));
+    return found;
+  };
   return {
     engine: () => session.info(),
     waitReady: (waitOptions, call) => waitReady(session, waitOptions, call),
-    launch: (launchOptions, call) => launch(session, launchOptions, call),
-    list: () => list(session),
-    info: (names) => info(session, names),
-    start: (names, startOptions, call) => start(session, names, startOptions, call),
-    stop: (names, stopOptions, call) => stop(session, names, stopOptions, call),
-    suspend: (names, call) => suspend(session, names, call),
-    restart: (names, restartOptions, call) => restart(session, names, restartOptions, call),
-    exec: (name, argv, execOptions) => exec(session, name, argv, execOptions),
+    plugins: () => plugins(session),
+    async launch(launchOptions, call) {
+      await requireFree(session, launchOptions.name);
+      return launch(session, launchOptions, call);
+    },
+    list: async () => [...(await listing(session)).instances],
+    listing: () => listing(session),
+    info: async (names) => [...(await ask(names, info))].sort(by(({ name }) => name)),
+    start: (names, startOptions, call) =>
+      each(names, (owner, mine) => start(owner, mine, startOptions, call)),
+    stop: (names, stopOptions, call) => each(names, (owner, mine) => stop(owner, mine, stopOptions, call)),
+    suspend: (names, call) => each(names, (owner, mine) => suspend(owner, mine, call)),
+    restart: (names, restartOptions, call) =>
+      each(names, (owner, mine) => restart(owner, mine, restartOptions, call)),
+    exec: async (name, argv, execOptions) => exec(await at(name), name, argv, execOptions),
     async shell(name, { tty }, call) {
       const context = contextOf(call);
-      const instance = await getInstance(session, name);
-      if (instance.state !== "running") await startOne(session, instance, START_TIMEOUT, context);
-      return execIn(session, await getInstance(session, name), [], { tty, signal: context.signal });
+      const owner = await at(name);
+      const instance = await getInstance(owner, name);
+      if (instance.state !== "running") await startOne(owner, instance, START_TIMEOUT, context);
+      return execIn(owner, await getInstance(owner, name), [], { tty, signal: context.signal });
     },
     transfer: (sources, target, transferOptions, call) =>
       transfer(session, sources, target, transferOptions, call),
-    snapshots: (names) => snapshots(session, names),
-    snapshot: (instance, snapshotOptions, call) => snapshot(session, instance, snapshotOptions, call),
-    restore: (ref, restoreOptions, call) => restore(session, ref, restoreOptions, call),
-    remove: (refs, removeOptions, call) => remove(session, refs, removeOptions, call),
-    recover: (names) => recover(session, names),
-    purge: (call) => purge(session, call),
+    snapshots: async (names) => [...(await ask(names, snapshots))].sort(by(({ instance }) => instance)),
+    snapshot: async (name, snapshotOptions, call) => snapshot(await at(name), name, snapshotOptions, call),
+    restore: async (ref, restoreOptions, call) => restore(await at(ref.instance), ref, restoreOptions, call),
+    async remove(refs, removeOptions, call) {
+      for (const [owner, mine] of await byEngine(session, refs, ({ instance }) => instance))
+        await remove(owner, mine, removeOptions, call);
+    },
+    recover: (names) => each(names, recover),
+    purge: async (call) => [...(await gather(session, (owner) => purge(owner, call)))].sort(),
     aliases: () => aliases(session),
     alias: (name, alias) => addAlias(session, name, alias),
     unalias: (names) => removeAliases(session, names),
@@ -53,4 +83,8 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     doctor: () => doctor(session),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
+}
+
+function by<T>(key: (item: T) => string): (a: T, b: T) => number {
+  return (a, b) => (key(a) < key(b) ? -1 : 1);
 }

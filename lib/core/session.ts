@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Backend, BackendPlugin, Context, EngineInfo, Log } from "../backend/contract.ts";
-import { DEFAULT_ENGINE, loadPlugin } from "../backend/registry.ts";
+import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "../backend/registry.ts";
 import type { ImageStore } from "../images/store.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { readSettings, type SettingValues, writeSettings } from "../settings/store.ts";
@@ -11,6 +11,10 @@ export interface Session extends AsyncDisposable {
   readonly folders: Folders;
   readonly log: Log;
   readonly engineName: string;
+  /** The engines that there are, and those that the configuration names. */
+  catalogue(): Promise<Catalogue>;
+  /** Sessions with the further engines of the configuration; none where the caller chose one engine. */
+  others(): Promise<readonly Session[]>;
   plugin(): Promise<BackendPlugin>;
   backend(): Promise<Backend>;
   info(): Promise<EngineInfo>;
@@ -21,6 +25,9 @@ export interface Session extends AsyncDisposable {
   openOptions(): Promise<Parameters<BackendPlugin["open"]>[0]>;
 }
 
+/** What the sessions with all engines have in common. */
+type Shared = Pick<Session, "folders" | "log" | "catalogue" | "images" | "settings" | "saveSettings">;
+
 const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 
 export async function openSession(options: OpenStrataOptions): Promise<Session> {
@@ -28,29 +35,12 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   const log = options.log ?? silent;
   const path = join(folders.config, "settings.json");
   let values = await readSettings(path);
-  const engineName = options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE;
-  const plugin = once(() => loadPlugin(engineName));
-  let opened: Backend | undefined;
-  const openOptions = async () => {
-    const { settings } = await plugin();
-    const chosen = settings.map(({ key, default: fallback }) => [
-      key,
-      options.engineSettings?.[key] ?? values[`local.${engineName}.${key}`] ?? fallback,
-    ]);
-    return { settings: Object.fromEntries(chosen), dataFolder: folders.data, log };
-  };
-  const backend = once(async () => {
-    const backend = options.backend ?? (await (await plugin()).open(await openOptions()));
-    opened = backend;
-    return backend;
-  });
-  return {
+  const shared: Shared = {
     folders,
     log,
-    engineName,
-    plugin,
-    backend,
-    info: once(async () => (await backend()).info()),
+    catalogue: once(() =>
+      openCatalogue(pluginEntries(values["local.plugins"] ?? ""), join(folders.data, "plugins")),
+    ),
     images: once(async () => {
       const { openImageStore } = await import("../images/store.ts");
       return openImageStore({ folder: join(folders.cache, "images"), log });
@@ -60,6 +50,53 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
       await writeSettings(path, next);
       values = next;
     },
+  };
+  const engineName = options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE;
+  const chosen = options.driver !== undefined || options.backend !== undefined;
+  const others = once(async () => {
+    if (chosen || !values["local.plugins"]) return [];
+    const { configured } = await shared.catalogue();
+    return configured
+      .filter(({ name }) => name !== engineName)
+      .map(({ name }) => sessionOf(shared, name, { settings: options.settings ?? {} }, async () => []));
+  });
+  const main = sessionOf(shared, engineName, options, others);
+  return {
+    ...main,
+    async [Symbol.asyncDispose]() {
+      for (const session of [main, ...(await others())]) await session[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A session with one engine. */
+function sessionOf(
+  shared: Shared,
+  engineName: string,
+  options: Pick<OpenStrataOptions, "settings" | "backend">,
+  others: Session["others"],
+): Session {
+  const plugin = once(async () => (await (await shared.catalogue()).find(engineName)).load());
+  let opened: Backend | undefined;
+  const openOptions = async () => {
+    const [{ settings }, values] = await Promise.all([plugin(), shared.settings()]);
+    const chosen = settings.map(({ key, default: fallback }) => {
+      const name = `local.${engineName}.${key}`;
+      return [key, options.settings?.[name] ?? values[name] ?? fallback];
+    });
+    return { settings: Object.fromEntries(chosen), dataFolder: shared.folders.data, log: shared.log };
+  };
+  const backend = once(async () => {
+    opened = options.backend ?? (await (await plugin()).open(await openOptions()));
+    return opened;
+  });
+  return {
+    ...shared,
+    engineName,
+    others,
+    plugin,
+    backend,
+    info: once(async () => (await backend()).info()),
     openOptions,
     [Symbol.asyncDispose]: async () => opened?.[Symbol.asyncDispose](),
   };

@@ -1,9 +1,12 @@
-import { engineNames, loadPlugin } from "../backend/registry.ts";
+import type { BackendPlugin, EngineSetting } from "../backend/contract.ts";
+import { DEFAULT_ENGINE } from "../backend/registry.ts";
 import { failure } from "../errors.ts";
 import { parseSize } from "../settings/sizes.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { Ref } from "./api.ts";
+import { gather, locate } from "./engines.ts";
 import { getInstance } from "./instances.ts";
+import { driverRefusal, pluginsRefusal } from "./plugins.ts";
 import { resize } from "./resources.ts";
 import type { Session } from "./session.ts";
 import { amendSnapshot } from "./snapshots.ts";
@@ -11,7 +14,8 @@ import { amendSnapshot } from "./snapshots.ts";
 /** Settings of the client, with their defaults. */
 const CLIENT: Readonly<Record<string, string>> = {
   "client.primary-name": "primary",
-  "local.driver": "libvirt",
+  "local.driver": DEFAULT_ENGINE,
+  "local.plugins": "",
   "local.privileged-mounts": "true",
 };
 
@@ -27,7 +31,7 @@ const SNAPSHOT_KEYS = ["comment", "name"] as const;
 
 type Key =
   | { readonly kind: "client"; readonly default: string }
-  | { readonly kind: "engine"; readonly key: string }
+  | { readonly kind: "engine"; readonly setting: EngineSetting }
   | { readonly kind: "resource"; readonly instance: string; readonly which: (typeof RESOURCES)[number] }
   | {
       readonly kind: "snapshot";
@@ -42,33 +46,43 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   if (key === "local.passphrase") throw failure("UNSUPPORTED", NO_PASSPHRASE);
   const [local, first = "", second = "", third, ...more] = key.split(".");
   if (local !== "local" || more.length > 0) throw failure("UNKNOWN_SETTING", { key });
-  const plugin = await session.plugin();
-  if (
-    third === undefined &&
-    first === plugin.name &&
-    plugin.settings.some((setting) => setting.key === second)
-  )
-    return { kind: "engine", key: second };
   const resource = RESOURCES.find((which) => which === second);
   if (third === undefined && resource !== undefined)
     return { kind: "resource", instance: first, which: resource };
+  if (third === undefined) {
+    const setting = (await pluginNamed(session, first))?.settings.find((each) => each.key === second);
+    if (setting !== undefined) return { kind: "engine", setting };
+  }
   const which = SNAPSHOT_KEYS.find((each) => each === third);
   if (which !== undefined) return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
   throw failure("UNKNOWN_SETTING", { key });
 }
 
+/** The engine of that name, which need not be the one in use; undefined where there is none. */
+async function pluginNamed(session: Session, name: string): Promise<BackendPlugin | undefined> {
+  if (name === session.engineName) return session.plugin();
+  const { names, find } = await session.catalogue();
+  return (await names()).includes(name) ? (await find(name)).load() : undefined;
+}
+
 /** All keys that exist now, sorted. */
 export async function settingKeys(session: Session): Promise<string[]> {
+  const found = await gather(session, engineKeys);
+  return [...new Set([...Object.keys(CLIENT), ...found])].sort();
+}
+
+/** Keys of an engine and of its instances. */
+async function engineKeys(session: Session): Promise<string[]> {
   const plugin = await session.plugin();
   const { instances, snapshots } = await session.backend();
-  const keys = [...Object.keys(CLIENT), ...plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`)];
+  const keys = plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`);
   for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
     keys.push(...RESOURCES.map((which) => `local.${instance.name}.${which}`));
     const tree = await snapshots.tree(instance.id);
     for (const { name } of tree.snapshots)
       keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
   }
-  return keys.sort();
+  return keys;
 }
 
 export async function getSetting(session: Session, text: string): Promise<string> {
@@ -77,16 +91,17 @@ export async function getSetting(session: Session, text: string): Promise<string
   switch (key.kind) {
     case "client":
       return values[text] ?? key.default;
-    case "engine": {
-      const { settings } = await session.plugin();
-      return values[text] ?? settings.find((setting) => setting.key === key.key)?.default ?? "";
-    }
+    case "engine":
+      return values[text] ?? key.setting.default;
     case "resource":
-      return String((await getInstance(session, key.instance)).resources[key.which]);
+      return String(
+        (await getInstance(await locate(session, key.instance), key.instance)).resources[key.which],
+      );
     case "snapshot": {
-      const instance = await getInstance(session, key.ref.instance);
+      const owner = await locate(session, key.ref.instance);
+      const instance = await getInstance(owner, key.ref.instance);
       checkName("snapshot", key.ref.snapshot);
-      const { snapshots } = await (await session.backend()).snapshots.tree(instance.id);
+      const { snapshots } = await (await owner.backend()).snapshots.tree(instance.id);
       const snapshot = snapshots.find(({ name }) => name === key.ref.snapshot);
       if (snapshot === undefined)
         throw failure("SNAPSHOT_NOT_FOUND", { name: key.ref.instance, snapshot: key.ref.snapshot });
@@ -105,10 +120,10 @@ export async function setSetting(session: Session, text: string, value: string):
       return session.saveSettings({ ...(await session.settings()), [text]: value });
     }
     case "resource":
-      return resize(session, key.instance, readResource(key.which, value));
+      return resize(await locate(session, key.instance), key.instance, readResource(key.which, value));
     case "snapshot":
       checkName("snapshot", key.ref.snapshot);
-      return amendSnapshot(session, key.ref, { [key.which]: value });
+      return amendSnapshot(await locate(session, key.ref.instance), key.ref, { [key.which]: value });
   }
 }
 
@@ -126,20 +141,14 @@ async function refusal(
   key: Extract<Key, { kind: "client" | "engine" }>,
   value: string,
 ): Promise<string | undefined> {
-  if (key.kind === "engine") {
-    const { settings } = await session.plugin();
-    return settings.find((setting) => setting.key === key.key)?.validate(value);
-  }
+  if (key.kind === "engine") return key.setting.validate(value);
   if (text === "client.primary-name") {
     checkName("instance", value);
     return undefined;
   }
   if (text === "local.privileged-mounts")
     return value === "true" || value === "false" ? undefined : "it is true or false";
-  if (!engineNames().includes(value)) return `it is one of ${engineNames().join(", ")}`;
-  await loadPlugin(value);
-  if (value === session.engineName) return undefined;
-  const { instances } = await session.backend();
-  const running = (await instances.list()).filter(({ state }) => state === "running");
-  return running.length === 0 ? undefined : `${session.engineName} has running instances; stop them first`;
+  if (text === "local.plugins")
+    return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);
+  return driverRefusal(session, value);
 }

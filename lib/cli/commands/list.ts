@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import type { StrataError } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
+import { printable } from "../format/cell.ts";
 import { type Format, parseFormat } from "../format/format.ts";
 import { formatList } from "../format/list.ts";
 import { formatSnapshotList, formatTrees } from "../format/snapshot-list.ts";
@@ -24,7 +26,17 @@ async function output(
   format: Format,
 ): Promise<string> {
   const strata = await cli.strata();
-  if (options.snapshots !== true && options.tree !== true) return formatList(await strata.list(), format);
+  if (options.snapshots !== true && options.tree !== true) {
+    const listing = await strata.listing();
+    // What is shown is not all there is, which a script must be able to see.
+    for (const { engine, error } of listing.failures) complain(cli, engine, error);
+    return formatList(listing, format);
+  }
   const trees = await strata.snapshots();
   return options.tree === true && format === "table" ? formatTrees(trees) : formatSnapshotList(trees, format);
+}
+
+function complain(cli: Cli, engine: string, { message, hint, exitCode }: StrataError): void {
+  cli.io.stderr.write(`strata: engine ${engine}: ${printable([message, hint].filter(Boolean).join(". "))}\n`);
+  cli.exit(exitCode);
 }

@@ -1,8 +1,9 @@
 import type { Mount } from "../../backend/contract.ts";
 import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api.ts";
 import { formatSize } from "../../settings/sizes.ts";
-import { csvField, csvLines, printable } from "./cell.ts";
+import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
+import { line } from "./line.ts";
 
 /** What `info` was asked for: instances, snapshots, or both. */
 export interface Infos {
@@ -28,16 +29,6 @@ export function formatInfo(infos: Infos, format: Format): string {
 /** In YAML every instance is a list of one. */
 function listed(info: Record<string, unknown>): Record<string, unknown[]> {
   return Object.fromEntries(Object.entries(info).map(([name, value]) => [name, [value]]));
-}
-
-const VALUE_COLUMN = 16;
-
-/** `Key:` and a value, further lines of the value below its column. */
-function line(key: string, ...values: readonly string[]): string {
-  const shown = values.length === 0 ? ["--"] : values.flatMap((value) => value.split(/\r?\n/).map(printable));
-  return shown
-    .map((value, at) => `${(at === 0 ? `${key}:` : "").padEnd(VALUE_COLUMN)}${value}`.trimEnd())
-    .join("\n");
 }
 
 function usage(value: Usage | null): string {

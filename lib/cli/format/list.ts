@@ -1,24 +1,35 @@
-import type { InstanceSummary } from "../../core/api.ts";
+import type { EngineFailure, InstanceSummary, Listing } from "../../core/api.ts";
 import { columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
-/** Instances in a line each. */
-export function formatList(instances: readonly InstanceSummary[], format: Format): string {
+/**
+ * Instances in a line each. Where there are several engines each tells its own, and what could not be
+ * listed is there as well; with one, nothing of that is to be seen.
+ */
+export function formatList({ engines, instances, failures }: Listing, format: Format): string {
+  const several = engines.length > 1;
+  const engineOf = ({ engine }: InstanceSummary) => (several ? { engine } : {});
   switch (format) {
     case "json":
       return json({
-        list: instances.map(({ name, state, ipv4, release }) => ({ name, state, ipv4, release })),
+        ...(several ? { errors: failures.map(jsonFailure) } : {}),
+        list: instances.map((instance) => {
+          const { name, state, ipv4, release } = instance;
+          return { name, ...engineOf(instance), state, ipv4, release };
+        }),
       });
     case "yaml":
       return yaml(
-        Object.fromEntries(
-          instances.map(({ name, state, ipv4, release }) => [name, [{ state, ipv4: [...ipv4], release }]]),
-        ),
+        byName(instances, (instance) => {
+          const { state, ipv4, release } = instance;
+          return { ...engineOf(instance), state, ipv4: [...ipv4], release };
+        }),
       );
     case "csv":
       return csvLines([
-        ["Name", "State", "IPv4", "Release", "AllIPv4"],
-        ...instances.map(({ name, state, ipv4, release }) => [
+        [...(several ? ["Engine"] : []), "Name", "State", "IPv4", "Release", "AllIPv4"],
+        ...instances.map(({ name, engine, state, ipv4, release }) => [
+          ...(several ? [engine] : []),
           name,
           state,
           ipv4[0] ?? "",
@@ -27,15 +38,30 @@ export function formatList(instances: readonly InstanceSummary[], format: Format
         ]),
       ]);
     case "table":
-      return table(instances);
+      return table(instances, several);
   }
 }
 
-function table(instances: readonly InstanceSummary[]): string {
+function jsonFailure({ engine, error }: EngineFailure) {
+  return { engine, code: error.code, message: error.message };
+}
+
+/** A list by name: two engines may each have an instance of it. */
+function byName<T>(
+  instances: readonly InstanceSummary[],
+  show: (instance: InstanceSummary) => T,
+): Record<string, T[]> {
+  const found: Record<string, T[]> = {};
+  for (const instance of instances) found[instance.name] = [...(found[instance.name] ?? []), show(instance)];
+  return found;
+}
+
+function table(instances: readonly InstanceSummary[], several: boolean): string {
   if (instances.length === 0) return "No instances found.\n";
-  const rows = instances.flatMap(({ name, state, ipv4, release }) => [
-    [name, state, ipv4[0] ?? "--", release || "--"],
-    ...ipv4.slice(1).map((address) => ["", "", address, ""]),
+  const row = (engine: string, ...cells: string[]) => (several ? [engine, ...cells] : cells);
+  const rows = instances.flatMap(({ name, engine, state, ipv4, release }) => [
+    row(engine, name, state, ipv4[0] ?? "--", release || "--"),
+    ...ipv4.slice(1).map((address) => row("", "", "", address, "")),
   ]);
-  return columns([["Name", "State", "IPv4", "Release"], ...rows]);
+  return columns([row("Engine", "Name", "State", "IPv4", "Release"), ...rows]);
 }

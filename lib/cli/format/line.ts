@@ -1,0 +1,11 @@
+import { printable } from "./cell.ts";
+
+const VALUE_COLUMN = 16;
+
+/** `Key:` and a value, further lines of the value below its column. */
+export function line(key: string, ...values: readonly string[]): string {
+  const shown = values.length === 0 ? ["--"] : values.flatMap((value) => value.split(/\r?\n/).map(printable));
+  return shown
+    .map((value, at) => `${(at === 0 ? `${key}:` : "").padEnd(VALUE_COLUMN)}${value}`.trimEnd())
+    .join("\n");
+}
