@@ -19,15 +19,16 @@ await build({
   keepNames: false,
   // Has a native part of its own to find.
   external: ["ssh2"],
-  // CommonJS modules among the dependencies take these for granted.
+  // CommonJS modules among the dependencies take these for granted. esbuild does not see the names given
+  // here, so they must be none of ours.
   banner: {
     js: [
-      'import { createRequire as makeRequire } from "node:module";',
-      'import { dirname as folderOf } from "node:path";',
-      'import { fileURLToPath as pathOf } from "node:url";',
-      "const require = makeRequire(import.meta.url);",
-      "const __filename = pathOf(import.meta.url);",
-      "const __dirname = folderOf(__filename);",
+      'import { createRequire as bannerRequire } from "node:module";',
+      'import { dirname as bannerDirname } from "node:path";',
+      'import { fileURLToPath as bannerPath } from "node:url";',
+      "const require = bannerRequire(import.meta.url);",
+      "const __filename = bannerPath(import.meta.url);",
+      "const __dirname = bannerDirname(__filename);",
     ].join("\n"),
   },
   logLevel: "warning",
