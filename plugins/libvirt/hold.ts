@@ -3,6 +3,7 @@ import type { Context, Hold } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, type Managed, readManaged } from "./engine.ts";
 import { finish } from "./recovery.ts";
+import { removePartials } from "./stand-ins.ts";
 
 /** Locks the instance and finishes what an operation that died has left half done. */
 export async function hold(
@@ -23,6 +24,7 @@ export async function hold(
   try {
     await finish(engine, id, { signal });
     await getManaged(engine, id, name);
+    await removePartials(metadata.folder);
   } catch (error) {
     await release();
     throw error;

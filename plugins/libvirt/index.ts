@@ -12,12 +12,20 @@ import { mapped } from "./errors.ts";
 import { instanceGroup } from "./instances.ts";
 import { mountFeatures, mountGroup } from "./mounts.ts";
 import { networkGroup, sshAccess } from "./networks.ts";
+import { readImageGroup } from "./read-images.ts";
 import { snapshotGroup } from "./snapshots.ts";
 
 const VERSION = "0.1.0";
 
 function oneOf(...values: readonly string[]): EngineSetting["validate"] {
   return (value) => (values.includes(value) ? undefined : `it is one of ${values.join(", ")}`);
+}
+
+function wholeNumber(least: number, most: number): EngineSetting["validate"] {
+  return (value) =>
+    /^\d{1,9}$/.test(value) && Number(value) >= least && Number(value) <= most
+      ? undefined
+      : `it is a whole number from ${least} to ${most}`;
 }
 
 const settings: readonly EngineSetting[] = [
@@ -42,6 +50,25 @@ const settings: readonly EngineSetting[] = [
     description: "libvirt network of new instances in system mode",
     validate: (value) => (/^[^/\n]+$/.test(value) ? undefined : "it is the name of a libvirt network"),
   },
+  {
+    key: "read-images",
+    default: "auto",
+    description:
+      "auto: a start brings layers together that make reads slow, where that takes seconds; off: never",
+    validate: oneOf("auto", "off"),
+  },
+  {
+    key: "read-image-size",
+    default: "16",
+    description: "most that an instance's read image may take at a start, GiB",
+    validate: wholeNumber(1, 1_000_000),
+  },
+  {
+    key: "chain-length",
+    default: "48",
+    description: "most files that QEMU opens for a disk; more snapshots than that are read through keyframes",
+    validate: wholeNumber(4, 190),
+  },
 ];
 
 const plugin: BackendPlugin = {
@@ -63,6 +90,7 @@ function backend(engine: Engine): Backend {
     guest: sshAccess(engine),
     mounts: mountGroup(engine),
     networks: networkGroup(engine),
+    readImages: readImageGroup(engine),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }
@@ -79,7 +107,14 @@ async function info({ connection, sharing }: Engine): Promise<EngineInfo> {
     version: VERSION,
     engine: `libvirt ${version(libvirt)}, QEMU ${version(qemu)}`,
     kind: "vm",
-    features: new Set(["snapshot.stopped", "disk.grow", "suspend", "network.list", ...mounting.features]),
+    features: new Set([
+      "snapshot.stopped",
+      "disk.grow",
+      "suspend",
+      "network.list",
+      "read-image",
+      ...mounting.features,
+    ]),
     missing: new Map([["snapshot.running", "snapshots are taken of stopped instances"], ...mounting.missing]),
     imageFormats: ["qcow2"],
   };

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { failure } from "../../lib/errors.ts";
 import { fileError } from "./errors.ts";
 import { type Qcow2Header, readHeader } from "./qcow2-header.ts";
@@ -10,10 +10,46 @@ export const CHAIN_LIMIT = 200;
 
 /** Names that strata gives to layers. Nothing else in an instance's folder is ever removed as a layer. */
 const LAYER_NAME = /^layer-[0-9a-f-]{36}\.qcow2$/;
+/** Names of stand-ins: each has the contents of the layer of the same UUID, on fewer files. */
+const STAND_IN_NAME = /^(?:image|frame)-([0-9a-f-]{36}\.qcow2)$/;
+/** Names of stand-ins that are being built. */
+const PARTIAL_NAME = /^build-[0-9a-f-]{36}\.qcow2$/;
+
+/**
+ * A read image stands on the base image, for the head to read through; a keyframe on the keyframe below,
+ * to keep chains short. Whatever reads through a layer may read through its stand-in as well.
+ */
+export type StandIn = "image" | "frame";
 
 /** A fresh path for a layer in the folder; file names are never used twice. */
 export function newLayerPath(folder: string): string {
   return join(folder, `layer-${randomUUID()}.qcow2`);
+}
+
+/** A fresh path for a stand-in while it is being built. */
+export function newPartialPath(folder: string): string {
+  return join(folder, `build-${randomUUID()}.qcow2`);
+}
+
+/** Path of the stand-in of a layer. */
+export function standInPath(kind: StandIn, layer: string): string {
+  return join(dirname(layer), basename(layer).replace(/^layer/, kind));
+}
+
+/** The layer that a stand-in in the folder stands in for; any other path as it is. */
+export function layerOf(folder: string, path: string): string {
+  if (!isStandInPath(folder, path)) return path;
+  return join(folder, basename(path).replace(STAND_IN_NAME, "layer-$1"));
+}
+
+/** True for a path that strata gave to a stand-in in the folder. */
+export function isStandInPath(folder: string, path: string): boolean {
+  return dirname(path) === folder && STAND_IN_NAME.test(basename(path));
+}
+
+/** True for a path that strata gave to a stand-in in the folder that is being built. */
+export function isPartialPath(folder: string, path: string): boolean {
+  return dirname(path) === folder && PARTIAL_NAME.test(basename(path));
 }
 
 /** True for a path that strata gave to a layer of the instance that lives in `folder`. */
@@ -21,15 +57,31 @@ export function isLayerPath(folder: string, path: string): boolean {
   return dirname(path) === folder && LAYER_NAME.test(path.slice(folder.length + 1));
 }
 
-/** The layers of one instance as the files themselves tell it. */
+export interface Layer extends Qcow2Header {
+  /** The layer or base image that it stands on; null for none. */
+  readonly backing: string | null;
+  /** The file that its header names: `backing`, or a stand-in for that. */
+  readonly through: string | null;
+}
+
+/** True for any disk image in the folder that strata has made. */
+export function isImagePath(folder: string, path: string): boolean {
+  return isLayerPath(folder, path) || isStandInPath(folder, path) || isPartialPath(folder, path);
+}
+
+/** The layers of one instance as the files themselves tell it. Stand-ins are looked through. */
 export interface LayerGraph {
   readonly folder: string;
   /** Header by absolute path, of every layer in the folder and of what is known to stand on one. */
-  readonly headers: ReadonlyMap<string, Qcow2Header>;
-  /** Paths whose backing file is `path`. */
+  readonly headers: ReadonlyMap<string, Layer>;
+  /** Header by absolute path, of every stand-in in the folder. */
+  readonly standIns: ReadonlyMap<string, Qcow2Header>;
+  /** Paths that stand on `path`. */
   dependants(path: string): string[];
-  /** The files from `path` down to the base image, `path` first. */
+  /** The layers from `path` down to the base image, `path` first. */
   chain(path: string): string[];
+  /** The files that QEMU opens to read `path`, `path` first. */
+  opened(path: string): string[];
 }
 
 /**
@@ -45,41 +97,50 @@ export async function readLayers(
   const files = await readdir(folder).catch((error: unknown) => {
     throw fileError(error, folder);
   });
-  const found = await Promise.all(
-    files.map(async (file) => {
+  const read = await Promise.all(
+    files.map(async (file): Promise<[string, Qcow2Header][]> => {
       const path = join(folder, file);
-      if (LAYER_NAME.test(file)) return [[path, await readLayer(name, path)] as const];
+      if (LAYER_NAME.test(file)) return [[path, await readLayer(name, path)]];
+      if (PARTIAL_NAME.test(file)) return [];
       // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
       const header = await readHeader(path).catch(() => undefined);
-      return header === undefined ? [] : [[path, header] as const];
+      return header === undefined ? [] : [[path, header]];
     }),
   );
-  const headers = new Map(found.flat());
+  const standIns = new Map(read.flat().filter(([path]) => isStandInPath(folder, path)));
+  const headers = new Map<string, Layer>();
+  const add = (path: string, { virtualSize, backing: through }: Qcow2Header) => {
+    const backing = through === null ? null : layerOf(folder, through);
+    headers.set(path, { virtualSize, backing, through });
+  };
+  for (const [path, header] of read.flat()) if (!standIns.has(path)) add(path, header);
   for (const root of roots)
     for (let at: string | null = root; at !== null && !headers.has(at); ) {
       const header: Qcow2Header = await readLayer(name, at);
       if (header.backing === null) break; // A base image.
-      headers.set(at, header);
-      at = header.backing;
+      add(at, header);
+      at = layerOf(folder, header.backing);
     }
   const dependants = new Map<string, string[]>();
   for (const [path, { backing }] of headers) {
     if (backing === null) continue;
     dependants.set(backing, [...(dependants.get(backing) ?? []), path]);
   }
+  const walk = (path: string, below: (at: string) => string | null | undefined) => {
+    const found = new Set([path]);
+    for (let at = below(path); at; at = below(at)) {
+      if (found.has(at)) throw failure("RECORDS_DIFFER", { name, reason: `layer ${at} stands on itself` });
+      found.add(at);
+    }
+    return [...found];
+  };
   return {
     folder,
     headers,
+    standIns,
     dependants: (path) => dependants.get(path) ?? [],
-    chain(path) {
-      const files = [path];
-      for (let at = headers.get(path)?.backing; at; at = headers.get(at)?.backing) {
-        if (files.includes(at))
-          throw failure("RECORDS_DIFFER", { name, reason: `layer ${at} stands on itself` });
-        files.push(at);
-      }
-      return files;
-    },
+    chain: (path) => walk(path, (at) => headers.get(at)?.backing),
+    opened: (path) => walk(path, (at) => headers.get(at)?.through ?? standIns.get(at)?.backing),
   };
 }
 
@@ -112,11 +173,11 @@ export async function layerSize(path: string): Promise<bigint | null> {
 }
 
 /**
- * Removes a layer of the instance that lives in `folder`. Refuses a path that strata did not give;
- * one that is gone is fine. The caller has made sure that nothing refers to it.
+ * Removes a layer or stand-in of the instance that lives in `folder`. Refuses a path that strata did not
+ * give; one that is gone is fine. The caller has made sure that nothing refers to it.
  */
 export async function removeLayer(folder: string, path: string): Promise<void> {
-  if (!isLayerPath(folder, path))
+  if (!isImagePath(folder, path))
     throw failure("INTERNAL", { reason: `${path} is no layer in ${folder} and was not removed` });
   await unlink(path).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return;

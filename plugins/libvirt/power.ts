@@ -5,6 +5,7 @@ import { changedMetadata, type Engine, getHeld, type Managed } from "./engine.ts
 import { isLibvirt } from "./errors.ts";
 import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "./mounts.ts";
 import { ensureNetwork, freePort } from "./networks.ts";
+import { prepareReads } from "./read-images.ts";
 import { collectLayers, getReady } from "./recovery.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
 import { serialize } from "./xml/document.ts";
@@ -29,6 +30,7 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
   if (state === DomainState.RUNNING) return plugMounts(engine, managed, context);
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
+  if (!(await isSaved(managed))) await prepareReads(engine, managed, context);
   context.progress({ phase: "Starting" });
   if (!engine.session) await ensureNetwork(engine, engine.settings.network || "default");
   if (await isSaved(managed)) {

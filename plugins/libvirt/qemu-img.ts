@@ -71,6 +71,22 @@ export async function repoint(child: string, backing: string, options: RunOption
   await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", child], options);
 }
 
+/** Writes another backing file of the same contents into the header of `child`, durably. */
+export async function pointTo(child: string, backing: string, options: RunOptions): Promise<void> {
+  await repoint(child, backing, options);
+  await flush(child);
+}
+
+/**
+ * Brings what the layer itself holds into `image`, which has the contents of all below the layer. The
+ * layer and its header stay as they are.
+ */
+export async function copyInto(image: string, layer: string, options: RunOptions): Promise<void> {
+  const file = (filename: string) => ({ driver: "qcow2", file: { driver: "file", filename } });
+  const top = `json:${JSON.stringify({ ...file(layer), backing: file(image) })}`;
+  await qemuImg(["commit", "-q", "-d", top], options);
+}
+
 /** True when the file itself, not its chain, holds data of the guest. */
 export async function holdsData(path: string, options: RunOptions): Promise<boolean> {
   const map: unknown = JSON.parse(await qemuImg(["map", "--output=json", "-f", "qcow2", path], options));

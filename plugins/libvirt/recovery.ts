@@ -15,6 +15,7 @@ import {
   markCurrent,
   redefine,
 } from "./snapshot-records.ts";
+import { isCached, keepShort, removeUnusedStandIns } from "./stand-ins.ts";
 import { serialize } from "./xml/document.ts";
 import { readDisk, setDisk } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
@@ -219,7 +220,7 @@ async function mergeLayer(
 }
 
 /** True when neither a guest nor the saved memory of one refers to the files of the chain. */
-async function isSettled({ domain }: Managed): Promise<boolean> {
+export async function isSettled({ domain }: Managed): Promise<boolean> {
   return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
 }
 
@@ -242,6 +243,8 @@ export async function collectLayers(
     const graph = await readLayers(managed.name, folder, [head]);
     requireWhole(managed.name, graph, snapshots);
     const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
+    // Where there is no base image, stand-ins stand on the lowest layer.
+    for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
     const removable = (path: string) =>
       isLayerPath(folder, path) && path !== head && !frozen.has(path) && !inUse.has(path);
     const next = pickLayer(graph, removable);
@@ -249,7 +252,7 @@ export async function collectLayers(
     const { layer, child } = next;
     if (child !== undefined) {
       context?.progress?.({ phase: "Merging layers" });
-      const target = graph.headers.get(layer)?.backing ?? "";
+      const target = graph.headers.get(layer)?.through ?? "";
       const merge = { kind: "merge", layer, child, target } as const;
       managed = await writeMetadata(managed, { operation: merge });
       if (!(await mergeLayer(engine, managed, merge, context))) break;
@@ -257,6 +260,12 @@ export async function collectLayers(
     await removeLayer(folder, layer);
   }
   if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });
+  if (!(await isSettled(managed))) return;
+  // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
+  const left = await readLayers(managed.name, folder, [head]);
+  const options = runOptions(engine, id, context);
+  const short = await keepShort(engine, { name: managed.name, head }, left, left.headers.keys(), options);
+  if (short.standIns.size > 0) await removeUnusedStandIns(managed.name, folder, isCached(short));
 }
 
 /** Nothing is taken away unless every snapshot has a layer of its own that is there. */

@@ -4,7 +4,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, writeMetadata } from "./engine.ts";
 import { fileError, isLibvirt } from "./errors.ts";
 import { isLauncher } from "./launcher.ts";
-import { isLayerPath } from "./layers.ts";
+import { isImagePath, isLayerPath } from "./layers.ts";
 import { lockFile } from "./lock.ts";
 import { basePath } from "./pool.ts";
 import { readHeader } from "./qcow2-header.ts";
@@ -55,7 +55,7 @@ export async function removeFiles(engine: Pick<Engine, "log">, folder: string): 
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (isLayerPath(folder, path) || isLauncher(entry) || entry === "seed.iso" || entry === "lock")
+      if (isImagePath(folder, path) || isLauncher(entry) || entry === "seed.iso" || entry === "lock")
         await rm(path, { force: true });
       else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
     }

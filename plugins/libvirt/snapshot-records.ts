@@ -1,6 +1,6 @@
 import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
-import { readLayer } from "./layers.ts";
+import { layerOf, readLayer } from "./layers.ts";
 import { type Domain, SnapshotCreateFlags, SnapshotDeleteFlags } from "./rpc/index.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
@@ -79,8 +79,9 @@ export async function standsOn(
   const seen = new Set<string>();
   for (let file: string | null = head; file !== null && !seen.has(file); ) {
     seen.add(file);
-    const { backing }: { backing: string | null } = await readLayer(managed.name, file);
-    if (backing === null) return null;
+    const header: { backing: string | null } = await readLayer(managed.name, file);
+    if (header.backing === null) return null;
+    const backing = layerOf(managed.metadata.folder, header.backing);
     const name = byFile.get(backing);
     if (name !== undefined) return name;
     file = backing;

@@ -31,6 +31,7 @@ import {
   redefine,
   standsOn,
 } from "./snapshot-records.ts";
+import { keepShort } from "./stand-ins.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { readDisk, readInterfaces, readResources, restoredDomain } from "./xml/domain.ts";
 import { readMetadata } from "./xml/metadata.ts";
@@ -137,8 +138,9 @@ async function capture(
   const { folder } = managed.metadata;
   const head = readDisk(managed.document);
   const graph = await readLayers(name, folder);
-  const chain = await checkChain(name, graph, head);
-  requireDepth(name, chain.length + 1);
+  await checkChain(name, graph, head);
+  const short = await keepShort(engine, { name, head }, graph, [head], runOptions(engine, id, context));
+  requireDepth(name, short.opened(head).length + 1);
   await checkSpace(folder);
 
   const parent = record.parent;
@@ -194,12 +196,14 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   const snapshot = await getRestorable(managed, name);
   const { folder } = managed.metadata;
   const graph = await readLayers(managed.name, folder);
-  const chain = await checkChain(managed.name, graph, snapshot.frozen);
-  requireDepth(managed.name, chain.length + 1);
+  await checkChain(managed.name, graph, snapshot.frozen);
+  const old = readDisk(managed.document);
+  const place = { name: managed.name, head: old };
+  const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
+  requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);
   await checkSpace(folder);
 
   const file = newLayerPath(folder);
-  const old = readDisk(managed.document);
   context.signal.throwIfAborted();
   const noted = await writeMetadata(managed, { operation: { kind: "restore", name, file, old } });
   try {

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { execa } from "execa";
+import { same } from "../../lib/backend/conformance/assert.ts";
 import type { Fixture } from "../../lib/backend/conformance/index.ts";
 import type { Instance, Log } from "../../lib/backend/contract.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
+import { isLayerPath, isStandInPath, layerOf } from "../../plugins/libvirt/layers.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
 import { type Connection, connect, DomainXmlFlags } from "../../plugins/libvirt/rpc/index.ts";
 import { parse } from "../../plugins/libvirt/xml/document.ts";
@@ -21,15 +23,20 @@ export interface LibvirtFixture extends Fixture {
   layers(instance: Pick<Instance, "id">): Promise<{ head: string; folder: string }>;
 }
 
-/** The engine on the system's real daemon, with an empty image and disks that are never booted. */
-export async function libvirtFixture(): Promise<LibvirtFixture> {
+/**
+ * The engine on the system's real daemon, with an empty image and disks that are never booted. `settings`
+ * are the engine's own.
+ */
+export async function libvirtFixture(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<LibvirtFixture> {
   const folder = await mkdtemp(join(tmpdir(), "strata-test-"));
   const path = join(folder, "image.qcow2");
   await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, "1M"]);
   const sha256 = createHash("sha256")
     .update(await readFile(path))
     .digest("hex");
-  const backend = await libvirt.open({ settings: {}, dataFolder: folder, log: silent });
+  const backend = await libvirt.open({ settings, dataFolder: folder, log: silent });
   const connection = await connect("qemu:///system");
   const layers = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
@@ -67,16 +74,21 @@ export async function libvirtFixture(): Promise<LibvirtFixture> {
   };
 }
 
-/** Throws unless every layer is sound and referenced, and nothing else is in the folder. */
+/**
+ * Throws unless every layer is sound and referenced, every stand-in has its layer's contents, and nothing
+ * else is in the folder.
+ */
 async function audit(
   connection: Connection,
   instance: Instance,
   layers: LibvirtFixture["layers"],
 ): Promise<void> {
   const { head, folder } = await layers(instance);
-  const files = (await readdir(folder))
-    .filter((file) => file.startsWith("layer-"))
-    .map((file) => join(folder, file));
+  const paths = (await readdir(folder)).map((file) => join(folder, file));
+  const files = paths.filter((path) => isLayerPath(folder, path));
+  const standIns = paths.filter((path) => isStandInPath(folder, path));
+  const rest = paths.filter((path) => !files.includes(path) && !standIns.includes(path));
+  same(rest.map((path) => basename(path)).sort(), ["lock", "seed.iso"]);
   const domain = await connection.lookupDomainByUuid(instance.id);
   const used = new Set([head]);
   for (const snapshot of await domain.listSnapshots()) {
@@ -84,11 +96,19 @@ async function audit(
     const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");
     if (recorded !== undefined && typeof recorded !== "string") used.add(readDisk(recorded));
   }
-  for (const file of files) {
+  for (const file of [...files, ...standIns]) {
     const { backing } = await readHeader(file);
-    if (backing !== null) used.add(backing);
+    if (backing === null) continue;
+    used.add(backing);
+    used.add(layerOf(folder, backing));
+  }
+  for (const path of standIns) {
+    const layer = layerOf(folder, path);
+    if (files.includes(layer))
+      await execa("qemu-img", ["compare", "-q", "-f", "qcow2", "-F", "qcow2", path, layer]);
+    else if (!used.has(path)) throw new Error(`${path} stands in for a layer that is gone`);
   }
   const stray = files.filter((file) => !used.has(file));
   if (stray.length > 0) throw new Error(`nothing refers to ${stray.join(", ")}`);
-  await Promise.all(files.map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])));
+  await Promise.all([...files, ...standIns].map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])));
 }

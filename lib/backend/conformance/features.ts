@@ -16,6 +16,7 @@ export function featureTests(kit: Kit): void {
     const groups = {
       "mount.native or mount.classic": backend.mounts,
       "network.list": backend.networks,
+      "read-image": backend.readImages,
       events: backend.events,
       suspend: backend.instances.suspend,
       clone: backend.instances.clone,

@@ -29,6 +29,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("restore" as const), pick: fc.nat() }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), pick: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("rename" as const), pick: fc.nat() }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("optimize" as const) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -95,6 +96,10 @@ async function apply(
     const { contents, resources, standsOn: parent } = model;
     model.snapshots.set(fresh, { parent, contents, resources });
     model.standsOn = fresh;
+    return;
+  }
+  if (each.kind === "optimize") {
+    await fixture.backend.readImages?.build(id, context());
     return;
   }
   if (each.kind === "resize") {

@@ -1,0 +1,211 @@
+import { readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { failure } from "../../lib/errors.ts";
+import type { Engine } from "./engine.ts";
+import { fileError } from "./errors.ts";
+import { type Keyframe, planKeyframes } from "./keyframes.ts";
+import {
+  isLayerPath,
+  isPartialPath,
+  isStandInPath,
+  type LayerGraph,
+  layerOf,
+  layerSize,
+  newPartialPath,
+  readLayer,
+  readLayers,
+  removeLayer,
+  standInPath,
+} from "./layers.ts";
+import { checkSpace } from "./pool.ts";
+import { copyInto, createOverlay, flush, pointTo, type RunOptions, rebase } from "./qemu-img.ts";
+
+/** Most files that a chain has before keyframes shorten it, where the setting does not say. */
+const CHAIN_LENGTH = 48;
+
+/** The setting: most files that QEMU opens for a disk. */
+function chainLength({ settings }: Pick<Engine, "settings">): number {
+  return Number(settings["chain-length"]) || CHAIN_LENGTH;
+}
+
+/** Layers between two keyframes, so that as many keyframes again leave the chain within its length. */
+export function keyframeSpan(engine: Pick<Engine, "settings">): number {
+  return Math.max(1, Math.floor(chainLength(engine) / 2) - 1);
+}
+
+/** Takes away what builds that died have left. The caller holds the instance, so none is under way. */
+export async function removePartials(folder: string): Promise<void> {
+  for (const file of await readdir(folder)) {
+    const path = join(folder, file);
+    if (isPartialPath(folder, path)) await removeLayer(folder, path);
+  }
+}
+
+/** Bytes that the stand-ins in the folder take on the disk. */
+export async function standInsSize(folder: string): Promise<bigint> {
+  const files = await readdir(folder).catch((error: unknown) => {
+    throw fileError(error, folder);
+  });
+  const paths = files.map((file) => join(folder, file)).filter((path) => isStandInPath(folder, path));
+  const sizes = await Promise.all(paths.map(layerSize));
+  return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
+}
+
+/** Bytes that the layers hold, which is the most that copying them writes. */
+export async function sizeOf(layers: readonly string[]): Promise<bigint> {
+  const sizes = await Promise.all(layers.map(layerSize));
+  return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
+}
+
+/**
+ * Builds the stand-in of a layer that stands on `on`, a file further down its chain. It gets its name when
+ * it is whole and durable, so a file of that name can always be believed.
+ */
+export async function buildStandIn(
+  name: string,
+  path: string,
+  on: string,
+  options: RunOptions,
+): Promise<void> {
+  const folder = join(path, "..");
+  const layer = layerOf(folder, path);
+  const partial = newPartialPath(folder);
+  try {
+    await createOverlay(partial, layer, undefined, options);
+    await rebase(partial, layer, on, options);
+    await settle(name, partial, path);
+  } catch (error) {
+    await removeLayer(folder, partial);
+    throw error;
+  }
+}
+
+/**
+ * Turns the stand-in of a layer into that of one further up by bringing in what the layers in between
+ * hold, lowest first. Nothing may refer to it.
+ */
+export async function advanceStandIn(
+  name: string,
+  from: string,
+  to: string,
+  between: readonly string[],
+  options: RunOptions,
+): Promise<void> {
+  const folder = join(to, "..");
+  const partial = newPartialPath(folder);
+  try {
+    await rename(from, partial);
+    for (const layer of between) await copyInto(partial, layer, options);
+    await settle(name, partial, to);
+  } catch (error) {
+    await removeLayer(folder, partial);
+    throw error;
+  }
+}
+
+async function settle(name: string, partial: string, path: string): Promise<void> {
+  const layer = layerOf(join(path, ".."), path);
+  const [built, meant] = await Promise.all([readLayer(name, partial), readLayer(name, layer)]);
+  if (built.virtualSize !== meant.virtualSize)
+    throw failure("INTERNAL", { reason: `${partial} was built with another size than ${layer}` });
+  await flush(partial);
+  await rename(partial, path);
+  await flush(path);
+}
+
+/**
+ * Points every layer but the head away from read images, which are to move on, and every layer away from
+ * stand-ins that are gone: to the keyframe, or else to the layer itself. Nobody may have the layers open.
+ */
+export async function leaveReadImages(
+  name: string,
+  graph: LayerGraph,
+  head: string | null,
+  options: RunOptions,
+): Promise<LayerGraph> {
+  let changed = false;
+  for (const [path, { backing, through }] of graph.headers) {
+    if (through === null || backing === null || through === backing) continue;
+    if (!isLayerPath(graph.folder, path)) continue;
+    const frame = standInPath("frame", backing);
+    const kept = graph.standIns.has(through) && (path === head || through === frame);
+    if (kept) continue;
+    await pointTo(path, graph.standIns.has(frame) ? frame : backing, options);
+    changed = true;
+  }
+  return changed ? readLayers(name, graph.folder, head === null ? [] : [head]) : graph;
+}
+
+/** True for a read image that the head may come to read through again, or that one can be made of. */
+export function isCached({ folder, headers }: Pick<LayerGraph, "folder" | "headers">) {
+  return (path: string): boolean => {
+    const layer = layerOf(folder, path);
+    return path === standInPath("image", layer) && headers.has(layer);
+  };
+}
+
+/** Removes the stand-ins that nothing reads through, but those to keep. */
+export async function removeUnusedStandIns(
+  name: string,
+  folder: string,
+  keep: (path: string) => boolean = () => false,
+): Promise<void> {
+  const { headers, standIns } = await readLayers(name, folder);
+  const left = new Map(standIns);
+  for (let changed = true; changed; ) {
+    changed = false;
+    const used = new Set([...headers.values()].map(({ through }) => through));
+    for (const { backing } of left.values()) used.add(backing);
+    for (const path of left.keys()) {
+      if (used.has(path) || keep(path)) continue;
+      await removeLayer(folder, path);
+      left.delete(path);
+      changed = true;
+    }
+  }
+}
+
+/** Puts the keyframes into the chain of `top` that it lacks. Nobody may have its layers open. */
+export async function addKeyframes(
+  name: string,
+  graph: LayerGraph,
+  keyframes: readonly Keyframe[],
+  options: RunOptions,
+): Promise<LayerGraph> {
+  if (keyframes.length === 0) return graph;
+  for (const { frame, child, on } of keyframes) {
+    if (on !== null) await buildStandIn(name, frame, on, options);
+    await pointTo(child, frame, options);
+  }
+  return readLayers(name, graph.folder);
+}
+
+/**
+ * Keeps the chains of the given layers within the length that the setting allows, by keyframes. Nobody
+ * may have the layers open. Resolves to the graph as it is then.
+ */
+export async function keepShort(
+  engine: Pick<Engine, "settings" | "log">,
+  { name, head }: { readonly name: string; readonly head: string },
+  graph: LayerGraph,
+  tops: Iterable<string>,
+  options: RunOptions,
+): Promise<LayerGraph> {
+  let now = graph;
+  try {
+    for (const top of tops) {
+      if (now.opened(top).length < chainLength(engine)) continue;
+      now = await leaveReadImages(name, now, head, options);
+      const keyframes = planKeyframes(now, top, keyframeSpan(engine));
+      await checkSpace(graph.folder, await sizeOf(keyframes.flatMap(({ between }) => between)));
+      now = await addKeyframes(name, now, keyframes, options);
+    }
+    return now;
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    // The chain may still be short enough to start, which the caller looks at.
+    const reason = error instanceof Error ? error.message : String(error);
+    engine.log.warn(`the layers of "${name}" could not be brought together: ${reason}`);
+    return readLayers(name, graph.folder);
+  }
+}
