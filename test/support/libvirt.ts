@@ -110,5 +110,7 @@ async function audit(
   }
   const stray = files.filter((file) => !used.has(file));
   if (stray.length > 0) throw new Error(`nothing refers to ${stray.join(", ")}`);
-  await Promise.all([...files, ...standIns].map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])));
+  await Promise.all(
+    [...files, ...standIns].map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])),
+  );
 }
