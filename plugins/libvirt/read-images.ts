@@ -1,5 +1,5 @@
 import type { Context, ReadImages } from "../../lib/backend/contract.ts";
-import { failure, isStrataError } from "../../lib/errors.ts";
+import { failure } from "../../lib/errors.ts";
 import { type Engine, getManaged, type Managed, runOptions } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { planKeyframes } from "./keyframes.ts";
@@ -62,7 +62,7 @@ export async function prepareReads(engine: Engine, managed: Managed, context: Co
     const size = wanted === "off" ? 0n : BigInt(Number(largest) || LARGEST) * GIB;
     await consolidate(engine, managed, context, { copy: START_COPY, size });
   } catch (error) {
-    if (context.signal.aborted || (isStrataError(error) && error.code === "LAYER_MISSING")) throw error;
+    if (context.signal.aborted) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     engine.log.warn(`"${managed.name}" starts without a read image: ${reason}`);
   }

@@ -1,0 +1,180 @@
+import { readdir, stat, unlink, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { expect } from "chai";
+import { execa } from "execa";
+import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+
+/** Longest chain that is allowed here: short, so that few snapshots need many keyframes. */
+const LENGTH = 8;
+
+describe("read images and keyframes", () => {
+  let fixture: LibvirtFixture;
+  let instance: Instance;
+  const contents = new Map<string, string>();
+
+  before(async () => {
+    fixture = await libvirtFixture({ "chain-length": String(LENGTH) });
+    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+  });
+  after(async () => {
+    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await fixture[Symbol.asyncDispose]();
+  });
+
+  async function held<T>(work: () => Promise<T>): Promise<T> {
+    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 5000 }, context());
+    return await work();
+  }
+
+  /** The file that the head's header names, by name. */
+  async function through(): Promise<string> {
+    return (await readHeader((await fixture.layers(instance)).head)).backing ?? "";
+  }
+
+  async function opened(): Promise<readonly string[]> {
+    const { head, folder } = await fixture.layers(instance);
+    return (await readLayers(instance.name, folder)).opened(head);
+  }
+
+  async function writeAndTake(name: string, value: number): Promise<void> {
+    await fixture.write(instance, value);
+    await take(fixture, instance, name);
+    contents.set(name, await fixture.read(instance));
+  }
+
+  const images = async () =>
+    (await readdir((await fixture.layers(instance)).folder)).filter((file) => file.startsWith("image-"));
+
+  it("no chain gets longer than the setting says, however many snapshots are taken", async () => {
+    await held(async () => {
+      for (let at = 1; at <= 30; at++) {
+        await writeAndTake(`s${at}`, at);
+        expect((await opened()).length).to.be.at.most(LENGTH);
+      }
+      await fixture.audit?.(instance);
+    });
+  });
+
+  it("a head with many snapshots below it reads through one image on the base image", async () => {
+    const before = await fixture.read(instance);
+    await held(() => fixture.backend.readImages?.build(instance.id, context()) ?? Promise.resolve());
+    expect(basename(await through())).to.match(/^image-/);
+    expect((await opened()).length).to.equal(3);
+    expect(await fixture.read(instance)).to.equal(before);
+    expect(Number(await fixture.backend.readImages?.size(instance.id))).to.be.greaterThan(0);
+    await held(() => fixture.audit?.(instance) ?? Promise.resolve());
+  });
+
+  it("the tree is what it was, for us and for virsh", async () => {
+    const { snapshots, standsOn } = await fixture.backend.snapshots.tree(instance.id);
+    expect(snapshots.map(({ name }) => name)).to.deep.equal([...contents.keys()]);
+    expect(standsOn).to.equal("s30");
+    const { stdout } = await execa("virsh", ["snapshot-list", "--topological", "--name", instance.name]);
+    expect(stdout.trim().split("\n")).to.deep.equal([...contents.keys()]);
+  });
+
+  it("a start brings the image up to date by the newest layers alone", async () => {
+    const image = await through();
+    const { ino } = await stat(image);
+    await held(async () => {
+      await writeAndTake("s31", 31);
+      await writeAndTake("s32", 32);
+      await fixture.backend.instances.start(instance.id, context());
+      const now = await through();
+      expect(now).to.not.equal(image);
+      expect(basename(now)).to.match(/^image-/);
+      expect((await stat(now)).ino, "the same file, moved on").to.equal(ino);
+      expect(await images()).to.deep.equal([basename(now)]);
+      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.audit?.(instance);
+    });
+  });
+
+  it("virsh starts the domain as it is, and once its image has been lost strata does", async () => {
+    await execa("virsh", ["-q", "start", "--paused", instance.name]);
+    await held(async () => {
+      await fixture.backend.instances.stop(instance.id, "force", context());
+      const { head } = await fixture.layers(instance);
+      await unlink(await through());
+      await fixture.backend.instances.start(instance.id, context());
+      await fixture.backend.instances.stop(instance.id, "force", context());
+      expect((await fixture.layers(instance)).head).to.equal(head);
+      await fixture.audit?.(instance);
+    });
+  });
+
+  it("what a build that died has left is gone with the next hold, and nothing else", async () => {
+    const { folder } = await fixture.layers(instance);
+    const partial = newPartialPath(folder);
+    await writeFile(partial, "half of an image");
+    const before = (await readdir(folder)).filter((file) => file !== basename(partial));
+    await held(async () => {});
+    expect((await readdir(folder)).sort()).to.deep.equal(before.sort());
+  });
+
+  it("an image that was whole but not yet read through when its builder died is used", async () => {
+    const image = await through();
+    const { head } = await fixture.layers(instance);
+    const { folder } = await fixture.layers(instance);
+    await execa("qemu-img", [
+      "rebase",
+      "-u",
+      "-f",
+      "qcow2",
+      "-b",
+      layerOf(folder, image),
+      "-F",
+      "qcow2",
+      head,
+    ]);
+    const { ino } = await stat(image);
+    await held(() => fixture.backend.readImages?.build(instance.id, context()) ?? Promise.resolve());
+    expect(await through()).to.equal(image);
+    expect((await stat(image)).ino).to.equal(ino);
+  });
+
+  it("every snapshot is restorable from chains that short, and deletions leave the others whole", async () => {
+    await held(async () => {
+      const { snapshots } = fixture.backend;
+      for (const [name, expected] of contents) {
+        await snapshots.revert(instance.id, name, context());
+        expect(await fixture.read(instance), name).to.equal(expected);
+        expect((await opened()).length, name).to.be.at.most(LENGTH);
+      }
+      // The layers that keyframes stand in for go, which is what makes gaps.
+      const tree = await snapshots.tree(instance.id);
+      for (const [at, { name }] of tree.snapshots.entries()) {
+        if (at % 3 === 0) continue;
+        const now = await snapshots.tree(instance.id);
+        const found = now.snapshots.find((each) => each.name === name);
+        const children = now.snapshots.filter(({ parent }) => parent === name).map((child) => child.name);
+        await snapshots.drop(instance.id, { name, parent: found?.parent ?? null, children }, context());
+        contents.delete(name);
+      }
+      await fixture.audit?.(instance);
+      for (const [name, expected] of contents) {
+        await snapshots.revert(instance.id, name, context());
+        expect(await fixture.read(instance), name).to.equal(expected);
+        expect((await opened()).length, name).to.be.at.most(LENGTH);
+      }
+      await fixture.audit?.(instance);
+    });
+  });
+
+  it("turned off, the next start drops the image and the contents stay", async () => {
+    await using off = await libvirtFixture({ "chain-length": String(LENGTH), "read-images": "off" });
+    const before = await fixture.read(instance);
+    await held(() => fixture.backend.readImages?.build(instance.id, context()) ?? Promise.resolve());
+    expect(await images()).to.have.length(1);
+    await using _hold = await off.backend.instances.hold(instance.id, { wait: 5000 }, context());
+    await off.backend.instances.start(instance.id, context());
+    await off.backend.instances.stop(instance.id, "force", context());
+    expect(await images()).to.deep.equal([]);
+    expect(await fixture.read(instance)).to.equal(before);
+    expect(basename(await through())).to.not.match(/^image-/);
+  });
+});
