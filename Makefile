@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup build check unit conformance e2e test bench demo install clean
+.PHONY: help setup build docs check unit conformance e2e test bench demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -17,6 +17,9 @@ build: dist/bin/strata.js
 dist/bin/strata.js: $(SOURCES)
 	@rm -rf dist
 	@npm run --silent build
+
+docs:
+	@npm run --silent docs
 
 check:
 	@npm run --silent check

@@ -1,11 +1,24 @@
 import { Command, Option } from "commander";
 import { FORMATS } from "./format/format.ts";
 
+const examples = new WeakMap<Command, readonly string[]>();
+
+/** The examples of a command, without `strata` before them. */
+export function examplesOf(each: Command): readonly string[] {
+  return examples.get(each) ?? [];
+}
+
 /** A command with its help: what it does and an example of it. */
-export function command(usage: string, summary: string, ...examples: readonly string[]): Command {
+export function command(usage: string, summary: string, ...shown: readonly string[]): Command {
   const made = new Command(usage.split(" ")[0]).summary(summary).description(summary);
   for (const argument of usage.split(" ").slice(1)) made.argument(argument);
-  const lines = examples.map((example) => `  $ strata ${example}`);
+  return withExamples(made, shown);
+}
+
+/** Adds examples to the help of a command. */
+export function withExamples(made: Command, shown: readonly string[]): Command {
+  examples.set(made, shown);
+  const lines = shown.map((example) => `  $ strata ${example}`);
   return made.addHelpText("after", `\nExample:\n${lines.join("\n")}`);
 }
 

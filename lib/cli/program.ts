@@ -1,8 +1,10 @@
 import { Command } from "commander";
 import type { Cli } from "./cli.ts";
+import { withExamples } from "./command.ts";
 import { doctorCommand, versionCommand } from "./commands/about.ts";
 import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
+import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
@@ -18,7 +20,7 @@ import { VERSION } from "./version.ts";
 
 /** The whole command tree. */
 export function createProgram(cli: Cli): Command {
-  const program = new Command("strata")
+  const program = withExamples(new Command("strata"), ["launch debian --name web", "shell web"])
     .description("instances on libvirt, with snapshots at their heart")
     .version(`strata ${VERSION}`, "--version")
     .option("--driver <name>", "engine to use in the place of the setting local.driver", (name) => {
@@ -30,8 +32,7 @@ export function createProgram(cli: Cli): Command {
       return cli.global.verbosity;
     })
     .enablePositionalOptions()
-    .showSuggestionAfterError()
-    .addHelpText("after", "\nExample:\n  $ strata launch debian --name web\n  $ strata shell web");
+    .showSuggestionAfterError();
   const commands = [
     launchCommand,
     listCommand,
@@ -59,9 +60,11 @@ export function createProgram(cli: Cli): Command {
     pluginsCommand,
     waitReadyCommand,
     authenticateCommand,
+    completionCommand,
     versionCommand,
   ];
   for (const make of commands) program.addCommand(make(cli));
+  program.addCommand(completionWordsCommand(cli), { hidden: true });
   for (const each of allCommands(program)) settle(program, each, cli);
   return program;
 }

@@ -1,0 +1,6 @@
+// Writes what is made from the command tree: docs/commands.md and the man page. A unit test compares them.
+import { writeFileSync } from "node:fs";
+import { referenceFiles } from "../lib/cli/reference/index.ts";
+
+for (const [name, text] of Object.entries(referenceFiles()))
+  writeFileSync(new URL(`../docs/${name}`, import.meta.url), text);
