@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup build docs check unit conformance e2e test bench demo install clean
+.PHONY: help setup setup-tests build docs check unit conformance e2e e2e-lxd test bench demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -11,6 +11,9 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+setup-tests:
+	@scripts/setup.sh tests
 
 build: dist/bin/strata.js
 
@@ -33,7 +36,10 @@ conformance:
 e2e: build
 	@$(MOCHA) $(SLOW) 'test/e2e/**/*.test.ts'
 
-test: setup
+e2e-lxd: setup-tests build
+	@$(MOCHA) $(SLOW) 'test/conformance/lxd.test.ts' 'test/e2e/lxd/**/*.test.ts'
+
+test: setup-tests
 	@$(MAKE) --no-print-directory check build
 	@$(MOCHA) $(SLOW) 'test/unit/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
 

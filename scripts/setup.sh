@@ -1,11 +1,13 @@
 #!/bin/bash
 # Makes a host ready for strata: packages, npm modules, daemons, the default network. Can be run again.
+# "tests" in addition installs what only the tests need: LXD, whose daemons they start themselves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
   dnsmasq-base nftables iptables iproute2 genisoimage mmdebstrap e2fsprogs fdisk grub-pc-bin grub-common
   cpio zstd openssh-client util-linux procps)
+[ "${1:-}" != tests ] || PACKAGES+=(lxd lxd-client btrfs-progs openssl)
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -1,0 +1,57 @@
+import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
+import { asStrataError } from "../../lib/errors.ts";
+import { type Engine, openEngine } from "./engine.ts";
+import { mapped } from "./errors.ts";
+import { engineInfo, vmReason } from "./info.ts";
+import { placement } from "./placement.ts";
+
+/** Looks at everything the engine needs of its server. Never rejects. */
+export async function checkHost(options: OpenOptions): Promise<Check[]> {
+  try {
+    await using engine = await openEngine(options);
+    const checks = [checkServer, checkPool, checkMachines];
+    const found = await Promise.all(checks.map((check) => guarded(check, engine)));
+    return found.flat();
+  } catch (error) {
+    const { message, code } = asStrataError(error);
+    const fix = code === "PERMISSION_DENIED" ? {} : { fix: "apt-get install lxd, then: lxd init" };
+    return [{ what: "server", ok: false, detail: message, ...fix }];
+  }
+}
+
+async function guarded(check: (engine: Engine) => Promise<Check[]>, engine: Engine): Promise<Check[]> {
+  try {
+    return await mapped(() => check(engine));
+  } catch (error) {
+    const { message, hint } = asStrataError(error);
+    return [{ what: "engine", ok: false, detail: message, ...(hint === undefined ? {} : { fix: hint }) }];
+  }
+}
+
+async function checkServer(engine: Engine): Promise<Check[]> {
+  const { engine: version } = await engineInfo(engine);
+  const { environment } = await engine.server();
+  const place = environment.server_clustered
+    ? `a member of a cluster, ${environment.server_name}`
+    : environment.server_name;
+  return [{ what: "server", ok: true, detail: `${version} at ${engine.client.endpoint().name}: ${place}` }];
+}
+
+async function checkPool(engine: Engine): Promise<Check[]> {
+  const { pool, network } = await placement(engine);
+  return [
+    { what: "pool", ok: true, detail: `"${pool.name}" (${pool.driver})` },
+    network === undefined
+      ? {
+          what: "network",
+          ok: false,
+          detail: "none: instances get no interface",
+          fix: "lxc network create lxdbr0, or choose one: strata set local.lxd.network=NAME",
+        }
+      : { what: "network", ok: true, detail: `"${network}"` },
+  ];
+}
+
+async function checkMachines(engine: Engine): Promise<Check[]> {
+  return [{ what: "virtual machines", ok: true, detail: `none, containers only: ${await vmReason(engine)}` }];
+}

@@ -1,0 +1,196 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { OpenOptions } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { isBusy, isStatus, lxdError } from "./errors.ts";
+import { clientIdentity } from "./identity.ts";
+import type { Operation } from "./operation.ts";
+import { KEYS, type OwnRecord, readOperation, readOwn } from "./records.ts";
+import { type Client, openClient } from "./rest/client.ts";
+import { defaultSocket, type Endpoint, socketEndpoint, tlsEndpoint } from "./rest/endpoint.ts";
+import {
+  type Config,
+  instanceShape,
+  type LxdInstance,
+  type LxdSnapshot,
+  type ServerInfo,
+  serverShape,
+} from "./rest/shapes.ts";
+
+/** What the parts of this plugin share: the connection, the settings, and who holds what. */
+export interface Engine extends AsyncDisposable {
+  readonly client: Client;
+  /** True where the server is another host, as far as can be told: reached over a URL. */
+  readonly remote: boolean;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly log: OpenOptions["log"];
+  server(): Promise<ServerInfo>;
+  /** The leases of the instances that this engine holds, as their configs have them, by id. */
+  readonly holds: Map<string, string>;
+}
+
+/** Opens a connection to the server that the settings name; rejects where it does not answer or trust us. */
+export async function openEngine(options: OpenOptions): Promise<Engine> {
+  const { settings, log } = options;
+  const remote = (settings.url ?? "") !== "";
+  const endpoints = remote ? await remoteEndpoints(options) : [await localEndpoint(options)];
+  const client = openClient(endpoints, settings.project ?? "");
+  const server = async () => (await client.get("/1.0", serverShape)).value;
+  try {
+    await requireTrust(options, await server());
+  } catch (error) {
+    await client[Symbol.asyncDispose]();
+    throw lxdError(error);
+  }
+  return {
+    client,
+    remote,
+    settings,
+    log,
+    server,
+    holds: new Map(),
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  };
+}
+
+async function localEndpoint({ settings }: OpenOptions): Promise<Endpoint> {
+  return socketEndpoint(settings.socket || (await defaultSocket()));
+}
+
+async function remoteEndpoints({ settings, dataFolder }: OpenOptions): Promise<Endpoint[]> {
+  const identity = await clientIdentity(dataFolder);
+  return (settings.url ?? "")
+    .split(",")
+    .map((url) => tlsEndpoint(new URL(url), identity, settings.fingerprint ?? ""));
+}
+
+async function requireTrust({ dataFolder }: OpenOptions, { auth }: ServerInfo): Promise<void> {
+  if (auth === "trusted") return;
+  const { path } = await clientIdentity(dataFolder);
+  throw failure("PERMISSION_DENIED", {
+    reason: `the server does not know our certificate yet; on it run \`lxc config trust add FILE\` with a copy of ${path}`,
+  });
+}
+
+/** One of strata's instances, read with its snapshots. */
+export interface Managed {
+  /** `NAME/UUID`: LXD's API works by name, and a name that is used again is another instance. */
+  readonly id: string;
+  readonly name: string;
+  readonly own: OwnRecord;
+  /** The config that counts: the one set aside while a restore is under way. */
+  readonly config: Config;
+  readonly operation: Operation | undefined;
+  /** As LXD has it. */
+  readonly instance: LxdInstance;
+  readonly etag: string;
+  /** Without the one that a restore sets aside. */
+  readonly snapshots: readonly LxdSnapshot[];
+  /** What a restore under way has set aside. */
+  readonly aside: LxdSnapshot | undefined;
+}
+
+/**
+ * Name of the snapshot that a restore sets aside, since LXD replaces the instance's config by that of the
+ * snapshot. No name of a user's has a dot.
+ */
+export const ASIDE = "strata.restoring";
+
+/** An instance as strata sees it; undefined for a foreign one. */
+export function toManaged(instance: LxdInstance, etag: string): Managed | undefined {
+  const { name } = instance;
+  const snapshots = instance.snapshots.map((snapshot) => ({
+    ...snapshot,
+    name: snapshot.name.slice(snapshot.name.indexOf("/") + 1),
+  }));
+  const aside = snapshots.find((snapshot) => snapshot.name === ASIDE);
+  const config = aside?.config ?? instance.config;
+  const own = readOwn(name, config);
+  if (own === undefined) return undefined;
+  return {
+    id: `${name}/${own.id}`,
+    name,
+    own,
+    config,
+    operation: readOperation(name, config),
+    instance,
+    etag,
+    snapshots: snapshots.filter((snapshot) => snapshot !== aside),
+    aside,
+  };
+}
+
+export function instancePath(name: string, ...rest: readonly string[]): string {
+  return ["/1.0/instances", name, ...rest]
+    .map((part, at) => (at === 0 ? part : encodeURIComponent(part)))
+    .join("/");
+}
+
+/** The instance of that name; undefined when there is none, or it is foreign. */
+export async function findManaged({ client }: Engine, name: string): Promise<Managed | undefined> {
+  try {
+    const { value, etag } = await client.get(instancePath(name), instanceShape, {
+      query: { recursion: "1" },
+    });
+    return toManaged(value, etag);
+  } catch (error) {
+    if (isStatus(error, 404)) return undefined;
+    throw error;
+  }
+}
+
+export function nameOf(id: string): string {
+  return id.slice(0, id.indexOf("/"));
+}
+
+/** The instance of that id; INSTANCE_NOT_FOUND when it is gone. */
+export async function getManaged(engine: Engine, id: string): Promise<Managed> {
+  const name = nameOf(id);
+  const managed = await findManaged(engine, name);
+  if (managed?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
+  return managed;
+}
+
+/** The instance of that id, on which the caller has a hold. */
+export async function getHeld(engine: Engine, id: string): Promise<Managed> {
+  if (!engine.holds.has(id)) throw failure("INTERNAL", { reason: `no hold on ${id}` });
+  return getManaged(engine, id);
+}
+
+/** Between two attempts to change an instance that LXD is busy with, ms. */
+const PAUSE = 50;
+/** How long an operation of LXD may keep a change of the config waiting, ms. */
+const PATIENCE = 30_000;
+
+/** Tries again while LXD is busy with another change of the same instance, such as another's look at its lock. */
+export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > end) throw error;
+      await delay(PAUSE);
+    }
+  }
+}
+
+/** Merges keys into an instance's config, in one stroke; an empty value removes a key. */
+export async function writeConfig(engine: Engine, name: string, config: Config): Promise<void> {
+  await whenIdle(() => engine.client.run("PATCH", instancePath(name), { config }));
+}
+
+/** Makes config and devices of a held instance what is given, whole. */
+export async function replaceConfig(
+  engine: Engine,
+  managed: Managed,
+  config: Config,
+  devices: LxdInstance["devices"],
+): Promise<void> {
+  await whenIdle(async () => {
+    const fresh = await engine.client.get(instancePath(managed.name), instanceShape);
+    const { architecture, description, ephemeral, profiles } = fresh.value;
+    const locked = { ...config, [KEYS.lock]: engine.holds.get(managed.id) ?? "" };
+    const body = { architecture, description, ephemeral, profiles, config: locked, devices };
+    await engine.client.run("PUT", instancePath(managed.name), body, { etag: fresh.etag });
+  });
+}

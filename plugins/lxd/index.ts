@@ -1,0 +1,88 @@
+import {
+  API_VERSION,
+  type Backend,
+  type BackendPlugin,
+  type EngineSetting,
+  type OpenOptions,
+} from "../../lib/backend/contract.ts";
+import { checkHost } from "./check.ts";
+import { type Engine, openEngine } from "./engine.ts";
+import { mapped } from "./errors.ts";
+import { guestAccess } from "./guest.ts";
+import { engineInfo } from "./info.ts";
+import { instanceGroup } from "./instances.ts";
+import { networkGroup } from "./networks.ts";
+import { snapshotGroup } from "./snapshots.ts";
+
+const settings: readonly EngineSetting[] = [
+  {
+    key: "socket",
+    default: "",
+    description: "Unix socket of LXD or Incus; empty: the first of their usual places",
+    validate: (value) => (value === "" || value.startsWith("/") ? undefined : "it is an absolute path"),
+  },
+  {
+    key: "url",
+    default: "",
+    description:
+      "a server to reach over TLS in the place of the socket; several members of one cluster with commas",
+    validate: (value) =>
+      value === "" || value.split(",").every(isHttps)
+        ? undefined
+        : "it is https://HOST:PORT, or several with commas",
+  },
+  {
+    key: "fingerprint",
+    default: "",
+    description: "SHA-256 of the certificate that a server reached by url must have",
+    validate: (value) => (value === "" || /^[0-9a-f]{64}$/i.test(value) ? undefined : "it is 64 hex digits"),
+  },
+  {
+    key: "project",
+    default: "",
+    description: "LXD project; empty: the server's default",
+    validate: isName,
+  },
+  {
+    key: "pool",
+    default: "",
+    description: "storage pool of new instances; empty: that of the profile default, or the only one",
+    validate: isName,
+  },
+  {
+    key: "network",
+    default: "",
+    description: "network of new instances; empty: that of the profile default, or the only bridge",
+    validate: isName,
+  },
+];
+
+function isHttps(text: string): boolean {
+  return /^https:\/\/[^/?#]+\/?$/.test(text) && URL.canParse(text);
+}
+
+function isName(value: string): string | undefined {
+  return /^[^/\s]*$/.test(value) ? undefined : "it is a name without slashes and spaces";
+}
+
+const plugin: BackendPlugin = {
+  apiVersion: API_VERSION,
+  name: "lxd",
+  description: "containers on LXD or Incus, on this host, on another one, or on a cluster",
+  settings,
+  check: checkHost,
+  open: async (options: OpenOptions) => backend(await openEngine(options)),
+};
+
+export default plugin;
+
+async function backend(engine: Engine): Promise<Backend> {
+  return {
+    info: () => mapped(() => engineInfo(engine)),
+    instances: instanceGroup(engine),
+    snapshots: snapshotGroup(engine),
+    guest: guestAccess(engine),
+    networks: networkGroup(engine),
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}

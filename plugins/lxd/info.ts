@@ -1,0 +1,56 @@
+import { z } from "zod";
+import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
+import type { Engine } from "./engine.ts";
+import { lxdError } from "./errors.ts";
+import { FORMAT } from "./images.ts";
+import { placement } from "./placement.ts";
+import { warningShape } from "./rest/shapes.ts";
+
+const VERSION = "0.1.0";
+
+/** Pools that keep a root disk within its size. The pool `dir` writes into a folder of the host. */
+const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];
+
+export async function engineInfo(engine: Engine): Promise<EngineInfo> {
+  const { environment } = await engine.server();
+  const features = new Set<Feature>(["snapshot.stopped", "network.list"]);
+  const missing = new Map<Feature, string>([
+    ["snapshot.running", "snapshots are taken of stopped instances"],
+    ["vm", await vmReason(engine)],
+  ]);
+  const pool = await placement(engine).then(
+    (found) => found.pool,
+    (error: unknown) => lxdError(error).message,
+  );
+  if (typeof pool === "string") missing.set("disk.grow", pool);
+  else if (LIMITING.includes(pool.driver)) features.add("disk.grow");
+  else
+    missing.set(
+      "disk.grow",
+      `the storage pool "${pool.name}" is of the kind ${pool.driver}, which sets no limits to disks`,
+    );
+  return {
+    name: "lxd",
+    version: VERSION,
+    engine: `${environment.server === "incus" ? "Incus" : "LXD"} ${environment.server_version}`,
+    kind: "container",
+    features,
+    missing,
+    imageFormats: [FORMAT],
+  };
+}
+
+/** Why there are no virtual machines: the server cannot run them, or this engine does not ask it to. */
+export async function vmReason(engine: Engine): Promise<string> {
+  const { environment } = await engine.server();
+  if (/\bqemu\b/.test(environment.driver))
+    return "the server could run virtual machines; this engine makes containers only";
+  const warnings = await engine.client
+    .get("/1.0/warnings", z.array(warningShape), { query: { recursion: "1" } })
+    .then(
+      ({ value }) => value,
+      () => [],
+    );
+  const found = warnings.find(({ type }) => type === "Instance type not operational");
+  return `the server cannot run virtual machines${found?.last_message ? `: ${found.last_message}` : ""}`;
+}

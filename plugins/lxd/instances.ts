@@ -1,0 +1,88 @@
+import { z } from "zod";
+import type { Context, Instance, InstanceRecord, Instances, Resources } from "../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../lib/errors.ts";
+import { create } from "./creation.ts";
+import { limitKeys, ROOT, readResources } from "./devices.ts";
+import {
+  type Engine,
+  findManaged,
+  getHeld,
+  instancePath,
+  type Managed,
+  toManaged,
+  whenIdle,
+  writeConfig,
+} from "./engine.ts";
+import { mapped } from "./errors.ts";
+import { hold } from "./hold.ts";
+import { start, stop } from "./power.ts";
+import { ownKeys } from "./records.ts";
+import { getReady, removeInstance } from "./recovery.ts";
+import { instanceShape } from "./rest/shapes.ts";
+import { readState, toInstance } from "./view.ts";
+
+export function instanceGroup(engine: Engine): Instances {
+  return {
+    list: () => mapped(() => list(engine)),
+    find: (name) =>
+      mapped(async () => {
+        const managed = await findManaged(engine, name);
+        return managed === undefined ? null : toInstance(managed);
+      }),
+    hold: (id, options, context) => mapped(() => hold(engine, id, options, context)),
+    create: (spec, context) => mapped(() => create(engine, spec, context)),
+    start: (id, context) => mapped(() => start(engine, id, context)),
+    stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
+    resize: (id, change, context) => mapped(() => resize(engine, id, change, context)),
+    annotate: (id, change) => mapped(() => annotate(engine, id, change)),
+    remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),
+  };
+}
+
+async function list(engine: Engine): Promise<Instance[]> {
+  const { value } = await engine.client.get("/1.0/instances", z.array(instanceShape), {
+    query: { recursion: "2" },
+  });
+  return value.flatMap((instance) => {
+    try {
+      const managed = toManaged(instance, "");
+      return managed === undefined ? [] : [toInstance(managed)];
+    } catch (error) {
+      if (!isStrataError(error)) throw error;
+      engine.log.warn(`${instance.name} is left out of the list: ${error.message}`);
+      return [];
+    }
+  });
+}
+
+/** Rejects with the state's own error unless the instance is stopped. */
+export function requireStopped({ name, instance }: Managed, reason: string): void {
+  const state = readState(instance.status);
+  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: instance.status });
+}
+
+async function resize(
+  engine: Engine,
+  id: string,
+  change: Partial<Resources>,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  requireStopped(managed, "Only stopped instances can be resized");
+  const { name, instance, config } = managed;
+  const { disk: current } = readResources(config, instance.devices);
+  const { disk } = change;
+  if (disk !== undefined && disk < current) throw failure("DISK_SHRINK", { name, current, wanted: disk });
+  const grows = disk !== undefined && disk > current;
+  context.signal.throwIfAborted();
+  const root = { ...instance.devices[ROOT], ...(grows ? { size: String(disk) } : {}) };
+  // One change of LXD's: all of it or none.
+  const body = { config: limitKeys(change), ...(grows ? { devices: { [ROOT]: root } } : {}) };
+  await whenIdle(() => engine.client.run("PATCH", instancePath(name), body));
+}
+
+async function annotate(engine: Engine, id: string, change: Partial<InstanceRecord>): Promise<void> {
+  const { name, own } = await getHeld(engine, id);
+  await writeConfig(engine, name, ownKeys({ ...own, record: { ...own.record, ...change } }));
+}

@@ -1,0 +1,65 @@
+import { readFile, readlink } from "node:fs/promises";
+import { hostname } from "node:os";
+import { z } from "zod";
+
+/** Who holds an instance, as kept in its config for everybody to see. */
+export interface Lease {
+  /** Made up for each hold. */
+  readonly holder: string;
+  /** The system that the holder's process id means something on. */
+  readonly host: string;
+  readonly pid: number;
+  /** When the process began, as its kernel counts: a process id is used again. */
+  readonly began: string;
+  /** Counts up while the holder lives. */
+  readonly beat: number;
+}
+
+const leaseShape = z.object({
+  holder: z.string(),
+  host: z.string(),
+  pid: z.number(),
+  began: z.string(),
+  beat: z.number(),
+});
+
+/** Reads a lease; one that cannot be read is as good as none that anybody renews. */
+export function readLease(text: string): Lease | undefined {
+  try {
+    return leaseShape.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** This process, as a lease names it. */
+export async function thisProcess(): Promise<Pick<Lease, "host" | "pid" | "began">> {
+  return { host: await hostId(), pid: process.pid, began: (await beginOf(process.pid)) ?? "" };
+}
+
+/** True where the holder's process is known to be gone; false where it lives or cannot be seen from here. */
+export async function isGone({ host, pid, began }: Lease): Promise<boolean> {
+  if (began === "" || host !== (await hostId())) return false;
+  return (await beginOf(pid)) !== began;
+}
+
+/** True where a living process is the holder, whatever its beat. */
+export async function isHere(lease: Lease): Promise<boolean> {
+  return lease.began !== "" && lease.host === (await hostId()) && !(await isGone(lease));
+}
+
+/** The same for two processes exactly when they see each other's ids: one boot, one namespace of processes. */
+async function hostId(): Promise<string> {
+  const [boot, space] = await Promise.all([
+    readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => ""),
+    readlink("/proc/self/ns/pid").catch(() => ""),
+  ]);
+  return boot === "" || space === "" ? `host ${hostname()}` : `${boot.trim()} ${space}`;
+}
+
+/** When a process began, in ticks since the boot; undefined when there is none, or no /proc. */
+async function beginOf(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  // The name of the program comes second, in parentheses, and may hold anything.
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+}

@@ -1,0 +1,62 @@
+import type { Context } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { type Engine, getHeld, instancePath, whenIdle } from "./engine.ts";
+import { getReady } from "./recovery.ts";
+import { readState } from "./view.ts";
+
+type Action = "start" | "stop" | "freeze" | "unfreeze";
+
+function act(engine: Engine, name: string, body: { action: Action; timeout?: number; force?: boolean }) {
+  return whenIdle(() => engine.client.run("PUT", instancePath(name, "state"), { timeout: -1, ...body }));
+}
+
+export async function start(engine: Engine, id: string, context: Context): Promise<void> {
+  const { name, instance } = await getReady(engine, id);
+  const state = readState(instance.status);
+  if (state === "running") return;
+  context.progress({ phase: "Starting" });
+  await act(engine, name, { action: state === "suspended" ? "unfreeze" : "start" });
+}
+
+export async function stop(
+  engine: Engine,
+  id: string,
+  options: { readonly grace: number } | "force",
+  context: Context,
+): Promise<void> {
+  const { name, instance } = await getHeld(engine, id);
+  const state = readState(instance.status);
+  if (state === "stopped") return;
+  if (state === "suspended" && options !== "force")
+    throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+  context.progress({ phase: "Stopping" });
+  if (options === "force") {
+    await act(engine, name, { action: "stop", force: true });
+    return;
+  }
+  // LXD counts in whole seconds, and takes 0 for no limit.
+  const seconds = Math.max(1, Math.ceil(options.grace / 1000));
+  const body = { action: "stop", force: false, timeout: seconds };
+  const { id: operation } = await engine.client.start("PUT", instancePath(name, "state"), body);
+  try {
+    await orAborted(engine.client.wait(operation), context.signal);
+  } catch (error) {
+    if (!/timed out|deadline exceeded|timeout/i.test(error instanceof Error ? error.message : ""))
+      throw error;
+    throw failure(
+      "TIMEOUT",
+      { seconds, what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power` },
+      error,
+    );
+  }
+}
+
+/** A guest that was asked to shut down cannot be asked to go on: only the wait can be ended. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(failure("CANCELLED", {}, signal.reason));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

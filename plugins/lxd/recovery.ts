@@ -1,0 +1,195 @@
+import type { Context } from "../../lib/backend/contract.ts";
+import {
+  ASIDE,
+  type Engine,
+  getHeld,
+  getManaged,
+  instancePath,
+  type Managed,
+  replaceConfig,
+  whenIdle,
+  writeConfig,
+} from "./engine.ts";
+import { isStatus } from "./errors.ts";
+import type { Operation } from "./operation.ts";
+import { KEYS, operationKeys, ownKeys, readTree, treeKeys } from "./records.ts";
+import { type Config, type Operation as LxdOperation, operationsShape } from "./rest/shapes.ts";
+import { type Node, pruned, readNodes } from "./tree.ts";
+
+/** LXD's own operations that are at work on an instance. */
+export async function runningOperations(
+  { client }: Engine,
+  { name }: Pick<Managed, "name">,
+): Promise<LxdOperation[]> {
+  const { value } = await client.get("/1.0/operations", operationsShape, { query: { recursion: "1" } });
+  return Object.values(value)
+    .flat()
+    .filter(
+      ({ status_code, resources }) =>
+        status_code < 200 &&
+        (resources.instances ?? []).some((url) => new URL(url, "http://lxd").pathname.split("/")[3] === name),
+    );
+}
+
+/** Waits until LXD has ended what it was told to do to an instance, whatever came of it. */
+export async function settle(engine: Engine, managed: Managed): Promise<void> {
+  for (const { id } of await runningOperations(engine, managed))
+    await engine.client.wait(id).catch((error: unknown) => {
+      engine.log.debug("an operation of LXD has failed", { name: managed.name, error: String(error) });
+    });
+}
+
+/**
+ * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may be
+ * repeated: whoever is killed here leaves the same to the next. Needs a hold.
+ */
+export async function finish(engine: Engine, id: string): Promise<void> {
+  const managed = await getManaged(engine, id);
+  const { operation, name } = managed;
+  if (operation === undefined) {
+    if (managed.aside !== undefined) await removeAside(engine, name);
+    return;
+  }
+  engine.log.debug("finishing an operation", { name, ...operation });
+  switch (operation.kind) {
+    case "create":
+    case "purge":
+      return removeInstance(engine, managed);
+    case "take":
+      return finishTake(engine, managed, operation);
+    case "restore":
+      return finishRestore(engine, managed, operation);
+    case "delete":
+      return finishDelete(engine, managed, operation);
+    case "amend":
+      return finishAmend(engine, managed, operation);
+  }
+}
+
+/** The instance of that id, held and with nothing left half done: what every change begins with. */
+export async function getReady(engine: Engine, id: string): Promise<Managed> {
+  const managed = await getHeld(engine, id);
+  if (managed.operation === undefined && managed.aside === undefined) return managed;
+  await finish(engine, id);
+  return getHeld(engine, id);
+}
+
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
+
+function findNode(managed: Managed, id: string): Node | undefined {
+  return readNodes(managed).find((node) => node.id === id);
+}
+
+async function finishTake(engine: Engine, managed: Managed, { id, taken }: Of<"take">): Promise<void> {
+  const nodes = readNodes(managed);
+  const done = { ...operationKeys(null), [KEYS.snapshot]: "" };
+  if (!nodes.some((node) => node.id === id)) return writeConfig(engine, managed.name, done);
+  const { name, own, config } = managed;
+  await writeConfig(engine, name, {
+    ...done,
+    ...ownKeys({ ...own, record: { ...own.record, snapshotsTaken: taken } }),
+    ...treeKeys(pruned({ ...readTree(name, config), standsOn: id }, nodes)),
+  });
+}
+
+/** Sets the instance's config and snapshot aside, then has LXD restore. All that follows can be repeated. */
+export async function finishRestore(
+  engine: Engine,
+  managed: Managed,
+  { id }: Of<"restore">,
+  context: Partial<Context> = {},
+): Promise<void> {
+  const { name, aside } = managed;
+  const node = findNode(managed, id);
+  // Nothing was set aside: nothing has happened yet.
+  if (aside === undefined || node === undefined) return abandonRestore(engine, managed);
+  await engine.client.run("PUT", instancePath(name), { restore: node.name, stateful: false }, context);
+  await putBack(engine, managed, node);
+  await removeAside(engine, name);
+  await writeConfig(engine, name, operationKeys(null));
+}
+
+/** What LXD has brought back with a snapshot and must be the present one again. */
+async function putBack(engine: Engine, managed: Managed, node: Node): Promise<void> {
+  const { name, own, config } = managed;
+  const restored = node.snapshot.config;
+  const ours = Object.entries(config).filter(
+    ([key]) => key.startsWith("user.strata.") && key !== KEYS.mounts,
+  );
+  const foreign = Object.entries(restored).filter(
+    ([key]) => !key.startsWith("user.strata.") || key === KEYS.mounts,
+  );
+  const addresses = Object.entries(config).filter(
+    ([key]) => /^volatile\..*\.hwaddr$/.test(key) || key === "volatile.uuid",
+  );
+  const record = { ...own.record, cloudInstanceId: node.cloudInstanceId || own.record.cloudInstanceId };
+  const next: Config = {
+    ...Object.fromEntries([...foreign, ...ours, ...addresses]),
+    ...ownKeys({ ...own, record }),
+    ...treeKeys({ ...readTree(name, config), standsOn: node.id }),
+    // A disk that was brought back has lost its limit on some pools; LXD sets it again at the next start.
+    "volatile.root.apply_quota": "true",
+  };
+  await replaceConfig(engine, managed, next, node.snapshot.devices);
+}
+
+/** Back to what was set aside, where a restore cannot be finished. */
+export async function abandonRestore(engine: Engine, managed: Managed): Promise<void> {
+  const { name, aside, instance, config } = managed;
+  if (aside !== undefined) {
+    await engine.client.run("PUT", instancePath(name), { restore: ASIDE, stateful: false });
+    await replaceConfig(engine, managed, { ...config, "volatile.root.apply_quota": "true" }, aside.devices);
+    await removeAside(engine, instance.name);
+  }
+  await writeConfig(engine, name, operationKeys(null));
+}
+
+async function removeAside(engine: Engine, name: string): Promise<void> {
+  await removeSnapshot(engine, name, ASIDE);
+}
+
+/** One that is gone is fine. */
+async function removeSnapshot(engine: Engine, name: string, snapshot: string): Promise<void> {
+  await whenIdle(() =>
+    engine.client.run("DELETE", instancePath(name, "snapshots", snapshot), undefined),
+  ).catch((error: unknown) => {
+    if (!isStatus(error, 404)) throw error;
+  });
+}
+
+export async function finishDelete(
+  engine: Engine,
+  managed: Managed,
+  { id, tree }: Of<"delete">,
+): Promise<void> {
+  const node = findNode(managed, id);
+  if (node !== undefined) await removeSnapshot(engine, managed.name, node.name);
+  await writeConfig(engine, managed.name, { ...operationKeys(null), ...treeKeys(tree) });
+}
+
+export async function finishAmend(engine: Engine, managed: Managed, { id, to }: Of<"amend">): Promise<void> {
+  const { name } = managed;
+  const node = findNode(managed, id);
+  if (node !== undefined && node.name !== to)
+    await engine.client.run("POST", instancePath(name, "snapshots", node.name), { name: to });
+  await writeConfig(engine, name, operationKeys(null));
+}
+
+/** Removes an instance with its snapshots for good, running or not. The note has whoever comes next go on. */
+export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
+  const { name, instance } = managed;
+  const { client } = engine;
+  if (managed.operation?.kind !== "purge" && managed.operation?.kind !== "create")
+    await writeConfig(engine, name, operationKeys({ kind: "purge" }));
+  if (instance.status !== "Stopped")
+    await client
+      .run("PUT", instancePath(name, "state"), { action: "stop", force: true, timeout: -1 })
+      .catch((error: unknown) => {
+        if (!/already stopped/i.test(error instanceof Error ? error.message : "")) throw error;
+      });
+  try {
+    await whenIdle(() => client.run("DELETE", instancePath(name), undefined));
+  } catch (error) {
+    if (!isStatus(error, 404)) throw error;
+  }
+}

@@ -1,0 +1,53 @@
+import type { EngineState, Instance } from "../../lib/backend/contract.ts";
+import { DEFAULT_NIC, readNics, readResources } from "./devices.ts";
+import type { Managed } from "./engine.ts";
+import { readMounts } from "./records.ts";
+import type { LxdInstance } from "./rest/shapes.ts";
+
+const STATES: Readonly<Record<string, EngineState>> = {
+  Running: "running",
+  Ready: "running",
+  Stopped: "stopped",
+  Frozen: "suspended",
+  Starting: "starting",
+  Stopping: "stopping",
+  Aborting: "stopping",
+  Freezing: "suspending",
+  Thawed: "running",
+};
+
+/** LXD's word for a state, such as "Running", as the contract has it. */
+export function readState(status: string): EngineState {
+  return STATES[status] ?? "unknown";
+}
+
+/** An instance as the core sees it. */
+export function toInstance(managed: Managed): Instance {
+  const { id, name, own, config, instance, operation, snapshots } = managed;
+  const state = operation?.kind === "create" ? "starting" : readState(instance.status);
+  const { location } = instance;
+  return {
+    id,
+    name,
+    state,
+    resources: readResources(config, instance.devices),
+    mounts: readMounts(name, config),
+    nics: readNics(instance.devices),
+    // A removal that died is one that was asked for: purge finishes it.
+    record: operation?.kind === "purge" ? { ...own.record, deleted: true } : own.record,
+    addresses: state === "running" ? addressesOf(instance) : [],
+    snapshotCount: snapshots.length,
+    ...(location === "" || location === "none" ? {} : { member: location }),
+  };
+}
+
+/** IPv4 addresses that others can reach, the default interface's first. */
+function addressesOf({ state }: LxdInstance): string[] {
+  const found = Object.entries(state?.network ?? {}).flatMap(([nic, { addresses }]) =>
+    (addresses ?? [])
+      .filter(({ family, scope }) => family === "inet" && scope === "global")
+      .map(({ address }) => ({ nic, address })),
+  );
+  const own = found.filter(({ nic }) => nic === DEFAULT_NIC);
+  return [...own, ...found.filter((each) => !own.includes(each))].map(({ address }) => address);
+}

@@ -1,0 +1,4 @@
+import { conformance } from "../../lib/backend/conformance/index.ts";
+import { lxdFixture } from "../support/lxd.ts";
+
+conformance("lxd", lxdFixture, { runs: 3, steps: 30 });

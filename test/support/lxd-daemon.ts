@@ -1,0 +1,112 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { execa } from "execa";
+
+const ROOT = "/var/tmp";
+const PREFIX = "strata-lxd-";
+
+/** A daemon of LXD that belongs to a test: its own folder, pool and bridge. Needs root. */
+export interface LxdDaemon extends AsyncDisposable {
+  readonly folder: string;
+  readonly socket: string;
+  readonly pid: number;
+  /** Runs LXD's own client against it; resolves to its output. */
+  lxc(...args: readonly string[]): Promise<string>;
+  /** Ends it without a warning. */
+  kill(): Promise<void>;
+}
+
+/** A folder for daemons, from which whatever is left of them is taken away in the end. */
+export async function lxdFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  await sweep();
+  const path = await mkdtemp(join(ROOT, PREFIX));
+  await writeFile(join(path, "owner"), String(process.pid));
+  return { path, [Symbol.asyncDispose]: () => clear(path) };
+}
+
+/** Starts a daemon in a folder and sets it up with `lxd init --preseed`. */
+export async function startDaemon(folder: string, preseed?: string): Promise<LxdDaemon> {
+  await mkdir(folder, { recursive: true });
+  const env = { ...process.env, LXD_DIR: folder };
+  const log = openSync(join(dirname(folder), `${folder.split("/").at(-1)}.log`), "a");
+  const child = spawn("lxd", ["--group", "root"], { env, detached: true, stdio: ["ignore", log, log] });
+  closeSync(log);
+  const ended = once(child, "exit");
+  const { pid } = child;
+  if (pid === undefined) throw new Error("lxd could not be started");
+  const options = { env, stdin: "ignore" as const };
+  await execa("lxd", ["waitready", "--timeout=60"], options);
+  if (preseed !== undefined) await execa("lxd", ["init", "--preseed"], { env, input: preseed });
+  return {
+    folder,
+    socket: join(folder, "unix.socket"),
+    pid,
+    lxc: async (...args) => (await execa("lxc", args, options)).stdout,
+    async kill() {
+      process.kill(pid, "SIGKILL");
+      await ended;
+    },
+    async [Symbol.asyncDispose]() {
+      await execa("lxd", ["shutdown", "--timeout=30"], { ...options, reject: false });
+      if (child.exitCode === null && child.signalCode === null) process.kill(pid, "SIGKILL");
+      await ended;
+    },
+  };
+}
+
+/** Takes away what test runs that were killed have left. */
+async function sweep(): Promise<void> {
+  for (const entry of await readdir(ROOT)) {
+    if (!entry.startsWith(PREFIX)) continue;
+    const path = join(ROOT, entry);
+    const owner = await readFile(join(path, "owner"), "utf8").catch(() => "");
+    const alive = await readlink(`/proc/${owner}/exe`).catch(() => "");
+    if (owner === "" || !alive.includes("node")) await clear(path);
+  }
+}
+
+/** Ends every process that works in the folder, then takes away its bridges, mounts, loop devices and files. */
+async function clear(path: string): Promise<void> {
+  const bridges = await bridgesOf(path);
+  for (const pid of await processesOf(path)) process.kill(pid, "SIGKILL");
+  while ((await processesOf(path)).length > 0) await delay(50);
+  for (const bridge of bridges) await execa("ip", ["link", "delete", bridge], { reject: false });
+  for (const mount of await mountsBelow(path)) await execa("umount", ["--lazy", mount], { reject: false });
+  const { stdout } = await execa("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"]);
+  for (const [, device = "", file = ""] of stdout.matchAll(/^(\S+)\s+(.*)$/gm))
+    if (file.startsWith(`${path}/`)) await execa("losetup", ["--detach", device], { reject: false });
+  await rm(path, { recursive: true, force: true });
+}
+
+/** Daemons and the monitors of containers have the folder in their environment or their arguments. */
+async function processesOf(path: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+    const texts = await Promise.all(
+      ["environ", "cmdline"].map((file) => readFile(join("/proc", entry, file), "utf8").catch(() => "")),
+    );
+    const [environment = "", command = ""] = texts;
+    if (environment.includes(`LXD_DIR=${path}/`) || command.includes(`${path}/`)) found.push(Number(entry));
+  }
+  return found;
+}
+
+async function bridgesOf(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const daemon of await readdir(path).catch(() => []))
+    found.push(...(await readdir(join(path, daemon, "networks")).catch(() => [])));
+  return found;
+}
+
+async function mountsBelow(path: string): Promise<string[]> {
+  const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
+  return lines
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((mount) => mount.startsWith(`${path}/`))
+    .reverse();
+}

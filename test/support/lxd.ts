@@ -1,0 +1,69 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Fixture } from "../../lib/backend/conformance/index.ts";
+import type { Instance } from "../../lib/backend/contract.ts";
+import lxd from "../../plugins/lxd/index.ts";
+import { silent } from "./libvirt.ts";
+import { type LxdDaemon, lxdFolder, startDaemon } from "./lxd-daemon.ts";
+import { makeContainerImage } from "./lxd-image.ts";
+
+const PRESEED = `storage_pools:
+- {name: default, driver: btrfs, config: {size: 2GiB}}
+networks:
+- {name: BRIDGE, type: bridge, config: {ipv4.address: 10.213.7.1/24, ipv4.nat: "false", ipv6.address: none}}
+`;
+
+export interface LxdFixture extends Fixture {
+  readonly folder: string;
+  readonly daemon: LxdDaemon;
+}
+
+/** The engine on a daemon of its own, with a btrfs pool, a bridge and a small image. */
+export async function lxdFixture(): Promise<LxdFixture> {
+  const open: AsyncDisposable[] = [];
+  const keep = <T extends AsyncDisposable>(each: T): T => {
+    open.unshift(each);
+    return each;
+  };
+  const close = async () => {
+    for (const each of open) await each[Symbol.asyncDispose]();
+  };
+  try {
+    const folder = keep(await lxdFolder()).path;
+    const bridge = `st${randomBytes(4).toString("hex")}`;
+    const daemon = keep(await startDaemon(join(folder, "lxd"), PRESEED.replaceAll("BRIDGE", bridge)));
+    const image = await makeContainerImage(folder);
+    const dataFolder = join(folder, "data");
+    await mkdir(dataFolder);
+    const backend = keep(
+      await lxd.open({ settings: { socket: daemon.socket, network: bridge }, dataFolder, log: silent }),
+    );
+    const rootOf = ({ name }: Instance) =>
+      join(daemon.folder, "storage-pools/default/containers", name, "rootfs");
+    return {
+      backend,
+      folder,
+      daemon,
+      image,
+      async write(instance, value) {
+        const place = join(rootOf(instance), "mnt", String(value % 8));
+        await writeFile(place, Buffer.alloc(4096 + value, value));
+      },
+      read: (instance) => digest(rootOf(instance)),
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A digest of the files that the tests write; all else in the root is the image's. */
+async function digest(root: string): Promise<string> {
+  const folder = join(root, "mnt");
+  const hash = createHash("sha256");
+  for (const name of (await readdir(folder)).sort())
+    hash.update(`${name}\n`).update(await readFile(join(folder, name)));
+  return hash.digest("hex");
+}
