@@ -30,7 +30,8 @@ const mount = z.object({
   gidMap: z.array(idMap),
 });
 
-const instanceShape = z.object({
+/** Loose: what a newer strata of the same record version keeps here must not get lost. */
+const instanceShape = z.looseObject({
   id: z.string(),
   version: z.number(),
   image: z.object({ sha256: z.string(), release: z.string(), os: z.string() }),
@@ -90,8 +91,8 @@ export function readOwn(name: string, config: Config): OwnRecord | undefined {
   if (version > RECORD_VERSION) throw failure("RECORD_TOO_NEW", { name, version, supported: RECORD_VERSION });
   const found = read(name, config, KEYS.instance, instanceShape);
   if (found === undefined) return undefined;
-  const { id, hostKey, ...record } = found;
-  return { id, record: { ...record, ...(hostKey === undefined ? {} : { hostKey }) } };
+  const { id, ...record } = found;
+  return { id, record: record as InstanceRecord };
 }
 
 export function readTree(name: string, config: Config): TreeRecord {
