@@ -11,6 +11,7 @@ import { infoCommand } from "./commands/info.ts";
 import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
+import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
@@ -46,6 +47,7 @@ export function createProgram(cli: Cli): Command {
     transferCommand,
     snapshotCommand,
     restoreCommand,
+    optimizeCommand,
     deleteCommand,
     recoverCommand,
     purgeCommand,

@@ -3,6 +3,7 @@ import type { InstanceInfo, InstanceSummary, Listing, Usage } from "./api.ts";
 import { askAll } from "./engines.ts";
 import { tryOutput } from "./guest.ts";
 import { displayState, getInstances } from "./instances.ts";
+import { readImageSize } from "./read-images.ts";
 import type { Session } from "./session.ts";
 
 /** How long a guest may take to tell about itself, ms. */
@@ -47,6 +48,7 @@ async function infoOf(session: Session, instance: Instance): Promise<InstanceInf
   const running = instance.state === "running" && !instance.record.deleted;
   const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], PATIENCE) : null;
   const inside = readProbe(probed ?? "");
+  const extra = await readImageSize(session, instance);
   return {
     ...summary(session, instance),
     ...(inside.release === undefined ? {} : { release: inside.release }),
@@ -58,6 +60,7 @@ async function infoOf(session: Session, instance: Instance): Promise<InstanceInf
     disk: inside.disk,
     memory: inside.memory,
     mounts: instance.mounts,
+    readImageSize: extra,
   };
 }
 

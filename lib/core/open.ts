@@ -9,6 +9,7 @@ import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
 import { restart, START_TIMEOUT, start, startOne, stop, suspend } from "./lifecycle.ts";
 import { plugins } from "./plugins.ts";
+import { optimize } from "./read-images.ts";
 import { purge, recover, remove } from "./removal.ts";
 import { contextOf, openSession, type Session } from "./session.ts";
 import { getSetting, setSetting, settingKeys } from "./settings.ts";
@@ -50,6 +51,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
       each(names, (owner, mine) => start(owner, mine, startOptions, call)),
     stop: (names, stopOptions, call) => each(names, (owner, mine) => stop(owner, mine, stopOptions, call)),
     suspend: (names, call) => each(names, (owner, mine) => suspend(owner, mine, call)),
+    optimize: (names, call) => optimize(session, names, call),
     restart: (names, restartOptions, call) =>
       each(names, (owner, mine) => restart(owner, mine, restartOptions, call)),
     exec: async (name, argv, execOptions) => exec(await at(name), name, argv, execOptions),

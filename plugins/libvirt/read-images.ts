@@ -1,12 +1,13 @@
 import type { Context, ReadImages } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Engine, getManaged, type Managed, runOptions } from "./engine.ts";
+import { type Engine, type Managed, runOptions } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { planKeyframes } from "./keyframes.ts";
 import { isLayerPath, type LayerGraph, layerSize, readLayers, standInPath } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
 import { pointTo, type RunOptions } from "./qemu-img.ts";
 import { getReady, isSettled } from "./recovery.ts";
+import { instanceFolder } from "./removal.ts";
 import {
   addKeyframes,
   advanceStandIn,
@@ -37,7 +38,7 @@ interface Budget {
 export function readImageGroup(engine: Engine): ReadImages {
   return {
     build: (id, context) => mapped(() => build(engine, id, context)),
-    size: (id) => mapped(async () => standInsSize((await getManaged(engine, id)).metadata.folder)),
+    size: (id) => mapped(async () => standInsSize(instanceFolder(await engine.pool(), id))),
   };
 }
 

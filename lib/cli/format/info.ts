@@ -53,6 +53,7 @@ function instanceTable(info: InstanceInfo): string {
     line("Load", info.load.length === 0 ? "--" : info.load.map((value) => value.toFixed(2)).join(" ")),
     line("Disk usage", usage(info.disk)),
     line("Memory usage", usage(info.memory)),
+    ...(info.readImageSize ? [line("Read image", formatSize(info.readImageSize))] : []),
     line("Mounts", ...mountLines(info.mounts)),
   ].join("\n")}\n`;
 }
@@ -111,6 +112,7 @@ function jsonInstance(info: InstanceInfo): Record<string, unknown> {
     load: info.load,
     disks: { sda1: jsonUsage(info.disk) },
     memory,
+    read_image_size: info.readImageSize === null ? "" : String(info.readImageSize),
     ipv4: info.ipv4,
     mounts: jsonMounts(info.mounts),
   };

@@ -7,6 +7,7 @@ import type { Instance } from "../../../lib/backend/contract.ts";
 import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
 import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { done } from "../../support/program.ts";
 
 /** Longest chain that is allowed here: short, so that few snapshots need many keyframes. */
 const LENGTH = 8;
@@ -67,6 +68,17 @@ describe("read images and keyframes", () => {
     expect(await fixture.read(instance)).to.equal(before);
     expect(Number(await fixture.backend.readImages?.size(instance.id))).to.be.greaterThan(0);
     await held(() => fixture.audit?.(instance) ?? Promise.resolve());
+  });
+
+  it("the program builds it too, and says what it takes", async () => {
+    const { name } = instance;
+    expect(await done(["optimize", name])).to.match(
+      new RegExp(`^Optimized: ${name} \\(\\d.*kept for reads\\)\n$`),
+    );
+    const size = await fixture.backend.readImages?.size(instance.id);
+    const { info } = JSON.parse(await done(["info", name, "--format", "json"]));
+    expect(info[name].read_image_size).to.equal(String(size));
+    expect(await done(["info", name])).to.match(/^Read image: +\d/m);
   });
 
   it("the tree is what it was, for us and for virsh", async () => {
