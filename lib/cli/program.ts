@@ -5,6 +5,7 @@ import { doctorCommand, versionCommand } from "./commands/about.ts";
 import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
+import { cloneCommand } from "./commands/clone.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
@@ -41,6 +42,7 @@ export function createProgram(cli: Cli): Command {
     startCommand,
     stopCommand,
     suspendCommand,
+    cloneCommand,
     restartCommand,
     execCommand,
     shellCommand,

@@ -223,6 +223,8 @@ export interface Strata extends AsyncDisposable {
   stop(names: readonly string[], options?: StopOptions, call?: CallOptions): Promise<void>;
   /** Keeps the memory of running instances and stops them; `start` resumes. Calls a delayed shutdown off. */
   suspend(names: readonly string[], call?: CallOptions): Promise<void>;
+  /** Copies a stopped instance as it stands, without its snapshots; by default to `NAME-cloneN`. */
+  clone(name: string, options?: { name?: string }, call?: CallOptions): Promise<{ readonly name: string }>;
   restart(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
   /** Brings the layers of stopped instances together, so that reads do not get slower with snapshots. */
   optimize(names: readonly string[], call?: CallOptions): Promise<Optimized[]>;

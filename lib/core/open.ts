@@ -1,6 +1,7 @@
 import { waitReady } from "./access.ts";
 import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
+import { clone } from "./clone.ts";
 import { doctor } from "./doctor.ts";
 import { byEngine, gather, locate, requireFree } from "./engines.ts";
 import { exec, execIn } from "./guest.ts";
@@ -50,6 +51,10 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     start: (names, startOptions, call) =>
       each(names, (owner, mine) => start(owner, mine, startOptions, call)),
     stop: (names, stopOptions, call) => each(names, (owner, mine) => stop(owner, mine, stopOptions, call)),
+    async clone(name, cloneOptions, call) {
+      await requireFree(session, cloneOptions?.name);
+      return clone(await at(name), name, cloneOptions, call);
+    },
     suspend: (names, call) => each(names, (owner, mine) => suspend(owner, mine, call)),
     optimize: (names, call) => optimize(session, names, call),
     restart: (names, restartOptions, call) =>

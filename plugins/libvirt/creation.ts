@@ -1,38 +1,87 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { Context, Instance, InstanceSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, runOptions, writeMetadata } from "./engine.ts";
 import { clearUnfinished } from "./hold.ts";
+import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
 import { putMounts, requireServable } from "./mounts.ts";
-import { ensureNetwork, freePort, leaseReader } from "./networks.ts";
+import { ensureNetwork, freePort, leaseReader, newMac } from "./networks.ts";
 import { importBase, makePrivateFolder } from "./pool.ts";
 import { createOverlay } from "./qemu-img.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
 import type { Domain } from "./rpc/index.ts";
 import { writeSeed } from "./seed.ts";
 import { toInstance } from "./view.ts";
-import { serialize } from "./xml/document.ts";
+import { type Element, serialize } from "./xml/document.ts";
 import { domainDocument } from "./xml/domain.ts";
 
 /** Makes a new instance; all or nothing. */
 export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
-  const { name, image, record, resources } = spec;
-  await requireServable(engine, name, spec.mounts);
-  if (spec.networks.length > 0)
-    throw failure("UNSUPPORTED", {
-      what: "a further network",
-      engine: "libvirt",
-      reason: "this version has none",
-    });
+  const { name, image, record, resources, mounts } = spec;
+  await requireServable(engine, name, mounts);
+  await requireNetworks(engine, spec.networks);
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
-  await clearUnfinished(engine, name, context);
-  if ((await findDomain(engine, name)) !== null) throw failure("INSTANCE_EXISTS", { name });
   const network = engine.session
     ? ({ kind: "user", port: await freePort() } as const)
     : ({ kind: "network", name: engine.settings.network || "default" } as const);
   if (network.kind === "network") await ensureNetwork(engine, network.name);
+  const mac = newMac();
+  const nics = spec.networks.map(({ mac = newMac(), mode = "auto", ...nic }) => ({ ...nic, mac, mode }));
+  return establish(engine, name, context, {
+    async document({ uuid, folder, disk, seed }) {
+      const document = domainDocument({
+        name,
+        uuid,
+        metadata: {
+          record,
+          folder,
+          mounts,
+          ...(network.kind === "user" ? { sshPort: network.port } : {}),
+          operation: { kind: "create" },
+        },
+        resources,
+        disk,
+        seed,
+        mac,
+        accelerator: host.accelerator,
+        arch: host.arch,
+        network,
+        nics,
+      });
+      await putMounts(engine, document, { folder, mounts });
+      return document;
+    },
+    async fill({ uuid, folder, disk }) {
+      const user = host.qemuUser;
+      await makeDisk(engine, uuid, { pool, disk, image, size: resources.disk, user, context });
+      await writeSeed(folder, spec.seed, [{ mac, mode: "auto" }, ...nics], context.signal);
+    },
+  });
+}
+
+/** Where a new instance is: its id, the folder of its files, two of them. */
+export interface Place {
+  readonly uuid: string;
+  readonly folder: string;
+  readonly disk: string;
+  readonly seed: string;
+}
+
+/**
+ * Makes an instance: locks a new folder, defines the domain of `document`, whose metadata say that it is
+ * being made, has `fill` make the files, and takes the note away. All or nothing.
+ */
+export async function establish(
+  engine: Engine,
+  name: string,
+  context: Context,
+  make: { document(place: Place): Promise<Element>; fill(place: Place): Promise<void> },
+): Promise<Instance> {
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  await clearUnfinished(engine, name, context);
+  if ((await findDomain(engine, name)) !== null) throw failure("INSTANCE_EXISTS", { name });
   const uuid = randomUUID();
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
@@ -40,30 +89,10 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   await using lock = await lockInstance(folder, { name, wait: 0, signal: context.signal });
   engine.holds.set(uuid, lock);
   try {
-    const disk = newLayerPath(folder);
-    const document = domainDocument({
-      name,
-      uuid,
-      metadata: {
-        record,
-        folder,
-        mounts: spec.mounts,
-        ...(network.kind === "user" ? { sshPort: network.port } : {}),
-        operation: { kind: "create" },
-      },
-      resources,
-      disk,
-      seed: join(folder, "seed.iso"),
-      mac: newMac(),
-      accelerator: host.accelerator,
-      arch: host.arch,
-      network,
-    });
-    await putMounts(engine, document, { folder, mounts: spec.mounts });
-    const domain = await defineNew(engine, name, serialize(document), folder);
+    const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
+    const domain = await defineNew(engine, name, serialize(await make.document(place)), folder);
     try {
-      await makeDisk(engine, uuid, { pool, disk, image, size: resources.disk, user: host.qemuUser, context });
-      await writeSeed(folder, spec.seed, context.signal);
+      await make.fill(place);
       const managed = await getManaged(engine, domain.uuid);
       return await toInstance(await writeMetadata(managed, { operation: null }), leaseReader(engine));
     } catch (error) {
@@ -102,9 +131,4 @@ async function makeDisk(
   await using _lock = await lockPool(o.pool);
   const base = await importBase(o.pool, o.image, o.user);
   await createOverlay(o.disk, base, o.size, runOptions(engine, id, o.context));
-}
-
-/** A MAC address in QEMU's range. */
-function newMac(): string {
-  return ["52", "54", "00", ...(randomBytes(3).toString("hex").match(/../g) ?? [])].join(":");
 }

@@ -10,10 +10,13 @@ import { checkHost } from "./check.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { instanceGroup } from "./instances.ts";
+import { NO_NETWORKS, networkGroup } from "./interfaces.ts";
 import { mountFeatures, mountGroup } from "./mounts.ts";
-import { networkGroup, sshAccess } from "./networks.ts";
+import { sshAccess } from "./networks.ts";
 import { readImageGroup } from "./read-images.ts";
 import { snapshotGroup } from "./snapshots.ts";
+
+const NETWORKING = ["network.list", "network.attach"];
 
 const VERSION = "0.1.0";
 
@@ -89,13 +92,13 @@ function backend(engine: Engine): Backend {
     snapshots: snapshotGroup(engine),
     guest: sshAccess(engine),
     mounts: mountGroup(engine),
-    networks: networkGroup(engine),
+    ...(engine.session ? {} : { networks: networkGroup(engine) }),
     readImages: readImageGroup(engine),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }
 
-async function info({ connection, sharing }: Engine): Promise<EngineInfo> {
+async function info({ connection, session, sharing }: Engine): Promise<EngineInfo> {
   const [libvirt, qemu, mounting] = await Promise.all([
     connection.libVersion(),
     connection.hypervisorVersion(),
@@ -111,11 +114,16 @@ async function info({ connection, sharing }: Engine): Promise<EngineInfo> {
       "snapshot.stopped",
       "disk.grow",
       "suspend",
-      "network.list",
+      "clone",
+      ...(session ? [] : NETWORKING),
       "read-image",
       ...mounting.features,
     ]),
-    missing: new Map([["snapshot.running", "snapshots are taken of stopped instances"], ...mounting.missing]),
+    missing: new Map([
+      ["snapshot.running", "snapshots are taken of stopped instances"],
+      ...(session ? NETWORKING.map((feature) => [feature, NO_NETWORKS] as const) : []),
+      ...mounting.missing,
+    ]),
     imageFormats: ["qcow2"],
   };
 }

@@ -1,5 +1,6 @@
 import type { Instance, InstanceRecord, Instances } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
+import { clone } from "./clone.ts";
 import { create } from "./creation.ts";
 import { type Engine, findDomain, getHeld, readManaged, writeMetadata } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
@@ -19,6 +20,7 @@ export function instanceGroup(engine: Engine): Instances {
     start: (id, context) => mapped(() => start(engine, id, context)),
     stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
     suspend: (id, context) => mapped(() => suspend(engine, id, context)),
+    clone: (id, copy, context) => mapped(() => clone(engine, id, copy, context)),
     resize: (id, change, context) => mapped(() => resize(engine, id, change, context)),
     annotate: (id, change) => mapped(() => annotate(engine, id, change)),
     remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),

@@ -1,9 +1,9 @@
+import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
-import type { Networks, SshAccess } from "../../lib/backend/contract.ts";
+import type { SshAccess } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getManaged, type Managed } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
-import { elements, find, parse } from "./xml/document.ts";
 import { readInterfaces } from "./xml/domain.ts";
 
 /** Reads each network's leases once. */
@@ -78,26 +78,6 @@ export async function ensureNetwork(engine: Engine, name: string): Promise<void>
   }
 }
 
-export function networkGroup(engine: Engine): Networks {
-  return {
-    list: () =>
-      mapped(async () => {
-        const networks = await engine.connection.listNetworks();
-        return Promise.all(
-          networks.map(async (network) => {
-            const document = await parse(await network.getXml());
-            const mode =
-              find(document, "forward")?.attributes.mode ??
-              (elements(document, "forward").length > 0 ? "nat" : "isolated");
-            const bridge = find(document, "bridge")?.attributes.name;
-            const description = bridge === undefined ? "libvirt network" : `libvirt network on ${bridge}`;
-            return { name: network.name, type: mode, description };
-          }),
-        );
-      }),
-  };
-}
-
 /** A TCP port of 127.0.0.1 that is free now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
@@ -110,4 +90,9 @@ export async function freePort(): Promise<number> {
   if (address === null || typeof address === "string")
     throw failure("INTERNAL", { reason: "no port was given" });
   return address.port;
+}
+
+/** A MAC address in QEMU's range. */
+export function newMac(): string {
+  return ["52", "54", "00", ...(randomBytes(3).toString("hex").match(/../g) ?? [])].join(":");
 }

@@ -9,7 +9,7 @@ import { prepareReads } from "./read-images.ts";
 import { collectLayers, getReady } from "./recovery.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
 import { serialize } from "./xml/document.ts";
-import { setForwardedPort } from "./xml/domain.ts";
+import { readInterfaces, setForwardedPort } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
 
 /** How often a guest is asked whether it has stopped, ms. */
@@ -22,6 +22,17 @@ export async function isSaved(managed: Managed): Promise<boolean> {
   return !(await managed.domain.isActive()) && (await managed.domain.hasManagedSaveImage());
 }
 
+/** Rejects, saying `reason`, unless it is stopped with no memory saved: what changes or copies its disk would part the two. */
+export async function requireSettled(managed: Managed, reason: string): Promise<void> {
+  const [{ state }, saved] = await Promise.all([
+    managed.domain.getState(),
+    managed.domain.hasManagedSaveImage(),
+  ]);
+  const { name } = managed;
+  if (saved) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== DomainState.SHUTOFF) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}
+
 /** Starts the domain, or resumes what was saved or paused. */
 export async function start(engine: Engine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
@@ -32,7 +43,8 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
   if (!(await isSaved(managed))) await prepareReads(engine, managed, context);
   context.progress({ phase: "Starting" });
-  if (!engine.session) await ensureNetwork(engine, engine.settings.network || "default");
+  for (const network of new Set(readInterfaces(document).map(({ network }) => network)))
+    await ensureNetwork(engine, network);
   if (await isSaved(managed)) {
     await domain.create();
     return plugMounts(engine, managed, context);

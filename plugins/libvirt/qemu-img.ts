@@ -7,17 +7,25 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Descriptor of the lock under which the program runs; see `FileLock`. */
   readonly lock?: number;
+  /** Hears how far it is, from 0 to 1. */
+  progress?(fraction: number): void;
 }
 
 /** Runs qemu-img with a list of arguments; resolves to what it printed. */
-async function qemuImg(args: readonly string[], { signal, lock }: RunOptions): Promise<string> {
+async function qemuImg(args: readonly string[], { signal, lock, progress }: RunOptions): Promise<string> {
   const { execa } = await import("execa");
-  const result = await execa("qemu-img", args, {
+  const running = execa("qemu-img", args, {
     stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
     reject: false,
     env: { LC_ALL: "C" },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
+  if (progress !== undefined)
+    running.stdout?.on("data", (chunk) => {
+      const [, percent] = /\(([\d.]+)\/100%\)\s*$/.exec(String(chunk)) ?? [];
+      if (percent !== undefined) progress(Number(percent) / 100);
+    });
+  const result = await running;
   if (result.isCanceled) throw failure("CANCELLED", {}, result);
   if (result.code === "ENOENT")
     throw failure("PROGRAM_MISSING", { program: "qemu-img", package: "qemu-utils" }, result);
@@ -62,7 +70,8 @@ export async function rebase(
 ): Promise<void> {
   await repoint(child, from, options);
   const base = target === null ? ["-b", ""] : ["-b", target, "-F", "qcow2"];
-  await qemuImg(["rebase", "-q", "-f", "qcow2", ...base, child], options);
+  const quiet = options.progress === undefined ? "-q" : "-p";
+  await qemuImg(["rebase", quiet, "-f", "qcow2", ...base, child], options);
   await flush(child);
 }
 

@@ -11,15 +11,51 @@ const MAKERS = [
   ["xorriso", ["-as", "mkisofs"]],
 ] as const;
 
-/** Writes the NoCloud seed `seed.iso` into the folder and resolves to its path. */
-export async function writeSeed(folder: string, seed: Seed, signal: AbortSignal): Promise<string> {
+/** An interface as the guest is told of it. */
+export interface SeedNic {
+  readonly mac: string;
+  readonly mode: "auto" | "manual";
+}
+
+/**
+ * cloud-init's network configuration, version 2; a guest that is told nothing sets its first interface up
+ * and leaves others alone. One interface a line, for the small reader of the micro guest.
+ */
+export function networkConfig(nics: readonly SeedNic[]): string {
+  const lines = nics.map(({ mac, mode }, at) => {
+    const further = at === 0 ? {} : { "dhcp4-overrides": { "route-metric": 100 + 100 * at }, optional: true };
+    const wishes = mode === "manual" ? { dhcp4: false, optional: true } : { dhcp4: true, ...further };
+    return `  eth${at}: ${JSON.stringify({ match: { macaddress: mac }, ...wishes })}\n`;
+  });
+  return `version: 2\nethernets:\n${lines.join("")}`;
+}
+
+/**
+ * Writes the NoCloud seed `seed.iso` into the folder and resolves to its path. `nics` are all interfaces,
+ * the default one first.
+ */
+export async function writeSeed(
+  folder: string,
+  seed: Seed,
+  nics: readonly SeedNic[],
+  signal: AbortSignal,
+): Promise<string> {
   const work = await mkdtemp(join(folder, "seed-"));
   try {
     await writeFile(join(work, "meta-data"), seed.metaData, { mode: 0o600 });
     await writeFile(join(work, "user-data"), seed.userData, { mode: 0o600 });
     await writeFile(join(work, "vendor-data"), seed.vendorData, { mode: 0o600 });
+    const files = ["meta-data", "user-data", "vendor-data"];
+    if (nics.length > 1) {
+      await writeFile(join(work, "network-config"), networkConfig(nics), { mode: 0o600 });
+      files.push("network-config");
+    }
     const image = join(work, "seed.iso");
-    await makeImage(image, work, signal);
+    await makeImage(
+      image,
+      files.map((file) => join(work, file)),
+      signal,
+    );
     await secure(image);
     const path = join(folder, "seed.iso");
     await rename(image, path);
@@ -29,8 +65,7 @@ export async function writeSeed(folder: string, seed: Seed, signal: AbortSignal)
   }
 }
 
-async function makeImage(image: string, work: string, signal: AbortSignal): Promise<void> {
-  const files = ["meta-data", "user-data", "vendor-data"].map((file) => join(work, file));
+async function makeImage(image: string, files: readonly string[], signal: AbortSignal): Promise<void> {
   const options = ["-quiet", "-output", image, "-volid", "cidata", "-joliet", "-rational-rock", ...files];
   for (const [program, prefix] of MAKERS) {
     const { execa } = await import("execa");

@@ -20,9 +20,10 @@ import { mapped } from "./errors.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "./layers.ts";
 import { putMounts } from "./mounts.ts";
 import { checkSpace } from "./pool.ts";
+import { requireSettled } from "./power.ts";
 import { createOverlay, flush, makeEmpty } from "./qemu-img.ts";
 import { collectLayers, finish, getReady } from "./recovery.ts";
-import { DomainState, SnapshotCreateFlags } from "./rpc/index.ts";
+import { SnapshotCreateFlags } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
@@ -106,17 +107,6 @@ async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<S
     cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
     size: frozen === null ? null : await layerSize(frozen),
   };
-}
-
-/** Take, restore and delete part disks and saved memory for good: refused while there is any. */
-async function requireSettled(managed: Managed, reason: string): Promise<void> {
-  const [{ state }, saved] = await Promise.all([
-    managed.domain.getState(),
-    managed.domain.hasManagedSaveImage(),
-  ]);
-  const { name } = managed;
-  if (saved) throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (state !== DomainState.SHUTOFF) throw failure("WRONG_STATE", { name, reason, state: "Running" });
 }
 
 async function capture(

@@ -8,6 +8,7 @@ import {
 import { guestAccess } from "./guest.ts";
 import { type Holds, instanceGroup } from "./instances.ts";
 import { mountGroup } from "./mounts.ts";
+import { networkGroup } from "./networks.ts";
 import { snapshotGroup } from "./snapshots.ts";
 import { createWorld, type Fault, type World } from "./world.ts";
 
@@ -53,6 +54,9 @@ export function memoryBackend(
         "snapshot.stopped",
         "disk.grow",
         "suspend",
+        "clone",
+        "network.list",
+        "network.attach",
         "mount.native",
         "mount.hotplug",
         "mount.idmap",
@@ -63,6 +67,7 @@ export function memoryBackend(
     instances: instanceGroup(world, holds),
     snapshots: snapshotGroup(world, holds),
     mounts: mountGroup(world, holds),
+    networks: networkGroup(world, holds),
     guest: guestAccess(world),
     [Symbol.asyncDispose]: async () => {},
   };

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Hold, Instance, Instances } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 /** Who holds what, and who waits for it. */
@@ -43,7 +44,7 @@ export function instanceGroup(world: World, holds: Holds): Instances {
         state: "stopped",
         resources: spec.resources,
         mounts: spec.mounts,
-        nics: spec.networks.map(({ network, mac }) => ({ network, mac: mac ?? "52:54:00:00:00:01" })),
+        nics: spec.networks.map(toNic),
         record: spec.record,
         contents: {},
         snapshots: [],
@@ -78,6 +79,19 @@ export function instanceGroup(world: World, holds: Holds): Instances {
         });
       world.step("suspend");
       await world.put({ ...stored, state: "suspended" });
+    },
+    async clone(id, copy, context) {
+      const stored = await held(id);
+      requireStopped(stored, "Only stopped instances can be cloned");
+      context.signal.throwIfAborted();
+      if ((await world.all()).some(({ name }) => name === copy.name))
+        throw failure("INSTANCE_EXISTS", { name: copy.name });
+      world.step("clone");
+      const { name, record } = copy;
+      const nics = stored.nics.map((nic) => ({ ...nic, mac: newMac() }));
+      const made = { ...stored, id: randomUUID(), name, record, nics, snapshots: [], standsOn: null };
+      await world.put(made);
+      return view(made);
     },
     async resize(id, change) {
       const stored = await held(id);

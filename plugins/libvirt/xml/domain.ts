@@ -1,5 +1,5 @@
-import type { Resources } from "../../../lib/backend/contract.ts";
-import { copy, type Element, element, elements, find, put, text } from "./document.ts";
+import type { Nic, Resources } from "../../../lib/backend/contract.ts";
+import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
 import { type Metadata, putMetadata } from "./metadata.ts";
 
@@ -23,6 +23,8 @@ export interface DomainSpec {
   readonly network:
     | { readonly kind: "network"; readonly name: string }
     | { readonly kind: "user"; readonly port: number };
+  /** Further interfaces. */
+  readonly nics: readonly Nic[];
 }
 
 /** The document of a new domain. */
@@ -65,15 +67,8 @@ export function domainDocument(spec: DomainSpec): Element {
         element("target", { dev: SEED_DISK, bus: "virtio" }),
         element("readonly"),
       ),
-      network.kind === "network"
-        ? element(
-            "interface",
-            { type: "network" },
-            element("mac", { address: spec.mac }),
-            element("source", { network: network.name }),
-            element("model", { type: "virtio" }),
-          )
-        : undefined,
+      network.kind === "network" ? interfaceElement({ mac: spec.mac, network: network.name }) : undefined,
+      ...spec.nics.map(interfaceElement),
       element("serial", { type: "pty" }),
       element("console", { type: "pty" }),
       element(
@@ -90,6 +85,21 @@ export function domainDocument(spec: DomainSpec): Element {
   shareMemory(domain);
   putMetadata(domain, spec.metadata);
   return domain;
+}
+
+function interfaceElement({ mac, network }: Nic): Element {
+  return element(
+    "interface",
+    { type: "network" },
+    element("mac", { address: mac }),
+    element("source", { network }),
+    element("model", { type: "virtio" }),
+  );
+}
+
+/** Adds an interface on a libvirt network, behind those that are there. */
+export function addInterface(domain: Element, nic: Nic): void {
+  find(domain, "devices")?.children.push(interfaceElement(nic));
 }
 
 function resourceElements(resources: Omit<Resources, "disk">): Element[] {
@@ -114,13 +124,18 @@ function putForward(domain: Element, mac: string, port: number): void {
 
 /** Puts another port into the forward of `putForward`, leaving other arguments alone. */
 export function setForwardedPort(domain: Element, port: number): void {
-  for (const arg of elements(find(domain, "qemu:commandline"), "qemu:arg")) {
-    if (!arg.attributes.value?.startsWith(`user,id=${SESSION_NETDEV},`)) continue;
-    arg.attributes.value = arg.attributes.value.replace(
-      /hostfwd=tcp:127\.0\.0\.1:\d+-:22/,
-      `hostfwd=tcp:127.0.0.1:${port}-:22`,
-    );
-  }
+  replaceArgument(
+    domain,
+    `user,id=${SESSION_NETDEV},`,
+    /hostfwd=tcp:127\.0\.0\.1:\d+-:22/,
+    `hostfwd=tcp:127.0.0.1:${port}-:22`,
+  );
+}
+
+function replaceArgument(domain: Element, prefix: string, pattern: RegExp, replacement: string): void {
+  for (const { attributes } of elements(find(domain, "qemu:commandline"), "qemu:arg"))
+    if (attributes.value?.startsWith(prefix))
+      attributes.value = attributes.value.replace(pattern, replacement);
 }
 
 const UNITS: Readonly<Record<string, bigint>> = {
@@ -192,13 +207,52 @@ export function diskTargets(domain: Element): string[] {
   });
 }
 
-/** MAC and network of the interfaces on libvirt networks, in document order. */
-export function readInterfaces(domain: Element): { mac: string; network: string }[] {
+/** The interfaces on libvirt networks, in document order. */
+export function readInterfaces(domain: Element): Nic[] {
   return elements(find(domain, "devices"), "interface").flatMap((nic) => {
     const mac = find(nic, "mac")?.attributes.address;
     const network = find(nic, "source")?.attributes.network;
     return mac === undefined || network === undefined ? [] : [{ mac, network }];
   });
+}
+
+export interface CloneDocumentSpec {
+  readonly name: string;
+  readonly uuid: string;
+  readonly metadata: Metadata;
+  readonly disk: string;
+  /** Absolute; takes the place of the original's. */
+  readonly seed: { readonly old: string; readonly new: string };
+  newMac(): string;
+}
+
+/** The domain with an identity of its own: name, UUID, addresses, disk, seed and metadata. */
+export function clonedDomain(original: Element, spec: CloneDocumentSpec): Element {
+  const domain = copy(original);
+  put(domain, element("name", {}, spec.name));
+  put(domain, element("uuid", {}, spec.uuid));
+  // Firmware variables are a file of the original's; libvirt makes the clone's from the template.
+  const os = find(domain, "os");
+  if (os !== undefined) prune(os, ({ name }) => name === "nvram");
+  prune(domain, ({ name }) => name === "genid");
+  for (const device of elements(find(domain, "devices"))) {
+    if (device.name === "interface") put(device, element("mac", { address: spec.newMac() }));
+    const source = find(device, "source");
+    if (source?.attributes.file === spec.seed.old) source.attributes.file = spec.seed.new;
+  }
+  const { sshPort } = spec.metadata;
+  if (sshPort !== undefined) {
+    setForwardedPort(domain, sshPort);
+    replaceArgument(
+      domain,
+      `virtio-net-pci,netdev=${SESSION_NETDEV},`,
+      /mac=[0-9a-f:]+/,
+      `mac=${spec.newMac()}`,
+    );
+  }
+  setDisk(domain, spec.disk);
+  putMetadata(domain, spec.metadata);
+  return domain;
 }
 
 /**

@@ -1,0 +1,33 @@
+import { randomBytes } from "node:crypto";
+import type { Networks, Nic, NicSpec } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { type Holds, heldInstance, requireStopped } from "./instances.ts";
+import type { World } from "./world.ts";
+
+const NETWORKS = [
+  { name: "default", type: "nat", description: "a network in memory" },
+  { name: "lan", type: "bridge", description: "another network in memory" },
+];
+
+/** An interface with an address of its own where none is asked for. */
+export function toNic({ network, mac = newMac() }: NicSpec): Nic {
+  if (!NETWORKS.some(({ name }) => name === network))
+    throw failure("ENGINE_ERROR", { engine: "memory", reason: `the network "${network}" is not defined` });
+  return { network, mac };
+}
+
+export function newMac(): string {
+  return ["52", "54", "00", ...(randomBytes(3).toString("hex").match(/../g) ?? [])].join(":");
+}
+
+export function networkGroup(world: World, holds: Holds): Networks {
+  return {
+    list: async () => NETWORKS,
+    async attach(id, nic) {
+      const stored = await heldInstance(world, holds, id);
+      requireStopped(stored, "Interfaces can be added to stopped instances only");
+      world.step("attach");
+      await world.put({ ...stored, nics: [...stored.nics, toNic(nic)] });
+    },
+  };
+}
