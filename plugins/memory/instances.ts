@@ -83,7 +83,7 @@ export function instanceGroup(world: World, holds: Holds): Instances {
     async clone(id, copy, context) {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be cloned");
-      context.signal.throwIfAborted();
+      if (context.signal.aborted) throw failure("CANCELLED", {}, context.signal.reason);
       if ((await world.all()).some(({ name }) => name === copy.name))
         throw failure("INSTANCE_EXISTS", { name: copy.name });
       world.step("clone");
