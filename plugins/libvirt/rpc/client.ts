@@ -112,11 +112,11 @@ export class Client {
         this.stream.write(encodeFrame({ ...head, payload }));
       };
       const settle = () => {
-        this.pending.delete(serial);
-        if (sent) {
-          this.inFlight -= 1;
-          if (this.failure === undefined) this.unsent.shift()?.();
-        } else this.unsent.splice(this.unsent.indexOf(send), 1);
+        // A call that is given up on its way keeps its place: the daemon still works on it.
+        if (!sent) {
+          this.pending.delete(serial);
+          this.unsent.splice(this.unsent.indexOf(send), 1);
+        }
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       };
@@ -211,10 +211,14 @@ export class Client {
     }
     switch (frame.type) {
       case FrameType.REPLY: {
-        // A call that was given up has no entry any more; its answer is dropped.
         const pending = this.pending.get(frame.serial);
-        if (frame.status === FrameStatus.OK) pending?.resolve(frame.payload);
-        else pending?.reject(decodeError(frame.payload));
+        if (pending === undefined) return;
+        this.pending.delete(frame.serial);
+        this.inFlight -= 1;
+        this.unsent.shift()?.();
+        // Whoever gave the call up hears nothing of its answer.
+        if (frame.status === FrameStatus.OK) pending.resolve(frame.payload);
+        else pending.reject(decodeError(frame.payload));
         return;
       }
       case FrameType.MESSAGE:
@@ -249,6 +253,7 @@ export class Client {
     clearInterval(this.pinger);
     this.stream.destroy();
     for (const pending of [...this.pending.values()]) pending.reject(reason);
+    this.pending.clear();
     for (const listener of this.streams.values()) listener.fail(reason);
     this.streams.clear();
     this.resolveClosed(reason);

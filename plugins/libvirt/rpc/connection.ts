@@ -239,7 +239,7 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Events of one kind, of one domain or of all, from the moment this resolves. The iterable ends with
-   * the signal, with `return` or with `close`; after a lost connection it yields `{ type: "resync" }`.
+   * the signal, with `return` or with `close`; after a lost connection it yields `{ kind: "resync" }`.
    */
   async domainEvents<Kind extends DomainEventKind>(
     kind: Kind,

@@ -3,7 +3,7 @@ const CAPACITY = 10_000;
 
 /** Told in the place of events that were lost: list everything anew. */
 export interface Gap {
-  readonly type: "resync";
+  readonly kind: "resync";
 }
 
 /** Events on their way to one reader. */
@@ -14,7 +14,7 @@ export class EventQueue<T> {
   private done = false;
 
   push(item: T | Gap): void {
-    if (this.items.length >= CAPACITY) this.items = [{ type: "resync" }];
+    if (this.items.length >= CAPACITY) this.items = [{ kind: "resync" }];
     this.items.push(item);
     this.wake?.();
   }

@@ -15,7 +15,7 @@ type FieldsOf<Kind extends DomainEventKind> = Omit<
 >;
 
 /** An event with its fields under libvirt's names; `dom` is the domain. */
-export type DomainEvent<Kind extends DomainEventKind> = { readonly type: Kind } & FieldsOf<Kind>;
+export type DomainEvent<Kind extends DomainEventKind> = { readonly kind: Kind } & FieldsOf<Kind>;
 
 interface Subscription {
   readonly kind: DomainEventKind;
@@ -74,8 +74,8 @@ export class EventHub {
       domain,
       callback: undefined,
       // The fields were decoded by the layout of this kind.
-      push: (fields) => queue.push({ type: kind, ...fields } as DomainEvent<Kind>),
-      gap: () => queue.push({ type: "resync" }),
+      push: (fields) => queue.push({ kind, ...fields } as DomainEvent<Kind>),
+      gap: () => queue.push({ kind: "resync" }),
       end: (failure) => queue.end(failure),
     };
     await this.register(client, subscription);

@@ -115,13 +115,13 @@ describe("a connection to a daemon", () => {
     const call = await far.next();
     far.send(Buffer.concat([lifecycle(7, 2), replyTo(call, register, { callbackID: 7 })]));
     const events = (await subscribing)[Symbol.asyncIterator]();
-    expect((await events.next()).value).to.include({ type: "lifecycle", event: 2 });
+    expect((await events.next()).value).to.include({ kind: "lifecycle", event: 2 });
     const reconnected = once(daemon.server, "connection");
     far.socket.destroy();
     await reconnected;
     const anew = client(daemon.clients, 1);
     anew.send(replyTo(await anew.next(), register, { callbackID: 9 }));
-    expect((await events.next()).value).to.deep.equal({ type: "resync" });
+    expect((await events.next()).value).to.deep.equal({ kind: "resync" });
     anew.send(lifecycle(9, 5));
     expect((await events.next()).value).to.include({ event: 5 });
   });

@@ -59,4 +59,21 @@ describe("calls of one connection", () => {
     client.end(new Error("the end"));
     expect((await ends).map(({ status }) => status)).to.deep.equal(Array(4).fill("rejected"));
   });
+
+  it("count as long as the daemon works on them, also when they were given up", async () => {
+    const { calls, stream, answer } = daemon();
+    const client = new Client(stream, () => {});
+    const controller = new AbortController();
+    const given = { signal: controller.signal };
+    const abandoned = Array.from({ length: 4 }, () => client.call(procedures.auth_list, {}, given));
+    const next = client.call(procedures.auth_list, {});
+    controller.abort(new Error("given up"));
+    await Promise.allSettled(abandoned);
+    expect(calls).to.have.length(4);
+    answer(calls[2]);
+    await new Promise(setImmediate);
+    expect(calls).to.have.length(5);
+    answer(calls[4]);
+    expect((await next).result).to.deep.equal({ types: [] });
+  });
 });
