@@ -106,6 +106,23 @@ const entries = {
     message: '"{name}" has a mount at {target} already',
     hint: "`strata umount {name}:{target}` takes it away.",
   },
+  MOUNT_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: '"{name}" has no mount at {target}',
+    hint: "`strata info {name}` shows its mounts.",
+  },
+  MOUNT_BUSY: {
+    exit: EXIT.busy,
+    message: 'the mount at {target} in "{name}" is in use',
+    hint: "Leave the folder and end what has files of it open: in the guest, `fuser -vm {target}` tells.",
+    retryable: true,
+  },
+  MOUNT_FAILED: { exit: EXIT.failure, message: 'the guest of "{name}" cannot mount {target}: {reason}' },
+  MOUNTS_DISABLED: {
+    exit: EXIT.denied,
+    message: "mounts are disabled on this host",
+    hint: "`strata set {key}=true` allows them.",
+  },
   MOUNT_REFUSED: { exit: EXIT.unsupported, message: '{source} cannot be mounted in "{name}": {reason}' },
   WRONG_STATE: { exit: EXIT.state, message: '{reason}: "{name}" is {state}' },
   INSTANCE_SUSPENDED: {

@@ -12,6 +12,7 @@ import { infoCommand } from "./commands/info.ts";
 import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
+import { mountCommand, umountCommand } from "./commands/mount.ts";
 import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
@@ -47,6 +48,8 @@ export function createProgram(cli: Cli): Command {
     execCommand,
     shellCommand,
     transferCommand,
+    mountCommand,
+    umountCommand,
     snapshotCommand,
     restoreCommand,
     optimizeCommand,

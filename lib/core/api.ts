@@ -5,6 +5,7 @@ import type {
   EngineInfo,
   ExecOptions,
   ExecSession,
+  IdMap,
   Log,
   Mount,
 } from "../backend/contract.ts";
@@ -65,10 +66,26 @@ export interface LaunchOptions {
   readonly memory?: bigint;
   /** Bytes. */
   readonly disk?: bigint;
+  /** Folders of the host to mount; the target as in `MountPlace`. */
+  readonly mounts?: readonly { readonly source: string; readonly target?: string }[];
   /** Text of the user's cloud-init user-data. */
   readonly userData?: string;
   /** How long to wait for the guest, ms. */
   readonly timeout?: number;
+}
+
+export interface MountOptions {
+  /** Default: native. */
+  readonly type?: Mount["type"];
+  /** One to one; by default the caller to the default user. */
+  readonly uidMap?: readonly IdMap[];
+  readonly gidMap?: readonly IdMap[];
+}
+
+/** A folder of an instance: absolute, or relative to the default user's home. */
+export interface MountPlace {
+  readonly instance: string;
+  readonly target?: string;
 }
 
 export interface InstanceSummary {
@@ -230,6 +247,15 @@ export interface Strata extends AsyncDisposable {
   optimize(names: readonly string[], call?: CallOptions): Promise<Optimized[]>;
   /** Runs argv as the default user; needs a running instance. */
   exec(name: string, argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
+  /**
+   * Runs argv as the default user; needs a running instance. Without `cwd`, it runs where `hostFolder`, an
+   * absolute path of the host, is seen inside by a mount, if it is.
+   */
+  exec(
+    name: string,
+    argv: readonly string[],
+    options?: ExecOptions & { readonly hostFolder?: string },
+  ): Promise<ExecSession>;
   /** The login shell of the default user on a terminal; starts the instance if it is stopped. */
   shell(name: string, options: Required<Pick<ExecOptions, "tty">>, call?: CallOptions): Promise<ExecSession>;
 
@@ -244,6 +270,19 @@ export interface Strata extends AsyncDisposable {
     options?: { recursive?: boolean; parents?: boolean },
     call?: CallOptions,
   ): Promise<void>;
+
+  /**
+   * Mounts a folder of the host, at once in running instances and at every start; without a target under
+   * the folder's name in the user's home. All is checked before anything is changed.
+   */
+  mount(
+    source: string,
+    places: readonly MountPlace[],
+    options?: MountOptions,
+    call?: CallOptions,
+  ): Promise<void>;
+  /** Takes mounts away; all of an instance where no target is named. */
+  umount(places: readonly MountPlace[], call?: CallOptions): Promise<void>;
 
   /** Trees of the named instances (all when none is named), by instance name. */
   snapshots(names?: readonly string[]): Promise<SnapshotTreeInfo[]>;

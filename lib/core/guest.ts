@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { Context, ExecOptions, ExecSession, Instance } from "../backend/contract.ts";
-import { failure } from "../errors.ts";
+import { failure, isStrataError } from "../errors.ts";
+import type { RootExec } from "../guest/mounts.ts";
 import type { Guest } from "../guest/ssh.ts";
+import { folderInside } from "../mounts/folder.ts";
 import { displayState, getInstance, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 
@@ -36,15 +38,36 @@ export async function awaitReady(
   held: boolean,
 ): Promise<void> {
   const { guest } = await session.backend();
-  if (guest.via === "engine") return guest.ready(instance.id, timeout, context);
+  if (guest.via === "engine") {
+    await guest.ready(instance.id, timeout, context);
+    return mountAll(session, instance, (argv) => guest.exec(instance.id, argv, { user: "root" }), context);
+  }
   const { awaitGuest } = await import("../guest/await.ts");
-  await using _guest = await awaitGuest({
+  await using reached = await awaitGuest({
     ...(await login(session, instance, held)),
     endpoint: () => guest.endpoint(instance.id),
     timeout,
     signal: context.signal,
     progress: context.progress,
   });
+  await mountAll(session, instance, (argv) => reached.exec(argv, { user: "root" }), context);
+}
+
+/** Mounts in a guest that is ready what its instance has; what cannot be mounted is warned about. */
+async function mountAll(
+  session: Session,
+  { id, name, mounts }: Instance,
+  exec: RootExec,
+  context: Context,
+): Promise<void> {
+  const { mounts: group } = await session.backend();
+  if (group === undefined || mounts.length === 0) return;
+  const { mountInside, outermostFirst } = await import("../guest/mounts.ts");
+  for (const each of outermostFirst(await group.inside(id)))
+    await mountInside(name, exec, each).catch((error: unknown) => {
+      if (!isStrataError(error) || error.code !== "MOUNT_FAILED") throw error;
+      context.warn?.(error.message);
+    });
 }
 
 /** Starts a command in a running instance; `held` where the caller holds it. */
@@ -91,7 +114,7 @@ export async function exec(
   session: Session,
   name: string,
   argv: readonly string[],
-  options: ExecOptions = {},
+  { hostFolder, ...options }: ExecOptions & { readonly hostFolder?: string } = {},
 ): Promise<ExecSession> {
   const instance = await getInstance(session, name);
   if (instance.state !== "running")
@@ -100,7 +123,9 @@ export async function exec(
       reason: "Commands run in running instances only",
       state: displayState(instance),
     });
-  return execIn(session, instance, argv, options);
+  const cwd =
+    options.cwd ?? (hostFolder === undefined ? undefined : folderInside(instance.mounts, hostFolder));
+  return execIn(session, instance, argv, { ...options, ...(cwd === undefined ? {} : { cwd }) });
 }
 
 /** Runs a command and gives its output; null when the guest does not answer or the command fails. */

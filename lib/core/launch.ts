@@ -9,8 +9,10 @@ import type { CallOptions, LaunchOptions } from "./api.ts";
 import { awaitReady, userKeys } from "./guest.ts";
 import { whileHeld } from "./instances.ts";
 import { START_TIMEOUT } from "./lifecycle.ts";
+import { mountsForLaunch } from "./mounts.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 import { contextOf, type Session } from "./session.ts";
+import { getSetting } from "./settings.ts";
 import { ADJECTIVES, ANIMALS } from "./words.ts";
 
 const GIB = 1024n ** 3n;
@@ -52,6 +54,8 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const instanceId = `i-${randomUUID()}`;
   const { publicKey } = await userKeys(session);
   const userData = options.userData === undefined ? {} : { userData: options.userData };
+  const home = name === (await getSetting(session, "client.primary-name"));
+  const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
   // Before the image is fetched: what a user wrote wrong should show at once.
   makeSeed({ name, instanceId, username: "", publicKey, ...userData });
   const image = await resolveImage(session, options.image, context);
@@ -59,7 +63,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
     name,
     image: image.source,
     resources: { cpus, memory, disk: diskSize(image.source, options.disk) },
-    mounts: [],
+    mounts: await mountsOf(image.username),
     networks: [],
     seed: makeSeed({ name, instanceId, username: image.username, publicKey, ...userData }),
     record: {

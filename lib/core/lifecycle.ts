@@ -4,6 +4,7 @@ import type { CallOptions, StopOptions } from "./api.ts";
 import { requireGroup } from "./features.ts";
 import { awaitReady } from "./guest.ts";
 import { getInstances, whileHeld } from "./instances.ts";
+import { withoutMounts } from "./mounts.ts";
 import { contextOf, type Session } from "./session.ts";
 import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
 
@@ -81,7 +82,7 @@ export async function suspend(session: Session, names: readonly string[], call?:
       if (fresh.state === "stopped") return;
       // Told to shut down, the guest would do it as soon as it is resumed.
       await cancelShutdown(session, fresh, context);
-      await save(fresh.id, context);
+      await withoutMounts(session, fresh, context, () => save(fresh.id, context));
     });
 }
 

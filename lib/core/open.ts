@@ -9,6 +9,7 @@ import { info, listing } from "./info.ts";
 import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
 import { restart, START_TIMEOUT, start, startOne, stop, suspend } from "./lifecycle.ts";
+import { mount, umount } from "./mounts.ts";
 import { plugins } from "./plugins.ts";
 import { optimize } from "./read-images.ts";
 import { purge, recover, remove } from "./removal.ts";
@@ -69,6 +70,14 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     },
     transfer: (sources, target, transferOptions, call) =>
       transfer(session, sources, target, transferOptions, call),
+    async mount(source, places, mountOptions, call) {
+      for (const [owner, mine] of await byEngine(session, places, ({ instance }) => instance))
+        await mount(owner, source, mine, mountOptions, call);
+    },
+    async umount(places, call) {
+      for (const [owner, mine] of await byEngine(session, places, ({ instance }) => instance))
+        await umount(owner, mine, call);
+    },
     snapshots: async (names) => [...(await ask(names, snapshots))].sort(by(({ instance }) => instance)),
     snapshot: async (name, snapshotOptions, call) => snapshot(await at(name), name, snapshotOptions, call),
     restore: async (ref, restoreOptions, call) => restore(await at(ref.instance), ref, restoreOptions, call),

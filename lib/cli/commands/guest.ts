@@ -16,7 +16,11 @@ export function execCommand(cli: Cli): Command {
     "exec web -d /srv -- sh -c 'ls | wc -l'",
   )
     .option("-d, --working-directory <dir>", "folder of the guest to run the command in")
-    .action(async (name: string, given: string[], options: { workingDirectory?: string }) => {
+    .option(
+      "-n, --no-map-working-directory",
+      "run in the user's home, also where the current folder is mounted in the instance",
+    )
+    .action(async (name: string, given: string[], options: ExecFlags) => {
       const argv = given[0] === "--" ? given.slice(1) : given;
       if (argv.length === 0)
         throw failure("USAGE", { reason: "exec needs a command, such as: exec NAME -- uname -a" });
@@ -25,10 +29,25 @@ export function execCommand(cli: Cli): Command {
       const session = await strata.exec(name, argv, {
         signal: cli.call.signal,
         ...(cwd === undefined ? {} : { cwd }),
+        ...(options.mapWorkingDirectory ? currentFolder() : {}),
         ...(canAsk(cli.io) ? { tty: terminal(cli.io) } : {}),
       });
       cli.exit(await connect(cli.io, session));
     });
+}
+
+interface ExecFlags {
+  workingDirectory?: string;
+  mapWorkingDirectory: boolean;
+}
+
+/** Nothing where the folder that we are in has been removed. */
+function currentFolder(): { hostFolder?: string } {
+  try {
+    return { hostFolder: process.cwd() };
+  } catch {
+    return {};
+  }
 }
 
 export function shellCommand(cli: Cli): Command {

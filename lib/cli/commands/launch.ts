@@ -6,6 +6,7 @@ import { parseSize } from "../../settings/sizes.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
+import { parseLaunchMount } from "./mount.ts";
 
 interface Options {
   name?: string;
@@ -13,6 +14,7 @@ interface Options {
   memory?: string;
   disk?: string;
   cloudInit?: string;
+  mount?: string[];
   timeout?: string;
 }
 
@@ -28,6 +30,11 @@ export function launchCommand(cli: Cli): Command {
     .option("-m, --memory <size>", "memory, such as 512M (default: 1G)")
     .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
     .option("--cloud-init <file>", "cloud-init user-data from a file, or from standard input with -")
+    .option(
+      "--mount <source[:path]>",
+      "folder of this host to mount; may be repeated",
+      (value: string, before: string[] = []) => [...before, value],
+    )
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
     .action(async (image: string | undefined, options: Options) => {
       const { cpus, memory, disk, name } = options;
@@ -40,6 +47,7 @@ export function launchCommand(cli: Cli): Command {
         ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
         ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
         ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
+        ...(options.mount === undefined ? {} : { mounts: options.mount.map(parseLaunchMount) }),
         ...(userData === undefined ? {} : { userData }),
         ...(timeout === undefined ? {} : { timeout }),
       };

@@ -1,0 +1,71 @@
+import { type Command, Option } from "commander";
+import type { MountOptions, MountPlace } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
+import { parseIdMap } from "../../mounts/id-map.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+
+interface Options {
+  uidMap?: string[];
+  gidMap?: string[];
+  type?: NonNullable<MountOptions["type"]>;
+}
+
+export function mountCommand(cli: Cli): Command {
+  const collect = (value: string, before: string[] = []) => [...before, value];
+  return command(
+    "mount <source> <targets...>",
+    "mount a folder of this host in instances",
+    "mount ~/src web",
+    "mount /srv/data web:/data db:/data --uid-map 1000:1000",
+  )
+    .usage("[options] <source> <name>[:<path>]...")
+    .option("-u, --uid-map <host:guest>", "user of the host as a user of the guest; may be repeated", collect)
+    .option("-g, --gid-map <host:guest>", "the same for groups", collect)
+    .addOption(
+      new Option("-t, --type <type>", "how: native (default) or classic").choices(["native", "classic"]),
+    )
+    .action(async (source: string, targets: string[], { uidMap, gidMap, type }: Options) => {
+      const options: MountOptions = {
+        ...(type === undefined ? {} : { type }),
+        ...(uidMap === undefined ? {} : { uidMap: uidMap.map((text) => parseIdMap("--uid-map", text)) }),
+        ...(gidMap === undefined ? {} : { gidMap: gidMap.map((text) => parseIdMap("--gid-map", text)) }),
+      };
+      const places = targets.map(parsePlace);
+      await (await cli.strata()).mount(source, places, options, cli.call);
+    });
+}
+
+export function umountCommand(cli: Cli): Command {
+  return command(
+    "umount <mounts...>",
+    "take mounts away: one by its path, or all of an instance",
+    "umount web:/data",
+    "umount web",
+  )
+    .alias("unmount")
+    .usage("[options] <name>[:<path>]...")
+    .action(async (mounts: string[]) => {
+      const places = mounts.map(parsePlace);
+      await (await cli.strata()).umount(places, cli.call);
+    });
+}
+
+/** Reads `NAME` or `NAME:PATH`. */
+function parsePlace(text: string): MountPlace {
+  const at = text.indexOf(":");
+  if (at === -1) return { instance: text };
+  const target = text.slice(at + 1);
+  if (target === "") throw failure("USAGE", { reason: `"${text}" names no path behind the colon` });
+  return { instance: text.slice(0, at), target };
+}
+
+/** Reads `SOURCE` or `SOURCE:PATH`, of launch. */
+export function parseLaunchMount(text: string): { source: string; target?: string } {
+  const at = text.lastIndexOf(":");
+  if (at === -1) return { source: text };
+  const [source, target] = [text.slice(0, at), text.slice(at + 1)];
+  if (source === "" || target === "")
+    throw failure("USAGE", { reason: `--mount takes SOURCE or SOURCE:PATH, not "${text}"` });
+  return { source, target };
+}

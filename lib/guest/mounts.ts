@@ -1,0 +1,53 @@
+import { text } from "node:stream/consumers";
+import type { ExecSession, GuestMount } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
+
+/** Runs argv as root in a guest. */
+export type RootExec = (argv: readonly string[]) => Promise<ExecSession>;
+
+/** Folders that are made on the way belong to whoever has the folder they are made in. */
+const MOUNT = `grep -qs "^$1 " /proc/mounts && exit 0
+at=$2 made=
+while [ ! -d "$at" ]; do made=$at; at=\${at%/*}; at=\${at:-/}; done
+mkdir -p "$2" || exit
+[ -z "$made" ] || chown -hR "$(stat -c %u:%g "$at")" "$made"
+exec mount -t "$3" \${4:+-o "$4"} "$1" "$2"`;
+
+const UNMOUNT = `while grep -qs "^$1 " /proc/mounts; do umount "$2" || exit; done`;
+
+/** The order to mount in: a folder comes after the one it lies in. */
+export function outermostFirst(mounts: readonly GuestMount[]): GuestMount[] {
+  return [...mounts].sort((a, b) => (a.target < b.target ? -1 : 1));
+}
+
+/** Mounts in a guest, unless it is there already. Rejects with MOUNT_FAILED and the guest's own reason. */
+export async function mountInside(name: string, exec: RootExec, mount: GuestMount): Promise<void> {
+  const { source, target, filesystem, options } = mount;
+  const complaint = await failureOf(exec, [MOUNT, "mount", source, target, filesystem, options]);
+  if (complaint === null) return;
+  const unknown = /unknown filesystem type|No such device/.test(complaint);
+  throw failure("MOUNT_FAILED", {
+    name,
+    target,
+    reason: unknown ? `its kernel has no ${filesystem}` : complaint,
+  });
+}
+
+/** Unmounts in a guest what is mounted. Rejects with MOUNT_BUSY while something in the guest uses it. */
+export async function unmountInside(name: string, exec: RootExec, mount: GuestMount): Promise<void> {
+  const { source, target } = mount;
+  const complaint = await failureOf(exec, [UNMOUNT, "umount", source, target]);
+  if (complaint === null) return;
+  if (/busy/.test(complaint)) throw failure("MOUNT_BUSY", { name, target });
+  throw failure("MOUNT_FAILED", { name, target, reason: complaint });
+}
+
+/** What a shell script complains of; null where it succeeds. */
+async function failureOf(exec: RootExec, script: readonly string[]): Promise<string | null> {
+  const running = await exec(["sh", "-c", ...script]);
+  running.stdin.end();
+  running.stdout.resume();
+  const complaint = (await text(running.stderr)).trim();
+  const { code } = await running.exit;
+  return code === 0 ? null : complaint.split("\n").at(-1) || `the command ended with ${code}`;
+}

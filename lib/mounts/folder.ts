@@ -1,0 +1,18 @@
+import { join, relative } from "node:path";
+import type { Mount } from "../backend/contract.ts";
+
+/**
+ * The folder of the guest in which a folder of the host is seen, by the mount nearest to it; undefined
+ * where none of the mounts has it. `folder` is absolute and without symbolic links.
+ */
+export function folderInside(
+  mounts: readonly Pick<Mount, "source" | "target">[],
+  folder: string,
+): string | undefined {
+  const below = mounts.filter(({ source }) => {
+    const path = relative(source, folder);
+    return path !== ".." && !path.startsWith("../");
+  });
+  const [nearest] = below.sort((a, b) => b.source.length - a.source.length);
+  return nearest === undefined ? undefined : join(nearest.target, relative(nearest.source, folder));
+}

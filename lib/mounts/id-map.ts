@@ -1,0 +1,32 @@
+import type { IdMap } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
+
+/** The highest id; the number after it means "no id". */
+const HIGHEST = 2 ** 32 - 2;
+
+/** Reads `HOST:GUEST`, two ids of users or of groups. Throws INVALID_VALUE; `what` names the option. */
+export function parseIdMap(what: string, text: string): IdMap {
+  const [, host, guest] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
+  const map = { host: Number(host), guest: Number(guest) };
+  if (host === undefined || map.host > HIGHEST || map.guest > HIGHEST)
+    throw failure("INVALID_VALUE", {
+      what,
+      value: text,
+      reason: "it is the id on the host and the id in the guest, such as 1000:1000",
+    });
+  return map;
+}
+
+/** Throws INVALID_VALUE unless every id of the host has one in the guest and the other way round. */
+export function checkIdMaps(what: string, maps: readonly IdMap[]): void {
+  for (const [at, map] of maps.entries()) {
+    const other = maps.slice(0, at).find(({ host, guest }) => host === map.host || guest === map.guest);
+    if (other === undefined) continue;
+    const side = other.host === map.host ? `host id ${map.host}` : `guest id ${map.guest}`;
+    throw failure("INVALID_VALUE", {
+      what,
+      value: `${map.host}:${map.guest}`,
+      reason: `${side} is mapped already, by ${other.host}:${other.guest}, and a map is one to one`,
+    });
+  }
+}

@@ -1,0 +1,36 @@
+import { posix, resolve } from "node:path";
+import { failure } from "../errors.ts";
+
+/** Trees that belong to the guest's kernel and to what runs in it: nothing can be mounted in them. */
+const KERNEL = ["/dev", "/proc", "/run", "/sys"];
+/** Folders that the guest cannot do without; one below them can be a target. */
+const VITAL = ["/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib64", "/sbin", "/usr", "/var"];
+
+/** Longest target, bytes: what Linux takes for a path. */
+const LONGEST = 4095;
+
+/** Where the home of a guest's user is, by the custom of all distributions. */
+export function homeOf(username: string): string {
+  return username === "root" ? "/root" : `/home/${username}`;
+}
+
+/**
+ * The absolute path in the guest that a target means, however it is spelled: relative to the user's home,
+ * by default the name of the source's folder in it. Throws INVALID_VALUE for what cannot be mounted over.
+ */
+export function resolveTarget(target: string | undefined, source: string, username: string): string {
+  const given = target ?? posix.basename(resolve(source));
+  const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the target", value: given, reason });
+  const fromHome = given.replace(/^~(\/|$)/, "");
+  if (username === "" && !fromHome.startsWith("/"))
+    throw refuse("the instance's user is not known, so give an absolute path");
+  const home = homeOf(username);
+  const path = posix.resolve(home, fromHome);
+  if (/[\u0000-\u001f\u007f]/.test(given)) throw refuse("it has a control character");
+  if (Buffer.byteLength(path) > LONGEST) throw refuse(`it is longer than ${LONGEST} bytes`);
+  if (given === "") throw refuse("it is empty; give NAME:TARGET");
+  if (KERNEL.some((tree) => path === tree || path.startsWith(`${tree}/`)))
+    throw refuse("that tree belongs to the guest's kernel");
+  if (VITAL.includes(path) || path === home) throw refuse("it would hide what the guest lives on");
+  return path;
+}
