@@ -245,8 +245,6 @@ export interface Strata extends AsyncDisposable {
   restart(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
   /** Brings the layers of stopped instances together, so that reads do not get slower with snapshots. */
   optimize(names: readonly string[], call?: CallOptions): Promise<Optimized[]>;
-  /** Runs argv as the default user; needs a running instance. */
-  exec(name: string, argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
   /**
    * Runs argv as the default user; needs a running instance. Without `cwd`, it runs where `hostFolder`, an
    * absolute path of the host, is seen inside by a mount, if it is.
