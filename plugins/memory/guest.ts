@@ -1,77 +1,65 @@
 import { PassThrough } from "node:stream";
-import { text } from "node:stream/consumers";
-import type { EngineAccess, ExecSession } from "../../lib/backend/contract.ts";
+import type { EngineAccess, ExecOptions, ExecSession } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { COMMANDS, type Surroundings } from "./commands.ts";
 import type { World } from "./world.ts";
 
-interface Outcome {
-  readonly code: number;
-  readonly out?: string;
-  readonly error?: string;
-}
-
-/** A guest that knows a handful of commands: `true false echo cat tee rm nproc`, and does not mind `shutdown`. */
+/** A guest that knows a handful of commands: see `commands.ts`. */
 export function guestAccess(world: World): EngineAccess {
+  const reach = async (id: string) => {
+    const { name, state } = await world.get(id);
+    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
+  };
   return {
     via: "engine",
-    async ready(id) {
-      const { name, state } = await world.get(id);
-      if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
-    },
-    async exec(id, argv) {
-      const { name, state } = await world.get(id);
-      if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
-      const stdin = new PassThrough();
-      const stdout = new PassThrough();
-      const stderr = new PassThrough();
-      const exit = runCommand(world, id, argv, stdin).then(({ code, out = "", error = "" }) => {
-        stdout.end(out);
-        stderr.end(error);
-        return { code };
-      });
-      const session: ExecSession = { stdin, stdout, stderr, resize: () => {}, exit };
-      return session;
+    ready: reach,
+    async exec(id, argv, options) {
+      await reach(id);
+      return run(world, id, argv, options);
     },
   };
 }
 
-async function runCommand(
+function run(
   world: World,
   id: string,
-  argv: readonly string[],
-  stdin: PassThrough,
-): Promise<Outcome> {
-  const [command = "", ...args] = argv;
-  const [path = ""] = args;
-  const stored = await world.get(id);
-  const { contents } = stored;
-  switch (command) {
-    case "true":
-    case "shutdown":
-      return { code: 0 };
-    case "false":
-      return { code: 1 };
-    case "echo":
-      return { code: 0, out: `${args.join(" ")}\n` };
-    case "nproc":
-      return { code: 0, out: `${stored.resources.cpus}\n` };
-    case "cat": {
-      const found = contents[path];
-      return found === undefined
-        ? { code: 1, error: `cat: ${path}: No such file or directory\n` }
-        : { code: 0, out: found };
-    }
-    case "tee": {
-      const written = await text(stdin);
-      await world.put({ ...stored, contents: { ...contents, [path]: written } });
-      return { code: 0, out: written };
-    }
-    case "rm": {
-      const { [path]: _, ...rest } = contents;
-      await world.put({ ...stored, contents: rest });
-      return { code: 0 };
-    }
-    default:
-      return { code: 127, error: `${command}: command not found\n` };
-  }
+  [command = "", ...args]: readonly string[],
+  { cwd = "/home/ubuntu", signal }: ExecOptions,
+): ExecSession {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  const around: Surroundings = {
+    args,
+    cwd,
+    stdin,
+    stdout,
+    stderr,
+    look: () => world.get(id),
+    async store(path, contents) {
+      const stored = await world.get(id);
+      const { [path]: _, ...others } = stored.contents;
+      await world.put({
+        ...stored,
+        contents: contents === undefined ? others : { ...others, [path]: contents },
+      });
+    },
+  };
+  const unknown = async () => {
+    stderr.write(`${command}: command not found\n`);
+    return 127;
+  };
+  const work = COMMANDS[command] ?? unknown;
+  const called = new Promise<never>((_, reject) => {
+    const cancel = () => reject(failure("CANCELLED", {}, signal?.reason));
+    if (signal?.aborted) cancel();
+    else signal?.addEventListener("abort", cancel, { once: true });
+  });
+  const exit = Promise.race([work(around), called])
+    .then((code) => ({ code }))
+    .finally(() => {
+      stdout.end();
+      stderr.end();
+    });
+  // Whoever only reads the output must not be hit by an unhandled rejection.
+  exit.catch(() => {});
+  return { stdin, stdout, stderr, resize: () => {}, exit };
 }

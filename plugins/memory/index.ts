@@ -5,16 +5,21 @@ import {
   type BackendPlugin,
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
-import { type Holds, instanceGroup } from "./instances.ts";
+import { type Holds, instanceGroup, releaseAll } from "./instances.ts";
 import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
 import { snapshotGroup } from "./snapshots.ts";
-import { createWorld, type Fault, type World } from "./world.ts";
+import { createWorld, type World } from "./world.ts";
 
 /**
  * An engine without machines: instances, their disks and snapshots are objects. It is the example for
- * authors of engines and the quick double for tests of what stands above an engine.
+ * authors of engines to read first (begin here, then `instances.ts`, `snapshots.ts`, `guest.ts`), and the
+ * quick double for tests of what stands above an engine. See docs/plugins.md.
+ *
+ * Its holds are kept in the process: two commands at once on one file do not keep each other out.
  */
 const plugin: BackendPlugin = {
   apiVersion: API_VERSION,
@@ -27,24 +32,47 @@ const plugin: BackendPlugin = {
       description: "keep the instances in a file of the data folder between commands",
       validate: (value) => (value === "true" || value === "false" ? undefined : "it is true or false"),
     },
+    {
+      key: "faults",
+      default: "",
+      description: "steps of a command that fail, or at which it dies, such as fail@3,die@7",
+      validate: (value) =>
+        readScript(value) === undefined ? "it is a list of fail@STEP and die@STEP" : undefined,
+    },
   ],
   check: async () => [{ what: "memory", ok: true, detail: "always there" }],
-  open: async (options: OpenOptions) =>
-    memoryBackend({
-      file: options.settings.persist === "false" ? undefined : join(options.dataFolder, "memory.json"),
-    }),
+  async open({ settings, dataFolder }: OpenOptions) {
+    const faults = createFaults(() => {
+      process.kill(process.pid, "SIGKILL");
+      throw new Error("killed");
+    });
+    for (const { step, how } of readScript(settings.faults ?? "") ?? []) faults.plan(step, how);
+    const file = settings.persist === "false" ? undefined : join(dataFolder, "memory.json");
+    return memoryBackend({ file, faults });
+  },
 };
 
 export default plugin;
 
-/** The engine itself; with a `fault` that is asked before every step. */
-export function memoryBackend(
-  options: { file?: string | undefined; fault?: Fault } = {},
-): Backend & { readonly world: World } {
-  const world = createWorld(options.file, options.fault);
+export interface MemoryBackend extends Backend {
+  readonly world: World;
+  /** Plans a fault; dying loses the holds, as the end of a process does. */
+  fault(step: number, how: How): PlannedFault;
+}
+
+/** The engine itself, as tests use it. */
+export function memoryBackend(options: { file?: string | undefined; faults?: Faults } = {}): MemoryBackend {
   const holds: Holds = { held: new Map() };
+  const faults =
+    options.faults ??
+    createFaults(() => {
+      releaseAll(holds);
+      throw failure("ENGINE_LOST", { engine: "memory", reason: "it died, as was planned" });
+    });
+  const world = createWorld(options.file, faults);
   return {
     world,
+    fault: faults.plan,
     info: async () => ({
       name: plugin.name,
       version: "0.1.0",
@@ -61,7 +89,13 @@ export function memoryBackend(
         "mount.hotplug",
         "mount.idmap",
       ]),
-      missing: new Map(),
+      // A reason for whatever an engine has not: it is what a user reads who asks for it.
+      missing: new Map([
+        ["snapshot.running", "snapshots are taken of stopped instances"],
+        ["mount.classic", "native mounts do all that is needed"],
+        ["adopt", "nothing is made here without strata"],
+        ["cluster", "there is but one memory"],
+      ]),
       imageFormats: ["any"],
     }),
     instances: instanceGroup(world, holds),

@@ -34,7 +34,7 @@ export function instanceGroup(world: World, holds: Holds): Instances {
     },
     hold: (id, options, context) => hold(world, holds, id, options.wait, context),
     async create(spec, context) {
-      context.signal.throwIfAborted();
+      goOn(context);
       if ((await world.all()).some(({ name }) => name === spec.name))
         throw failure("INSTANCE_EXISTS", { name: spec.name });
       world.step("create");
@@ -53,8 +53,9 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       await world.put(stored);
       return view(stored);
     },
-    async start(id) {
+    async start(id, context) {
       const stored = await held(id);
+      goOn(context);
       world.step("start");
       await world.put({ ...stored, state: "running" });
     },
@@ -83,7 +84,7 @@ export function instanceGroup(world: World, holds: Holds): Instances {
     async clone(id, copy, context) {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be cloned");
-      if (context.signal.aborted) throw failure("CANCELLED", {}, context.signal.reason);
+      goOn(context);
       if ((await world.all()).some(({ name }) => name === copy.name))
         throw failure("INSTANCE_EXISTS", { name: copy.name });
       world.step("clone");
@@ -93,8 +94,9 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       await world.put(made);
       return view(made);
     },
-    async resize(id, change) {
+    async resize(id, change, context) {
       const stored = await held(id);
+      goOn(context);
       const { name, resources } = stored;
       requireStopped(stored, "Only stopped instances can be resized");
       if (change.disk !== undefined && change.disk < resources.disk)
@@ -112,6 +114,18 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       await world.remove(id);
     },
   };
+}
+
+/** Rejects with CANCELLED when the call was called off. */
+export function goOn({ signal }: Context): void {
+  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+}
+
+/** Ends all holds at once, as the death of their holder does. */
+export function releaseAll({ held }: Holds): void {
+  const waiting = [...held.values()].flatMap((each) => [...each]);
+  held.clear();
+  for (const wake of waiting) wake();
 }
 
 /** Rejects with the state's own error unless the instance is stopped. */
@@ -135,11 +149,12 @@ async function hold(
     if (waiting === undefined) break;
     await turn(waiting, end - Date.now(), signal, name);
   }
-  holds.held.set(id, new Set());
+  const mine = new Set<() => void>();
+  holds.held.set(id, mine);
   const release = async () => {
-    const waiting = holds.held.get(id);
-    holds.held.delete(id);
-    for (const wake of waiting ?? []) wake();
+    // One that was lost may be somebody else's by now.
+    if (holds.held.get(id) === mine) holds.held.delete(id);
+    for (const wake of mine) wake();
   };
   await world.get(id).catch(async (error: unknown) => {
     await release();

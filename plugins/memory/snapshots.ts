@@ -1,6 +1,6 @@
 import type { Snapshots } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Holds, heldInstance, requireStopped } from "./instances.ts";
+import { goOn, type Holds, heldInstance, requireStopped } from "./instances.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
 
 export function snapshotGroup(world: World, holds: Holds): Snapshots {
@@ -26,7 +26,7 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
       requireStopped(stored, "Only stopped instances can be snapshotted");
       if (stored.snapshots.some(({ name }) => name === record.name))
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
-      context.signal.throwIfAborted();
+      goOn(context);
       world.step("capture");
       await world.put({
         ...stored,
@@ -39,7 +39,7 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be restored");
       const snapshot = find(stored, name);
-      context.signal.throwIfAborted();
+      goOn(context);
       world.step("revert");
       await world.put({
         ...stored,
@@ -58,7 +58,7 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
           name: stored.name,
           reason: "A snapshot cannot be deleted now",
         });
-      context.signal.throwIfAborted();
+      goOn(context);
       world.step("drop");
       await world.put({
         ...stored,
@@ -68,8 +68,9 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         standsOn: stored.standsOn === name ? parent : stored.standsOn,
       });
     },
-    async amend(id, name, change) {
+    async amend(id, name, change, context) {
       const stored = await held(id);
+      goOn(context);
       find(stored, name);
       const to = change.name ?? name;
       if (to !== name && stored.snapshots.some((snapshot) => snapshot.name === to))

@@ -10,8 +10,9 @@ import type {
   SnapshotRecord,
 } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import type { Faults } from "./faults.ts";
 
-/** Files of a guest's disk by path. */
+/** Files of a guest's disk by path, a character for each byte. */
 export type Disk = Readonly<Record<string, string>>;
 
 export interface StoredSnapshot extends SnapshotRecord {
@@ -31,12 +32,9 @@ export interface StoredInstance {
   readonly standsOn: string | null;
 }
 
-/** Called before each step that changes something; what it throws is the fault. */
-export type Fault = (step: number, what: string) => void;
-
 /**
- * All instances, in memory or in a file. A change is made on a copy and put in place in one stroke, so
- * that a fault before that leaves everything as it was.
+ * All instances, in memory or in a file. A change is made on a copy and put in place in one stroke: a fault
+ * before that leaves everything as it was, so that nothing is ever half done and has to be put right.
  */
 export interface World {
   all(): Promise<readonly StoredInstance[]>;
@@ -47,21 +45,17 @@ export interface World {
   remove(id: string): Promise<void>;
 }
 
-export function createWorld(file: string | undefined, fault: Fault = () => {}): World {
+export function createWorld(file: string | undefined, faults: Faults): World {
   let instances: readonly StoredInstance[] = [];
-  let steps = 0;
   const load = async () => {
     if (file !== undefined) instances = await read(file);
     return instances;
   };
-  const step = (what: string) => {
-    steps += 1;
-    fault(steps, what);
-  };
   const save = async (next: readonly StoredInstance[]) => {
-    step("save");
+    faults.step("save");
     if (file !== undefined) await write(file, next);
     instances = next;
+    faults.made("save");
   };
   return {
     all: load,
@@ -70,7 +64,7 @@ export function createWorld(file: string | undefined, fault: Fault = () => {}): 
       if (found === undefined) throw failure("INSTANCE_NOT_FOUND", { name: id });
       return found;
     },
-    step,
+    step: faults.step,
     async put(instance) {
       const others = (await load()).filter(({ id }) => id !== instance.id);
       await save([...others, instance]);

@@ -16,6 +16,7 @@ conformance(
         });
       },
       read: async ({ id }) => JSON.stringify((await backend.world.get(id)).contents),
+      fault: backend.fault,
       [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
     };
   },

@@ -5,12 +5,18 @@ import { type ErrorCode, isStrataError } from "../../errors.ts";
 export const same: <T>(actual: T, expected: T, message?: string) => void = deepStrictEqual;
 
 /** Fails unless the promise rejects with that code of the error table. */
-export async function rejects(work: Promise<unknown>, code: ErrorCode): Promise<void> {
+export function rejects(work: Promise<unknown>, code: ErrorCode): Promise<void> {
+  return rejectsWithAny(work, [code]);
+}
+
+/** The same where several codes are right. */
+export async function rejectsWithAny(work: Promise<unknown>, codes: readonly ErrorCode[]): Promise<void> {
+  const wanted = codes.join(" or ");
   try {
     await work;
   } catch (error) {
-    if (isStrataError(error) && error.code === code) return;
-    throw new Error(`it rejected with another error than ${code}`, { cause: error });
+    if (isStrataError(error) && codes.includes(error.code)) return;
+    throw new Error(`it rejected with another error than ${wanted}: ${error}`, { cause: error });
   }
-  throw new Error(`it did not reject with ${code}`);
+  throw new Error(`it did not reject with ${wanted}`);
 }

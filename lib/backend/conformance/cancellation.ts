@@ -1,11 +1,14 @@
 import { it } from "mocha";
-import { rejects } from "./assert.ts";
-import { context, withInstance } from "./fixture.ts";
-import type { Kit } from "./kit.ts";
+import { asStrataError } from "../../errors.ts";
+import { planRemoval } from "../../snapshots/plan.ts";
+import type { Context } from "../contract.ts";
+import { rejects, same } from "./assert.ts";
+import { context, current, MIB, newSpec, take, withInstance } from "./fixture.ts";
+import { inGuest, type Kit } from "./kit.ts";
 
-/** Calls that are called off. */
+/** Calls that are called off: they reject with CANCELLED, and then nothing has happened. */
 export function cancellationTests(kit: Kit): void {
-  it("stop waiting when the call is cancelled", async () => {
+  it("stop waiting for a hold", async () => {
     const { instances } = kit.fixture().backend;
     await withInstance(kit.fixture(), async ({ id }) => {
       const abort = new AbortController();
@@ -14,4 +17,76 @@ export function cancellationTests(kit: Kit): void {
       await rejects(waiting, "CANCELLED");
     });
   });
+
+  it("change nothing when they were called off before they began", async () => {
+    const fixture = kit.fixture();
+    const { instances, snapshots } = fixture.backend;
+    const spec = newSpec(fixture);
+    await rejects(instances.create(spec, cancelled()), "CANCELLED");
+    same(await instances.find(spec.name), null);
+    await withInstance(fixture, async (instance) => {
+      const { id } = instance;
+      await fixture.write(instance, 1);
+      await take(fixture, instance, "first");
+      await fixture.write(instance, 2);
+      const look = async () => ({
+        tree: await snapshots.tree(id),
+        instance: await current(fixture, instance),
+        contents: await fixture.read(instance),
+      });
+      const before = await look();
+      const removal = planRemoval(before.tree, "first");
+      const record = before.tree.snapshots[0];
+      if (removal === undefined || record === undefined) throw new Error("the snapshot is not there");
+      const { size: _, ...described } = record;
+      const calls = {
+        capture: () => snapshots.capture(id, { ...described, name: "second" }, 2, cancelled()),
+        revert: () => snapshots.revert(id, "first", cancelled()),
+        drop: () => snapshots.drop(id, removal, cancelled()),
+        amend: () => snapshots.amend(id, "first", { name: "other" }, cancelled()),
+        resize: () => instances.resize(id, { cpus: 3, memory: 512n * MIB }, cancelled()),
+        start: () => instances.start(id, cancelled()),
+      };
+      for (const [name, call] of Object.entries(calls)) {
+        const error = await call().then(() => undefined, asStrataError);
+        same(error?.code, "CANCELLED", name);
+        same(await look(), before, name);
+      }
+    });
+  });
+
+  it("leave a whole instance or none, whenever a creation is called off", async () => {
+    const fixture = kit.fixture();
+    const { instances } = fixture.backend;
+    for (const delay of [0, 1, 5, 25]) {
+      const abort = new AbortController();
+      const timer = setTimeout(() => abort.abort(), delay);
+      const spec = newSpec(fixture);
+      const made = await instances.create(spec, { ...context(), signal: abort.signal }).catch((error) => {
+        same(asStrataError(error).code, "CANCELLED");
+        return null;
+      });
+      clearTimeout(timer);
+      const found = await instances.find(spec.name);
+      same(found?.id, made?.id);
+      if (made === null) continue;
+      await using _hold = await instances.hold(made.id, { wait: 0 }, context());
+      await instances.remove(made.id, context());
+    }
+  });
+
+  inGuest(kit, "end a command that runs", async ({ open }) => {
+    const abort = new AbortController();
+    // It waits for its input, for ever.
+    const session = await open(["cat"], { signal: abort.signal });
+    for (const stream of [session.stdout, session.stderr]) stream.on("error", () => {}).resume();
+    session.stdin.on("error", () => {});
+    setTimeout(() => abort.abort(), 50);
+    await rejects(session.exit, "CANCELLED");
+  });
+}
+
+/** A context that was called off already. */
+function cancelled(): Context {
+  return { ...context(), signal: AbortSignal.abort() };
 }

@@ -1,4 +1,149 @@
-import type { Kit } from "./kit.ts";
+import { it } from "mocha";
+import { asStrataError } from "../../errors.ts";
+import { planRemoval } from "../../snapshots/plan.ts";
+import type { Instance } from "../contract.ts";
+import { same } from "./assert.ts";
+import { context, type Fixture, MIB, newSpec, take } from "./fixture.ts";
+import { type Kit, rename } from "./kit.ts";
 
-/** Steps that fail: all or nothing. */
-export function faultTests(_kit: Kit): void {}
+/** What must be as before, or as after, whatever happened in between. */
+interface Seen {
+  readonly resources: Instance["resources"];
+  readonly snapshots: readonly string[];
+  readonly standsOn: string | null;
+  readonly contents: string;
+}
+
+type Work = (fixture: Fixture, instance: Instance) => Promise<void>;
+
+const changes: Readonly<Record<string, Work>> = {
+  "a snapshot that is taken": (fixture, instance) => take(fixture, instance, "new"),
+  "a restore": ({ backend }, { id }) => backend.snapshots.revert(id, "first", context()),
+  "a deletion": async ({ backend }, { id }) => {
+    const removal = planRemoval(await backend.snapshots.tree(id), "first");
+    if (removal !== undefined) await backend.snapshots.drop(id, removal, context());
+  },
+  "a rename": ({ backend }, { id }) => backend.snapshots.amend(id, "first", { name: "renamed" }, context()),
+  "a resize": ({ backend }, { id }) =>
+    backend.instances.resize(id, { cpus: 3, memory: 512n * MIB }, context()),
+};
+
+/** Steps that fail, and a process that dies: all or nothing, and the next hold puts the rest right. */
+export function faultTests(kit: Kit): void {
+  const withFaults = (title: string, work: (fixture: Fixture) => Promise<void>) =>
+    it(title, async function () {
+      const fixture = kit.fixture();
+      if (fixture.fault === undefined)
+        return rename(this.test, `${title} (not tried: the fixture makes no faults)`);
+      await work(fixture);
+    });
+
+  withFaults("leave a failed change undone, whichever step failed", (fixture) => strikeAll(fixture, "fail"));
+
+  withFaults("leave all or nothing of a change whose process died", (fixture) => strikeAll(fixture, "die"));
+
+  withFaults("leave no instance that was half made", async (fixture) => {
+    for (let step = 1; ; step++) {
+      const spec = newSpec(fixture);
+      const injected = fixture.fault?.(step, "fail");
+      const made = await fixture.backend.instances.create(spec, context()).catch(() => null);
+      injected?.[Symbol.dispose]();
+      const found = await fixture.backend.instances.find(spec.name);
+      same(found === null, made === null, `after a fault at step ${step}`);
+      if (made !== null) await remove(fixture, made);
+      if (injected?.struck !== true) return;
+    }
+  });
+}
+
+/** Every change, with a fault at each of its steps in turn. */
+async function strikeAll(fixture: Fixture, how: "fail" | "die"): Promise<void> {
+  for (const [what, work] of Object.entries(changes)) {
+    const whole = await outcome(fixture, work);
+    let step = 1;
+    while (await strike(fixture, { how, step, what }, work, whole)) step += 1;
+    same(step > 1, true, `${what} has no step that could ${how}`);
+  }
+}
+
+/** What the work makes of an instance when nothing goes wrong. */
+async function outcome(fixture: Fixture, work: Work): Promise<Seen> {
+  const instance = await prepared(fixture);
+  try {
+    await held(fixture, instance, () => work(fixture, instance));
+    return await look(fixture, instance);
+  } finally {
+    await remove(fixture, instance);
+  }
+}
+
+/** Strikes at one step; false when the work had fewer. */
+async function strike(
+  fixture: Fixture,
+  { how, step, what }: { readonly how: "fail" | "die"; readonly step: number; readonly what: string },
+  work: Work,
+  whole: Seen,
+): Promise<boolean> {
+  const instance = await prepared(fixture);
+  try {
+    const before = await look(fixture, instance);
+    let struck = false;
+    const failed = await held(fixture, instance, async () => {
+      using injected = fixture.fault?.(step, how);
+      const error = await work(fixture, instance).then(
+        () => undefined,
+        (caught: unknown) => asStrataError(caught),
+      );
+      struck = injected?.struck === true;
+      return error !== undefined;
+    });
+    // Taking hold finishes or undoes what was left.
+    await held(fixture, instance, async () => {});
+    await fixture.audit?.(instance);
+    const after = await look(fixture, instance);
+    const undone = JSON.stringify(after, big) === JSON.stringify(before, big);
+    if (how === "die" && failed && undone) return struck;
+    same(after, failed && how === "fail" ? before : whole, `${what}, after a fault at step ${step}`);
+    return struck;
+  } finally {
+    await remove(fixture, instance);
+  }
+}
+
+function big(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+/** An instance with two snapshots, standing on the second, and something written since. */
+async function prepared(fixture: Fixture): Promise<Instance> {
+  const instance = await fixture.backend.instances.create(newSpec(fixture), context());
+  await held(fixture, instance, async () => {
+    await fixture.write(instance, 1);
+    await take(fixture, instance, "first");
+    await fixture.write(instance, 2);
+    await take(fixture, instance, "second");
+    await fixture.write(instance, 3);
+  });
+  return instance;
+}
+
+async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
+  const { snapshots, standsOn } = await fixture.backend.snapshots.tree(instance.id);
+  const found = await fixture.backend.instances.find(instance.name);
+  if (found === null) throw new Error("the instance is gone");
+  return {
+    resources: found.resources,
+    snapshots: snapshots.map(({ name, parent }) => `${name} on ${parent}`),
+    standsOn,
+    contents: await fixture.read(instance),
+  };
+}
+
+async function held<T>({ backend }: Fixture, { id }: Instance, work: () => Promise<T>): Promise<T> {
+  await using _hold = await backend.instances.hold(id, { wait: 10_000 }, context());
+  return await work();
+}
+
+async function remove(fixture: Fixture, instance: Instance): Promise<void> {
+  await held(fixture, instance, () => fixture.backend.instances.remove(instance.id, context()));
+}

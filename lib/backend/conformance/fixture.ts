@@ -1,17 +1,34 @@
 import { randomUUID } from "node:crypto";
 import type { Backend, Context, Hold, ImageSource, Instance, InstanceSpec } from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
+import type { GuestFixture } from "./guest.ts";
 
 /** What the author of an engine gives the suite: the engine, and a way to its disks without a boot. */
 export interface Fixture extends AsyncDisposable {
   readonly backend: Backend;
+  /** What is started need not answer, but the engine must be able to start it. */
   readonly image: ImageSource;
+  /**
+   * A guest that answers, for commands and transfer. An engine that runs commands itself needs none: its
+   * instances of `image` are used.
+   */
+  readonly guest?: GuestFixture;
+  /**
+   * Makes the engine fail, or die as if its process was killed, at its `step`-th step from now, 1 being the
+   * next. Without it faults are not tried.
+   */
+  fault?(step: number, how: "fail" | "die"): InjectedFault;
   /** Writes something on the disk of a stopped instance that depends on `value`, 1 to 255. */
   write(instance: Instance, value: number): Promise<void>;
   /** A digest of all of the disk's contents, its size left out. */
   read(instance: Instance): Promise<string>;
   /** Looks for whatever the engine itself can find wrong with the instance, and throws it. */
   audit?(instance: Instance): Promise<void>;
+}
+
+/** A fault that is waiting to happen. */
+export interface InjectedFault extends Disposable {
+  readonly struck: boolean;
 }
 
 export const MIB = 1024n ** 2n;

@@ -9,6 +9,7 @@ import { execTests } from "./exec.ts";
 import { faultTests } from "./faults.ts";
 import { featureTests } from "./features.ts";
 import type { Fixture } from "./fixture.ts";
+import { type Guest, guestOf, launchGuest } from "./guest.ts";
 import { holdTests } from "./holds.ts";
 import type { Kit } from "./kit.ts";
 import { lifecycleTests } from "./lifecycle.ts";
@@ -20,7 +21,8 @@ import { snapshotTests } from "./snapshots.ts";
 import { suspendTests } from "./suspend.ts";
 import { transferTests } from "./transfer.ts";
 
-export type { Fixture } from "./fixture.ts";
+export type { Fixture, InjectedFault } from "./fixture.ts";
+export type { GuestFixture } from "./guest.ts";
 export { randomTrees } from "./random-tree.ts";
 
 export interface ConformanceOptions {
@@ -65,12 +67,22 @@ export function conformance(
       if (value === undefined) throw new Error("the engine is not open yet");
       return value;
     };
-    const kit: Kit = { fixture: () => opened(fixture), info: () => opened(info), undeclared: new Set() };
+    let guest: Promise<Guest> | undefined;
+    const kit: Kit = {
+      fixture: () => opened(fixture),
+      info: () => opened(info),
+      guest() {
+        guest ??= launchGuest(opened(fixture), opened(guestOf(opened(fixture))));
+        return guest;
+      },
+      undeclared: new Set(),
+    };
     before(async () => {
       fixture = await factory();
       info = await fixture.backend.info();
     });
     after(async () => {
+      await (await guest?.catch(() => undefined))?.[Symbol.asyncDispose]();
       await fixture?.[Symbol.asyncDispose]();
       for (const each of kit.undeclared)
         console.log(`engine ${name}: "${each}" works and is not declared; declare it, or refuse it`);

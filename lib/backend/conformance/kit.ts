@@ -1,12 +1,15 @@
 import { it } from "mocha";
 import type { EngineInfo, Feature } from "../contract.ts";
 import type { Fixture } from "./fixture.ts";
+import { type Guest, guestOf } from "./guest.ts";
 
-/** What the sections share. Both functions are for the bodies of tests: before, nothing is open. */
+/** What the sections share. Its functions are for the bodies of tests: before, nothing is open. */
 export interface Kit {
   fixture(): Fixture;
   /** As the engine told it when it was opened. */
   info(): EngineInfo;
+  /** The one running guest; it is launched when the first test needs it. */
+  guest(): Promise<Guest>;
   /** Features that are not declared and were seen to work. */
   readonly undeclared: Set<Feature>;
 }
@@ -24,11 +27,24 @@ export function feature(
   it(title, async function () {
     if (kit.info().features.has(name)) return work(kit.fixture());
     // Whoever reads the output must not take this for a proof.
-    const { test } = this;
-    if (test !== undefined) test.title = `${title} (not declared: ${name})`;
+    rename(this.test, `${title} (not declared: ${name})`);
     await work(kit.fixture()).then(
       () => kit.undeclared.add(name),
       () => {},
     );
   });
+}
+
+/** A test inside of a guest. Where the fixture has none to log in to, the title says that nothing was tried. */
+export function inGuest(kit: Kit, title: string, work: (guest: Guest) => Promise<void>): void {
+  it(title, async function () {
+    if (guestOf(kit.fixture()) === undefined)
+      return rename(this.test, `${title} (not tried: the fixture has no guest)`);
+    await work(await kit.guest());
+  });
+}
+
+/** Says in the output what a test was in fact. */
+export function rename(test: Mocha.Runnable | undefined, title: string): void {
+  if (test !== undefined) test.title = title;
 }

@@ -1,6 +1,6 @@
 import { it } from "mocha";
 import { rejects, same } from "./assert.ts";
-import { context, current, newSpec, withInstance } from "./fixture.ts";
+import { context, current, newSpec, take, withInstance } from "./fixture.ts";
 import type { Kit } from "./kit.ts";
 
 /** Creating, starting, stopping and removing. */
@@ -64,5 +64,64 @@ export function lifecycleTests(kit: Kit): void {
       await kit.fixture().backend.instances.stop(instance.id, "force", context());
       same((await current(kit.fixture(), instance)).state, "stopped");
     });
+  });
+
+  it("start and stop by force, and a second time is success", async () => {
+    const { instances } = kit.fixture().backend;
+    await withInstance(kit.fixture(), async (instance) => {
+      await instances.start(instance.id, context());
+      await instances.start(instance.id, context());
+      same((await current(kit.fixture(), instance)).state, "running");
+      await instances.stop(instance.id, "force", context());
+      await instances.stop(instance.id, "force", context());
+      same((await current(kit.fixture(), instance)).state, "stopped");
+    });
+  });
+
+  it("are not resized, snapshotted or restored while they run, unless that is declared", async () => {
+    const fixture = kit.fixture();
+    const { instances, snapshots } = fixture.backend;
+    await withInstance(fixture, async (instance) => {
+      const { id } = instance;
+      await take(fixture, instance, "stopped");
+      await instances.start(id, context());
+      await rejects(instances.resize(id, { cpus: 2 }, context()), "WRONG_STATE");
+      if (!kit.info().features.has("snapshot.running")) {
+        await rejects(take(fixture, instance, "running"), "WRONG_STATE");
+        await rejects(snapshots.revert(id, "stopped", context()), "WRONG_STATE");
+      }
+      const { state, resources, snapshotCount } = await current(fixture, instance);
+      same({ state, resources }, { state: "running", resources: instance.resources });
+      if (!kit.info().features.has("snapshot.running")) same(snapshotCount, 1);
+    });
+  });
+
+  it("are removed while they run", async () => {
+    const { instances } = kit.fixture().backend;
+    const instance = await instances.create(newSpec(kit.fixture()), context());
+    await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
+    await instances.start(instance.id, context());
+    await instances.remove(instance.id, context());
+    same(await instances.find(instance.name), null);
+  });
+
+  it("are changed by their holder alone", async () => {
+    const { instances } = kit.fixture().backend;
+    const instance = await instances.create(newSpec(kit.fixture()), context());
+    const { id } = instance;
+    const refused = async (work: Promise<unknown>) =>
+      same(
+        await work.then(
+          () => "done",
+          () => "refused",
+        ),
+        "refused",
+      );
+    await refused(instances.start(id, context()));
+    await refused(instances.annotate(id, { deleted: true }));
+    await refused(instances.remove(id, context()));
+    same(await current(kit.fixture(), instance), instance);
+    await using _hold = await instances.hold(id, { wait: 0 }, context());
+    await instances.remove(id, context());
   });
 }

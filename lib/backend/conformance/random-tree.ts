@@ -104,7 +104,8 @@ async function apply(
   }
   if (each.kind === "resize") {
     const { disk, memory } = model.resources;
-    const resources = { cpus: each.cpus, memory, disk: each.grow ? disk + 4n * MIB : disk };
+    const grows = (await fixture.backend.info()).features.has("disk.grow");
+    const resources = { cpus: each.cpus, memory, disk: each.grow && grows ? disk + 4n * MIB : disk };
     await instances.resize(id, { cpus: resources.cpus, disk: resources.disk }, context());
     model.resources = resources;
     // A grown disk has zeros at its end.

@@ -1,18 +1,34 @@
 import { it } from "mocha";
 import { rejects, same } from "./assert.ts";
 import { context, current, MIB, withInstance } from "./fixture.ts";
-import type { Kit } from "./kit.ts";
+import { feature, type Kit } from "./kit.ts";
 
 /** CPUs, memory and the size of the disk. */
 export function resourceTests(kit: Kit): void {
-  it("change CPUs, memory and disk, and refuse to shrink the disk with nothing changed", async () => {
+  it("change as far as they are named, and the disk never shrinks", async () => {
+    const { instances } = kit.fixture().backend;
     await withInstance(kit.fixture(), async (instance) => {
-      const { instances } = kit.fixture().backend;
+      const { id, resources } = instance;
+      await instances.resize(id, { cpus: 3, memory: 512n * MIB }, context());
+      const changed = { ...resources, cpus: 3, memory: 512n * MIB };
+      same((await current(kit.fixture(), instance)).resources, changed);
+      await instances.resize(id, { cpus: 2 }, context());
+      await rejects(instances.resize(id, { cpus: 1, disk: 1n * MIB }, context()), "DISK_SHRINK");
+      same((await current(kit.fixture(), instance)).resources, { ...changed, cpus: 2 });
+    });
+  });
+
+  feature(kit, "disk.grow", "let the disk grow", async (fixture) => {
+    const { instances } = fixture.backend;
+    await withInstance(fixture, async (instance) => {
       const grown = { cpus: 3, memory: 512n * MIB, disk: instance.resources.disk + 8n * MIB };
       await instances.resize(instance.id, grown, context());
-      same((await current(kit.fixture(), instance)).resources, grown);
-      await rejects(instances.resize(instance.id, { cpus: 2, disk: 1n * MIB }, context()), "DISK_SHRINK");
-      same((await current(kit.fixture(), instance)).resources, grown);
+      same((await current(fixture, instance)).resources, grown);
+      await rejects(
+        instances.resize(instance.id, { cpus: 2, disk: grown.disk - 1n * MIB }, context()),
+        "DISK_SHRINK",
+      );
+      same((await current(fixture, instance)).resources, grown);
     });
   });
 }

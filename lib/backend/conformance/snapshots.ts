@@ -2,7 +2,7 @@ import { it } from "mocha";
 import { planRemoval } from "../../snapshots/plan.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, MIB, take, withInstance } from "./fixture.ts";
-import type { Kit } from "./kit.ts";
+import { feature, type Kit } from "./kit.ts";
 
 /** Taking, restoring, deleting, renaming. */
 export function snapshotTests(kit: Kit): void {
@@ -13,7 +13,9 @@ export function snapshotTests(kit: Kit): void {
       const before = { contents: await kit.fixture().read(instance), resources: instance.resources };
       await take(kit.fixture(), instance, "one", "the first\nwith <xml> & ünïcödé 🎉");
       await kit.fixture().write(instance, 2);
-      const change = { cpus: 2, memory: 384n * MIB, disk: instance.resources.disk + 8n * MIB };
+      const { disk } = instance.resources;
+      const grows = kit.info().features.has("disk.grow");
+      const change = { cpus: 2, memory: 384n * MIB, disk: grows ? disk + 8n * MIB : disk };
       await instances.resize(instance.id, change, context());
       await snapshots.revert(instance.id, "one", context());
       same(await kit.fixture().read(instance), before.contents);
@@ -121,4 +123,18 @@ export function snapshotTests(kit: Kit): void {
       same(tree.standsOn, "y");
     });
   });
+
+  feature(
+    kit,
+    "snapshot.running",
+    "are taken of a running instance, which goes on running",
+    async (fixture) => {
+      await withInstance(fixture, async (instance) => {
+        await fixture.backend.instances.start(instance.id, context());
+        await take(fixture, instance, "live");
+        const { state, snapshotCount } = await current(fixture, instance);
+        same({ state, snapshotCount }, { state: "running", snapshotCount: 1 });
+      });
+    },
+  );
 }
