@@ -4,7 +4,7 @@ import { access, mkdir } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { Duplex } from "node:stream";
+import { Duplex, PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConnectionLostError } from "./errors.ts";
 import type { Target } from "./uri.ts";
@@ -130,7 +130,9 @@ async function openSsh(target: Target, ssh: NonNullable<Target["ssh"]>): Promise
   await once(child, "spawn").catch((error: unknown) => {
     throw new ConnectionLostError(error instanceof Error ? error.message : String(error), { cause: error });
   });
-  const stream = Duplex.from({ writable: child.stdin, readable: child.stdout });
+  // The end of its output must not be told before what it said of the reason is read.
+  const output = child.stdout.pipe(new PassThrough(), { end: false });
+  const stream = Duplex.from({ writable: child.stdin, readable: output });
   child.once("close", (code) => {
     const reason = Buffer.concat(complaints).toString("utf8").trim();
     stream.destroy(new ConnectionLostError(reason || `ssh ended with status ${code}`));

@@ -21,14 +21,12 @@ export function parseUri(uri: string): Target {
   const socket = url.searchParams.get("socket") ?? undefined;
   if (transport === "ssh") {
     if (url.hostname === "") throw new TypeError(`${uri} names no host`);
-    // A host that begins with a dash would be an option of ssh.
-    if (url.hostname.startsWith("-") || url.username.startsWith("-"))
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const user = decodeURIComponent(url.username);
+    // One that begins with a dash would be an option of ssh.
+    if (host.startsWith("-") || user.startsWith("-"))
       throw new TypeError(`${uri} has a host or user that begins with a dash`);
-    const ssh = {
-      host: url.hostname.replace(/^\[|\]$/g, ""),
-      user: decodeURIComponent(url.username),
-      port: url.port,
-    };
+    const ssh = { host, user, port: url.port };
     return { driver, session, socket, ssh };
   }
   if (transport !== undefined && transport !== "unix")

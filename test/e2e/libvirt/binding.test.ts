@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import {
   type Connection,
+  ConnectionLostError,
   connect,
   type Domain,
   DomainState,
@@ -261,6 +262,48 @@ describe("the binding on a real daemon", () => {
       expect(known).to.contain(ip);
       expect(known).to.contain(mac);
     }
+  });
+
+  describe("over ssh", () => {
+    const path = process.env.PATH;
+    let far: string;
+    before(async () => {
+      far = join(folder, "bin");
+      await mkdir(far);
+    });
+    afterEach(() => {
+      process.env.PATH = path;
+    });
+
+    /** Puts a program named ssh before the real one: this host has no other to log in to. */
+    async function standIn(script: string): Promise<void> {
+      await writeFile(join(far, "ssh"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      process.env.PATH = `${far}:${path}`;
+    }
+
+    it("speaks to the daemon through the far host's helper, and never lets ssh ask", async () => {
+      const log = join(folder, "ssh-arguments");
+      await standIn(`echo "$@" > ${log}; while [ "$1" != -- ]; do shift; done; shift 2; exec "$@"`);
+      await using there = await connect("qemu+ssh://admin@far.example:2222/system");
+      expect((await there.lookupDomainByName(NAME)).uuid).to.equal(domain.uuid);
+      expect((await readFile(log, "utf8")).trim()).to.equal(
+        "-T -o BatchMode=yes -p 2222 -- admin@far.example virt-ssh-helper qemu:///system",
+      );
+    });
+
+    it("says what ssh said when the login fails", async () => {
+      await standIn("echo 'admin@far.example: Permission denied (publickey).' >&2; exit 255");
+      const error = await connect("qemu+ssh://admin@far.example/system").catch((reason: unknown) => reason);
+      expect(error).to.be.instanceOf(ConnectionLostError);
+      expect(String(error)).to.contain("Permission denied (publickey).");
+    });
+
+    it("refuses hosts and users that ssh would take for options", async () => {
+      for (const uri of ["qemu+ssh://-oProxyCommand=x@host/system", "qemu+ssh://%2doX=y@host/system"]) {
+        const error = await connect(uri).catch((reason: unknown) => reason);
+        expect(error, uri).to.be.instanceOf(TypeError);
+      }
+    });
   });
 
   it("reads a document of a size that no single packet carries", async () => {
