@@ -13,6 +13,7 @@ import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
 import { mountCommand, umountCommand } from "./commands/mount.ts";
+import { networksCommand } from "./commands/networks.ts";
 import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
@@ -62,6 +63,7 @@ export function createProgram(cli: Cli): Command {
     preferCommand,
     getCommand,
     setCommand,
+    networksCommand,
     imageCommand,
     doctorCommand,
     pluginsCommand,

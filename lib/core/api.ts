@@ -8,6 +8,7 @@ import type {
   IdMap,
   Log,
   Mount,
+  NicSpec,
 } from "../backend/contract.ts";
 import type { StrataError } from "../errors.ts";
 import type { Alias, Aliases } from "../settings/aliases.ts";
@@ -70,6 +71,8 @@ export interface LaunchOptions {
   readonly mounts?: readonly { readonly source: string; readonly target?: string }[];
   /** Text of the user's cloud-init user-data. */
   readonly userData?: string;
+  /** Interfaces beside the default one; the network `bridged` is that of the setting. */
+  readonly networks?: readonly NicSpec[];
   /** How long to wait for the guest, ms. */
   readonly timeout?: number;
 }
@@ -86,6 +89,13 @@ export interface MountOptions {
 export interface MountPlace {
   readonly instance: string;
   readonly target?: string;
+}
+
+export interface NetworkInfo {
+  readonly name: string;
+  /** As the engine calls it, such as "nat" or "bridge". */
+  readonly type: string;
+  readonly description: string;
 }
 
 export interface InstanceSummary {
@@ -309,6 +319,9 @@ export interface Strata extends AsyncDisposable {
   unalias(names: readonly string[]): Promise<void>;
   /** Makes a context the active one. */
   prefer(context: string): Promise<void>;
+
+  /** Networks that instances can be on, by name. */
+  networks(): Promise<NetworkInfo[]>;
 
   /** Keys that exist now, sorted. */
   settingKeys(): Promise<string[]>;

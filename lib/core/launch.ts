@@ -10,6 +10,7 @@ import { awaitReady, userKeys } from "./guest.ts";
 import { whileHeld } from "./instances.ts";
 import { START_TIMEOUT } from "./lifecycle.ts";
 import { mountsForLaunch } from "./mounts.ts";
+import { checkNics } from "./networks.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 import { contextOf, type Session } from "./session.ts";
 import { getSetting } from "./settings.ts";
@@ -57,6 +58,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const home = name === (await getSetting(session, "client.primary-name"));
   const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
   // Before the image is fetched: what a user wrote wrong should show at once.
+  const networks = await checkNics(session, options.networks ?? []);
   makeSeed({ name, instanceId, username: "", publicKey, ...userData });
   const image = await resolveImage(session, options.image, context);
   return {
@@ -64,7 +66,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
     image: image.source,
     resources: { cpus, memory, disk: diskSize(image.source, options.disk) },
     mounts: await mountsOf(image.username),
-    networks: [],
+    networks,
     seed: makeSeed({ name, instanceId, username: image.username, publicKey, ...userData }),
     record: {
       version: RECORD_VERSION,

@@ -10,6 +10,7 @@ import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
 import { restart, START_TIMEOUT, start, startOne, stop, suspend } from "./lifecycle.ts";
 import { mount, umount } from "./mounts.ts";
+import { networks } from "./networks.ts";
 import { plugins } from "./plugins.ts";
 import { optimize } from "./read-images.ts";
 import { purge, recover, remove } from "./removal.ts";
@@ -91,6 +92,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     alias: (name, alias) => addAlias(session, name, alias),
     unalias: (names) => removeAliases(session, names),
     prefer: (context) => preferContext(session, context),
+    networks: () => networks(session),
     settingKeys: () => settingKeys(session),
     get: (key) => getSetting(session, key),
     set: (key, value) => setSetting(session, key, value),

@@ -6,6 +6,7 @@ import { checkName } from "../snapshots/names.ts";
 import type { Ref } from "./api.ts";
 import { gather, locate } from "./engines.ts";
 import { getInstance } from "./instances.ts";
+import { BRIDGED_NETWORK, bridgedNetworkRefusal, isBridged, setBridged } from "./networks.ts";
 import { driverRefusal, pluginsRefusal } from "./plugins.ts";
 import { resize } from "./resources.ts";
 import type { Session } from "./session.ts";
@@ -14,6 +15,7 @@ import { amendSnapshot } from "./snapshots.ts";
 /** Settings of the client, with their defaults. */
 const CLIENT: Readonly<Record<string, string>> = {
   "client.primary-name": "primary",
+  [BRIDGED_NETWORK]: "",
   "local.driver": DEFAULT_ENGINE,
   "local.plugins": "",
   "local.privileged-mounts": "true",
@@ -27,12 +29,14 @@ export const NO_PASSPHRASE = {
 } as const;
 
 const RESOURCES = ["cpus", "disk", "memory"] as const;
+const BRIDGED = "bridged";
 const SNAPSHOT_KEYS = ["comment", "name"] as const;
 
 type Key =
   | { readonly kind: "client"; readonly default: string }
   | { readonly kind: "engine"; readonly setting: EngineSetting }
   | { readonly kind: "resource"; readonly instance: string; readonly which: (typeof RESOURCES)[number] }
+  | { readonly kind: "bridged"; readonly instance: string }
   | {
       readonly kind: "snapshot";
       readonly ref: Required<Ref>;
@@ -49,6 +53,7 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   const resource = RESOURCES.find((which) => which === second);
   if (third === undefined && resource !== undefined)
     return { kind: "resource", instance: first, which: resource };
+  if (third === undefined && second === BRIDGED) return { kind: "bridged", instance: first };
   if (third === undefined) {
     const setting = (await pluginNamed(session, first))?.settings.find((each) => each.key === second);
     if (setting !== undefined) return { kind: "engine", setting };
@@ -77,7 +82,7 @@ async function engineKeys(session: Session): Promise<string[]> {
   const { instances, snapshots } = await session.backend();
   const keys = plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`);
   for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
-    keys.push(...RESOURCES.map((which) => `local.${instance.name}.${which}`));
+    keys.push(...[...RESOURCES, BRIDGED].map((which) => `local.${instance.name}.${which}`));
     const tree = await snapshots.tree(instance.id);
     for (const { name } of tree.snapshots)
       keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
@@ -97,6 +102,10 @@ export async function getSetting(session: Session, text: string): Promise<string
       return String(
         (await getInstance(await locate(session, key.instance), key.instance)).resources[key.which],
       );
+    case "bridged": {
+      const owner = await locate(session, key.instance);
+      return String(await isBridged(owner, await getInstance(owner, key.instance)));
+    }
     case "snapshot": {
       const owner = await locate(session, key.ref.instance);
       const instance = await getInstance(owner, key.ref.instance);
@@ -121,6 +130,8 @@ export async function setSetting(session: Session, text: string, value: string):
     }
     case "resource":
       return resize(await locate(session, key.instance), key.instance, readResource(key.which, value));
+    case "bridged":
+      return setBridged(await locate(session, key.instance), key.instance, value);
     case "snapshot":
       checkName("snapshot", key.ref.snapshot);
       return amendSnapshot(await locate(session, key.ref.instance), key.ref, { [key.which]: value });
@@ -143,9 +154,11 @@ async function refusal(
 ): Promise<string | undefined> {
   if (key.kind === "engine") return key.setting.validate(value);
   if (text === "client.primary-name") {
-    checkName("instance", value);
+    // Without a primary instance, commands need names.
+    if (value !== "") checkName("instance", value);
     return undefined;
   }
+  if (text === BRIDGED_NETWORK) return bridgedNetworkRefusal(session, value);
   if (text === "local.privileged-mounts")
     return value === "true" || value === "false" ? undefined : "it is true or false";
   if (text === "local.plugins")

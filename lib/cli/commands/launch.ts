@@ -6,6 +6,7 @@ import { parseSize } from "../../settings/sizes.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
+import { parseNicSpec } from "../network-spec.ts";
 import { parseLaunchMount } from "./mount.ts";
 
 interface Options {
@@ -15,6 +16,8 @@ interface Options {
   disk?: string;
   cloudInit?: string;
   mount?: string[];
+  network?: string[];
+  bridged?: boolean;
   timeout?: string;
 }
 
@@ -30,11 +33,13 @@ export function launchCommand(cli: Cli): Command {
     .option("-m, --memory <size>", "memory, such as 512M (default: 1G)")
     .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
     .option("--cloud-init <file>", "cloud-init user-data from a file, or from standard input with -")
+    .option("--mount <source[:path]>", "folder of this host to mount; may be repeated", collect)
     .option(
-      "--mount <source[:path]>",
-      "folder of this host to mount; may be repeated",
-      (value: string, before: string[] = []) => [...before, value],
+      "--network <spec>",
+      "a further interface: NETWORK, or name=NETWORK,mode=auto|manual,mac=ADDRESS",
+      collect,
     )
+    .option("--bridged", "the same as --network bridged: on the network of local.bridged-network")
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
     .action(async (image: string | undefined, options: Options) => {
       const { cpus, memory, disk, name } = options;
@@ -49,12 +54,20 @@ export function launchCommand(cli: Cli): Command {
         ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
         ...(options.mount === undefined ? {} : { mounts: options.mount.map(parseLaunchMount) }),
         ...(userData === undefined ? {} : { userData }),
+        networks: [...(options.network ?? []), ...(options.bridged === true ? ["bridged"] : [])].map(
+          parseNicSpec,
+        ),
         ...(timeout === undefined ? {} : { timeout }),
       };
       const launched = await (await cli.strata()).launch(request, cli.call);
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
     });
+}
+
+/** Every value of an option that may be given several times. */
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
 }
 
 function parseCpus(value: string): number {

@@ -10,7 +10,12 @@ const PRIMARY = "client.primary-name";
 
 /** The names a command is about: those given, all with `--all`, the primary instance with neither. */
 export async function chosenNames(strata: Strata, names: readonly string[], all: boolean): Promise<string[]> {
-  if (!all) return names.length === 0 ? [await strata.get(PRIMARY)] : [...names];
+  if (!all && names.length > 0) return [...names];
+  if (!all) {
+    const primary = await strata.get(PRIMARY);
+    if (primary !== "") return [primary];
+    throw failure("USAGE", { reason: `give a name: ${PRIMARY} is empty, so there is no primary instance` });
+  }
   if (names.length > 0) throw failure("USAGE", { reason: "give names or --all, not both" });
   return (await strata.list()).filter(({ state }) => state !== "Deleted").map(({ name }) => name);
 }

@@ -46,7 +46,7 @@ mkdir -m 700 /run/seed /run/seed-disk
 seed=$(/sbin/blkid -c /dev/null -l -t LABEL=cidata -o device || /sbin/blkid -c /dev/null -l -t LABEL=CIDATA -o device)
 if [ -n "$seed" ] && mount -o ro $seed /run/seed-disk; then
   # Its files may hold secrets, and the file system shows them to everybody.
-  for f in meta-data user-data vendor-data; do [ -e /run/seed-disk/$f ] && cat /run/seed-disk/$f > /run/seed/$f; done
+  for f in meta-data user-data vendor-data network-config; do [ -e /run/seed-disk/$f ] && cat /run/seed-disk/$f > /run/seed/$f; done
   umount /run/seed-disk
 fi
 id=$(sed -n 's/^instance-id: *//p' /run/seed/meta-data 2>/dev/null | tr -d "\\"'\\r")
@@ -69,6 +69,9 @@ metric=100
 for i in $(ls /sys/class/net); do
   [ $i = lo ] && continue
   ip link set $i up
+  # Those that the seed leaves to the user are up, and no more.
+  read mac < /sys/class/net/$i/address
+  grep -qis "$mac.*"dhcp4":false" /run/seed/network-config && continue
   set -- udhcpc -i $i -b -t 5 -T 1 -x hostname:$(hostname) -s /usr/local/sbin/guest-dhcp
   if [ $metric = 100 ]; then METRIC=$metric "$@" >/dev/null 2>&1; else METRIC=$metric "$@" >/dev/null 2>&1 & fi
   metric=$((metric + 100))
