@@ -330,7 +330,7 @@ export interface Strata extends AsyncDisposable {
 
   images(): Promise<ImageInfo[]>;
   buildImage(
-    options: { distribution: "debian"; variant: "micro" | "cloud" },
+    options: { distribution: "debian"; variant: "micro" | "cloud" | "container" },
     call?: CallOptions,
   ): Promise<ImageInfo>;
 

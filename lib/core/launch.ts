@@ -94,7 +94,7 @@ function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): big
 /** An engine that takes any image has no use for a real one. */
 async function resolveImage(session: Session, image: string, context: Context): Promise<ResolvedImage> {
   const { imageFormats } = await session.info();
-  if (!imageFormats.includes("any")) return (await session.images()).resolve(image, context);
+  if (!imageFormats.includes("any")) return (await session.images()).resolve(image, context, imageFormats);
   const source = { path: "", format: "any", sha256: "0".repeat(64), virtualSize: MIN_DISK };
   return { source, os: "", release: image, username: "ubuntu" };
 }

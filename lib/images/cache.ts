@@ -2,18 +2,18 @@ import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../backend/contract.ts";
-import { type ImageRecord, readRecords, writeRecord } from "./record.ts";
+import { EXTENSIONS, type ImageRecord, readRecords, writeRecord } from "./record.ts";
 import { fileSize, storageFailure } from "./storage.ts";
 
 /** A partial file that nothing has been written to for so long was left by a process that died, ms. */
 const ABANDONED = 24 * 60 * 60 * 1000;
 
 /**
- * A folder of qcow2 files, each named by its SHA-256, each with a record beside it. A file without a
+ * A folder of image files, each named by its SHA-256, each with a record beside it. A file without a
  * record is not there: the record is written last and removed first.
  */
 export interface Cache {
-  pathOf(sha256: string): string;
+  pathOf(image: Pick<ImageRecord, "sha256" | "format">): string;
   /** The images that are there whole, newest first. */
   records(): Promise<ImageRecord[]>;
   /** Runs a piece with a path in the folder, of its own, which is gone afterwards. */
@@ -24,10 +24,10 @@ export interface Cache {
 }
 
 export function openCache({ folder, log }: { folder: string; log: Log }): Cache {
-  const pathOf = (sha256: string) => join(folder, `${sha256}.qcow2`);
+  const pathOf: Cache["pathOf"] = ({ sha256, format }) => join(folder, `${sha256}.${EXTENSIONS[format]}`);
   const records = async () => {
     const found = await readRecords(folder, log);
-    const sizes = await Promise.all(found.map(({ sha256 }) => fileSize(pathOf(sha256)).catch(() => null)));
+    const sizes = await Promise.all(found.map((record) => fileSize(pathOf(record)).catch(() => null)));
     return found.filter((_, index) => sizes[index] !== null);
   };
   return {
@@ -49,13 +49,14 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
       const present = (await records()).find(({ sha256 }) => sha256 === record.sha256);
       if (present !== undefined) return present;
       await makeDurable(path);
-      await rename(path, pathOf(record.sha256));
+      await rename(path, pathOf(record));
       await writeRecord(folder, record);
       return record;
     },
     async remove(sha256) {
       await rm(join(folder, `${sha256}.json`), { force: true });
-      await rm(pathOf(sha256), { force: true });
+      for (const extension of Object.values(EXTENSIONS))
+        await rm(join(folder, `${sha256}.${extension}`), { force: true });
     },
   };
 }

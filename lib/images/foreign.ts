@@ -36,6 +36,7 @@ export async function importImage(
     const { format, virtualSize } = await inspectImage(text, path, context.signal);
     const record: ImageRecord = {
       version: 1,
+      format: "qcow2",
       sha256,
       ...guessRelease(basename(name.kind === "file" ? name.path : name.url.pathname)),
       username: USERNAME,

@@ -4,9 +4,15 @@ import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import type { Log } from "../backend/contract.ts";
 
+/** The formats of images in the cache, with the ends of their files' names. */
+export const EXTENSIONS = { qcow2: "qcow2", "lxd-rootfs": "tar.zst" } as const;
+export type ImageFormat = keyof typeof EXTENSIONS;
+
 /** What the cache knows of an image beside its bytes. */
 const shape = z.object({
   version: z.literal(1),
+  /** Records of earlier versions do not say: there was one format. */
+  format: z.enum(["qcow2", "lxd-rootfs"]).default("qcow2"),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   os: z.string(),
   release: z.string(),

@@ -6,7 +6,6 @@ import { buildDebian, type Variant } from "./debian/build.ts";
 import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
 import { isHashPrefix, parseImageName } from "./image-name.ts";
-import { inspectImage } from "./inspect.ts";
 import type { ImageRecord } from "./record.ts";
 import { fileSize, hashFile } from "./storage.ts";
 
@@ -22,9 +21,10 @@ export interface ResolvedImage {
 export interface ImageStore {
   /**
    * Brings an image into the cache if it is not there: an alias, the first digits (six at least) of a
-   * hash, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`.
+   * hash, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`. Of what is there already, only images of
+   * the given formats are looked at; by default qcow2.
    */
-  resolve(image: string, context: Context): Promise<ResolvedImage>;
+  resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;
   /** Newest first. */
   list(): Promise<ImageInfo[]>;
   build(options: { distribution: "debian"; variant: Variant }, context: Context): Promise<ImageInfo>;
@@ -40,7 +40,8 @@ export function openImageStore(options: {
 }): ImageStore {
   const cache = openCache(options);
   return {
-    resolve: (image, context) => atEdge(() => resolve(cache, image, context, options.download)),
+    resolve: (image, context, formats = ["qcow2"]) =>
+      atEdge(() => resolve(cache, image, context, formats, options.download)),
     list: () =>
       atEdge(async () => {
         const infos = (await cache.records()).map((record) =>
@@ -64,7 +65,7 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
 
 async function toInfo(cache: Cache, record: ImageRecord): Promise<ImageInfo> {
   const { sha256, os, release, aliases, virtualSize, createdAt } = record;
-  const size = await fileSize(cache.pathOf(sha256));
+  const size = await fileSize(cache.pathOf(record));
   return { sha256, os, release, aliases, size, virtualSize, createdAt };
 }
 
@@ -72,18 +73,19 @@ async function resolve(
   cache: Cache,
   text: string,
   context: Context,
+  formats: readonly string[],
   options?: DownloadOptions,
 ): Promise<ResolvedImage> {
   const name = parseImageName(text);
-  const records = await cache.records();
+  const records = (await cache.records()).filter(({ format }) => formats.includes(format));
   const record =
     name.kind === "local"
-      ? findLocal(records, name.text)
+      ? findLocal(records, name.text, formats)
       : (records.find(({ sha256 }) => sha256 === name.sha256) ??
         (await importImage(cache, text, name, context, options)));
-  const { sha256, virtualSize, os, release, username } = record;
+  const { sha256, format, virtualSize, os, release, username } = record;
   return {
-    source: { path: cache.pathOf(sha256), format: "qcow2", sha256, virtualSize },
+    source: { path: cache.pathOf(record), format, sha256, virtualSize },
     os,
     release,
     username,
@@ -93,16 +95,13 @@ async function resolve(
 async function build(cache: Cache, variant: Variant, context: Context): Promise<ImageInfo> {
   return cache.withPartial(async (path) => {
     const { codename, ...built } = await buildDebian(variant, path, context);
-    const source = `built: debian ${variant}`;
-    const { virtualSize } = await inspectImage(source, path, context.signal);
     const record = await cache.adopt(path, {
       version: 1,
       sha256: await hashFile(path, context),
       ...built,
       aliases: [...new Set([`debian-${variant}`, "debian", codename, built.release])],
-      virtualSize,
       createdAt: Date.now(),
-      source,
+      source: `built: debian ${variant}`,
     });
     return toInfo(cache, record);
   });
@@ -112,7 +111,11 @@ async function build(cache: Cache, variant: Variant, context: Context): Promise<
  * The image of that name among records that are newest first: by alias, the full system before the micro
  * one, then by the start of its hash.
  */
-export function findLocal(records: readonly ImageRecord[], text: string): ImageRecord {
+export function findLocal(
+  records: readonly ImageRecord[],
+  text: string,
+  formats: readonly string[] = ["qcow2"],
+): ImageRecord {
   const wanted = text.toLowerCase();
   const named = records.filter(({ aliases }) => aliases.includes(wanted));
   const found = named.find(({ aliases }) => !aliases.includes("debian-micro")) ?? named[0];
@@ -125,7 +128,14 @@ export function findLocal(records: readonly ImageRecord[], text: string): ImageR
       reason: "several images begin like that",
     });
   if (matching[0] !== undefined) return matching[0];
-  const built = /^debian(?:-(micro|cloud))?$/.exec(wanted);
-  if (built !== null) throw failure("IMAGE_NOT_BUILT", { image: text, variant: built[1] ?? "cloud" });
+  const built = /^debian(?:-(micro|cloud|container))?$/.exec(wanted);
+  if (built !== null)
+    throw failure("IMAGE_NOT_BUILT", { image: text, variant: variantOf(built[1], formats) });
   throw failure("IMAGE_NOT_FOUND", { image: text });
+}
+
+/** The variant to build: the one that was named, if the engine takes its format. */
+function variantOf(named: string | undefined, formats: readonly string[]): string {
+  if (!formats.includes("qcow2")) return "container";
+  return named === undefined || named === "container" ? "cloud" : named;
 }

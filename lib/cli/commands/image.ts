@@ -23,12 +23,12 @@ function buildCommand(cli: Cli): Command {
     .addOption(
       new Option(
         "--variant <variant>",
-        "cloud: systemd and cloud-init; micro: boots within seconds, for tests",
+        "cloud: systemd and cloud-init; micro: boots within seconds, for tests; container: for LXD",
       )
-        .choices(["cloud", "micro"])
+        .choices(["cloud", "micro", "container"])
         .default("cloud"),
     )
-    .action(async (distribution: string, options: { variant: "cloud" | "micro" }) => {
+    .action(async (distribution: string, options: { variant: "cloud" | "micro" | "container" }) => {
       if (distribution !== "debian")
         throw failure("INVALID_VALUE", {
           what: "the distribution",

@@ -1,14 +1,23 @@
 import { chmod, mkdir, mkdtemp, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Context } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import { requirePrograms, run } from "../../programs.ts";
+import { inspectImage } from "../inspect.ts";
+import type { ImageFormat } from "../record.ts";
+import { containerMetadata } from "./container-files.ts";
 import { GRUB_FOLDER, writeDisk } from "./disk.ts";
 import { aptSources, hostRelease } from "./host.ts";
-import { kernelVersion, makeCloudRoot, makeMicroRoot, type RootOptions } from "./root-folder.ts";
+import {
+  kernelVersion,
+  makeCloudRoot,
+  makeContainerRoot,
+  makeMicroRoot,
+  type RootOptions,
+} from "./root-folder.ts";
 import { becomeRoot } from "./superuser.ts";
 
-export type Variant = "micro" | "cloud";
+export type Variant = "micro" | "cloud" | "container";
 
 /** What was built, beside the file itself. */
 export interface BuiltImage {
@@ -17,8 +26,12 @@ export interface BuiltImage {
   readonly codename: string;
   /** The default user. */
   readonly username: string;
+  readonly format: ImageFormat;
+  /** Bytes: the least a disk made from it can have. */
+  readonly virtualSize: bigint;
 }
 
+const CONTAINER_PROGRAMS = { mmdebstrap: "mmdebstrap", tar: "tar", zstd: "zstd", unshare: "util-linux" };
 const PROGRAMS = {
   mmdebstrap: "mmdebstrap",
   mke2fs: "e2fsprogs",
@@ -31,26 +44,27 @@ const PROGRAMS = {
 };
 
 const MIB = 1024 * 1024;
+/** Variants with a kernel of their own. */
+type Machine = Exclude<Variant, "container">;
 /** Size of the disk in the image; the guest grows its root on a larger one. */
-const DISK: Readonly<Record<Variant, number>> = { micro: 1024 * MIB, cloud: 1400 * MIB };
+const DISK: Readonly<Record<Machine, number>> = { micro: 1024 * MIB, cloud: 1400 * MIB };
 
 /** An emulated timer on a busy host may miss the kernel's check of it, which would end the boot. */
-const KERNEL_ARGUMENTS: Readonly<Record<Variant, string>> = {
+const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
   micro: "root=/dev/vda1 rw console=ttyS0 quiet no_timer_check",
   cloud: "root=LABEL=root ro console=tty0 console=ttyS0 quiet net.ifnames=0 no_timer_check",
 };
 
 /**
- * Builds a bootable Debian guest as a qcow2 file at `target` from the packages that the host's own apt
- * sources have. Mounts nothing and uses no loop device. Needs root or a user namespace; PROGRAM_MISSING
- * names every program that is not installed, UNSUPPORTED a host that is not Debian.
+ * Builds a Debian guest at `target` from the packages that the host's own apt sources have: a bootable disk
+ * as a qcow2 file, or the root folder of a container as a tarball. Mounts nothing and uses no loop device.
+ * Needs root or a user namespace; PROGRAM_MISSING names every program that is not installed, UNSUPPORTED
+ * a host that is not Debian.
  */
 export async function buildDebian(variant: Variant, target: string, context: Context): Promise<BuiltImage> {
   const { signal } = context;
-  await requirePrograms(PROGRAMS);
-  await stat(join(GRUB_FOLDER, "boot.img")).catch(() => {
-    throw failure("PROGRAM_MISSING", { program: "GRUB for BIOS", package: "grub-pc-bin" });
-  });
+  await requirePrograms(variant === "container" ? CONTAINER_PROGRAMS : PROGRAMS);
+  if (variant !== "container") await requireGrub();
   const { suite, release } = await hostRelease();
   const sources = await aptSources();
   const asRoot = await becomeRoot(signal);
@@ -59,20 +73,12 @@ export async function buildDebian(variant: Variant, target: string, context: Con
   try {
     // apt's own user reads the packages in it.
     await chmod(work, 0o755);
-    const root = join(work, "root");
-    const options: RootOptions = { root, work, suite, sources, asRoot, signal };
+    const options: RootOptions = { root: join(work, "rootfs"), work, suite, sources, asRoot, signal };
     context.progress({ phase: "Installing packages" });
-    await (variant === "micro" ? makeMicroRoot(options) : makeCloudRoot(options));
-    await writeBootMenu(root, variant);
-    context.progress({ phase: "Writing the disk" });
-    const disk = join(work, "disk");
-    await writeDisk({ disk, root, size: DISK[variant], work, asRoot, signal });
-    context.progress({ phase: "Converting the disk" });
-    await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-o", "compat=1.1", disk, target], {
-      signal,
-      package: "qemu-utils",
-    });
-    return { os: "Debian", release, codename: suite, username: "ubuntu" };
+    const built = { os: "Debian", release, codename: suite, username: "ubuntu" };
+    if (variant === "container")
+      return { ...built, format: "lxd-rootfs", virtualSize: await buildContainer(options, target, context) };
+    return { ...built, format: "qcow2", virtualSize: await buildMachine(variant, options, target, context) };
   } finally {
     // As root, since an ordinary user's folder has files of his further ids.
     const cleaner = await becomeRoot(AbortSignal.timeout(600_000));
@@ -80,7 +86,48 @@ export async function buildDebian(variant: Variant, target: string, context: Con
   }
 }
 
-async function writeBootMenu(root: string, variant: Variant): Promise<void> {
+async function requireGrub(): Promise<void> {
+  await stat(join(GRUB_FOLDER, "boot.img")).catch(() => {
+    throw failure("PROGRAM_MISSING", { program: "GRUB for BIOS", package: "grub-pc-bin" });
+  });
+}
+
+/** Resolves to the size of the disk. */
+async function buildMachine(
+  variant: Machine,
+  options: RootOptions,
+  target: string,
+  context: Context,
+): Promise<bigint> {
+  const { root, work, asRoot, signal } = options;
+  await (variant === "micro" ? makeMicroRoot(options) : makeCloudRoot(options));
+  await writeBootMenu(root, variant);
+  context.progress({ phase: "Writing the disk" });
+  const disk = join(work, "disk");
+  await writeDisk({ disk, root, size: DISK[variant], work, asRoot, signal });
+  context.progress({ phase: "Converting the disk" });
+  await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-o", "compat=1.1", disk, target], {
+    signal,
+    package: "qemu-utils",
+  });
+  const source = `built: debian ${variant}`;
+  return (await inspectImage(source, target, signal)).virtualSize;
+}
+
+/** Resolves to the room that the root folder takes, in whole MiB with some to spare. */
+async function buildContainer(options: RootOptions, target: string, context: Context): Promise<bigint> {
+  const { root, work, suite, asRoot } = options;
+  await makeContainerRoot(options);
+  context.progress({ phase: "Writing the tarball" });
+  await writeFile(join(work, "metadata.yaml"), containerMetadata(suite, Date.now()));
+  const names = ["metadata.yaml", basename(root)];
+  const tar = ["-C", work, "--numeric-owner", "--xattrs", "--sort=name", "--use-compress-program=zstd -T0"];
+  await asRoot("tar", [...tar, "-cf", target, ...names], "tar");
+  const used = await asRoot("du", ["--summarize", "--block-size=1M", root], "coreutils");
+  return (BigInt(Number.parseInt(used, 10)) + 32n) * BigInt(MIB);
+}
+
+async function writeBootMenu(root: string, variant: Machine): Promise<void> {
   const version = await kernelVersion(root);
   const menu = [
     "set timeout=0",

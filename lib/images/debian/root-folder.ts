@@ -9,6 +9,12 @@ import {
   INITRAMFS_CONF,
   INITRAMFS_MODULES,
 } from "./cloud-files.ts";
+import {
+  CONTAINER_FILES,
+  CONTAINER_LINKS,
+  CONTAINER_PACKAGES,
+  CONTAINER_SERVICES,
+} from "./container-files.ts";
 import { MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
 import { INITRD_INIT } from "./micro-init.ts";
 import type { AsRoot } from "./superuser.ts";
@@ -65,6 +71,15 @@ export async function makeCloudRoot(o: RootOptions): Promise<void> {
   await rm(join(o.root, "var/lib/dbus/machine-id"), { force: true });
   await removeHostKeys(o.root);
   await o.asRoot("chroot", [o.root, "systemctl", "-q", "enable", ...CLOUD_SERVICES]);
+  await removeDownloads(o);
+}
+
+/** Debian with systemd and cloud-init for a container: the host's kernel runs it. */
+export async function makeContainerRoot(o: RootOptions): Promise<void> {
+  await bootstrap(o, CONTAINER_PACKAGES, []);
+  await writeFiles(o.root, CONTAINER_FILES, CONTAINER_LINKS);
+  await rm(join(o.root, "var/lib/dbus/machine-id"), { force: true });
+  await o.asRoot("chroot", [o.root, "systemctl", "-q", "enable", ...CONTAINER_SERVICES]);
   await removeDownloads(o);
 }
 

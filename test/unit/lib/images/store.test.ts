@@ -6,6 +6,7 @@ import { findLocal } from "../../../../lib/images/store.ts";
 function record(start: string, aliases: readonly string[]): ImageRecord {
   return {
     version: 1,
+    format: "qcow2",
     sha256: start.padEnd(64, "0"),
     os: "Debian",
     release: "12",
@@ -23,9 +24,9 @@ const cloud = record("aaaaaa2", ["debian-cloud", ...COMMON]);
 const older = record("cccccc", ["debian-cloud", ...COMMON]);
 const foreign = record("debade", []);
 
-function refusal(records: readonly ImageRecord[], text: string): string {
+function refusal(records: readonly ImageRecord[], text: string, formats?: readonly string[]): string {
   try {
-    findLocal(records, text);
+    findLocal(records, text, formats);
   } catch (error) {
     if (isStrataError(error)) return `${error.code} ${error.details.variant ?? ""}`.trim();
     throw error;
@@ -68,6 +69,12 @@ describe("finding an image in the cache", () => {
     expect(refusal([], "debian")).to.equal("IMAGE_NOT_BUILT cloud");
     expect(refusal([], "debian-cloud")).to.equal("IMAGE_NOT_BUILT cloud");
     expect(refusal([cloud], "debian-micro")).to.equal("IMAGE_NOT_BUILT micro");
+  });
+
+  it("says to build what the engine can take, whatever variant was named", () => {
+    for (const text of ["debian", "debian-container", "debian-micro"])
+      expect(refusal([], text, ["lxd-rootfs"])).to.equal("IMAGE_NOT_BUILT container");
+    expect(refusal([], "debian-container", ["qcow2"])).to.equal("IMAGE_NOT_BUILT cloud");
   });
 
   it("knows nothing of other names", () => {
