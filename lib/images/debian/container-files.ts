@@ -6,6 +6,8 @@ export const CONTAINER_PACKAGES = [
   "dbus",
   "libpam-systemd",
   "cloud-init",
+  // Without it systemd-networkd waits for the interface for ever.
+  "udev",
   "sudo",
   "iproute2",
   "netbase",
