@@ -36,6 +36,7 @@ export async function requireSettled(managed: Managed, reason: string): Promise<
 /** Starts the domain, or resumes what was saved or paused. */
 export async function start(engine: Engine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
+  context.signal.throwIfAborted();
   const { domain, document } = managed;
   const { state } = await domain.getState();
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();

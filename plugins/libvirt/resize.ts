@@ -18,6 +18,7 @@ export async function resize(
   context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id, context);
+  context.signal.throwIfAborted();
   const { domain, name, document } = managed;
   const reason = "Only stopped instances can be resized";
   if (await isSaved(managed)) throw failure("INSTANCE_SUSPENDED", { name, reason });

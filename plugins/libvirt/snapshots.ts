@@ -241,9 +241,10 @@ async function amend(
   id: string,
   name: string,
   change: { name?: string; comment?: string },
-  _context: Context,
+  context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id);
+  context.signal.throwIfAborted();
   const { domain } = managed;
   const snapshot = await lookupSnapshot(domain, name);
   if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });

@@ -14,6 +14,7 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   const { name, instance } = await getReady(engine, id);
   const state = readState(instance.status);
   if (state === "running") return;
+  context.signal.throwIfAborted();
   context.progress({ phase: "Starting" });
   await act(engine, name, { action: state === "suspended" ? "unfreeze" : "start" });
 }

@@ -29,7 +29,7 @@ export function snapshotGroup(engine: Engine): Snapshots {
     capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
     revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
     drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
-    amend: (id, name, change) => mapped(() => amend(engine, id, name, change)),
+    amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
   };
 }
 
@@ -155,8 +155,10 @@ async function amend(
   id: string,
   name: string,
   change: { name?: string; comment?: string },
+  context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id);
+  context.signal.throwIfAborted();
   const nodes = readNodes(managed);
   const node = requireNode(managed, nodes, name);
   const to = change.name ?? name;

@@ -1,5 +1,22 @@
+import ssh2 from "ssh2";
 import { conformance } from "../../lib/backend/conformance/index.ts";
+import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
 import { libvirtFixture } from "../support/libvirt.ts";
+import { guestImage } from "../support/program.ts";
 
-// Chains so short that the random trees are full of keyframes.
-conformance("libvirt", () => libvirtFixture({ "chain-length": "6" }), { runs: 300, steps: 30 });
+conformance(
+  "libvirt",
+  async () => {
+    const { sha256, path } = await guestImage();
+    const { virtualSize } = await readHeader(path);
+    const keys = ssh2.utils.generateKeyPairSync("ed25519");
+    const guest = {
+      image: { path, format: "qcow2", sha256, virtualSize },
+      timeout: 300_000,
+      login: { username: "ubuntu", privateKey: keys.private, publicKey: keys.public },
+    };
+    // Chains so short that the random trees are full of keyframes.
+    return { ...(await libvirtFixture({ "chain-length": "6" })), guest };
+  },
+  { runs: 300, steps: 30 },
+);

@@ -1,0 +1,50 @@
+import { join } from "node:path";
+import type { Backend, BackendPlugin } from "strata-vm/backend";
+import { guestAccess } from "./guest.ts";
+import { instanceGroup } from "./instances.ts";
+import { snapshotGroup } from "./snapshots.ts";
+import { openStore } from "./store.ts";
+
+/** The one export: what strata reads before it opens the engine. Loading this module does nothing. */
+const plugin: BackendPlugin = {
+  // The version of the contract that this was written for: a constant of ours, never strata's own.
+  apiVersion: "1.0.0",
+  name: "sample",
+  description: "instances that are files of one folder",
+  settings: [
+    {
+      key: "folder",
+      default: "",
+      description: "where the instances are; empty: in strata's data folder",
+      validate: (value) => (value === "" || value.startsWith("/") ? undefined : "it is an absolute path"),
+    },
+  ],
+  check: async () => [{ what: "node", ok: true, detail: process.version }],
+  open: async ({ settings, dataFolder }) => openSample(settings.folder || join(dataFolder, "sample")),
+};
+
+export default plugin;
+
+/** The open engine. It has no groups beyond those that every engine must have. */
+export async function openSample(folder: string): Promise<Backend> {
+  const store = await openStore(folder);
+  return {
+    info: async () => ({
+      name: plugin.name,
+      version: "0.1.0",
+      engine: `files of ${folder}`,
+      kind: "fake",
+      features: new Set(["snapshot.stopped", "disk.grow"]),
+      missing: new Map([
+        ["suspend", "there is no memory to keep"],
+        ["mount.native", "its guests have no folders"],
+        ["clone", "nobody has written it yet"],
+      ]),
+      imageFormats: ["any"],
+    }),
+    instances: instanceGroup(store),
+    snapshots: snapshotGroup(store),
+    guest: guestAccess(store),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}

@@ -1,0 +1,81 @@
+import { randomUUID } from "node:crypto";
+import type { Context, Instance, Instances } from "strata-vm/backend";
+import { failure } from "strata-vm/errors";
+import { type Held, hold } from "./hold.ts";
+import type { Store, Stored } from "./store.ts";
+
+function view({ disk: _, snapshots, standsOn: __, ...rest }: Stored): Instance {
+  return { ...rest, addresses: [], snapshotCount: snapshots.length };
+}
+
+/** Every long call asks first whether it was called off. */
+export function goOn({ signal }: Context): void {
+  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+}
+
+/** Rejects with WRONG_STATE, saying `reason`, unless the instance is stopped. */
+export function requireStopped({ name, state }: Stored, reason: string): void {
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}
+
+export function instanceGroup(store: Store): Instances {
+  const held: Held = new Set();
+  /** The instance, for those who hold it. */
+  const get = async (id: string): Promise<Stored> => {
+    if (!held.has(id)) throw failure("INTERNAL", { reason: `no hold on ${id}` });
+    return store.get(id);
+  };
+  return {
+    list: async () => (await store.all()).map(view),
+    async find(name) {
+      const found = (await store.all()).find((stored) => stored.name === name);
+      return found === undefined ? null : view(found);
+    },
+    hold: (id, options, context) => hold(store, held, id, options, context),
+    async create(spec, context) {
+      goOn(context);
+      const { name, resources, mounts, networks, record } = spec;
+      if (mounts.length > 0 || networks.length > 0)
+        throw failure("UNSUPPORTED", { what: "a mount or network", engine: "sample", reason: "it has none" });
+      if ((await store.all()).some((stored) => stored.name === name))
+        throw failure("INSTANCE_EXISTS", { name });
+      const stored: Stored = {
+        id: randomUUID(),
+        name,
+        state: "stopped",
+        resources,
+        mounts: [],
+        nics: [],
+        record,
+        disk: {},
+        snapshots: [],
+        standsOn: null,
+      };
+      await store.put(stored);
+      return view(stored);
+    },
+    async start(id, context) {
+      const stored = await get(id);
+      goOn(context);
+      await store.put({ ...stored, state: "running" });
+    },
+    stop: async (id) => store.put({ ...(await get(id)), state: "stopped" }),
+    async resize(id, change, context) {
+      const stored = await get(id);
+      const { name, resources } = stored;
+      requireStopped(stored, "Only stopped instances can be resized");
+      if (change.disk !== undefined && change.disk < resources.disk)
+        throw failure("DISK_SHRINK", { name, current: resources.disk, wanted: change.disk });
+      goOn(context);
+      await store.put({ ...stored, resources: { ...resources, ...change } });
+    },
+    async annotate(id, change) {
+      const stored = await get(id);
+      await store.put({ ...stored, record: { ...stored.record, ...change } });
+    },
+    async remove(id) {
+      await get(id);
+      await store.remove(id);
+    },
+  };
+}
