@@ -1,10 +1,21 @@
+import { rename } from "node:fs/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
-import { isLayerPath, type LayerGraph, readLayers, removeLayer } from "./layers.ts";
+import { isLayerPath, type LayerGraph, layerSize, readLayers, removeLayer, standInPath } from "./layers.ts";
 import type { Operation } from "./operation.ts";
 import { readHeader } from "./qcow2-header.ts";
-import { growImage, holdsData, rebase, repoint, secure } from "./qemu-img.ts";
+import {
+  copyInto,
+  flush,
+  growImage,
+  holdsData,
+  pointTo,
+  type RunOptions,
+  rebase,
+  repoint,
+  secure,
+} from "./qemu-img.ts";
 import { removeInstance } from "./removal.ts";
 import { DomainState } from "./rpc/index.ts";
 import {
@@ -193,7 +204,7 @@ async function finishMerge(
 }
 
 /**
- * Moves what the child reads from the layer into the child. When that fails, for want of space above all,
+ * Brings the layer and its only child together by copying whichever holds less. When that fails, for want of space above all,
  * the child is pointed back to the layer, which then stays, hidden: nothing is lost, nothing waits for it,
  * and whoever collects next tries again. False then.
  */
@@ -205,10 +216,12 @@ async function mergeLayer(
 ): Promise<boolean> {
   const options = runOptions(engine, managed.domain.uuid);
   try {
-    await rebase(child, layer, target === "" ? null : target, { ...options, ...context });
+    if (await isSmaller(managed, child, layer))
+      await sinkInto(managed, layer, child, { ...options, ...context });
+    else await rebase(child, layer, target === "" ? null : target, { ...options, ...context });
     return true;
   } catch (error) {
-    await repoint(child, layer, options);
+    if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
     if (context?.signal.aborted) {
       await writeMetadata(managed, { operation: null });
       throw error;
@@ -217,6 +230,33 @@ async function mergeLayer(
     engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
     return false;
   }
+}
+
+/** True when the child holds less than the layer below it, and its file is ours to replace. */
+async function isSmaller({ metadata }: Managed, child: string, layer: string): Promise<boolean> {
+  if (!isLayerPath(metadata.folder, child)) return false;
+  const [upper, lower] = await Promise.all([layerSize(child), layerSize(layer)]);
+  return upper !== null && lower !== null && upper < lower;
+}
+
+/**
+ * Moves what the child holds into the layer, whose file then takes the child's name and place. The child
+ * reads right at any moment: what the layer is overwritten with, the child holds itself.
+ */
+async function sinkInto(
+  { name, metadata }: Managed,
+  layer: string,
+  child: string,
+  options: RunOptions,
+): Promise<void> {
+  await pointTo(child, layer, options);
+  // The layer is about to change, and its stand-ins are not.
+  const ours = [standInPath("image", layer), standInPath("frame", layer)];
+  await removeUnusedStandIns(name, metadata.folder, (path) => !ours.includes(path));
+  await copyInto(layer, child, options);
+  await flush(layer);
+  await rename(layer, child);
+  await flush(child);
 }
 
 /** True when neither a guest nor the saved memory of one refers to the files of the chain. */

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { chmod, mkdtemp, open, readdir, rm, unlink, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, open, readdir, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -9,6 +9,7 @@ import type { Instance } from "../../../lib/backend/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { newLayerPath } from "../../../plugins/libvirt/layers.ts";
 import { lockFile } from "../../../plugins/libvirt/lock.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
 import { DomainState, SnapshotCreateFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
 import { strata } from "../../support/program.ts";
@@ -116,6 +117,50 @@ describe("trouble on libvirt", () => {
     expect(await fixture.read(instance)).to.equal(contents);
     expect(await readdir(folder)).not.to.include(layer.slice(folder.length + 1));
   });
+
+  for (const [which, below, above] of [
+    ["the layer below, where that holds less", 1, 6],
+    ["the layer above, where that holds less", 6, 1],
+  ] as const)
+    it(`a deletion copies ${which}, also when it died after the copy`, async () => {
+      for (const dies of [false, true]) {
+        const write = async (value: number, mib: number) =>
+          execa("qemu-io", [
+            ...["-f", "qcow2", "-c", `write -P ${value} 0 ${mib}M`],
+            (await fixture.layers(instance)).head,
+          ]);
+        await held(async () => {
+          await write(60, below);
+          await take(fixture, instance, "merged");
+          await write(61, above);
+        });
+        const contents = await fixture.read(instance);
+        const { head, folder } = await fixture.layers(instance);
+        const layer = (await readHeader(head)).backing ?? "";
+        const files = { below: (await stat(layer)).ino, above: (await stat(head)).ino };
+        const drop = () =>
+          fixture.backend.snapshots.drop(
+            instance.id,
+            { name: "merged", parent: "first", children: [] },
+            context(),
+          );
+        if (dies) {
+          const target = (await readHeader(layer)).backing ?? "";
+          await note(`<operation kind="merge" layer="${layer}" child="${head}" target="${target}"/>`);
+          await (
+            await (await fixture.connection.lookupDomainByUuid(instance.id)).lookupSnapshot("merged")
+          ).delete(2);
+          if (above < below) await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", head]);
+          else await execa("qemu-img", ["rebase", "-q", "-f", "qcow2", "-b", target, "-F", "qcow2", head]);
+          await held(async () => {});
+        } else await held(drop);
+        expect((await stat(head)).ino).to.equal(below < above ? files.above : files.below);
+        expect(await fixture.read(instance)).to.equal(contents);
+        expect(await readdir(folder)).not.to.include(layer.slice(folder.length + 1));
+        expect((await fixture.backend.snapshots.tree(instance.id)).standsOn).to.equal("first");
+        await held(async () => fixture.audit?.(instance));
+      }
+    });
 
   it("a rename that died half-way is finished", async () => {
     await note('<operation kind="rename" from="first" to="renamed"/>');
