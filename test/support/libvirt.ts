@@ -23,8 +23,8 @@ export interface LibvirtFixture extends Fixture {
 }
 
 /**
- * The engine on the system's real daemon, with an empty image and disks that are never booted. `settings`
- * are the engine's own.
+ * The engine on a real daemon, the system's by default, with an empty image and disks that are never booted.
+ * `settings` are the engine's own.
  */
 export async function libvirtFixture(
   settings: Readonly<Record<string, string>> = {},
@@ -36,7 +36,7 @@ export async function libvirtFixture(
     .update(await readFile(path))
     .digest("hex");
   const backend = await libvirt.open({ settings, dataFolder: folder, log: silent });
-  const connection = await connect("qemu:///system");
+  const connection = await connect(settings.uri ?? "qemu:///system");
   const layers = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
