@@ -21,7 +21,7 @@ export async function keyPair(folder: string): Promise<KeyPair> {
   if (existing !== undefined) return existing;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
-  const made = ssh2.utils.generateKeyPairSync("ed25519", { comment: "strata" });
+  const made = makeKeyPair();
   const draft = join(folder, `.${randomUUID()}`);
   try {
     await writeFile(draft, made.private, { mode: 0o600, flag: "wx", flush: true });
@@ -35,6 +35,19 @@ export async function keyPair(folder: string): Promise<KeyPair> {
   const pair = await readPair(path);
   if (pair === undefined) throw failure("FILE_NOT_FOUND", { path });
   return pair;
+}
+
+/**
+ * A new pair that reads back. One of some 250 that ssh2 makes does not: it drops a zero that its public half
+ * begins with.
+ */
+export function makeKeyPair(
+  generate = () => ssh2.utils.generateKeyPairSync("ed25519", { comment: "strata" }),
+): { readonly private: string; readonly public: string } {
+  for (;;) {
+    const made = generate();
+    if (!(ssh2.utils.parseKey(made.private) instanceof Error)) return made;
+  }
 }
 
 async function readPair(path: string): Promise<KeyPair | undefined> {

@@ -81,6 +81,8 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
         hostVerifier: (key: Buffer, done: (ok: boolean) => void) => void verify(key).then(done),
         ...KEEPALIVE,
       });
+      // Small messages go back and forth; held back to be sent together they cost 40 ms each.
+      client.setNoDelay(true);
     });
   } catch (error) {
     client.destroy();
@@ -122,18 +124,23 @@ async function exec(
   const { tty, signal } = options;
   signal?.throwIfAborted();
   const pty = tty === undefined ? {} : { pty: { term: tty.term, cols: tty.columns, rows: tty.rows } };
-  const channel = await new Promise<ssh2.ClientChannel>((resolve, reject) => {
-    const answer = (error: Error | undefined, stream: ssh2.ClientChannel) =>
-      error ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error)) : resolve(stream);
+  return new Promise((resolve, reject) => {
+    // At once: the end of a quick command can arrive together with the answer, and nobody is told twice.
+    const answer = (error: Error | undefined, channel: ssh2.ClientChannel) =>
+      error
+        ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error))
+        : resolve(sessionOf(channel, name, signal));
     if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined)
       client.shell({ term: tty.term, cols: tty.columns, rows: tty.rows }, answer);
     else client.exec(commandLine(argv, options), pty, answer);
   });
+}
+
+function sessionOf(channel: ssh2.ClientChannel, name: string, signal: AbortSignal | undefined): ExecSession {
   const kill = () => {
     channel.signal("TERM");
     channel.close();
   };
-  signal?.addEventListener("abort", kill, { once: true });
   const exit = new Promise<{ code: number | null; signal?: string }>((resolve, reject) => {
     let ended: { code: number | null; signal?: string } | undefined;
     channel.once("exit", (code: number | null, killedBy?: string) => {
@@ -149,6 +156,8 @@ async function exec(
   });
   // Whoever only reads the output must not be hit by an unhandled rejection.
   exit.catch(() => {});
+  if (signal?.aborted) kill();
+  else signal?.addEventListener("abort", kill, { once: true });
   return {
     stdin: channel.stdin,
     stdout: channel,

@@ -1,0 +1,80 @@
+import { spawn } from "node:child_process";
+import type { AddressInfo } from "node:net";
+import ssh2 from "ssh2";
+import { makeKeyPair } from "../../lib/guest/keys.ts";
+
+export interface SshServer extends AsyncDisposable {
+  readonly endpoint: { readonly host: string; readonly port: number };
+  /** The host key as `type base64`. */
+  readonly hostKey: string;
+  /** What clients did, in order: `auth METHOD`, `exec`, `signal NAME`, `window COLUMNSxROWS`, `ended NAME`. */
+  readonly seen: string[];
+  /** Ends every connection, as a guest does whose power is cut. */
+  cut(): void;
+}
+
+export type Keys = ReturnType<typeof makeKeyPair>;
+
+/** An sshd on a free port of this host that lets one key in and runs commands with this host's shell. */
+export async function sshServer(accepted: Keys): Promise<SshServer> {
+  const host = makeKeyPair();
+  const seen: string[] = [];
+  const connections = new Set<ssh2.Connection>();
+  const allowed = accepted.public.split(" ")[1];
+  const server = new ssh2.Server({ hostKeys: [host.private] }, (connection) => {
+    connections.add(connection);
+    // As sshd has it.
+    if ("setNoDelay" in connection && typeof connection.setNoDelay === "function")
+      connection.setNoDelay(true);
+    connection.on("error", () => {});
+    connection.on("close", () => connections.delete(connection));
+    connection.on("authentication", (context) => {
+      seen.push(`auth ${context.method}`);
+      if (context.method === "publickey" && context.key.data.toString("base64") === allowed) context.accept();
+      else context.reject(["publickey"]);
+    });
+    connection.on("session", (accept) => serve(accept(), seen));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    endpoint: { host: "127.0.0.1", port },
+    hostKey: host.public.split(" ").slice(0, 2).join(" "),
+    seen,
+    cut() {
+      for (const connection of connections) connection.end();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const connection of connections) connection.end();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function serve(session: ssh2.Session, seen: string[]): void {
+  session.on("pty", (accept) => accept?.());
+  session.on("window-change", (accept, _, { cols, rows }) => {
+    seen.push(`window ${cols}x${rows}`);
+    accept?.();
+  });
+  session.on("exec", (accept, _, { command }) => {
+    seen.push("exec");
+    const channel = accept();
+    const child = spawn("bash", ["-c", command], { detached: true });
+    const kill = (name: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, name);
+    session.on("signal", (_, __, { name }) => {
+      seen.push(`signal ${name}`);
+      kill(`SIG${name}` as NodeJS.Signals);
+    });
+    child.stdin.on("error", () => {});
+    channel.pipe(child.stdin);
+    child.stdout.pipe(channel, { end: false });
+    child.stderr.pipe(channel.stderr, { end: false });
+    child.on("close", (code, signal) => {
+      seen.push(`ended ${signal ?? code}`);
+      if (signal === null) channel.exit(code ?? 0);
+      else channel.exit(signal.replace(/^SIG/, ""));
+      channel.end();
+    });
+  });
+}
