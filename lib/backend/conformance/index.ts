@@ -31,6 +31,9 @@ export interface ConformanceOptions {
   readonly steps: number;
 }
 
+/** How long a test may take at least, ms. */
+const PATIENCE = 120_000;
+
 /** A file each, a noun each. */
 const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   itself: featureTests,
@@ -60,7 +63,9 @@ export function conformance(
   factory: () => Promise<Fixture>,
   options: ConformanceOptions = { runs: 25, steps: 30 },
 ): void {
-  describe(`engine ${name}`, () => {
+  describe(`engine ${name}`, function () {
+    // mocha's own two seconds are for units. Whoever asked for more, or for no limit, has it.
+    if (this.timeout() !== 0) this.timeout(Math.max(this.timeout(), PATIENCE));
     let fixture: Fixture | undefined;
     let info: EngineInfo | undefined;
     const opened = <T>(value: T | undefined): T => {
@@ -75,7 +80,7 @@ export function conformance(
         guest ??= launchGuest(opened(fixture), opened(guestOf(opened(fixture))));
         return guest;
       },
-      undeclared: new Set(),
+      undeclared: new Map(),
     };
     before(async () => {
       fixture = await factory();
@@ -84,8 +89,9 @@ export function conformance(
     after(async () => {
       await (await guest?.catch(() => undefined))?.[Symbol.asyncDispose]();
       await fixture?.[Symbol.asyncDispose]();
-      for (const each of kit.undeclared)
-        console.log(`engine ${name}: "${each}" works and is not declared; declare it, or refuse it`);
+      for (const [each, works] of kit.undeclared)
+        if (works)
+          console.log(`engine ${name}: "${each}" works and is not declared; declare it, or refuse it`);
     });
     for (const [title, section] of Object.entries(sections)) describe(title, () => section(kit));
     describe("snapshot trees", () => {

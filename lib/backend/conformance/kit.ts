@@ -10,8 +10,8 @@ export interface Kit {
   info(): EngineInfo;
   /** The one running guest; it is launched when the first test needs it. */
   guest(): Promise<Guest>;
-  /** Features that are not declared and were seen to work. */
-  readonly undeclared: Set<Feature>;
+  /** Features that are not declared: whether every test of them passed. */
+  readonly undeclared: Map<Feature, boolean>;
 }
 
 /**
@@ -28,10 +28,11 @@ export function feature(
     if (kit.info().features.has(name)) return work(kit.fixture());
     // Whoever reads the output must not take this for a proof.
     rename(this.test, `${title} (not declared: ${name})`);
-    await work(kit.fixture()).then(
-      () => kit.undeclared.add(name),
-      () => {},
+    const works = await work(kit.fixture()).then(
+      () => true,
+      () => false,
     );
+    kit.undeclared.set(name, works && kit.undeclared.get(name) !== false);
   });
 }
 
