@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup setup-tests build docs check unit conformance e2e e2e-lxd test bench demo install clean
+.PHONY: help setup setup-tests build docs check unit fuzz conformance e2e e2e-lxd test bench demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -30,6 +30,9 @@ check:
 unit:
 	@$(MOCHA) 'test/unit/**/*.test.ts'
 
+fuzz:
+	@STRATA_FUZZ_RUNS=$${STRATA_FUZZ_RUNS:-2000} $(MOCHA) $(SLOW) 'test/fuzz/**/*.test.ts'
+
 conformance:
 	@$(MOCHA) $(SLOW) 'test/conformance/**/*.test.ts'
 
@@ -41,7 +44,7 @@ e2e-lxd: setup-tests build
 
 test: setup-tests
 	@$(MAKE) --no-print-directory check build
-	@$(MOCHA) $(SLOW) 'test/unit/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
+	@$(MOCHA) $(SLOW) 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
 
 bench: build
 	@node --import tsx test/bench/run.ts

@@ -38,19 +38,23 @@ export function checkUserData(userData: string): void {
       value: `${userData.slice(0, 30).split("\n")[0]}…`,
       reason: "it begins with #cloud-config, #! or a MIME header",
     });
+  const value = readMapping(userData);
+  if (value !== null && (typeof value !== "object" || Array.isArray(value)))
+    throw refusal("it is a mapping of keys to values");
+}
+
+/** The YAML as a value; what only shows when aliases are followed is refused like what shows before. */
+function readMapping(userData: string): unknown {
   const document = parseDocument(userData);
   const [error] = document.errors;
-  if (error !== undefined)
-    throw failure(
-      "INVALID_VALUE",
-      { what: "the cloud-init data", value: "#cloud-config", reason: error.message },
-      error,
-    );
-  const value: unknown = document.toJS();
-  if (value !== null && (typeof value !== "object" || Array.isArray(value)))
-    throw failure("INVALID_VALUE", {
-      what: "the cloud-init data",
-      value: "#cloud-config",
-      reason: "it is a mapping of keys to values",
-    });
+  if (error !== undefined) throw refusal(error.message, error);
+  try {
+    return document.toJS();
+  } catch (thrown) {
+    throw refusal(thrown instanceof Error ? thrown.message : String(thrown), thrown);
+  }
+}
+
+function refusal(reason: string, cause?: unknown) {
+  return failure("INVALID_VALUE", { what: "the cloud-init data", value: "#cloud-config", reason }, cause);
 }

@@ -25,7 +25,7 @@ export function pad(text: string, width: number): string {
  */
 export function printable(text: string): string {
   return text.replace(
-    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
     (found) => {
       const code = found.charCodeAt(0);
       if (code === 9) return "    ";

@@ -213,12 +213,14 @@ export class Client {
       case FrameType.REPLY: {
         const pending = this.pending.get(frame.serial);
         if (pending === undefined) return;
+        // First, since an error that makes no sense ends the connection, and with it this call.
+        const error = frame.status === FrameStatus.OK ? undefined : decodeError(frame.payload);
         this.pending.delete(frame.serial);
         this.inFlight -= 1;
         this.unsent.shift()?.();
         // Whoever gave the call up hears nothing of its answer.
-        if (frame.status === FrameStatus.OK) pending.resolve(frame.payload);
-        else pending.reject(decodeError(frame.payload));
+        if (error === undefined) pending.resolve(frame.payload);
+        else pending.reject(error);
         return;
       }
       case FrameType.MESSAGE:

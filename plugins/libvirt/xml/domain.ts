@@ -162,7 +162,7 @@ export function readResources(domain: Element): Omit<Resources, "disk"> {
   const unit = UNITS[memory?.attributes.unit ?? "KiB"] ?? 1024n;
   return {
     cpus: Number(vcpu?.attributes.current ?? text(vcpu)) || 1,
-    memory: BigInt(text(memory).trim() || 0) * unit,
+    memory: BigInt(/^\s*(\d+)\s*$/.exec(text(memory))?.[1] ?? 0) * unit,
   };
 }
 
