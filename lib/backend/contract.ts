@@ -170,6 +170,9 @@ export interface Instance {
   readonly member?: string;
 }
 
+/** What a list of instances shows of each. */
+export type InstanceOutline = Pick<Instance, "id" | "name" | "state" | "record" | "addresses" | "member">;
+
 /** What a snapshot records beside the disk's contents. */
 export interface SnapshotRecord {
   readonly name: string;
@@ -313,6 +316,11 @@ export interface Backend extends AsyncDisposable {
 export interface Instances {
   /** All instances of strata, deleted ones included, in no particular order. Takes no hold. */
   list(): Promise<Instance[]>;
+  /**
+   * Present where the engine can tell the outlines of all much sooner than it can list them; who needs
+   * no more falls back on `list`. Takes no hold.
+   */
+  outline?(): Promise<InstanceOutline[]>;
   /** The instance of that name, or null. Takes no hold. */
   find(name: string): Promise<Instance | null>;
   /** Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. */

@@ -7,7 +7,7 @@ import { checkName } from "../snapshots/names.ts";
 import type { CallOptions } from "./api.ts";
 import { requireGroup } from "./features.ts";
 import { userKeys } from "./guest.ts";
-import { getInstance, requireStopped, whileHeld } from "./instances.ts";
+import { getInstance, outlines, requireStopped, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 
 /**
@@ -52,8 +52,7 @@ export async function clone(
 
 /** The wanted name if it is free; without one, `NAME-cloneN` with the lowest N that is. */
 async function freeName(session: Session, { name }: Instance, wanted: string | undefined): Promise<string> {
-  const { instances } = await session.backend();
-  const taken = new Set((await instances.list()).map((instance) => instance.name));
+  const taken = new Set((await outlines(session)).map(({ name }) => name));
   if (wanted !== undefined) {
     if (taken.has(wanted)) throw failure("INSTANCE_EXISTS", { name: wanted });
     return wanted;

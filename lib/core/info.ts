@@ -1,8 +1,8 @@
-import type { Instance } from "../backend/contract.ts";
+import type { Instance, InstanceOutline } from "../backend/contract.ts";
 import type { InstanceInfo, InstanceSummary, Listing, Usage } from "./api.ts";
 import { askAll } from "./engines.ts";
 import { tryOutput } from "./guest.ts";
-import { displayState, getInstances } from "./instances.ts";
+import { displayState, getInstances, outlines } from "./instances.ts";
 import { readImageSize } from "./read-images.ts";
 import type { Session } from "./session.ts";
 
@@ -11,11 +11,11 @@ const PATIENCE = 10_000;
 
 const PROBE = "cat /proc/loadavg /proc/meminfo /etc/os-release; df -B1 --output=used,size / | tail -1";
 
-function releaseOf({ record }: Instance): string {
+function releaseOf({ record }: InstanceOutline): string {
   return [record.image.os, record.image.release].filter(Boolean).join(" ");
 }
 
-function summary(session: Session, instance: Instance): InstanceSummary {
+function summary(session: Session, instance: InstanceOutline): InstanceSummary {
   return {
     name: instance.name,
     engine: session.engineName,
@@ -31,7 +31,7 @@ const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? 
 export async function listing(session: Session): Promise<Listing> {
   const engines = [session, ...(await session.others())].map(({ engineName }) => engineName);
   const { found, failures } = await askAll(session, async (each) =>
-    (await (await each.backend()).instances.list()).map((instance) => summary(each, instance)),
+    (await outlines(each)).map((instance) => summary(each, instance)),
   );
   return { engines, instances: [...found].sort(byName), failures };
 }

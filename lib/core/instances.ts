@@ -1,4 +1,4 @@
-import type { Context, Instance } from "../backend/contract.ts";
+import type { Context, Instance, InstanceOutline } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { InstanceState } from "./api.ts";
@@ -23,14 +23,20 @@ const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
 const LATE = 120_000;
 
 /** True while an instance runs that was told to shut down by itself. */
-export function awaitsShutdown({ state, record }: Instance): boolean {
+export function awaitsShutdown({ state, record }: InstanceOutline): boolean {
   return state === "running" && Date.now() < (record.shutdownAt ?? 0) + LATE;
 }
 
 /** The state as a user sees it. */
-export function displayState(instance: Instance): InstanceState {
+export function displayState(instance: InstanceOutline): InstanceState {
   if (instance.record.deleted) return "Deleted";
   return awaitsShutdown(instance) ? "Delayed Shutdown" : STATES[instance.state];
+}
+
+/** All instances in outline, deleted ones included. */
+export async function outlines(session: Session): Promise<InstanceOutline[]> {
+  const { instances } = await session.backend();
+  return instances.outline === undefined ? instances.list() : instances.outline();
 }
 
 /** Names in the order given, each once, against the rules none. */

@@ -7,7 +7,7 @@ import type { ResolvedImage } from "../images/store.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, LaunchOptions } from "./api.ts";
 import { awaitReady, userKeys } from "./guest.ts";
-import { whileHeld } from "./instances.ts";
+import { outlines, whileHeld } from "./instances.ts";
 import { START_TIMEOUT } from "./lifecycle.ts";
 import { mountsForLaunch } from "./mounts.ts";
 import { checkNics } from "./networks.ts";
@@ -105,7 +105,7 @@ async function freeName(session: Session, wanted: string | undefined): Promise<s
     if ((await instances.find(wanted)) !== null) throw failure("INSTANCE_EXISTS", { name: wanted });
     return wanted;
   }
-  const taken = new Set((await instances.list()).map(({ name }) => name));
+  const taken = new Set((await outlines(session)).map(({ name }) => name));
   for (let attempt = 0; ; attempt++) {
     const pair = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}-${ANIMALS[randomInt(ANIMALS.length)]}`;
     const name = attempt < 100 ? pair : `${pair}-${randomInt(1_000_000)}`;

@@ -1,10 +1,10 @@
 import type { Instance, InstanceRecord, Instances } from "../../lib/backend/contract.ts";
-import { isStrataError } from "../../lib/errors.ts";
 import { clone } from "./clone.ts";
 import { create } from "./creation.ts";
 import { type Engine, findDomain, getHeld, readManaged, writeMetadata } from "./engine.ts";
-import { isLibvirt, mapped } from "./errors.ts";
+import { mapped } from "./errors.ts";
 import { hold } from "./hold.ts";
+import { list, outline } from "./listing.ts";
 import { leaseReader } from "./networks.ts";
 import { start, stop, suspend } from "./power.ts";
 import { removeInstance } from "./removal.ts";
@@ -14,6 +14,7 @@ import { toInstance } from "./view.ts";
 export function instanceGroup(engine: Engine): Instances {
   return {
     list: () => mapped(() => list(engine)),
+    outline: () => mapped(() => outline(engine)),
     find: (name) => mapped(() => findByName(engine, name)),
     hold: (id, options, context) => mapped(() => hold(engine, id, options, context), { name: id }),
     create: (spec, context) => mapped(() => create(engine, spec, context)),
@@ -25,25 +26,6 @@ export function instanceGroup(engine: Engine): Instances {
     annotate: (id, change) => mapped(() => annotate(engine, id, change)),
     remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),
   };
-}
-
-async function list(engine: Engine): Promise<Instance[]> {
-  const leases = leaseReader(engine);
-  const domains = await engine.connection.listDomains();
-  const found = await Promise.all(
-    domains.map(async (domain) => {
-      try {
-        const managed = await readManaged(domain);
-        return managed === undefined ? undefined : await toInstance(managed, leases);
-      } catch (error) {
-        if (isLibvirt(error, "NO_DOMAIN")) return undefined;
-        if (!isStrataError(error)) throw error;
-        engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
-        return undefined;
-      }
-    }),
-  );
-  return found.filter((instance) => instance !== undefined);
 }
 
 async function findByName(engine: Engine, name: string): Promise<Instance | null> {

@@ -1,15 +1,20 @@
-import type { EngineState, Instance } from "../../lib/backend/contract.ts";
+import type { EngineState, Instance, InstanceRecord } from "../../lib/backend/contract.ts";
 import type { Managed } from "./engine.ts";
 import { addressesOf, type LeaseReader } from "./networks.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { DomainState } from "./rpc/index.ts";
 import { ROOT_DISK, readDisk, readInterfaces, readResources } from "./xml/domain.ts";
+import type { Metadata } from "./xml/metadata.ts";
 
 /** A domain as the core sees it. */
 export async function toInstance(managed: Managed, leases: LeaseReader): Promise<Instance> {
   const { domain, document, metadata } = managed;
   const [state, snapshotCount, disk] = await Promise.all([
-    readState(managed),
+    readState(
+      metadata,
+      async () => (await domain.getState()).state,
+      () => domain.hasManagedSaveImage(),
+    ),
     domain.snapshotCount(),
     diskSize(managed),
   ]);
@@ -20,17 +25,25 @@ export async function toInstance(managed: Managed, leases: LeaseReader): Promise
     resources: { ...readResources(document), disk },
     mounts: metadata.mounts,
     nics: readInterfaces(document).slice(1),
-    // A removal that died is one that was asked for: purge finishes it.
-    record: metadata.operation?.kind === "purge" ? { ...metadata.record, deleted: true } : metadata.record,
+    record: visibleRecord(metadata),
     addresses: state === "running" ? await addressesOf(managed, leases) : [],
     snapshotCount,
   };
 }
 
-async function readState({ domain, metadata }: Managed): Promise<EngineState> {
-  if (metadata.operation?.kind === "create") return "starting";
-  const { state } = await domain.getState();
-  switch (state) {
+/** A removal that died is one that was asked for: purge finishes it. */
+export function visibleRecord({ operation, record }: Metadata): InstanceRecord {
+  return operation?.kind === "purge" ? { ...record, deleted: true } : record;
+}
+
+/** The state as the contract has it, of what libvirt tells when it is asked. */
+export async function readState(
+  { operation }: Pick<Metadata, "operation">,
+  state: () => Promise<number>,
+  isSaved: () => Promise<boolean>,
+): Promise<EngineState> {
+  if (operation?.kind === "create") return "starting";
+  switch (await state()) {
     case DomainState.RUNNING:
     case DomainState.BLOCKED:
       return "running";
@@ -41,7 +54,7 @@ async function readState({ domain, metadata }: Managed): Promise<EngineState> {
       return "suspended";
     case DomainState.SHUTOFF:
     case DomainState.CRASHED:
-      return (await domain.hasManagedSaveImage()) ? "suspended" : "stopped";
+      return (await isSaved()) ? "suspended" : "stopped";
     default:
       return "unknown";
   }

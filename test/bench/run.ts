@@ -11,6 +11,7 @@ import { type Bench, type Figure, table } from "./measure.ts";
 
 const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
   "start-up": async () => (await import("./start-up.ts")).startUp,
+  scale: async () => (await import("./scale.ts")).scale,
 
   reads: async () => (await import("./reads.ts")).reads,
 };

@@ -25,6 +25,17 @@ export function lifecycleTests(kit: Kit): void {
     );
   });
 
+  it("are told in outline as the list tells them", async () => {
+    const { instances } = kit.fixture().backend;
+    if (instances.outline === undefined) return;
+    await withInstance(kit.fixture(), async (instance) => {
+      await instances.annotate(instance.id, { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
+      const { id, name, state, record, addresses } = await current(kit.fixture(), instance);
+      const outline = (await instances.outline?.())?.find((each) => each.id === id);
+      same(outline, { id, name, state, record, addresses });
+    });
+  });
+
   it("keep their names to themselves", async () => {
     await withInstance(kit.fixture(), async ({ name }) => {
       await rejects(

@@ -38,7 +38,11 @@ function isOurs(child: Element): boolean {
 /** strata's metadata of a domain document; undefined for a foreign domain. */
 export function readMetadata(domain: Element): Metadata | undefined {
   const own = elements(find(domain, "metadata")).find(isOurs);
-  if (own === undefined) return undefined;
+  return own === undefined ? undefined : readOwn(own);
+}
+
+/** strata's metadata in the element that libvirt gives of it. */
+export function readOwn(own: Element): Metadata {
   const root = withNames(own, (name) => name.replace(/^.*:/, ""));
   const a = root.attributes;
   const image = find(root, "image")?.attributes ?? {};

@@ -1,0 +1,83 @@
+import type { Instance, InstanceOutline } from "../../lib/backend/contract.ts";
+import { RECORD_VERSION } from "../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../lib/errors.ts";
+import { type Engine, readManaged } from "./engine.ts";
+import { isLibvirt } from "./errors.ts";
+import { addressesOf, leaseReader } from "./networks.ts";
+import { type Domain, DomainState, ListDomainsFlags, StatsTypes } from "./rpc/index.ts";
+import { readState, toInstance, visibleRecord } from "./view.ts";
+import { parse } from "./xml/document.ts";
+import { type Metadata, NAMESPACE, readOwn } from "./xml/metadata.ts";
+
+const ELEMENT = 2;
+const CONFIG = 2;
+
+/** All instances, each with everything that its domain tells. */
+export async function list(engine: Engine): Promise<Instance[]> {
+  const leases = leaseReader(engine);
+  const domains = await engine.connection.listDomains();
+  return each(engine, domains, async (domain) => {
+    const managed = await readManaged(domain);
+    return managed === undefined ? undefined : toInstance(managed, leases);
+  });
+}
+
+/** All instances in outline: states in two calls for all, and of each domain our own element alone. */
+export async function outline(engine: Engine): Promise<InstanceOutline[]> {
+  const { connection } = engine;
+  const leases = leaseReader(engine);
+  const [stats, saved] = await Promise.all([
+    connection.allDomainStats(StatsTypes.STATE),
+    connection.listDomains(ListDomainsFlags.MANAGEDSAVE),
+  ]);
+  const withMemory = new Set(saved.map(({ uuid }) => uuid));
+  const states = new Map(stats.map(({ domain, params }) => [domain, Number(params["state.state"])]));
+  return each(engine, [...states.keys()], async (domain) => {
+    const metadata = await readRecord(domain);
+    if (metadata === undefined) return undefined;
+    const state = await readState(
+      metadata,
+      async () => states.get(domain) ?? DomainState.NOSTATE,
+      async () => withMemory.has(domain.uuid),
+    );
+    const managed = state === "running" ? await readManaged(domain) : undefined;
+    const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
+    return { id: domain.uuid, name: domain.name, state, record: visibleRecord(metadata), addresses };
+  });
+}
+
+/** What strata keeps in a domain; undefined for a foreign one. */
+async function readRecord(domain: Domain): Promise<Metadata | undefined> {
+  const xml = await domain.getMetadata(ELEMENT, NAMESPACE, CONFIG).catch((error: unknown) => {
+    // A transient domain has no configuration, and is none of ours.
+    if (isLibvirt(error, "OPERATION_INVALID")) return null;
+    throw error;
+  });
+  if (xml === null) return undefined;
+  const metadata = readOwn(await parse(xml));
+  const { version } = metadata.record;
+  if (version > RECORD_VERSION)
+    throw failure("RECORD_TOO_NEW", { name: domain.name, version, supported: RECORD_VERSION });
+  return metadata;
+}
+
+/** What can be read of each domain; one that has gone meanwhile or cannot be read is left out. */
+async function each<T>(
+  engine: Engine,
+  domains: readonly Domain[],
+  read: (domain: Domain) => Promise<T | undefined>,
+): Promise<T[]> {
+  const found = await Promise.all(
+    domains.map(async (domain) => {
+      try {
+        return await read(domain);
+      } catch (error) {
+        if (isLibvirt(error, "NO_DOMAIN")) return undefined;
+        if (!isStrataError(error)) throw error;
+        engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
+        return undefined;
+      }
+    }),
+  );
+  return found.filter((value) => value !== undefined);
+}
