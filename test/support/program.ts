@@ -12,12 +12,13 @@ export interface Ended {
 /** Runs the built program as a user would, and waits for its end. */
 export async function strata(
   args: readonly string[],
-  o: { readonly env?: Record<string, string>; readonly input?: string } = {},
+  o: { readonly env?: Record<string, string>; readonly input?: string; readonly cwd?: string } = {},
 ): Promise<Ended> {
   const result = await execa(process.execPath, [PROGRAM, ...args], {
     reject: false,
     stripFinalNewline: false,
     ...(o.env === undefined ? {} : { env: o.env }),
+    ...(o.cwd === undefined ? {} : { cwd: o.cwd }),
     ...(o.input === undefined ? { stdin: "ignore" as const } : { input: o.input }),
   });
   return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
