@@ -1,47 +1,72 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Instance, InstanceSpec, Seed } from "../../lib/backend/contract.ts";
-import { failure } from "../../lib/errors.ts";
-import { DEFAULT_NIC, limitKeys, nicDevices, ROOT } from "./devices.ts";
-import { type Engine, findManaged, getManaged, writeConfig } from "./engine.ts";
+import { asStrataError, failure } from "../../lib/errors.ts";
+import { limitKeys, ROOT } from "./devices.ts";
+import { type Engine, findManaged, getManaged, instancePath, writeConfig } from "./engine.ts";
 import { isStatus } from "./errors.ts";
 import { hold } from "./hold.ts";
 import { importImage } from "./images.ts";
-import { thisProcess } from "./lease.ts";
-import { placement } from "./placement.ts";
+import { newLease } from "./lease.ts";
+import { checkMount, idMapKeys, mountDevices } from "./mount-devices.ts";
+import { nicDevices, placement } from "./placement.ts";
 import { KEYS, mountKeys, operationKeys, ownKeys } from "./records.ts";
 import { removeInstance, settle } from "./recovery.ts";
 import { type Config, type Devices, instanceShape } from "./rest/shapes.ts";
 import { toInstance } from "./view.ts";
 
 export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
-  const { name, image, resources, member } = spec;
+  const { name, image, resources, mounts } = spec;
+  context.signal.throwIfAborted();
+  for (const mount of mounts) checkMount(engine, mount);
   await clearUnfinished(engine, name, context);
-  if (await isTaken(engine, name)) throw failure("INSTANCE_EXISTS", { name });
+  await requireFree(engine, name);
   const { pool, network } = await placement(engine);
+  const interfaces = await nicDevices(engine, { network, nics: spec.networks });
   await importImage(engine, image, context);
+  context.signal.throwIfAborted();
+  context.progress({ phase: "Creating instance" });
   const uuid = randomUUID();
-  const id = `${name}/${uuid}`;
-  const lease = JSON.stringify({ holder: randomUUID(), ...(await thisProcess()), beat: 0 });
   const config: Config = {
     ...limitKeys(resources),
     ...seedKeys(spec.seed),
+    ...idMapKeys(mounts),
     ...ownKeys({ id: uuid, record: spec.record }),
-    ...mountKeys(spec.mounts),
+    ...mountKeys(mounts),
     ...operationKeys({ kind: "create" }),
-    [KEYS.lock]: lease,
   };
   const devices: Devices = {
     [ROOT]: { type: "disk", path: "/", pool: pool.name, size: String(resources.disk) },
-    ...(network === undefined ? {} : { [DEFAULT_NIC]: await defaultNic(engine, network) }),
-    ...nicDevices(spec.networks),
+    ...interfaces,
+    ...mountDevices(mounts),
   };
-  context.progress({ phase: "Creating instance" });
+  const source = { type: "image", fingerprint: image.sha256 };
+  return make(engine, { name, uuid, body: { source, config, devices }, member: spec.member }, context);
+}
+
+/**
+ * Has LXD make an instance whose config says that it is being made; all or nothing. It is ours from its
+ * first moment: the lock is in its config.
+ */
+export async function make(
+  engine: Engine,
+  what: {
+    readonly name: string;
+    readonly uuid: string;
+    readonly body: { readonly source: object; readonly config: Config; readonly devices: Devices };
+    /** Of the cluster; undefined where there is none, or LXD is to choose. */
+    readonly member: string | undefined;
+  },
+  context: Context,
+): Promise<Instance> {
+  const { name, uuid, body, member } = what;
+  const id = `${name}/${uuid}`;
+  const lease = JSON.stringify(await newLease());
+  const config = withoutEmpty({ ...body.config, [KEYS.lock]: lease });
   engine.holds.set(id, lease);
   try {
-    const source = { type: "image", fingerprint: image.sha256 };
-    const body = { name, type: "container", profiles: [], source, config: withoutEmpty(config), devices };
-    await engine.client.run("POST", "/1.0/instances", body, { ...context, query: { target: member } });
-    // LXD cannot stop an unpacking that has begun.
+    const request = { ...body, name, type: "container", profiles: [], config };
+    await engine.client.run("POST", "/1.0/instances", request, { ...context, query: { target: member } });
+    // LXD cannot stop what it has begun.
     context.signal.throwIfAborted();
     await writeConfig(engine, name, { ...operationKeys(null), [KEYS.lock]: "" });
     return toInstance(await getManaged(engine, id));
@@ -51,7 +76,8 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
       await settle(engine, made);
       await removeInstance(engine, made);
     }
-    if (isTakenError(error)) throw failure("INSTANCE_EXISTS", { name }, error);
+    if (/already exists|already in use/i.test(error instanceof Error ? error.message : ""))
+      throw failure("INSTANCE_EXISTS", { name }, error);
     throw error;
   } finally {
     engine.holds.delete(id);
@@ -63,49 +89,31 @@ function withoutEmpty(config: Config): Config {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== ""));
 }
 
-function isTakenError(error: unknown): boolean {
-  return error instanceof Error && /already (exists|in use|used)|name .* is taken/i.test(error.message);
-}
-
-/** True where any instance has the name, foreign ones included. */
-async function isTaken({ client }: Engine, name: string): Promise<boolean> {
+/** Rejects with INSTANCE_EXISTS where any instance has the name, foreign ones included. */
+export async function requireFree({ client }: Engine, name: string): Promise<void> {
   try {
-    await client.get(`/1.0/instances/${name}`, instanceShape);
-    return true;
+    await client.get(instancePath(name), instanceShape);
   } catch (error) {
-    if (isStatus(error, 404)) return false;
+    if (isStatus(error, 404)) return;
     throw error;
   }
+  throw failure("INSTANCE_EXISTS", { name });
 }
 
-/** cloud-init's data, where both its datasource of LXD and the templates of images look for them. */
-function seedKeys({ userData, vendorData }: Seed): Config {
+/** cloud-init's data, where its datasource of LXD looks for them. */
+export function seedKeys({ userData, vendorData }: Seed): Config {
   return { "cloud-init.user-data": userData, "cloud-init.vendor-data": vendorData };
 }
 
-async function defaultNic(engine: Engine, network: string): Promise<Record<string, string>> {
-  const { listNetworks } = await import("./placement.ts");
-  const found = (await listNetworks(engine)).find(({ name }) => name === network);
-  if (found === undefined)
-    throw failure("INVALID_VALUE", {
-      what: "local.lxd.network",
-      value: network,
-      reason: "LXD knows no network of that name",
-    });
-  return found.managed
-    ? { type: "nic", network, name: DEFAULT_NIC }
-    : { type: "nic", nictype: "bridged", parent: network, name: DEFAULT_NIC };
-}
-
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
-async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
   const managed = await findManaged(engine, name);
   const kind = managed?.operation?.kind;
   if (managed === undefined || (kind !== "create" && kind !== "purge")) return;
   try {
     await using _hold = await hold(engine, managed.id, { wait: 0 }, context);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const { code } = asStrataError(error);
     if (code !== "INSTANCE_NOT_FOUND" && code !== "BUSY") throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Nic, NicSpec, Resources } from "../../lib/backend/contract.ts";
+import type { Nic, Resources } from "../../lib/backend/contract.ts";
 import type { Config, Devices } from "./rest/shapes.ts";
 
 /** The root disk of strata's instances. */
@@ -61,24 +61,19 @@ export function limitKeys({ cpus, memory }: Partial<Resources>): Config {
 /** Further interfaces, in their order. */
 export function readNics(devices: Devices): Nic[] {
   return Object.entries(devices)
-    .flatMap(([name, { network = "", hwaddr = "" }]) => {
+    .flatMap(([name, { network, parent = "", hwaddr = "" }]) => {
       const order = NIC.exec(name)?.[1];
-      return order === undefined ? [] : [{ order: Number(order), network, mac: hwaddr }];
+      return order === undefined ? [] : [{ order: Number(order), network: network ?? parent, mac: hwaddr }];
     })
     .sort((a, b) => a.order - b.order)
     .map(({ network, mac }) => ({ network, mac }));
 }
 
-export function nicDevices(nics: readonly NicSpec[]): Devices {
-  return Object.fromEntries(
-    nics.map(({ network, mac = newMac() }, index) => [
-      `strata-nic-${index + 1}`,
-      { type: "nic", network, hwaddr: mac, name: `eth${index + 1}` },
-    ]),
-  );
+export function nicName(number: number): string {
+  return `strata-nic-${number}`;
 }
 
 /** A MAC address in the range that LXD itself uses. */
-function newMac(): string {
+export function newMac(): string {
   return ["00", "16", "3e", ...(randomBytes(3).toString("hex").match(/../g) ?? [])].join(":");
 }

@@ -83,6 +83,8 @@ export interface Managed {
   /** As LXD has it. */
   readonly instance: LxdInstance;
   readonly etag: string;
+  /** Of the cluster; undefined where there is none. */
+  readonly member: string | undefined;
   /** Without the one that a restore sets aside. */
   readonly snapshots: readonly LxdSnapshot[];
   /** What a restore under way has set aside. */
@@ -114,6 +116,7 @@ export function toManaged(instance: LxdInstance, etag: string): Managed | undefi
     operation: readOperation(name, config),
     instance,
     etag,
+    member: instance.location === "" || instance.location === "none" ? undefined : instance.location,
     snapshots: snapshots.filter((snapshot) => snapshot !== aside),
     aside,
   };
@@ -161,14 +164,17 @@ const PAUSE = 50;
 /** How long an operation of LXD may keep a change of the config waiting, ms. */
 const PATIENCE = 30_000;
 
-/** Tries again while LXD is busy with another change of the same instance, such as another's look at its lock. */
+/**
+ * Tries again while LXD is busy with another change of the same instance, such as another's attempt at its
+ * lock, and where the instance has changed since the piece read it.
+ */
 export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
   const end = Date.now() + PATIENCE;
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if (!isBusy(error) || Date.now() > end) throw error;
+      if ((!isBusy(error) && !isStatus(error, 412)) || Date.now() > end) throw error;
       await delay(PAUSE);
     }
   }
@@ -190,7 +196,8 @@ export async function replaceConfig(
     const fresh = await engine.client.get(instancePath(managed.name), instanceShape);
     const { architecture, description, ephemeral, profiles } = fresh.value;
     const locked = { ...config, [KEYS.lock]: engine.holds.get(managed.id) ?? "" };
-    const body = { architecture, description, ephemeral, profiles, config: locked, devices };
+    const present = Object.fromEntries(Object.entries(locked).filter(([, value]) => value !== ""));
+    const body = { architecture, description, ephemeral, profiles, config: present, devices };
     await engine.client.run("PUT", instancePath(managed.name), body, { etag: fresh.etag });
   });
 }

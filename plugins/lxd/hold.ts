@@ -1,10 +1,9 @@
-import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Hold } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getManaged, instancePath, type Managed, nameOf } from "./engine.ts";
 import { isBusy, isStatus } from "./errors.ts";
-import { isGone, isHere, type Lease, readLease, thisProcess } from "./lease.ts";
+import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
 import { KEYS } from "./records.ts";
 import { finish, runningOperations, settle } from "./recovery.ts";
 import type { Config } from "./rest/shapes.ts";
@@ -29,7 +28,7 @@ export async function hold(
   { signal }: Pick<Context, "signal">,
 ): Promise<Hold> {
   if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
-  const lease: Lease = { holder: randomUUID(), ...(await thisProcess()), beat: 0 };
+  const lease = await newLease();
   const inherited = await claim(engine, id, lease, wait, signal);
   const heart = setInterval(() => void beat(engine, id, lease), BEAT);
   heart.unref();

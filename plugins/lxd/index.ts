@@ -6,11 +6,14 @@ import {
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
 import { checkHost } from "./check.ts";
+import { clusterGroup } from "./cluster.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
+import { engineEvents } from "./events.ts";
 import { guestAccess } from "./guest.ts";
 import { engineInfo } from "./info.ts";
 import { instanceGroup } from "./instances.ts";
+import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
 import { snapshotGroup } from "./snapshots.ts";
 
@@ -77,12 +80,16 @@ const plugin: BackendPlugin = {
 export default plugin;
 
 async function backend(engine: Engine): Promise<Backend> {
+  const { environment } = await mapped(() => engine.server());
   return {
     info: () => mapped(() => engineInfo(engine)),
     instances: instanceGroup(engine),
     snapshots: snapshotGroup(engine),
     guest: guestAccess(engine),
     networks: networkGroup(engine),
+    ...(engine.remote ? {} : { mounts: mountGroup(engine) }),
+    ...(environment.server_clustered ? { cluster: clusterGroup(engine) } : {}),
+    events: (signal) => engineEvents(engine, signal),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }

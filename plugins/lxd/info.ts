@@ -3,6 +3,7 @@ import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
 import type { Engine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
 import { FORMAT } from "./images.ts";
+import { REMOTE } from "./mount-devices.ts";
 import { placement } from "./placement.ts";
 import { warningShape } from "./rest/shapes.ts";
 
@@ -13,11 +14,23 @@ const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];
 
 export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   const { environment } = await engine.server();
-  const features = new Set<Feature>(["snapshot.stopped", "network.list"]);
+  const features = new Set<Feature>([
+    "snapshot.stopped",
+    "suspend",
+    "clone",
+    "network.list",
+    "network.attach",
+    "events",
+  ]);
   const missing = new Map<Feature, string>([
     ["snapshot.running", "snapshots are taken of stopped instances"],
     ["vm", await vmReason(engine)],
   ]);
+  if (environment.server_clustered) features.add("cluster");
+  else missing.set("cluster", "the server is no member of a cluster");
+  if (engine.remote) missing.set("mount.native", REMOTE);
+  else for (const each of ["mount.native", "mount.hotplug"]) features.add(each);
+  missing.set("mount.classic", "containers have the host's folders themselves");
   const pool = await placement(engine).then(
     (found) => found.pool,
     (error: unknown) => lxdError(error).message,

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import type { Context, Instance, InstanceRecord, Instances, Resources } from "../../lib/backend/contract.ts";
+import type { Context, InstanceRecord, Instances, Resources } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
+import { clone } from "./clone.ts";
 import { create } from "./creation.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { hold } from "./hold.ts";
-import { start, stop } from "./power.ts";
+import { start, stop, suspend } from "./power.ts";
 import { ownKeys } from "./records.ts";
 import { getReady, removeInstance } from "./recovery.ts";
 import { instanceShape } from "./rest/shapes.ts";
@@ -23,7 +24,7 @@ import { readState, toInstance } from "./view.ts";
 
 export function instanceGroup(engine: Engine): Instances {
   return {
-    list: () => mapped(() => list(engine)),
+    list: () => mapped(async () => (await listManaged(engine)).map(toInstance)),
     find: (name) =>
       mapped(async () => {
         const managed = await findManaged(engine, name);
@@ -33,20 +34,22 @@ export function instanceGroup(engine: Engine): Instances {
     create: (spec, context) => mapped(() => create(engine, spec, context)),
     start: (id, context) => mapped(() => start(engine, id, context)),
     stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
+    suspend: (id, context) => mapped(() => suspend(engine, id, context)),
+    clone: (id, copy, context) => mapped(() => clone(engine, id, copy, context)),
     resize: (id, change, context) => mapped(() => resize(engine, id, change, context)),
     annotate: (id, change) => mapped(() => annotate(engine, id, change)),
     remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),
   };
 }
 
-async function list(engine: Engine): Promise<Instance[]> {
+/** All of strata's instances; one whose record cannot be read is told and left out. */
+export async function listManaged(engine: Engine): Promise<Managed[]> {
   const { value } = await engine.client.get("/1.0/instances", z.array(instanceShape), {
     query: { recursion: "2" },
   });
   return value.flatMap((instance) => {
     try {
-      const managed = toManaged(instance, "");
-      return managed === undefined ? [] : [toInstance(managed)];
+      return toManaged(instance, "") ?? [];
     } catch (error) {
       if (!isStrataError(error)) throw error;
       engine.log.warn(`${instance.name} is left out of the list: ${error.message}`);

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile, readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { z } from "zod";
@@ -32,9 +33,10 @@ export function readLease(text: string): Lease | undefined {
   }
 }
 
-/** This process, as a lease names it. */
-export async function thisProcess(): Promise<Pick<Lease, "host" | "pid" | "began">> {
-  return { host: await hostId(), pid: process.pid, began: (await beginOf(process.pid)) ?? "" };
+/** A lease of this process's. */
+export async function newLease(): Promise<Lease> {
+  const began = (await beginOf(process.pid)) ?? "";
+  return { holder: randomUUID(), host: await hostId(), pid: process.pid, began, beat: 0 };
 }
 
 /** True where the holder's process is known to be gone; false where it lives or cannot be seen from here. */

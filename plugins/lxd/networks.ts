@@ -1,19 +1,30 @@
-import type { Networks } from "../../lib/backend/contract.ts";
-import type { Engine } from "./engine.ts";
+import type { Context, Networks, NicSpec } from "../../lib/backend/contract.ts";
+import { readNics } from "./devices.ts";
+import { type Engine, instancePath, whenIdle } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { listNetworks } from "./placement.ts";
+import { requireStopped } from "./instances.ts";
+import { listNetworks, nicDevices } from "./placement.ts";
+import { getReady } from "./recovery.ts";
 
 export function networkGroup(engine: Engine): Networks {
   return {
     list: () =>
       mapped(async () =>
-        (await listNetworks(engine))
-          .filter(({ managed, type }) => managed || type === "bridge")
-          .map(({ name, type, description, config }) => ({
-            name,
-            type,
-            description: description || config["ipv4.address"] || "",
-          })),
+        (await listNetworks(engine)).map(({ name, type, description, config }) => ({
+          name,
+          type,
+          description: description || config["ipv4.address"] || "",
+        })),
       ),
+    attach: (id, nic, context) => mapped(() => attach(engine, id, nic, context)),
   };
+}
+
+async function attach(engine: Engine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  requireStopped(managed, "Interfaces are added to stopped instances only");
+  const first = readNics(managed.instance.devices).length + 1;
+  const devices = await nicDevices(engine, { nics: [nic], first });
+  signal.throwIfAborted();
+  await whenIdle(() => engine.client.run("PATCH", instancePath(managed.name), { devices }));
 }

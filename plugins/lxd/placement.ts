@@ -1,8 +1,10 @@
 import { z } from "zod";
+import type { NicSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { DEFAULT_NIC, newMac, nicName } from "./devices.ts";
 import type { Engine } from "./engine.ts";
 import { isStatus } from "./errors.ts";
-import { networkShape, poolShape, profileShape } from "./rest/shapes.ts";
+import { type Devices, networkShape, poolShape, profileShape } from "./rest/shapes.ts";
 
 /** Where new instances go: the pool of their root disk, and their network (undefined for none). */
 export interface Placement {
@@ -64,7 +66,45 @@ async function onlyNetwork(engine: Engine): Promise<string | undefined> {
   return bridges.length === 1 ? bridges[0]?.name : undefined;
 }
 
+/**
+ * Devices for the default interface, where it is on a network, and for further ones; `first` is the number
+ * of the first of these. Rejects with INVALID_VALUE where a network is not known.
+ */
+export async function nicDevices(
+  engine: Engine,
+  wanted: {
+    readonly network?: string | undefined;
+    readonly nics: readonly NicSpec[];
+    readonly first?: number;
+  },
+): Promise<Devices> {
+  const { network, nics, first = 1 } = wanted;
+  if (network === undefined && nics.length === 0) return {};
+  const known = await listNetworks(engine);
+  const on = (name: string, inside: string) => {
+    const found = known.find((each) => each.name === name);
+    if (found === undefined)
+      throw failure("INVALID_VALUE", {
+        what: "the network",
+        value: name,
+        reason: `LXD knows ${known.map((each) => each.name).join(", ") || "none"}`,
+      });
+    const place = found.managed ? { network: name } : { nictype: "bridged", parent: name };
+    return { type: "nic", name: inside, ...place };
+  };
+  return Object.fromEntries([
+    ...(network === undefined ? [] : [[DEFAULT_NIC, on(network, DEFAULT_NIC)]]),
+    ...nics.map(({ network: name, mac = newMac() }, index) => [
+      nicName(first + index),
+      { ...on(name, `eth${first + index}`), hwaddr: mac },
+    ]),
+  ]);
+}
+
+/** Networks that instances can be on: LXD's own, then bridges of the host. */
 export async function listNetworks({ client }: Engine) {
   const { value } = await client.get("/1.0/networks", z.array(networkShape), { query: { recursion: "1" } });
-  return value;
+  return value
+    .filter(({ managed, type }) => managed || type === "bridge")
+    .sort((a, b) => Number(b.managed) - Number(a.managed));
 }

@@ -16,7 +16,38 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (state === "running") return;
   context.signal.throwIfAborted();
   context.progress({ phase: "Starting" });
-  await act(engine, name, { action: state === "suspended" ? "unfreeze" : "start" });
+  if (state === "suspended") {
+    await act(engine, name, { action: "unfreeze" });
+    return;
+  }
+  await act(engine, name, { action: "start" }).catch(async (error: unknown) => {
+    const reason = await logged(engine, name);
+    if (reason === undefined) throw error;
+    throw failure("ENGINE_ERROR", { engine: "LXD", reason: `"${name}" does not start: ${reason}` }, error);
+  });
+}
+
+/** Why a start failed, from the container's own log: LXD itself says only that it did. */
+async function logged({ client }: Engine, name: string): Promise<string | undefined> {
+  const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
+  const first = log.split("\n").find((line) => / ERROR /.test(line));
+  return first?.replace(/^.*? ERROR\s+\S+ - (\S+ - )?/, "").trim();
+}
+
+/** Holds all processes where they are. They stay in memory: a host that goes down takes them along. */
+export async function suspend(engine: Engine, id: string, context: Context): Promise<void> {
+  const { name, instance } = await getReady(engine, id);
+  const state = readState(instance.status);
+  if (state === "suspended") return;
+  if (state !== "running")
+    throw failure("WRONG_STATE", {
+      name,
+      reason: "Only running instances can be suspended",
+      state: instance.status,
+    });
+  context.signal.throwIfAborted();
+  context.progress({ phase: "Suspending" });
+  await act(engine, name, { action: "freeze" });
 }
 
 export async function stop(

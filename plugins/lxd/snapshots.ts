@@ -170,6 +170,7 @@ async function amend(
     const entry = { ...amended[node.id], comment: change.comment };
     Object.assign(keys, treeKeys({ standsOn, amended: { ...amended, [node.id]: entry } }));
   }
+  context.signal.throwIfAborted();
   const operation = { kind: "amend", id: node.id, to } as const;
   if (to !== name) Object.assign(keys, operationKeys(operation));
   await writeConfig(engine, managed.name, keys);

@@ -23,9 +23,8 @@ export function readState(status: string): EngineState {
 
 /** An instance as the core sees it. */
 export function toInstance(managed: Managed): Instance {
-  const { id, name, own, config, instance, operation, snapshots } = managed;
+  const { id, name, own, config, instance, member, operation, snapshots } = managed;
   const state = operation?.kind === "create" ? "starting" : readState(instance.status);
-  const { location } = instance;
   return {
     id,
     name,
@@ -37,7 +36,7 @@ export function toInstance(managed: Managed): Instance {
     record: operation?.kind === "purge" ? { ...own.record, deleted: true } : own.record,
     addresses: state === "running" ? addressesOf(instance) : [],
     snapshotCount: snapshots.length,
-    ...(location === "" || location === "none" ? {} : { member: location }),
+    ...(member === undefined ? {} : { member }),
   };
 }
 

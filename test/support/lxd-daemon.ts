@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
@@ -24,6 +24,8 @@ export interface LxdDaemon extends AsyncDisposable {
 export async function lxdFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   await sweep();
   const path = await mkdtemp(join(ROOT, PREFIX));
+  // The root of a container is another user outside of it, and must get to its disk.
+  await chmod(path, 0o711);
   await writeFile(join(path, "owner"), String(process.pid));
   return { path, [Symbol.asyncDispose]: () => clear(path) };
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import type { ImageSource } from "../../lib/backend/contract.ts";
@@ -23,6 +23,7 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
     "sys",
     "dev",
     "tmp",
+    "var/tmp",
     "root",
     "etc",
     "run",
@@ -31,6 +32,7 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
     "home/tester",
   ])
     await mkdir(join(root, each), { recursive: true });
+  for (const each of ["tmp", "var/tmp"]) await chmod(join(root, each), 0o1777);
   const packages = join(folder, "busybox.tar");
   await execa("mmdebstrap", [
     "--variant=extract",

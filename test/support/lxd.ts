@@ -11,7 +11,8 @@ import { makeContainerImage } from "./lxd-image.ts";
 const PRESEED = `storage_pools:
 - {name: default, driver: btrfs, config: {size: 2GiB}}
 networks:
-- {name: BRIDGE, type: bridge, config: {ipv4.address: 10.213.7.1/24, ipv4.nat: "false", ipv6.address: none}}
+- {name: BRIDGEa, type: bridge, config: {ipv4.address: none, ipv6.address: none}}
+- {name: BRIDGEb, type: bridge, config: {ipv4.address: 10.213.7.1/24, ipv4.nat: "false", ipv6.address: none}}
 `;
 
 export interface LxdFixture extends Fixture {
@@ -37,7 +38,7 @@ export async function lxdFixture(): Promise<LxdFixture> {
     const dataFolder = join(folder, "data");
     await mkdir(dataFolder);
     const backend = keep(
-      await lxd.open({ settings: { socket: daemon.socket, network: bridge }, dataFolder, log: silent }),
+      await lxd.open({ settings: { socket: daemon.socket, network: `${bridge}b` }, dataFolder, log: silent }),
     );
     const rootOf = ({ name }: Instance) =>
       join(daemon.folder, "storage-pools/default/containers", name, "rootfs");

@@ -1,7 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
-import { json as readJson } from "node:stream/consumers";
+import { json as readJson, text as readText } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import WebSocket from "ws";
 import type { z } from "zod";
@@ -29,6 +29,8 @@ export interface Client extends AsyncDisposable {
   /** Where the last answer came from. */
   readonly endpoint: () => Endpoint;
   get<T>(path: string, shape: z.ZodType<T>, options?: RequestOptions): Promise<{ value: T; etag: string }>;
+  /** What is no JSON, such as a log. */
+  text(path: string): Promise<string>;
   /** A change that is made when the answer comes, or an operation that is waited for. */
   run(method: Method, path: string, body: unknown, options?: RunOptions): Promise<Operation | undefined>;
   /** Starts an operation and does not wait for it. */
@@ -88,7 +90,7 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
       const request = open(endpoint, method, target(path, options.query), options, {
         ...(text === undefined ? {} : { "Content-Type": "application/json" }),
       });
-      const answer = answered(endpoint, request, options.signal);
+      const answer = answered(endpoint, request, options.signal, readJson);
       request.end(text);
       return readAnswer(await answer);
     });
@@ -123,6 +125,15 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
       const { metadata, etag } = await call("GET", path, undefined, options);
       return { value: shape.parse(metadata), etag };
     },
+    text: (path) =>
+      reach(async (endpoint) => {
+        const request = open(endpoint, "GET", target(path), {}, {});
+        const answer = answered(endpoint, request, undefined, readText);
+        request.end();
+        const { status, body } = await answer;
+        if (status !== 200) throw new LxdError(status, body);
+        return body;
+      }),
     async run(method, path, body, options = {}) {
       options.signal?.throwIfAborted();
       const { signal: _, ...rest } = options;
@@ -143,7 +154,7 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
           "Content-Length": String(options.size),
         };
         const request = open(endpoint, "POST", target(path, options.query), options, headers);
-        const answer = answered(endpoint, request, options.signal);
+        const answer = answered(endpoint, request, options.signal, readJson);
         answer.catch(() => {});
         // A server that refuses hangs up before it has read all: its answer tells more than the broken pipe.
         await pipeline(body, request).catch(async (error: unknown) => {
@@ -190,17 +201,18 @@ function open(
   });
 }
 
-interface Reply {
+interface Reply<T> {
   readonly status: number;
   readonly etag: string;
-  readonly body: unknown;
+  readonly body: T;
 }
 
-async function answered(
+async function answered<T>(
   endpoint: Endpoint,
   request: ClientRequest,
   signal: AbortSignal | undefined,
-): Promise<Reply> {
+  read: (response: IncomingMessage) => Promise<T>,
+): Promise<Reply<T>> {
   let sent = false;
   request.on("socket", (socket) => {
     if (request.reusedSocket || !socket.connecting) sent = true;
@@ -211,7 +223,7 @@ async function answered(
       request.once("response", resolve);
       request.on("error", reject);
     });
-    const body = await readJson(response);
+    const body = await read(response);
     return { status: response.statusCode ?? 0, etag: response.headers.etag ?? "", body };
   } catch (error) {
     if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
@@ -221,7 +233,7 @@ async function answered(
   }
 }
 
-function readAnswer({ status, etag, body }: Reply): Answer {
+function readAnswer({ status, etag, body }: Reply<unknown>): Answer {
   const { type, error, error_code, metadata } = answerShape.parse(body);
   if (type === "error") throw new LxdError(error_code || status, error);
   return { type, metadata, etag };

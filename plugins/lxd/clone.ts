@@ -1,0 +1,38 @@
+import { randomUUID } from "node:crypto";
+import type { CloneSpec, Context, Instance } from "../../lib/backend/contract.ts";
+import { clearUnfinished, make, requireFree, seedKeys } from "./creation.ts";
+import { readNics } from "./devices.ts";
+import type { Engine } from "./engine.ts";
+import { requireStopped } from "./instances.ts";
+import { nicDevices } from "./placement.ts";
+import { operationKeys, ownKeys, treeKeys } from "./records.ts";
+import { getReady } from "./recovery.ts";
+
+/** LXD copies the disk, on pools that can without copying its bytes, and what is not said otherwise here. */
+export async function clone(
+  engine: Engine,
+  id: string,
+  copy: CloneSpec,
+  context: Context,
+): Promise<Instance> {
+  const original = await getReady(engine, id);
+  requireStopped(original, "Only stopped instances can be cloned");
+  const { name, seed, record } = copy;
+  context.signal.throwIfAborted();
+  await clearUnfinished(engine, name, context);
+  await requireFree(engine, name);
+  const nics = readNics(original.instance.devices).map(({ network }) => ({ network }));
+  context.progress({ phase: "Copying instance" });
+  const uuid = randomUUID();
+  const body = {
+    source: { type: "copy", source: original.name, instance_only: true },
+    config: {
+      ...seedKeys(seed),
+      ...ownKeys({ id: uuid, record }),
+      ...treeKeys({ standsOn: null, amended: {} }),
+      ...operationKeys({ kind: "create" }),
+    },
+    devices: await nicDevices(engine, { nics }),
+  };
+  return make(engine, { name, uuid, body, member: original.member }, context);
+}

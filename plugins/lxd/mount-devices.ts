@@ -1,0 +1,71 @@
+import { createHash } from "node:crypto";
+import type { IdMap, Mount } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import type { Engine } from "./engine.ts";
+import type { Config, Devices } from "./rest/shapes.ts";
+
+const DEVICE = /^strata-mount-/;
+
+/** Rejects with UNSUPPORTED what this engine has no way to mount. */
+export function checkMount({ remote }: Pick<Engine, "remote">, { type }: Mount): void {
+  const refuse = (reason: string) => failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
+  if (type !== "native") throw refuse("its containers have the host's folders themselves: use type native");
+  if (remote) throw refuse(REMOTE);
+}
+
+export const REMOTE = "the server is reached over a URL, and the folders of this host are not on it";
+
+/** A device's name says nothing of its folder: a target may be longer than LXD lets names be. */
+export function mountDevice({ target }: Pick<Mount, "target">): string {
+  return `strata-mount-${createHash("sha256").update(target).digest("hex").slice(0, 16)}`;
+}
+
+/** Folders of the host as disk devices. One whose source has gone is passed over at the start. */
+export function mountDevices(mounts: readonly Mount[]): Devices {
+  return Object.fromEntries(
+    mounts.map((mount) => [
+      mountDevice(mount),
+      { type: "disk", source: mount.source, path: mount.target, required: "false" },
+    ]),
+  );
+}
+
+/** Devices of an instance without those of its mounts. */
+export function withoutMounts(devices: Devices): Devices {
+  return Object.fromEntries(Object.entries(devices).filter(([name]) => !DEVICE.test(name)));
+}
+
+/**
+ * The instance's id map for all of its mounts: LXD has one for an instance, not one for a mount. Rejects
+ * with INVALID_VALUE where two mounts want different things of one id.
+ */
+export function idMapKeys(mounts: readonly Mount[]): Config {
+  const lines = [
+    ...idMapLines(
+      "uid",
+      mounts.flatMap(({ uidMap }) => uidMap),
+    ),
+    ...idMapLines(
+      "gid",
+      mounts.flatMap(({ gidMap }) => gidMap),
+    ),
+  ];
+  return { "raw.idmap": lines.join("\n") };
+}
+
+function idMapLines(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
+  const guests = new Map<number, number>();
+  for (const { host, guest } of maps) {
+    const known = guests.get(host);
+    const taken = [...guests].some(([other, inside]) => inside === guest && other !== host);
+    if (taken || (known !== undefined && known !== guest))
+      throw failure("INVALID_VALUE", {
+        what: `the ${kind} map`,
+        value: `${host}:${guest}`,
+        reason:
+          "a container of LXD has one map for all of its mounts, and another mount maps that id otherwise",
+      });
+    guests.set(host, guest);
+  }
+  return [...guests].sort(([a], [b]) => a - b).map(([host, guest]) => `${kind} ${host} ${guest}`);
+}

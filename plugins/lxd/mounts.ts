@@ -1,0 +1,64 @@
+import type { Context, Mount, Mounts } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import { type Engine, type Managed, replaceConfig } from "./engine.ts";
+import { mapped } from "./errors.ts";
+import { checkMount, idMapKeys, mountDevices, withoutMounts } from "./mount-devices.ts";
+import { mountKeys, readMounts } from "./records.ts";
+import { getReady } from "./recovery.ts";
+
+export function mountGroup(engine: Engine): Mounts {
+  return {
+    attach: (id, mount, context) => mapped(() => attach(engine, id, mount, context)),
+    detach: (id, target, context) => mapped(() => detach(engine, id, target, context)),
+    // LXD mounts them in the guest, also while it runs.
+    inside: async () => [],
+  };
+}
+
+async function attach(
+  engine: Engine,
+  id: string,
+  mount: Mount,
+  context: Context,
+): Promise<"applied" | "restart"> {
+  const managed = await getReady(engine, id);
+  checkMount(engine, mount);
+  const mounts = readMounts(managed.name, managed.config);
+  const { target } = mount;
+  if (mounts.some((each) => each.target === target))
+    throw failure("MOUNT_EXISTS", { name: managed.name, target });
+  return write(engine, managed, [...mounts, mount], context);
+}
+
+async function detach(
+  engine: Engine,
+  id: string,
+  target: string,
+  context: Context,
+): Promise<"applied" | "restart"> {
+  const managed = await getReady(engine, id);
+  const mounts = readMounts(managed.name, managed.config);
+  return write(
+    engine,
+    managed,
+    mounts.filter((each) => each.target !== target),
+    context,
+  );
+}
+
+/** One change of LXD's: record, devices and id map, all of it or none. */
+async function write(
+  engine: Engine,
+  managed: Managed,
+  mounts: readonly Mount[],
+  { signal }: Context,
+): Promise<"applied" | "restart"> {
+  const { config, instance } = managed;
+  signal.throwIfAborted();
+  const maps = idMapKeys(mounts);
+  const devices = { ...withoutMounts(instance.devices), ...mountDevices(mounts) };
+  await replaceConfig(engine, managed, { ...config, ...mountKeys(mounts), ...maps }, devices);
+  if (instance.status === "Stopped") return "restart";
+  // A new map of ids is the container's only from its next start on.
+  return (config["raw.idmap"] ?? "") === maps["raw.idmap"] ? "applied" : "restart";
+}
