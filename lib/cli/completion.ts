@@ -35,6 +35,8 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "transfer paths": ["instance paths", "files"],
   "alias definition": ["instance paths"],
   "exec command": ["none"],
+  "mount targets": ["instances"],
+  "umount mounts": ["instances"],
   names: ["instances"],
   name: ["instances"],
   instance: ["instances"],

@@ -10,6 +10,7 @@ import {
   writeAliases,
   writeScripts,
 } from "../settings/aliases.ts";
+import { locate } from "./engines.ts";
 import { getInstance } from "./instances.ts";
 import type { Session } from "./session.ts";
 
@@ -42,7 +43,7 @@ export async function addAlias(session: Session, name: string, alias: Alias): Pr
     });
   if (alias.command === "" || alias.command.includes("\0"))
     throw failure("USAGE", { reason: "an alias is of a command: give NAME:COMMAND" });
-  await getInstance(session, alias.instance);
+  await getInstance(await locate(session, alias.instance), alias.instance);
   await change(session, (before) => {
     const context = Object.hasOwn(before.contexts, before.active)
       ? before.contexts[before.active]

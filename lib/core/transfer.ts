@@ -7,8 +7,9 @@ import { failure } from "../errors.ts";
 import type { Entry } from "../transfer/entry.ts";
 import type { GuestEnd, Placement } from "../transfer/guest.ts";
 import type { CallOptions, GuestPath, TransferSource, TransferTarget } from "./api.ts";
+import { locate } from "./engines.ts";
 import { exec } from "./guest.ts";
-import { getInstances } from "./instances.ts";
+import { getInstance } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 
 interface Options {
@@ -31,10 +32,7 @@ export async function transfer(
     throw failure("USAGE", { reason: "one end of a transfer is an instance: give NAME:PATH" });
   if (sources.length > 1 && ends.some((end) => "stream" in end))
     throw failure("USAGE", { reason: "a stream is transferred alone" });
-  await getInstances(
-    session,
-    guests.map(({ instance }) => instance),
-  );
+  for (const { instance } of guests) await getInstance(await locate(session, instance), instance);
   for (const source of sources) if (isHostPath(source)) await checkHost(source.path, options);
   for (const source of sources)
     await transferOne(session, source, target, { several: sources.length > 1, ...options }, context);
@@ -82,7 +80,7 @@ async function transferOne(
 
 /** A guest, asked as its default user. */
 function endOf(session: Session, name: string): GuestEnd {
-  return { name, run: (argv, signal) => exec(session, name, argv, { signal }) };
+  return { name, run: async (argv, signal) => exec(await locate(session, name), name, argv, { signal }) };
 }
 
 async function read(

@@ -27,8 +27,9 @@ export function infoCommand(cli: Cli): Command {
 /** Instances and snapshots that were asked for, each once. */
 async function collect(strata: Strata, names: readonly string[], onlySnapshots: boolean): Promise<Infos> {
   if (names.length === 0) {
-    if (!onlySnapshots) return { instances: await strata.info(), snapshots: [] };
-    return { instances: [], snapshots: (await strata.snapshots()).flatMap(({ snapshots }) => snapshots) };
+    if (!onlySnapshots) return { instances: await strata.info(), snapshots: [], onlySnapshots };
+    const snapshots = (await strata.snapshots()).flatMap((tree) => tree.snapshots);
+    return { instances: [], snapshots, onlySnapshots };
   }
   const refs = names.map(parseRef);
   const whole = [
@@ -47,5 +48,5 @@ async function collect(strata: Strata, names: readonly string[], onlySnapshots: 
   const chosen = (each: SnapshotInfo) =>
     wanted.has(`${each.instance}.${each.name}`) || (onlySnapshots && whole.includes(each.instance));
   const instances = onlySnapshots || whole.length === 0 ? [] : await strata.info(whole);
-  return { instances, snapshots: all.filter(chosen) };
+  return { instances, snapshots: all.filter(chosen), onlySnapshots };
 }

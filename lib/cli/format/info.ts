@@ -9,6 +9,8 @@ import { line } from "./line.ts";
 export interface Infos {
   readonly instances: readonly InstanceInfo[];
   readonly snapshots: readonly SnapshotInfo[];
+  /** Nothing else was asked for, which shows where there are none. */
+  readonly onlySnapshots: boolean;
 }
 
 export function formatInfo(infos: Infos, format: Format): string {
@@ -21,7 +23,8 @@ export function formatInfo(infos: Infos, format: Format): string {
       return csv(infos);
     case "table": {
       const blocks = [...infos.instances.map(instanceTable), ...infos.snapshots.map(snapshotTable)];
-      return blocks.length === 0 ? "No instances found.\n" : blocks.join("\n");
+      if (blocks.length > 0) return blocks.join("\n");
+      return infos.onlySnapshots ? "No snapshots found.\n" : "No instances found.\n";
     }
   }
 }
@@ -132,10 +135,10 @@ function jsonSnapshot(info: SnapshotInfo): Record<string, unknown> {
   };
 }
 
-function csv({ instances, snapshots }: Infos): string {
+function csv({ instances, snapshots, onlySnapshots }: Infos): string {
   const parts: string[] = [];
   const mounts = (list: readonly Mount[]) => csvField(mountLines(list).join(";"));
-  if (instances.length > 0 || snapshots.length === 0)
+  if (instances.length > 0 || (snapshots.length === 0 && !onlySnapshots))
     parts.push(
       csvLines([
         "Name,State,Ipv4,Release,Image hash,Image release,Load,Disk usage,Disk total,Memory usage,Memory total,Mounts,AllIPv4,CPU(s),Snapshots".split(
@@ -160,7 +163,7 @@ function csv({ instances, snapshots }: Infos): string {
         ]),
       ]),
     );
-  if (snapshots.length > 0)
+  if (snapshots.length > 0 || onlySnapshots)
     parts.push(
       csvLines([
         "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment".split(","),

@@ -1,0 +1,172 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { expect } from "chai";
+import type { InstanceInfo, SnapshotInfo, SnapshotTreeInfo, Strata } from "../../../../lib/core/api.ts";
+import { type CliRoom, cliRoom } from "../../../support/cli.ts";
+
+const FOLDER = new URL("../../../fixtures/golden/", import.meta.url);
+const FORMATS = { table: "txt", json: "json", yaml: "yaml", csv: "csv" } as const;
+
+const GIB = 1024n ** 3n;
+const SHA256 = "d8127b7dd193aa0f9c2d35c1b7e0a4d65e1f30b7c2889d1ea6f1cc5c0e9a7f42";
+
+const instances: readonly InstanceInfo[] = [
+  {
+    name: "db",
+    engine: "memory",
+    state: "Deleted",
+    ipv4: [],
+    release: "Debian 12",
+    snapshotCount: 0,
+    imageHash: SHA256,
+    imageRelease: "Debian 12",
+    cpus: 2,
+    load: [],
+    disk: null,
+    memory: null,
+    mounts: [],
+    readImageSize: null,
+  },
+  {
+    name: "web",
+    engine: "memory",
+    state: "Running",
+    ipv4: ["192.168.122.5", "10.8.0.1"],
+    release: 'Debian GNU/Linux 12, "bookworm"',
+    snapshotCount: 3,
+    imageHash: SHA256,
+    imageRelease: "Debian 12",
+    cpus: 4,
+    load: [0.5, 0.25, 1],
+    disk: { used: 1_610_612_736n, total: 5n * GIB },
+    memory: { used: 268_435_456n, total: GIB },
+    mounts: [
+      {
+        source: "/home/me/src",
+        target: "/home/ubuntu/src",
+        type: "native",
+        uidMap: [{ host: 501, guest: 1000 }],
+        gidMap: [{ host: 20, guest: 1000 }],
+      },
+      { source: "/srv", target: "/srv", type: "classic", uidMap: [], gidMap: [] },
+    ],
+    readImageSize: null,
+  },
+];
+
+const snapshot = (name: string, more: Partial<SnapshotInfo>): SnapshotInfo => ({
+  instance: "web",
+  name,
+  comment: "",
+  parent: null,
+  children: [],
+  createdAt: Date.UTC(2026, 10, 24, 12, 21, 29, 7),
+  cpus: 4,
+  memory: GIB,
+  disk: 5n * GIB,
+  mounts: [],
+  size: 200_704n,
+  ...more,
+});
+
+const trees: readonly SnapshotTreeInfo[] = [
+  { instance: "db", snapshots: [], standsOn: null },
+  {
+    instance: "web",
+    standsOn: "branch",
+    snapshots: [
+      snapshot("clean", { comment: "as launched", children: ["snapshot2", "branch"] }),
+      snapshot("snapshot2", {
+        parent: "clean",
+        comment: 'first line, with "quotes"\nsecond line \u{1f680}\n',
+        mounts: instances[1]?.mounts ?? [],
+        size: null,
+      }),
+      snapshot("branch", {
+        parent: "clean",
+        comment: "a comment that is much longer than the fifty characters that a table has room for",
+        createdAt: Date.UTC(2026, 10, 25),
+      }),
+    ],
+  },
+];
+
+const none: Partial<Strata> = {
+  listing: async () => ({ engines: ["memory"], instances: [], failures: [] }),
+  info: async () => [],
+  snapshots: async () => [],
+  aliases: async () => ({ active: "default", contexts: {} }),
+  networks: async () => [],
+  [Symbol.asyncDispose]: async () => {},
+};
+
+const some: Partial<Strata> = {
+  ...none,
+  listing: async () => ({ engines: ["memory"], instances, failures: [] }),
+  info: async (names) => instances.filter(({ name }) => names === undefined || names.includes(name)),
+  snapshots: async (names) => trees.filter(({ instance }) => names === undefined || names.includes(instance)),
+  aliases: async () => ({
+    active: "work",
+    contexts: {
+      work: { top: { instance: "web", command: "top", workingDirectory: "map" } },
+      default: { q: { instance: "db", command: "/opt/my, tool", workingDirectory: "default" } },
+    },
+  }),
+  networks: async () => [
+    { name: "br0", type: "bridge", description: "Network bridge" },
+    { name: "default", type: "nat", description: 'NAT, "isolated" guests on virbr0' },
+  ],
+};
+
+/** Command lines by the name of their golden files. */
+const COMMANDS: Readonly<Record<string, readonly string[]>> = {
+  list: ["list"],
+  "list-snapshots": ["list", "--snapshots"],
+  info: ["info"],
+  "info-mixed": ["info", "web", "web.snapshot2", "web", "web.snapshot2"],
+  "info-snapshots": ["info", "--snapshots"],
+  aliases: ["aliases"],
+  networks: ["networks"],
+  version: ["version"],
+};
+
+/**
+ * What each command prints in each format, byte by byte. After a wanted change:
+ * `UPDATE_GOLDEN=1 npx mocha test/unit/lib/cli/golden.test.ts`, and look at the difference.
+ */
+describe("output that scripts read", () => {
+  const zone = process.env.TZ;
+  before(() => {
+    process.env.TZ = "UTC";
+  });
+  after(() => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+
+  for (const [kind, double] of Object.entries({ some, none })) {
+    for (const [name, args] of Object.entries(COMMANDS)) {
+      if (kind === "none" && (name === "version" || name === "info-mixed")) continue;
+      for (const [format, extension] of Object.entries(FORMATS)) {
+        const file = `${name}${kind === "none" ? "-none" : ""}.${extension}`;
+        it(`is that of ${file}`, async () => {
+          await using at: CliRoom = await cliRoom(async () => double as Strata);
+          same(file, await at.done(...args, "--format", format));
+        });
+      }
+    }
+  }
+
+  it("draws the trees", async () => {
+    await using at = await cliRoom(async () => some as Strata);
+    same("tree.txt", await at.done("list", "--snapshots", "--tree"));
+  });
+});
+
+function same(file: string, actual: string): void {
+  const url = new URL(file, FOLDER);
+  if (process.env.UPDATE_GOLDEN !== undefined) {
+    mkdirSync(FOLDER, { recursive: true });
+    writeFileSync(url, actual);
+  }
+  expect(actual).to.equal(readFileSync(url, "utf8"));
+}
