@@ -70,7 +70,12 @@ const entries = {
   IMAGE_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'image "{image}" is not known',
-    hint: "Give `debian`, the start of a cached image's hash, or a file:// or http(s):// URL; `strata image list` shows what is here.",
+    hint: "`strata find` shows the images that are offered, `strata image list` those that are here.",
+  },
+  REMOTE_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'there is no remote "{remote}" for images',
+    hint: "Known are {known}; more are named in {path}.",
   },
   IMAGE_NOT_BUILT: {
     exit: EXIT.notFound,
@@ -185,10 +190,20 @@ const entries = {
     message: 'image "{image}" has SHA-256 {actual}, expected {expected}',
     hint: "The file was removed. Download it again, or check the expected value.",
   },
+  SIZE_MISMATCH: {
+    exit: EXIT.integrity,
+    message: 'image "{image}" has {actual} bytes, expected {expected}',
+    hint: "What came was removed. Its server may be updating: try again later.",
+  },
   CHECKSUM_REQUIRED: {
     exit: EXIT.usage,
     message: 'no checksum given for "{image}"',
     hint: "Append #sha256=HEX to the URL: what comes over a network is always verified.",
+  },
+  CATALOGUE_UNREADABLE: {
+    exit: EXIT.integrity,
+    message: 'the catalogue of images of "{remote}" cannot be used: {reason}',
+    hint: "Nothing of it was believed. What is in the cache can still be launched.",
   },
   DOWNLOAD_FAILED: {
     exit: EXIT.unavailable,

@@ -1,47 +1,112 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { failure } from "./errors.ts";
 
 /** Programs that are looked for beside the PATH: ordinary users' PATH often lacks the sbin folders. */
 const MORE_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
+/** What a program may use that reads what a stranger wrote. */
+export interface Limits {
+  /** Address space, bytes. */
+  readonly memory: number;
+  /** Processor time, s. */
+  readonly seconds: number;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  readonly cwd?: string;
+  readonly input?: string;
+  /** Debian package of the program, for the hint. */
+  readonly package?: string;
+  /** ms. */
+  readonly timeout?: number;
+  /** What ends it on cancellation and time-out; by default SIGTERM. */
+  readonly killSignal?: NodeJS.Signals;
+  readonly limits?: Limits;
+}
+
 /** Runs a program with a list of arguments; resolves to its standard output. Mapped to the error table. */
 export async function run(
   program: string,
   args: readonly string[],
-  options: {
-    readonly signal?: AbortSignal;
-    readonly cwd?: string;
-    readonly input?: string;
-    /** Debian package of the program, for the hint. */
-    readonly package?: string;
-    /** ms. */
-    readonly timeout?: number;
-    /** What ends it on cancellation and time-out; by default SIGTERM. */
-    readonly killSignal?: NodeJS.Signals;
-  } = {},
+  options: RunOptions = {},
 ): Promise<string> {
-  const { signal, cwd, input, timeout, killSignal } = options;
   const { execa } = await import("execa");
-  const result = await execa(program, args, {
-    reject: false,
+  const result = await execa(...commandOf(program, args, options), settingsOf(options));
+  requireSuccess(program, options, result);
+  return String(result.stdout);
+}
+
+/**
+ * Starts a program whose output is too long to be kept. `read` is given its standard output; the program
+ * has ended when this resolves to what `read` resolved to, and is ended where `read` rejects.
+ */
+export async function runReading<T>(
+  program: string,
+  args: readonly string[],
+  options: RunOptions,
+  read: (output: Readable) => Promise<T>,
+): Promise<T> {
+  const { execa } = await import("execa");
+  const child = execa(...commandOf(program, args, options), {
+    ...settingsOf(options),
+    buffer: { stdout: false },
+    encoding: "buffer",
+  });
+  let value: T;
+  try {
+    value = await read(child.stdout);
+  } catch (error) {
+    child.kill();
+    await child;
+    throw error;
+  }
+  requireSuccess(program, options, await child);
+  return value;
+}
+
+function commandOf(program: string, args: readonly string[], { limits }: RunOptions): [string, string[]] {
+  if (limits === undefined) return [program, [...args]];
+  return ["prlimit", [`--as=${limits.memory}`, `--cpu=${limits.seconds}`, program, ...args]];
+}
+
+function settingsOf({ signal, cwd, input, timeout, killSignal }: RunOptions) {
+  return {
+    reject: false as const,
     env: { LC_ALL: "C", PATH: [process.env.PATH, ...MORE_FOLDERS].join(":") },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
     ...(cwd === undefined ? {} : { cwd }),
     ...(timeout === undefined ? {} : { timeout }),
     ...(killSignal === undefined ? {} : { killSignal }),
     ...(input === undefined ? { stdin: "ignore" as const } : { input }),
-  });
+  };
+}
+
+/** What execa tells of a program that has ended, as far as it matters here. */
+interface Ended {
+  readonly failed: boolean;
+  readonly isCanceled: boolean;
+  readonly code?: string | undefined;
+  readonly exitCode?: number | undefined;
+  readonly stderr?: unknown;
+  readonly shortMessage?: string | undefined;
+}
+
+function requireSuccess(program: string, options: RunOptions, result: Ended): void {
   if (result.isCanceled) throw failure("CANCELLED", {}, result);
-  if (result.code === "ENOENT")
+  const { limits, cwd } = options;
+  if (result.code === "ENOENT" && limits !== undefined)
+    throw failure("PROGRAM_MISSING", { program: "prlimit", package: "util-linux" }, result);
+  if (result.code === "ENOENT" || (limits !== undefined && result.exitCode === 127))
     throw failure("PROGRAM_MISSING", { program, package: options.package ?? program }, result);
-  if (result.failed) {
-    const reason =
-      String(result.stderr).trim().split("\n").slice(-5).join("\n") || String(result.shortMessage);
-    if (/No space left on device/.test(reason)) throw failure("NO_SPACE", { where: cwd ?? program }, result);
-    throw failure("PROGRAM_FAILED", { program, reason }, result);
-  }
-  return String(result.stdout);
+  if (!result.failed) return;
+  const { stderr } = result;
+  const told = (stderr instanceof Uint8Array ? Buffer.from(stderr).toString() : String(stderr ?? "")).trim();
+  const reason = told.split("\n").slice(-5).join("\n") || String(result.shortMessage);
+  if (/No space left on device/.test(reason)) throw failure("NO_SPACE", { where: cwd ?? program }, result);
+  throw failure("PROGRAM_FAILED", { program, reason }, result);
 }
 
 /** Rejects with PROGRAM_MISSING, naming all that are missing, unless every program is there. */

@@ -6,6 +6,7 @@ import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
+import { findCommand } from "./commands/find.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
@@ -64,6 +65,7 @@ export function createProgram(cli: Cli): Command {
     getCommand,
     setCommand,
     networksCommand,
+    findCommand,
     imageCommand,
     doctorCommand,
     pluginsCommand,

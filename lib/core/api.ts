@@ -59,7 +59,7 @@ export interface Folders {
 }
 
 export interface LaunchOptions {
-  /** `debian`, a hash prefix, `file://…`, `http(s)://…#sha256=HEX`. */
+  /** `24.04`, `daily:noble`, `debian`, a hash prefix, `file://…`, `http(s)://…#sha256=HEX`. */
   readonly image: string;
   readonly name?: string;
   readonly cpus?: number;
@@ -204,6 +204,39 @@ export interface ImageInfo {
   readonly size: bigint;
   readonly virtualSize: bigint;
   readonly createdAt: number;
+  /** When it was last launched, or came. Milliseconds since the epoch. */
+  readonly usedAt: number;
+  /** Where it is from: a URL, a path, or what it was built of. */
+  readonly source: string;
+}
+
+export interface FindOptions {
+  /** `ALIAS`, the start of a hash, part of a name, `REMOTE:` or one of these behind it. */
+  readonly text?: string;
+  /** Those too that get no updates any more. */
+  readonly unsupported?: boolean;
+  /** Asks the remotes also where what they said lately is known. */
+  readonly refresh?: boolean;
+}
+
+/** An image that can be launched by its name. */
+export interface ImageOffer {
+  /** Such as "24.04", "daily:25.10", "debian-cloud". */
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly os: string;
+  /** Such as "24.04 LTS". */
+  readonly release: string;
+  /** "" for the default remote and for what was built here. */
+  readonly remote: string;
+  /** Such as "20260821". */
+  readonly version: string;
+}
+
+export interface ImageOffers {
+  readonly images: readonly ImageOffer[];
+  /** Why some remotes could not be asked, or only answered from what is kept. */
+  readonly errors: readonly string[];
 }
 
 /** A path of this host. */
@@ -328,7 +361,12 @@ export interface Strata extends AsyncDisposable {
   get(key: string): Promise<string>;
   set(key: string, value: string): Promise<void>;
 
+  /** What can be launched by name. */
+  find(options?: FindOptions, call?: CallOptions): Promise<ImageOffers>;
+  /** The images on this host, newest first. */
   images(): Promise<ImageInfo[]>;
+  /** Removes images by alias or the start of a hash from the cache; all are looked up first. */
+  removeImages(names: readonly string[]): Promise<ImageInfo[]>;
   buildImage(
     options: { distribution: "debian"; variant: "micro" | "cloud" | "container" },
     call?: CallOptions,

@@ -43,7 +43,12 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
     ),
     images: once(async () => {
       const { openImageStore } = await import("../images/store.ts");
-      return openImageStore({ folder: join(folders.cache, "images"), log });
+      return openImageStore({
+        folder: join(folders.cache, "images"),
+        catalogues: join(folders.cache, "catalogues"),
+        remotesFile: join(folders.config, "remotes.json"),
+        log,
+      });
     }),
     settings: async () => values,
     async saveSettings(next) {

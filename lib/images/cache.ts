@@ -1,12 +1,22 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
-import type { Log } from "../backend/contract.ts";
+import { fstat } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { promisify } from "node:util";
+import type { Context, Log } from "../backend/contract.ts";
+import { isStrataError } from "../errors.ts";
+import { type FileLock, lockFile } from "../file-lock.ts";
 import { EXTENSIONS, type ImageRecord, readRecords, writeRecord } from "./record.ts";
 import { fileSize, storageFailure } from "./storage.ts";
 
 /** A partial file that nothing has been written to for so long was left by a process that died, ms. */
 const ABANDONED = 24 * 60 * 60 * 1000;
+
+/** An image that is there whole. */
+export interface CachedImage extends ImageRecord {
+  /** When it was last launched, or came: the time of its record's file. ms since the epoch. */
+  readonly usedAt: number;
+}
 
 /**
  * A folder of image files, each named by its SHA-256, each with a record beside it. A file without a
@@ -15,32 +25,54 @@ const ABANDONED = 24 * 60 * 60 * 1000;
 export interface Cache {
   pathOf(image: Pick<ImageRecord, "sha256" | "format">): string;
   /** The images that are there whole, newest first. */
-  records(): Promise<ImageRecord[]>;
+  records(): Promise<CachedImage[]>;
   /** Runs a piece with a path in the folder, of its own, which is gone afterwards. */
   withPartial<T>(work: (path: string) => Promise<T>): Promise<T>;
+  /** Runs a piece while no other process on this host runs one for the same hash; others wait. */
+  exclusively<T>(sha256: string, context: Context, work: () => Promise<T>): Promise<T>;
   /** Moves a file to its place. One that is there already stays, and its record is the answer. */
   adopt(path: string, record: ImageRecord): Promise<ImageRecord>;
+  /** Notes that an image is being used now. */
+  touch(sha256: string): Promise<void>;
   remove(sha256: string): Promise<void>;
 }
 
 export function openCache({ folder, log }: { folder: string; log: Log }): Cache {
   const pathOf: Cache["pathOf"] = ({ sha256, format }) => join(folder, `${sha256}.${EXTENSIONS[format]}`);
+  const recordOf = (sha256: string) => join(folder, `${sha256}.json`);
   const records = async () => {
-    const found = await readRecords(folder, log);
-    const sizes = await Promise.all(found.map((record) => fileSize(pathOf(record)).catch(() => null)));
-    return found.filter((_, index) => sizes[index] !== null);
+    const found = (await readRecords(folder, log)).map(async (record) => {
+      const [file, note] = [pathOf(record), recordOf(record.sha256)];
+      const [, { mtimeMs }] = await Promise.all([fileSize(file), stat(note)]);
+      return { ...record, usedAt: mtimeMs };
+    });
+    return (await Promise.allSettled(found)).flatMap((each) =>
+      each.status === "fulfilled" ? [each.value] : [],
+    );
   };
+  const prepare = () =>
+    mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      throw storageFailure(error, folder);
+    });
   return {
     pathOf,
     records,
     async withPartial(work) {
-      await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error) => {
-        throw storageFailure(error, folder);
-      });
+      await prepare();
       await sweep(folder);
       const path = join(folder, `.${randomUUID()}.partial`);
       try {
         return await work(path);
+      } finally {
+        await rm(path, { force: true });
+      }
+    },
+    async exclusively(sha256, context, work) {
+      await prepare();
+      const path = join(folder, `.${sha256}.lock`);
+      await using _lock = await lockOf(path, context);
+      try {
+        return await work();
       } finally {
         await rm(path, { force: true });
       }
@@ -53,12 +85,33 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
       await writeRecord(folder, record);
       return record;
     },
+    async touch(sha256) {
+      const now = new Date();
+      await utimes(recordOf(sha256), now, now).catch((error: unknown) => {
+        log.debug("the use of an image cannot be noted", { sha256, error: String(error) });
+      });
+    },
     async remove(sha256) {
-      await rm(join(folder, `${sha256}.json`), { force: true });
+      await rm(recordOf(sha256), { force: true });
       for (const extension of Object.values(EXTENSIONS))
         await rm(join(folder, `${sha256}.${extension}`), { force: true });
     },
   };
+}
+
+/** A lock on a file that goes with it: who waited for one that is gone asks for the next. */
+async function lockOf(path: string, { signal, progress }: Context): Promise<FileLock> {
+  const name = basename(path);
+  for (;;) {
+    const lock = await lockFile(path, { name, wait: 0, signal }).catch((error: unknown) => {
+      if (!isStrataError(error) || error.code !== "BUSY") throw storageFailure(error, path);
+      progress({ phase: "Waiting for another download" });
+      return lockFile(path, { name, wait: Infinity, signal });
+    });
+    const there = await stat(path).catch(() => null);
+    if (there?.ino === (await promisify(fstat)(lock.descriptor)).ino) return lock;
+    await lock[Symbol.asyncDispose]();
+  }
 }
 
 async function makeDurable(path: string): Promise<void> {

@@ -2,16 +2,29 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../backend/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
+import { publicName, reasonOf, withoutLogin } from "../http.ts";
 import { storageFailure } from "./storage.ts";
 
 /** How often a download that was cut is taken up again without real progress in between. */
 const RESUMES = 5;
 /** What counts as real progress, bytes: a server that gives a byte at a time ends nevertheless. */
 const PROGRESS = 1024n * 1024n;
+/** A connection over which nothing came for so long counts as cut, ms. */
+const STALL = 60_000;
 
 export interface DownloadOptions {
   /** Waits before the next attempt; `attempt` counts from 1 those in a row without progress. */
   readonly pause?: (attempt: number, signal: AbortSignal) => Promise<void>;
+  /** How long nothing may come before a connection counts as cut, ms; 60 s by default. */
+  readonly stall?: number;
+}
+
+/** What is known of a file before it comes. */
+export interface Expected {
+  /** Name of the image, for errors. */
+  readonly image: string;
+  /** Bytes. */
+  readonly size: bigint;
 }
 
 /** The first attempt to resume comes at once, since most cuts are momentary; then 0.5, 1, 2, 4 s. */
@@ -21,23 +34,33 @@ async function pauseByDefault(attempt: number, signal: AbortSignal): Promise<voi
 
 /**
  * Downloads a URL into a new file, mode 0600. A connection that is cut is resumed where it broke, if the
- * server's file is still the same. Rejects with DOWNLOAD_FAILED, NO_SPACE or CANCELLED; the file is then
- * removed. What came is not verified.
+ * server's file is still the same. Rejects with DOWNLOAD_FAILED, NO_SPACE or CANCELLED, and with
+ * SIZE_MISMATCH as soon as the size that is expected cannot be; the file is then removed. What came is
+ * not verified.
  */
 export async function download(
   url: URL,
   path: string,
   context: Context,
-  { pause = pauseByDefault }: DownloadOptions = {},
+  { pause = pauseByDefault, stall = STALL }: DownloadOptions = {},
+  expected?: Expected,
 ): Promise<void> {
   try {
     await using file = await open(path, "wx", 0o600);
-    await fetchAll(url, file, context, pause);
+    await fetchAll({ url, file, context, pause, stall, expected });
   } catch (error) {
     await rm(path, { force: true });
     if (context.signal.aborted) throw failure("CANCELLED", {}, error);
     throw isStrataError(error) ? error : storageFailure(error, path);
   }
+}
+
+/** One download, whatever the number of its requests. */
+interface Job extends Required<DownloadOptions> {
+  readonly url: URL;
+  readonly file: FileHandle;
+  readonly context: Context;
+  readonly expected: Expected | undefined;
 }
 
 /** How far a download has come. */
@@ -48,16 +71,12 @@ interface Position {
   validator: string | undefined;
 }
 
-async function fetchAll(
-  url: URL,
-  file: FileHandle,
-  context: Context,
-  pause: NonNullable<DownloadOptions["pause"]>,
-): Promise<void> {
+async function fetchAll(job: Job): Promise<void> {
+  const { url, file, context, pause } = job;
   const position: Position = { done: 0n, total: undefined, validator: undefined };
   for (let attempt = 1; ; attempt++) {
     const before = position.done;
-    const cut = await fetchRest(url, file, position, context);
+    const cut = await fetchRest(job, position);
     // A response that started over may have been shorter than what was there before.
     if (cut === null) return file.truncate(Number(position.done));
     if (position.done - before >= PROGRESS) attempt = 1;
@@ -68,27 +87,43 @@ async function fetchAll(
 }
 
 /** One request. Resolves to null when all is there, else to what cut it; rejects where it is no use to go on. */
-async function fetchRest(
-  url: URL,
-  file: FileHandle,
-  position: Position,
-  { signal, progress }: Context,
-): Promise<{ readonly error: unknown } | null> {
-  const chunks = receive(url, position, signal);
-  for (;;) {
-    let chunk: IteratorResult<Uint8Array, void>;
-    try {
-      chunk = await chunks.next();
-    } catch (error) {
-      if (signal.aborted || isStrataError(error)) throw error;
-      return { error };
+async function fetchRest(job: Job, position: Position): Promise<{ readonly error: unknown } | null> {
+  const { file, expected, stall } = job;
+  const { signal, progress } = job.context;
+  const stalled = new AbortController();
+  const timer = setTimeout(() => stalled.abort(new Error(`nothing came for ${stall / 1000} seconds`)), stall);
+  const chunks = receive(job.url, position, AbortSignal.any([signal, stalled.signal]));
+  try {
+    for (;;) {
+      let chunk: IteratorResult<Uint8Array, void>;
+      try {
+        chunk = await chunks.next();
+      } catch (error) {
+        if (signal.aborted || isStrataError(error)) throw error;
+        return { error };
+      }
+      timer.refresh();
+      requireSize(expected, position, chunk.done === true ? 0 : chunk.value.length, chunk.done === true);
+      if (chunk.done) return null;
+      await writeAll(file, chunk.value, position.done);
+      position.done += BigInt(chunk.value.length);
+      const { done, total } = position;
+      progress({ phase: "Downloading image", done, ...(total === undefined ? {} : { total }) });
     }
-    if (chunk.done) return null;
-    await writeAll(file, chunk.value, position.done);
-    position.done += BigInt(chunk.value.length);
-    const { done, total } = position;
-    progress({ phase: "Downloading image", done, ...(total === undefined ? {} : { total }) });
+  } finally {
+    clearTimeout(timer);
+    await chunks.return();
   }
+}
+
+/** What is too long is not taken to its end. */
+function requireSize(expected: Expected | undefined, position: Position, more: number, ended: boolean): void {
+  if (expected === undefined) return;
+  const { image, size } = expected;
+  const so = position.done + BigInt(more);
+  const actual = position.total ?? so;
+  if (actual !== size && (position.total !== undefined || ended || so > size))
+    throw failure("SIZE_MISMATCH", { image, actual, expected: size });
 }
 
 async function* receive(url: URL, position: Position, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
@@ -127,22 +162,6 @@ async function request(url: URL, position: Position, signal: AbortSignal): Promi
   throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason });
 }
 
-/** What errors and records may show of a URL: neither a password nor a token. */
-export function publicName(url: URL): string {
-  return `${url.origin}${url.pathname}`;
-}
-
-/** fetch takes no URL with a name and password in it; a redirect to another host does not get the header. */
-function withoutLogin(url: URL, headers: Headers): URL {
-  if (url.username === "" && url.password === "") return url;
-  const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  headers.set("authorization", `Basic ${Buffer.from(login).toString("base64")}`);
-  const bare = new URL(url);
-  bare.username = "";
-  bare.password = "";
-  return bare;
-}
-
 /** A weak tag does not promise the same bytes. */
 function validatorOf({ headers }: Response): string | undefined {
   const tag = headers.get("etag");
@@ -154,9 +173,4 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, at: bigint): Promis
     const { bytesWritten } = await file.write(bytes, offset, bytes.length - offset, Number(at) + offset);
     offset += bytesWritten;
   }
-}
-
-function reasonOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof Error ? cause.message : String(cause);
 }

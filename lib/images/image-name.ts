@@ -5,12 +5,18 @@ import { failure } from "../errors.ts";
 export type ImageName =
   | { readonly kind: "url"; readonly url: URL; readonly sha256: string | undefined }
   | { readonly kind: "file"; readonly path: string; readonly sha256: string | undefined }
-  /** An alias or the start of a hash. */
-  | { readonly kind: "local"; readonly text: string };
+  /** An alias or the start of a hash, perhaps of a certain remote. */
+  | { readonly kind: "alias"; readonly remote: string | undefined; readonly text: string };
 
-/** Reads `debian`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws INVALID_VALUE. */
+/** Reads `REMOTE:TEXT` or `TEXT`. */
+export function splitRemote(name: string): { readonly remote: string | undefined; readonly text: string } {
+  const found = /^([a-z][a-z0-9-]{0,31}):(.*)$/i.exec(name);
+  return { remote: found?.[1]?.toLowerCase(), text: found?.[2] ?? name };
+}
+
+/** Reads `debian`, `24.04`, `daily:noble`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws INVALID_VALUE. */
 export function parseImageName(text: string): ImageName {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { kind: "local", text };
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { kind: "alias", ...splitRemote(text) };
   const url = parseUrl(text);
   const sha256 = readChecksum(text, url.hash);
   url.hash = "";

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { asStrataError, failure } from "../errors.ts";
-import { run } from "../programs.ts";
+import { type Limits, run } from "../programs.ts";
 import { type Qcow2Header, readQcow2Header } from "./qcow2-header.ts";
 
 /** What is known of an image that may be launched. */
@@ -10,9 +10,7 @@ export interface Inspection {
   readonly virtualSize: bigint;
 }
 
-/** Limits for a program that reads what a stranger wrote. */
-const MEMORY = 1024 * 1024 * 1024;
-const SECONDS = 60;
+const LIMITS: Limits = { memory: 1024 * 1024 * 1024, seconds: 60 };
 /** A disk beyond this is a mistake or an attack, bytes. */
 const LARGEST = 64n * 1024n ** 4n;
 const SMALLEST = 1024n * 1024n;
@@ -89,11 +87,11 @@ export function judge(image: string, info: ImageInfoJson): Inspection {
 }
 
 async function limited(args: readonly string[], signal: AbortSignal): Promise<string> {
-  const limits = [`--as=${MEMORY}`, `--cpu=${SECONDS}`];
-  return run("prlimit", [...limits, "qemu-img", ...args], {
+  return run("qemu-img", args, {
     signal,
-    timeout: SECONDS * 2000,
-    package: "util-linux",
+    limits: LIMITS,
+    timeout: LIMITS.seconds * 2000,
+    package: "qemu-utils",
   });
 }
 

@@ -57,7 +57,8 @@ export async function copyHashed(source: string, target: string, context: Contex
   return hash.digest("hex");
 }
 
-async function writeSparse(file: FileHandle, chunk: Buffer, at: number): Promise<void> {
+/** Writes a piece of a new file at `at`, unless it is of zeros alone: there the file has a hole. */
+export async function writeSparse(file: FileHandle, chunk: Buffer, at: number): Promise<void> {
   if (chunk.equals(ZEROS.subarray(0, chunk.length))) return;
   for (let offset = 0; offset < chunk.length; ) {
     const { bytesWritten } = await file.write(chunk, offset, chunk.length - offset, at + offset);

@@ -1,11 +1,15 @@
 import type { Context, ImageSource, Log } from "../backend/contract.ts";
-import type { ImageInfo } from "../core/api.ts";
+import type { FindOptions, ImageInfo, ImageOffers } from "../core/api.ts";
 import { asStrataError, failure } from "../errors.ts";
-import { type Cache, openCache } from "./cache.ts";
+import { type Cache, type CachedImage, openCache } from "./cache.ts";
+import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
 import { buildDebian, type Variant } from "./debian/build.ts";
 import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
-import { isHashPrefix, parseImageName } from "./image-name.ts";
+import { parseImageName } from "./image-name.ts";
+import { findCached, findLocal } from "./local.ts";
+import { findOffers } from "./offers.ts";
+import { renewable, resolvePublished } from "./published.ts";
 import type { ImageRecord } from "./record.ts";
 import { fileSize, hashFile } from "./storage.ts";
 
@@ -20,38 +24,52 @@ export interface ResolvedImage {
 /** The images of a user. Every method rejects with a StrataError. */
 export interface ImageStore {
   /**
-   * Brings an image into the cache if it is not there: an alias, the first digits (six at least) of a
-   * hash, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`. Of what is there already, only images of
-   * the given formats are looked at; by default qcow2.
+   * Brings an image into the cache if it is not there: an alias, `REMOTE:ALIAS`, the first digits (six at
+   * least) of a hash, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`. Of what is there already,
+   * only images of the given formats are looked at; by default qcow2.
    */
   resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;
+  find(options: FindOptions, context: Context): Promise<ImageOffers>;
   /** Newest first. */
   list(): Promise<ImageInfo[]>;
   build(options: { distribution: "debian"; variant: Variant }, context: Context): Promise<ImageInfo>;
-  /** Removes an image from the cache; one that is not there is no error. `sha256` is the whole hash. */
-  remove(sha256: string): Promise<void>;
+  /** Removes images by alias or the start of a hash. Rejects with IMAGE_NOT_FOUND before anything is removed. */
+  remove(names: readonly string[]): Promise<ImageInfo[]>;
 }
 
-/** `folder` is made when something is to be put into it; `download` tells how to go on after a cut. */
-export function openImageStore(options: {
-  folder: string;
-  log: Log;
-  download?: DownloadOptions;
-}): ImageStore {
+export interface ImageStoreOptions {
+  /** Of the images; made when something is to be put into it. */
+  readonly folder: string;
+  /** Where the remotes' catalogues are kept; made when one is. */
+  readonly catalogues: string;
+  /** Names further remotes; it need not be there. */
+  readonly remotesFile: string;
+  readonly log: Log;
+  /** How to go on after a cut. */
+  readonly download?: DownloadOptions;
+}
+
+/** An image that can be had again is removed when it was not launched for so long, ms. */
+const UNUSED = 14 * 24 * 60 * 60 * 1000;
+
+export function openImageStore(options: ImageStoreOptions): ImageStore {
   const cache = openCache(options);
+  const { catalogues: folder, remotesFile, log } = options;
+  const catalogue = openCatalogue({ folder, remotesFile, log });
   return {
     resolve: (image, context, formats = ["qcow2"]) =>
-      atEdge(() => resolve(cache, image, context, formats, options.download)),
-    list: () =>
-      atEdge(async () => {
-        const infos = (await cache.records()).map((record) =>
-          // One that another process removes meanwhile is no longer there to be listed.
-          toInfo(cache, record).catch(() => null),
-        );
-        return (await Promise.all(infos)).filter((info) => info !== null);
-      }),
+      atEdge(() => resolve({ ...options, cache, catalogue }, image, context, formats)),
+    find: (wanted, context) => atEdge(() => findOffers(cache, catalogue, wanted, context)),
+    list: () => atEdge(() => infosOf(cache, cache.records())),
     build: ({ variant }, context) => atEdge(() => build(cache, variant, context)),
-    remove: (sha256) => atEdge(() => cache.remove(sha256)),
+    remove: (names) =>
+      atEdge(async () => {
+        const records = await cache.records();
+        const chosen = [...new Set(names.map((name) => findCached(records, name)))];
+        const infos = await infosOf(cache, Promise.resolve(chosen));
+        for (const { sha256 } of chosen) await cache.remove(sha256);
+        return infos;
+      }),
   };
 }
 
@@ -63,27 +81,34 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function toInfo(cache: Cache, record: ImageRecord): Promise<ImageInfo> {
-  const { sha256, os, release, aliases, virtualSize, createdAt } = record;
-  const size = await fileSize(cache.pathOf(record));
-  return { sha256, os, release, aliases, size, virtualSize, createdAt };
+/** One that another process removes meanwhile is no longer there to be told of. */
+async function infosOf(cache: Cache, records: Promise<readonly CachedImage[]>): Promise<ImageInfo[]> {
+  const infos = (await records).map(async (record) => {
+    const { sha256, os, release, aliases, virtualSize, createdAt, usedAt, source } = record;
+    const size = await fileSize(cache.pathOf(record)).catch(() => null);
+    return size === null
+      ? []
+      : [{ sha256, os, release, aliases, size, virtualSize, createdAt, usedAt, source }];
+  });
+  return (await Promise.all(infos)).flat();
+}
+
+interface Parts extends ImageStoreOptions {
+  readonly cache: Cache;
+  readonly catalogue: Catalogue;
 }
 
 async function resolve(
-  cache: Cache,
+  parts: Parts,
   text: string,
   context: Context,
   formats: readonly string[],
-  options?: DownloadOptions,
 ): Promise<ResolvedImage> {
-  const name = parseImageName(text);
-  const records = (await cache.records()).filter(({ format }) => formats.includes(format));
-  const record =
-    name.kind === "local"
-      ? findLocal(records, name.text, formats)
-      : (records.find(({ sha256 }) => sha256 === name.sha256) ??
-        (await importImage(cache, text, name, context, options)));
+  const { cache } = parts;
+  const record = await bringHere(parts, text, context, formats);
   const { sha256, format, virtualSize, os, release, username } = record;
+  await cache.touch(sha256);
+  await expire(parts, sha256);
   return {
     source: { path: cache.pathOf(record), format, sha256, virtualSize },
     os,
@@ -92,50 +117,53 @@ async function resolve(
   };
 }
 
+async function bringHere(
+  parts: Parts,
+  text: string,
+  context: Context,
+  formats: readonly string[],
+): Promise<ImageRecord> {
+  const { cache } = parts;
+  const name = parseImageName(text);
+  const records = (await cache.records()).filter(({ format }) => formats.includes(format));
+  if (name.kind !== "alias")
+    return (
+      records.find(({ sha256 }) => sha256 === name.sha256) ??
+      importImage(cache, text, name, context, parts.download)
+    );
+  const here = name.remote === undefined ? findLocal(records, name.text, formats) : undefined;
+  if (here !== undefined) return here;
+  // What remotes publish are disks.
+  if (!formats.includes("qcow2")) throw failure("IMAGE_NOT_FOUND", { image: text });
+  return resolvePublished(parts, text, name, context);
+}
+
+/** Removes what nobody has launched for long, if it can be had again: never what was built or was a file. */
+async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
+  const limit = Date.now() - UNUSED;
+  for (const record of await cache.records()) {
+    if (!renewable(record) || record.usedAt > limit || record.sha256 === inUse) continue;
+    log.info("an image is removed that was not launched for 14 days", { source: record.source });
+    await cache.remove(record.sha256).catch((error: unknown) => {
+      log.warn("an image that is no longer used cannot be removed", { error: String(error) });
+    });
+  }
+}
+
 async function build(cache: Cache, variant: Variant, context: Context): Promise<ImageInfo> {
   return cache.withPartial(async (path) => {
     const { codename, ...built } = await buildDebian(variant, path, context);
+    const source = `built: debian ${variant}`;
     const record = await cache.adopt(path, {
       version: 1,
       sha256: await hashFile(path, context),
       ...built,
       aliases: [...new Set([`debian-${variant}`, "debian", codename, built.release])],
       createdAt: Date.now(),
-      source: `built: debian ${variant}`,
+      source,
     });
-    return toInfo(cache, record);
+    const [info] = await infosOf(cache, Promise.resolve([{ ...record, usedAt: record.createdAt }]));
+    if (info === undefined) throw failure("IMAGE_NOT_FOUND", { image: source });
+    return info;
   });
-}
-
-/**
- * The image of that name among records that are newest first: by alias, the full system before the micro
- * one, then by the start of its hash.
- */
-export function findLocal(
-  records: readonly ImageRecord[],
-  text: string,
-  formats: readonly string[] = ["qcow2"],
-): ImageRecord {
-  const wanted = text.toLowerCase();
-  const named = records.filter(({ aliases }) => aliases.includes(wanted));
-  const found = named.find(({ aliases }) => !aliases.includes("debian-micro")) ?? named[0];
-  if (found !== undefined) return found;
-  const matching = isHashPrefix(wanted) ? records.filter(({ sha256 }) => sha256.startsWith(wanted)) : [];
-  if (matching.length > 1)
-    throw failure("INVALID_VALUE", {
-      what: "the image",
-      value: text,
-      reason: "several images begin like that",
-    });
-  if (matching[0] !== undefined) return matching[0];
-  const built = /^debian(?:-(micro|cloud|container))?$/.exec(wanted);
-  if (built !== null)
-    throw failure("IMAGE_NOT_BUILT", { image: text, variant: variantOf(built[1], formats) });
-  throw failure("IMAGE_NOT_FOUND", { image: text });
-}
-
-/** The variant to build: the one that was named, if the engine takes its format. */
-function variantOf(named: string | undefined, formats: readonly string[]): string {
-  if (!formats.includes("qcow2")) return "container";
-  return named === undefined || named === "container" ? "cloud" : named;
 }

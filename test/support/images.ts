@@ -12,19 +12,32 @@ export interface ImageRoom extends AsyncDisposable {
   /** The cache's folder; it is not there until something is put into it. */
   readonly cache: string;
   readonly store: ImageStore;
+  /** What the store has warned of. */
+  readonly warnings: readonly string[];
   path(name: string): string;
   /** Names in the cache's folder, sorted. */
   cached(): Promise<string[]>;
 }
 
-/** A folder for a test with an image store in it, which does not wait between attempts to download. */
-export async function imageRoom(): Promise<ImageRoom> {
+/**
+ * A folder for a test with an image store in it, which does not wait between attempts to download;
+ * `stall` is how long nothing may come, ms.
+ */
+export async function imageRoom({ stall }: { readonly stall?: number } = {}): Promise<ImageRoom> {
   const folder = await mkdtemp(join(tmpdir(), "strata-images-"));
   const cache = join(folder, "cache", "images");
+  const warnings: string[] = [];
   return {
     folder,
     cache,
-    store: openImageStore({ folder: cache, log: silent, download: { pause: async () => {} } }),
+    store: openImageStore({
+      folder: cache,
+      catalogues: join(folder, "cache", "catalogues"),
+      remotesFile: join(folder, "remotes.json"),
+      log: { ...silent, warn: (message) => warnings.push(message) },
+      download: { pause: async () => {}, ...(stall === undefined ? {} : { stall }) },
+    }),
+    warnings,
     path: (name) => join(folder, name),
     cached: async () => (await readdir(cache)).sort(),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

@@ -4,14 +4,19 @@ import { failure } from "../../errors.ts";
 import { formatSize } from "../../settings/sizes.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
-import { columns, csvField, csvLines } from "../format/cell.ts";
+import { columns, csvField, csvLines, printable } from "../format/cell.ts";
 import { type Format, json, parseFormat, yaml } from "../format/format.ts";
 import { write } from "../io.ts";
 
 export function imageCommand(cli: Cli): Command {
-  return command("image", "build and list the images on this host", "image build debian --variant micro")
+  return command(
+    "image",
+    "build, list and delete the images on this host",
+    "image build debian --variant micro",
+  )
     .addCommand(buildCommand(cli))
-    .addCommand(imageListCommand(cli));
+    .addCommand(imageListCommand(cli))
+    .addCommand(imageDeleteCommand(cli));
 }
 
 function buildCommand(cli: Cli): Command {
@@ -51,14 +56,32 @@ function imageListCommand(cli: Cli): Command {
     });
 }
 
+function imageDeleteCommand(cli: Cli): Command {
+  return command(
+    "delete <images...>",
+    "delete images from this host by alias or the start of a hash",
+    "image delete noble 5a636e81e2ff",
+  ).action(async (names: string[]) => {
+    const removed = await (await cli.strata()).removeImages(names);
+    for (const image of removed)
+      await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
+  });
+}
+
+function titleOf({ os, release }: ImageInfo): string {
+  return printable([os, release].filter(Boolean).join(" ")) || "--";
+}
+
 function formatImages(images: readonly ImageInfo[], format: Format): string {
-  const plain = images.map(({ sha256, os, release, aliases, size, createdAt }) => ({
+  const plain = images.map(({ sha256, os, release, aliases, size, createdAt, usedAt, source }) => ({
     sha256,
     os,
     release,
     aliases,
     size: String(size),
     created: new Date(createdAt).toISOString(),
+    used: new Date(usedAt).toISOString(),
+    source,
   }));
   switch (format) {
     case "json":
@@ -67,7 +90,7 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
       return yaml(plain);
     case "csv":
       return csvLines([
-        ["Hash", "OS", "Release", "Aliases", "Size", "Created"],
+        ["Hash", "OS", "Release", "Aliases", "Size", "Created", "Used", "Source"],
         ...plain.map((image) => [
           image.sha256,
           csvField(image.os),
@@ -75,18 +98,21 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
           csvField(image.aliases.join(";")),
           image.size,
           image.created,
+          image.used,
+          csvField(image.source),
         ]),
       ]);
     case "table":
       return images.length === 0
         ? "No images found.\n"
         : columns([
-            ["Hash", "Image", "Aliases", "Size"],
+            ["Hash", "Image", "Aliases", "Size", "Used"],
             ...images.map((image) => [
               image.sha256.slice(0, 12),
-              [image.os, image.release].filter(Boolean).join(" ") || "--",
+              titleOf(image),
               image.aliases.join(", ") || "--",
               formatSize(image.size),
+              new Date(image.usedAt).toISOString().slice(0, 10),
             ]),
           ]);
   }

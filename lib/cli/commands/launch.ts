@@ -26,6 +26,7 @@ export function launchCommand(cli: Cli): Command {
     "launch [image]",
     "create an instance and start it",
     "launch debian --name web --cpus 2 --memory 2G --disk 10G",
+    "launch 24.04",
     "launch file:///images/guest.qcow2",
   )
     .option("-n, --name <name>", "name of the instance; by default one is made up")
@@ -47,7 +48,7 @@ export function launchCommand(cli: Cli): Command {
         options.cloudInit === undefined ? undefined : await readUserData(cli, options.cloudInit);
       const timeout = parseTimeout(options.timeout);
       const request = {
-        image: image ?? "debian",
+        image: image ?? "default",
         ...(name === undefined ? {} : { name }),
         ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
         ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),

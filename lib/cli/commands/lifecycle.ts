@@ -25,7 +25,7 @@ export async function launchPrimary(cli: Cli, strata: Strata, names: readonly st
   const primary = await strata.get(PRIMARY);
   if (names.length !== 1 || names[0] !== primary) return false;
   if ((await strata.list()).some(({ name }) => name === primary)) return false;
-  await strata.launch({ image: "debian", name: primary }, cli.call);
+  await strata.launch({ image: "default", name: primary }, cli.call);
   return true;
 }
 

@@ -16,8 +16,18 @@ function refusal(text: string): string {
 
 describe("image names", () => {
   it("takes what has no scheme for an alias or a hash", () => {
-    for (const text of ["debian", "12", "3fa9c0", "24.04", "remote:alias"])
-      expect(parseImageName(text)).to.deep.equal({ kind: "local", text });
+    for (const text of ["debian", "12", "3fa9c0", "24.04", "", "a/b:c"])
+      expect(parseImageName(text)).to.deep.equal({ kind: "alias", remote: undefined, text });
+  });
+
+  it("splits off the remote", () => {
+    for (const [name, remote, text] of [
+      ["daily:noble", "daily", "noble"],
+      ["Daily:24.04", "daily", "24.04"],
+      ["lab-2:debian/12", "lab-2", "debian/12"],
+      ["daily:", "daily", ""],
+    ])
+      expect(parseImageName(name ?? "")).to.deep.equal({ kind: "alias", remote, text });
   });
 
   it("reads a file URL, escapes included", () => {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { isStrataError } from "../../../../lib/errors.ts";
+import { findCached, findLocal } from "../../../../lib/images/local.ts";
 import type { ImageRecord } from "../../../../lib/images/record.ts";
-import { findLocal } from "../../../../lib/images/store.ts";
 
 function record(start: string, aliases: readonly string[]): ImageRecord {
   return {
@@ -23,6 +23,10 @@ const micro = record("aaaaaa1", ["debian-micro", ...COMMON]);
 const cloud = record("aaaaaa2", ["debian-cloud", ...COMMON]);
 const older = record("cccccc", ["debian-cloud", ...COMMON]);
 const foreign = record("debade", []);
+const noble: ImageRecord = {
+  ...record("eeeeee", ["24.04", "noble"]),
+  published: { remote: "release", product: "p", version: "1" },
+};
 
 function refusal(records: readonly ImageRecord[], text: string, formats?: readonly string[]): string {
   try {
@@ -78,7 +82,23 @@ describe("finding an image in the cache", () => {
   });
 
   it("knows nothing of other names", () => {
-    for (const text of ["noble", "debade", "deba", ""])
-      expect(refusal([cloud], text)).to.equal("IMAGE_NOT_FOUND");
+    for (const text of ["noble", "debade", "deba", ""]) expect(findLocal([cloud], text)).to.equal(undefined);
+  });
+
+  it("has what was built for the default, and leaves it to the catalogue where nothing was", () => {
+    expect(findLocal([micro, cloud], "default")).to.equal(cloud);
+    expect(findLocal([noble], "default")).to.equal(undefined);
+  });
+
+  it("leaves the names of published images to their catalogue, which may have a newer version", () => {
+    expect(findLocal([noble], "noble")).to.equal(undefined);
+    expect(findLocal([noble], "eeeeee")).to.equal(noble);
+  });
+
+  it("deletes published images by their names, with their remote or without", () => {
+    for (const text of ["noble", "24.04", "release:noble", "Release:24.04", "eeeeee"])
+      expect(findCached([cloud, noble], text)).to.equal(noble);
+    for (const text of ["daily:noble", "release:debian", "release:eeeeee", "jammy"])
+      expect(() => findCached([cloud, noble], text)).to.throw(`image "${text}" is not known`);
   });
 });

@@ -1,0 +1,43 @@
+import type { Log } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import { type Manifest, readManifest } from "./manifest.ts";
+import { type Remote, readRemotes } from "./remotes.ts";
+
+/** What the remotes publish for this host. */
+export interface Catalogue {
+  /** The default one first. */
+  remotes(): Promise<Remote[]>;
+  /** Rejects with REMOTE_NOT_FOUND. */
+  remote(name: string): Promise<Remote>;
+  /** See `readManifest`. */
+  manifest(
+    remote: Remote,
+    options: { readonly refresh?: boolean; readonly signal: AbortSignal },
+  ): Promise<Manifest>;
+}
+
+/** Architectures as Node names them and as simplestreams does, where they differ. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "i386", ppc64: "ppc64el" };
+
+/** `folder` keeps manifests; `remotesFile` names the user's remotes and need not be there. */
+export function openCatalogue(options: {
+  readonly folder: string;
+  readonly remotesFile: string;
+  readonly log: Log;
+}): Catalogue {
+  const { folder, remotesFile, log } = options;
+  const arch = ARCHITECTURES[process.arch] ?? process.arch;
+  const remotes = () => readRemotes(remotesFile);
+  return {
+    remotes,
+    async remote(name) {
+      const all = await remotes();
+      const found = all.find((remote) => remote.name === name);
+      if (found !== undefined) return found;
+      const known = all.map((each) => each.name).join(", ");
+      throw failure("REMOTE_NOT_FOUND", { remote: name, known, path: remotesFile });
+    },
+    manifest: (remote, { refresh = false, signal }) =>
+      readManifest(remote, { folder, arch, refresh, signal, log }),
+  };
+}

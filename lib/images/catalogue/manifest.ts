@@ -1,0 +1,122 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { z } from "zod";
+import type { Log } from "../../backend/contract.ts";
+import { asStrataError, failure, type StrataError } from "../../errors.ts";
+import { fetchText, publicName } from "../../http.ts";
+import { storageFailure } from "../storage.ts";
+import type { Remote } from "./remotes.ts";
+import { type PublishedImage, parseIndex, parseProducts } from "./simplestreams.ts";
+
+/** What is kept of a catalogue counts as current for so long, ms. */
+const CURRENT = 24 * 60 * 60 * 1000;
+/** A catalogue that is longer is none, bytes. */
+const LONGEST = 32 * 1024 * 1024;
+/** Files of products that an index may name. */
+const MOST_FILES = 16;
+/** For each of the files of a catalogue, ms. */
+const PATIENCE = 30_000;
+
+/** The images of a remote. */
+export interface Manifest {
+  readonly images: readonly PublishedImage[];
+  /** Why it is an older one than was asked for; null where it is current. */
+  readonly outdated: StrataError | null;
+}
+
+export interface ManifestOptions {
+  /** Where manifests are kept; made when it is missing. */
+  readonly folder: string;
+  /** Architecture as simplestreams names it. */
+  readonly arch: string;
+  /** Asks the remote even where what is kept is current. */
+  readonly refresh: boolean;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+const keptShape = z.object({
+  version: z.literal(1),
+  url: z.string(),
+  arch: z.string(),
+  fetchedAt: z.number(),
+  images: z.array(
+    z.object({
+      product: z.string(),
+      os: z.string(),
+      release: z.string(),
+      aliases: z.array(z.string()).min(1).readonly(),
+      version: z.string(),
+      supported: z.boolean(),
+      url: z.url({ protocol: /^https?$/ }),
+      size: z.int().positive(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    }),
+  ),
+});
+
+/**
+ * The manifest of a remote, asked for at most once a day. Where the remote cannot be reached or sends
+ * what is no catalogue, the one that is kept has to do, however old; without one it rejects with
+ * DOWNLOAD_FAILED or CATALOGUE_UNREADABLE.
+ */
+export async function readManifest(remote: Remote, options: ManifestOptions): Promise<Manifest> {
+  const { folder, arch, refresh, signal, log } = options;
+  const path = join(folder, `${remote.name}.json`);
+  const url = publicName(remote.url);
+  const kept = await readKept(path);
+  const same = kept !== undefined && kept.url === url && kept.arch === arch ? kept : undefined;
+  const age = Date.now() - (same?.fetchedAt ?? 0);
+  if (same !== undefined && !refresh && age >= 0 && age < CURRENT)
+    return { images: same.images, outdated: null };
+  let images: PublishedImage[];
+  try {
+    images = await fetchManifest(remote, arch, signal);
+  } catch (error) {
+    const mapped = asStrataError(error);
+    if (same === undefined || mapped.code === "CANCELLED") throw mapped;
+    return { images: same.images, outdated: mapped };
+  }
+  const record: z.infer<typeof keptShape> = { version: 1, url, arch, fetchedAt: Date.now(), images };
+  await keep(path, record, folder).catch((error: unknown) => {
+    log.warn(`the catalogue of ${remote.name} cannot be kept`, { reason: asStrataError(error).message });
+  });
+  return { images, outdated: null };
+}
+
+async function fetchManifest(remote: Remote, arch: string, signal: AbortSignal): Promise<PublishedImage[]> {
+  const get = (url: URL) => {
+    const full = new URL(url);
+    full.username = remote.url.username;
+    full.password = remote.url.password;
+    return fetchText(full, { limit: LONGEST, timeout: PATIENCE, signal });
+  };
+  const files = parseIndex(remote, await get(new URL("streams/v1/index.json", remote.url)));
+  if (files.length > MOST_FILES)
+    throw failure("CATALOGUE_UNREADABLE", {
+      remote: remote.name,
+      reason: `it is spread over ${files.length} files, more than ${MOST_FILES}`,
+    });
+  const images: PublishedImage[] = [];
+  for (const file of files) images.push(...parseProducts(remote, await get(file), arch));
+  return images;
+}
+
+/** One that cannot be read, or that another version wrote, is as good as none. */
+async function readKept(path: string): Promise<z.infer<typeof keptShape> | undefined> {
+  try {
+    return keptShape.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+async function keep(path: string, record: object, folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(path, JSON.stringify(record), { mode: 0o600 });
+  } catch (error) {
+    throw storageFailure(error, path);
+  }
+}

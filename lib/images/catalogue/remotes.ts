@@ -1,0 +1,72 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { failure } from "../../errors.ts";
+
+/** A server that publishes images in the form of simplestreams. */
+export interface Remote {
+  readonly name: string;
+  /** Ends with a slash; `streams/v1/index.json` is below it. */
+  readonly url: URL;
+  /** The default user that its guests get. */
+  readonly username: string;
+}
+
+/** User of guests whose image does not say. */
+export const USERNAME = "ubuntu";
+
+/** The remote whose images need no name of it before theirs. */
+export const DEFAULT_REMOTE = "release";
+
+interface Named {
+  readonly url: string;
+  readonly username?: string;
+}
+
+const BUILT_IN: Readonly<Record<string, Named>> = {
+  [DEFAULT_REMOTE]: { url: "https://cloud-images.ubuntu.com/releases/" },
+  daily: { url: "https://cloud-images.ubuntu.com/daily/" },
+};
+
+const shape = z.record(
+  z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "a remote's name has small letters, digits and hyphens"),
+  z.strictObject({
+    url: z.url({ protocol: /^https?$/ }).refine(isPrivate, "only https, or http to this host itself"),
+    username: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "it is no name of a user")
+      .default(USERNAME),
+  }),
+);
+
+/**
+ * The remotes, the default one first, those of the user's file behind the built-in ones, which it may
+ * point elsewhere. An absent file names none; rejects with INVALID_VALUE for a broken one.
+ */
+export async function readRemotes(path: string): Promise<Remote[]> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "{}";
+    throw failure("FILE_NOT_FOUND", { path }, error);
+  });
+  const named: Record<string, Named> = { ...BUILT_IN, ...parse(path, text) };
+  return Object.entries(named).map(([name, { url, username = USERNAME }]) => ({
+    name,
+    url: new URL(url.endsWith("/") ? url : `${url}/`),
+    username,
+  }));
+}
+
+function parse(path: string, text: string): Record<string, Named> {
+  try {
+    return shape.parse(JSON.parse(text));
+  } catch (error) {
+    const [issue] = error instanceof z.ZodError ? error.issues : [];
+    const reason = issue === undefined ? "it is no JSON" : `${issue.path.join(".")}: ${issue.message}`;
+    throw failure("INVALID_VALUE", { what: "the file of remotes", value: path, reason }, error);
+  }
+}
+
+/** The catalogue vouches for the images, so nobody on the way may change it. */
+function isPrivate(text: string): boolean {
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}

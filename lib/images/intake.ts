@@ -1,0 +1,91 @@
+import type { Context } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
+import { run } from "../programs.ts";
+import type { Cache, CachedImage } from "./cache.ts";
+import { type Inspection, inspectImage } from "./inspect.ts";
+import type { ImageRecord } from "./record.ts";
+import { packingOf, unpack } from "./unpack.ts";
+
+/** An image that is to come into the cache. */
+export interface Arrival {
+  /** What errors call it. */
+  readonly image: string;
+  /** Where nothing else vouches for it, undefined. */
+  readonly sha256: string | undefined;
+  /** Brings it to a path and resolves to its SHA-256. */
+  readonly fetch: (path: string) => Promise<string>;
+  readonly facts: Omit<ImageRecord, "version" | "format" | "sha256" | "virtualSize" | "createdAt">;
+}
+
+/** The image of a hash, which one process alone brings here; those who wait find it in the cache. */
+export async function takeInOnce(
+  cache: Cache,
+  arrival: Arrival & { readonly sha256: string },
+  context: Context,
+): Promise<ImageRecord> {
+  const present = async () => findByHash(await cache.records(), arrival.sha256);
+  const work = async () => (await present()) ?? takeIn(cache, arrival, context);
+  return (await present()) ?? cache.exclusively(arrival.sha256, context, work);
+}
+
+export function findByHash(records: readonly CachedImage[], sha256: string): CachedImage | undefined {
+  return records.find((record) => record.sha256 === sha256);
+}
+
+/**
+ * Brings an image of somebody else's into the cache, after a look at it; a packed one is unpacked, a raw
+ * one becomes qcow2. It is named by the hash of what came, so that the same hash finds it again.
+ */
+export async function takeIn(cache: Cache, arrival: Arrival, context: Context): Promise<ImageRecord> {
+  const { image, facts } = arrival;
+  return cache.withPartial(async (path) => {
+    const sha256 = await arrival.fetch(path);
+    if (arrival.sha256 !== undefined && sha256 !== arrival.sha256)
+      throw failure("CHECKSUM_MISMATCH", { image, actual: sha256, expected: arrival.sha256 });
+    context.progress({ phase: "Verifying image" });
+    return withDisk(cache, image, path, context, (disk, { virtualSize }) =>
+      cache.adopt(disk, {
+        version: 1,
+        format: "qcow2",
+        sha256,
+        ...facts,
+        virtualSize,
+        createdAt: Date.now(),
+      }),
+    );
+  });
+}
+
+/** Runs a piece with what came as a qcow2 file. */
+async function withDisk<T>(
+  cache: Cache,
+  image: string,
+  path: string,
+  context: Context,
+  work: (disk: string, inspection: Inspection) => Promise<T>,
+): Promise<T> {
+  const packing = await packingOf(path);
+  if (packing !== null)
+    return cache.withPartial(async (to) => {
+      await unpack(image, { from: path, to, packing }, context);
+      return withRaw(cache, image, to, context, work);
+    });
+  return withRaw(cache, image, path, context, work);
+}
+
+async function withRaw<T>(
+  cache: Cache,
+  image: string,
+  path: string,
+  context: Context,
+  work: (disk: string, inspection: Inspection) => Promise<T>,
+): Promise<T> {
+  const inspection = await inspectImage(image, path, context.signal);
+  if (inspection.format === "qcow2") return work(path, inspection);
+  return cache.withPartial(async (converted) => {
+    context.progress({ phase: "Converting image" });
+    const args = ["convert", "-f", "raw", "-O", "qcow2", path, converted];
+    await run("qemu-img", args, { signal: context.signal, package: "qemu-utils" });
+    return work(converted, await inspectImage(image, converted, context.signal));
+  });
+}

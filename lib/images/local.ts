@@ -1,0 +1,59 @@
+import { failure } from "../errors.ts";
+import { isHashPrefix, splitRemote } from "./image-name.ts";
+import type { ImageRecord } from "./record.ts";
+
+/** What `launch` without an image means; see `findLocal`. */
+const DEFAULT = "default";
+
+/**
+ * The image of that name among records that are newest first and of the engine's formats: a built one by alias, the full system before
+ * the micro one; then any by the start of its hash. `default` is what was built of Debian, if anything was.
+ * Undefined where nothing here has the name. Throws IMAGE_NOT_BUILT for what can only be built, and
+ * INVALID_VALUE for the start of several hashes.
+ */
+export function findLocal<R extends ImageRecord>(
+  records: readonly R[],
+  text: string,
+  formats: readonly string[] = ["qcow2"],
+): R | undefined {
+  const wanted = text.toLowerCase();
+  const built = records.filter(({ published }) => published === undefined);
+  const found = preferred(built, wanted === DEFAULT ? "debian" : wanted) ?? byPrefix(records, text);
+  const buildable = /^debian(?:-(micro|cloud|container))?$/.exec(wanted);
+  const onlyBuilt = buildable !== null || (wanted === DEFAULT && !formats.includes("qcow2"));
+  if (found === undefined && onlyBuilt)
+    throw failure("IMAGE_NOT_BUILT", { image: text, variant: variantOf(buildable?.[1], formats) });
+  return found;
+}
+
+/** The variant to build: the one that was named, if the engine takes its format. */
+function variantOf(named: string | undefined, formats: readonly string[]): string {
+  if (!formats.includes("qcow2")) return "container";
+  return named === undefined || named === "container" ? "cloud" : named;
+}
+
+/** The image in the cache that `text` names, published ones by their aliases too. Throws IMAGE_NOT_FOUND. */
+export function findCached<R extends ImageRecord>(records: readonly R[], text: string): R {
+  const { remote, text: alias } = splitRemote(text.toLowerCase());
+  const ours = records.filter(({ published }) => remote === undefined || published?.remote === remote);
+  const found = preferred(ours, alias) ?? (remote === undefined ? byPrefix(records, text) : undefined);
+  if (found === undefined) throw failure("IMAGE_NOT_FOUND", { image: text });
+  return found;
+}
+
+function preferred<R extends ImageRecord>(records: readonly R[], alias: string): R | undefined {
+  const named = records.filter(({ aliases }) => aliases.includes(alias));
+  return named.find(({ aliases }) => !aliases.includes("debian-micro")) ?? named[0];
+}
+
+function byPrefix<R extends ImageRecord>(records: readonly R[], text: string): R | undefined {
+  const start = text.toLowerCase();
+  const matching = isHashPrefix(start) ? records.filter(({ sha256 }) => sha256.startsWith(start)) : [];
+  if (matching.length > 1)
+    throw failure("INVALID_VALUE", {
+      what: "the image",
+      value: text,
+      reason: "several images begin like that",
+    });
+  return matching[0];
+}

@@ -1,0 +1,124 @@
+import type { Context } from "../backend/contract.ts";
+import type { FindOptions, ImageOffer, ImageOffers } from "../core/api.ts";
+import { asStrataError, failure, type StrataError } from "../errors.ts";
+import type { Cache } from "./cache.ts";
+import type { Catalogue } from "./catalogue/catalogue.ts";
+import { DEFAULT_REMOTE } from "./catalogue/remotes.ts";
+import { inOrder, type PublishedImage } from "./catalogue/simplestreams.ts";
+import { isHashPrefix, splitRemote } from "./image-name.ts";
+import { findLocal } from "./local.ts";
+import type { ImageRecord } from "./record.ts";
+
+/** An image that can be launched by its name, with what a search may find it by. */
+interface Candidate extends ImageOffer {
+  /** Every name, those included that are not shown. */
+  readonly names: readonly string[];
+  readonly sha256: string;
+  readonly supported: boolean;
+}
+
+/**
+ * What can be launched by name: what the remotes publish, in their order, then what was built here.
+ * Without a text each release is told once, from the first remote that has it; with one, the first remote
+ * in which something matches is told. What keeps a remote from being asked is among the errors. Rejects
+ * with IMAGE_NOT_FOUND, REMOTE_NOT_FOUND.
+ */
+export async function findOffers(
+  cache: Cache,
+  catalogue: Catalogue,
+  { text = "", unsupported = false, refresh = false }: FindOptions,
+  context: Context,
+): Promise<ImageOffers> {
+  const { remote, text: wanted } = splitRemote(text);
+  const remotes = remote === undefined ? await catalogue.remotes() : [await catalogue.remote(remote)];
+  const errors: StrataError[] = [];
+  const shelves: Candidate[][] = [];
+  for (const each of remotes) {
+    const manifest = await catalogue.manifest(each, { refresh, signal: context.signal }).catch((error) => {
+      const mapped = asStrataError(error);
+      if (mapped.code === "CANCELLED") throw mapped;
+      return { images: [], outdated: mapped };
+    });
+    if (manifest.outdated !== null) errors.push(manifest.outdated);
+    const newest = newestOfEach(manifest.images).map((image) => published(each.name, image));
+    shelves.push(newest.sort((a, b) => inOrder(a.name, b.name)));
+  }
+  if (remote === undefined) shelves.push(builtOnes(await cache.records()));
+  const all = shelves.map((shelf) => shelf.filter(({ supported }) => supported || unsupported));
+  const found = wanted === "" ? onceEach(all) : firstMatching(all, wanted.toLowerCase());
+  if (found.length === 0 && text !== "") throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text });
+  return {
+    images: found.map(({ name, aliases, os, release, remote, version }) => ({
+      name,
+      aliases,
+      os,
+      release,
+      remote,
+      version,
+    })),
+    errors: errors.map(({ message }) => message),
+  };
+}
+
+/** Images of a product stand together in a manifest, the newest first. */
+function newestOfEach(images: readonly PublishedImage[]): PublishedImage[] {
+  const products = new Map<string, PublishedImage>();
+  for (const image of images) if (!products.has(image.product)) products.set(image.product, image);
+  return [...products.values()];
+}
+
+function published(remote: string, image: PublishedImage): Candidate {
+  const { aliases, os, release, version, sha256, supported } = image;
+  const [first = "", ...others] = aliases;
+  const [prefix, shown] = remote === DEFAULT_REMOTE ? ["", ""] : [`${remote}:`, remote];
+  return {
+    name: prefix + first,
+    // One letter is for typing, and what the default is concerns `launch` alone.
+    aliases: others.filter((alias) => alias.length > 1 && alias !== "default"),
+    os,
+    release,
+    remote: shown,
+    version,
+    names: aliases,
+    sha256,
+    supported,
+  };
+}
+
+/** Of what was built, what a name leads to. */
+function builtOnes(records: readonly ImageRecord[]): Candidate[] {
+  const built = records.filter(({ source }) => source.startsWith("built:"));
+  return built.flatMap((record) => {
+    const { aliases, os, release, createdAt, sha256 } = record;
+    const same = records.filter(({ format }) => format === record.format);
+    const [name, ...others] = aliases.filter((alias) => findLocal(same, alias) === record);
+    if (name === undefined) return [];
+    const version = new Date(createdAt).toISOString().slice(0, 10).replaceAll("-", "");
+    return [
+      { name, aliases: others, os, release, remote: "", version, names: aliases, sha256, supported: true },
+    ];
+  });
+}
+
+function onceEach(shelves: readonly (readonly Candidate[])[]): Candidate[] {
+  const told = new Set<string>();
+  return shelves.flatMap((shelf, at) => {
+    const own = shelf.filter(({ os, release }) => at === shelves.length - 1 || !told.has(`${os} ${release}`));
+    for (const { os, release } of shelf) told.add(`${os} ${release}`);
+    return own;
+  });
+}
+
+function firstMatching(shelves: readonly (readonly Candidate[])[], wanted: string): Candidate[] {
+  const tests: ((each: Candidate) => boolean)[] = [
+    ({ names, sha256 }) => names.includes(wanted) || (isHashPrefix(wanted) && sha256.startsWith(wanted)),
+    ({ names, os, release }) =>
+      [...names, `${os} ${release}`].some((name) => name.toLowerCase().includes(wanted)),
+  ];
+  for (const test of tests)
+    for (const shelf of shelves) {
+      const found = shelf.filter(test);
+      if (found.length > 0) return found;
+    }
+  return [];
+}

@@ -1,0 +1,138 @@
+import type { Context, Log } from "../backend/contract.ts";
+import { failure, isStrataError } from "../errors.ts";
+import type { Cache, CachedImage } from "./cache.ts";
+import type { Catalogue } from "./catalogue/catalogue.ts";
+import type { Manifest } from "./catalogue/manifest.ts";
+import { DEFAULT_REMOTE, type Remote } from "./catalogue/remotes.ts";
+import { inOrder, type PublishedImage } from "./catalogue/simplestreams.ts";
+import { type DownloadOptions, download } from "./download.ts";
+import { isHashPrefix } from "./image-name.ts";
+import { takeInOnce } from "./intake.ts";
+import type { ImageRecord } from "./record.ts";
+import { hashFile } from "./storage.ts";
+
+export interface PublishedName {
+  /** Undefined: the default remote, then the others that are built in. */
+  readonly remote: string | undefined;
+  /** An alias or the start of a hash. */
+  readonly text: string;
+}
+
+interface Parts {
+  readonly cache: Cache;
+  readonly catalogue: Catalogue;
+  readonly log: Log;
+  readonly download?: DownloadOptions;
+}
+
+/** Remotes in which a name without a remote is looked for. */
+const SEARCHED = [DEFAULT_REMOTE, "daily"];
+
+/**
+ * The image of that name as its remote publishes it now, brought into the cache if it is not there. Where
+ * the remote cannot be reached, an older version that is in the cache has to do, and a warning says so.
+ * Rejects with IMAGE_NOT_FOUND, REMOTE_NOT_FOUND, and with what keeps the image from being had.
+ */
+export async function resolvePublished(
+  parts: Parts,
+  image: string,
+  { remote: wanted, text }: PublishedName,
+  context: Context,
+): Promise<ImageRecord> {
+  const { catalogue, log } = parts;
+  const names = wanted === undefined ? SEARCHED : [wanted];
+  const remotes = await Promise.all(names.map((name) => catalogue.remote(name)));
+  let obstacle: unknown;
+  for (const remote of remotes) {
+    const manifest = await catalogue.manifest(remote, context).catch((error: unknown) => {
+      if (isStrataError(error) && error.code === "CANCELLED") throw error;
+      obstacle ??= error;
+      return undefined;
+    });
+    if (manifest?.outdated)
+      log.warn(`the images of ${remote.name} may not be the newest`, { reason: manifest.outdated.message });
+    const found = manifest === undefined ? undefined : findPublished(manifest, text);
+    if (found !== undefined) return fetchPublished(parts, image, remote, found, context);
+    const kept = manifest === undefined ? await newestKept(parts.cache, remote, { alias: text }) : undefined;
+    if (kept !== undefined) {
+      log.warn(`the newest version of "${image}" cannot be asked for; the one in the cache is used`);
+      return kept;
+    }
+  }
+  throw obstacle ?? failure("IMAGE_NOT_FOUND", { image });
+}
+
+/** By alias the newest version; by the start of a hash, any. Throws INVALID_VALUE for the start of several. */
+export function findPublished(
+  { images }: Pick<Manifest, "images">,
+  text: string,
+): PublishedImage | undefined {
+  const wanted = text.toLowerCase();
+  const named = images.find(({ aliases }) => aliases.includes(wanted));
+  if (named !== undefined || !isHashPrefix(wanted)) return named;
+  const matching = images.filter(({ sha256 }) => sha256.startsWith(wanted));
+  if (new Set(matching.map(({ sha256 }) => sha256)).size > 1)
+    throw failure("INVALID_VALUE", {
+      what: "the image",
+      value: text,
+      reason: "several images begin like that",
+    });
+  return matching[0];
+}
+
+async function fetchPublished(
+  parts: Parts,
+  image: string,
+  remote: Remote,
+  published: PublishedImage,
+  context: Context,
+): Promise<ImageRecord> {
+  const { cache, log, download: options } = parts;
+  const { product, version, sha256, os, release, supported } = published;
+  if (!supported) log.warn(`${os} ${release} gets no updates from its makers any more`);
+  const url = new URL(published.url);
+  url.username = remote.url.username;
+  url.password = remote.url.password;
+  const fetch = async (path: string) => {
+    await download(url, path, context, options, { image, size: BigInt(published.size) });
+    return hashFile(path, context);
+  };
+  const facts = {
+    os,
+    release,
+    username: remote.username,
+    aliases: [...published.aliases],
+    source: published.url,
+    published: { remote: remote.name, product, version },
+  };
+  try {
+    return await takeInOnce(cache, { image, sha256, fetch, facts }, context);
+  } catch (error) {
+    if (!isStrataError(error) || error.code !== "DOWNLOAD_FAILED") throw error;
+    const kept = await newestKept(cache, remote, { product });
+    if (kept === undefined) throw error;
+    log.warn(`version ${version} of "${image}" cannot be had; ${kept.published?.version} is used`, {
+      reason: error.message,
+    });
+    return kept;
+  }
+}
+
+/** The newest version in the cache of what a remote publishes. */
+async function newestKept(
+  cache: Cache,
+  remote: Remote,
+  by: { readonly product: string } | { readonly alias: string },
+): Promise<CachedImage | undefined> {
+  const own = (await cache.records()).filter(({ published }) => published?.remote === remote.name);
+  const same = own.filter(({ published, aliases }) =>
+    "product" in by ? published?.product === by.product : aliases.includes(by.alias.toLowerCase()),
+  );
+  const [newest] = same.sort((a, b) => inOrder(b.published?.version ?? "", a.published?.version ?? ""));
+  return newest;
+}
+
+/** What may be removed without asking, since it can be had again. */
+export function renewable({ published, source }: ImageRecord): boolean {
+  return published !== undefined || /^https?:/.test(source);
+}
