@@ -1,5 +1,6 @@
 import type { Log } from "../backend/contract.ts";
 import type { CallOptions, OpenStrataOptions, Strata } from "../core/api.ts";
+import { EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { printable } from "./format/cell.ts";
 import type { Io } from "./io.ts";
@@ -26,6 +27,8 @@ export interface GlobalOptions {
 
 export interface OpenCli {
   readonly cli: Cli;
+  /** Writes the failure of a command that reached the engine into the log. */
+  logFailure(error: StrataError): void;
   close(): Promise<void>;
   readonly exitCode: () => number;
 }
@@ -72,6 +75,12 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
         code = value;
       },
     },
+    logFailure: ({ code, exitCode, cause }) => {
+      // What was asked for wrongly is the user's to see, not the log's: the causes may quote it.
+      if (exitCode === EXIT.usage) return;
+      // Neither our message nor what it was filled with: a URL in it may hold a password.
+      log?.info("the command failed", { code, exitCode, causes: causesOf(cause) });
+    },
     close: async () => {
       progress.clear();
       // What kept it from opening was told already.
@@ -81,6 +90,11 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
     },
     exitCode: () => code,
   };
+}
+
+/** What an error was caused by, the nearest first. */
+export function causesOf(cause: unknown): string[] {
+  return cause instanceof Error ? [`${cause.name}: ${cause.message}`, ...causesOf(cause.cause)] : [];
 }
 
 /** Settings of engines from the environment: STRATA_ENGINE_KEY is `local.engine.key`. */

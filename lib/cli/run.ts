@@ -1,8 +1,8 @@
 import { CommanderError } from "commander";
-import { asStrataError, EXIT } from "../errors.ts";
+import { asStrataError, EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { expandAlias } from "./alias.ts";
-import { createCli, type Opener } from "./cli.ts";
+import { causesOf, createCli, type Opener } from "./cli.ts";
 import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
 import { createProgram } from "./program.ts";
@@ -22,7 +22,7 @@ export async function run(
   };
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onInterrupt);
-  const { cli, close, exitCode } = createCli(io, signal, o.open);
+  const { cli, logFailure, close, exitCode } = createCli(io, signal, o.open);
   try {
     const program = createProgram(cli);
     const words = await expandAlias(program, argv, defaultFolders(io.env));
@@ -32,7 +32,10 @@ export async function run(
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
     if (isBrokenPipe(error)) return 0;
     cli.progress.clear();
-    return report(io, error, cli.global.verbosity);
+    const failure = asStrataError(error);
+    report(io, failure, cli.global.verbosity);
+    logFailure(failure);
+    return failure.exitCode;
   } finally {
     await close();
     process.off("SIGINT", onInterrupt);
@@ -45,12 +48,9 @@ function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EPIPE";
 }
 
-function report(io: Io, thrown: unknown, verbosity: number): number {
-  const error = asStrataError(thrown);
+function report(io: Io, error: StrataError, verbosity: number): void {
   io.stderr.write(`strata: ${printable(error.message)}\n`);
   if (error.hint !== undefined) io.stderr.write(`${printable(error.hint)}\n`);
   if (verbosity > 0)
-    for (let cause = error.cause; cause instanceof Error; cause = cause.cause)
-      io.stderr.write(`  caused by ${cause.name}: ${printable(cause.message)}\n`);
-  return error.exitCode;
+    for (const cause of causesOf(error.cause)) io.stderr.write(`  caused by ${printable(cause)}\n`);
 }

@@ -1,0 +1,249 @@
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { execa } from "execa";
+import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import { newLayerPath, removeLayer } from "../../../plugins/libvirt/layers.ts";
+import { makeEmpty } from "../../../plugins/libvirt/qemu-img.ts";
+import { imageServer } from "../../support/image-server.ts";
+import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { done, strata } from "../../support/program.ts";
+
+async function modeOf(path: string): Promise<string> {
+  return ((await stat(path)).mode & 0o777).toString(8).padStart(4, "0");
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "nothing",
+    (error: unknown) => (isStrataError(error) ? error.code : String(error)),
+  );
+}
+
+/** The rows of docs/security.md that only a real engine and real files can show. */
+describe("security on libvirt", () => {
+  let fixture: LibvirtFixture;
+  let instance: Instance;
+  before(async () => {
+    fixture = await libvirtFixture();
+    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+  });
+  after(async () => {
+    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await fixture[Symbol.asyncDispose]();
+  });
+
+  async function held<T>(work: () => Promise<T>): Promise<T> {
+    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 5000 }, context());
+    return await work();
+  }
+
+  it("layers, seed and lock belong to their owner alone, after a take and after a restore", async () => {
+    const { folder } = await fixture.layers(instance);
+    await held(async () => {
+      await take(fixture, instance, "first");
+      await fixture.backend.snapshots.revert(instance.id, "first", context());
+      await take(fixture, instance, "second");
+    });
+    const modes = await Promise.all(
+      (await readdir(folder)).map(async (file) => [file, await modeOf(join(folder, file))] as const),
+    );
+    expect(modes.length).to.be.at.least(5);
+    for (const [file, mode] of modes) expect(mode, file).to.equal("0600");
+  });
+
+  it("an overlay is its owner's alone from its first moment: libvirt fills the file that strata made", async () => {
+    const { folder } = await fixture.layers(instance);
+    const file = newLayerPath(folder);
+    const disk = `vda,snapshot=external,file=${file}`;
+    const args = ["--disk-only", "--no-metadata", "--diskspec", "vdb,snapshot=no", "--diskspec", disk];
+    const { head } = await fixture.layers(instance);
+    const xml = (await execa("virsh", ["dumpxml", "--inactive", instance.name])).stdout;
+    await makeEmpty(file);
+    try {
+      await execa("virsh", ["snapshot-create-as", instance.name, "probe", ...args]);
+      expect((await stat(file)).size).to.be.above(0);
+      expect(await modeOf(file)).to.equal("0600");
+    } finally {
+      await writeFile(join(fixture.folder, "before.xml"), xml);
+      await execa("virsh", ["define", join(fixture.folder, "before.xml")]);
+      await rm(file);
+    }
+    expect((await fixture.layers(instance)).head).to.equal(head);
+  });
+
+  it("nobody but root and QEMU's group can enter the folders of instances and images", async () => {
+    const { folder } = await fixture.layers(instance);
+    const group = Number((await execa("getent", ["group", "libvirt-qemu"])).stdout.split(":")[2]);
+    for (const each of [folder, join(folder, ".."), join(folder, "../../images")]) {
+      expect(await modeOf(each), each).to.equal("0710");
+      expect((await stat(each)).gid, each).to.equal(group);
+    }
+    const look = await execa("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "ls", folder], {
+      reject: false,
+    });
+    expect(look.stderr).to.contain("Permission denied");
+  });
+
+  it("only what has a layer's name and lies in the instance's own folder is removed as a layer", async () => {
+    const { folder } = await fixture.layers(instance);
+    const outside = join(fixture.folder, "layer-00000000-0000-4000-8000-000000000000.qcow2");
+    const stranger = join(folder, "disk.qcow2");
+    for (const path of [outside, stranger]) await writeFile(path, "precious");
+    for (const path of [outside, stranger, join(folder, "..", "x"), `${folder}/../../images/y`])
+      expect(await codeOf(removeLayer(folder, path)), path).to.equal("INTERNAL");
+    for (const path of [outside, stranger]) expect(await readFile(path, "utf8")).to.equal("precious");
+    await rm(stranger);
+  });
+
+  it("a removal leaves files that are not strata's, and says where", async () => {
+    const other = await fixture.backend.instances.create(newSpec(fixture), context());
+    const { folder } = await fixture.layers(other);
+    await writeFile(join(folder, "notes.txt"), "precious");
+    {
+      await using _hold = await fixture.backend.instances.hold(other.id, { wait: 0 }, context());
+      await fixture.backend.instances.remove(other.id, context());
+    }
+    expect(await readdir(folder)).to.deep.equal(["notes.txt"]);
+    await rm(folder, { recursive: true });
+  });
+
+  it("a removal refuses a folder that is not the instance's own, whatever the record says", async () => {
+    const victim = join(fixture.folder, "victim");
+    await mkdir(victim);
+    const file = join(victim, "layer-00000000-0000-4000-8000-000000000000.qcow2");
+    await writeFile(file, "precious");
+    const { folder } = await fixture.layers(instance);
+    const domain = await fixture.connection.lookupDomainByUuid(instance.id);
+    const before = (await domain.getXml(2)).replaceAll(/<backingStore.*?<\/backingStore>/gs, "");
+    await fixture.connection.defineDomain(before.replace(`folder="${folder}"`, `folder="${victim}"`));
+    try {
+      expect((await fixture.layers(instance)).folder).to.equal(victim);
+      expect(await codeOf(held(() => fixture.backend.instances.remove(instance.id, context())))).to.equal(
+        "RECORDS_DIFFER",
+      );
+      expect(await readFile(file, "utf8")).to.equal("precious");
+    } finally {
+      await fixture.connection.defineDomain(before);
+    }
+    expect(await fixture.backend.instances.find(instance.name)).not.to.equal(null);
+  });
+
+  it("a foreign domain is not listed, and no command touches it", async () => {
+    const name = `foreign-${process.pid}`;
+    const disk = join(fixture.folder, "foreign.qcow2");
+    await execa("qemu-img", ["create", "-q", "-f", "qcow2", disk, "1M"]);
+    const domain = await fixture.connection.defineDomain(
+      `<domain type='qemu'><name>${name}</name><memory>65536</memory><os><type>hvm</type></os><devices><disk type='file'><driver name='qemu' type='qcow2'/><source file='${disk}'/><target dev='vda'/></disk></devices></domain>`,
+    );
+    const xml = await domain.getXml(2);
+    try {
+      expect(await done(["list", "--format", "csv"])).not.to.contain(name);
+      for (const args of [["start"], ["stop"], ["snapshot"], ["delete", "--purge"], ["info"]])
+        expect((await strata([...args, name])).code, args.join(" ")).to.equal(3);
+      expect((await strata(["launch", `file://${disk}`, "-n", name])).code).to.equal(4);
+      expect(await domain.getXml(2)).to.equal(xml);
+      expect((await stat(disk)).isFile()).to.equal(true);
+    } finally {
+      await domain.undefine();
+    }
+  });
+});
+
+describe("secrets", () => {
+  const SECRET = "hunter2-do-not-tell";
+  let folder: string;
+  let env: Record<string, string>;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "strata-secrets-"));
+    env = { HOME: folder, XDG_CONFIG_HOME: "", XDG_DATA_HOME: "", XDG_CACHE_HOME: "", XDG_STATE_HOME: "" };
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  async function silentImage(): Promise<string> {
+    const raw = join(folder, "silent.raw");
+    const bytes = Buffer.alloc(2 * 1024 * 1024);
+    bytes.writeUInt16LE(0xaa55, 510);
+    await writeFile(raw, bytes);
+    return raw;
+  }
+
+  it("user-data and key reach the seed by files, not by arguments, and the log has none of them", async () => {
+    // A maker of images before the real one that notes what anybody on this host could read of it.
+    const bin = join(folder, "bin");
+    const seen = join(folder, "arguments");
+    await mkdir(bin);
+    const script = `#!/bin/sh\nprintf '%s\\n' "$@" >> ${seen}\nexec /usr/bin/genisoimage "$@"\n`;
+    await writeFile(join(bin, "genisoimage"), script);
+    await chmod(join(bin, "genisoimage"), 0o755);
+    const data = join(folder, "user-data");
+    await writeFile(data, `#cloud-config\npassword: ${SECRET}\n`);
+    const name = `secret-${process.pid}`;
+    const launch = [
+      "-vvvv",
+      "launch",
+      `file://${await silentImage()}`,
+      "-n",
+      name,
+      "-m",
+      "128M",
+      "-d",
+      "512M",
+    ];
+    try {
+      const path = { PATH: `${bin}:${process.env.PATH}` };
+      const { code } = await strata([...launch, "--timeout", "1", "--cloud-init", data], {
+        env: { ...env, ...path },
+      });
+      expect(code).to.equal(10); // There is no system in it.
+      expect(await readFile(seen, "utf8"))
+        .to.contain("cidata")
+        .and.not.contain(SECRET);
+      const key = await readFile(join(folder, ".local/share/strata/ssh/id_ed25519"), "utf8");
+      const log = await readFile(join(folder, ".local/state/strata/strata.log"), "utf8");
+      expect(log).not.to.contain(SECRET);
+      expect(log).not.to.contain(key.split("\n")[1]);
+    } finally {
+      await strata(["delete", "--purge", name], { env });
+    }
+  });
+
+  it("settings and log are their owner's alone, the log's folder too", async () => {
+    await done(["set", "client.primary-name=main"], { env });
+    expect(await modeOf(join(folder, ".config/strata/settings.json"))).to.equal("0600");
+    expect(await modeOf(join(folder, ".local/state/strata/strata.log"))).to.equal("0600");
+    expect(await modeOf(join(folder, ".local/state/strata"))).to.equal("0700");
+  });
+
+  it("a settings file that somebody broke is refused by name, and stays as it is", async () => {
+    const path = join(folder, ".config/strata/settings.json");
+    for (const text of ["{", "[]", '{"client.primary-name": 7}', '"x"']) {
+      await writeFile(path, text);
+      const { code, stderr } = await strata(["get", "client.primary-name"], { env });
+      expect(code, text).to.equal(2);
+      expect(stderr, text).to.contain(path);
+      expect(await readFile(path, "utf8")).to.equal(text);
+    }
+    await rm(path);
+  });
+
+  it("a redirect to another host does not get the password", async () => {
+    const asked: (string | undefined)[] = [];
+    await using far = await imageServer((_n, request, response) => {
+      asked.push(request.headers.authorization);
+      response.writeHead(404).end();
+    });
+    await using near = await imageServer((_n, request, response) => {
+      asked.push(request.headers.authorization);
+      response.writeHead(302, { location: far.url("/image") }).end();
+    });
+    const url = near.url("/image", "0".repeat(64)).replace("http://", `http://me:${SECRET}@`);
+    const { code, stderr } = await strata(["launch", url, "-n", "nothing"], { env });
+    expect(code).to.equal(7);
+    expect(asked).to.deep.equal([`Basic ${Buffer.from(`me:${SECRET}`).toString("base64")}`, undefined]);
+    expect(stderr).not.to.contain(SECRET);
+  });
+});
