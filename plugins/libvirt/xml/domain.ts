@@ -6,6 +6,11 @@ import { type Metadata, putMetadata } from "./metadata.ts";
 /** Target of the disk that strata's layers are of. */
 export const ROOT_DISK = "vda";
 const SEED_DISK = "vdb";
+/**
+ * PCI Express ports of a new domain. A device that is plugged into a running guest needs a free one, which
+ * libvirt adds one of by itself; our own devices take seven.
+ */
+const PORTS = 12;
 const QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0";
 const SESSION_NETDEV = "strata0";
 
@@ -78,6 +83,9 @@ export function domainDocument(spec: DomainSpec): Element {
       ),
       element("rng", { model: "virtio" }, element("backend", { model: "random" }, "/dev/urandom")),
       element("memballoon", { model: "virtio" }),
+      ...Array.from({ length: PORTS }, (_, at) =>
+        element("controller", { type: "pci", index: at + 1, model: "pcie-root-port" }),
+      ),
     ),
   );
   if (network.kind === "user") putForward(domain, spec.mac, network.port);
