@@ -71,7 +71,7 @@ for i in $(ls /sys/class/net); do
   ip link set $i up
   # Those that the seed leaves to the user are up, and no more.
   read mac < /sys/class/net/$i/address
-  grep -qis "$mac.*"dhcp4":false" /run/seed/network-config && continue
+  grep -qis "$mac"'.*"dhcp4":false' /run/seed/network-config && continue
   set -- udhcpc -i $i -b -t 5 -T 1 -x hostname:$(hostname) -s /usr/local/sbin/guest-dhcp
   if [ $metric = 100 ]; then METRIC=$metric "$@" >/dev/null 2>&1; else METRIC=$metric "$@" >/dev/null 2>&1 & fi
   metric=$((metric + 100))
@@ -144,7 +144,7 @@ case $verb in poweroff|reboot|halt) $verb -f;; esac
 /** poweroff, reboot, halt and shutdown, by the name it is called by. */
 export const GUEST_POWER = `#!/bin/busybox sh
 verb=\${0##*/} minutes=0 message=
-warn() { for t in /dev/pts/[0-9]*; do [ -c $t ] && printf '\\r\\n%s\\r\\n' "$*" > $t; done 2>/dev/null; }
+warn() { for t in /dev/pts/[0-9]*; do [ -c $t ] && printf '\\r\\n%s\\r\\n' "$*" > $t; done 2>/dev/null; return 0; }
 [ $(id -u) = 0 ] || { echo "$verb: only root may do that" >&2; exit 1; }
 if [ $verb = shutdown ]; then
   verb=poweroff
