@@ -6,6 +6,7 @@ import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
+import { eventsCommand } from "./commands/events.ts";
 import { findCommand } from "./commands/find.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";
 import { imageCommand } from "./commands/image.ts";
@@ -66,6 +67,7 @@ export function createProgram(cli: Cli): Command {
     setCommand,
     networksCommand,
     findCommand,
+    eventsCommand,
     imageCommand,
     doctorCommand,
     pluginsCommand,

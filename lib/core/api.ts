@@ -9,6 +9,7 @@ import type {
   Log,
   Mount,
   NicSpec,
+  Resources,
 } from "../backend/contract.ts";
 import type { StrataError } from "../errors.ts";
 import type { Alias, Aliases } from "../settings/aliases.ts";
@@ -252,6 +253,28 @@ export interface GuestPath extends HostPath {
 export type TransferSource = HostPath | GuestPath | { readonly stream: AsyncIterable<Uint8Array> };
 export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.WritableStream };
 
+/** Something that happened; `at` in ms. In the JSON of the command line `kind` is `event`, `at` is `time`. */
+export type StrataEvent = { readonly at: number } & (
+  | {
+      /** From here on nothing is missed; what a gap held follows at once, as far as it still shows. */
+      readonly kind: "resync";
+    }
+  | { readonly kind: "create" | "delete" | "recover" | "purge"; readonly instance: string }
+  | { readonly kind: "state"; readonly instance: string; readonly state: InstanceState }
+  | ({ readonly kind: "resize"; readonly instance: string } & Resources)
+  | {
+      readonly kind: "snapshot" | "restore" | "snapshot-delete";
+      readonly instance: string;
+      readonly snapshot: string;
+    }
+  | {
+      readonly kind: "snapshot-rename";
+      readonly instance: string;
+      readonly snapshot: string;
+      readonly from: string;
+    }
+);
+
 /** At most one of `force`, `after` and `cancel`. */
 export interface StopOptions {
   /** Cuts the power; of a suspended instance, drops the memory. */
@@ -353,6 +376,8 @@ export interface Strata extends AsyncDisposable {
   /** Makes a context the active one. */
   prefer(context: string): Promise<void>;
 
+  /** What happens from now on, by any client, until the signal. */
+  events(signal: AbortSignal): AsyncIterable<StrataEvent>;
   /** Networks that instances can be on, by name. */
   networks(): Promise<NetworkInfo[]>;
 

@@ -4,6 +4,7 @@ import type { OpenStrataOptions, Strata } from "./api.ts";
 import { clone } from "./clone.ts";
 import { doctor } from "./doctor.ts";
 import { byEngine, gather, locate, requireFree } from "./engines.ts";
+import { events } from "./events.ts";
 import { exec, execIn } from "./guest.ts";
 import { info, listing } from "./info.ts";
 import { getInstance } from "./instances.ts";
@@ -92,6 +93,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     alias: (name, alias) => addAlias(session, name, alias),
     unalias: (names) => removeAliases(session, names),
     prefer: (context) => preferContext(session, context),
+    events: (signal) => events(session, signal),
     networks: () => networks(session),
     settingKeys: () => settingKeys(session),
     get: (key) => getSetting(session, key),

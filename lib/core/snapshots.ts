@@ -110,7 +110,9 @@ export async function restore(
     context.progress({ phase: "Restoring snapshot" });
     await group.revert(fresh.id, ref.snapshot, context);
     // Going back to what it stands on anyway leaves no other trace for those who watch.
-    await instances.annotate(fresh.id, { restoredAt: Date.now() });
+    await instances.annotate(fresh.id, {
+      restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
+    });
     return { saved };
   });
 }

@@ -9,6 +9,7 @@ import {
 import { checkHost } from "./check.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
+import { events } from "./events.ts";
 import { instanceGroup } from "./instances.ts";
 import { NO_NETWORKS, networkGroup } from "./interfaces.ts";
 import { mountFeatures, mountGroup } from "./mounts.ts";
@@ -91,6 +92,7 @@ function backend(engine: Engine): Backend {
     instances: instanceGroup(engine),
     snapshots: snapshotGroup(engine),
     guest: sshAccess(engine),
+    events: (signal) => events(engine, signal),
     mounts: mountGroup(engine),
     ...(engine.session ? {} : { networks: networkGroup(engine) }),
     readImages: readImageGroup(engine),
@@ -115,6 +117,7 @@ async function info({ connection, session, sharing }: Engine): Promise<EngineInf
       "disk.grow",
       "suspend",
       "clone",
+      "events",
       ...(session ? [] : NETWORKING),
       "read-image",
       ...mounting.features,

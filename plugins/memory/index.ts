@@ -83,6 +83,7 @@ export function memoryBackend(options: { file?: string | undefined; faults?: Fau
         "disk.grow",
         "suspend",
         "clone",
+        "events",
         "network.list",
         "network.attach",
         "mount.native",
@@ -103,6 +104,7 @@ export function memoryBackend(options: { file?: string | undefined; faults?: Fau
     mounts: mountGroup(world, holds),
     networks: networkGroup(world, holds),
     guest: guestAccess(world),
+    events: (signal) => world.watch(signal),
     [Symbol.asyncDispose]: async () => {},
   };
 }

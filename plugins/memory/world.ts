@@ -1,7 +1,9 @@
+import { EventEmitter, on } from "node:events";
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import type {
+  EngineEvent,
   EngineState,
   InstanceRecord,
   Mount,
@@ -43,9 +45,12 @@ export interface World {
   step(what: string): void;
   put(instance: StoredInstance): Promise<void>;
   remove(id: string): Promise<void>;
+  /** What was put and removed by this process, from the call on, until the signal. */
+  watch(signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
 
 export function createWorld(file: string | undefined, faults: Faults): World {
+  const changes = new EventEmitter();
   let instances: readonly StoredInstance[] = [];
   const load = async () => {
     if (file !== undefined) instances = await read(file);
@@ -66,13 +71,30 @@ export function createWorld(file: string | undefined, faults: Faults): World {
     },
     step: faults.step,
     async put(instance) {
-      const others = (await load()).filter(({ id }) => id !== instance.id);
-      await save([...others, instance]);
+      const all = await load();
+      const before = all.find(({ id }) => id === instance.id);
+      await save([...all.filter((each) => each !== before), instance]);
+      const { id, state } = instance;
+      const at = Date.now();
+      const moved = before !== undefined && before.state !== state;
+      changes.emit("event", moved ? { at, kind: "state", id, state } : { at, kind: "changed", id });
     },
     async remove(id) {
       await save((await load()).filter((instance) => instance.id !== id));
+      changes.emit("event", { at: Date.now(), kind: "removed", id });
     },
+    watch: (signal) => watch(changes, signal),
   };
+}
+
+async function* watch(changes: EventEmitter, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+  const told = on(changes, "event", { signal });
+  yield { at: Date.now(), kind: "resync" };
+  try {
+    for await (const [event] of told) yield event;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
 
 const BIGINT = /^bigint:(-?\d+)$/;

@@ -1,4 +1,91 @@
-import type { Kit } from "./kit.ts";
+import { planRemoval } from "../../snapshots/plan.ts";
+import type { EngineEvent } from "../contract.ts";
+import { same } from "./assert.ts";
+import { context, type Fixture, newSpec, take } from "./fixture.ts";
+import { feature, type Kit } from "./kit.ts";
+
+/** How long an event may take to come, ms. */
+const PATIENCE = 20_000;
 
 /** What an engine tells of changes. */
-export function eventTests(_kit: Kit): void {}
+export function eventTests(kit: Kit): void {
+  feature(kit, "events", "tell of every change of an instance and of its snapshots", (fixture) =>
+    whileWatching(fixture, async (heard) => {
+      const { instances, snapshots } = fixture.backend;
+      const instance = await instances.create(newSpec(fixture), context());
+      const { id } = instance;
+      await heard(id, "changed");
+      const hold = await instances.hold(id, { wait: 0 }, context());
+      await instances.annotate(id, { deleted: true });
+      await heard(id, "changed");
+      await take(fixture, instance, "one");
+      await heard(id, "changed");
+      await snapshots.revert(id, "one", context());
+      await heard(id, "changed");
+      await snapshots.amend(id, "one", { name: "two" }, context());
+      await heard(id, "changed");
+      const removal = planRemoval(await snapshots.tree(id), "two");
+      if (removal === undefined) throw new Error("the snapshot is not there");
+      await snapshots.drop(id, removal, context());
+      await heard(id, "changed");
+      await instances.remove(id, context());
+      await hold[Symbol.asyncDispose]();
+      await heard(id, "removed");
+    }),
+  );
+
+  feature(kit, "events", "tell of the states that an instance goes through", (fixture) =>
+    whileWatching(fixture, async (heard) => {
+      const { instances } = fixture.backend;
+      const { id } = await instances.create(newSpec(fixture), context());
+      const hold = await instances.hold(id, { wait: 0 }, context());
+      await instances.start(id, context());
+      await heard(id, "running");
+      if (instances.suspend !== undefined) {
+        await instances.suspend(id, context());
+        await heard(id, "suspended");
+        await instances.start(id, context());
+        await heard(id, "running");
+      }
+      await instances.stop(id, "force", context());
+      await heard(id, "stopped");
+      await instances.remove(id, context());
+      await hold[Symbol.asyncDispose]();
+      await heard(id, "removed");
+    }),
+  );
+}
+
+/** Waits for the next event of an instance that is of that kind, or leads to that state. */
+type Heard = (id: string, what: string) => Promise<void>;
+
+/** Runs a piece with what it needs to wait for events; they must end with the signal. */
+async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<void>): Promise<void> {
+  const abort = new AbortController();
+  const events = fixture.backend.events?.(abort.signal)[Symbol.asyncIterator]();
+  if (events === undefined) throw new Error("the engine tells of no events");
+  const next = async (): Promise<EngineEvent> => {
+    const { value, done } = await inTime(events.next());
+    if (done === true) throw new Error("the events have ended");
+    return value;
+  };
+  same((await next()).kind, "resync", "the first event");
+  await work(async (id, what) => {
+    for (;;) {
+      const event = await next();
+      if (event.kind === "resync" || event.id !== id) continue;
+      if (event.kind === what || (event.kind === "state" && event.state === what)) return;
+    }
+  });
+  const last = events.next();
+  abort.abort();
+  while (!(await inTime(last)).done && !(await inTime(events.next())).done);
+}
+
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing was told within ${PATIENCE} ms`)), PATIENCE);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,37 @@
+import type { StrataEvent } from "../../core/api.ts";
+import { formatSize } from "../../settings/sizes.ts";
+
+/** An event in one line; as JSON, one object a line. */
+export function formatEvent(event: StrataEvent, asJson: boolean): string {
+  const { at, kind, ...rest } = event;
+  const time = new Date(at).toISOString();
+  if (asJson) {
+    const text = JSON.stringify({ time, event: kind, ...rest }, (_, value: unknown) =>
+      typeof value === "bigint" ? String(value) : value,
+    );
+    return `${text}\n`;
+  }
+  return `${[time, kind, ...words(event)].join(" ")}\n`;
+}
+
+function words(event: StrataEvent): string[] {
+  switch (event.kind) {
+    case "resync":
+      return [];
+    case "state":
+      return [event.instance, event.state];
+    case "resize":
+      return [
+        event.instance,
+        `${event.cpus} CPUs, ${formatSize(event.memory)} of memory, ${formatSize(event.disk)} of disk`,
+      ];
+    case "snapshot-rename":
+      return [`${event.instance}.${event.from}`, `${event.instance}.${event.snapshot}`];
+    case "snapshot":
+    case "restore":
+    case "snapshot-delete":
+      return [`${event.instance}.${event.snapshot}`];
+    default:
+      return [event.instance];
+  }
+}
