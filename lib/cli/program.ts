@@ -15,6 +15,7 @@ import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
 import { mountCommand, umountCommand } from "./commands/mount.ts";
+import { moveCommand } from "./commands/move.ts";
 import { networksCommand } from "./commands/networks.ts";
 import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
@@ -47,6 +48,7 @@ export function createProgram(cli: Cli): Command {
     stopCommand,
     suspendCommand,
     cloneCommand,
+    moveCommand,
     restartCommand,
     execCommand,
     shellCommand,

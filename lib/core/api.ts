@@ -74,6 +74,8 @@ export interface LaunchOptions {
   readonly userData?: string;
   /** Interfaces beside the default one; the network `bridged` is that of the setting. */
   readonly networks?: readonly NicSpec[];
+  /** Member of the cluster to place it on, where the engine has one. */
+  readonly member?: string;
   /** How long to wait for the guest, ms. */
   readonly timeout?: number;
 }
@@ -107,6 +109,8 @@ export interface InstanceSummary {
   readonly ipv4: readonly string[];
   /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
   readonly release: string;
+  /** Member of the cluster that it is on; absent where there is none. */
+  readonly member?: string;
 }
 
 /** Instances side by side, whatever engine they are on. */
@@ -306,6 +310,8 @@ export interface Strata extends AsyncDisposable {
   stop(names: readonly string[], options?: StopOptions, call?: CallOptions): Promise<void>;
   /** Keeps the memory of running instances and stops them; `start` resumes. Calls a delayed shutdown off. */
   suspend(names: readonly string[], call?: CallOptions): Promise<void>;
+  /** Moves a stopped instance with its snapshots to another member of the cluster. */
+  move(name: string, member: string, call?: CallOptions): Promise<void>;
   /** Copies a stopped instance as it stands, without its snapshots; by default to `NAME-cloneN`. */
   clone(name: string, options?: { name?: string }, call?: CallOptions): Promise<{ readonly name: string }>;
   restart(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;

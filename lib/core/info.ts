@@ -22,6 +22,7 @@ function summary(session: Session, instance: InstanceOutline): InstanceSummary {
     state: displayState(instance),
     ipv4: instance.addresses,
     release: releaseOf(instance),
+    ...(instance.member === undefined ? {} : { member: instance.member }),
   };
 }
 

@@ -6,6 +6,7 @@ import { makeSeed } from "../guest/seed.ts";
 import type { ResolvedImage } from "../images/store.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, LaunchOptions } from "./api.ts";
+import { requireFeature } from "./features.ts";
 import { awaitReady, userKeys } from "./guest.ts";
 import { outlines, whileHeld } from "./instances.ts";
 import { START_TIMEOUT } from "./lifecycle.ts";
@@ -51,6 +52,8 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   checkMemory(memory);
   if (options.disk !== undefined && options.disk < MIN_DISK)
     throw failure("SIZE_TOO_SMALL", { kind: "disk", value: options.disk, minimum: "512M" });
+  if (options.member !== undefined)
+    await requireFeature(session, "cluster", "placing an instance on a member");
   const name = await freeName(session, options.name);
   const instanceId = `i-${randomUUID()}`;
   const { publicKey } = await userKeys(session);
@@ -77,6 +80,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
       cloudInstanceId: instanceId,
       createdAt: Date.now(),
     },
+    ...(options.member === undefined ? {} : { member: options.member }),
   };
 }
 

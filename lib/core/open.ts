@@ -2,6 +2,7 @@ import { waitReady } from "./access.ts";
 import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
 import { clone } from "./clone.ts";
+import { move } from "./cluster.ts";
 import { doctor } from "./doctor.ts";
 import { byEngine, gather, locate, requireFree } from "./engines.ts";
 import { events } from "./events.ts";
@@ -54,6 +55,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     start: (names, startOptions, call) =>
       each(names, (owner, mine) => start(owner, mine, startOptions, call)),
     stop: (names, stopOptions, call) => each(names, (owner, mine) => stop(owner, mine, stopOptions, call)),
+    move: async (name, member, call) => move(await at(name), name, member, call),
     async clone(name, cloneOptions, call) {
       await requireFree(session, cloneOptions?.name);
       return clone(await at(name), name, cloneOptions, call);

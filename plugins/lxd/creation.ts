@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Instance, InstanceSpec, Seed } from "../../lib/backend/contract.ts";
 import { asStrataError, failure } from "../../lib/errors.ts";
+import { requireMember } from "./cluster.ts";
 import { limitKeys, ROOT } from "./devices.ts";
 import { type Engine, findManaged, getManaged, instancePath, writeConfig } from "./engine.ts";
 import { isStatus } from "./errors.ts";
@@ -18,6 +19,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   const { name, image, resources, mounts } = spec;
   context.signal.throwIfAborted();
   for (const mount of mounts) checkMount(engine, mount);
+  if (spec.member !== undefined) await requireMember(engine, spec.member);
   await clearUnfinished(engine, name, context);
   await requireFree(engine, name);
   const { pool, network } = await placement(engine);

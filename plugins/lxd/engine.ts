@@ -9,6 +9,7 @@ import { type Client, openClient } from "./rest/client.ts";
 import { defaultSocket, type Endpoint, socketEndpoint, tlsEndpoint } from "./rest/endpoint.ts";
 import {
   type Config,
+  greetingShape,
   instanceShape,
   type LxdInstance,
   type LxdSnapshot,
@@ -36,7 +37,8 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
   const client = openClient(endpoints, settings.project ?? "");
   const server = async () => (await client.get("/1.0", serverShape)).value;
   try {
-    await requireTrust(options, await server());
+    const { value } = await client.get("/1.0", greetingShape);
+    if (value.auth !== "trusted") throw await distrust(options);
   } catch (error) {
     await client[Symbol.asyncDispose]();
     throw lxdError(error);
@@ -63,10 +65,10 @@ async function remoteEndpoints({ settings, dataFolder }: OpenOptions): Promise<E
     .map((url) => tlsEndpoint(new URL(url), identity, settings.fingerprint ?? ""));
 }
 
-async function requireTrust({ dataFolder }: OpenOptions, { auth }: ServerInfo): Promise<void> {
-  if (auth === "trusted") return;
+/** The error of a server that does not know this user's certificate. */
+async function distrust({ dataFolder }: OpenOptions): Promise<Error> {
   const { path } = await clientIdentity(dataFolder);
-  throw failure("PERMISSION_DENIED", {
+  return failure("PERMISSION_DENIED", {
     reason: `the server does not know our certificate yet; on it run \`lxc config trust add FILE\` with a copy of ${path}`,
   });
 }

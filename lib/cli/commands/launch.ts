@@ -18,6 +18,7 @@ interface Options {
   mount?: string[];
   network?: string[];
   bridged?: boolean;
+  member?: string;
   timeout?: string;
 }
 
@@ -41,6 +42,7 @@ export function launchCommand(cli: Cli): Command {
       collect,
     )
     .option("--bridged", "the same as --network bridged: on the network of local.bridged-network")
+    .option("--member <member>", "member of the cluster to place it on, where there is one")
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
     .action(async (image: string | undefined, options: Options) => {
       const { cpus, memory, disk, name } = options;
@@ -58,6 +60,7 @@ export function launchCommand(cli: Cli): Command {
         networks: [...(options.network ?? []), ...(options.bridged === true ? ["bridged"] : [])].map(
           parseNicSpec,
         ),
+        ...(options.member === undefined ? {} : { member: options.member }),
         ...(timeout === undefined ? {} : { timeout }),
       };
       const launched = await (await cli.strata()).launch(request, cli.call);

@@ -48,6 +48,7 @@ function instanceTable(info: InstanceInfo): string {
   return `${[
     line("Name", info.name),
     line("State", info.state),
+    ...(info.member === undefined ? [] : [line("Member", info.member)]),
     line("Snapshots", String(info.snapshotCount)),
     line("IPv4", ...(info.ipv4.length === 0 ? ["--"] : info.ipv4)),
     line("Release", (running && info.release) || "--"),
@@ -107,6 +108,7 @@ function jsonInstance(info: InstanceInfo): Record<string, unknown> {
     info.memory === null ? {} : { used: Number(info.memory.used), total: Number(info.memory.total) };
   return {
     state: info.state,
+    ...(info.member === undefined ? {} : { member: info.member }),
     image_hash: info.imageHash,
     image_release: info.imageRelease,
     release: info.state === "Running" ? info.release : "",

@@ -9,36 +9,47 @@ import { type Format, json, yaml } from "./format.ts";
 export function formatList({ engines, instances, failures }: Listing, format: Format): string {
   const several = engines.length > 1;
   const engineOf = ({ engine }: InstanceSummary) => (several ? { engine } : {});
+  const memberOf = ({ member }: InstanceSummary) => (member === undefined ? {} : { member });
+  const clustered = instances.some(({ member }) => member !== undefined);
   switch (format) {
     case "json":
       return json({
         ...(several ? { errors: failures.map(jsonFailure) } : {}),
         list: instances.map((instance) => {
           const { name, state, ipv4, release } = instance;
-          return { name, ...engineOf(instance), state, ipv4, release };
+          return { name, ...engineOf(instance), ...memberOf(instance), state, ipv4, release };
         }),
       });
     case "yaml":
       return yaml(
         byName(instances, (instance) => {
           const { state, ipv4, release } = instance;
-          return { ...engineOf(instance), state, ipv4: [...ipv4], release };
+          return { ...engineOf(instance), ...memberOf(instance), state, ipv4: [...ipv4], release };
         }),
       );
     case "csv":
       return csvLines([
-        [...(several ? ["Engine"] : []), "Name", "State", "IPv4", "Release", "AllIPv4"],
-        ...instances.map(({ name, engine, state, ipv4, release }) => [
+        [
+          ...(several ? ["Engine"] : []),
+          "Name",
+          "State",
+          "IPv4",
+          "Release",
+          "AllIPv4",
+          ...(clustered ? ["Member"] : []),
+        ],
+        ...instances.map(({ name, engine, member, state, ipv4, release }) => [
           ...(several ? [engine] : []),
           name,
           state,
           ipv4[0] ?? "",
           csvField(release),
           csvField(ipv4.join(",")),
+          ...(clustered ? [csvField(member ?? "")] : []),
         ]),
       ]);
     case "table":
-      return table(instances, several);
+      return table(instances, several, clustered);
   }
 }
 
@@ -56,12 +67,16 @@ function byName<T>(
   return found;
 }
 
-function table(instances: readonly InstanceSummary[], several: boolean): string {
+function table(instances: readonly InstanceSummary[], several: boolean, clustered: boolean): string {
   if (instances.length === 0) return "No instances found.\n";
-  const row = (engine: string, ...cells: string[]) => (several ? [engine, ...cells] : cells);
-  const rows = instances.flatMap(({ name, engine, state, ipv4, release }) => [
-    row(engine, name, state, ipv4[0] ?? "--", release || "--"),
-    ...ipv4.slice(1).map((address) => row("", "", "", address, "")),
+  const row = (engine: string, cells: readonly string[], member: string) => [
+    ...(several ? [engine] : []),
+    ...cells,
+    ...(clustered ? [member] : []),
+  ];
+  const rows = instances.flatMap(({ name, engine, member = "--", state, ipv4, release }) => [
+    row(engine, [name, state, ipv4[0] ?? "--", release || "--"], member),
+    ...ipv4.slice(1).map((address) => row("", ["", "", address, ""], "")),
   ]);
-  return columns([row("Engine", "Name", "State", "IPv4", "Release"), ...rows]);
+  return columns([row("Engine", ["Name", "State", "IPv4", "Release"], "Member"), ...rows]);
 }

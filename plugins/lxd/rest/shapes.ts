@@ -44,9 +44,10 @@ export type Operation = z.infer<typeof operationShape>;
 /** Operations by state, as `GET /1.0/operations?recursion=1` tells them. */
 export const operationsShape = z.record(z.string(), z.array(operationShape));
 
+/** What LXD tells anybody. */
+export const greetingShape = z.object({ auth: z.string() });
+
 export const serverShape = z.object({
-  api_extensions: z.array(z.string()),
-  auth: z.string(),
   environment: z.object({
     server: z.string(),
     server_version: z.string(),

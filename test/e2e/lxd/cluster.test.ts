@@ -1,0 +1,143 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { expect } from "chai";
+import type { Backend, Context, ImageSource, Instance } from "../../../lib/backend/contract.ts";
+import { asStrataError } from "../../../lib/errors.ts";
+import lxd from "../../../plugins/lxd/index.ts";
+import { context, newInstanceSpec } from "../../support/instance-spec.ts";
+import { silent } from "../../support/libvirt.ts";
+import { type LxdCluster, lxdCluster, trust } from "../../support/lxd-cluster.ts";
+import { makeContainerImage } from "../../support/lxd-image.ts";
+
+describe("a cluster of LXD, over TLS", () => {
+  let cluster: LxdCluster;
+  let image: ImageSource;
+  let backend: Backend;
+
+  before(async () => {
+    cluster = await lxdCluster();
+    image = await makeContainerImage(cluster.folder);
+    await mkdir(join(cluster.folder, "data"));
+  });
+  after(async () => {
+    await backend?.[Symbol.asyncDispose]();
+    await cluster?.[Symbol.asyncDispose]();
+  });
+
+  const open = (settings: Readonly<Record<string, string>>) =>
+    lxd.open({ settings, dataFolder: join(cluster.folder, "data"), log: silent });
+  const url = () => cluster.urls.join(",");
+  const refusal = async (work: Promise<unknown>) => {
+    const error = await work.then(() => undefined, asStrataError);
+    return { code: error?.code, reason: String(error?.details.reason ?? "") };
+  };
+  const group = () => {
+    const { cluster: found } = backend;
+    if (found === undefined) throw new Error("the engine has no cluster");
+    return found;
+  };
+  const find = async ({ name }: Instance) => {
+    const found = await backend.instances.find(name);
+    if (found === null) throw new Error(`${name} is gone`);
+    return found;
+  };
+  const held = async ({ id }: Instance, work: (call: Context) => Promise<unknown>) => {
+    await using _hold = await backend.instances.hold(id, { wait: 10_000 }, context());
+    await work(context());
+  };
+  const run = async ({ id }: Instance, ...argv: string[]) => {
+    if (backend.guest.via !== "engine") throw new Error("the engine runs no commands");
+    const session = await backend.guest.exec(id, argv, { user: "root" });
+    session.stdin.end();
+    session.stderr.resume();
+    const [out] = await Promise.all([text(session.stdout), session.exit]);
+    return out.trim();
+  };
+
+  it("is not spoken to unless its certificate is pinned, and says which one it has", async () => {
+    const unpinned = await refusal(open({ url: url() }));
+    expect(unpinned.code).to.equal("PERMISSION_DENIED");
+    expect(unpinned.reason).to.contain(cluster.fingerprint);
+    const other = await refusal(open({ url: url(), fingerprint: "0".repeat(64) }));
+    expect(other.code).to.equal("PERMISSION_DENIED");
+    expect(other.reason).to.contain("nothing was sent");
+  });
+
+  it("lets in whom it was told to trust", async () => {
+    const settings = { url: url(), fingerprint: cluster.fingerprint };
+    const stranger = await refusal(open(settings));
+    expect(stranger.code).to.equal("PERMISSION_DENIED");
+    const certificate = /copy of (\S+)/.exec(stranger.reason)?.[1] ?? "";
+    await trust(cluster, certificate);
+    backend = await open(settings);
+    const info = await backend.info();
+    expect(info.features.has("cluster")).to.equal(true);
+    expect(info.missing.get("mount.native")).to.contain("URL");
+    expect((await group().members()).map(({ name, online }) => [name, online])).to.deep.equal([
+      ["n1", true],
+      ["n2", true],
+      ["n3", true],
+    ]);
+  });
+
+  it("runs instances on chosen members, moves one with its snapshots, and outlives a member", async () => {
+    const { instances, snapshots } = backend;
+    const refused = await refusal(
+      instances.create(newInstanceSpec(image, { name: "lxd-c-none", member: "n9" }), context()),
+    );
+    expect(refused).to.deep.equal({ code: "INVALID_VALUE", reason: "the cluster has n1, n2, n3" });
+
+    const moving = await instances.create(
+      newInstanceSpec(image, { name: "lxd-c-a", member: "n3" }),
+      context(),
+    );
+    const staying = await instances.create(
+      newInstanceSpec(image, { name: "lxd-c-b", member: "n2" }),
+      context(),
+    );
+    expect([(await find(moving)).member, (await find(staying)).member]).to.deep.equal(["n3", "n2"]);
+
+    await held(moving, (call) => instances.start(moving.id, call));
+    await run(moving, "sh", "-c", "echo first > /root/note && sync");
+    await held(moving, (call) => instances.stop(moving.id, "force", call));
+    await held(moving, (call) => take(moving, "first", null, 1, call));
+    await held(moving, (call) => instances.start(moving.id, call));
+    await run(moving, "sh", "-c", "echo second > /root/note && sync");
+    expect((await refusal(held(moving, (call) => group().move(moving.id, "n2", call)))).code).to.equal(
+      "WRONG_STATE",
+    );
+    await held(moving, (call) => instances.stop(moving.id, "force", call));
+    await held(moving, (call) => take(moving, "second", "first", 2, call));
+    const before = await snapshots.tree(moving.id);
+
+    await held(moving, (call) => group().move(moving.id, "n2", call));
+    expect((await find(moving)).member).to.equal("n2");
+    expect(await snapshots.tree(moving.id)).to.deep.equal(before);
+    expect((await find(moving)).record).to.deep.equal({ ...moving.record, snapshotsTaken: 2 });
+
+    // The member that it was on, and that the first of the URLs leads to, are not needed any more.
+    await cluster.members.n1.kill();
+    await held(moving, (call) => snapshots.revert(moving.id, "first", call));
+    await held(moving, (call) => instances.start(moving.id, call));
+    expect(await run(moving, "cat", "/root/note")).to.equal("first");
+    await held(staying, (call) => instances.start(staying.id, call));
+    const running = (await instances.list()).filter(({ state }) => state === "running");
+    expect(running.map(({ name }) => name).sort()).to.deep.equal(["lxd-c-a", "lxd-c-b"]);
+    for (const instance of [moving, staying])
+      await held(instance, (call) => instances.remove(instance.id, call));
+  });
+
+  async function take(
+    instance: Instance,
+    name: string,
+    parent: string | null,
+    taken: number,
+    call: Context,
+  ): Promise<void> {
+    const { resources, mounts, nics, record } = await find(instance);
+    const { cloudInstanceId } = record;
+    const described = { comment: "", resources, mounts, nics, cloudInstanceId, createdAt: Date.now() };
+    await backend.snapshots.capture(instance.id, { ...described, name, parent }, taken, call);
+  }
+});
