@@ -23,6 +23,7 @@ import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.
 import { getCommand, setCommand } from "./commands/settings.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
 import { transferCommand } from "./commands/transfer.ts";
+import { printable } from "./format/cell.ts";
 import { VERSION } from "./version.ts";
 
 /** The whole command tree. */
@@ -93,7 +94,8 @@ export function allCommands(root: Command): Command[] {
 function settle(program: Command, each: Command, cli: Cli): void {
   each.exitOverride().configureOutput({
     writeOut: (text) => void cli.io.stdout.write(text),
-    writeErr: (text) => void cli.io.stderr.write(text),
+    // What was typed is repeated in it.
+    writeErr: (text) => void cli.io.stderr.write(printable(text)),
   });
   if (each === program) return;
   each.option("-v, --verbose", "tell more, up to -vvvv", () => {

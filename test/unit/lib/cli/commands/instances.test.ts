@@ -1,0 +1,179 @@
+import { expect } from "chai";
+import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
+
+describe("commands on instances", () => {
+  let at: CliRoom;
+  const states = async () =>
+    Object.fromEntries(
+      (await at.done("list", "--format", "csv"))
+        .trim()
+        .split("\n")
+        .slice(1)
+        .map((line) => line.split(",").slice(0, 2)),
+    );
+  const refused = async (code: number, message: string | RegExp, ...args: string[]) => {
+    const before = await at.done("list", "--format", "json");
+    const ended = await at.strata(...args);
+    expect(ended.code, `${args.join(" ")}: ${ended.stderr}`).to.equal(code);
+    expect(ended.stdout).to.equal("");
+    expect(ended.stderr).to.match(message instanceof RegExp ? message : new RegExp(message));
+    expect(await at.done("list", "--format", "json")).to.equal(before);
+  };
+  beforeEach(async () => {
+    at = await cliRoom();
+    for (const name of ["web", "db"])
+      expect(await at.done("launch", "any", "-n", name)).to.equal(`Launched: ${name}\n`);
+  });
+  afterEach(() => at[Symbol.asyncDispose]());
+
+  it("take names of letters, digits and hyphens only, at every entrance", async () => {
+    const bad = ["1a", "-a", "a-", "a_b", "a/b", "../a", "a b", "ä", "a\n", `a${"b".repeat(63)}`];
+    for (const name of bad) {
+      await refused(2, "invalid instance name", "launch", "any", `--name=${name}`);
+      for (const command of [
+        "start",
+        "stop",
+        "restart",
+        "suspend",
+        "info",
+        "recover",
+        "delete",
+        "snapshot",
+        "clone",
+      ])
+        await refused(2, "invalid instance name", command, "--", name);
+      await refused(2, "invalid instance name", "exec", "--", name, "true");
+      await refused(2, "invalid instance name", "clone", "web", `--name=${name}`);
+    }
+    await at.done("launch", "any", "--name", `a${"b".repeat(62)}`);
+    await at.done("launch", "any", "--name", "A-1");
+  });
+
+  it("make up a name of two words where none is given, another one each time", async () => {
+    for (let n = 0; n < 5; n++)
+      expect(await at.done("launch", "any")).to.match(/^Launched: [a-z]+-[a-z]+\n$/);
+    expect(Object.keys(await states())).to.have.length(7);
+  });
+
+  it("name what does not exist or exists already, deleted instances too", async () => {
+    await refused(3, 'instance "nobody" does not exist', "start", "web", "nobody");
+    await refused(4, 'instance "web" already exists', "launch", "any", "--name", "web");
+    await at.done("delete", "web");
+    await refused(4, 'instance "web" already exists', "launch", "any", "--name", "web");
+  });
+
+  it("start, stop, suspend and restart, again and again; names given twice count once", async () => {
+    for (const [command, state] of [
+      ["stop", "Stopped"],
+      ["start", "Running"],
+      ["suspend", "Suspended"],
+      ["start", "Running"],
+      ["restart", "Running"],
+    ] as const) {
+      await at.done(command, "web", "web");
+      if (command !== "restart") await at.done(command, "web");
+      expect((await states()).web).to.equal(state);
+    }
+    await at.done("stop", "--all");
+    expect(await states()).to.deep.equal({ web: "Stopped", db: "Stopped" });
+    await refused(2, "not both", "start", "--all", "web");
+  });
+
+  it("mean the primary instance where none is named, and launch it when it is missing", async () => {
+    expect(await at.done("get", "client.primary-name")).to.equal("primary\n");
+    await refused(3, 'instance "primary" does not exist', "stop");
+    await at.done("start");
+    expect((await states()).primary).to.equal("Running");
+    await at.done("set", "client.primary-name=web");
+    await at.done("stop");
+    expect(await states()).to.deep.equal({ primary: "Running", web: "Stopped", db: "Running" });
+  });
+
+  it("delete what can be recovered, and takes no other command until then", async () => {
+    await at.done("delete", "web");
+    expect(await states()).to.deep.equal({ web: "Deleted", db: "Running" });
+    for (const args of [
+      ["start", "web"],
+      ["stop", "web"],
+      ["snapshot", "web"],
+      ["exec", "web", "--", "true"],
+      ["clone", "web"],
+    ])
+      await refused(5, 'instance "web" is deleted', ...args);
+    expect(await at.done("info", "web")).to.contain("Deleted");
+    await at.done("recover", "web");
+    expect((await states()).web).to.equal("Stopped");
+    await refused(5, "is not deleted", "recover", "web");
+    await at.done("delete", "--purge", "web");
+    expect(await states()).to.deep.equal({ db: "Running" });
+    await at.done("delete", "--all");
+    expect(await at.done("purge")).to.equal("Purged: db\n");
+    expect(await at.done("list")).to.equal("No instances found.\n");
+  });
+
+  it("delete instances and snapshots in one request, or nothing of it", async () => {
+    await at.done("stop", "web");
+    await at.done("snapshot", "web", "-n", "one");
+    for (const bad of ["nobody", "web.none", "db.one"])
+      await refused(3, "does not exist", "delete", "-p", "db", "web.one", bad);
+    await refused(2, "needs --purge when there is no terminal", "delete", "db", "web.one");
+    await at.done("delete", "--purge", "db", "web.one");
+    expect(await states()).to.deep.equal({ web: "Stopped" });
+    expect(await at.done("list", "--snapshots")).to.equal("No snapshots found.\n");
+  });
+
+  it("read sizes as they are written, and refuse what is none or too small", async () => {
+    for (const [size, bytes] of [
+      ["134217728", 134217728],
+      ["1.5G", 1610612736],
+      ["512MiB", 536870912],
+      ["300mb", 314572800],
+      ["262144k", 268435456],
+    ] as const) {
+      await at.done("launch", "any", "-n", "sized", "-m", size);
+      expect(await at.done("get", "--raw", "local.sized.memory")).to.equal(`${bytes}\n`);
+      await at.done("delete", "-p", "sized");
+    }
+    for (const size of ["1.5", "1.1B", "0", "-1", "1T", "", "abc", "1 G x"])
+      await refused(2, "invalid memory size", "launch", "any", `--memory=${size}`);
+    await refused(2, "below the minimum of 128M", "launch", "any", "-m", "127M");
+    await refused(2, "below the minimum of 512M", "launch", "any", "-d", "511M");
+    for (const cpus of ["0", "-1", "1.5", "many"])
+      await refused(2, "invalid value .* for cpus", "launch", "any", `--cpus=${cpus}`);
+    expect(await at.done("get", "local.web.cpus")).to.equal("1\n");
+    expect(await at.done("get", "local.web.memory")).to.equal("1.0GiB\n");
+    expect(await at.done("get", "local.web.disk")).to.equal("5.0GiB\n");
+  });
+
+  it("run commands, with their exit status and their streams, in running instances only", async () => {
+    at.input = "text";
+    expect(await at.done("exec", "web", "--", "cat")).to.equal("text");
+    expect((await at.strata("exec", "web", "--", "false")).code).to.equal(1);
+    expect((await at.strata("exec", "web", "--", "nothing")).code).to.equal(127);
+    expect(await at.done("exec", "web", "--", "echo", "--format", "x")).to.equal("--format x\n");
+    await refused(2, "needs a command", "exec", "web");
+    await at.done("stop", "web");
+    await refused(5, 'Commands run in running instances only: "web" is Stopped', "exec", "web", "--", "true");
+    await refused(2, "shell needs a terminal", "shell", "web");
+  });
+
+  it("clone stopped instances, without their snapshots, under names that are free", async () => {
+    await refused(5, /"web" is Running/, "clone", "web");
+    await at.done("stop", "web");
+    await at.done("snapshot", "web");
+    expect(await at.done("clone", "web")).to.equal("Cloned from web to web-clone1.\n");
+    expect(await at.done("clone", "web")).to.equal("Cloned from web to web-clone2.\n");
+    expect(await at.done("clone", "web", "-n", "copy")).to.equal("Cloned from web to copy.\n");
+    await refused(4, "already exists", "clone", "web", "-n", "db");
+    expect(await at.done("list", "--snapshots", "--format", "csv")).to.equal(
+      'Instance,Snapshot,Parent,Comment\nweb,snapshot1,,""\n',
+    );
+  });
+
+  it("wait for the engine, and say who may use it", async () => {
+    expect(await at.done("wait-ready", "--timeout", "5")).to.equal("");
+    expect(await at.done("authenticate")).to.equal("You may use memory.\n");
+    await refused(11, "a passphrase is not supported", "authenticate", "secret");
+    await refused(2, "invalid value", "wait-ready", "--timeout", "soon");
+  });
+}).timeout(20_000);
