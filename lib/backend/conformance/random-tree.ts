@@ -1,6 +1,8 @@
+import { realpathSync } from "node:fs";
+import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { planRemoval } from "../../snapshots/plan.ts";
-import type { Instance, Resources } from "../contract.ts";
+import type { Instance, Mount, Resources } from "../contract.ts";
 import { same } from "./assert.ts";
 import { context, current, type Fixture, MIB, take, withInstance } from "./fixture.ts";
 
@@ -9,6 +11,7 @@ interface Saved {
   parent: string | null;
   contents: string;
   resources: Resources;
+  mounts: readonly Mount[];
 }
 
 /** The plain model: every snapshot a copy. */
@@ -17,6 +20,7 @@ interface Model {
   standsOn: string | null;
   contents: string;
   resources: Resources;
+  mounts: readonly Mount[];
 }
 
 /** One step; `pick` chooses among the snapshots that are there when it runs. */
@@ -32,6 +36,10 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("optimize" as const) }) },
   {
     weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("mount" as const), at: fc.integer({ min: 0, max: 2 }) }),
+  },
+  {
+    weight: 1,
     arbitrary: fc.record({
       kind: fc.constant("resize" as const),
       cpus: fc.integer({ min: 1, max: 4 }),
@@ -43,7 +51,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 /**
- * Random sequences of writing, taking, restoring, deleting, renaming and resizing against the model:
+ * Random sequences of writing, taking, restoring, deleting, renaming, resizing and mounting against the model:
  * after each sequence the instance and every snapshot hold what the model says, all of the disk compared.
  */
 export async function randomTrees(
@@ -68,6 +76,7 @@ async function run(fixture: Fixture, instance: Instance, sequence: readonly Step
     standsOn: null,
     contents: await fixture.read(instance),
     resources: instance.resources,
+    mounts: [],
   };
   let counter = 0;
   for (const each of sequence) {
@@ -93,13 +102,17 @@ async function apply(
   }
   if (each.kind === "take") {
     await take(fixture, instance, fresh);
-    const { contents, resources, standsOn: parent } = model;
-    model.snapshots.set(fresh, { parent, contents, resources });
+    const { contents, resources, mounts, standsOn: parent } = model;
+    model.snapshots.set(fresh, { parent, contents, resources, mounts });
     model.standsOn = fresh;
     return;
   }
   if (each.kind === "optimize") {
     await fixture.backend.readImages?.build(id, context());
+    return;
+  }
+  if (each.kind === "mount") {
+    model.mounts = await toggleMount(fixture, id, model.mounts, `/mnt/${each.at}`);
     return;
   }
   if (each.kind === "resize") {
@@ -119,6 +132,7 @@ async function apply(
     await snapshots.revert(id, name, context());
     model.contents = saved.contents;
     model.resources = saved.resources;
+    model.mounts = saved.mounts;
     model.standsOn = name;
   } else if (each.kind === "delete") {
     const removal = planRemoval(await snapshots.tree(id), name);
@@ -138,20 +152,55 @@ async function apply(
   }
 }
 
+/** Mounts a folder that every host has, or takes it away where it is mounted. */
+async function toggleMount(
+  { backend }: Fixture,
+  id: string,
+  mounts: readonly Mount[],
+  target: string,
+): Promise<readonly Mount[]> {
+  if (backend.mounts === undefined) return mounts;
+  if (mounts.some((mount) => mount.target === target)) {
+    await backend.mounts.detach(id, target, context());
+    return mounts.filter((mount) => mount.target !== target);
+  }
+  const mount: Mount = {
+    source: realpathSync(tmpdir()),
+    target,
+    type: "native",
+    uidMap: [],
+    gidMap: [],
+  };
+  await backend.mounts.attach(id, mount, context());
+  return [...mounts, mount];
+}
+
+const targetsOf = (mounts: readonly Mount[]) => mounts.map(({ target }) => target).sort();
+
 async function compare(fixture: Fixture, instance: Instance, model: Model): Promise<void> {
   const { snapshots } = fixture.backend;
   const tree = await snapshots.tree(instance.id);
-  const actual = tree.snapshots.map(({ name, parent, resources }) => ({ name, parent, resources }));
-  const expected = [...model.snapshots].map(([name, { parent, resources }]) => ({ name, parent, resources }));
+  const shown = (name: string, { parent, resources, mounts }: Omit<Saved, "contents">) => ({
+    name,
+    parent,
+    resources,
+    mounts: targetsOf(mounts),
+  });
+  const actual = tree.snapshots.map((snapshot) => shown(snapshot.name, snapshot));
+  const expected = [...model.snapshots].map(([name, saved]) => shown(name, saved));
   same(actual, expected, "the tree");
   same(tree.standsOn, model.standsOn, "where the instance stands");
-  same((await current(fixture, instance)).resources, model.resources, "the instance's resources");
+  const now = await current(fixture, instance);
+  same(now.resources, model.resources, "the instance's resources");
+  same(targetsOf(now.mounts), targetsOf(model.mounts), "the instance's mounts");
   same(await fixture.read(instance), model.contents, "the instance's disk");
   await fixture.audit?.(instance);
   for (const [name, saved] of model.snapshots) {
     await snapshots.revert(instance.id, name, context());
     same(await fixture.read(instance), saved.contents, `the disk of ${name}`);
-    same((await current(fixture, instance)).resources, saved.resources, `the resources of ${name}`);
+    const restored = await current(fixture, instance);
+    same(restored.resources, saved.resources, `the resources of ${name}`);
+    same(targetsOf(restored.mounts), targetsOf(saved.mounts), `the mounts of ${name}`);
   }
   await fixture.audit?.(instance);
 }

@@ -163,6 +163,11 @@ describe("folders of the host in a real guest", () => {
       expect(refused.code, args.join(" ")).to.equal(code);
     }
     expect((await strata(["umount", `${NAME}:elsewhere`])).code).to.equal(3);
+    const env = { XDG_CONFIG_HOME: path("config") };
+    await done(["set", "local.privileged-mounts=false"], { env });
+    const disabled = await strata(["mount", path("third"), NAME], { env });
+    expect(disabled.stderr).to.contain("mounts are disabled on this host");
+    expect(disabled.code).to.equal(8);
     expect(await mounts()).to.deep.equal(before);
   });
 

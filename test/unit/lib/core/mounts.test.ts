@@ -1,0 +1,115 @@
+import { realpathSync } from "node:fs";
+import { homedir } from "node:os";
+import { expect } from "chai";
+import type { Backend } from "../../../../lib/backend/contract.ts";
+import type { Strata } from "../../../../lib/core/api.ts";
+import { openStrata } from "../../../../lib/core/open.ts";
+import { isStrataError } from "../../../../lib/errors.ts";
+import { memoryBackend } from "../../../../plugins/memory/index.ts";
+
+/** Folders that every host has. */
+const [FIRST, SECOND] = ["/usr", "/etc"];
+
+const folders = Object.fromEntries(
+  ["config", "data", "cache", "state"].map((name) => [name, "/nonexistent/strata"]),
+);
+
+function open(backend: Backend = memoryBackend()): Promise<Strata> {
+  return openStrata({ driver: "memory", backend, folders });
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "it was done",
+    (error: unknown) => (isStrataError(error) ? error.code : String(error)),
+  );
+}
+
+async function mountsOf(strata: Strata, name: string): Promise<Record<string, string>> {
+  const [info] = await strata.info([name]);
+  return Object.fromEntries((info?.mounts ?? []).map(({ target, source }) => [target, source]));
+}
+
+describe("mounting folders in instances", () => {
+  it("maps the caller to the default user unless told otherwise", async () => {
+    await using strata = await open();
+    await strata.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "data" }] });
+    await strata.mount(SECOND, [{ instance: "web" }], { uidMap: [{ host: 7, guest: 8 }] });
+    const [info] = await strata.info(["web"]);
+    const own = { host: process.getuid?.(), guest: 1000 };
+    const ownGroup = { host: process.getgid?.(), guest: 1000 };
+    expect(info?.mounts).to.deep.equal([
+      { source: FIRST, target: "/home/ubuntu/data", type: "native", uidMap: [own], gidMap: [ownGroup] },
+      {
+        source: SECOND,
+        target: "/home/ubuntu/etc",
+        type: "native",
+        uidMap: [{ host: 7, guest: 8 }],
+        gidMap: [ownGroup],
+      },
+    ]);
+  });
+
+  it("changes nothing when one of several instances cannot have it", async () => {
+    await using strata = await open();
+    for (const name of ["a", "b"]) await strata.launch({ image: "any", name });
+    await strata.mount(FIRST, [{ instance: "b", target: "/data" }]);
+    const places = [
+      { instance: "a", target: "/data" },
+      { instance: "b", target: "/x/../data" },
+    ];
+    expect(await codeOf(strata.mount(SECOND, places))).to.equal("MOUNT_EXISTS");
+    expect(await codeOf(strata.umount([...places, { instance: "a" }]))).to.equal("MOUNT_NOT_FOUND");
+    expect(await mountsOf(strata, "a")).to.deep.equal({});
+    expect(await mountsOf(strata, "b")).to.deep.equal({ "/data": FIRST });
+  });
+
+  it("takes one mount away, or all", async () => {
+    await using strata = await open();
+    const mounts = ["/a", "/b", "/c"].map((target) => ({ source: FIRST, target }));
+    await strata.launch({ image: "any", name: "web", mounts });
+    await strata.umount([{ instance: "web", target: "/b/" }]);
+    expect(Object.keys(await mountsOf(strata, "web"))).to.deep.equal(["/a", "/c"]);
+    await strata.umount([{ instance: "web" }]);
+    await strata.umount([{ instance: "web" }]);
+    expect(await mountsOf(strata, "web")).to.deep.equal({});
+  });
+
+  it("refuses two folders at one place before anything is launched", async () => {
+    await using strata = await open();
+    const mounts = ["x", "./x"].map((target) => ({ source: FIRST, target }));
+    expect(await codeOf(strata.launch({ image: "any", name: "web", mounts }))).to.equal("USAGE");
+    const file = [{ source: "/etc/passwd" }];
+    expect(await codeOf(strata.launch({ image: "any", name: "web", mounts: file }))).to.equal(
+      "INVALID_VALUE",
+    );
+    expect(await strata.list()).to.deep.equal([]);
+  });
+
+  it("gives the primary instance its user's home, and no other", async () => {
+    await using strata = await open();
+    await strata.launch({ image: "any", name: "primary" });
+    await strata.launch({ image: "any", name: "other" });
+    expect(Object.keys(await mountsOf(strata, "primary"))).to.deep.equal(["/home/ubuntu/Home"]);
+    expect(Object.values(await mountsOf(strata, "primary"))[0]).to.equal(realpathSync(homedir()));
+    expect(await mountsOf(strata, "other")).to.deep.equal({});
+  });
+
+  it("says what the engine lacks, never leaving it out in silence", async () => {
+    const memory = memoryBackend();
+    const info = async () => ({
+      ...(await memory.info()),
+      features: new Set(["mount.native"]),
+      missing: new Map([["mount.idmap", "its ids are its own"]]),
+    });
+    await using strata = await open({ ...memory, info });
+    await strata.launch({ image: "any", name: "web" });
+    const place = [{ instance: "web" }];
+    const maps = [{ host: 1, guest: 1 }];
+    for (const options of [{ uidMap: maps }, { gidMap: maps }, { type: "classic" as const }])
+      expect(await codeOf(strata.mount(FIRST, place, options))).to.equal("UNSUPPORTED");
+    await strata.mount(FIRST, place);
+    const [web] = await strata.info(["web"]);
+    expect(web?.mounts[0]?.uidMap, "ids as they are").to.deep.equal([]);
+  });
+});
