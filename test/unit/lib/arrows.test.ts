@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { builtInNames } from "../../../lib/backend/built-in.ts";
+import { API_VERSION } from "../../../lib/backend/contract.ts";
+import { DEFAULT_ENGINE } from "../../../lib/backend/registry.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** The sources of a room by their paths, without comments. */
+function sources(room: string): [path: string, code: string][] {
+  return readdirSync(join(ROOT, room), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => {
+      const file = join(ROOT, room, path);
+      return [relative(ROOT, file), readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "")];
+    });
+}
+
+describe("the core", () => {
+  it("never asks for an engine by its name", async () => {
+    const names = await builtInNames();
+    expect(names).to.include(DEFAULT_ENGINE);
+    const name = `["'\`](${names.join("|")})["'\`]`;
+    const asks = new RegExp(`(===?|!==?|case|includes\\(|startsWith\\()\\s*${name}|${name}\\s*(===?|!==?)`);
+    const found = [...sources("lib"), ...sources("bin")].flatMap(([path, code]) =>
+      code.split("\n").flatMap((line) => (asks.test(line) ? [`${path}: ${line.trim()}`] : [])),
+    );
+    expect(found).to.deep.equal([]);
+  });
+
+  it("has the name of an engine in one place, that of the default", async () => {
+    // "memory" is a word of its own beside.
+    const names = (await builtInNames()).filter((name) => name !== "memory");
+    const literal = new RegExp(`["'\`](${names.join("|")})["'\`]`);
+    const found = [...sources("lib"), ...sources("bin")].filter(([, code]) => literal.test(code));
+    expect(found.map(([path]) => path)).to.deep.equal(["lib/backend/registry.ts"]);
+  });
+
+  it("imports no engine: one file finds them all", () => {
+    const found = [...sources("lib"), ...sources("bin")].filter(([, code]) =>
+      /["'`](\.\.?\/)+plugins\//.test(code.replace(/new URL\([^)]*\)/g, "")),
+    );
+    expect(found.map(([path]) => path)).to.deep.equal(["lib/backend/built-in.ts"]);
+  });
+});
+
+describe("an engine that ships with strata", () => {
+  it("exports a plugin of this contract under the name of its folder", async () => {
+    for (const name of await builtInNames()) {
+      const { default: plugin } = await import(`../../../plugins/${name}/index.ts`);
+      expect(plugin).to.include({ name, apiVersion: API_VERSION });
+    }
+  });
+});
