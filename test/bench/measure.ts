@@ -25,25 +25,20 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - begin;
 }
 
-export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
 /** What is left of a piece when nothing else runs: on a shared machine others only ever add. */
 export function least(values: readonly number[]): number {
   return Math.min(...values);
 }
 
-/** Times of several pieces that are run by turns, so that whatever else the machine does hits all alike. */
+/** The least times of several pieces that are run by turns, so that whatever else the machine does hits all alike. */
 export async function byTurns(
   rounds: number,
-  pick: (values: readonly number[]) => number,
   ...pieces: readonly ((round: number) => Promise<unknown>)[]
 ): Promise<number[]> {
   const times = pieces.map((): number[] => []);
   for (let round = 0; round < rounds; round++)
     for (const [at, piece] of pieces.entries()) times[at]?.push(await timed(() => piece(round)));
-  return times.map(pick);
+  return times.map(least);
 }
 
 /** Measures a piece of ours and a peer's by turns. */
@@ -53,7 +48,7 @@ export async function sideBySide(
   ours: (round: number) => Promise<unknown>,
   theirs: (round: number) => Promise<unknown>,
 ): Promise<Figure> {
-  const [mine = Number.NaN, other = Number.NaN] = await byTurns(rounds, median, ours, theirs);
+  const [mine = Number.NaN, other = Number.NaN] = await byTurns(rounds, ours, theirs);
   return { subject, what, ours: mine, peer, theirs: other };
 }
 

@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
-import { byTurns, type Figure, least, type Scope, timed } from "./measure.ts";
+import { byTurns, type Figure, type Scope, timed } from "./measure.ts";
 
 const MIB = 1024 ** 2;
 const CLUSTER = 65536;
@@ -41,7 +41,7 @@ export async function reads(scope: Scope): Promise<Figure[]> {
       if (depth <= 150) await deep.growTo(depth);
       for (const kind of KINDS) {
         const pieces = stacks.map((stack) => () => stack.read(kind));
-        const [one = Number.NaN, image, layers] = await byTurns(scope.rounds, least, ...pieces);
+        const [one = Number.NaN, image, layers] = await byTurns(scope.rounds, ...pieces);
         const add = (what: string, time: number | undefined) => {
           if (time === undefined) return;
           const line = `${kind}: ${what}, ${depth} below`;
@@ -50,7 +50,7 @@ export async function reads(scope: Scope): Promise<Figure[]> {
         add("read image", image);
         add("plain layers", layers);
       }
-      const [whole = Number.NaN] = await byTurns(1, least, () => flat.copyWhole());
+      const [whole = Number.NaN] = await byTurns(1, () => flat.copyWhole());
       figures.push({
         subject: "reads",
         what: `bringing the read image up to date, ${depth} below`,

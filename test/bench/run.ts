@@ -11,6 +11,8 @@ import { type Bench, type Figure, table } from "./measure.ts";
 
 const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
   "start-up": async () => (await import("./start-up.ts")).startUp,
+  verbs: async () => (await import("./verbs.ts")).verbs,
+  thousand: async () => (await import("./thousand.ts")).thousand,
   scale: async () => (await import("./scale.ts")).scale,
 
   reads: async () => (await import("./reads.ts")).reads,
@@ -29,7 +31,7 @@ console.log(
     .map(([what, value]) => `${what}: ${value}`)
     .join("\n"),
 );
-console.log(`median of ${scope.rounds} rounds${values.short ? ", short run" : ""}`);
+console.log(`least of ${scope.rounds} rounds${values.short ? ", short run" : ""}`);
 const figures: Figure[] = [];
 for (const name of chosen) {
   const load = subjects[name];
