@@ -21,6 +21,8 @@ import { DomainState } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
+  isFrozen,
+  listChildren,
   listSnapshots,
   lookupSnapshot,
   markCurrent,
@@ -161,8 +163,7 @@ async function removeUnused(managed: Managed, path: string): Promise<void> {
 
 async function isFree(managed: Managed, graph: LayerGraph, path: string): Promise<boolean> {
   if (readDisk(managed.document) === path || graph.dependants(path).length > 0) return false;
-  const snapshots = await listSnapshots(managed.domain);
-  return !snapshots.some((snapshot) => snapshot.frozen === path);
+  return !(await isFrozen(managed.domain, path));
 }
 
 /** A rename is a second record under the new name, the children moved over, then the old one removed. */
@@ -172,8 +173,8 @@ async function finishRename(managed: Managed, { from, to }: Of<"rename">): Promi
   if (old !== null) {
     const current = await currentName(domain);
     await redefine(domain, old, { name: to }, current === from || current === to);
-    for (const snapshot of await listSnapshots(domain))
-      if (snapshot.parent === from) await redefine(domain, snapshot, { parent: to }, false);
+    for (const child of await listChildren(domain, from))
+      await redefine(domain, child, { parent: to }, false);
     await deleteRecord(domain, from);
     if (current !== null && (await currentName(domain)) === null) await markCurrent(domain, to);
   }

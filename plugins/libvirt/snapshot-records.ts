@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { layerOf, readLayer } from "./layers.ts";
@@ -9,6 +10,24 @@ import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snap
 export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]> {
   const snapshots = await domain.listSnapshots();
   return Promise.all(snapshots.map(async (snapshot) => readSnapshot(await parse(await snapshot.getXml()))));
+}
+
+/** The snapshots whose parent is the one of that name, read whole. */
+export async function listChildren(domain: Domain, name: string): Promise<SnapshotDocument[]> {
+  const children = await (await domain.lookupSnapshot(name)).listChildren();
+  return Promise.all(children.map(async (child) => readSnapshot(await parse(await child.getXml()))));
+}
+
+/** True when a snapshot froze the file. Records that do not even name it are not parsed: that is what takes long. */
+export async function isFrozen(domain: Domain, file: string): Promise<boolean> {
+  const name = basename(file);
+  const found = await Promise.all(
+    (await domain.listSnapshots()).map(async (snapshot) => {
+      const xml = await snapshot.getXml();
+      return xml.includes(name) && readSnapshot(await parse(xml)).frozen === file;
+    }),
+  );
+  return found.includes(true);
 }
 
 /** The snapshot of that name, or null. */
@@ -55,10 +74,8 @@ export async function deleteRecord(domain: Domain, name: string): Promise<void> 
   const snapshot = await lookupSnapshot(domain, name);
   if (snapshot === null) return;
   const current = await currentName(domain);
-  for (const child of await listSnapshots(domain)) {
-    if (child.parent !== name) continue;
+  for (const child of await listChildren(domain, name))
     await redefine(domain, child, { parent: snapshot.parent }, child.name === current);
-  }
   try {
     await (await domain.lookupSnapshot(name)).delete(SnapshotDeleteFlags.METADATA_ONLY);
   } catch (error) {

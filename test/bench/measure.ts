@@ -30,14 +30,20 @@ export function least(values: readonly number[]): number {
   return Math.min(...values);
 }
 
+/** What is measured, and what comes before it each time and is not. */
+export interface Piece {
+  before?(): Promise<unknown>;
+  work(round: number): Promise<unknown>;
+}
+
 /** The least times of several pieces that are run by turns, so that whatever else the machine does hits all alike. */
-export async function byTurns(
-  rounds: number,
-  ...pieces: readonly ((round: number) => Promise<unknown>)[]
-): Promise<number[]> {
+export async function byTurns(rounds: number, ...pieces: readonly Piece[]): Promise<number[]> {
   const times = pieces.map((): number[] => []);
   for (let round = 0; round < rounds; round++)
-    for (const [at, piece] of pieces.entries()) times[at]?.push(await timed(() => piece(round)));
+    for (const [at, { before, work }] of pieces.entries()) {
+      await before?.();
+      times[at]?.push(await timed(() => work(round)));
+    }
   return times.map(least);
 }
 
@@ -48,7 +54,7 @@ export async function sideBySide(
   ours: (round: number) => Promise<unknown>,
   theirs: (round: number) => Promise<unknown>,
 ): Promise<Figure> {
-  const [mine = Number.NaN, other = Number.NaN] = await byTurns(rounds, ours, theirs);
+  const [mine = Number.NaN, other = Number.NaN] = await byTurns(rounds, { work: ours }, { work: theirs });
   return { subject, what, ours: mine, peer, theirs: other };
 }
 

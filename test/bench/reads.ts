@@ -40,7 +40,10 @@ export async function reads(scope: Scope): Promise<Figure[]> {
       const stacks = depth > 150 ? [shallow, flat] : [shallow, flat, deep];
       if (depth <= 150) await deep.growTo(depth);
       for (const kind of KINDS) {
-        const pieces = stacks.map((stack) => () => stack.read(kind));
+        const pieces = stacks.map((stack) => ({
+          before: () => stack.prepare(kind),
+          work: () => stack.read(kind),
+        }));
         const [one = Number.NaN, image, layers] = await byTurns(scope.rounds, ...pieces);
         const add = (what: string, time: number | undefined) => {
           if (time === undefined) return;
@@ -50,7 +53,7 @@ export async function reads(scope: Scope): Promise<Figure[]> {
         add("read image", image);
         add("plain layers", layers);
       }
-      const [whole = Number.NaN] = await byTurns(1, () => flat.copyWhole());
+      const [whole = Number.NaN] = await byTurns(1, { work: () => flat.copyWhole() });
       figures.push({
         subject: "reads",
         what: `bringing the read image up to date, ${depth} below`,
@@ -116,7 +119,6 @@ class Stack {
 
   async read(kind: Kind): Promise<void> {
     const { head } = await this.#fixture.layers(this.#instance);
-    if (kind === "random, cold") await this.#forget();
     const [count, how] =
       kind === "sequential, warm"
         ? [this.#blocks, ["-s", String(CLUSTER)]]
@@ -124,8 +126,9 @@ class Stack {
     await execa("qemu-img", ["bench", "-f", "qcow2", "-c", String(count), ...how, head]);
   }
 
-  /** Takes the files out of the page cache, and no others. */
-  async #forget(): Promise<void> {
+  /** For cold reads takes the files out of the page cache, and no others. */
+  async prepare(kind: Kind): Promise<void> {
+    if (kind !== "random, cold") return;
     const { folder } = await this.#fixture.layers(this.#instance);
     await execa("sh", [
       "-c",
