@@ -7,6 +7,7 @@ export type {
   EngineInfo,
   ExecOptions,
   ExecSession,
+  Finding,
   Log,
   Mount,
   Progress,

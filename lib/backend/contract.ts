@@ -424,7 +424,7 @@ export interface Adoption {
 
 /** Comparing the engine's records with each other and with what is there, and putting them right. */
 export interface Maintenance {
-  /** Everything that does not agree. Takes no hold and changes nothing. */
+  /** Everything that does not agree, but of what somebody is at work on. Changes nothing. */
   audit(): Promise<readonly Finding[]>;
   /**
    * Does what a finding's `repair` says, held and only if another look finds the same again; false where

@@ -1,11 +1,12 @@
 import { Command } from "commander";
 import type { Cli } from "./cli.ts";
 import { withExamples } from "./command.ts";
-import { doctorCommand, versionCommand } from "./commands/about.ts";
+import { versionCommand } from "./commands/about.ts";
 import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommand } from "./commands/find.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";

@@ -5,6 +5,7 @@ import type {
   EngineInfo,
   ExecOptions,
   ExecSession,
+  Finding,
   IdMap,
   Log,
   Mount,
@@ -403,6 +404,10 @@ export interface Strata extends AsyncDisposable {
     call?: CallOptions,
   ): Promise<ImageInfo>;
 
-  /** Checks of host, engine and records; never rejects. */
+  /** Checks of host and engine; never rejects. */
   doctor(): Promise<Check[]>;
+  /** What does not agree in the records and files of instances. Changes nothing. */
+  audit(): Promise<Finding[]>;
+  /** Does what the findings of `audit` offer, each after another look; resolves to what was repaired. */
+  repair(findings: readonly Finding[], call?: CallOptions): Promise<Finding[]>;
 }

@@ -1,6 +1,7 @@
 import { waitReady } from "./access.ts";
 import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
+import { audit, repair } from "./audit.ts";
 import { clone } from "./clone.ts";
 import { move } from "./cluster.ts";
 import { doctor } from "./doctor.ts";
@@ -105,6 +106,8 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     images: async () => (await session.images()).list(),
     buildImage: async (buildOptions, call) => (await session.images()).build(buildOptions, contextOf(call)),
     doctor: () => doctor(session),
+    audit: async () => [...(await gather(session, audit))],
+    repair: async (findings, call) => [...(await gather(session, (owner) => repair(owner, findings, call)))],
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }

@@ -85,12 +85,11 @@ export async function establish(
   const uuid = randomUUID();
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
-  await makePrivateFolder(folder, host.qemuUser);
-  await using lock = await lockInstance(folder, { name, wait: 0, signal: context.signal });
+  await using lock = await openFolder(engine, folder, name, context);
   engine.holds.set(uuid, lock);
   try {
     const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
-    const domain = await defineNew(engine, name, serialize(await make.document(place)), folder);
+    const domain = await defineNew(engine, name, () => make.document(place), folder);
     try {
       await make.fill(place);
       const managed = await getManaged(engine, domain.uuid);
@@ -104,9 +103,27 @@ export async function establish(
   }
 }
 
-async function defineNew(engine: Engine, name: string, xml: string, folder: string): Promise<Domain> {
+/** Makes and locks the folder of a new instance. No audit sees it without its lock. */
+async function openFolder(engine: Engine, folder: string, name: string, { signal }: Context) {
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  await using _lock = await lockPool(pool);
   try {
-    return await engine.connection.defineDomain(xml);
+    await makePrivateFolder(folder, host.qemuUser);
+    return await lockInstance(folder, { name, wait: 0, signal });
+  } catch (error) {
+    await removeFiles(engine, folder);
+    throw error;
+  }
+}
+
+async function defineNew(
+  engine: Engine,
+  name: string,
+  document: () => Promise<Element>,
+  folder: string,
+): Promise<Domain> {
+  try {
+    return await engine.connection.defineDomain(serialize(await document()));
   } catch (error) {
     await removeFiles(engine, folder);
     const taken = error instanceof Error && /already exists with uuid/.test(error.message);

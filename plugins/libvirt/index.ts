@@ -12,6 +12,7 @@ import { mapped } from "./errors.ts";
 import { events } from "./events.ts";
 import { instanceGroup } from "./instances.ts";
 import { NO_NETWORKS, networkGroup } from "./interfaces.ts";
+import { maintenanceGroup } from "./maintenance.ts";
 import { mountFeatures, mountGroup } from "./mounts.ts";
 import { sshAccess } from "./networks.ts";
 import { readImageGroup } from "./read-images.ts";
@@ -96,6 +97,7 @@ function backend(engine: Engine): Backend {
     mounts: mountGroup(engine),
     ...(engine.session ? {} : { networks: networkGroup(engine) }),
     readImages: readImageGroup(engine),
+    maintenance: maintenanceGroup(engine),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }
@@ -120,6 +122,7 @@ async function info({ connection, session, sharing }: Engine): Promise<EngineInf
       "events",
       ...(session ? [] : NETWORKING),
       "read-image",
+      "audit",
       ...mounting.features,
     ]),
     missing: new Map([

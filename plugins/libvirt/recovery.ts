@@ -300,13 +300,14 @@ export async function collectLayers(
     }
     await removeLayer(folder, layer);
   }
+  if (await isSettled(managed)) {
+    // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
+    const left = await readLayers(managed.name, folder, [head]);
+    const options = runOptions(engine, id, context);
+    const short = await keepShort(engine, { name: managed.name, head }, left, left.headers.keys(), options);
+    if (short.standIns.size > 0) await removeUnusedStandIns(managed.name, folder, isCached(short));
+  }
   if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });
-  if (!(await isSettled(managed))) return;
-  // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
-  const left = await readLayers(managed.name, folder, [head]);
-  const options = runOptions(engine, id, context);
-  const short = await keepShort(engine, { name: managed.name, head }, left, left.headers.keys(), options);
-  if (short.standIns.size > 0) await removeUnusedStandIns(managed.name, folder, isCached(short));
 }
 
 /** Nothing is taken away unless every snapshot has a layer of its own that is there. */

@@ -21,9 +21,9 @@ export function instanceFolder(pool: string, uuid: string): string {
   return join(pool, "instances", uuid);
 }
 
-/** A lock on what instances share: the base images. Held for moments only. */
-export function lockPool(pool: string) {
-  return lockFile(join(pool, "lock"), { name: "the storage pool", wait: 600_000 });
+/** A lock on what instances share: the base images, and which folders there are. Held for moments only. */
+export function lockPool(pool: string, wait = 600_000) {
+  return lockFile(join(pool, "lock"), { name: "the storage pool", wait });
 }
 
 /**

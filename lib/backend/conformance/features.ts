@@ -18,6 +18,7 @@ export function featureTests(kit: Kit): void {
       "network.list": backend.networks,
       "read-image": backend.readImages,
       events: backend.events,
+      audit: backend.maintenance,
       suspend: backend.instances.suspend,
       clone: backend.instances.clone,
       adopt: backend.adoption,

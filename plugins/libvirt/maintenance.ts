@@ -1,0 +1,146 @@
+import { chmod, rm, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Context, Finding, Maintenance } from "../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../lib/errors.ts";
+import { type Engine, getHeld, lockInstance, type Managed, readManaged } from "./engine.ts";
+import { isLibvirt, mapped } from "./errors.ts";
+import { findInInstance } from "./findings.ts";
+import { hold } from "./hold.ts";
+import type { FileLock } from "./lock.ts";
+import { findInPool, type Owner } from "./pool-findings.ts";
+import { collectLayers } from "./recovery.ts";
+import { instanceFolder, lockPool, removeFiles } from "./removal.ts";
+import { markCurrent } from "./snapshot-records.ts";
+
+export function maintenanceGroup(engine: Engine): Maintenance {
+  return {
+    audit: () => mapped(() => audit(engine)),
+    repair: (finding, context) => mapped(() => repair(engine, finding, context)),
+  };
+}
+
+async function audit(engine: Engine): Promise<Finding[]> {
+  const { managed, owners, findings } = await readDomains(engine);
+  const found = await Promise.all(managed.map((each) => auditInstance(engine, each)));
+  return [...findings, ...found.flat(), ...(await auditPool(engine, owners))];
+}
+
+/** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
+async function readDomains(engine: Engine) {
+  const managed: Managed[] = [];
+  const owners = new Map<string, Owner>();
+  const findings: Finding[] = [];
+  for (const domain of await engine.connection.listDomains()) {
+    try {
+      const found = await readManaged(domain);
+      owners.set(domain.uuid, { name: domain.name, ours: found !== undefined });
+      if (found !== undefined) managed.push(found);
+    } catch (error) {
+      if (isLibvirt(error, "NO_DOMAIN")) continue;
+      if (!isStrataError(error)) throw error;
+      owners.set(domain.uuid, { name: domain.name, ours: true });
+      findings.push({
+        kind: "record-unreadable",
+        instance: domain.name,
+        subject: domain.uuid,
+        detail: error.message,
+      });
+    }
+  }
+  return { managed, owners, findings };
+}
+
+/** What somebody is at work on does not agree for a moment: only what nobody holds is reported. */
+async function auditInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
+  const { domain, name, metadata } = managed;
+  const first = await findInInstance(engine, managed);
+  if (first.length === 0) return [];
+  const options = { name, wait: 0, signal: new AbortController().signal };
+  let lock: FileLock;
+  try {
+    lock = await lockInstance(metadata.folder, options);
+  } catch (error) {
+    // Without its folder, or without the right to it, there is nothing to wait for either.
+    return isStrataError(error) && error.code === "BUSY" ? [] : first;
+  }
+  await using _lock = lock;
+  try {
+    const again = await readManaged(domain);
+    return again === undefined ? [] : await findInInstance(engine, again);
+  } catch (error) {
+    if (isLibvirt(error, "NO_DOMAIN")) return [];
+    throw error;
+  }
+}
+
+async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
+  const pool = await engine.pool();
+  const found = await findInPool(pool, owners);
+  if (found.length === 0) return [];
+  try {
+    await using _lock = await lockPool(pool, 0);
+    return await findInPool(pool, (await readDomains(engine)).owners);
+  } catch (error) {
+    if (isStrataError(error) && error.code === "BUSY") return [];
+    throw error;
+  }
+}
+
+/** Looks again under the lock that keeps others out, and does what the finding says if it is still so. */
+async function repair(engine: Engine, finding: Finding, context: Context): Promise<boolean> {
+  if (finding.repair === undefined) return false;
+  if (finding.instance === undefined) return repairPool(engine, finding);
+  const { managed } = await readDomains(engine);
+  const found = managed.find(({ name }) => name === finding.instance);
+  if (found === undefined) return false;
+  const { uuid } = found.domain;
+  if (finding.kind === "operation-unfinished" || finding.kind === "build-left") {
+    // Taking hold is all it takes; it may be what ends the instance.
+    await using _done = await hold(engine, uuid, { wait: 0 }, context).catch(ended);
+    return true;
+  }
+  await using _hold = await hold(engine, uuid, { wait: 0 }, context);
+  const now = await getHeld(engine, uuid);
+  const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
+  if (!same) return false;
+  switch (finding.kind) {
+    case "layer-unmerged":
+      await collectLayers(engine, uuid, context);
+      return true;
+    case "mark-misplaced":
+      await markCurrent(now.domain, finding.subject);
+      return true;
+    case "stand-in-left":
+    case "layer-unreferenced":
+      await unlink(finding.subject);
+      return true;
+    case "file-open":
+      await chmod(finding.subject, 0o600);
+      return true;
+    default:
+      throw failure("INTERNAL", { reason: `no repair of ${finding.kind} is known` });
+  }
+}
+
+function ended(error: unknown): null {
+  if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") return null;
+  throw error;
+}
+
+async function repairPool(engine: Engine, finding: Finding): Promise<boolean> {
+  const pool = await engine.pool();
+  await using _lock = await lockPool(pool);
+  const { owners } = await readDomains(engine);
+  const same = (await findInPool(pool, owners)).find((each) => isSame(each, finding));
+  if (same === undefined) return false;
+  if (finding.kind === "folder-abandoned") {
+    const uuid = finding.subject.slice(join(pool, "instances", "/").length);
+    await removeFiles(engine, instanceFolder(pool, uuid));
+  } else await rm(finding.subject, { force: true });
+  return true;
+}
+
+/** The same finding, and still one that can be repaired. */
+function isSame(a: Finding, b: Finding): boolean {
+  return a.repair === b.repair && a.kind === b.kind && a.subject === b.subject && a.instance === b.instance;
+}

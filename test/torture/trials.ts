@@ -1,0 +1,154 @@
+import { isDeepStrictEqual } from "node:util";
+import { context } from "../../lib/backend/conformance/fixture.ts";
+import type { Boundary } from "./boundaries.ts";
+import { type Actors, openActors } from "./process.ts";
+import type { Image, Verb } from "./verb.ts";
+import { INSTANCE, openWorld, type State, type World } from "./world.ts";
+
+/** An operation with what it does when nobody disturbs it. */
+export interface Scenario {
+  readonly name: string;
+  readonly verb: Verb;
+  readonly before: State;
+  readonly after: State;
+  readonly boundaries: readonly Boundary[];
+  /** ms. */
+  readonly took: number;
+}
+
+/** All operations, each on the same instance. */
+function verbs(image: Image): Readonly<Record<string, Verb>> {
+  const on = INSTANCE;
+  return {
+    take: { kind: "take", on, name: "new", createdAt: 1_700_000_100_000 },
+    "restore, elsewhere": { kind: "restore", on, name: "c" },
+    "restore, same place": { kind: "restore", on, name: "m2" },
+    "delete a leaf": { kind: "delete", on, name: "c" },
+    "delete in the middle, merging": { kind: "delete", on, name: "b" },
+    "delete a branch point": { kind: "delete", on, name: "a" },
+    "delete above a hidden layer": { kind: "delete", on, name: "x" },
+    "delete a leaf on a hidden layer": { kind: "delete", on, name: "m1" },
+    "delete under the head": { kind: "delete", on, name: "m2" },
+    rename: { kind: "rename", on, name: "x", to: "renamed" },
+    comment: { kind: "comment", on, name: "b", text: "a\u0007 comment" },
+    resize: { kind: "resize", on, cpus: 3, mebibytes: 12 },
+    "delete softly": { kind: "mark", on },
+    optimize: { kind: "optimize", on },
+    clone: { kind: "clone", on, name: "copy" },
+    purge: { kind: "purge", on },
+    launch: { kind: "launch", on: "second", image },
+  };
+}
+
+/** How a trial disturbs. */
+export type Disturbance =
+  | { readonly kind: "kill"; readonly at: number; readonly group: boolean }
+  | { readonly kind: "kill after"; readonly delay: number; readonly group: boolean };
+
+export interface Torture extends AsyncDisposable {
+  readonly world: World;
+  readonly actors: Actors;
+  readonly scenarios: readonly Scenario[];
+}
+
+/** Opens a world and learns from undisturbed runs what each operation does. */
+export async function openTorture(o: Parameters<typeof openWorld>[0] = {}): Promise<Torture> {
+  const world = await openWorld(o);
+  const actors = await openActors(world.settings);
+  const before = await world.observe();
+  const { path, format, sha256 } = world.fixture.image;
+  const scenarios: Scenario[] = [];
+  for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }))) {
+    const end = await actors.run(verb, { kind: "look" });
+    if (end.kind !== "ended" || end.error !== undefined)
+      throw new Error(`${name} fails undisturbed: ${JSON.stringify(end)}`);
+    const after = await world.observe();
+    keepsOthers(name, verb, before, after);
+    const wrong = await world.fixture.backend.maintenance?.audit();
+    if (wrong?.length !== 0) throw new Error(`after ${name}, doctor finds ${JSON.stringify(wrong)}`);
+    await cleanly(world, name);
+    scenarios.push({ name, verb, before, after, boundaries: end.boundaries, took: end.took });
+    await world.reset();
+  }
+  return {
+    world,
+    actors,
+    scenarios,
+    async [Symbol.asyncDispose]() {
+      await actors[Symbol.asyncDispose]();
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** What an operation is not about must be there after it as it was before. */
+function keepsOthers(name: string, verb: Verb, before: State, after: State): void {
+  const contents = (state: State) =>
+    new Map(
+      state
+        .flatMap(({ snapshots }) => snapshots as readonly { name: string; contents: string }[])
+        .map((snapshot) => [snapshot.name, snapshot.contents]),
+    );
+  if (verb.kind === "purge") return;
+  const now = contents(after);
+  for (const [snapshot, was] of contents(before)) {
+    const gone = verb.kind === "delete" && verb.name === snapshot;
+    const called = verb.kind === "rename" && verb.name === snapshot ? verb.to : snapshot;
+    if (gone === now.has(called) || (!gone && now.get(called) !== was))
+      throw new Error(`${name} changes ${snapshot}`);
+  }
+}
+
+async function cleanly(world: World, name: string): Promise<void> {
+  const orphans = await world.orphans();
+  if (orphans.length > 0) throw new Error(`${name} leaves ${orphans.join(", ")}`);
+}
+
+/**
+ * Disturbs an operation, has the next command come by, and looks: everything is as before the operation
+ * or as after it. Resolves to false where the operation ended before it could be disturbed.
+ */
+export async function disturb(
+  { world, actors }: Torture,
+  scenario: Scenario,
+  disturbance: Disturbance,
+): Promise<boolean> {
+  const { verb } = scenario;
+  const end =
+    disturbance.kind === "kill"
+      ? await actors.run(verb, disturbance)
+      : await actors.killAfter(verb, disturbance.delay, disturbance.group);
+  await world.next();
+  const now = await world.observe();
+  if (end.kind === "ended" && !isDeepStrictEqual(now, scenario.after))
+    throw new Error(`it ended, and what is there is something else:\n${JSON.stringify(now)}`);
+  await repaired(world);
+  if (isDeepStrictEqual(now, scenario.before)) return end.kind === "killed";
+  if (!isDeepStrictEqual(now, scenario.after))
+    throw new Error(
+      `neither before nor after:\n${JSON.stringify(now)}\nbefore: ${JSON.stringify(scenario.before)}\nafter: ${JSON.stringify(scenario.after)}`,
+    );
+  await world.reset();
+  return end.kind === "killed";
+}
+
+/** Nothing is left over, at the latest when doctor has been asked to put things right. */
+async function repaired(world: World): Promise<void> {
+  const { maintenance } = world.fixture.backend;
+  if (maintenance === undefined) throw new Error("no audit");
+  for (const finding of await maintenance.audit()) await maintenance.repair(finding, context());
+  const left = await maintenance.audit();
+  if (left.length > 0) throw new Error(`doctor cannot repair ${JSON.stringify(left)}`);
+  await cleanly(world, "the operation");
+}
+
+/** Numbers in [0, 1) that are the same for the same seed. */
+export function numbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

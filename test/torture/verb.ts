@@ -1,0 +1,85 @@
+import { cloneSpec } from "../../lib/backend/conformance/clone.ts";
+import { context, newSpec } from "../../lib/backend/conformance/fixture.ts";
+import type { Backend, ImageSource, Instance } from "../../lib/backend/contract.ts";
+import { planRemoval } from "../../lib/snapshots/plan.ts";
+
+/** One operation on the instance `on`, as plain data: it is sent to another process. */
+export type Verb =
+  | { readonly kind: "take"; readonly on: string; readonly name: string; readonly createdAt: number }
+  | { readonly kind: "restore"; readonly on: string; readonly name: string }
+  | { readonly kind: "delete"; readonly on: string; readonly name: string }
+  | { readonly kind: "rename"; readonly on: string; readonly name: string; readonly to: string }
+  | { readonly kind: "comment"; readonly on: string; readonly name: string; readonly text: string }
+  | { readonly kind: "resize"; readonly on: string; readonly cpus: number; readonly mebibytes: number }
+  | { readonly kind: "mark"; readonly on: string }
+  | { readonly kind: "optimize"; readonly on: string }
+  | { readonly kind: "clone"; readonly on: string; readonly name: string }
+  | { readonly kind: "purge"; readonly on: string }
+  | { readonly kind: "launch"; readonly on: string; readonly image: Image };
+
+/** An `ImageSource` that survives JSON. */
+export type Image = Omit<ImageSource, "virtualSize">;
+
+export const MIB = 1024n ** 2n;
+/** Virtual size of every disk here. */
+export const DISK = 9n * MIB;
+
+/** Does it as the core does: under a hold, with the tree that is there then. */
+export async function perform(backend: Backend, verb: Verb, wait = 60_000): Promise<void> {
+  const { instances } = backend;
+  if (verb.kind === "launch") {
+    const image = { ...verb.image, virtualSize: MIB };
+    await instances.create(specOf(verb.on, image), context());
+    return;
+  }
+  const found = await instances.find(verb.on);
+  if (found === null) throw new Error(`${verb.on} is gone`);
+  await using _hold = await instances.hold(found.id, { wait }, context());
+  const instance = await instances.find(verb.on);
+  if (instance === null) throw new Error(`${verb.on} is gone`);
+  await act(backend, instance, verb);
+}
+
+export function specOf(name: string, image: ImageSource) {
+  const resources = { cpus: 1, memory: 128n * MIB, disk: DISK };
+  return newSpec({ image } as Parameters<typeof newSpec>[0], { name, resources });
+}
+
+async function act(
+  { instances, snapshots, readImages }: Backend,
+  instance: Instance,
+  verb: Exclude<Verb, { kind: "launch" }>,
+): Promise<void> {
+  const { id, resources, mounts, nics, record } = instance;
+  switch (verb.kind) {
+    case "take": {
+      const { standsOn: parent } = await snapshots.tree(id);
+      const { cloudInstanceId, snapshotsTaken } = record;
+      const { name, createdAt } = verb;
+      const made = { name, comment: "", parent, resources, mounts, nics, cloudInstanceId, createdAt };
+      return snapshots.capture(id, made, snapshotsTaken + 1, context());
+    }
+    case "restore":
+      return snapshots.revert(id, verb.name, context());
+    case "delete": {
+      const removal = planRemoval(await snapshots.tree(id), verb.name);
+      if (removal !== undefined) await snapshots.drop(id, removal, context());
+      return;
+    }
+    case "rename":
+      return snapshots.amend(id, verb.name, { name: verb.to }, context());
+    case "comment":
+      return snapshots.amend(id, verb.name, { comment: verb.text }, context());
+    case "resize":
+      return instances.resize(id, { cpus: verb.cpus, disk: BigInt(verb.mebibytes) * MIB }, context());
+    case "mark":
+      return instances.annotate(id, { deleted: true });
+    case "optimize":
+      return readImages?.build(id, context());
+    case "clone":
+      await instances.clone?.(id, { ...cloneSpec(instance), name: verb.name }, context());
+      return;
+    case "purge":
+      return instances.remove(id, context());
+  }
+}

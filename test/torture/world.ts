@@ -1,0 +1,235 @@
+import { createHash, type Hash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { context } from "../../lib/backend/conformance/fixture.ts";
+import { isStrataError } from "../../lib/errors.ts";
+import { isImagePath } from "../../plugins/libvirt/layers.ts";
+import {
+  type Domain,
+  SnapshotCreateFlags,
+  SnapshotListFlags,
+  UndefineFlags,
+} from "../../plugins/libvirt/rpc/index.ts";
+import { find, parse, text } from "../../plugins/libvirt/xml/document.ts";
+import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
+import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
+import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
+import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
+import { type PrivateDaemon, privateDaemon } from "../support/private-daemon.ts";
+import { perform, specOf } from "./verb.ts";
+
+/** Everything that may be there after an operation, by its meaning: no ids, no file names. */
+export type State = readonly { readonly name: string; readonly snapshots: readonly object[] }[];
+
+/** A private daemon with one instance, `web`, whose tree has everything that deletions can meet. */
+export interface World extends AsyncDisposable {
+  readonly daemon: PrivateDaemon;
+  readonly fixture: LibvirtFixture;
+  readonly settings: Readonly<Record<string, string>>;
+  /** What a command does first, whichever it is: takes a hold of everything that is there. */
+  next(): Promise<void>;
+  /** Records, contents of all layers, resources; throws where something does not agree. */
+  observe(): Promise<State>;
+  /** Brings back the state at the beginning, byte for byte. */
+  reset(): Promise<void>;
+  /** Files of the pool that belong to nothing. */
+  orphans(): Promise<string[]>;
+}
+
+export const INSTANCE = "web";
+
+const { MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA } = UndefineFlags;
+const UNDEFINE = MANAGED_SAVE | SNAPSHOTS_METADATA | NVRAM | CHECKPOINTS_METADATA;
+
+export async function openWorld(
+  o: { readonly size?: number; readonly settings?: Readonly<Record<string, string>> } = {},
+): Promise<World> {
+  const daemon = await privateDaemon(o.size === undefined ? {} : { size: o.size });
+  const settings = { uri: daemon.uri, ...o.settings };
+  const fixture = await libvirtFixture(settings);
+  const world = { daemon, fixture };
+  await build(fixture);
+  const saved = await save(world);
+  return {
+    ...world,
+    settings,
+    next: () => next(world),
+    observe: () => observe(world),
+    reset: () => reset(world, saved),
+    orphans: () => orphans(world),
+    async [Symbol.asyncDispose]() {
+      await fixture[Symbol.asyncDispose]();
+      await daemon[Symbol.asyncDispose]();
+    },
+  };
+}
+
+type Bare = Pick<World, "daemon" | "fixture">;
+
+/**
+ * a ─┬─ b ── c            every layer with data of its own, some of it over that of others;
+ *    └─ x ── (m) ─┬─ m1   m is deleted and stays, hidden, with two dependants;
+ *                 └─ m2   the head stands on m2
+ */
+async function build({ backend, image, write }: LibvirtFixture): Promise<void> {
+  const instance = await backend.instances.create(specOf(INSTANCE, image), context());
+  let createdAt = 1_700_000_000_000;
+  let value = 1;
+  const put = async (...places: readonly number[]) => {
+    await using _hold = await backend.instances.hold(instance.id, { wait: 0 }, context());
+    for (const place of places) {
+      await write(instance, value * 8 + place);
+      value = (value % 29) + 1;
+    }
+  };
+  const take = async (name: string) => {
+    createdAt += 1000;
+    await perform(backend, { kind: "take", on: INSTANCE, name, createdAt });
+  };
+  const restore = (name: string) => perform(backend, { kind: "restore", on: INSTANCE, name });
+  await put(0, 1, 2);
+  await take("a");
+  await put(1, 3);
+  await take("b");
+  await put(0, 4, 5, 6);
+  await take("c");
+  await restore("a");
+  await put(2, 5);
+  await take("x");
+  await put(0, 6);
+  await take("m");
+  await put(3);
+  await take("m1");
+  await restore("m");
+  await put(1, 3, 7);
+  await take("m2");
+  await perform(backend, { kind: "delete", on: INSTANCE, name: "m" });
+  await put(4, 7);
+}
+
+interface Saved {
+  readonly files: string;
+  readonly domain: string;
+  readonly snapshots: readonly { readonly xml: string; readonly current: boolean }[];
+}
+
+async function save({ daemon, fixture }: Bare): Promise<Saved> {
+  const files = join(daemon.folder, "saved");
+  await mkdir(files);
+  await execa("cp", ["-a", "--sparse=always", `${daemon.pool}/.`, files]);
+  const domain = await fixture.connection.lookupDomainByName(INSTANCE);
+  const current = (await domain.currentSnapshot())?.name;
+  const all = await domain.listSnapshots(SnapshotListFlags.TOPOLOGICAL);
+  const snapshots = [];
+  for (const snapshot of all)
+    snapshots.push({ xml: await snapshot.getXml(), current: snapshot.name === current });
+  return { files, domain: await domain.getXml(2), snapshots };
+}
+
+async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
+  for (const domain of await fixture.connection.listDomains()) {
+    if (await domain.isActive()) await domain.destroy();
+    await domain.undefine(UNDEFINE);
+  }
+  for (const entry of await readdir(daemon.pool)) await rm(join(daemon.pool, entry), { recursive: true });
+  await execa("cp", ["-a", "--sparse=always", `${saved.files}/.`, daemon.pool]);
+  const domain = await fixture.connection.defineDomain(saved.domain);
+  for (const { xml, current } of saved.snapshots)
+    await domain.createSnapshot(
+      xml,
+      SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0),
+    );
+}
+
+async function next({ fixture }: Bare): Promise<void> {
+  const { instances } = fixture.backend;
+  for (const { id } of await instances.list()) {
+    try {
+      await using _hold = await instances.hold(id, { wait: 60_000 }, context());
+    } catch (error) {
+      // Taking hold has finished its removal.
+      if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") throw error;
+    }
+  }
+}
+
+async function observe({ daemon, fixture }: Bare): Promise<State> {
+  const state = [];
+  for (const instance of await fixture.backend.instances.list()) {
+    const { id, name, resources, record, snapshotCount } = instance;
+    const tree = await fixture.backend.snapshots.tree(id);
+    const domain = await fixture.connection.lookupDomainByUuid(id);
+    const document = await parse(await domain.getXml(2));
+    const metadata = readMetadata(document);
+    if (metadata?.operation !== undefined || metadata?.snapshot !== undefined)
+      throw new Error(`a note is left: ${JSON.stringify(metadata)}`);
+    const frozen = await libvirtsTree(domain, tree.standsOn);
+    if (snapshotCount !== tree.snapshots.length) throw new Error(`${snapshotCount} snapshots by libvirt`);
+    const snapshots = [];
+    for (const { size: _, mounts: __, nics: ___, ...snapshot } of tree.snapshots) {
+      const own = frozen.get(snapshot.name);
+      if (own === undefined || own.parent !== snapshot.parent)
+        throw new Error(`libvirt's records of ${snapshot.name} are others than ours`);
+      snapshots.push({ ...snapshot, contents: await digest(daemon, own.file) });
+    }
+    await fixture.audit?.(instance);
+    await checkModes(metadata?.folder ?? "");
+    const { deleted, snapshotsTaken } = record;
+    const contents = await digest(daemon, readDisk(document));
+    state.push({ name, resources, deleted, snapshotsTaken, standsOn: tree.standsOn, contents, snapshots });
+  }
+  return state.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** libvirt's own records: every snapshot with its frozen file, the mark where the instance stands. */
+async function libvirtsTree(domain: Domain, standsOn: string | null) {
+  const found = new Map<string, { parent: string | null; file: string }>();
+  for (const snapshot of await domain.listSnapshots()) {
+    const document = await parse(await snapshot.getXml());
+    const { name, parent, frozen } = readSnapshot(document);
+    // What libvirt's own tools would restore is what we would.
+    const recorded = readDisk(find(document, "domain") ?? document);
+    if (frozen === null || recorded !== frozen)
+      throw new Error(`the record of ${name} names ${recorded}, not ${frozen}`);
+    if (text(find(document, "state")) !== "shutoff") throw new Error(`${name} is of a running guest`);
+    found.set(name, { parent, file: frozen });
+  }
+  const mark = (await domain.currentSnapshot())?.name ?? null;
+  if (mark !== standsOn) throw new Error(`libvirt's mark is on ${mark}, the instance stands on ${standsOn}`);
+  return found;
+}
+
+/** Of all that a disk shows, its whole length. */
+async function digest(daemon: PrivateDaemon, path: string): Promise<string> {
+  const raw = join(daemon.folder, "contents.raw");
+  await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", path, raw]);
+  const hash: Hash = createHash("sha256").update(await readFile(raw));
+  await rm(raw);
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function checkModes(folder: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    const { mode } = await stat(join(folder, entry));
+    if ((mode & 0o077) !== 0)
+      throw new Error(`${entry} may be used by others: ${(mode & 0o777).toString(8)}`);
+  }
+}
+
+async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
+  const instances = await fixture.backend.instances.list();
+  const ids = instances.map(({ id }) => id);
+  const list = (folder: string) => readdir(join(daemon.pool, folder)).catch((): string[] => []);
+  const folders = (await list("instances")).filter((id) => !ids.includes(id));
+  const images = new Set(instances.map(({ record }) => `${record.image.sha256}.qcow2`));
+  const bases = (await list("images")).filter((file) => !images.has(file));
+  const strangers = [];
+  for (const id of ids) {
+    const folder = join(daemon.pool, "instances", id);
+    for (const file of await readdir(folder))
+      if (!isImagePath(folder, join(folder, file)) && file !== "seed.iso" && file !== "lock")
+        strangers.push(file);
+  }
+  return [...folders, ...bases, ...strangers];
+}
