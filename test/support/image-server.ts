@@ -157,3 +157,12 @@ function productOf(product: Product) {
     versions: Object.fromEntries(versions),
   };
 }
+
+/** Answers with files by their paths, the others are not found. What a test changes in it counts at once. */
+export function fromFiles(files: Readonly<Record<string, string | Buffer>>): Answer {
+  return (_, request, response) => {
+    const found = files[request.url ?? ""];
+    if (found === undefined) response.writeHead(404).end();
+    else sendFile(request, response, Buffer.from(found));
+  };
+}
