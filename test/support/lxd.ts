@@ -18,6 +18,8 @@ networks:
 export interface LxdFixture extends Fixture {
   readonly folder: string;
   readonly daemon: LxdDaemon;
+  /** The bridge that hands out addresses. */
+  readonly network: string;
 }
 
 /** The engine on a daemon of its own, with a btrfs pool, a bridge and a small image. */
@@ -33,12 +35,13 @@ export async function lxdFixture(): Promise<LxdFixture> {
   try {
     const folder = keep(await lxdFolder()).path;
     const bridge = `st${randomBytes(4).toString("hex")}`;
+    const network = `${bridge}b`;
     const daemon = keep(await startDaemon(join(folder, "lxd"), PRESEED.replaceAll("BRIDGE", bridge)));
     const image = await makeContainerImage(folder);
     const dataFolder = join(folder, "data");
     await mkdir(dataFolder);
     const backend = keep(
-      await lxd.open({ settings: { socket: daemon.socket, network: `${bridge}b` }, dataFolder, log: silent }),
+      await lxd.open({ settings: { socket: daemon.socket, network }, dataFolder, log: silent }),
     );
     const rootOf = ({ name }: Instance) =>
       join(daemon.folder, "storage-pools/default/containers", name, "rootfs");
@@ -46,6 +49,7 @@ export async function lxdFixture(): Promise<LxdFixture> {
       backend,
       folder,
       daemon,
+      network,
       image,
       async write(instance, value) {
         const place = join(rootOf(instance), "mnt", String(value % 8));

@@ -7,6 +7,8 @@ export interface Stage {
   readonly strata: Strata;
   readonly image: string;
   readonly memory?: bigint;
+  /** Takes away what was set up for it. */
+  close?(): PromiseLike<void>;
 }
 
 /** What users do with an instance and its snapshots, told the same on every engine. Opens the stage once. */
@@ -33,6 +35,7 @@ export function story(name: string, open: () => Promise<Stage>): void {
   after(async () => {
     await stage?.strata.remove([{ instance: name }], { purge: true }).catch(() => {});
     await stage?.strata[Symbol.asyncDispose]();
+    await stage?.close?.();
   });
 
   it("launches an instance that runs and answers", async () => {
