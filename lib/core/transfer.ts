@@ -34,8 +34,14 @@ export async function transfer(
     throw failure("USAGE", { reason: "a stream is transferred alone" });
   for (const { instance } of guests) await getInstance(await locate(session, instance), instance);
   for (const source of sources) if (isHostPath(source)) await checkHost(source.path, options);
+  const { transferError } = await import("../transfer/host.ts");
   for (const source of sources)
-    await transferOne(session, source, target, { several: sources.length > 1, ...options }, context);
+    await transferOne(session, source, target, { several: sources.length > 1, ...options }, context).catch(
+      (error: unknown) => {
+        if (context.signal.aborted) throw failure("CANCELLED", {}, error);
+        throw transferError("path" in source ? source.path : "-", error);
+      },
+    );
 }
 
 function isHostPath(end: TransferSource | TransferTarget): end is { readonly path: string } {

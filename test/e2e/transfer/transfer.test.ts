@@ -6,6 +6,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   stat,
   symlink,
@@ -19,12 +20,15 @@ import { buffer } from "node:stream/consumers";
 import { expect } from "chai";
 import fc from "fast-check";
 import tar from "tar-stream";
+import type { Backend } from "../../../lib/backend/contract.ts";
 import type { Strata } from "../../../lib/core/api.ts";
 import { openStrata } from "../../../lib/core/open.ts";
 import { isStrataError } from "../../../lib/errors.ts";
+import { cliRoom } from "../../support/cli.ts";
 import { hostGuests } from "../../support/host-guest.ts";
 
 interface Room extends AsyncDisposable {
+  readonly backend: Backend;
   readonly strata: Strata;
   /** A path below the room: `host/…` is ours, `web/…` and `db/…` are the homes of two guests. */
   path(inner: string): string;
@@ -46,13 +50,16 @@ async function room(): Promise<Room> {
   for (const name of ["web", "db"]) await strata.launch({ image: "any", name });
   return {
     strata,
+    backend,
     path,
     write: (inner, content) => writeFile(path(inner), content),
     read: (inner) => readFile(path(inner), "utf8"),
     tree: (inner) => list(path(inner)),
     async guestSends(archive) {
       await writeFile(path("archive"), archive);
-      await writeFile(path("bin/tar"), `#!/bin/sh\nexec cat '${path("archive")}'\n`, { mode: 0o755 });
+      await writeFile(path("bin/next"), `#!/bin/sh\nexec cat '${path("archive")}'\n`, { mode: 0o755 });
+      // In one stroke: what still runs from before is not written to.
+      await rename(path("bin/next"), path("bin/tar"));
     },
     async [Symbol.asyncDispose]() {
       await strata[Symbol.asyncDispose]();
@@ -376,6 +383,29 @@ describe("a transfer", () => {
       });
       expect((await refusal(work)).code, String(length)).to.equal("TRANSFER_FAILED");
       expect(await at.tree("host")).to.deep.equal([]);
+    }
+  });
+
+  it("is spelt NAME:PATH on the command line, with - for the standard streams", async () => {
+    await using cli = await cliRoom((options) => openStrata({ ...options, backend: at.backend }));
+    await at.write("host/a:b", "colon");
+    await cli.done("transfer", at.path("host/a:b"), "web:");
+    expect(await at.read("web/a:b")).to.equal("colon");
+    cli.input = "piped in";
+    await cli.done("transfer", "-", "web:from stdin");
+    expect(await cli.done("transfer", "web:from stdin", "-")).to.equal("piped in");
+    await cli.done("transfer", "-rp", "web:.", "db:one/two");
+    expect(await at.tree("db")).to.deep.equal(["one/", "one/two/", "one/two/a:b", "one/two/from stdin"]);
+    for (const [args, message] of [
+      [["a", "b"], "one end of a transfer is an instance"],
+      [["web:a"], "give one or more sources and a destination"],
+      [["-", "web:a", "db:"], "a stream is transferred alone"],
+      [["web:.", "-", "-r"], "only a file can be written to a stream"],
+      [["not_a_name:x", "y"], "invalid instance name"],
+    ] as const) {
+      const { code, stderr } = await cli.strata("transfer", ...args);
+      expect(code, stderr).to.equal(2);
+      expect(stderr).to.contain(message);
     }
   });
 
