@@ -1,0 +1,121 @@
+import { PassThrough } from "node:stream";
+import { expect } from "chai";
+import type { Backend } from "../../../../lib/backend/contract.ts";
+import { guardBackend, guardPlugin } from "../../../../lib/backend/guard.ts";
+import { failure, isStrataError } from "../../../../lib/errors.ts";
+import plugin, { memoryBackend } from "../../../../plugins/memory/index.ts";
+
+async function told(work: () => unknown): Promise<string> {
+  try {
+    await work();
+  } catch (error) {
+    return isStrataError(error) ? `${error.code}: ${error.message}` : `not ours: ${error}`;
+  }
+  return "nothing";
+}
+
+/** The memory engine with members that are broken, guarded. */
+function broken(change: Partial<Backend>): Backend {
+  return guardBackend("broken", Object.freeze({ ...memoryBackend(), ...change }));
+}
+
+describe("the guard around a plugin", () => {
+  it("names plugin and call of whatever is thrown, at once or later, error or not", async () => {
+    const { instances } = memoryBackend();
+    const engine = broken({
+      instances: {
+        ...instances,
+        list() {
+          throw new TypeError("x is undefined");
+        },
+        find: () => Promise.reject("gone"),
+      },
+    });
+    expect(await told(() => engine.instances.list())).to.equal(
+      'PLUGIN_ERROR: engine plugin "broken": instances.list: x is undefined',
+    );
+    expect(await told(() => engine.instances.find("web"))).to.equal(
+      'PLUGIN_ERROR: engine plugin "broken": instances.find: gone',
+    );
+  });
+
+  it("leaves errors of the table and cancellation what they are", async () => {
+    const { instances } = memoryBackend();
+    const engine = broken({
+      instances: {
+        ...instances,
+        list: () => Promise.reject(failure("BUSY", { name: "web" })),
+        find: async () => AbortSignal.abort().throwIfAborted() ?? null,
+      },
+    });
+    expect(await told(() => engine.instances.list())).to.match(/^BUSY/);
+    expect(await told(() => engine.instances.find("web"))).to.match(/^CANCELLED/);
+  });
+
+  it("covers what goes on after a call: events, and a command that runs", async () => {
+    const stream = () => new PassThrough();
+    const engine = broken({
+      async *events() {
+        yield { at: 1, kind: "resync" as const };
+        throw new Error("the socket is gone");
+      },
+      guest: {
+        via: "engine",
+        ready: async () => {},
+        exec: async () => ({
+          stdin: stream(),
+          stdout: stream(),
+          stderr: stream(),
+          resize() {},
+          exit: Promise.reject(new Error("no such pid")),
+        }),
+      },
+    });
+    const heard: string[] = [];
+    const listen = async () => {
+      for await (const { kind } of engine.events?.(new AbortController().signal) ?? []) heard.push(kind);
+    };
+    expect(await told(listen)).to.match(/^PLUGIN_ERROR.*events: the socket is gone/);
+    expect(heard).to.deep.equal(["resync"]);
+    const { guest } = engine;
+    if (guest.via !== "engine") throw new Error("the engine runs no commands");
+    const { exit } = await guest.exec("1", ["true"], {});
+    expect(await told(() => exit)).to.match(/^PLUGIN_ERROR.*guest\.exec: no such pid/);
+  });
+
+  it("has the groups that the engine has, and keeps a class's own state", async () => {
+    class Engine {
+      #count = 0;
+      async list() {
+        this.#count += 1;
+        return [];
+      }
+      get count() {
+        return this.#count;
+      }
+    }
+    const { cluster: _, ...given } = memoryBackend() as Backend;
+    const instances = new Engine();
+    const engine = guardBackend("good", { ...given, instances: instances as never });
+    await engine.instances.list();
+    expect(instances.count).to.equal(1);
+    expect(engine.cluster).to.equal(undefined);
+    expect("mounts" in engine).to.equal(true);
+  });
+
+  it("refuses an account of itself that nobody could use", async () => {
+    const info = async () => ({ ...(await memoryBackend().info()), features: ["suspend"] as never });
+    expect(await told(() => broken({ info }).info())).to.match(/^PLUGIN_ERROR.*features is a Set/);
+  });
+
+  it("makes a failed check of a check that throws", async () => {
+    const check = () => Promise.reject(new Error("no such file"));
+    const [found] = await guardPlugin({ ...plugin, check }).check({
+      settings: {},
+      dataFolder: "",
+      log: { error() {}, warn() {}, info() {}, debug() {} },
+    });
+    expect(found).to.include({ ok: false });
+    expect(found?.detail).to.contain("check: no such file");
+  });
+});
