@@ -20,6 +20,8 @@ export function makeSeed(o: {
     ssh_authorized_keys: [o.publicKey],
     growpart: { mode: "auto", devices: ["/"], ignore_growroot_disabled: false },
     timezone: "Etc/UTC",
+    // Whatever the image's makers call theirs: the user that we log in as.
+    ...(o.username === "" ? {} : { system_info: { default_user: { name: o.username } } }),
   };
   return {
     metaData: stringify({ "instance-id": o.instanceId, "local-hostname": o.name }),

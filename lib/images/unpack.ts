@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import type { Context } from "../backend/contract.ts";
-import { asStrataError, failure } from "../errors.ts";
+import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { type Limits, runReading } from "../programs.ts";
 import { storageFailure, writeSparse } from "./storage.ts";
 
@@ -50,13 +50,18 @@ export async function unpack(
   await using file = await open(to, "wx", 0o600).catch((error: unknown) => {
     throw storageFailure(error, to);
   });
+  // A pipeline that is broken off at its end tells of the end of its beginning.
+  let ours: StrataError | undefined;
   const write = async (pieces: AsyncIterable<Buffer>) => {
     let done = 0;
     for await (const piece of pieces) {
-      if (done + piece.length > largest)
-        throw failure("IMAGE_UNREADABLE", { image, reason: `it unpacks to more than ${largest} bytes` });
+      if (done + piece.length > largest) {
+        ours = failure("IMAGE_UNREADABLE", { image, reason: `it unpacks to more than ${largest} bytes` });
+        throw ours;
+      }
       await writeSparse(file, piece, done).catch((error: unknown) => {
-        throw storageFailure(error, to);
+        ours = storageFailure(error, to);
+        throw ours;
       });
       done += piece.length;
       progress({ phase: "Unpacking image", done: BigInt(done) });
@@ -73,6 +78,7 @@ export async function unpack(
         ));
   } catch (error) {
     if (signal.aborted) throw failure("CANCELLED", {}, error);
+    if (ours !== undefined) throw ours;
     const mapped = asStrataError(error);
     if (mapped.code !== "PROGRAM_FAILED" && mapped.code !== "INTERNAL") throw mapped;
     const reason = `it cannot be unpacked: ${mapped.details.reason ?? mapped.message}`;

@@ -31,15 +31,17 @@ export async function done(args: readonly string[], o: Parameters<typeof strata>
   return stdout;
 }
 
-/** Has the micro guest's image, building it if this host has none yet; resolves to its file. */
-export async function guestImage(): Promise<{ sha256: string; path: string }> {
+/** Has a guest's image, building it if this host has none yet; resolves to its file. */
+export async function guestImage(
+  variant: "micro" | "cloud" = "micro",
+): Promise<{ sha256: string; path: string }> {
   const find = async () => {
     const { images } = JSON.parse(await done(["image", "list", "--format", "json"])) as {
       images: { sha256: string; aliases: string[] }[];
     };
-    return images.find(({ aliases }) => aliases.includes("debian-micro"));
+    return images.find(({ aliases }) => aliases.includes(`debian-${variant}`));
   };
-  if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", "micro"]);
+  if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", variant]);
   const image = await find();
   if (image === undefined) throw new Error("the image was built and is not listed");
   const cache = process.env.XDG_CACHE_HOME ?? `${process.env.HOME}/.cache`;

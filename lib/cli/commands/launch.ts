@@ -1,5 +1,3 @@
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../settings/sizes.ts";
@@ -7,6 +5,7 @@ import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
 import { parseNicSpec } from "../network-spec.ts";
+import { readUserData } from "../user-data.ts";
 import { parseLaunchMount } from "./mount.ts";
 
 interface Options {
@@ -34,7 +33,7 @@ export function launchCommand(cli: Cli): Command {
     .option("-c, --cpus <number>", "number of CPUs (default: 1)")
     .option("-m, --memory <size>", "memory, such as 512M (default: 1G)")
     .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
-    .option("--cloud-init <file>", "cloud-init user-data from a file, or from standard input with -")
+    .option("--cloud-init <file>", "cloud-init user-data from a file or URL, or from standard input with -")
     .option("--mount <source[:path]>", "folder of this host to mount; may be repeated", collect)
     .option(
       "--network <spec>",
@@ -90,11 +89,4 @@ export function parseTimeout(value: string | undefined): number | undefined {
       reason: "it is a whole number of seconds, 1 or more",
     });
   return Number(value) * 1000;
-}
-
-async function readUserData(cli: Cli, path: string): Promise<string> {
-  if (path === "-") return text(cli.io.stdin as NodeJS.ReadableStream);
-  return readFile(path, "utf8").catch((error: unknown) => {
-    throw failure("FILE_NOT_FOUND", { path }, error);
-  });
 }

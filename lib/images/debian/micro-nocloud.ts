@@ -6,7 +6,7 @@ export const NOCLOUD = `import base64, os, pwd, re, subprocess, sys, time, yaml,
 
 SEED = '/run/seed/'
 LOG = open('/var/log/cloud-init-output.log', 'a', buffering=1)
-KNOWN = set('bootcmd fqdn growpart hostname manage_etc_hosts mounts packages preserve_hostname runcmd ssh_authorized_keys timezone users write_files'.split())
+KNOWN = set('bootcmd fqdn growpart hostname manage_etc_hosts mounts packages preserve_hostname runcmd ssh_authorized_keys system_info timezone users write_files'.split())
 loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 errors = []
 
