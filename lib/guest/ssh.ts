@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createConnection, type Socket } from "node:net";
 import ssh2 from "ssh2";
 import type { ExecOptions, ExecSession, SshEndpoint } from "../backend/contract.ts";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
@@ -48,6 +50,9 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   const { signal } = options;
   signal?.throwIfAborted();
   const client = new ssh2.Client();
+  const { host, port } = options.endpoint;
+  // Small messages go back and forth; held back to be sent together they cost 40 ms each.
+  const socket = createConnection({ host, port, noDelay: true });
   let refusal: StrataError | undefined;
   const verify = async (key: Buffer): Promise<boolean> => {
     const seen = describeKey(key);
@@ -64,7 +69,7 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
       return false;
     }
   };
-  const abort = () => client.destroy();
+  const abort = () => socket.destroy();
   signal?.addEventListener("abort", abort, { once: true });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -72,8 +77,7 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
       client.on("error", reject);
       client.once("close", () => reject(new Error("the connection was closed")));
       client.connect({
-        host: options.endpoint.host,
-        port: options.endpoint.port,
+        sock: socket,
         username: options.username,
         privateKey: options.privateKey,
         algorithms: { cipher: CIPHERS },
@@ -81,11 +85,9 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
         hostVerifier: (key: Buffer, done: (ok: boolean) => void) => void verify(key).then(done),
         ...KEEPALIVE,
       });
-      // Small messages go back and forth; held back to be sent together they cost 40 ms each.
-      client.setNoDelay(true);
     });
   } catch (error) {
-    client.destroy();
+    socket.destroy();
     if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
     throw refusal ?? loginError(options, error);
   } finally {
@@ -95,10 +97,24 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   client.on("error", () => {});
   return {
     exec: (argv, execOptions = {}) => exec(client, options.name, argv, execOptions),
-    [Symbol.asyncDispose]: async () => {
-      client.end();
-    },
+    [Symbol.asyncDispose]: () => hangUp(client, socket),
   };
+}
+
+/** How long a guest may take to hang up too, ms. */
+const PARTING = 1000;
+
+/**
+ * Ends the connection. A guest that is gone, its power cut, never answers our goodbye, and the half-open
+ * connection would keep this process alive for as long.
+ */
+async function hangUp(client: ssh2.Client, socket: Socket): Promise<void> {
+  if (socket.closed) return;
+  const closed = once(socket, "close");
+  client.end();
+  const timer = setTimeout(() => socket.destroy(), PARTING);
+  await closed;
+  clearTimeout(timer);
 }
 
 /** A host key as `type base64`, the form of known_hosts. */

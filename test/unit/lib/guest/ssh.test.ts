@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { expect } from "chai";
 import fc from "fast-check";
@@ -47,6 +47,27 @@ describe("ssh into a guest", () => {
     server = await sshServer(keys);
   });
   afterEach(() => server[Symbol.asyncDispose]());
+
+  it("is left for good also where the far end never hangs up", async () => {
+    const { host, port } = server.endpoint;
+    const halves: Socket[] = [];
+    // As a guest whose power was cut: it takes our goodbye and says none.
+    const silent = createServer({ allowHalfOpen: true }, (near) => {
+      const far = connect({ host, port, allowHalfOpen: true });
+      near.pipe(far, { end: false });
+      far.pipe(near, { end: false });
+      halves.push(near, far);
+    });
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const sockets = () => process.getActiveResourcesInfo().filter((each) => each === "TCPSocketWrap").length;
+    const guest = await open({ endpoint: { host, port: (silent.address() as AddressInfo).port } });
+    const before = sockets();
+    await guest[Symbol.asyncDispose]();
+    expect(sockets()).to.be.below(before);
+    for (const half of halves) half.destroy();
+    silent.close();
+  });
 
   describe("the host key", () => {
     const first = (onHostKey: (key: string) => Promise<void>) => {
