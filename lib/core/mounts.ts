@@ -243,9 +243,18 @@ export async function withoutMounts<T>(
     await unmount(session, group, instance, undefined, context);
     return await work();
   } catch (error) {
-    const { mountInside, outermostFirst } = await import("../guest/mounts.ts");
+    await remount(session, group, instance, context);
+    throw error;
+  }
+}
+
+/** Puts mounts back after a failure, which is the error that counts. */
+async function remount(session: Session, group: Mounts, instance: Instance, context: Context): Promise<void> {
+  const { mountInside, outermostFirst } = await import("../guest/mounts.ts");
+  try {
     for (const each of outermostFirst(await group.inside(instance.id)))
       await mountInside(instance.name, rootExec(session, instance, contextOf()), each);
-    throw error;
+  } catch (error) {
+    context.warn?.(asStrataError(error).message);
   }
 }

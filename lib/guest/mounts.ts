@@ -47,7 +47,8 @@ async function failureOf(exec: RootExec, script: readonly string[]): Promise<str
   const running = await exec(["sh", "-c", ...script]);
   running.stdin.end();
   running.stdout.resume();
-  const complaint = (await text(running.stderr)).trim();
+  // mount(8) adds an indented hint.
+  const complaints = (await text(running.stderr)).split("\n").filter((line) => /^\S/.test(line));
   const { code } = await running.exit;
-  return code === 0 ? null : complaint.split("\n").at(-1) || `the command ended with ${code}`;
+  return code === 0 ? null : (complaints.at(-1) ?? `the command ended with ${code}`);
 }

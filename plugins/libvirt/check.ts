@@ -18,7 +18,7 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
   const programs = await Promise.all(PROGRAMS.map(checkProgram));
   try {
     await using engine = await openEngine(options);
-    const checks = [checkDaemon, checkAccelerator, checkKvmProbing, checkNetwork, checkPool];
+    const checks = [checkDaemon, checkAccelerator, checkKvmProbing, checkNetwork, checkPool, checkMounts];
     const found = await Promise.all(checks.map((check) => guarded(check, engine)));
     return [...found.flat(), ...programs];
   } catch (error) {
@@ -116,6 +116,20 @@ async function checkNetwork(engine: Engine): Promise<Check[]> {
       },
     ];
   }
+}
+
+async function checkMounts(engine: Engine): Promise<Check[]> {
+  const sharing = await engine.sharing();
+  if (sharing.driver === null)
+    return [{ what: "mounts", ok: false, detail: sharing.reason, fix: "apt-get install virtiofsd" }];
+  const how = sharing.driver === "virtiofs" ? `virtiofs by ${sharing.virtiofsd}` : "9p";
+  return [
+    {
+      what: "mounts",
+      ok: true,
+      detail: `${how}, ${sharing.unmapped === null ? "with id maps" : `no id maps: ${sharing.unmapped}`}`,
+    },
+  ];
 }
 
 async function checkPool(engine: Engine): Promise<Check[]> {

@@ -182,12 +182,13 @@ async function unplug(domain: Domain, tag: string): Promise<boolean> {
 }
 
 /**
- * Takes all mounts out of a running guest whose memory is to be saved, which QEMU refuses with one in it.
- * They must not be mounted inside any more. `plugMounts` brings them back.
+ * Takes the mounts out of a running guest whose memory is to be saved, which QEMU refuses with a virtiofs
+ * device in it, and with a 9p one that is mounted. None may be mounted inside any more. `plugMounts`
+ * brings them back.
  */
 export async function unplugMounts({ domain, name }: Managed): Promise<void> {
-  for (const { tag, source } of readFilesystems(await live(domain)))
-    if (!(await unplug(domain, tag)))
+  for (const { tag, source, driver } of readFilesystems(await live(domain)))
+    if (driver === "virtiofs" && !(await unplug(domain, tag)))
       throw failure("WRONG_STATE", {
         name,
         reason: `Its guest does not let go of the mount of ${source}, without which its memory cannot be saved`,

@@ -257,6 +257,15 @@ describe("folders of the host in a real guest", () => {
     ]);
     expect(left.stdout).to.equal("");
   });
+
+  it("are restored and warned about when their source has gone since", async () => {
+    await done(["stop", "--force", NAME]);
+    await rename(path("second"), path("moved"));
+    const restored = await strata(["restore", "-d", `${NAME}.two`]);
+    expect(restored.stdout).to.equal(`Snapshot restored: ${NAME}.two\n`);
+    expect(restored.stderr).to.contain(`${path("second")} is left out of /srv/data for now: it is not there`);
+    expect(Object.keys(await mounts())).to.deep.equal(["/home/ubuntu/first", "/srv/data"]);
+  });
 });
 
 describe("the launcher of virtiofsd", () => {

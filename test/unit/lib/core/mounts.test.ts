@@ -1,10 +1,11 @@
 import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
+import { PassThrough, Readable } from "node:stream";
 import { expect } from "chai";
-import type { Backend } from "../../../../lib/backend/contract.ts";
+import type { Backend, ExecSession } from "../../../../lib/backend/contract.ts";
 import type { Strata } from "../../../../lib/core/api.ts";
 import { openStrata } from "../../../../lib/core/open.ts";
-import { isStrataError } from "../../../../lib/errors.ts";
+import { failure, isStrataError } from "../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../plugins/memory/index.ts";
 
 /** Folders that every host has. */
@@ -111,5 +112,41 @@ describe("mounting folders in instances", () => {
     await strata.mount(FIRST, place);
     const [web] = await strata.info(["web"]);
     expect(web?.mounts[0]?.uidMap, "ids as they are").to.deep.equal([]);
+  });
+
+  it("tells why an instance could not be suspended, not what its mounts say after that", async () => {
+    const memory = memoryBackend();
+    const session = (code: number): ExecSession => ({
+      stdin: new PassThrough(),
+      stdout: Readable.from([]),
+      stderr: Readable.from(["mount: unknown filesystem type '9p'"]),
+      resize() {},
+      exit: Promise.resolve({ code }),
+    });
+    await using strata = await open({
+      ...memory,
+      instances: {
+        ...memory.instances,
+        suspend: async () => {
+          throw failure("NO_SPACE", { where: "the pool" });
+        },
+      },
+      guest: {
+        via: "engine",
+        ready: async () => {},
+        exec: async (_, argv) => session(argv.includes("umount") ? 0 : 32),
+      },
+      mounts: {
+        attach: async () => "applied",
+        detach: async () => "applied",
+        inside: async () => [{ target: "/a", source: "strata-1", filesystem: "9p", options: "" }],
+      },
+    });
+    const warnings: string[] = [];
+    const warn = (message: string) => void warnings.push(message);
+    await strata.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "/a" }] }, { warn });
+    expect(warnings, "a launch goes on without").to.have.length(1);
+    expect(await codeOf(strata.suspend(["web"], { warn }))).to.equal("NO_SPACE");
+    expect(warnings[1]).to.equal('the guest of "web" cannot mount /a: its kernel has no 9p');
   });
 });

@@ -32,7 +32,7 @@ async function failureOf(work: Promise<void>): Promise<string> {
 describe("mounting inside a guest", () => {
   it("says what the guest lacks", async () => {
     const messages = [
-      "mount: /srv/a b: unknown filesystem type '9p'.",
+      "mount: /srv/a b: unknown filesystem type '9p'.\n       dmesg(1) may have more information after failed mount system call.\n",
       'modprobe: not found\nmount: mounting strata-1 on "/srv/a b" failed: No such device',
     ];
     for (const message of messages)
