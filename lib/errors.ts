@@ -178,6 +178,11 @@ const entries = {
     message: 'the ssh host key of "{name}" is not the one seen first',
     hint: "Another machine may be answering at its address. Nothing was sent to it.",
   },
+  NO_PASSPHRASE: {
+    exit: EXIT.unsupported,
+    message: "strata has no passphrase, as it has no service to log in to",
+    hint: "Who may use the engine is decided by its socket's permissions; `strata authenticate` tells whether you may.",
+  },
   UNSUPPORTED: { exit: EXIT.unsupported, message: "{what} is not supported by {engine}: {reason}" },
   IMAGE_UNREADABLE: { exit: EXIT.integrity, message: 'image "{image}" cannot be read: {reason}' },
   IMAGE_HAS_BACKING: {

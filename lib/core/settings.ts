@@ -21,13 +21,6 @@ const CLIENT: Readonly<Record<string, string>> = {
   "local.privileged-mounts": "true",
 };
 
-/** Why there is none; see docs/decisions/no-passphrase.md. */
-export const NO_PASSPHRASE = {
-  what: "a passphrase",
-  engine: "strata",
-  reason: "it has no service to log in to; who may use the engine is decided by its socket's permissions",
-} as const;
-
 const RESOURCES = ["cpus", "disk", "memory"] as const;
 const BRIDGED = "bridged";
 const SNAPSHOT_KEYS = ["comment", "name"] as const;
@@ -47,7 +40,7 @@ type Key =
 async function parseKey(session: Session, key: string): Promise<Key> {
   const fallback = CLIENT[key];
   if (fallback !== undefined && Object.hasOwn(CLIENT, key)) return { kind: "client", default: fallback };
-  if (key === "local.passphrase") throw failure("UNSUPPORTED", NO_PASSPHRASE);
+  if (key === "local.passphrase") throw failure("NO_PASSPHRASE");
   const [local, first = "", second = "", third, ...more] = key.split(".");
   if (local !== "local" || more.length > 0) throw failure("UNKNOWN_SETTING", { key });
   const resource = RESOURCES.find((which) => which === second);

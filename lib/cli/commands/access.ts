@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { NO_PASSPHRASE } from "../../core/settings.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -21,7 +20,7 @@ export function authenticateCommand(cli: Cli): Command {
     "check that this user may use the engine",
     "authenticate",
   ).action(async (passphrase: string | undefined) => {
-    if (passphrase !== undefined) throw failure("UNSUPPORTED", NO_PASSPHRASE);
+    if (passphrase !== undefined) throw failure("NO_PASSPHRASE");
     const { engine } = await (await cli.strata()).engine();
     await write(cli.io, `You may use ${engine}.\n`);
   });

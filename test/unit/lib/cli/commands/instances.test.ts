@@ -173,7 +173,7 @@ describe("commands on instances", () => {
   it("wait for the engine, and say who may use it", async () => {
     expect(await at.done("wait-ready", "--timeout", "5")).to.equal("");
     expect(await at.done("authenticate")).to.equal("You may use memory.\n");
-    await refused(11, "a passphrase is not supported", "authenticate", "secret");
+    await refused(11, "strata has no passphrase", "authenticate", "secret");
     await refused(2, "invalid value", "wait-ready", "--timeout", "soon");
   });
 }).timeout(20_000);

@@ -60,7 +60,7 @@ describe("settings", () => {
     await refused(2, "it is true or false", "set", "local.privileged-mounts=maybe");
     await refused(2, "invalid instance name", "set", "client.primary-name=not a name");
     await refused(2, "libvirt", "set", "local.driver=nothing");
-    await refused(11, "a passphrase is not supported by strata", "set", "local.passphrase=secret");
+    await refused(11, "strata has no passphrase", "set", "local.passphrase=secret");
     await at.done("launch", "any", "-n", "web");
     await refused(5, 'Only stopped instances can be resized: "web" is Running', "set", "local.web.cpus=2");
     await at.done("stop", "web");
