@@ -152,6 +152,11 @@ async function place({ path, name, folder, parents }: Placement): Promise<string
   if (there?.isDirectory() === true) return join(path, name);
   if (folder)
     throw failure("TRANSFER_FAILED", { path, reason: "there is no such folder; --parents makes it" });
+  if ((await stat(dirname(path)).catch(() => undefined))?.isDirectory() !== true)
+    throw failure("TRANSFER_FAILED", {
+      path,
+      reason: "the folder above it does not exist; --parents makes it",
+    });
   // A link that the user names is meant to stay one.
   return there === undefined ? path : realpath(path);
 }

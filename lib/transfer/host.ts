@@ -144,6 +144,8 @@ async function replace(path: string, make: (draft: string) => Promise<void>): Pr
     await rename(draft, path);
   } catch (error) {
     await rm(draft, { force: true });
+    // The name that the user knows.
+    if (error instanceof Error && "path" in error && error.path === draft) error.path = path;
     throw error;
   }
 }
