@@ -44,7 +44,7 @@ e2e-lxd: setup-tests build
 
 test: setup-tests
 	@$(MAKE) --no-print-directory check build
-	@$(MOCHA) $(SLOW) 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
+	@$(MOCHA) $(SLOW) --exit 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
 
 bench: build
 	@node --import tsx test/bench/run.ts
