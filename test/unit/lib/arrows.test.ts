@@ -47,7 +47,9 @@ describe("the core", () => {
 });
 
 describe("an engine that ships with strata", () => {
-  it("exports a plugin of this contract under the name of its folder", async () => {
+  it("exports a plugin of this contract under the name of its folder", async function () {
+    // It loads all that the engines are made of.
+    this.timeout(60_000);
     for (const name of await builtInNames()) {
       const { default: plugin } = await import(`../../../plugins/${name}/index.ts`);
       expect(plugin).to.include({ name, apiVersion: API_VERSION });
