@@ -46,8 +46,9 @@ test: setup-tests
 	@$(MAKE) --no-print-directory check build
 	@$(MOCHA) $(SLOW) --exit 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
 
+# SUBJECTS=reads measures one alone; SHORT=1 takes minutes, not an hour.
 bench: build
-	@node --import tsx test/bench/run.ts
+	@node --import tsx test/bench/run.ts $(if $(SHORT),--short) --json bench.json $(SUBJECTS)
 
 demo: setup
 	@$(MAKE) --no-print-directory build

@@ -5,7 +5,7 @@ import { type Engine, readManaged } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { addressesOf, leaseReader } from "./networks.ts";
 import { type Domain, DomainState, ListDomainsFlags, StatsTypes } from "./rpc/index.ts";
-import { readState, toInstance, visibleRecord } from "./view.ts";
+import { readState, type States, toInstance, visibleRecord } from "./view.ts";
 import { parse } from "./xml/document.ts";
 import { type Metadata, NAMESPACE, readOwn } from "./xml/metadata.ts";
 
@@ -15,35 +15,40 @@ const CONFIG = 2;
 /** All instances, each with everything that its domain tells. */
 export async function list(engine: Engine): Promise<Instance[]> {
   const leases = leaseReader(engine);
-  const domains = await engine.connection.listDomains();
-  return each(engine, domains, async (domain) => {
+  const states = await readStates(engine);
+  return each(engine, states.domains, async (domain) => {
     const managed = await readManaged(domain);
-    return managed === undefined ? undefined : toInstance(managed, leases);
+    return managed === undefined ? undefined : toInstance(managed, leases, states);
   });
 }
 
 /** All instances in outline: states in two calls for all, and of each domain our own element alone. */
 export async function outline(engine: Engine): Promise<InstanceOutline[]> {
-  const { connection } = engine;
   const leases = leaseReader(engine);
+  const states = await readStates(engine);
+  return each(engine, states.domains, async (domain) => {
+    const metadata = await readRecord(domain);
+    if (metadata === undefined) return undefined;
+    const state = await readState(domain, metadata, states);
+    const managed = state === "running" ? await readManaged(domain) : undefined;
+    const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
+    return { id: domain.uuid, name: domain.name, state, record: visibleRecord(metadata), addresses };
+  });
+}
+
+/** The states of all domains, in two calls. */
+async function readStates({ connection }: Engine): Promise<States & { readonly domains: readonly Domain[] }> {
   const [stats, saved] = await Promise.all([
     connection.allDomainStats(StatsTypes.STATE),
     connection.listDomains(ListDomainsFlags.MANAGEDSAVE),
   ]);
   const withMemory = new Set(saved.map(({ uuid }) => uuid));
-  const states = new Map(stats.map(({ domain, params }) => [domain, Number(params["state.state"])]));
-  return each(engine, [...states.keys()], async (domain) => {
-    const metadata = await readRecord(domain);
-    if (metadata === undefined) return undefined;
-    const state = await readState(
-      metadata,
-      async () => states.get(domain) ?? DomainState.NOSTATE,
-      async () => withMemory.has(domain.uuid),
-    );
-    const managed = state === "running" ? await readManaged(domain) : undefined;
-    const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
-    return { id: domain.uuid, name: domain.name, state, record: visibleRecord(metadata), addresses };
-  });
+  const states = new Map(stats.map(({ domain, params }) => [domain.uuid, Number(params["state.state"])]));
+  return {
+    domains: stats.map(({ domain }) => domain),
+    stateOf: async ({ uuid }) => states.get(uuid) ?? DomainState.NOSTATE,
+    isSaved: async ({ uuid }) => withMemory.has(uuid),
+  };
 }
 
 /** What strata keeps in a domain; undefined for a foreign one. */

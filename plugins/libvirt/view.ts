@@ -2,19 +2,33 @@ import type { EngineState, Instance, InstanceRecord } from "../../lib/backend/co
 import type { Managed } from "./engine.ts";
 import { addressesOf, type LeaseReader } from "./networks.ts";
 import { readHeader } from "./qcow2-header.ts";
-import { DomainState } from "./rpc/index.ts";
+import { type Domain, DomainState } from "./rpc/index.ts";
 import { ROOT_DISK, readDisk, readInterfaces, readResources } from "./xml/domain.ts";
 import type { Metadata } from "./xml/metadata.ts";
 
+/** Where the states of domains are known from. */
+export interface States {
+  /** A `DomainState`. */
+  stateOf(domain: Domain): Promise<number>;
+  /** True when the memory of a guest that does not run is kept. */
+  isSaved(domain: Domain): Promise<boolean>;
+}
+
+/** libvirt, asked about each. */
+const ASKED: States = {
+  stateOf: async (domain) => (await domain.getState()).state,
+  isSaved: (domain) => domain.hasManagedSaveImage(),
+};
+
 /** A domain as the core sees it. */
-export async function toInstance(managed: Managed, leases: LeaseReader): Promise<Instance> {
+export async function toInstance(
+  managed: Managed,
+  leases: LeaseReader,
+  states: States = ASKED,
+): Promise<Instance> {
   const { domain, document, metadata } = managed;
   const [state, snapshotCount, disk] = await Promise.all([
-    readState(
-      metadata,
-      async () => (await domain.getState()).state,
-      () => domain.hasManagedSaveImage(),
-    ),
+    readState(domain, metadata, states),
     domain.snapshotCount(),
     diskSize(managed),
   ]);
@@ -36,14 +50,14 @@ export function visibleRecord({ operation, record }: Metadata): InstanceRecord {
   return operation?.kind === "purge" ? { ...record, deleted: true } : record;
 }
 
-/** The state as the contract has it, of what libvirt tells when it is asked. */
+/** The state as the contract has it. */
 export async function readState(
+  domain: Domain,
   { operation }: Pick<Metadata, "operation">,
-  state: () => Promise<number>,
-  isSaved: () => Promise<boolean>,
+  { stateOf, isSaved }: States,
 ): Promise<EngineState> {
   if (operation?.kind === "create") return "starting";
-  switch (await state()) {
+  switch (await stateOf(domain)) {
     case DomainState.RUNNING:
     case DomainState.BLOCKED:
       return "running";
@@ -54,7 +68,7 @@ export async function readState(
       return "suspended";
     case DomainState.SHUTOFF:
     case DomainState.CRASHED:
-      return (await isSaved()) ? "suspended" : "stopped";
+      return (await isSaved(domain)) ? "suspended" : "stopped";
     default:
       return "unknown";
   }

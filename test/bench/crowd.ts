@@ -19,7 +19,7 @@ interface Identity {
   readonly mac: string;
 }
 
-/** A crowd of stopped instances with `snapshots` snapshots each, in the pool of the system's daemon. */
+/** A crowd of stopped instances with `snapshots` snapshots each. */
 export async function gather(fixture: LibvirtFixture, snapshots: number): Promise<Crowd> {
   const { instances } = fixture.backend;
   const original = await instances.create(newSpec(fixture, { name: newIdentity().name }), context());
@@ -46,9 +46,9 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
     made.push(to);
     for (const file of await readdir(folder)) {
       if (!file.startsWith("layer-")) continue;
-      // Names of one length: the copy's header differs in the folder's UUID alone.
-      const bytes = await readFile(join(folder, file));
-      const patched = Buffer.from(bytes.toString("latin1").replaceAll(from.uuid, to.uuid), "latin1");
+      // The header is all that a look at an instance reads; it differs in the folder's UUID alone.
+      const header = (await readFile(join(folder, file))).subarray(0, 4096).toString("latin1");
+      const patched = Buffer.from(header.replaceAll(from.uuid, to.uuid), "latin1");
       await writeFile(join(place, file), patched, { mode: 0o600 });
     }
     await copyFile(join(folder, "lock"), join(place, "lock"));

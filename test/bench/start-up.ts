@@ -4,14 +4,9 @@ import { type Figure, type Scope, sideBySide } from "./measure.ts";
 
 export const PROGRAM = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
 
-/** Runs the built program as a user's shell would. */
+/** Runs the built program on the system's daemon as a user's shell would. */
 export function strata(...args: readonly string[]) {
   return execa(process.execPath, [PROGRAM, ...args]);
-}
-
-/** Runs virsh on the system's daemon, quietly. */
-export function virsh(...args: readonly string[]) {
-  return execa("virsh", ["-q", "-c", "qemu:///system", ...args]);
 }
 
 /** Whole processes that do next to nothing. */
@@ -28,7 +23,7 @@ export async function startUp(scope: Scope): Promise<Figure[]> {
       scope,
       { subject, what: "strata list", peer: "virsh list --all" },
       () => strata("list"),
-      () => virsh("list", "--all"),
+      () => execa("virsh", ["-q", "-c", "qemu:///system", "list", "--all"]),
     ),
   ];
 }

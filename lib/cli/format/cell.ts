@@ -1,4 +1,10 @@
-const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
+/** Made at first use: most texts are plain ASCII and need none. */
+let segmenter: Intl.Segmenter | undefined;
+
+function graphemesOf(text: string): string[] {
+  segmenter ??= new Intl.Segmenter("en", { granularity: "grapheme" });
+  return [...segmenter.segment(text)].map(({ segment }) => segment);
+}
 
 /** Ranges that terminals draw two columns wide: East Asian wide and emoji. */
 const WIDE =
@@ -6,8 +12,9 @@ const WIDE =
 
 /** Columns that a text takes on a terminal. */
 export function displayWidth(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
-  for (const { segment } of segmenter.segment(text)) {
+  for (const segment of graphemesOf(text)) {
     if (/^\p{Mark}+$/u.test(segment)) continue;
     width += WIDE.test(segment) || segment.includes("\ufe0f") ? 2 : 1;
   }
@@ -37,7 +44,7 @@ export function printable(text: string): string {
 /** A comment in one line: to its first newline, about 50 characters, `…` where something is cut. */
 export function briefly(comment: string, longest = 50): string {
   const [first = ""] = comment.split(/\r?\n/);
-  const graphemes = [...segmenter.segment(first)].map(({ segment }) => segment);
+  const graphemes = graphemesOf(first);
   const cut = graphemes.length > longest || first.length < comment.trimEnd().length;
   const kept = graphemes.slice(0, longest - (graphemes.length > longest ? 1 : 0)).join("");
   return printable(cut ? `${kept.trimEnd()}…` : kept);
