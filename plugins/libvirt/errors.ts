@@ -1,5 +1,5 @@
 import { type ErrorDetails, failure, isStrataError, type StrataError } from "../../lib/errors.ts";
-import { ConnectionLostError, LibvirtError } from "./rpc/index.ts";
+import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/index.ts";
 
 /** The engine's name in messages. */
 export const ENGINE = "libvirt";
@@ -9,6 +9,12 @@ export function libvirtError(error: unknown, details: ErrorDetails = {}): Strata
   if (isStrataError(error)) return error;
   if (error instanceof ConnectionLostError)
     return failure("ENGINE_LOST", { ...details, engine: ENGINE, reason: error.message }, error);
+  if (error instanceof CallTimeoutError)
+    return failure(
+      "TIMEOUT",
+      { ...details, seconds: error.limit / 1000, what: "libvirt does not answer" },
+      error,
+    );
   if (error instanceof Error && error.name === "AbortError") return failure("CANCELLED", details, error);
   if (!(error instanceof LibvirtError)) {
     const reason = error instanceof Error ? error.message : String(error);

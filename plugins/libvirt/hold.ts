@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import type { Context, Hold } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, type Managed, readManaged } from "./engine.ts";
+import { clearMark, fence } from "./fence.ts";
 import { finish } from "./recovery.ts";
 import { removePartials } from "./stand-ins.ts";
 
@@ -18,10 +19,12 @@ export async function hold(
   const lock = await lockInstance(metadata.folder, { name, wait, signal });
   const release = async () => {
     engine.holds.delete(id);
+    await clearMark(lock);
     await lock[Symbol.asyncDispose]();
   };
   engine.holds.set(id, lock);
   try {
+    await fence(engine, id, lock);
     await finish(engine, id, { signal });
     await getManaged(engine, id, name);
     await removePartials(metadata.folder);

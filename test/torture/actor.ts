@@ -12,8 +12,11 @@ export type Plan =
   | { readonly kind: "kill"; readonly at: number; readonly group: boolean }
   /** The touch at a boundary fails, or all from there on. */
   | { readonly kind: "fail"; readonly at: number; readonly with: Verdict; readonly on?: boolean }
-  /** The parent does something at a boundary, and says when to go on. */
-  | { readonly kind: "ask"; readonly at: number };
+  /**
+   * The parent does something at a boundary, and says when to go on. With `die` the process kills itself at
+   * the next one.
+   */
+  | { readonly kind: "ask"; readonly at: number; readonly die?: boolean };
 
 export interface Task {
   readonly verb: Verb;
@@ -81,6 +84,7 @@ function follow(plan: Plan, boundary: Boundary): Verdict | Promise<Verdict> {
     case "fail":
       return boundary.at === plan.at || (plan.on === true && boundary.at > plan.at) ? plan.with : "go on";
     case "ask":
+      if (plan.die === true && boundary.at === plan.at + 1) process.kill(process.pid, "SIGKILL");
       if (boundary.at !== plan.at) return "go on";
       return new Promise((resolve) => {
         goOn = () => resolve("go on");

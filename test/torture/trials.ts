@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { context } from "../../lib/backend/conformance/fixture.ts";
-import type { Boundary } from "./boundaries.ts";
-import { type Actors, openActors } from "./process.ts";
+import type { Boundary, Verdict } from "./boundaries.ts";
+import { type Actors, type End, openActors } from "./process.ts";
 import type { Image, Verb } from "./verb.ts";
 import { INSTANCE, openWorld, type State, type World } from "./world.ts";
 
@@ -40,10 +40,22 @@ function verbs(image: Image): Readonly<Record<string, Verb>> {
   };
 }
 
-/** How a trial disturbs. */
+/** How a trial disturbs. Boundaries are counted from 1. */
 export type Disturbance =
   | { readonly kind: "kill"; readonly at: number; readonly group: boolean }
-  | { readonly kind: "kill after"; readonly delay: number; readonly group: boolean };
+  /** ms after the operation has begun, wherever it is then. */
+  | { readonly kind: "kill after"; readonly delay: number; readonly group: boolean }
+  /** One touch fails, or with `on` all from there. */
+  | { readonly kind: "fail"; readonly at: number; readonly with: Verdict; readonly on?: boolean }
+  /** libvirtd is killed there and started again. */
+  | { readonly kind: "daemon"; readonly at: number }
+  /** The file system has no room from there on. */
+  | { readonly kind: "fill"; readonly at: number };
+
+export interface Trial {
+  readonly scenario: Scenario;
+  readonly disturbance: Disturbance;
+}
 
 export interface Torture extends AsyncDisposable {
   readonly world: World;
@@ -52,13 +64,16 @@ export interface Torture extends AsyncDisposable {
 }
 
 /** Opens a world and learns from undisturbed runs what each operation does. */
-export async function openTorture(o: Parameters<typeof openWorld>[0] = {}): Promise<Torture> {
+export async function openTorture(
+  o: NonNullable<Parameters<typeof openWorld>[0]> & { readonly only?: readonly string[] } = {},
+): Promise<Torture> {
   const world = await openWorld(o);
   const actors = await openActors(world.settings);
   const before = await world.observe();
   const { path, format, sha256 } = world.fixture.image;
   const scenarios: Scenario[] = [];
   for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }))) {
+    if (o.only?.includes(name) === false) continue;
     const end = await actors.run(verb, { kind: "look" });
     if (end.kind !== "ended" || end.error !== undefined)
       throw new Error(`${name} fails undisturbed: ${JSON.stringify(end)}`);
@@ -110,26 +125,100 @@ async function cleanly(world: World, name: string): Promise<void> {
  */
 export async function disturb(
   { world, actors }: Torture,
-  scenario: Scenario,
-  disturbance: Disturbance,
+  { scenario, disturbance }: Trial,
 ): Promise<boolean> {
-  const { verb } = scenario;
-  const end =
-    disturbance.kind === "kill"
-      ? await actors.run(verb, disturbance)
-      : await actors.killAfter(verb, disturbance.delay, disturbance.group);
+  const end = await run(world, actors, scenario.verb, disturbance);
+  const failed = end.kind === "killed" || end.error !== undefined;
+  if (end.kind === "ended" && end.error !== undefined && UNCLEAR.includes(end.error.code))
+    throw new Error(`an unclear error: ${end.error.code}: ${end.error.message}`);
   await world.next();
   const now = await world.observe();
-  if (end.kind === "ended" && !isDeepStrictEqual(now, scenario.after))
-    throw new Error(`it ended, and what is there is something else:\n${JSON.stringify(now)}`);
+  if (!failed && !isDeepStrictEqual(now, scenario.after))
+    throw new Error(`it succeeded, and what is there is something else:\n${JSON.stringify(now)}`);
   await repaired(world);
-  if (isDeepStrictEqual(now, scenario.before)) return end.kind === "killed";
-  if (!isDeepStrictEqual(now, scenario.after))
-    throw new Error(
-      `neither before nor after:\n${JSON.stringify(now)}\nbefore: ${JSON.stringify(scenario.before)}\nafter: ${JSON.stringify(scenario.after)}`,
-    );
-  await world.reset();
-  return end.kind === "killed";
+  const undone = isDeepStrictEqual(now, scenario.before);
+  if (!undone && !isDeepStrictEqual(now, scenario.after)) {
+    const [before, after] = [scenario.before, scenario.after].map((state) => JSON.stringify(state));
+    throw new Error(`neither before nor after:\n${JSON.stringify(now)}\n${before}\n${after}`);
+  }
+  if (!undone) await world.reset();
+  return end.kind === "killed" || (disturbance.kind !== "kill" && disturbance.kind !== "kill after");
+}
+
+/** What no user should have to read. */
+const UNCLEAR = ["INTERNAL"];
+
+function run(world: World, actors: Actors, verb: Verb, disturbance: Disturbance): Promise<End> {
+  switch (disturbance.kind) {
+    case "kill":
+    case "fail":
+      return actors.run(verb, disturbance);
+    case "kill after":
+      return actors.killAfter(verb, disturbance.delay, disturbance.group);
+    case "daemon":
+      return actors.run(verb, { kind: "ask", at: disturbance.at }, async () => {
+        await world.daemon.signal("SIGKILL");
+        await world.daemon.start();
+      });
+    case "fill":
+      return world.filling((fill) => actors.run(verb, { kind: "ask", at: disturbance.at }, fill));
+  }
+}
+
+/** A kill at every boundary of every operation. */
+export function everyKill({ scenarios }: Torture): Trial[] {
+  return scenarios.flatMap((scenario) =>
+    scenario.boundaries.map(({ at }) => ({
+      scenario,
+      disturbance: { kind: "kill" as const, at, group: at % 2 === 0 },
+    })),
+  );
+}
+
+/** A kill anywhere: between two boundaries, or in the middle of what a program does. */
+export function anyKill({ scenarios }: Torture, random: () => number): Trial {
+  const scenario = pick(scenarios, random);
+  const delay = random() * (scenario.took + 5);
+  return { scenario, disturbance: { kind: "kill after", delay, group: random() < 0.5 } };
+}
+
+/** Every touch of every operation fails: alone, from there on, with the connection, with the daemon. */
+export function everyFault({ scenarios }: Torture): Trial[] {
+  return scenarios.flatMap((scenario) =>
+    scenario.boundaries.flatMap(({ at, when, what }): Trial[] => {
+      const called = what.startsWith("domain_");
+      // What has been done cannot fail afterwards but by an answer that is lost.
+      const fails: Disturbance[] =
+        when === "before" || (called && when === "after") ? [{ kind: "fail", at, with: "EIO" }] : [];
+      if (when === "before") fails.push({ kind: "fail", at, with: "ENOSPC", on: true });
+      if (called && when !== "after") fails.push({ kind: "fail", at, with: "lost" });
+      return fails.map((disturbance) => ({ scenario, disturbance }));
+    }),
+  );
+}
+
+/** The daemon dies before, during and after each call of every operation. */
+export function everyDaemonDeath({ scenarios }: Torture): Trial[] {
+  return scenarios.flatMap((scenario) =>
+    scenario.boundaries
+      .filter(({ what }) => what.startsWith("domain_"))
+      .map(({ at }) => ({ scenario, disturbance: { kind: "daemon" as const, at } })),
+  );
+}
+
+/** The disk is full from each step of every operation on. */
+export function everyFullDisk({ scenarios }: Torture): Trial[] {
+  return scenarios.flatMap((scenario) =>
+    scenario.boundaries
+      .filter(({ when }) => when === "before")
+      .map(({ at }) => ({ scenario, disturbance: { kind: "fill" as const, at } })),
+  );
+}
+
+export function pick<T>(list: readonly T[], random: () => number): T {
+  const found = list[Math.floor(random() * list.length)];
+  if (found === undefined) throw new Error("nothing to pick from");
+  return found;
 }
 
 /** Nothing is left over, at the latest when doctor has been asked to put things right. */

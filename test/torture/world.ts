@@ -5,6 +5,7 @@ import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { isImagePath } from "../../plugins/libvirt/layers.ts";
+import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
 import {
   type Domain,
   SnapshotCreateFlags,
@@ -33,6 +34,8 @@ export interface World extends AsyncDisposable {
   observe(): Promise<State>;
   /** Brings back the state at the beginning, byte for byte. */
   reset(): Promise<void>;
+  /** Runs a piece, in which calling `fill` takes all the room that is left; gives it back afterwards. */
+  filling<T>(work: (fill: () => Promise<void>) => Promise<T>): Promise<T>;
   /** Files of the pool that belong to nothing. */
   orphans(): Promise<string[]>;
 }
@@ -57,6 +60,7 @@ export async function openWorld(
     next: () => next(world),
     observe: () => observe(world),
     reset: () => reset(world, saved),
+    filling: (work) => filling(world, work),
     orphans: () => orphans(world),
     async [Symbol.asyncDispose]() {
       await fixture[Symbol.asyncDispose]();
@@ -144,14 +148,15 @@ async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
 
 async function next({ fixture }: Bare): Promise<void> {
   const { instances } = fixture.backend;
-  for (const { id } of await instances.list()) {
-    try {
-      await using _hold = await instances.hold(id, { wait: 60_000 }, context());
-    } catch (error) {
+  for (const { id } of await instances.list())
+    await touch(fixture, id).catch((error: unknown) => {
       // Taking hold has finished its removal.
       if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") throw error;
-    }
-  }
+    });
+}
+
+async function touch({ backend }: LibvirtFixture, id: string): Promise<void> {
+  await using _hold = await backend.instances.hold(id, { wait: 60_000 }, context());
 }
 
 async function observe({ daemon, fixture }: Bare): Promise<State> {
@@ -200,8 +205,23 @@ async function libvirtsTree(domain: Domain, standsOn: string | null) {
   return found;
 }
 
+/** Contents by the state of all files that they are read from; a write to any of them changes it. */
+const known = new Map<string, string>();
+
 /** Of all that a disk shows, its whole length. */
 async function digest(daemon: PrivateDaemon, path: string): Promise<string> {
+  const state = [];
+  for (let at: string | null = path; at !== null; at = (await readHeader(at)).backing) {
+    const { mtimeNs, size, blocks } = await stat(at, { bigint: true });
+    state.push(at, mtimeNs, size, blocks);
+  }
+  const key = state.join(" ");
+  const found = known.get(key) ?? (await read(daemon, path));
+  known.set(key, found);
+  return found;
+}
+
+async function read(daemon: PrivateDaemon, path: string): Promise<string> {
   const raw = join(daemon.folder, "contents.raw");
   await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", path, raw]);
   const hash: Hash = createHash("sha256").update(await readFile(raw));
@@ -214,6 +234,20 @@ async function checkModes(folder: string): Promise<void> {
     const { mode } = await stat(join(folder, entry));
     if ((mode & 0o077) !== 0)
       throw new Error(`${entry} may be used by others: ${(mode & 0o777).toString(8)}`);
+  }
+}
+
+async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) => Promise<T>): Promise<T> {
+  const ballast = join(daemon.disk, "ballast");
+  try {
+    return await work(async () => {
+      // Ends with "No space left on device", as it is meant to.
+      await execa("dd", ["if=/dev/zero", `of=${ballast}`, "bs=64k"], { reject: false });
+      await execa("dd", ["if=/dev/zero", `of=${ballast}-2`, "bs=4k"], { reject: false });
+    });
+  } finally {
+    await rm(ballast, { force: true });
+    await rm(`${ballast}-2`, { force: true });
   }
 }
 

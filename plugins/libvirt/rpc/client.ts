@@ -129,7 +129,7 @@ export class Client {
           ? undefined
           : setTimeout(() => {
               settle();
-              reject(new CallTimeoutError(`no answer within ${timeout} ms`));
+              reject(new CallTimeoutError(`no answer within ${timeout} ms`, timeout));
             }, timeout);
       signal?.addEventListener("abort", abort, { once: true });
       this.pending.set(serial, {

@@ -3,6 +3,9 @@ import { DomainSnapshot } from "./domain-snapshot.ts";
 import { isCode } from "./error-test.ts";
 import type { DomainHandle } from "./structures.ts";
 
+/** Limit of calls that read or write a guest's memory, whatever that takes, ms. */
+const MEMORY = 3_600_000;
+
 /** A domain. Any object of it stays valid until the domain is undefined. */
 export class Domain {
   readonly connection: Connection;
@@ -56,7 +59,7 @@ export class Domain {
 
   /** Starts it; resumes a managed save. */
   async create(flags = 0): Promise<void> {
-    await this.connection.call("domain_create_with_flags", { ...this.dom, flags });
+    await this.connection.call("domain_create_with_flags", { ...this.dom, flags }, { timeout: MEMORY });
   }
 
   /** Asks the guest to shut down; does not wait. */
@@ -86,7 +89,7 @@ export class Domain {
   }
 
   async managedSave(flags = 0): Promise<void> {
-    await this.connection.call("domain_managed_save", { ...this.dom, flags });
+    await this.connection.call("domain_managed_save", { ...this.dom, flags }, { timeout: MEMORY });
   }
 
   async hasManagedSaveImage(): Promise<boolean> {

@@ -41,6 +41,14 @@ export class ConnectionLostError extends Error {
 
 /** A call took longer than its limit. The daemon may still be at it. */
 export class CallTimeoutError extends Error {
+  /** ms. */
+  readonly limit: number;
+
+  constructor(message: string, limit: number) {
+    super(message);
+    this.limit = limit;
+  }
+
   static {
     Object.defineProperty(CallTimeoutError.prototype, "name", {
       value: "CallTimeoutError",
