@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup setup-tests build docs check unit fuzz conformance e2e e2e-lxd test bench demo install clean
+.PHONY: help setup setup-tests build docs check unit fuzz torture conformance e2e e2e-lxd test bench demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -33,6 +33,9 @@ unit:
 fuzz:
 	@STRATA_FUZZ_RUNS=$${STRATA_FUZZ_RUNS:-2000} $(MOCHA) $(SLOW) 'test/fuzz/**/*.test.ts'
 
+torture:
+	@node --import tsx test/torture/run.ts $(TORTURE)
+
 conformance:
 	@$(MOCHA) $(SLOW) 'test/conformance/**/*.test.ts'
 
@@ -44,7 +47,7 @@ e2e-lxd: setup-tests build
 
 test: setup-tests
 	@$(MAKE) --no-print-directory check build
-	@$(MOCHA) $(SLOW) --exit 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts'
+	@$(MOCHA) $(SLOW) --exit 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts' 'test/torture/**/*.test.ts'
 
 # SUBJECTS=reads measures one alone; SHORT=1 takes minutes, not an hour.
 bench: build

@@ -25,7 +25,12 @@ export const MIB = 1024n ** 2n;
 export const DISK = 9n * MIB;
 
 /** Does it as the core does: under a hold, with the tree that is there then. */
-export async function perform(backend: Backend, verb: Verb, wait = 60_000): Promise<void> {
+export async function perform(
+  backend: Backend,
+  verb: Verb,
+  wait = 60_000,
+  journal: (what: "begin" | "end") => void = () => {},
+): Promise<void> {
   const { instances } = backend;
   if (verb.kind === "launch") {
     const image = { ...verb.image, virtualSize: MIB };
@@ -37,7 +42,12 @@ export async function perform(backend: Backend, verb: Verb, wait = 60_000): Prom
   await using _hold = await instances.hold(found.id, { wait }, context());
   const instance = await instances.find(verb.on);
   if (instance === null) throw new Error(`${verb.on} is gone`);
-  await act(backend, instance, verb);
+  journal("begin");
+  try {
+    await act(backend, instance, verb);
+  } finally {
+    journal("end");
+  }
 }
 
 export function specOf(name: string, image: ImageSource) {

@@ -1,0 +1,154 @@
+import { copyFile, readdir, truncate, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { execa } from "execa";
+import { context } from "../../lib/backend/conformance/fixture.ts";
+import type { Backend, Finding } from "../../lib/backend/contract.ts";
+import libvirt from "../../plugins/libvirt/index.ts";
+import { parse } from "../../plugins/libvirt/xml/document.ts";
+import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
+import { silent } from "../support/libvirt.ts";
+import { perform } from "./verb.ts";
+import { INSTANCE, openWorld, type State, type World } from "./world.ts";
+
+describe("what others change behind our back", () => {
+  let world: World;
+  let untouched: State;
+  before(async () => {
+    world = await openWorld();
+    untouched = await world.observe();
+  });
+  after(() => world[Symbol.asyncDispose]());
+  afterEach(() => world.reset());
+
+  const virsh = (...args: readonly string[]) => execa("virsh", ["-q", "-c", world.daemon.uri, ...args]);
+
+  async function folder(): Promise<string> {
+    const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
+    return (await world.fixture.layers({ id: domain.uuid })).folder;
+  }
+
+  async function frozen(name: string): Promise<string> {
+    const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
+    const snapshot = await domain.lookupSnapshot(name);
+    return readSnapshot(await parse(await snapshot.getXml())).frozen ?? "";
+  }
+
+  async function find(backend: Backend = world.fixture.backend): Promise<readonly Finding[]> {
+    return (await backend.maintenance?.audit()) ?? [];
+  }
+
+  /** Asks for every repair that there is; resolves to the files that are gone since. */
+  async function repairAll(at: string): Promise<string[]> {
+    const files = await readdir(at);
+    for (const finding of await find()) await world.fixture.backend.maintenance?.repair(finding, context());
+    const left = await readdir(at);
+    return files.filter((file) => !left.includes(file));
+  }
+
+  const kinds = (findings: readonly Finding[]) => findings.map(({ kind }) => kind);
+
+  it("a snapshot deleted with --metadata: its layer is merged when that is asked for, the others keep their contents", async () => {
+    await virsh("snapshot-delete", INSTANCE, "b", "--metadata");
+    expect(kinds(await find())).to.deep.equal(["layer-unmerged"]);
+    await repairAll(await folder());
+    expect(await find()).to.deep.equal([]);
+    const contents = async (name: string) => {
+      await perform(world.fixture.backend, { kind: "restore", on: INSTANCE, name });
+      const [now] = (await world.fixture.backend.instances.list()).filter((each) => each.name === INSTANCE);
+      return now === undefined ? "" : world.fixture.read(now);
+    };
+    const merged = [await contents("c"), await contents("x")];
+    await world.reset();
+    expect([await contents("c"), await contents("x")]).to.deep.equal(merged);
+  });
+
+  it("a snapshot taken with virsh is one of the tree", async () => {
+    const disks = ["--diskspec", "vdb,snapshot=no"];
+    await virsh("snapshot-create-as", INSTANCE, "foreign", "--disk-only", "--atomic", ...disks);
+    const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
+    const { snapshots, standsOn } = await world.fixture.backend.snapshots.tree(domain.uuid);
+    expect(snapshots.map(({ name }) => name)).to.include("foreign");
+    expect(standsOn).to.equal("foreign");
+    expect(await find()).to.deep.equal([]);
+    await perform(world.fixture.backend, { kind: "restore", on: INSTANCE, name: "foreign" });
+    // virsh's overlay is nobody's now; it is empty.
+    expect(kinds(await find())).to.deep.equal(["layer-unreferenced"]);
+    expect(await repairAll(await folder())).to.have.length(1);
+    expect(await find()).to.deep.equal([]);
+  });
+
+  it("another name: the instance goes by it, with all it has", async () => {
+    await virsh("domrename", INSTANCE, "other");
+    const [now] = await world.observe();
+    expect(now).to.deep.equal({ ...untouched[0], name: "other" });
+    await perform(world.fixture.backend, { kind: "delete", on: "other", name: "b" });
+    expect(await find()).to.deep.equal([]);
+    await virsh("domrename", "other", INSTANCE);
+  });
+
+  it("a domain undefined: its disks are named and kept", async () => {
+    const at = await folder();
+    await virsh("undefine", INSTANCE, "--snapshots-metadata");
+    expect(kinds(await find())).to.deep.equal(["domain-lost"]);
+    expect(await repairAll(at)).to.deep.equal([]);
+  });
+
+  it("our metadata removed: the domain is named, its disks are kept", async () => {
+    const at = await folder();
+    await virsh("metadata", INSTANCE, "--uri", "urn:strata:1", "--remove", "--config");
+    expect(kinds(await find())).to.deep.equal(["metadata-lost"]);
+    expect(await repairAll(at)).to.deep.equal([]);
+  });
+
+  it("the definition on another disk: the layer with data that it leaves is named and kept", async () => {
+    const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
+    const { head } = await world.fixture.layers({ id: domain.uuid });
+    const foreign = join(world.daemon.folder, "foreign.qcow2");
+    await execa("qemu-img", ["create", "-q", "-f", "qcow2", foreign, "9M"]);
+    await world.fixture.connection.defineDomain((await domain.getXml(2)).replace(head, foreign));
+    expect(kinds(await find())).to.include("layer-unreferenced");
+    expect(await repairAll(await folder())).to.deep.equal([]);
+  });
+
+  it("a layer deleted: it is named with who needs it, and nothing else is touched", async () => {
+    const at = await folder();
+    const layer = await frozen("b");
+    await unlink(layer);
+    const findings = await find();
+    expect(kinds(findings)).to.deep.equal(["layer-missing"]);
+    expect(findings[0]?.subject).to.equal(layer);
+    expect(await repairAll(at)).to.deep.equal([]);
+  });
+
+  it("a layer cut off: it is named", async () => {
+    const layer = await frozen("c");
+    await truncate(layer, 60);
+    expect((await find()).map(({ kind, subject }) => [kind, subject])).to.deep.equal([
+      ["layer-unreadable", layer],
+    ]);
+    expect(await repairAll(await folder())).to.deep.equal([]);
+  });
+
+  it("a layer replaced by another: the snapshot is named", async () => {
+    await copyFile(await frozen("m2"), await frozen("c"));
+    const findings = await find();
+    expect(findings.map(({ kind, subject }) => [kind, subject])).to.deep.equal([["layer-misplaced", "c"]]);
+    expect(await repairAll(await folder())).to.deep.equal([]);
+  });
+
+  it("the pool moved: both places are named, and nothing is removed", async () => {
+    const elsewhere = join(world.daemon.folder, "elsewhere");
+    await virsh("pool-destroy", "strata");
+    await virsh("pool-undefine", "strata");
+    await virsh("pool-define-as", "strata", "dir", "--target", elsewhere);
+    await virsh("pool-build", "strata");
+    const options = { settings: world.settings, dataFolder: "/nonexistent", log: silent };
+    const backend = await libvirt.open(options);
+    const findings = await find(backend);
+    await backend[Symbol.asyncDispose]();
+    expect(kinds(findings)).to.include("folder-elsewhere");
+    expect(findings[0]?.detail).to.contain(elsewhere);
+    expect(await repairAll(await folder())).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,67 @@
+import { appendFileSync } from "node:fs";
+import { asStrataError } from "../../lib/errors.ts";
+import libvirt from "../../plugins/libvirt/index.ts";
+import { silent } from "../support/libvirt.ts";
+import { numbers, pick } from "./trials.ts";
+import { perform, type Verb } from "./verb.ts";
+
+/**
+ * One process of a crowd: many clients, each with a connection of its own, each doing a few things to
+ * instances that all of the crowd share. What each came to is told at the end.
+ */
+export interface CrowdTask {
+  readonly settings: Readonly<Record<string, string>>;
+  readonly clients: number;
+  readonly rounds: number;
+  readonly names: readonly string[];
+  readonly seed: number;
+  /** Where every hold is written down, begin and end. */
+  readonly journal: string;
+}
+
+const task: CrowdTask = JSON.parse(process.argv[2] ?? "{}");
+const random = numbers(task.seed);
+const outcomes: Record<string, number> = {};
+await Promise.all(Array.from({ length: task.clients }, (_, at) => client(at)));
+process.send?.(outcomes, () => process.exit());
+
+async function client(at: number): Promise<void> {
+  await using backend = await libvirt.open({
+    settings: task.settings,
+    dataFolder: "/nonexistent",
+    log: silent,
+  });
+  for (let round = 0; round < task.rounds; round += 1) {
+    const on = pick(task.names, random);
+    const came = await act(backend, on, `${process.pid}-${at}-${round}`).then(
+      () => "done",
+      (error: unknown) => asStrataError(error).code,
+    );
+    outcomes[came] = (outcomes[came] ?? 0) + 1;
+  }
+}
+
+async function act(backend: Parameters<typeof perform>[0], on: string, id: string): Promise<void> {
+  if (random() < 0.2) {
+    // Readers take no hold and are never in the way.
+    const instance = await backend.instances.find(on);
+    if (instance !== null) await backend.snapshots.tree(instance.id);
+    return;
+  }
+  await perform(backend, choose(on, id), 300_000, (what) =>
+    appendFileSync(task.journal, `${what} ${on} ${id}\n`),
+  );
+}
+
+function choose(on: string, id: string): Verb {
+  const name = `s${Math.floor(random() * 6)}`;
+  const verbs: Verb[] = [
+    { kind: "take", on, name, createdAt: Date.now() },
+    { kind: "take", on, name: `own${id}`, createdAt: Date.now() },
+    { kind: "restore", on, name },
+    { kind: "delete", on, name },
+    { kind: "rename", on, name, to: `s${Math.floor(random() * 6)}` },
+    { kind: "resize", on, cpus: 1 + Math.floor(random() * 4), mebibytes: 16 },
+  ];
+  return pick(verbs, random);
+}
