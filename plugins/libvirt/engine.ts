@@ -97,6 +97,7 @@ export async function readManaged(domain: Domain): Promise<Managed | undefined> 
   const name = text(find(document, "name"));
   const { version } = metadata.record;
   if (version > RECORD_VERSION) throw failure("RECORD_TOO_NEW", { name, version, supported: RECORD_VERSION });
+  if (!(version >= 1)) throw failure("RECORDS_DIFFER", { name, reason: "its record has no version" });
   return { domain, name, document, metadata };
 }
 

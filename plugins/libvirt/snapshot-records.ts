@@ -2,14 +2,27 @@ import { basename } from "node:path";
 import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { layerOf, readLayer } from "./layers.ts";
-import { type Domain, SnapshotCreateFlags, SnapshotDeleteFlags } from "./rpc/index.ts";
+import { type Domain, type DomainSnapshot, SnapshotCreateFlags, SnapshotDeleteFlags } from "./rpc/index.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
 
-/** libvirt's snapshots of a domain, read whole, in no particular order. */
+/**
+ * libvirt's snapshots of a domain, read whole, in no particular order. One that is deleted meanwhile, which
+ * only readers without a hold can see, is left out.
+ */
 export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]> {
   const snapshots = await domain.listSnapshots();
-  return Promise.all(snapshots.map(async (snapshot) => readSnapshot(await parse(await snapshot.getXml()))));
+  const found = await Promise.all(snapshots.map(readRecord));
+  return found.filter((snapshot) => snapshot !== null);
+}
+
+async function readRecord(snapshot: DomainSnapshot): Promise<SnapshotDocument | null> {
+  try {
+    return readSnapshot(await parse(await snapshot.getXml()));
+  } catch (error) {
+    if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return null;
+    throw error;
+  }
 }
 
 /** The snapshots whose parent is the one of that name, read whole. */

@@ -23,7 +23,7 @@ import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
 import { createOverlay, flush, makeEmpty } from "./qemu-img.ts";
 import { collectLayers, finish, getReady } from "./recovery.ts";
-import { SnapshotCreateFlags } from "./rpc/index.ts";
+import { LibvirtError, SnapshotCreateFlags } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
@@ -159,8 +159,14 @@ async function capture(
     // An error does not mean that nothing happened: look, then finish or undo.
     await finish(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
-    if (there?.frozen !== head) throw error;
+    if (there?.frozen !== head) throw captureError(error, name, record.name);
   }
+}
+
+/** libvirt has no code for a name that is taken. */
+function captureError(error: unknown, name: string, snapshot: string): unknown {
+  const taken = error instanceof LibvirtError && error.message.endsWith("already exists");
+  return taken ? failure("SNAPSHOT_EXISTS", { name, snapshot }, error) : error;
 }
 
 function requireDepth(name: string, depth: number): void {

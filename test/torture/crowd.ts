@@ -19,6 +19,8 @@ export interface CrowdTask {
   readonly journal: string;
 }
 
+/** What a client may be told. */
+const FAIR = ["BUSY", "SNAPSHOT_EXISTS", "SNAPSHOT_NOT_FOUND"];
 const task: CrowdTask = JSON.parse(process.argv[2] ?? "{}");
 const random = numbers(task.seed);
 const outcomes: Record<string, number> = {};
@@ -35,7 +37,10 @@ async function client(at: number): Promise<void> {
     const on = pick(task.names, random);
     const came = await act(backend, on, `${process.pid}-${at}-${round}`).then(
       () => "done",
-      (error: unknown) => asStrataError(error).code,
+      (error: unknown) => {
+        const { code, message } = asStrataError(error);
+        return FAIR.includes(code) ? code : `${code}: ${message}`;
+      },
     );
     outcomes[came] = (outcomes[came] ?? 0) + 1;
   }
