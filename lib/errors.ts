@@ -135,6 +135,11 @@ const entries = {
     message: '{reason}: "{name}" is Suspended',
     hint: "Its saved memory belongs to its present disk. `strata start {name}`, then `strata stop {name}`.",
   },
+  HAS_SNAPSHOTS: {
+    exit: EXIT.state,
+    message: '{reason}: "{name}" has {count}',
+    hint: "`strata list --snapshots` shows them, `strata delete --purge {name}.SNAPSHOT` deletes one.",
+  },
   BUSY: {
     exit: EXIT.busy,
     message: 'another operation is under way on "{name}"',
@@ -172,6 +177,11 @@ const entries = {
     exit: EXIT.denied,
     message: 'the guest of "{name}" refused the login of {username}: {reason}',
     hint: "It accepts the key of the user who launched it.",
+  },
+  NO_LOGIN: {
+    exit: EXIT.denied,
+    message: 'strata cannot log in to "{name}": it was adopted without a user name',
+    hint: "Release it, and adopt it again with --username and strata's key in that user's authorized_keys.",
   },
   HOST_KEY_CHANGED: {
     exit: EXIT.denied,

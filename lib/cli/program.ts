@@ -3,6 +3,7 @@ import type { Cli } from "./cli.ts";
 import { withExamples } from "./command.ts";
 import { versionCommand } from "./commands/about.ts";
 import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
+import { adoptCommand, releaseCommand } from "./commands/adoption.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
@@ -51,6 +52,8 @@ export function createProgram(cli: Cli): Command {
     suspendCommand,
     cloneCommand,
     moveCommand,
+    adoptCommand,
+    releaseCommand,
     restartCommand,
     execCommand,
     shellCommand,

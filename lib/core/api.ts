@@ -95,6 +95,12 @@ export interface MountPlace {
   readonly target?: string;
 }
 
+export interface Candidate {
+  readonly name: string;
+  /** Why it cannot be adopted; null where it can. */
+  readonly obstacle: string | null;
+}
+
 export interface NetworkInfo {
   readonly name: string;
   /** As the engine calls it, such as "nat" or "bridge". */
@@ -315,6 +321,12 @@ export interface Strata extends AsyncDisposable {
   move(name: string, member: string, call?: CallOptions): Promise<void>;
   /** Copies a stopped instance as it stands, without its snapshots; by default to `NAME-cloneN`. */
   clone(name: string, options?: { name?: string }, call?: CallOptions): Promise<{ readonly name: string }>;
+  /** What could be adopted, and why what could not cannot; by name. */
+  candidates(): Promise<Candidate[]>;
+  /** Takes an instance over that the engine has and strata did not make; its disk stays where it is. */
+  adopt(name: string, options?: { username?: string }, call?: CallOptions): Promise<void>;
+  /** Lets a stopped adopted instance without snapshots go, with all that it holds on its own disk. */
+  release(name: string, call?: CallOptions): Promise<void>;
   restart(names: readonly string[], options?: { timeout?: number }, call?: CallOptions): Promise<void>;
   /** Brings the layers of stopped instances together, so that reads do not get slower with snapshots. */
   optimize(names: readonly string[], call?: CallOptions): Promise<Optimized[]>;

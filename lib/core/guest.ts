@@ -18,6 +18,7 @@ export async function userKeys(session: Session) {
 async function login(session: Session, instance: Instance, held: boolean) {
   const { instances } = await session.backend();
   const { name, id, record } = instance;
+  if (record.username === "") throw failure("NO_LOGIN", { name });
   const { privateKey } = await userKeys(session);
   const pin = (hostKey: string) => instances.annotate(id, { hostKey });
   return {
@@ -29,7 +30,10 @@ async function login(session: Session, instance: Instance, held: boolean) {
   };
 }
 
-/** Waits until commands can run in a guest that was started; the caller says whether it holds the instance. */
+/**
+ * Waits until commands can run in a guest that was started; the caller says whether it holds the instance.
+ * Where nobody can log in there is nothing to wait for.
+ */
 export async function awaitReady(
   session: Session,
   instance: Instance,
@@ -42,6 +46,7 @@ export async function awaitReady(
     await guest.ready(instance.id, timeout, context);
     return mountAll(session, instance, (argv) => guest.exec(instance.id, argv, { user: "root" }), context);
   }
+  if (instance.record.username === "") return;
   const { awaitGuest } = await import("../guest/await.ts");
   await using reached = await awaitGuest({
     ...(await login(session, instance, held)),

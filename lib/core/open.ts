@@ -1,4 +1,5 @@
 import { waitReady } from "./access.ts";
+import { adopt, candidates, release } from "./adoption.ts";
 import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
 import { audit, repair } from "./audit.ts";
@@ -57,6 +58,9 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
       each(names, (owner, mine) => start(owner, mine, startOptions, call)),
     stop: (names, stopOptions, call) => each(names, (owner, mine) => stop(owner, mine, stopOptions, call)),
     move: async (name, member, call) => move(await at(name), name, member, call),
+    candidates: () => candidates(session),
+    adopt: (name, adoptOptions, call) => adopt(session, name, adoptOptions, call),
+    release: async (name, call) => release(await at(name), name, call),
     async clone(name, cloneOptions, call) {
       await requireFree(session, cloneOptions?.name);
       return clone(await at(name), name, cloneOptions, call);

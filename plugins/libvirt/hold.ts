@@ -35,9 +35,12 @@ export async function hold(
   return { id, [Symbol.asyncDispose]: release };
 }
 
-/** True for what a launch or a removal that died has left of an instance. */
+/** Operations that make an instance or end it: one that died has perhaps left no folder. */
+const ENDS = ["create", "purge", "release"];
+
+/** True for what a launch, a removal or a release that died has left of an instance. */
 function isUnfinished({ operation }: Managed["metadata"]): boolean {
-  return operation?.kind === "create" || operation?.kind === "purge";
+  return operation !== undefined && ENDS.includes(operation.kind);
 }
 
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */

@@ -6,6 +6,7 @@ import {
   type EngineSetting,
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
+import { adoptionGroup } from "./adoption.ts";
 import { checkHost } from "./check.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
@@ -93,6 +94,7 @@ function backend(engine: Engine): Backend {
     instances: instanceGroup(engine),
     snapshots: snapshotGroup(engine),
     guest: sshAccess(engine),
+    adoption: adoptionGroup(engine),
     events: (signal) => events(engine, signal),
     mounts: mountGroup(engine),
     ...(engine.session ? {} : { networks: networkGroup(engine) }),
@@ -119,6 +121,7 @@ async function info({ connection, session, sharing }: Engine): Promise<EngineInf
       "disk.grow",
       "suspend",
       "clone",
+      "adopt",
       "events",
       ...(session ? [] : NETWORKING),
       "read-image",

@@ -19,4 +19,6 @@ export type Operation =
   | { readonly kind: "merge"; readonly layer: string; readonly child: string; readonly target: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "resize"; readonly disk: string }
-  | { readonly kind: "purge" };
+  | { readonly kind: "purge" }
+  /** An adopted domain is being let go. */
+  | { readonly kind: "release" };

@@ -75,6 +75,12 @@ export async function rebase(
   await flush(child);
 }
 
+/** Writes what `overlay` holds into the file that it stands on. Killed, it is done again from the start. */
+export async function commit(overlay: string, backing: string, options: RunOptions): Promise<void> {
+  await qemuImg(["commit", "-q", "-f", "qcow2", "-d", overlay], options);
+  await flush(backing);
+}
+
 /** Writes another backing file into the header of `child`, and copies nothing. */
 export async function repoint(child: string, backing: string, options: RunOptions): Promise<void> {
   await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", child], options);

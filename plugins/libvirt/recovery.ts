@@ -2,7 +2,15 @@ import { rename } from "node:fs/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
-import { isLayerPath, type LayerGraph, layerSize, readLayers, removeLayer, standInPath } from "./layers.ts";
+import {
+  isLayerPath,
+  type LayerGraph,
+  layerSize,
+  readLayer,
+  readLayers,
+  removeLayer,
+  standInPath,
+} from "./layers.ts";
 import type { Operation } from "./operation.ts";
 import { readHeader } from "./qcow2-header.ts";
 import {
@@ -16,6 +24,7 @@ import {
   repoint,
   secure,
 } from "./qemu-img.ts";
+import { finishRelease } from "./release.ts";
 import { removeInstance } from "./removal.ts";
 import { DomainState } from "./rpc/index.ts";
 import {
@@ -47,6 +56,8 @@ export async function finish(engine: Engine, id: string, context?: Pick<Context,
     case "create":
     case "purge":
       return removeInstance(engine, managed);
+    case "release":
+      return finishRelease(engine, managed);
     case "take":
       await discardBlank(managed, operation.file);
       return finishTake(engine, managed, operation);
@@ -282,7 +293,7 @@ export async function collectLayers(
   const head = readDisk(managed.document);
   for (;;) {
     const graph = await readLayers(managed.name, folder, [head]);
-    requireWhole(managed.name, graph, snapshots);
+    await requireWhole(managed.name, graph, snapshots);
     const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
     // Where there is no base image, stand-ins stand on the lowest layer.
     for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
@@ -311,7 +322,11 @@ export async function collectLayers(
 }
 
 /** Nothing is taken away unless every snapshot has a layer of its own that is there. */
-function requireWhole(name: string, graph: LayerGraph, snapshots: readonly SnapshotDocument[]): void {
+async function requireWhole(
+  name: string,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotDocument[],
+): Promise<void> {
   const owners = new Map<string, string>();
   for (const snapshot of snapshots) {
     if (snapshot.frozen === null) continue;
@@ -321,7 +336,8 @@ function requireWhole(name: string, graph: LayerGraph, snapshots: readonly Snaps
         name,
         reason: `"${other}" and "${snapshot.name}" name the same layer ${snapshot.frozen}`,
       });
-    if (!graph.headers.has(snapshot.frozen)) throw failure("LAYER_MISSING", { name, path: snapshot.frozen });
+    // An adopted instance's first snapshot froze its own disk, which is elsewhere.
+    if (!graph.headers.has(snapshot.frozen)) await readLayer(name, snapshot.frozen);
     owners.set(snapshot.frozen, snapshot.name);
   }
 }

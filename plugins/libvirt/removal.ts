@@ -11,10 +11,7 @@ import { readHeader } from "./qcow2-header.ts";
 import { UndefineFlags } from "./rpc/index.ts";
 
 const UNDEFINE =
-  UndefineFlags.MANAGED_SAVE |
-  UndefineFlags.SNAPSHOTS_METADATA |
-  UndefineFlags.CHECKPOINTS_METADATA |
-  UndefineFlags.NVRAM;
+  UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
 
 /** Folder of an instance in the pool. */
 export function instanceFolder(pool: string, uuid: string): string {
@@ -28,7 +25,8 @@ export function lockPool(pool: string, wait = 600_000) {
 
 /**
  * Removes an instance for good. The note that says so stays in the domain until all files are gone, so
- * that whoever comes after a crash goes on with it. Needs a hold.
+ * that whoever comes after a crash goes on with it. What an adopted domain brought along, its disk and its
+ * firmware variables, stays where it is. Needs a hold.
  */
 export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
   const { domain, name, metadata } = managed;
@@ -45,7 +43,10 @@ export async function removeInstance(engine: Engine, managed: Managed): Promise<
     });
   }
   await removeFiles(engine, metadata.folder);
-  await domain.undefine(UNDEFINE);
+  const { adopted } = metadata;
+  await domain.undefine(
+    adopted === undefined ? UNDEFINE | UndefineFlags.NVRAM : UNDEFINE | UndefineFlags.KEEP_NVRAM,
+  );
   await using _lock = await lockPool(pool);
   await removeUnusedBase(pool, metadata.record.image.sha256);
 }

@@ -3,7 +3,7 @@ import type { Managed } from "./engine.ts";
 import { addressesOf, type LeaseReader } from "./networks.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
-import { ROOT_DISK, readDisk, readInterfaces, readResources } from "./xml/domain.ts";
+import { readDisk, readInterfaces, readResources, rootTarget } from "./xml/domain.ts";
 import type { Metadata } from "./xml/metadata.ts";
 
 /** Where the states of domains are known from. */
@@ -79,7 +79,7 @@ async function diskSize({ domain, document }: Managed): Promise<bigint> {
   try {
     return (await readHeader(readDisk(document))).virtualSize;
   } catch {
-    return domain.blockInfo(ROOT_DISK).then(
+    return domain.blockInfo(rootTarget(document)).then(
       (info) => info.capacity,
       () => 0n,
     );

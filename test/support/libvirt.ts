@@ -12,6 +12,7 @@ import { type Connection, connect, DomainXmlFlags } from "../../plugins/libvirt/
 import { parse } from "../../plugins/libvirt/xml/document.ts";
 import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
+import { foreignDomain } from "./foreign-domain.ts";
 
 export const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 
@@ -64,6 +65,7 @@ export async function libvirtFixture(
       await rm(raw);
       return hash;
     },
+    foreign: () => foreignDomain(connection, folder),
     audit: (instance) => audit(connection, instance, layers),
     async [Symbol.asyncDispose]() {
       await backend[Symbol.asyncDispose]();

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 
-const PROGRAM = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
+export const PROGRAM = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
 
 export interface Ended {
   readonly code: number;

@@ -22,6 +22,8 @@ export interface Fixture extends AsyncDisposable {
   write(instance: Instance, value: number): Promise<void>;
   /** A digest of all of the disk's contents, its size left out. */
   read(instance: Instance): Promise<string>;
+  /** Makes an instance of the engine's own that strata knows nothing of; needed for the feature "adopt". */
+  foreign?(): Promise<Foreign>;
   /** Looks for whatever the engine itself can find wrong with the instance, and throws it. */
   audit?(instance: Instance): Promise<void>;
 }
@@ -29,6 +31,13 @@ export interface Fixture extends AsyncDisposable {
 /** A fault that is waiting to happen. */
 export interface InjectedFault extends Disposable {
   readonly struck: boolean;
+}
+
+/** Disposing of it takes away what is left of it. */
+export interface Foreign extends AsyncDisposable {
+  readonly name: string;
+  /** A digest of its own disk's file or volume, whoever manages it. */
+  digest(): Promise<string>;
 }
 
 export const MIB = 1024n ** 2n;

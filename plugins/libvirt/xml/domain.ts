@@ -1,10 +1,10 @@
 import type { Nic, Resources } from "../../../lib/backend/contract.ts";
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
-import { type Metadata, putMetadata } from "./metadata.ts";
+import { type Metadata, putMetadata, readMetadata } from "./metadata.ts";
 
-/** Target of the disk that strata's layers are of. */
-export const ROOT_DISK = "vda";
+/** Target of the disk that strata's layers are of, in the domains that it makes. */
+const ROOT_DISK = "vda";
 const SEED_DISK = "vdb";
 /**
  * PCI Express ports of a new domain. A device that is plugged into a running guest needs a free one, which
@@ -184,9 +184,15 @@ export function setResources(domain: Element, change: Partial<Omit<Resources, "d
   }
 }
 
+/** Target of the disk that strata's layers are of; an adopted domain may call it anything. */
+export function rootTarget(domain: Element): string {
+  return readMetadata(domain)?.adopted?.target ?? ROOT_DISK;
+}
+
 function rootDisk(domain: Element): Element | undefined {
+  const target = rootTarget(domain);
   return elements(find(domain, "devices"), "disk").find(
-    (disk) => find(disk, "target")?.attributes.dev === ROOT_DISK,
+    (disk) => find(disk, "target")?.attributes.dev === target,
   );
 }
 
@@ -201,7 +207,7 @@ export function readDisk(domain: Element): string {
  */
 export function setDisk(domain: Element, file: string): void {
   const disk = rootDisk(domain);
-  if (disk === undefined) throw new Error(`the domain has no disk ${ROOT_DISK}`);
+  if (disk === undefined) throw new Error(`the domain has no disk ${rootTarget(domain)}`);
   const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
   disk.children.splice(0, disk.children.length, ...kept);
   put(disk, element("source", { file }));

@@ -12,6 +12,8 @@ export interface Metadata {
   readonly folder: string;
   /** Wanted, whether their sources are there or not; the domain's devices are made from them. */
   readonly mounts: readonly Mount[];
+  /** Of an adopted domain: its own disk, absolute, which is never removed, and that disk's target. */
+  readonly adopted?: { readonly disk: string; readonly target: string };
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
   /** What was under way when this was written; see `recovery.ts`. */
@@ -65,6 +67,9 @@ export function readOwn(own: Element): Metadata {
     record,
     folder: a.folder ?? "",
     mounts: elements(root, "mount").map(readMount),
+    ...(a["adopted-disk"] === undefined
+      ? {}
+      : { adopted: { disk: a["adopted-disk"], target: a["adopted-target"] ?? "" } }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     // The attributes are the operation's members; recovery checks the kind and what it needs of them.
     ...(operation === undefined ? {} : { operation: operation as unknown as Operation }),
@@ -121,6 +126,8 @@ export function metadataElement(metadata: Metadata): Element {
       "snapshots-taken": record.snapshotsTaken,
       "cloud-instance-id": record.cloudInstanceId,
       "created-at": record.createdAt,
+      "adopted-disk": metadata.adopted?.disk,
+      "adopted-target": metadata.adopted?.target,
       "ssh-port": metadata.sshPort,
       "shutdown-at": record.shutdownAt || undefined,
       "restored-at": record.restoredAt,

@@ -1,5 +1,5 @@
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
-import { diskTargets, ROOT_DISK, readDisk } from "./domain.ts";
+import { diskTargets, readDisk, rootTarget } from "./domain.ts";
 import type { SnapshotNote } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
 
@@ -31,8 +31,9 @@ export function snapshotNote(comment: string, createdAt: number, frozen: string)
 
 /** The document that takes a disk-only snapshot of the root disk into a new overlay. */
 export function takeDocument(domain: Element, name: string, comment: string, overlay: string): Element {
+  const root = rootTarget(domain);
   const disks = diskTargets(domain).map((target) =>
-    target === ROOT_DISK
+    target === root
       ? element(
           "disk",
           { name: target, snapshot: "external", type: "file" },
@@ -58,8 +59,9 @@ export function readSnapshot(document: Element): SnapshotDocument {
   const description = text(find(document, "description"));
   const parent = text(find(document, "parent", "name"));
   const seconds = Number(text(find(document, "creationTime")));
+  const root = domain === undefined ? undefined : rootTarget(domain);
   const external = elements(find(document, "disks"), "disk").some(
-    (disk) => disk.attributes.name === ROOT_DISK && disk.attributes.snapshot === "external",
+    (disk) => disk.attributes.name === root && disk.attributes.snapshot === "external",
   );
   // Someone may have changed the description since; then the note's comment is the older one.
   const noted = note?.comment !== undefined && describable(note.comment) === description;

@@ -1,0 +1,63 @@
+import type { Command } from "commander";
+import type { Candidate } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
+import type { Cli } from "../cli.ts";
+import { command, formatOption } from "../command.ts";
+import { columns, csvField, csvLines, printable } from "../format/cell.ts";
+import { type Format, json, parseFormat, yaml } from "../format/format.ts";
+import { write } from "../io.ts";
+
+export function adoptCommand(cli: Cli): Command {
+  return command(
+    "adopt [domain]",
+    "take over a domain that strata did not make; without one, list them",
+    "adopt",
+    "adopt build-server --username admin",
+  )
+    .option("--username <user>", "user that commands run as; without one, strata does not log in")
+    .addOption(formatOption())
+    .action(async (domain: string | undefined, options: { username?: string; format: string }) => {
+      const strata = await cli.strata();
+      const { username } = options;
+      if (domain === undefined) {
+        if (username !== undefined) throw failure("USAGE", { reason: "--username needs a domain to adopt" });
+        const format = parseFormat(options.format);
+        await write(cli.io, formatCandidates(await strata.candidates(), format));
+        return;
+      }
+      await strata.adopt(domain, username === undefined ? {} : { username }, cli.call);
+      await write(cli.io, `Adopted: ${domain}\n`);
+    });
+}
+
+export function releaseCommand(cli: Cli): Command {
+  return command(
+    "release <name>",
+    "let an adopted instance go, with all that it holds on its own disk",
+    "release build-server",
+  ).action(async (name: string) => {
+    await (await cli.strata()).release(name, cli.call);
+    cli.progress.clear();
+    await write(cli.io, `Released: ${name}\n`);
+  });
+}
+
+function formatCandidates(candidates: readonly Candidate[], format: Format): string {
+  switch (format) {
+    case "json":
+      return json({ list: candidates });
+    case "yaml":
+      return yaml(Object.fromEntries(candidates.map(({ name, obstacle }) => [name, [{ obstacle }]])));
+    case "csv":
+      return csvLines([
+        ["Name", "Obstacle"],
+        ...candidates.map(({ name, obstacle }) => [csvField(name), csvField(obstacle ?? "")]),
+      ]);
+    case "table":
+      if (candidates.length === 0) return "Nothing to adopt.\n";
+      return columns([
+        ["Name", "Can be adopted"],
+        ...candidates.map(({ name, obstacle }) => [printable(name), printable(obstacle ?? "yes")]),
+      ]);
+  }
+}

@@ -1,0 +1,57 @@
+import { RECORD_VERSION } from "../backend/contract.ts";
+import { isStrataError } from "../errors.ts";
+import { checkName } from "../snapshots/names.ts";
+import type { CallOptions, Candidate } from "./api.ts";
+import { requireGroup } from "./features.ts";
+import { getInstance, whileHeld } from "./instances.ts";
+import { contextOf, type Session } from "./session.ts";
+
+function groupOf(session: Session) {
+  return requireGroup(session, "adopt", "adopting", ({ adoption }) => adoption);
+}
+
+/** What the engine has and strata did not make, by name. */
+export async function candidates(session: Session): Promise<Candidate[]> {
+  const found = await (await groupOf(session)).candidates();
+  return found
+    .map(({ name, obstacle }) => ({ name, obstacle: obstacle ?? nameObstacle(name) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function nameObstacle(name: string): string | null {
+  try {
+    checkName("instance", name);
+    return null;
+  } catch (error) {
+    if (isStrataError(error)) return `${error.message}; give it another first`;
+    throw error;
+  }
+}
+
+/** Takes over what strata did not make. Without a user name nobody logs in to it, nor waits for its guest. */
+export async function adopt(
+  session: Session,
+  name: string,
+  { username = "" }: { readonly username?: string } = {},
+  call?: CallOptions,
+): Promise<void> {
+  checkName("instance", name);
+  const record = {
+    version: RECORD_VERSION,
+    image: { sha256: "", release: "", os: "" },
+    username,
+    deleted: false,
+    snapshotsTaken: 0,
+    cloudInstanceId: "",
+    createdAt: Date.now(),
+  };
+  await (await groupOf(session)).adopt(name, record, contextOf(call));
+}
+
+/** Lets it go again. */
+export async function release(session: Session, name: string, call?: CallOptions): Promise<void> {
+  const context = contextOf(call);
+  const group = await groupOf(session);
+  const instance = await getInstance(session, name);
+  await whileHeld(session, instance, context, ({ id }) => group.release(id, context));
+}

@@ -1,0 +1,166 @@
+import { dirname } from "node:path";
+import type { Adoption, Context, Instance, InstanceRecord } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import {
+  type Engine,
+  findDomain,
+  getManaged,
+  lockInstance,
+  type Managed,
+  readManaged,
+  writeMetadata,
+} from "./engine.ts";
+import { ENGINE, mapped } from "./errors.ts";
+import { leaseReader } from "./networks.ts";
+import { makePrivateFolder } from "./pool.ts";
+import { requireSettled } from "./power.ts";
+import { readHeader } from "./qcow2-header.ts";
+import { collectLayers, getReady } from "./recovery.ts";
+import { finishRelease, requireOverlay } from "./release.ts";
+import { instanceFolder } from "./removal.ts";
+import { type Domain, DomainXmlFlags } from "./rpc/index.ts";
+import { toInstance } from "./view.ts";
+import { type Element, elements, find, parse } from "./xml/document.ts";
+import { readDisk } from "./xml/domain.ts";
+
+/**
+ * Adopting a domain writes our metadata into it, and nothing else: its disk is frozen by the first
+ * snapshot like a layer, and stays where it is. Releasing it takes the metadata away again.
+ */
+export function adoptionGroup(engine: Engine): Adoption {
+  return {
+    candidates: () => mapped(() => candidates(engine)),
+    adopt: (name, record, context) => mapped(() => adopt(engine, name, record, context), { name }),
+    release: (id, context) => mapped(() => release(engine, id, context)),
+  };
+}
+
+async function candidates(engine: Engine) {
+  const found: { name: string; obstacle: string | null }[] = [];
+  for (const domain of await engine.connection.listDomains()) {
+    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+    if ((await readManaged(domain)) !== undefined) continue;
+    const { obstacle } = await examine(engine, domain, document);
+    found.push({ name: domain.name, obstacle: obstacle ?? null });
+  }
+  return found;
+}
+
+type Finding =
+  | { readonly obstacle: string; readonly disk?: never }
+  | { readonly obstacle?: never; readonly disk: { readonly disk: string; readonly target: string } };
+
+/** The one disk that snapshots would be of, or why strata cannot do its work on the domain. */
+async function examine(engine: Engine, domain: Domain, document: Element): Promise<Finding> {
+  if (!(await domain.isPersistent()))
+    return { obstacle: "it is transient: nothing of it stays when it stops" };
+  if ((await domain.snapshotCount()) > 0)
+    return { obstacle: "it has snapshots that strata did not take; delete them with virsh first" };
+  const disks = elements(find(document, "devices"), "disk").filter(
+    (disk) => (disk.attributes.device ?? "disk") === "disk" && find(disk, "readonly") === undefined,
+  );
+  const [disk, ...others] = disks;
+  if (disk === undefined) return { obstacle: "it has no disk that it writes" };
+  const target = find(disk, "target")?.attributes.dev ?? "";
+  if (others.length > 0)
+    return { obstacle: `it writes ${disks.length} disks, and a snapshot would be of one of them` };
+  const reason = await diskObstacle(engine, disk);
+  if (reason !== undefined) return { obstacle: `its disk ${target} ${reason}` };
+  return { disk: { disk: find(disk, "source")?.attributes.file ?? "", target } };
+}
+
+async function diskObstacle(engine: Engine, disk: Element): Promise<string | undefined> {
+  const file = find(disk, "source")?.attributes.file;
+  if (disk.attributes.type !== "file" || file === undefined)
+    return `is no file but of the type ${disk.attributes.type}`;
+  const format = find(disk, "driver")?.attributes.type ?? "raw";
+  if (format !== "qcow2")
+    return `is ${format}, and layers are qcow2: qemu-img convert -O qcow2 ${file} NEW, then virsh edit`;
+  for (const name of ["shareable", "transient", "encryption"])
+    if (find(disk, name) !== undefined || find(disk, "source", name) !== undefined) return `is ${name}`;
+  if (file.startsWith(`${await engine.pool()}/`)) return "is in strata's own pool";
+  try {
+    const { backing } = await readHeader(file);
+    return backing === null
+      ? undefined
+      : `stands on another file, ${backing}, that strata cannot watch over: qemu-img rebase -b "" ${file}`;
+  } catch (error) {
+    return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+async function adopt(
+  engine: Engine,
+  name: string,
+  record: InstanceRecord,
+  { signal }: Context,
+): Promise<Instance> {
+  const domain = await findDomain(engine, name);
+  if (domain === null) throw failure("INSTANCE_NOT_FOUND", { name });
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  const folder = instanceFolder(pool, domain.uuid);
+  if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
+  const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+  const { obstacle, disk } = await examine(engine, domain, document);
+  if (obstacle !== undefined)
+    throw failure("UNSUPPORTED", { what: `adopting "${name}"`, engine: ENGINE, reason: obstacle });
+  await makePrivateFolder(dirname(folder), host.qemuUser);
+  await makePrivateFolder(folder, host.qemuUser);
+  await using _lock = await lockInstance(folder, { name, wait: 0, signal });
+  if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
+  const metadata = { record, folder, mounts: [], adopted: disk };
+  await writeMetadata({ domain, name, document, metadata }, {});
+  return toInstance(await getManaged(engine, domain.uuid, name), leaseReader(engine));
+}
+
+async function release(engine: Engine, id: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  const { name, metadata } = managed;
+  const { adopted } = metadata;
+  if (adopted === undefined)
+    throw failure("UNSUPPORTED", {
+      what: `releasing "${name}"`,
+      engine: ENGINE,
+      reason: "strata made it, and its disk is in strata's pool; only what was adopted can be released",
+    });
+  const reason = "Only stopped instances without snapshots can be released";
+  const count = await managed.domain.snapshotCount();
+  if (count > 0) throw failure("HAS_SNAPSHOTS", { name, reason, count: `${count} of them` });
+  await requireSettled(managed, reason);
+  await collectLayers(engine, id, context);
+  await requireUnshared(engine, managed, adopted.disk);
+  context.signal.throwIfAborted();
+  context.progress({ phase: "Releasing" });
+  await finishRelease(engine, await writeMetadata(managed, { operation: { kind: "release" } }));
+}
+
+/** Writing into its own disk must change nothing for anybody else. */
+async function requireUnshared(engine: Engine, managed: Managed, own: string): Promise<void> {
+  const head = readDisk(managed.document);
+  if (head === own) return;
+  await requireOverlay(managed, head, own);
+  for (const domain of await engine.connection.listDomains()) {
+    if (domain.uuid === managed.domain.uuid) continue;
+    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+    for (const disk of elements(find(document, "devices"), "disk"))
+      if (await standsOn(find(disk, "source")?.attributes.file, own))
+        throw failure("WRONG_STATE", {
+          name: managed.name,
+          reason: `Its disk ${own} would change under the domain ${domain.name}, which stands on it`,
+          state: "not alone on it",
+        });
+  }
+}
+
+async function standsOn(file: string | undefined, own: string): Promise<boolean> {
+  const seen = new Set<string>();
+  for (let at = file ?? null; at !== null && !seen.has(at); ) {
+    if (at === own) return true;
+    seen.add(at);
+    at = await readHeader(at).then(
+      ({ backing }) => backing,
+      () => null,
+    );
+  }
+  return false;
+}

@@ -1,0 +1,144 @@
+import { expect } from "chai";
+import { execa } from "execa";
+import { context, take } from "../../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import { planRemoval } from "../../../lib/snapshots/plan.ts";
+import { openEngine, readManaged, writeMetadata } from "../../../plugins/libvirt/engine.ts";
+import { type ForeignDomain, foreignDomain } from "../../support/foreign-domain.ts";
+import { type LibvirtFixture, libvirtFixture, silent } from "../../support/libvirt.ts";
+
+const RECORD: Instance["record"] = {
+  version: RECORD_VERSION,
+  image: { sha256: "", release: "", os: "" },
+  username: "",
+  deleted: false,
+  snapshotsTaken: 0,
+  cloudInstanceId: "",
+  createdAt: 0,
+};
+
+describe("a domain that strata did not make", () => {
+  let fixture: LibvirtFixture;
+  before(async () => {
+    fixture = await libvirtFixture();
+  });
+  after(() => fixture[Symbol.asyncDispose]());
+
+  async function adopt({ name }: { name: string }): Promise<Instance> {
+    const { adoption } = fixture.backend;
+    if (adoption === undefined) throw new Error("libvirt adopts");
+    return adoption.adopt(name, RECORD, context());
+  }
+
+  async function refusal(work: Promise<unknown>): Promise<string> {
+    return work.then(
+      () => "nothing was refused",
+      (error: unknown) => (isStrataError(error) ? `${error.code}: ${error.message}` : String(error)),
+    );
+  }
+
+  const xmlOf = ({ name }: { name: string }) =>
+    execa("virsh", ["dumpxml", name]).then(({ stdout }) => stdout);
+
+  /** Runs a piece on an adopted domain that has written since its first snapshot, all of them deleted. */
+  async function withWritten(
+    work: (foreign: ForeignDomain, instance: Instance, contents: string) => Promise<void>,
+  ): Promise<void> {
+    await using foreign = await foreignDomain(fixture.connection, fixture.folder);
+    const { instances, snapshots } = fixture.backend;
+    const instance = await adopt(foreign);
+    await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
+    await take(fixture, instance, "one");
+    await fixture.write(instance, 7);
+    const removal = planRemoval(await snapshots.tree(instance.id), "one");
+    if (removal === undefined) throw new Error("the snapshot is not there");
+    await snapshots.drop(instance.id, removal, context());
+    await work(foreign, instance, await fixture.read(instance));
+  }
+
+  it("is given back as it was, but for what was written to its disk", async () => {
+    await withWritten(async (foreign, { id }, contents) => {
+      const { adoption } = fixture.backend;
+      expect(await xmlOf(foreign))
+        .to.contain("urn:strata:1")
+        .and.not.contain(`<source file='${foreign.disk}'`);
+      await adoption?.release(id, context());
+      const xml = await xmlOf(foreign);
+      expect(xml).to.contain(`<source file='${foreign.disk}'`).and.not.contain("urn:strata:1");
+      expect(await fixture.read(await adopt(foreign))).to.equal(contents);
+    });
+  });
+
+  it("is let go by the next who comes, when the one who began has died", async () => {
+    await withWritten(async (foreign, { id }, contents) => {
+      await using engine = await openEngine({ settings: {}, dataFolder: fixture.folder, log: silent });
+      const managed = await readManaged(engine.connection.domainOfUuid(id));
+      if (managed === undefined) throw new Error("it is not adopted");
+      await writeMetadata(managed, { operation: { kind: "release" } });
+      const next = fixture.backend.instances.resize(id, { cpus: 2 }, context());
+      expect(await refusal(next)).to.match(/^INSTANCE_NOT_FOUND/);
+      expect(await xmlOf(foreign))
+        .to.contain(`<source file='${foreign.disk}'`)
+        .and.not.contain("urn:strata:1");
+      expect(await fixture.read(await adopt(foreign))).to.equal(contents);
+    });
+  });
+
+  it("is kept while another domain stands on its disk, which must not change under it", async () => {
+    await withWritten(async (foreign, { id }) => {
+      const overlay = `${foreign.disk}.overlay`;
+      await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", foreign.disk, "-F", "qcow2", overlay]);
+      const devices = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${overlay}'/><target dev='sdc' bus='sata'/></disk>`;
+      await using other = await foreignDomain(fixture.connection, fixture.folder, { devices });
+      const before = await foreign.digest();
+      expect(await refusal(fixture.backend.adoption?.release(id, context()) ?? Promise.resolve())).to.contain(
+        `would change under the domain ${other.name}`,
+      );
+      expect(await foreign.digest()).to.equal(before);
+      expect(await xmlOf(foreign)).to.contain("urn:strata:1");
+    });
+  });
+
+  it("is refused, with the reason, where snapshots would not hold all of it or could not be taken", async () => {
+    const disk = "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>";
+    const second = `${disk}<source file='/nowhere/b.qcow2'/><target dev='sdc' bus='sata'/></disk>`;
+    const cases: readonly [Parameters<typeof foreignDomain>[2], RegExp][] = [
+      [{ format: "raw" }, /its disk sdb is raw, and layers are qcow2: qemu-img convert/],
+      [{ devices: second }, /it writes 2 disks/],
+    ];
+    for (const [options, reason] of cases) {
+      await using foreign = await foreignDomain(fixture.connection, fixture.folder, options);
+      const before = await xmlOf(foreign);
+      expect(await refusal(adopt(foreign)))
+        .to.match(/^UNSUPPORTED/)
+        .and.match(reason);
+      const offered = await fixture.backend.adoption?.candidates();
+      expect(offered?.find(({ name }) => name === foreign.name)?.obstacle).to.match(reason);
+      expect(await xmlOf(foreign)).to.equal(before);
+    }
+  });
+
+  it("is refused when its disk stands on another file, or it has snapshots already", async () => {
+    await using based = await foreignDomain(fixture.connection, fixture.folder);
+    await using plain = await foreignDomain(fixture.connection, fixture.folder);
+    await execa("qemu-img", [
+      "rebase",
+      "-q",
+      "-u",
+      "-f",
+      "qcow2",
+      "-b",
+      plain.disk,
+      "-F",
+      "qcow2",
+      based.disk,
+    ]);
+    expect(await refusal(adopt(based))).to.contain(`stands on another file, ${plain.disk}`);
+    const overlay = `file=${plain.disk}.snap,snapshot=external`;
+    const args = ["--disk-only", "--diskspec", `sdb,${overlay}`, "--diskspec", "sda,snapshot=no"];
+    await execa("virsh", ["snapshot-create-as", plain.name, "theirs", ...args]);
+    expect(await refusal(adopt(plain))).to.contain("it has snapshots that strata did not take");
+  });
+});

@@ -1,0 +1,57 @@
+import { createHash, randomUUID } from "node:crypto";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import type { Foreign } from "../../lib/backend/conformance/fixture.ts";
+import type { Connection } from "../../plugins/libvirt/rpc/index.ts";
+
+export interface ForeignDomain extends Foreign {
+  /** Its own disk. */
+  readonly disk: string;
+}
+
+/**
+ * A domain as others make them: its disk is in a folder of theirs, on a bus of theirs, beside an empty
+ * CD drive. `devices` are further ones.
+ */
+export async function foreignDomain(
+  connection: Connection,
+  folder: string,
+  o: { readonly format?: string; readonly devices?: string } = {},
+): Promise<ForeignDomain> {
+  const { format = "qcow2", devices = "" } = o;
+  const name = `foreign-${randomUUID().slice(0, 13)}a`;
+  const disk = join(folder, `${name}.img`);
+  await execa("qemu-img", ["create", "-q", "-f", format, disk, "16M"]);
+  await execa("qemu-io", ["-f", format, "-c", "write -P 200 1M 64k", disk]);
+  const domain = await connection.defineDomain(`
+    <domain type='qemu'>
+      <name>${name}</name>
+      <memory unit='MiB'>128</memory>
+      <vcpu>1</vcpu>
+      <os><type arch='x86_64' machine='q35'>hvm</type></os>
+      <devices>
+        <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
+        <disk type='file' device='disk'>
+          <driver name='qemu' type='${format}'/>
+          <source file='${disk}'/>
+          <target dev='sdb' bus='sata'/>
+        </disk>
+        ${devices}
+      </devices>
+    </domain>`);
+  return {
+    name,
+    disk,
+    digest: async () =>
+      createHash("sha256")
+        .update(await readFile(disk))
+        .digest("hex"),
+    async [Symbol.asyncDispose]() {
+      // Whoever has removed it for good has undefined it as well.
+      await execa("virsh", ["undefine", domain.uuid, "--snapshots-metadata"], { reject: false });
+      await rm(disk, { force: true });
+      await rm(`/var/lib/libvirt/images/strata/instances/${domain.uuid}`, { recursive: true, force: true });
+    },
+  };
+}
