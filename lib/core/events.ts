@@ -1,4 +1,5 @@
 import type { EngineEvent, Instance } from "../backend/contract.ts";
+import { asStrataError } from "../errors.ts";
 import { merge } from "../merge.ts";
 import type { StrataEvent } from "./api.ts";
 import { requireGroup } from "./features.ts";
@@ -28,8 +29,11 @@ export async function* events(session: Session, signal: AbortSignal): AsyncGener
 /** What of an instance is looked at for changes. */
 interface Seen {
   readonly instance: Instance;
-  /** Snapshots by name, with what stays when one is renamed. */
-  readonly snapshots: ReadonlyMap<string, { readonly createdAt: number; readonly parent: string | null }>;
+  /** Snapshots by name, with what stays when one is renamed; null where they could not be read. */
+  readonly snapshots: ReadonlyMap<
+    string,
+    { readonly createdAt: number; readonly parent: string | null }
+  > | null;
   readonly standsOn: string | null;
 }
 
@@ -43,7 +47,12 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
       yield* follow(session, seen, event);
       continue;
     }
-    const now = await backend.instances.list();
+    const now = await backend.instances.list().catch((error: unknown) => {
+      if (!begun) throw error;
+      return passOver(session, "a gap", error);
+    });
+    // Lost again: another mark follows.
+    if (now === null) continue;
     const late: StrataEvent[] = [];
     for (const [id, { instance }] of seen) {
       if (now.some((each) => each.id === id)) continue;
@@ -70,7 +79,13 @@ async function* follow(
 ): AsyncGenerator<StrataEvent> {
   const { at, id } = event;
   const before = seen.get(id);
-  const instance = event.kind === "removed" ? undefined : await find(session, id, before?.instance.name);
+  const instance =
+    event.kind === "removed"
+      ? undefined
+      : await find(session, id, before?.instance.name).catch((error: unknown) =>
+          passOver(session, id, error),
+        );
+  if (instance === null) return;
   if (instance === undefined) {
     if (seen.delete(id) && before !== undefined) yield { at, kind: "purge", instance: before.instance.name };
     return;
@@ -92,13 +107,26 @@ async function find(session: Session, id: string, name: string | undefined): Pro
   return found?.id === id ? found : (await instances.list()).find((each) => each.id === id);
 }
 
-/** The tree is read whole only when its names have changed: an outline costs the same at any size. */
+/** What cannot be read now is told when it can be: one instance must not end the events of all. */
+function passOver(session: Session, about: string, error: unknown): null {
+  session.log.debug(`${about} is passed over`, { error: asStrataError(error).message });
+  return null;
+}
+
 async function look(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
+  const seen = await lookAt(session, instance, before).catch((error: unknown) =>
+    passOver(session, instance.name, error),
+  );
+  return seen ?? { instance, snapshots: before?.snapshots ?? null, standsOn: before?.standsOn ?? null };
+}
+
+/** The tree is read whole only when its names have changed: an outline costs the same at any size. */
+async function lookAt(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
   const { snapshots: group } = await session.backend();
   const { names, standsOn } =
     instance.snapshotCount === 0 ? { names: [], standsOn: null } : await group.outline(instance.id);
   const known = before?.snapshots ?? new Map<string, never>();
-  if (names.length === known.size && names.every((name) => known.has(name)))
+  if (before?.snapshots !== null && names.length === known.size && names.every((name) => known.has(name)))
     return { instance, snapshots: known, standsOn };
   const tree = await group.tree(instance.id);
   const snapshots = new Map(
@@ -118,8 +146,8 @@ function* differences(at: number, before: Seen | undefined, after: Seen): Genera
   if (was !== undefined && was.record.restoredAt !== record.restoredAt) {
     // A snapshot that was taken since stands on what was restored.
     let snapshot = after.standsOn;
-    while (snapshot !== null && !before?.snapshots.has(snapshot))
-      snapshot = after.snapshots.get(snapshot)?.parent ?? null;
+    while (snapshot !== null && before?.snapshots?.has(snapshot) !== true)
+      snapshot = after.snapshots?.get(snapshot)?.parent ?? null;
     if (snapshot !== null) yield { ...about, kind: "restore", snapshot };
   }
   const { cpus, memory, disk } = resources;
@@ -136,8 +164,10 @@ function* snapshotDifferences(
   before: Seen | undefined,
   after: Seen,
 ): Generator<StrataEvent> {
-  const gone = new Map([...(before?.snapshots ?? [])].filter(([name]) => !after.snapshots.has(name)));
-  const come = new Map([...after.snapshots].filter(([name]) => before?.snapshots.has(name) !== true));
+  const [was, is] = [before === undefined ? new Map<string, never>() : before.snapshots, after.snapshots];
+  if (was === null || is === null) return;
+  const gone = new Map([...was].filter(([name]) => !is.has(name)));
+  const come = new Map([...is].filter(([name]) => !was.has(name)));
   for (const [name, { createdAt }] of gone) {
     const [renamed] = [...come].find(([, other]) => other.createdAt === createdAt) ?? [];
     if (renamed === undefined) {

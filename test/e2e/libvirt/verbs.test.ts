@@ -100,7 +100,8 @@ describe("what can be done with an instance", () => {
   });
 
   it("goes on where it was when it is resumed from suspension", async () => {
-    const count = "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/counter; usleep 100000; done";
+    const count =
+      "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/next; mv /dev/shm/next /dev/shm/counter; usleep 100000; done";
     await inside(NAME, "sh", "-c", `echo kept > /dev/shm/note; (${count}) </dev/null >/dev/null 2>&1 &`);
     const boot = await inside(NAME, "cat", "/proc/sys/kernel/random/boot_id");
     await done(["suspend", NAME]);
