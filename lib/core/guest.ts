@@ -14,11 +14,15 @@ export async function userKeys(session: Session) {
   return keyPair(join(session.folders.data, "ssh"));
 }
 
+/** Rejects where nobody can log in: an instance may have been adopted without a user. */
+function requireLogin({ name, record }: Instance): void {
+  if (record.username === "") throw failure("NO_LOGIN", { name });
+}
+
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
 async function login(session: Session, instance: Instance, held: boolean) {
   const { instances } = await session.backend();
   const { name, id, record } = instance;
-  if (record.username === "") throw failure("NO_LOGIN", { name });
   const { privateKey } = await userKeys(session);
   const pin = (hostKey: string) => instances.annotate(id, { hostKey });
   return {
@@ -84,6 +88,7 @@ export async function execIn(
 ): Promise<ExecSession> {
   const { guest } = await session.backend();
   if (guest.via === "engine") return guest.exec(instance.id, argv, options);
+  requireLogin(instance);
   const endpoint = await guest.endpoint(instance.id);
   if (endpoint === null)
     throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });

@@ -47,8 +47,8 @@ async function candidates(engine: Engine) {
 }
 
 type Finding =
-  | { readonly obstacle: string; readonly disk?: never }
-  | { readonly obstacle?: never; readonly disk: { readonly disk: string; readonly target: string } };
+  | { readonly obstacle: string; readonly own?: never }
+  | { readonly obstacle?: never; readonly own: { readonly adopted: string; readonly target: string } };
 
 /** The one disk that snapshots would be of, or why strata cannot do its work on the domain. */
 async function examine(engine: Engine, domain: Domain, document: Element): Promise<Finding> {
@@ -66,7 +66,7 @@ async function examine(engine: Engine, domain: Domain, document: Element): Promi
     return { obstacle: `it writes ${disks.length} disks, and a snapshot would be of one of them` };
   const reason = await diskObstacle(engine, disk);
   if (reason !== undefined) return { obstacle: `its disk ${target} ${reason}` };
-  return { disk: { disk: find(disk, "source")?.attributes.file ?? "", target } };
+  return { own: { adopted: find(disk, "source")?.attributes.file ?? "", target } };
 }
 
 async function diskObstacle(engine: Engine, disk: Element): Promise<string | undefined> {
@@ -101,14 +101,14 @@ async function adopt(
   const folder = instanceFolder(pool, domain.uuid);
   if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
   const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-  const { obstacle, disk } = await examine(engine, domain, document);
+  const { obstacle, own } = await examine(engine, domain, document);
   if (obstacle !== undefined)
     throw failure("UNSUPPORTED", { what: `adopting "${name}"`, engine: ENGINE, reason: obstacle });
   await makePrivateFolder(dirname(folder), host.qemuUser);
   await makePrivateFolder(folder, host.qemuUser);
   await using _lock = await lockInstance(folder, { name, wait: 0, signal });
   if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
-  const metadata = { record, folder, mounts: [], adopted: disk };
+  const metadata = { record, folder, mounts: [], ...own };
   await writeMetadata({ domain, name, document, metadata }, {});
   return toInstance(await getManaged(engine, domain.uuid, name), leaseReader(engine));
 }
@@ -128,7 +128,7 @@ async function release(engine: Engine, id: string, context: Context): Promise<vo
   if (count > 0) throw failure("HAS_SNAPSHOTS", { name, reason, count: `${count} of them` });
   await requireSettled(managed, reason);
   await collectLayers(engine, id, context);
-  await requireUnshared(engine, managed, adopted.disk);
+  await requireUnshared(engine, managed, adopted);
   context.signal.throwIfAborted();
   context.progress({ phase: "Releasing" });
   await finishRelease(engine, await writeMetadata(managed, { operation: { kind: "release" } }));

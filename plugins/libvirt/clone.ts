@@ -29,6 +29,10 @@ export async function clone(
   const { base, size } = await measure(source, join(pool, "images"));
   await checkSpace(pool, size);
   const sshPort = metadata.sshPort === undefined ? undefined : await freePort();
+  if (metadata.adopted !== undefined)
+    context.warn?.(
+      `"${source.name}" has no seed of strata's: inside, the copy has the same host name, host keys and machine id`,
+    );
   const macs: string[] = [];
   return establish(engine, spec.name, context, {
     async document({ uuid, folder, disk, seed }) {
@@ -36,6 +40,7 @@ export async function clone(
         record: spec.record,
         folder,
         mounts: metadata.mounts,
+        ...(metadata.target === undefined ? {} : { target: metadata.target }),
         ...(sshPort === undefined ? {} : { sshPort }),
         operation: { kind: "create" },
       } as const;

@@ -16,7 +16,7 @@ import { NAMESPACE, putMetadata } from "./xml/metadata.ts";
  */
 export async function finishRelease(engine: Engine, managed: Managed): Promise<void> {
   const { domain, document, metadata, name } = managed;
-  const own = metadata.adopted?.disk;
+  const own = metadata.adopted;
   if (own === undefined) throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
   const head = readDisk(document);
   if (head !== own)

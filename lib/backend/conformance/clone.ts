@@ -90,7 +90,7 @@ export function cloneTests(kit: Kit): void {
 }
 
 /** A specification of a copy with a name that nobody else has. */
-export function cloneSpec({ name, record }: Instance): CloneSpec {
+export function cloneSpec({ name, record }: Pick<Instance, "name" | "record">): CloneSpec {
   const { hostKey: _, ...rest } = record;
   return {
     name: `${name}-copy`,

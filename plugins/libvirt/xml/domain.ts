@@ -186,7 +186,7 @@ export function setResources(domain: Element, change: Partial<Omit<Resources, "d
 
 /** Target of the disk that strata's layers are of; an adopted domain may call it anything. */
 export function rootTarget(domain: Element): string {
-  return readMetadata(domain)?.adopted?.target ?? ROOT_DISK;
+  return readMetadata(domain)?.target ?? ROOT_DISK;
 }
 
 function rootDisk(domain: Element): Element | undefined {

@@ -12,8 +12,10 @@ export interface Metadata {
   readonly folder: string;
   /** Wanted, whether their sources are there or not; the domain's devices are made from them. */
   readonly mounts: readonly Mount[];
-  /** Of an adopted domain: its own disk, absolute, which is never removed, and that disk's target. */
-  readonly adopted?: { readonly disk: string; readonly target: string };
+  /** Of an adopted domain: its own disk, absolute, which is never removed. */
+  readonly adopted?: string;
+  /** Target of the disk that the layers are of, where it is not that of strata's own domains. */
+  readonly target?: string;
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
   /** What was under way when this was written; see `recovery.ts`. */
@@ -67,9 +69,8 @@ export function readOwn(own: Element): Metadata {
     record,
     folder: a.folder ?? "",
     mounts: elements(root, "mount").map(readMount),
-    ...(a["adopted-disk"] === undefined
-      ? {}
-      : { adopted: { disk: a["adopted-disk"], target: a["adopted-target"] ?? "" } }),
+    ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
+    ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     // The attributes are the operation's members; recovery checks the kind and what it needs of them.
     ...(operation === undefined ? {} : { operation: operation as unknown as Operation }),
@@ -126,8 +127,8 @@ export function metadataElement(metadata: Metadata): Element {
       "snapshots-taken": record.snapshotsTaken,
       "cloud-instance-id": record.cloudInstanceId,
       "created-at": record.createdAt,
-      "adopted-disk": metadata.adopted?.disk,
-      "adopted-target": metadata.adopted?.target,
+      "adopted-disk": metadata.adopted,
+      "disk-target": metadata.target,
       "ssh-port": metadata.sshPort,
       "shutdown-at": record.shutdownAt || undefined,
       "restored-at": record.restoredAt,

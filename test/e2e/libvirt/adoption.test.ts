@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { execa } from "execa";
+import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
 import { context, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
@@ -57,6 +58,23 @@ describe("a domain that strata did not make", () => {
     await snapshots.drop(instance.id, removal, context());
     await work(foreign, instance, await fixture.read(instance));
   }
+
+  it("is cloned with all that it holds, to what is strata's own", async () => {
+    await withWritten(async (foreign, { id, name }, contents) => {
+      const { instances, snapshots } = fixture.backend;
+      const copy = await instances.clone?.(id, cloneSpec({ name, record: RECORD }), context());
+      if (copy === undefined) throw new Error("libvirt clones");
+      await using _hold = await instances.hold(copy.id, { wait: 0 }, context());
+      expect(await fixture.read(copy)).to.equal(contents);
+      await take(fixture, copy, "one");
+      await fixture.write(copy, 9);
+      await snapshots.revert(copy.id, "one", context());
+      expect(await fixture.read(copy)).to.equal(contents);
+      const before = await foreign.digest();
+      await instances.remove(copy.id, context());
+      expect(await foreign.digest()).to.equal(before);
+    });
+  });
 
   it("is given back as it was, but for what was written to its disk", async () => {
     await withWritten(async (foreign, { id }, contents) => {
