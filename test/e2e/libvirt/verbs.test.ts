@@ -192,12 +192,18 @@ describe("what can be done with an instance", () => {
 
   it("is heard of by others, each thing once, in the order in which it happened", async () => {
     await done(["stop", "--force", NAME, COPY]);
-    await done(["restore", "-d", `${NAME}.small`]);
-    await done(["delete", "--purge", `${NAME}.small`]);
-    await done(["delete", NAME]);
-    await done(["recover", NAME]);
-    await done(["delete", "--purge", NAME]);
-    await listener.heard(`purge ${NAME}`);
+    const steps: readonly [string[], string][] = [
+      [["restore", "-d", `${NAME}.small`], `restore ${NAME} small`],
+      [["delete", "--purge", `${NAME}.small`], `snapshot-delete ${NAME} small`],
+      [["delete", NAME], `delete ${NAME}`],
+      [["recover", NAME], `recover ${NAME}`],
+      [["delete", "--purge", NAME], `purge ${NAME}`],
+    ];
+    // On a busy host what comes before the last was looked at would be seen as one.
+    for (const [args, line] of steps) {
+      await done(args);
+      await listener.heard(line);
+    }
     const rare = /^(create|snapshot|snapshot-delete|restore|delete|recover|purge) /;
     const heard = listener.lines.filter(
       (line) => line.includes(NAME) && !line.includes(COPY) && rare.test(line),
