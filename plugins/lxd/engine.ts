@@ -29,12 +29,18 @@ export interface Engine extends AsyncDisposable {
   readonly holds: Map<string, string>;
 }
 
-/** Opens a connection to the server that the settings name; rejects where it does not answer or trust us. */
-export async function openEngine(options: OpenOptions): Promise<Engine> {
+/**
+ * Opens a connection to the server that the settings name; rejects where it does not answer or trust us.
+ * A test may wrap the client.
+ */
+export async function openEngine(
+  options: OpenOptions,
+  wrap: (client: Client) => Client = (client) => client,
+): Promise<Engine> {
   const { settings, log } = options;
   const remote = (settings.url ?? "") !== "";
   const endpoints = remote ? await remoteEndpoints(options) : [await localEndpoint(options)];
-  const client = openClient(endpoints, settings.project ?? "");
+  const client = wrap(openClient(endpoints, settings.project ?? ""));
   const server = async () => (await client.get("/1.0", serverShape)).value;
   try {
     const { value } = await client.get("/1.0", greetingShape);

@@ -40,9 +40,11 @@ export async function hold(
   engine.holds.set(id, JSON.stringify(lease));
   try {
     // Whoever held it before may have died while LXD went on with what it was told.
-    if (inherited) await settle(engine, await getManaged(engine, id));
-    await finish(engine, id);
-    await getManaged(engine, id);
+    const managed = await getManaged(engine, id);
+    const unfinished = managed.operation !== undefined || managed.aside !== undefined;
+    if (inherited || unfinished) await settle(engine, managed);
+    if (unfinished) await finish(engine, id);
+    if (inherited || unfinished) await getManaged(engine, id);
   } catch (error) {
     await release();
     throw error;
@@ -132,7 +134,7 @@ async function giveUp(engine: Engine, id: string, lease: Lease): Promise<void> {
   try {
     for (;;) {
       const managed = await getManaged(engine, id);
-      if (readLease(managed.instance.config[KEYS.lock] ?? "")?.holder !== lease.holder) return;
+      if (readLease(lockOf(managed).text ?? "")?.holder !== lease.holder) return;
       if (await swap(engine, managed, { [KEYS.lock]: "" })) return;
       await delay(POLL);
     }

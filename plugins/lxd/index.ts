@@ -7,7 +7,7 @@ import {
 } from "../../lib/backend/contract.ts";
 import { checkHost } from "./check.ts";
 import { clusterGroup } from "./cluster.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import { openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { engineEvents } from "./events.ts";
 import { guestAccess } from "./guest.ts";
@@ -15,6 +15,7 @@ import { engineInfo } from "./info.ts";
 import { instanceGroup } from "./instances.ts";
 import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
+import type { Client } from "./rest/client.ts";
 import { snapshotGroup } from "./snapshots.ts";
 
 const settings: readonly EngineSetting[] = [
@@ -74,12 +75,14 @@ const plugin: BackendPlugin = {
   description: "containers on LXD or Incus, on this host, on another one, or on a cluster",
   settings,
   check: checkHost,
-  open: async (options: OpenOptions) => backend(await openEngine(options)),
+  open: (options: OpenOptions) => lxdBackend(options),
 };
 
 export default plugin;
 
-async function backend(engine: Engine): Promise<Backend> {
+/** The engine itself; its client may be wrapped, so that a test can have any of its steps fail. */
+export async function lxdBackend(options: OpenOptions, wrap?: (client: Client) => Client): Promise<Backend> {
+  const engine = await openEngine(options, wrap);
   const { environment } = await mapped(() => engine.server());
   return {
     info: () => mapped(() => engineInfo(engine)),

@@ -1,4 +1,4 @@
-import type { Context } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
 import {
   ASIDE,
   type Engine,
@@ -92,19 +92,27 @@ async function finishTake(engine: Engine, managed: Managed, { id, taken }: Of<"t
   });
 }
 
-/** Sets the instance's config and snapshot aside, then has LXD restore. All that follows can be repeated. */
-export async function finishRestore(
-  engine: Engine,
-  managed: Managed,
-  { id }: Of<"restore">,
-  context: Partial<Context> = {},
-): Promise<void> {
-  const { name, aside } = managed;
+async function finishRestore(engine: Engine, managed: Managed, operation: Of<"restore">): Promise<void> {
+  // Nothing was set aside: nothing has happened yet, or all has.
+  if (managed.aside !== undefined) await bringBack(engine, managed, operation);
+  await forgetRestore(engine, managed.name);
+}
+
+/** Has LXD restore, once what is there is set aside, and puts right what it brings back too much of. */
+export async function bringBack(engine: Engine, managed: Managed, { id }: Of<"restore">): Promise<void> {
   const node = findNode(managed, id);
-  // Nothing was set aside: nothing has happened yet.
-  if (aside === undefined || node === undefined) return abandonRestore(engine, managed);
-  await engine.client.run("PUT", instancePath(name), { restore: node.name, stateful: false }, context);
+  if (node === undefined)
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: "a snapshot that is being restored is gone",
+    });
+  const body = { restore: node.name, stateful: false };
+  await whenIdle(() => engine.client.run("PUT", instancePath(managed.name), body));
   await putBack(engine, managed, node);
+}
+
+/** The last of a restore, whichever way it went. */
+export async function forgetRestore(engine: Engine, name: string): Promise<void> {
   await removeAside(engine, name);
   await writeConfig(engine, name, operationKeys(null));
 }
@@ -135,13 +143,13 @@ async function putBack(engine: Engine, managed: Managed, node: Node): Promise<vo
 
 /** Back to what was set aside, where a restore cannot be finished. */
 export async function abandonRestore(engine: Engine, managed: Managed): Promise<void> {
-  const { name, aside, instance, config } = managed;
+  const { name, aside, config } = managed;
   if (aside !== undefined) {
-    await engine.client.run("PUT", instancePath(name), { restore: ASIDE, stateful: false });
+    const body = { restore: ASIDE, stateful: false };
+    await whenIdle(() => engine.client.run("PUT", instancePath(name), body));
     await replaceConfig(engine, managed, { ...config, "volatile.root.apply_quota": "true" }, aside.devices);
-    await removeAside(engine, instance.name);
   }
-  await writeConfig(engine, name, operationKeys(null));
+  await forgetRestore(engine, name);
 }
 
 async function removeAside(engine: Engine, name: string): Promise<void> {

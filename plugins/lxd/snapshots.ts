@@ -7,11 +7,27 @@ import type {
   SnapshotTree,
 } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { ASIDE, type Engine, getManaged, instancePath, type Managed, writeConfig } from "./engine.ts";
+import {
+  ASIDE,
+  type Engine,
+  getManaged,
+  instancePath,
+  type Managed,
+  whenIdle,
+  writeConfig,
+} from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { requireStopped } from "./instances.ts";
 import { operationKeys, readTree, snapshotKeys, treeKeys } from "./records.ts";
-import { abandonRestore, finish, finishAmend, finishDelete, finishRestore, getReady } from "./recovery.ts";
+import {
+  abandonRestore,
+  bringBack,
+  finish,
+  finishAmend,
+  finishDelete,
+  forgetRestore,
+  getReady,
+} from "./recovery.ts";
 import { type Node, nameOfNode, readNodes, toSnapshot, withoutNode } from "./tree.ts";
 import { readState } from "./view.ts";
 
@@ -73,23 +89,28 @@ async function capture(
     ...snapshotKeys(own, record, parent),
     ...operationKeys({ kind: "take", id: own, taken }),
   });
-  await finishing(engine, id, () =>
-    engine.client.run("POST", instancePath(name, "snapshots"), { name: record.name, stateful: false }),
-  );
-  const after = readNodes(await getManaged(engine, id));
-  if (!after.some((node) => node.id === own))
-    throw failure("ENGINE_ERROR", { engine: "LXD", reason: `it took no snapshot of "${name}"` });
+  try {
+    const body = { name: record.name, stateful: false };
+    await whenIdle(() => engine.client.run("POST", instancePath(name, "snapshots"), body));
+  } catch (error) {
+    // An error does not mean that nothing happened: look, then finish or undo.
+    await complete(engine, id);
+    if (!(await nodesOf(engine, id)).some((node) => node.id === own)) throw error;
+    return;
+  }
+  await complete(engine, id);
 }
 
-/** Runs the step that matters, then finishes or undoes the rest by what is there, as after a crash. */
-async function finishing(engine: Engine, id: string, work: () => Promise<unknown>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    await finish(engine, id);
-    throw error;
-  }
-  await finish(engine, id);
+/**
+ * Does what is left of an operation whose turning point is behind it. Once more if it fails: there is no
+ * way back from here, and what fails twice waits for the next hold.
+ */
+async function complete(engine: Engine, id: string): Promise<void> {
+  await finish(engine, id).catch(() => finish(engine, id));
+}
+
+async function nodesOf(engine: Engine, id: string): Promise<Node[]> {
+  return readNodes(await getManaged(engine, id));
 }
 
 function requireShort(comment: string): void {
@@ -108,17 +129,15 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   context.signal.throwIfAborted();
   const operation = { kind: "restore", id: node.id } as const;
   await writeConfig(engine, managed.name, operationKeys(operation));
-  const path = instancePath(managed.name, "snapshots");
-  await engine.client.run("POST", path, { name: ASIDE, stateful: false }).catch(async (error: unknown) => {
-    await abandonRestore(engine, await getManaged(engine, id));
-    throw error;
-  });
   try {
-    await finishRestore(engine, await getManaged(engine, id), operation);
+    const path = instancePath(managed.name, "snapshots");
+    await whenIdle(() => engine.client.run("POST", path, { name: ASIDE, stateful: false }));
+    await bringBack(engine, await getManaged(engine, id), operation);
   } catch (error) {
     await abandonRestore(engine, await getManaged(engine, id));
     throw error;
   }
+  await forgetRestore(engine, managed.name).catch(() => forgetRestore(engine, managed.name));
 }
 
 async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
@@ -142,10 +161,9 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
   try {
     await finishDelete(engine, await getManaged(engine, id), operation);
   } catch (error) {
+    if (!(await nodesOf(engine, id)).some((each) => each.id === node.id)) return complete(engine, id);
     // Still there: nothing has changed but the note.
-    const now = await getManaged(engine, id);
-    if (readNodes(now).some((each) => each.id === node.id))
-      await writeConfig(engine, name, operationKeys(null));
+    await writeConfig(engine, name, operationKeys(null));
     throw error;
   }
 }
@@ -164,6 +182,7 @@ async function amend(
   const to = change.name ?? name;
   if (to !== name && nodes.some((each) => each.name === to)) throw takenError(managed.name, to);
   const keys: Record<string, string> = {};
+  const before = treeKeys(readTree(managed.name, managed.config));
   if (change.comment !== undefined) {
     requireShort(change.comment);
     const { standsOn, amended } = readTree(managed.name, managed.config);
@@ -174,5 +193,12 @@ async function amend(
   const operation = { kind: "amend", id: node.id, to } as const;
   if (to !== name) Object.assign(keys, operationKeys(operation));
   await writeConfig(engine, managed.name, keys);
-  if (to !== name) await finishAmend(engine, await getManaged(engine, id), operation);
+  if (to === name) return;
+  try {
+    await finishAmend(engine, await getManaged(engine, id), operation);
+  } catch (error) {
+    if ((await nodesOf(engine, id)).some((each) => each.name === to)) return complete(engine, id);
+    await writeConfig(engine, managed.name, { ...before, ...operationKeys(null) });
+    throw error;
+  }
 }

@@ -1,18 +1,19 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Fixture } from "../../lib/backend/conformance/index.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
-import lxd from "../../plugins/lxd/index.ts";
+import { lxdBackend } from "../../plugins/lxd/index.ts";
 import { silent } from "./libvirt.ts";
 import { type LxdDaemon, lxdFolder, startDaemon } from "./lxd-daemon.ts";
+import { faultyClient } from "./lxd-faults.ts";
 import { makeContainerImage } from "./lxd-image.ts";
 
 const PRESEED = `storage_pools:
 - {name: default, driver: btrfs, config: {size: 2GiB}}
 networks:
 - {name: BRIDGEa, type: bridge, config: {ipv4.address: none, ipv6.address: none}}
-- {name: BRIDGEb, type: bridge, config: {ipv4.address: 10.213.7.1/24, ipv4.nat: "false", ipv6.address: none}}
+- {name: BRIDGEb, type: bridge, config: {ipv4.address: 10.SUBNET.1/24, ipv4.nat: "false", ipv6.address: none}}
 `;
 
 export interface LxdFixture extends Fixture {
@@ -36,12 +37,16 @@ export async function lxdFixture(): Promise<LxdFixture> {
     const folder = keep(await lxdFolder()).path;
     const bridge = `st${randomBytes(4).toString("hex")}`;
     const network = `${bridge}b`;
-    const daemon = keep(await startDaemon(join(folder, "lxd"), PRESEED.replaceAll("BRIDGE", bridge)));
+    const daemon = keep(await startDaemon(join(folder, "lxd"), preseed(bridge)));
     const image = await makeContainerImage(folder);
     const dataFolder = join(folder, "data");
     await mkdir(dataFolder);
+    const faults = faultyClient();
     const backend = keep(
-      await lxd.open({ settings: { socket: daemon.socket, network }, dataFolder, log: silent }),
+      await lxdBackend(
+        { settings: { socket: daemon.socket, network }, dataFolder, log: silent },
+        faults.wrap,
+      ),
     );
     const rootOf = ({ name }: Instance) =>
       join(daemon.folder, "storage-pools/default/containers", name, "rootfs");
@@ -56,12 +61,19 @@ export async function lxdFixture(): Promise<LxdFixture> {
         await writeFile(place, Buffer.alloc(4096 + value, value));
       },
       read: (instance) => digest(rootOf(instance)),
+      fault: faults.fault,
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Two bridges, the second with addresses, in a network that no other test is likely to be in. */
+function preseed(bridge: string): string {
+  const subnet = `${randomInt(100, 250)}.${randomInt(256)}`;
+  return PRESEED.replaceAll("BRIDGE", bridge).replace("SUBNET", subnet);
 }
 
 /** A digest of the files that the tests write; all else in the root is the image's. */
