@@ -44,6 +44,7 @@ export async function* engineEvents(engine: Engine, signal: AbortSignal): AsyncI
         wake();
       });
       socket.on("error", () => {});
+      socket.resume();
       void once(socket, "close").finally(() => {
         open = false;
         wake();

@@ -39,21 +39,25 @@ export async function execute(
   if (control === undefined || first === undefined)
     throw failure("INTERNAL", { reason: "a command without its streams" });
   const stdin = sink(first);
+  if (more.length > 0) first.resume();
   const stdout = source(more[0] ?? first);
   const stderr = more[1] === undefined ? Readable.from([]) : source(more[1]);
   const send = (message: object) => {
     if (control.readyState === control.OPEN) control.send(JSON.stringify(message));
   };
   control.on("error", () => {});
+  control.resume();
   // A KILL that the guest cannot refuse: whoever cancels does not want to wait for it.
   const kill = () => send({ command: "signal", signal: 9 });
   signal?.addEventListener("abort", kill, { once: true });
   const exit = (async () => {
     try {
-      const ended = await client.wait(operation.id);
+      const code = await client
+        .wait(operation.id)
+        .then(({ metadata }) => z.object({ return: z.number() }).parse(metadata).return, exitCodeOf);
       await Promise.all([drained(stdout), drained(stderr)]);
       if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
-      return { code: z.object({ return: z.number() }).parse(ended.metadata).return };
+      return { code };
     } catch (error) {
       throw lxdError(error, { name });
     } finally {
@@ -71,6 +75,14 @@ export async function execute(
       send({ command: "window-resize", args: { width: String(columns), height: String(rows) } }),
     exit,
   };
+}
+
+/** LXD takes two exit codes of a command, whoever gave them, for failures of its own. */
+function exitCodeOf(error: unknown): number {
+  const message = error instanceof Error ? error.message : "";
+  if (/Command not executable/i.test(message)) return 126;
+  if (/Command not found/i.test(message)) return 127;
+  throw error;
 }
 
 /** Resolves when a stream has been read to its end, or was thrown away. */

@@ -30,6 +30,10 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   else missing.set("cluster", "the server is no member of a cluster");
   if (engine.remote) missing.set("mount.native", REMOTE);
   else for (const each of ["mount.native", "mount.hotplug"]) features.add(each);
+  missing.set(
+    "mount.idmap",
+    "files keep the host's ids; LXD maps them only where the host's /etc/subuid and kernel let it, which this engine does not try yet",
+  );
   missing.set("mount.classic", "containers have the host's folders themselves");
   const pool = await placement(engine).then(
     (found) => found.pool,

@@ -38,6 +38,7 @@ export interface Client extends AsyncDisposable {
   wait(operation: string, options?: RunOptions): Promise<Operation>;
   /** Sends a file's bytes; waits for the operation that takes them in. */
   upload(path: string, body: Readable, options: RunOptions & { readonly size: bigint }): Promise<void>;
+  /** An open websocket that is paused: resume it once there are listeners. */
   socket(path: string, query?: Query): Promise<WebSocket>;
 }
 
@@ -247,7 +248,11 @@ function openSocket(endpoint: Endpoint, path: string): Promise<WebSocket> {
     maxPayload: 16 * 1024 * 1024,
   });
   return new Promise((resolve, reject) => {
-    socket.once("open", () => resolve(socket));
+    socket.once("open", () => {
+      // What arrives before anybody listens would be lost.
+      socket.pause();
+      resolve(socket);
+    });
     socket.once("error", (error) =>
       reject(
         isStrataError(error)
