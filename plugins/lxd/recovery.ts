@@ -25,9 +25,12 @@ export async function runningOperations(
   return Object.values(value)
     .flat()
     .filter(
-      ({ status_code, resources }) =>
-        status_code < 200 &&
-        (resources.instances ?? []).some((url) => new URL(url, "http://lxd").pathname.split("/")[3] === name),
+      (operation) =>
+        operation.class === "task" &&
+        operation.status_code < 200 &&
+        (operation.resources.instances ?? []).some(
+          (url) => new URL(url, "http://lxd").pathname.split("/")[3] === name,
+        ),
     );
 }
 

@@ -25,6 +25,8 @@ export const answerShape = z.object({
 
 export const operationShape = z.object({
   id: z.string(),
+  /** "task" for what comes to an end by itself; "websocket" for a command that runs in a guest. */
+  class: z.string().default("task"),
   status: z.string(),
   status_code: z.number(),
   err: z.string().default(""),
