@@ -1,0 +1,22 @@
+/**
+ * A process of its own that holds an instance, for tests that kill it: `SOCKET DATA ID` holds until killed;
+ * with a fourth argument it restores that snapshot, and kills itself once LXD has begun.
+ */
+import { lxdBackend } from "../../plugins/lxd/index.ts";
+import { context } from "./instance-spec.ts";
+import { silent } from "./libvirt.ts";
+
+const [socket = "", dataFolder = "", id = "", snapshot] = process.argv.slice(2);
+const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent }, (client) => ({
+  ...client,
+  async run(method, path, body, options) {
+    if (method !== "PUT" || snapshot === undefined) return client.run(method, path, body, options);
+    await client.start(method, path, body, options);
+    process.kill(process.pid, "SIGKILL");
+    return undefined;
+  },
+}));
+await backend.instances.hold(id, { wait: 0 }, context());
+console.log("held");
+if (snapshot === undefined) setInterval(() => {}, 1000);
+else await backend.snapshots.revert(id, snapshot, context());
