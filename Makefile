@@ -4,7 +4,7 @@
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
-SLOW := --timeout 900000
+SLOW := --timeout 1500000
 
 help:
 	@sed -n 's/^# //p' Makefile

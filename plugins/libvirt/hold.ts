@@ -17,10 +17,15 @@ export async function hold(
   // A removal that died has taken the folder and left the domain: there must be something to lock.
   if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
   const lock = await lockInstance(metadata.folder, { name, wait, signal });
-  const release = async () => {
-    engine.holds.delete(id);
-    await clearMark(lock);
-    await lock[Symbol.asyncDispose]();
+  let released: Promise<void> | undefined;
+  // Once only: the descriptor's number may be another file's by the second time.
+  const release = () => {
+    released ??= (async () => {
+      engine.holds.delete(id);
+      await clearMark(lock);
+      await lock[Symbol.asyncDispose]();
+    })();
+    return released;
   };
   engine.holds.set(id, lock);
   try {

@@ -130,9 +130,12 @@ async function openSsh(target: Target, ssh: NonNullable<Target["ssh"]>): Promise
   await once(child, "spawn").catch((error: unknown) => {
     throw new ConnectionLostError(error instanceof Error ? error.message : String(error), { cause: error });
   });
-  // The end of its output must not be told before what it said of the reason is read.
+  // Neither the end of its output nor that it takes no more input must be told before what it said of the
+  // reason is read.
   const output = child.stdout.pipe(new PassThrough(), { end: false });
-  const stream = Duplex.from({ writable: child.stdin, readable: output });
+  const input = new PassThrough();
+  input.pipe(child.stdin).on("error", () => {});
+  const stream = Duplex.from({ writable: input, readable: output });
   child.once("close", (code) => {
     const reason = Buffer.concat(complaints).toString("utf8").trim();
     stream.destroy(new ConnectionLostError(reason || `ssh ended with status ${code}`));

@@ -246,6 +246,9 @@ function openSocket(endpoint: Endpoint, path: string): Promise<WebSocket> {
     agent: endpoint.agent,
     perMessageDeflate: false,
     maxPayload: 16 * 1024 * 1024,
+    // LXD pings and waits for no answer. One sent to an end that has closed already would break the
+    // connection, and with it what that end had sent before and nobody has read yet.
+    autoPong: false,
   });
   return new Promise((resolve, reject) => {
     socket.once("open", () => {

@@ -385,7 +385,7 @@ describe("bad input at the terminal", () => {
     ["launch debian-micro -n x -c 0", 2, /cpus/],
     ["launch debian-micro -n x --cloud-init FOLDER/bad.yaml", 2, /cloud-init data/],
     ["launch debian-micro -n x --cloud-init FOLDER/none.yaml", 3, /does not exist/],
-    ["launch nothing-like-it -n x", 3, /image "nothing-like-it" is not known/],
+    ["launch nowhere:it -n x", 3, /no remote "nowhere" for images/],
     ["launch file://FOLDER/none -n x", 3, /does not exist or cannot be read/],
     ["launch file://FOLDER/text -n x", 12, /cannot be read/],
     ["launch file://FOLDER/empty -n x", 12, /cannot be read/],

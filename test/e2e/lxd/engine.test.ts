@@ -73,6 +73,13 @@ describe("a daemon of LXD", () => {
     expect(nobody).to.deep.equal({ out: "", complaint: "there is no user nobody-here", code: 126 });
   });
 
+  it("loses nothing of what a command says that ends at once, however often", async () => {
+    const said: string[] = [];
+    for (let round = 0; round < 200; round++)
+      said.push((await run(["pwd"], { user: "root", cwd: "/tmp" })).out);
+    expect(said.filter((each) => each !== "/tmp")).to.deep.equal([]);
+  });
+
   it("keeps a hold while its holder lives, in whatever process, and no longer", async () => {
     const child = await holder();
     expect((await refusal(backend.instances.hold(instance.id, { wait: 500 }, context()))).code).to.equal(
