@@ -144,7 +144,8 @@ describe("security on libvirt", () => {
       expect(await done(["list", "--format", "csv"])).not.to.contain(name);
       for (const args of [["start"], ["stop"], ["snapshot"], ["delete", "--purge"], ["info"]])
         expect((await strata([...args, name])).code, args.join(" ")).to.equal(3);
-      expect((await strata(["launch", `file://${disk}`, "-n", name])).code).to.equal(4);
+      const env = { XDG_CACHE_HOME: join(fixture.folder, "cache") };
+      expect((await strata(["launch", `file://${disk}`, "-n", name], { env })).code).to.equal(4);
       expect(await domain.getXml(2)).to.equal(xml);
       expect((await stat(disk)).isFile()).to.equal(true);
     } finally {
