@@ -3,8 +3,10 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import { context } from "../../lib/backend/conformance/fixture.ts";
 import type { Fixture } from "../../lib/backend/conformance/index.ts";
 import type { Instance, Log } from "../../lib/backend/contract.ts";
+import { isStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
 import { isLayerPath, isPartialPath, isStandInPath, layerOf } from "../../plugins/libvirt/layers.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
@@ -21,6 +23,24 @@ export interface LibvirtFixture extends Fixture {
   readonly connection: Connection;
   /** The file that the domain writes, and the folder of its layers. */
   layers(instance: Pick<Instance, "id">): Promise<{ head: string; folder: string }>;
+}
+
+/** Runs a piece that changes an instance, and so needs a hold on it. */
+export async function whileHolding<T>(
+  { backend }: Pick<Fixture, "backend">,
+  { id }: Pick<Instance, "id">,
+  work: () => Promise<T>,
+): Promise<T> {
+  await using _hold = await backend.instances.hold(id, { wait: 5000 }, context());
+  return await work();
+}
+
+/** The code that a piece is refused with; "nothing" when it is not. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "nothing",
+    (error: unknown) => (isStrataError(error) ? error.code : String(error)),
+  );
 }
 
 /**

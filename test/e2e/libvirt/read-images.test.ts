@@ -6,7 +6,7 @@ import { context, newSpec, take } from "../../../lib/backend/conformance/fixture
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
-import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { done } from "../../support/program.ts";
 
 /** Longest chain that is allowed here: short, so that few snapshots need many keyframes. */
@@ -26,10 +26,7 @@ describe("read images and keyframes", () => {
     await fixture[Symbol.asyncDispose]();
   });
 
-  async function held<T>(work: () => Promise<T>): Promise<T> {
-    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 5000 }, context());
-    return await work();
-  }
+  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
 
   /** The file that the head's header names, by name. */
   async function through(): Promise<string> {

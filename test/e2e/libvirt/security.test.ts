@@ -5,22 +5,14 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { isStrataError } from "../../../lib/errors.ts";
 import { newLayerPath, removeLayer } from "../../../plugins/libvirt/layers.ts";
 import { makeEmpty } from "../../../plugins/libvirt/qemu-img.ts";
 import { imageServer } from "../../support/image-server.ts";
-import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { done, strata } from "../../support/program.ts";
 
 async function modeOf(path: string): Promise<string> {
   return ((await stat(path)).mode & 0o777).toString(8).padStart(4, "0");
-}
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  return work.then(
-    () => "nothing",
-    (error: unknown) => (isStrataError(error) ? error.code : String(error)),
-  );
 }
 
 /** The rows of docs/security.md that only a real engine and real files can show. */
@@ -36,10 +28,7 @@ describe("security on libvirt", () => {
     await fixture[Symbol.asyncDispose]();
   });
 
-  async function held<T>(work: () => Promise<T>): Promise<T> {
-    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 5000 }, context());
-    return await work();
-  }
+  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
 
   it("layers, seed and lock belong to their owner alone, after a take and after a restore", async () => {
     const { folder } = await fixture.layers(instance);

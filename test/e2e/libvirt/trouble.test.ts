@@ -6,20 +6,12 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { isStrataError } from "../../../lib/errors.ts";
 import { newLayerPath } from "../../../plugins/libvirt/layers.ts";
 import { lockFile } from "../../../plugins/libvirt/lock.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
 import { DomainState, SnapshotCreateFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { strata } from "../../support/program.ts";
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  return work.then(
-    () => "nothing",
-    (error: unknown) => (isStrataError(error) ? error.code : String(error)),
-  );
-}
 
 /** Everything of an instance that must be the same after a refusal. */
 async function snapshotOfRecords(fixture: LibvirtFixture, { id, name }: Instance) {
@@ -40,10 +32,7 @@ describe("trouble on libvirt", () => {
     await fixture[Symbol.asyncDispose]();
   });
 
-  async function held<T>(work: () => Promise<T>): Promise<T> {
-    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 5000 }, context());
-    return await work();
-  }
+  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
 
   /** Leaves the note of an operation in the domain as somebody who died would have. */
   const note = (operation: string) => noteOn(instance.id, operation);
