@@ -1,0 +1,12 @@
+import type { Context } from "./call.ts";
+import type { Instance, InstanceRecord } from "./instances.ts";
+
+/** Bringing in what was made without strata, and letting it go again; disks and definition stay. */
+export interface Adoption {
+  /** What could be adopted, and why what could not cannot. */
+  candidates(): Promise<readonly { readonly name: string; readonly obstacle: string | null }[]>;
+  /** Rejects with INSTANCE_NOT_FOUND, INSTANCE_EXISTS (ours already) or UNSUPPORTED with the reason. */
+  adopt(name: string, record: InstanceRecord, context: Context): Promise<Instance>;
+  /** Makes it foreign again. Refused while it has snapshots. Needs a hold. */
+  release(id: string, context: Context): Promise<void>;
+}

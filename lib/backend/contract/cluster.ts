@@ -1,0 +1,14 @@
+import type { Context } from "./call.ts";
+
+/** Several hosts behind one engine. */
+export interface Cluster {
+  members(): Promise<readonly ClusterMember[]>;
+  /** Moves a stopped instance with its snapshots. Needs a hold. */
+  move(id: string, member: string, context: Context): Promise<void>;
+}
+
+export interface ClusterMember {
+  readonly name: string;
+  readonly online: boolean;
+  readonly detail: string;
+}

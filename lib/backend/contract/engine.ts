@@ -1,0 +1,52 @@
+/** Feature names. The set is open: unknown names are ignored, so that adding one breaks nobody. */
+export type Feature =
+  | "snapshot.stopped"
+  | "snapshot.running"
+  | "mount.native"
+  | "mount.classic"
+  | "mount.hotplug"
+  | "mount.idmap"
+  | "disk.grow"
+  | "suspend"
+  | "clone"
+  | "adopt"
+  | "network.list"
+  | "network.attach"
+  | "events"
+  | "audit"
+  | "read-image"
+  | "cluster"
+  | (string & {});
+
+export interface EngineInfo {
+  /** The plugin's name, as in the setting `local.driver`. */
+  readonly name: string;
+  /** The plugin's version. */
+  readonly version: string;
+  /** The engine behind it with its version, such as "libvirt 9.0.0, QEMU 7.2.22". */
+  readonly engine: string;
+  readonly kind: "vm" | "container" | "fake";
+  /** Probed on this host, never assumed from a version. */
+  readonly features: ReadonlySet<Feature>;
+  /** Why a feature is absent, by feature name, where there is more to say than "not supported". */
+  readonly missing: ReadonlyMap<Feature, string>;
+  /** Formats that `create` takes for its image, such as "qcow2". */
+  readonly imageFormats: readonly string[];
+}
+
+/** One finding of a check of the host. */
+export interface Check {
+  readonly what: string;
+  readonly ok: boolean;
+  /** What was found: a version, a path, the reason of a failure. */
+  readonly detail: string;
+  /** What to do about it, where it is not ok. */
+  readonly fix?: string;
+}
+
+export interface Log {
+  error(message: string, details?: object): void;
+  warn(message: string, details?: object): void;
+  info(message: string, details?: object): void;
+  debug(message: string, details?: object): void;
+}

@@ -1,0 +1,128 @@
+import type { Context, Hold } from "./call.ts";
+import type { Mount } from "./mounts.ts";
+import type { Nic, NicSpec } from "./networks.ts";
+
+export type EngineState =
+  | "stopped"
+  | "starting"
+  | "running"
+  | "restarting"
+  | "stopping"
+  | "suspending"
+  | "suspended"
+  | "unknown";
+
+export interface Resources {
+  readonly cpus: number;
+  readonly memory: bigint;
+  readonly disk: bigint;
+}
+
+/** What the core keeps with an instance. Unknown to the engine's own meaning; kept as it is. */
+export interface InstanceRecord {
+  /** Version of this record's shape; see `RECORD_VERSION`. */
+  readonly version: number;
+  readonly image: { readonly sha256: string; readonly release: string; readonly os: string };
+  /** The user that commands run as in the guest; "" where strata cannot log in to it. */
+  readonly username: string;
+  readonly deleted: boolean;
+  /** Snapshots ever taken, deleted ones included. Survives restore. */
+  readonly snapshotsTaken: number;
+  readonly cloudInstanceId: string;
+  readonly createdAt: number;
+  /** The guest's ssh host key as pinned at first contact, `type base64`. */
+  readonly hostKey?: string;
+  /** When the guest shuts down by itself, as it was told to; 0 or absent where it was not. */
+  readonly shutdownAt?: number;
+  /** When the instance was last restored; absent for never. Survives restore. */
+  readonly restoredAt?: number;
+}
+
+export const RECORD_VERSION = 1;
+
+export interface Instance {
+  readonly id: string;
+  readonly name: string;
+  readonly state: EngineState;
+  readonly resources: Resources;
+  readonly mounts: readonly Mount[];
+  readonly nics: readonly Nic[];
+  readonly record: InstanceRecord;
+  /** IPv4 addresses, the default interface's first. Empty when not running. */
+  readonly addresses: readonly string[];
+  readonly snapshotCount: number;
+  /** Member of the cluster that it is on; absent where there is no cluster. */
+  readonly member?: string;
+}
+
+/** What a list of instances shows of each. */
+export type InstanceOutline = Pick<Instance, "id" | "name" | "state" | "record" | "addresses" | "member">;
+
+/** A local, verified, self-contained disk image. */
+export interface ImageSource {
+  readonly path: string;
+  readonly format: string;
+  readonly sha256: string;
+  /** Virtual size in bytes: the least a disk made from it can have. */
+  readonly virtualSize: bigint;
+}
+
+/** cloud-init data for a NoCloud seed, or whatever the engine has in its place. */
+export interface Seed {
+  readonly metaData: string;
+  readonly userData: string;
+  readonly vendorData: string;
+}
+
+export interface InstanceSpec {
+  readonly name: string;
+  readonly image: ImageSource;
+  readonly resources: Resources;
+  readonly mounts: readonly Mount[];
+  readonly networks: readonly NicSpec[];
+  readonly seed: Seed;
+  readonly record: InstanceRecord;
+  /** Member of the cluster to place it on; only where the feature "cluster" is declared. */
+  readonly member?: string;
+}
+
+/** What a clone has of its own; everything else is as the original has it. */
+export interface CloneSpec {
+  readonly name: string;
+  readonly seed: Seed;
+  readonly record: InstanceRecord;
+}
+
+export interface Instances {
+  /** All instances of strata, deleted ones included, in no particular order. Takes no hold. */
+  list(): Promise<Instance[]>;
+  /**
+   * Present where the engine can tell the outlines of all much sooner than it can list them; who needs
+   * no more falls back on `list`. Takes no hold.
+   */
+  outline?(): Promise<InstanceOutline[]>;
+  /** The instance of that name, or null. Takes no hold. */
+  find(name: string): Promise<Instance | null>;
+  /** Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. */
+  hold(id: string, options: { wait: number }, context: Context): Promise<Hold>;
+  /** All or nothing; the instance is left stopped. Rejects with INSTANCE_EXISTS for a taken name. */
+  create(spec: InstanceSpec, context: Context): Promise<Instance>;
+
+  // All below need a hold on the instance. Verbs are idempotent: already there is success.
+  start(id: string, context: Context): Promise<void>;
+  /** Asks the guest to shut down and waits `grace` ms (TIMEOUT after it); "force" cuts the power. */
+  stop(id: string, options: { grace: number } | "force", context: Context): Promise<void>;
+  /** Present exactly when the feature "suspend" is declared. */
+  suspend?(id: string, context: Context): Promise<void>;
+  /**
+   * Present exactly when the feature "clone" is declared. A full, independent copy of a stopped instance
+   * as it stands, without its snapshots, with addresses of its own. All or nothing; the copy is stopped.
+   */
+  clone?(id: string, copy: CloneSpec, context: Context): Promise<Instance>;
+  /** Applies all or none, on a stopped instance. The disk only grows. */
+  resize(id: string, change: Partial<Resources>, context: Context): Promise<void>;
+  /** Merges into the record that the engine keeps. `undefined` members are left alone. */
+  annotate(id: string, change: Partial<InstanceRecord>): Promise<void>;
+  /** Removes instance, snapshots and layers for good, running or not. */
+  remove(id: string, context: Context): Promise<void>;
+}

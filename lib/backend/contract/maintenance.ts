@@ -1,0 +1,37 @@
+import type { Context } from "./call.ts";
+
+/** Something wrong with what the engine keeps of strata's instances. */
+export interface Finding {
+  /** Stable word for the kind of it, such as "layer-missing". */
+  readonly kind: string;
+  /** Name of the instance; absent where it belongs to none. */
+  readonly instance?: string;
+  /** The one thing concerned: a snapshot's name, a file's absolute path. With the kind it is unique. */
+  readonly subject: string;
+  /** What was found, as a sentence without a full stop. */
+  readonly detail: string;
+  /** What `repair` would do; absent where nothing can be done without guessing. */
+  readonly repair?: string;
+}
+
+/** Comparing the engine's records with each other and with what is there, and putting them right. */
+export interface Maintenance {
+  /** Everything that does not agree, but of what somebody is at work on. Changes nothing. */
+  audit(): Promise<readonly Finding[]>;
+  /**
+   * Does what a finding's `repair` says, held and only if another look finds the same again; false where
+   * it does not. Never removes what the records do not prove to be the engine's own and unneeded.
+   */
+  repair(finding: Finding, context: Context): Promise<boolean>;
+}
+
+/**
+ * What an engine keeps beside disk and snapshots so that many snapshots do not make reads slow. It holds
+ * nothing that is not elsewhere: contents and snapshots are the same with it and without.
+ */
+export interface ReadImages {
+  /** Makes reads of a stopped instance as fast as they get, whatever has to be copied. Needs a hold. */
+  build(id: string, context: Context): Promise<void>;
+  /** Bytes that it takes now. Takes no hold. */
+  size(id: string): Promise<bigint>;
+}

@@ -1,0 +1,63 @@
+import type { Context } from "./call.ts";
+import type { Resources } from "./instances.ts";
+import type { Mount } from "./mounts.ts";
+import type { Nic } from "./networks.ts";
+
+/** What a snapshot records beside the disk's contents. */
+export interface SnapshotRecord {
+  readonly name: string;
+  readonly comment: string;
+  /** Name of the snapshot last taken or restored before this one was taken; null for none. */
+  readonly parent: string | null;
+  readonly resources: Resources;
+  readonly mounts: readonly Mount[];
+  readonly nics: readonly Nic[];
+  readonly cloudInstanceId: string;
+  readonly createdAt: number;
+}
+
+export interface Snapshot extends SnapshotRecord {
+  /** Bytes that this snapshot's layer alone holds; null where the engine cannot tell. */
+  readonly size: bigint | null;
+}
+
+export interface SnapshotTree {
+  /** In order of creation. */
+  readonly snapshots: readonly Snapshot[];
+  /** The snapshot that the instance's disk stands on (last taken or restored); null for none. */
+  readonly standsOn: string | null;
+}
+
+/** The least of a tree: what taking the next snapshot needs, at a cost that does not grow with the tree. */
+export interface SnapshotOutline {
+  /** In no particular order. */
+  readonly names: readonly string[];
+  readonly standsOn: string | null;
+}
+
+/** What a deletion does to the records, worked out by the core (`lib/snapshots/plan.ts`). */
+export interface Removal {
+  readonly name: string;
+  /** What the children and, if it stood on the snapshot, the instance get as their parent. */
+  readonly parent: string | null;
+  readonly children: readonly string[];
+}
+
+/** Needs a hold on the instance for all but `tree` and `outline`. */
+export interface Snapshots {
+  tree(id: string): Promise<SnapshotTree>;
+  outline(id: string): Promise<SnapshotOutline>;
+  /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
+  capture(id: string, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
+  /** Brings back all that the snapshot records; all or nothing. The instance then stands on it. */
+  revert(id: string, name: string, context: Context): Promise<void>;
+  /** Contents of every other snapshot and of the instance stay as they are, bit for bit. */
+  drop(id: string, removal: Removal, context: Context): Promise<void>;
+  /** Changes name and comment; children follow a renamed parent. */
+  amend(
+    id: string,
+    name: string,
+    change: { name?: string; comment?: string },
+    context: Context,
+  ): Promise<void>;
+}
