@@ -61,6 +61,7 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
     }
     for (const instance of now) {
       const before = seen.get(instance.id);
+      if (instance.removing && before !== undefined) continue;
       const after = await look(session, instance, before);
       seen.set(instance.id, after);
       late.push(...differences(at, before, after));
@@ -85,7 +86,8 @@ async function* follow(
       : await find(session, id, before?.instance.name).catch((error: unknown) =>
           passOver(session, id, error),
         );
-  if (instance === null) return;
+  // A removal is told when it is done: that a record is marked on the way is no news.
+  if (instance === null || instance?.removing) return;
   if (instance === undefined) {
     if (seen.delete(id) && before !== undefined) yield { at, kind: "purge", instance: before.instance.name };
     return;
@@ -113,7 +115,10 @@ function passOver(session: Session, about: string, error: unknown): null {
   return null;
 }
 
-async function look(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
+async function look(session: Session, found: Instance, before: Seen | undefined): Promise<Seen> {
+  // Where the disk's size cannot be told, it is what it was.
+  const disk = found.resources.disk || (before?.instance.resources.disk ?? 0n);
+  const instance = { ...found, resources: { ...found.resources, disk } };
   const seen = await lookAt(session, instance, before).catch((error: unknown) =>
     passOver(session, instance.name, error),
   );
@@ -152,7 +157,8 @@ function* differences(at: number, before: Seen | undefined, after: Seen): Genera
   }
   const { cpus, memory, disk } = resources;
   const old = was?.resources;
-  if (old !== undefined && (old.cpus !== cpus || old.memory !== memory || old.disk !== disk))
+  const grown = old !== undefined && old.disk !== 0n && old.disk !== disk;
+  if (old !== undefined && (old.cpus !== cpus || old.memory !== memory || grown))
     yield { ...about, kind: "resize", cpus, memory, disk };
   const state = displayState(after.instance);
   if (was !== undefined && !was.record.deleted && record.deleted) yield { ...about, kind: "delete" };

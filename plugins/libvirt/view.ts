@@ -42,6 +42,7 @@ export async function toInstance(
     record: visibleRecord(metadata),
     addresses: state === "running" ? await addressesOf(managed, leases) : [],
     snapshotCount,
+    ...(metadata.operation?.kind === "purge" ? { removing: true } : {}),
   };
 }
 

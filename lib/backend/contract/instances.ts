@@ -15,6 +15,7 @@ export type EngineState =
 export interface Resources {
   readonly cpus: number;
   readonly memory: bigint;
+  /** 0 where it cannot be told, as while an instance comes or goes. */
   readonly disk: bigint;
 }
 
@@ -53,6 +54,8 @@ export interface Instance {
   readonly snapshotCount: number;
   /** Member of the cluster that it is on; absent where there is no cluster. */
   readonly member?: string;
+  /** It is being removed for good, or that died half-way; its record says that it is deleted. */
+  readonly removing?: true;
 }
 
 /** What a list of instances shows of each. */

@@ -1,4 +1,6 @@
 import { expect } from "chai";
+import { context } from "../../../../lib/backend/conformance/fixture.ts";
+import type { Backend, Instance } from "../../../../lib/backend/contract.ts";
 import { formatEvent } from "../../../../lib/cli/format/event.ts";
 import type { Strata, StrataEvent } from "../../../../lib/core/api.ts";
 import { openStrata } from "../../../../lib/core/open.ts";
@@ -8,8 +10,11 @@ import { memoryBackend } from "../../../../plugins/memory/index.ts";
 type Heard = () => Promise<string>;
 
 /** Runs a piece with a launched instance "web" and what is told of it from then on. */
-async function whileWatching(work: (strata: Strata, heard: Heard) => Promise<void>): Promise<void> {
-  const strata = await openStrata({ driver: "memory", backend: memoryBackend() });
+async function whileWatching(
+  work: (strata: Strata, heard: Heard) => Promise<void>,
+  backend: Backend = memoryBackend(),
+): Promise<void> {
+  const strata = await openStrata({ driver: "memory", backend });
   const abort = new AbortController();
   const events = strata.events(abort.signal)[Symbol.asyncIterator]();
   const heard = async () => {
@@ -54,6 +59,52 @@ describe("events", () => {
         for (const line of expected) expect(await heard()).to.equal(line);
       }
     }));
+
+  it("tell neither of a disk whose size cannot be told for a while nor of a mark that a removal makes on its way", async () => {
+    const backend = memoryBackend();
+    // As an engine shows an instance whose disk is not there yet or not any more.
+    let view = (instance: Instance): Instance => instance;
+    const without = (instance: Instance) => ({
+      ...instance,
+      resources: { ...instance.resources, disk: 0n },
+    });
+    const { find, list } = backend.instances;
+    const instances = {
+      ...backend.instances,
+      find: async (name: string) => {
+        const found = await find(name);
+        return found === null ? null : view(found);
+      },
+      list: async () => (await list()).map((each) => view(each)),
+    };
+    await whileWatching(
+      async (strata, heard) => {
+        view = without;
+        await strata.stop(["web"]);
+        expect(await heard()).to.equal("state web Stopped");
+        view = (instance) => instance;
+        await strata.snapshot("web", { name: "clean" });
+        expect(await heard()).to.equal("snapshot web.clean");
+        const next = heard();
+        const seen = new Promise<void>((resolve) => {
+          view = (instance) => {
+            resolve();
+            const record = { ...instance.record, deleted: true };
+            return { ...without(instance), record, removing: true };
+          };
+        });
+        const [{ id = "" } = {}] = await list();
+        const hold = await instances.hold(id, { wait: 0 }, context());
+        await backend.snapshots.amend(id, "clean", { comment: "seen while it goes" }, context());
+        await hold[Symbol.asyncDispose]();
+        await seen;
+        view = without;
+        await strata.remove([{ instance: "web" }], { purge: true });
+        expect(await next).to.equal("purge web");
+      },
+      { ...backend, instances },
+    );
+  });
 
   it("tell of every state that is gone through", () =>
     whileWatching(async (strata, heard) => {
