@@ -7,7 +7,8 @@ import { putMounts } from "./mounts.ts";
 import { freePort, newMac } from "./networks.ts";
 import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
-import { createOverlay, rebase } from "./qemu-img.ts";
+import { createOverlay } from "./qcow2-overlay.ts";
+import { rebase } from "./qemu-img.ts";
 import { getReady } from "./recovery.ts";
 import { writeSeed } from "./seed.ts";
 import { clonedDomain, readDisk, readInterfaces } from "./xml/domain.ts";
@@ -86,7 +87,7 @@ async function copyDisk(
   const phase = "Copying disk";
   o.context.progress({ phase });
   const options = runOptions(engine, id, o.context);
-  await createOverlay(o.to, o.from, undefined, options);
+  await createOverlay(o.to, o.from);
   await rebase(o.to, o.from, o.base, {
     ...options,
     progress: (fraction) =>

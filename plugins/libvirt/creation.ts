@@ -2,14 +2,14 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { Context, Instance, InstanceSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Engine, findDomain, getManaged, lockInstance, runOptions, writeMetadata } from "./engine.ts";
+import { type Engine, findDomain, getManaged, lockInstance, writeMetadata } from "./engine.ts";
 import { clearUnfinished } from "./hold.ts";
 import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
 import { putMounts, requireServable } from "./mounts.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "./networks.ts";
 import { importBase, makePrivateFolder } from "./pool.ts";
-import { createOverlay } from "./qemu-img.ts";
+import { createOverlay } from "./qcow2-overlay.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
 import type { Domain } from "./rpc/index.ts";
 import { writeSeed } from "./seed.ts";
@@ -53,9 +53,9 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
       await putMounts(engine, document, { folder, mounts });
       return document;
     },
-    async fill({ uuid, folder, disk }) {
+    async fill({ folder, disk }) {
       const user = host.qemuUser;
-      await makeDisk(engine, uuid, { pool, disk, image, size: resources.disk, user, context });
+      await makeDisk({ pool, disk, image, size: resources.disk, user, context });
       await writeSeed(folder, spec.seed, [{ mac, mode: "auto" }, ...nics], context.signal);
     },
   });
@@ -131,21 +131,17 @@ async function defineNew(
   }
 }
 
-async function makeDisk(
-  engine: Engine,
-  id: string,
-  o: {
-    pool: string;
-    disk: string;
-    image: InstanceSpec["image"];
-    size: bigint;
-    user: { readonly gid: number } | null;
-    context: Context;
-  },
-): Promise<void> {
+async function makeDisk(o: {
+  pool: string;
+  disk: string;
+  image: InstanceSpec["image"];
+  size: bigint;
+  user: { readonly gid: number } | null;
+  context: Context;
+}): Promise<void> {
   o.context.progress({ phase: "Preparing disk" });
   // Locked until the layer refers to the base image, so that no purge takes it for unused.
   await using _lock = await lockPool(o.pool);
   const base = await importBase(o.pool, o.image, o.user);
-  await createOverlay(o.disk, base, o.size, runOptions(engine, id, o.context));
+  await createOverlay(o.disk, base, o.size);
 }

@@ -9,10 +9,10 @@ export interface Qcow2Header {
   readonly backing: string | null;
 }
 
-const MAGIC = 0x514649fb;
+export const MAGIC = 0x514649fb;
 const FIRST_PART = 104;
 /** The format allows no longer name. */
-const LONGEST_NAME = 1023;
+export const LONGEST_NAME = 1023;
 
 /**
  * Reads the header of one of our own layers. A chain of a hundred is read so in a millisecond or two, where

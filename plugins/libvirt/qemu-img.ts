@@ -38,18 +38,6 @@ async function qemuImg(args: readonly string[], { signal, lock, progress }: RunO
   return String(result.stdout);
 }
 
-/** Makes an overlay on `backing`, readable by its owner alone; `size` in bytes, by default the backing's. */
-export async function createOverlay(
-  path: string,
-  backing: string,
-  size: bigint | undefined,
-  options: RunOptions,
-): Promise<void> {
-  const tail = size === undefined ? [path] : [path, String(size)];
-  await qemuImg(["create", "-q", "-f", "qcow2", "-b", backing, "-F", "qcow2", ...tail], options);
-  await secure(path);
-}
-
 /** Grows the virtual size, bytes. */
 export async function growImage(path: string, size: bigint, options: RunOptions): Promise<void> {
   await qemuImg(["resize", "-q", "-f", "qcow2", path, String(size)], options);
@@ -113,11 +101,6 @@ export async function holdsData(path: string, options: RunOptions): Promise<bool
   );
 }
 
-/** Makes an empty file that its owner alone may read, to be filled by somebody else. */
-export async function makeEmpty(path: string): Promise<void> {
-  await using _file = await open(path, "wx", 0o600);
-}
-
 /** Takes the file away from group and others and makes it and its name durable. */
 export async function secure(path: string): Promise<void> {
   await chmod(path, 0o600);
@@ -126,8 +109,16 @@ export async function secure(path: string): Promise<void> {
 
 /** Makes a file's contents and its entry in the folder durable. */
 export async function flush(path: string): Promise<void> {
-  for (const each of [path, dirname(path)]) {
-    await using file = await open(each, "r");
-    await file.sync();
-  }
+  await sync(path);
+  await flushFolder(path);
+}
+
+/** Makes a file's entry in its folder durable. */
+export async function flushFolder(path: string): Promise<void> {
+  await sync(dirname(path));
+}
+
+async function sync(path: string): Promise<void> {
+  await using file = await open(path, "r");
+  await file.sync();
 }

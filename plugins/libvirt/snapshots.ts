@@ -21,7 +21,7 @@ import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers
 import { putMounts } from "./mounts.ts";
 import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
-import { createOverlay, flush, makeEmpty } from "./qemu-img.ts";
+import { createOverlay } from "./qcow2-overlay.ts";
 import { collectLayers, finish, getReady } from "./recovery.ts";
 import { LibvirtError, SnapshotCreateFlags } from "./rpc/index.ts";
 import {
@@ -38,7 +38,8 @@ import { readDisk, readInterfaces, readResources, restoredDomain } from "./xml/d
 import { readMetadata } from "./xml/metadata.ts";
 import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "./xml/snapshot.ts";
 
-const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC;
+/** The overlay is ours: one that libvirt makes may be read by anybody, and comes from a program it starts. */
+const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
 
 /** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
 const LONGEST_COMMENT = 1024 * 1024;
@@ -146,11 +147,10 @@ async function capture(
   const note = snapshotNote(record.comment, record.createdAt, head);
   const noted = await writeMetadata(managed, { operation, snapshot: note }, false);
   try {
-    // libvirt makes an overlay that anybody may read, and takes a file that is there with the mode it has.
-    await makeEmpty(file);
+    await createOverlay(file, head);
     const document = takeDocument(managed.document, record.name, record.comment, file);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
-    const [recorded] = await Promise.all([snapshot.getParent(), flush(file)]);
+    const recorded = await snapshot.getParent();
     if ((recorded?.name ?? null) !== parent)
       await redefine(domain, readSnapshot(await parse(await snapshot.getXml())), { parent }, true);
     const done = { record: { snapshotsTaken: taken }, operation: null, snapshot: null };
@@ -203,7 +203,7 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   context.signal.throwIfAborted();
   const noted = await writeMetadata(managed, { operation: { kind: "restore", name, file, old } });
   try {
-    await createOverlay(file, snapshot.frozen, undefined, runOptions(engine, id, context));
+    await createOverlay(file, snapshot.frozen);
     const recorded = snapshot.domain;
     if (recorded === undefined) throw failure("INTERNAL", { reason: "a snapshot without its domain" });
     const then = readMetadata(recorded);

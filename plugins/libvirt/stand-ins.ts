@@ -18,7 +18,8 @@ import {
   standInPath,
 } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
-import { copyInto, createOverlay, flush, pointTo, type RunOptions, rebase } from "./qemu-img.ts";
+import { createOverlay } from "./qcow2-overlay.ts";
+import { copyInto, flush, pointTo, type RunOptions, rebase } from "./qemu-img.ts";
 
 /** Most files that a chain has before keyframes shorten it, where the setting does not say. */
 const CHAIN_LENGTH = 48;
@@ -71,7 +72,7 @@ export async function buildStandIn(
   const layer = layerOf(folder, path);
   const partial = newPartialPath(folder);
   try {
-    await createOverlay(partial, layer, undefined, options);
+    await createOverlay(partial, layer);
     await rebase(partial, layer, on, options);
     await settle(name, partial, path);
   } catch (error) {

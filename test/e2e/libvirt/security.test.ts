@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { newLayerPath, removeLayer } from "../../../plugins/libvirt/layers.ts";
-import { makeEmpty } from "../../../plugins/libvirt/qemu-img.ts";
+import { createOverlay } from "../../../plugins/libvirt/qcow2-overlay.ts";
 import { imageServer } from "../../support/image-server.ts";
 import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { done, strata } from "../../support/program.ts";
@@ -44,17 +44,18 @@ describe("security on libvirt", () => {
     for (const [file, mode] of modes) expect(mode, file).to.equal("0600");
   });
 
-  it("an overlay is its owner's alone from its first moment: libvirt fills the file that strata made", async () => {
-    const { folder } = await fixture.layers(instance);
+  it("an overlay is its owner's alone from its first moment, and libvirt leaves it so", async () => {
+    const { folder, head } = await fixture.layers(instance);
     const file = newLayerPath(folder);
     const disk = `vda,snapshot=external,file=${file}`;
-    const args = ["--disk-only", "--no-metadata", "--diskspec", "vdb,snapshot=no", "--diskspec", disk];
-    const { head } = await fixture.layers(instance);
+    const args = ["--no-metadata", "--reuse-external", "--diskspec", "vdb,snapshot=no", "--diskspec", disk];
     const xml = (await execa("virsh", ["dumpxml", "--inactive", instance.name])).stdout;
-    await makeEmpty(file);
+    const umask = process.umask(0);
+    await createOverlay(file, head).finally(() => process.umask(umask));
     try {
-      await execa("virsh", ["snapshot-create-as", instance.name, "probe", ...args]);
-      expect((await stat(file)).size).to.be.above(0);
+      expect(await modeOf(file)).to.equal("0600");
+      await execa("virsh", ["snapshot-create-as", instance.name, "probe", "--disk-only", ...args]);
+      expect((await fixture.layers(instance)).head).to.equal(file);
       expect(await modeOf(file)).to.equal("0600");
     } finally {
       await writeFile(join(fixture.folder, "before.xml"), xml);
