@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import { failure } from "./errors.ts";
 
 /** A lock on a file, held until disposed of or until every process that has its descriptor is dead. */
@@ -46,11 +45,10 @@ async function flock(
   const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...patience, "3"];
   // Every command takes a lock, and execa costs more to load than all the rest of it to run.
   const child = spawn("flock", args, {
-    stdio: ["ignore", "ignore", "pipe", handle.fd],
+    stdio: ["ignore", "ignore", "ignore", handle.fd],
     ...(signal === undefined ? {} : { signal }),
   });
-  const complaint = child.stderr === null ? "" : text(child.stderr);
-  const [code, by] = await (once(child, "close") as Promise<[number | null, string | null]>).catch(
+  const [code, by] = await (once(child, "exit") as Promise<[number | null, string | null]>).catch(
     (error: NodeJS.ErrnoException) => {
       if (signal?.aborted) throw failure("CANCELLED", {}, error);
       if (error.code === "ENOENT")
@@ -60,5 +58,8 @@ async function flock(
   );
   if (code === TAKEN) throw failure("BUSY", { name });
   if (code !== 0)
-    throw failure("PROGRAM_FAILED", { program: "flock", reason: (await complaint) || `killed by ${by}` });
+    throw failure("PROGRAM_FAILED", {
+      program: "flock",
+      reason: by === null ? `exit status ${code}` : `killed by ${by}`,
+    });
 }

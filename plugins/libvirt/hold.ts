@@ -30,8 +30,11 @@ export async function hold(
   engine.holds.set(id, lock);
   try {
     await fence(engine, id, lock);
-    await finish(engine, id, { signal });
-    await getManaged(engine, id, name);
+    const found = await getManaged(engine, id, name);
+    if (found.metadata.operation !== undefined) {
+      await finish(engine, id, { signal });
+      await getManaged(engine, id, name);
+    }
     await removePartials(metadata.folder);
   } catch (error) {
     await release();
