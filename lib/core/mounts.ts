@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import type { Context, IdMap, Instance, Mount, Mounts } from "../backend/contract.ts";
 import { asStrataError, failure } from "../errors.ts";
 import type { RootExec } from "../guest/mounts.ts";
+import { callerIds } from "../mounts/caller.ts";
 import { checkIdMaps } from "../mounts/id-map.ts";
 import { resolveTarget } from "../mounts/target.ts";
 import type { CallOptions, MountOptions, MountPlace } from "./api.ts";
@@ -61,32 +62,32 @@ async function checkSource(given: string): Promise<string> {
   return source;
 }
 
-/** Ids of the caller, behind sudo those of whoever called it: it is their folder. */
-function callerIds(): { uid: number; gid: number } {
-  const uid = process.getuid?.() ?? 0;
-  const gid = process.getgid?.() ?? 0;
-  const { SUDO_UID, SUDO_GID } = process.env;
-  return uid === 0 && /^\d+$/.test(SUDO_UID ?? "") && /^\d+$/.test(SUDO_GID ?? "")
-    ? { uid: Number(SUDO_UID), gid: Number(SUDO_GID) }
-    : { uid, gid };
-}
-
 /** Ids of the user that images are made with. */
 const DEFAULT_USER = 1000;
 
-/** The mount in an instance of that user: by default the caller's files are the user's. */
-async function toMount(session: Session, shape: Shape, target: string, username: string): Promise<Mount> {
-  const { features } = await session.info();
+/**
+ * The mount in an instance of that user: by default the caller's files are the user's, where the host lets
+ * the engine map them. Rejects with UNSUPPORTED where it refuses maps that were asked for.
+ */
+async function toMount(
+  session: Session,
+  shape: Shape,
+  place: { readonly target: string; readonly username: string },
+  context: Context,
+): Promise<Mount> {
+  const { target, username } = place;
+  const { engine, features } = await session.info();
   const { uid, gid } = callerIds();
   const guest = username === "root" ? 0 : DEFAULT_USER;
   const own = (host: number): IdMap[] => (features.has("mount.idmap") ? [{ host, guest }] : []);
-  return {
-    source: shape.source,
-    target,
-    type: shape.type,
-    uidMap: shape.uidMap ?? own(uid),
-    gidMap: shape.gidMap ?? own(gid),
-  };
+  const mount = { source: shape.source, target, type: shape.type };
+  const maps = { uidMap: shape.uidMap ?? own(uid), gidMap: shape.gidMap ?? own(gid) };
+  const reason = await (await mountsOf(session)).refusal?.(maps);
+  if (reason === undefined || reason === null) return { ...mount, ...maps };
+  if (shape.uidMap !== undefined || shape.gidMap !== undefined)
+    throw failure("UNSUPPORTED", { what: "mapping these ids", engine, reason });
+  context.warn?.(`files in ${target} keep the host's owners: ${reason}`);
+  return { ...mount, uidMap: [], gidMap: [] };
 }
 
 /** The mounts of an instance that is about to be made; `home` is mounted at `Home` where it can be. */
@@ -114,7 +115,7 @@ export async function mountsForLaunch(
         if (given === "Home") continue;
         throw failure("USAGE", { reason: `two folders cannot be mounted at ${target}` });
       }
-      mounts.push(await toMount(session, shape, target, username));
+      mounts.push(await toMount(session, shape, { target, username }, context));
     }
     return mounts;
   };
@@ -138,7 +139,8 @@ export async function mount(
     const target = resolveTarget(place.target, source, record.username);
     if (chosen.some((each) => each.instance.name === name && each.mount.target === target)) continue;
     requireFree(instance, target);
-    chosen.push({ instance, mount: await toMount(session, shape, target, record.username) });
+    const { username } = record;
+    chosen.push({ instance, mount: await toMount(session, shape, { target, username }, context) });
   }
   for (const each of chosen)
     await whileHeld(session, each.instance, context, (fresh) =>

@@ -23,6 +23,8 @@ export interface Engine extends AsyncDisposable {
   /** True where the server is another host, as far as can be told: reached over a URL. */
   readonly remote: boolean;
   readonly settings: Readonly<Record<string, string>>;
+  /** Where this user's data are. */
+  readonly dataFolder: string;
   readonly log: OpenOptions["log"];
   server(): Promise<ServerInfo>;
   /** The leases of the instances that this engine holds, as their configs have them, by id. */
@@ -37,7 +39,7 @@ export async function openEngine(
   options: OpenOptions,
   wrap: (client: Client) => Client = (client) => client,
 ): Promise<Engine> {
-  const { settings, log } = options;
+  const { settings, dataFolder, log } = options;
   const remote = (settings.url ?? "") !== "";
   const endpoints = remote ? await remoteEndpoints(options) : [await localEndpoint(options)];
   const client = wrap(openClient(endpoints, settings.project ?? ""));
@@ -53,6 +55,7 @@ export async function openEngine(
     client,
     remote,
     settings,
+    dataFolder,
     log,
     server,
     holds: new Map(),

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
 import type { Engine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
+import { sampleRefusal } from "./id-maps.ts";
 import { FORMAT } from "./images.ts";
 import { REMOTE } from "./mount-devices.ts";
 import { placement } from "./placement.ts";
@@ -30,10 +31,9 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   else missing.set("cluster", "the server is no member of a cluster");
   if (engine.remote) missing.set("mount.native", REMOTE);
   else for (const each of ["mount.native", "mount.hotplug"]) features.add(each);
-  missing.set(
-    "mount.idmap",
-    "files keep the host's ids; LXD maps them only where the host's /etc/subuid and kernel let it, which this engine does not try yet",
-  );
+  const unmapped = engine.remote ? REMOTE : await sampleRefusal(engine);
+  if (unmapped === null) features.add("mount.idmap");
+  else missing.set("mount.idmap", unmapped);
   missing.set("mount.classic", "containers have the host's folders themselves");
   const pool = await placement(engine).then(
     (found) => found.pool,

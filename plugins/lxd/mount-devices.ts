@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import type { IdMap, Mount } from "../../lib/backend/contract.ts";
+import type { Mount } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import type { Engine } from "./engine.ts";
-import type { Config, Devices } from "./rest/shapes.ts";
+import type { Devices } from "./rest/shapes.ts";
 
 const DEVICE = /^strata-mount-/;
 
@@ -33,39 +33,4 @@ export function mountDevices(mounts: readonly Mount[]): Devices {
 /** Devices of an instance without those of its mounts. */
 export function withoutMounts(devices: Devices): Devices {
   return Object.fromEntries(Object.entries(devices).filter(([name]) => !DEVICE.test(name)));
-}
-
-/**
- * The instance's id map for all of its mounts: LXD has one for an instance, not one for a mount. Rejects
- * with INVALID_VALUE where two mounts want different things of one id.
- */
-export function idMapKeys(mounts: readonly Mount[]): Config {
-  const lines = [
-    ...idMapLines(
-      "uid",
-      mounts.flatMap(({ uidMap }) => uidMap),
-    ),
-    ...idMapLines(
-      "gid",
-      mounts.flatMap(({ gidMap }) => gidMap),
-    ),
-  ];
-  return { "raw.idmap": lines.join("\n") };
-}
-
-function idMapLines(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
-  const guests = new Map<number, number>();
-  for (const { host, guest } of maps) {
-    const known = guests.get(host);
-    const taken = [...guests].some(([other, inside]) => inside === guest && other !== host);
-    if (taken || (known !== undefined && known !== guest))
-      throw failure("INVALID_VALUE", {
-        what: `the ${kind} map`,
-        value: `${host}:${guest}`,
-        reason:
-          "a container of LXD has one map for all of its mounts, and another mount maps that id otherwise",
-      });
-    guests.set(host, guest);
-  }
-  return [...guests].sort(([a], [b]) => a - b).map(([host, guest]) => `${kind} ${host} ${guest}`);
 }

@@ -2,7 +2,8 @@ import type { Context, Mount, Mounts } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, replaceConfig } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { checkMount, idMapKeys, mountDevices, withoutMounts } from "./mount-devices.ts";
+import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";
+import { checkMount, mountDevices, withoutMounts } from "./mount-devices.ts";
 import { mountKeys, readMounts } from "./records.ts";
 import { getReady } from "./recovery.ts";
 
@@ -12,6 +13,7 @@ export function mountGroup(engine: Engine): Mounts {
     detach: (id, target, context) => mapped(() => detach(engine, id, target, context)),
     // LXD mounts them in the guest, also while it runs.
     inside: async () => [],
+    refusal: (maps) => mapped(() => mapRefusal(engine, [maps])),
   };
 }
 
@@ -27,6 +29,7 @@ async function attach(
   const { target } = mount;
   if (mounts.some((each) => each.target === target))
     throw failure("MOUNT_EXISTS", { name: managed.name, target });
+  await requireMappable(engine, [...mounts, mount]);
   return write(engine, managed, [...mounts, mount], context);
 }
 

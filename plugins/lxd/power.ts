@@ -1,6 +1,7 @@
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, instancePath, whenIdle } from "./engine.ts";
+import { firstError } from "./id-map-trial.ts";
 import { getReady } from "./recovery.ts";
 import { readState } from "./view.ts";
 
@@ -30,8 +31,7 @@ export async function start(engine: Engine, id: string, context: Context): Promi
 /** Why a start failed, from the container's own log: LXD itself says only that it did. */
 async function logged({ client }: Engine, name: string): Promise<string | undefined> {
   const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
-  const first = log.split("\n").find((line) => / ERROR /.test(line));
-  return first?.replace(/^.*? ERROR\s+\S+ - (\S+ - )?/, "").trim();
+  return firstError(log);
 }
 
 /** Holds all processes where they are. They stay in memory: a host that goes down takes them along. */

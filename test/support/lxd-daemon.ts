@@ -2,20 +2,28 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 
 const ROOT = "/var/tmp";
 const PREFIX = "strata-lxd-";
+const SUBIDS = ["/etc/subuid", "/etc/subgid"];
 
-/** A daemon of LXD that belongs to a test: its own folder, pool and bridge. Needs root. */
+/**
+ * A daemon of LXD that belongs to a test: its own folder, pool, bridge and mounts, and its own idea of
+ * `/etc/subuid` and `/etc/subgid`. Needs root.
+ */
 export interface LxdDaemon extends AsyncDisposable {
   readonly folder: string;
+  /** Its storage pools as seen from here, while it lives. */
+  readonly pools: string;
   readonly socket: string;
   readonly pid: number;
   /** Runs LXD's own client against it; resolves to its output. */
   lxc(...args: readonly string[]): Promise<string>;
+  /** Lets containers have these ids of the host, and no others, for users and for groups. */
+  allow(ids: readonly number[]): Promise<void>;
   /** Ends it without a warning. */
   kill(): Promise<void>;
 }
@@ -34,8 +42,17 @@ export async function lxdFolder(): Promise<AsyncDisposable & { readonly path: st
 export async function startDaemon(folder: string, preseed?: string): Promise<LxdDaemon> {
   await mkdir(folder, { recursive: true });
   const env = { ...process.env, LXD_DIR: folder };
-  const log = openSync(join(dirname(folder), `${folder.split("/").at(-1)}.log`), "a");
-  const child = spawn("lxd", ["--group", "root"], { env, detached: true, stdio: ["ignore", log, log] });
+  const log = openSync(`${folder}.log`, "a");
+  const allow = async (ids: readonly number[]) => {
+    for (const file of SUBIDS) {
+      const given = await readFile(file, "utf8");
+      await writeFile(`${folder}.${basename(file)}`, given + ids.map((id) => `root:${id}:1\n`).join(""));
+    }
+  };
+  await allow([]);
+  const bind = SUBIDS.map((file) => `mount --bind "${folder}.${basename(file)}" ${file}`).join(" && ");
+  const command = ["--mount", "sh", "-c", `${bind} && exec lxd --group root`];
+  const child = spawn("unshare", command, { env, detached: true, stdio: ["ignore", log, log] });
   closeSync(log);
   const ended = once(child, "exit");
   const { pid } = child;
@@ -45,6 +62,8 @@ export async function startDaemon(folder: string, preseed?: string): Promise<Lxd
   if (preseed !== undefined) await execa("lxd", ["init", "--preseed"], { env, input: preseed });
   return {
     folder,
+    pools: join(`/proc/${pid}/root`, folder, "storage-pools"),
+    allow,
     socket: join(folder, "unix.socket"),
     pid,
     lxc: async (...args) => (await execa("lxc", args, options)).stdout,

@@ -38,6 +38,7 @@ export async function lxdFixture(): Promise<LxdFixture> {
     const bridge = `st${randomBytes(4).toString("hex")}`;
     const network = `${bridge}b`;
     const daemon = keep(await startDaemon(join(folder, "lxd"), preseed(bridge)));
+    await daemon.allow([1000, 1001, 1002]);
     const image = await makeContainerImage(folder);
     const dataFolder = join(folder, "data");
     await mkdir(dataFolder);
@@ -48,8 +49,7 @@ export async function lxdFixture(): Promise<LxdFixture> {
         faults.wrap,
       ),
     );
-    const rootOf = ({ name }: Instance) =>
-      join(daemon.folder, "storage-pools/default/containers", name, "rootfs");
+    const rootOf = ({ name }: Instance) => join(daemon.pools, "default/containers", name, "rootfs");
     return {
       backend,
       folder,

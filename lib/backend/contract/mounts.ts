@@ -15,7 +15,7 @@ export interface Mount {
   readonly gidMap: readonly IdMap[];
 }
 
-/** Folders of the host inside an instance. All need a hold but `inside`. */
+/** Folders of the host inside an instance. All need a hold but `inside` and `refusal`. */
 export interface Mounts {
   /**
    * Records the mount and, on a running instance with the feature "mount.hotplug", makes it available at
@@ -26,6 +26,11 @@ export interface Mounts {
   detach(id: string, target: string, context: Context): Promise<"applied" | "restart">;
   /** What the core has to mount in the running guest; empty where the engine does all by itself. */
   inside(id: string): Promise<readonly GuestMount[]>;
+  /**
+   * Present where the host lets the engine map some ids and not others: why it refuses these maps, or null.
+   * `attach` and `create` reject with UNSUPPORTED for the same reason.
+   */
+  refusal?(maps: Pick<Mount, "uidMap" | "gidMap">): Promise<string | null>;
 }
 
 /** What `mount -t FILESYSTEM -o OPTIONS SOURCE TARGET` takes, run as root in the guest. */

@@ -57,6 +57,9 @@ export const serverShape = z.object({
     server_clustered: z.boolean().default(false),
     driver: z.string(),
     certificate_fingerprint: z.string().default(""),
+    server_pid: z.number().default(0),
+    /** The server's own first. */
+    architectures: z.array(z.string()).default([]),
   }),
 });
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
@@ -142,8 +142,72 @@ describe("a daemon of LXD", () => {
     await cut();
   });
 
+  it("gives a mount's files the owners that its map says, inside and on the host, also after a restore", async () => {
+    const { mounts, snapshots } = backend;
+    if (mounts === undefined) throw new Error("the engine has no mounts");
+    const source = await mkdtemp(join(fixture.folder, "mapped-"));
+    await writeFile(join(source, "note"), "mine\n", { mode: 0o600 });
+    for (const path of [source, join(source, "note")]) await chown(path, 1002, 1002);
+    const map = [{ host: 1002, guest: 1001 }];
+    const mount = { source, target: "/srv/mapped", type: "native", uidMap: map, gidMap: map } as const;
+    await held(async (call) => {
+      expect(await mounts.attach(instance.id, mount, call)).to.equal("restart");
+    });
+    await take("mapped", 3);
+    await held((call) => mounts.detach(instance.id, mount.target, call));
+    await start();
+    expect((await run(["ls", "/srv/mapped"])).out).to.equal("");
+    await cut();
+    await held((call) => snapshots.revert(instance.id, "mapped", call));
+    await start();
+    const inside = "cat note; echo more > made; stat -c %u:%g note made /home/tester /home/ubuntu /root";
+    const seen = await run(["sh", "-c", inside], { cwd: mount.target });
+    expect(seen).to.deep.equal({
+      out: "mine\n1001:1001\n1001:1001\n1001:1001\n1000:1000\n0:0",
+      complaint: "",
+      code: 0,
+    });
+    const { uid, gid } = await stat(join(source, "made"));
+    expect([uid, gid]).to.deep.equal([1002, 1002]);
+    expect((await run(["touch", "/srv/mapped/other"], { user: "ubuntu" })).code).to.equal(1);
+    await cut();
+    await held((call) => mounts.detach(instance.id, mount.target, call));
+  });
+
+  it("maps no id that the host keeps to itself, says what lets it, and changes nothing", async () => {
+    const { mounts } = backend;
+    if (mounts === undefined) throw new Error("the engine has no mounts");
+    const mount = { source: fixture.folder, target: "/srv/no", type: "native", gidMap: [] } as const;
+    const attach = (host: number) =>
+      held((call) => mounts.attach(instance.id, { ...mount, uidMap: [{ host, guest: 1001 }] }, call));
+    expect(await refusal(attach(1003))).to.deep.equal({
+      code: "UNSUPPORTED",
+      reason: "the host does not let LXD map these ids; it does with the lines root:1003:1 in /etc/subuid",
+    });
+    const root = await refusal(attach(0));
+    expect(root.code).to.equal("UNSUPPORTED");
+    expect(root.reason).to.contain("the host's root");
+    expect((await backend.instances.find(instance.name))?.mounts).to.deep.equal([]);
+    await start();
+    await cut();
+  });
+
+  it("has no id maps on a host that lets LXD map none, and tries again once that has changed", async () => {
+    const dataFolder = join(fixture.folder, "unmapped");
+    const settings = { socket: fixture.daemon.socket };
+    await fixture.daemon.allow([]);
+    await using other = await lxdBackend({ settings, dataFolder, log: silent });
+    const { features, missing } = await other.info();
+    expect(features.has("mount.native") && !features.has("mount.idmap")).to.equal(true);
+    expect(missing.get("mount.idmap")).to.contain("root:1000:1 in /etc/subuid, root:1000:1 in /etc/subgid");
+    await fixture.daemon.allow([1000]);
+    // What a trial has found counts only for the host as it was then, which a real one tells by its files.
+    await rm(dataFolder, { recursive: true });
+    expect((await other.info()).features.has("mount.idmap")).to.equal(true);
+  });
+
   it("says of a container that does not start what its own log says", async () => {
-    const root = join(fixture.daemon.folder, "storage-pools/default/containers", instance.name, "rootfs");
+    const root = join(fixture.daemon.pools, "default/containers", instance.name, "rootfs");
     await rm(join(root, "sbin/init"));
     const { code, reason } = await refusal(start());
     expect(code).to.equal("ENGINE_ERROR");
@@ -174,7 +238,7 @@ describe("a daemon of LXD", () => {
       context(),
     );
     await using _hold = await plain.instances.hold(id, { wait: 0 }, context());
-    const folder = join(fixture.daemon.folder, "storage-pools/plain/containers", name, "rootfs/mnt");
+    const folder = join(fixture.daemon.pools, "plain/containers", name, "rootfs/mnt");
     const found = await plain.instances.find(name);
     if (found === null) throw new Error("it is gone");
     const { resources, mounts, nics } = found;
