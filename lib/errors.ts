@@ -252,6 +252,12 @@ const entries = {
     message: 'the record of "{name}" has version {version}; this strata reads up to {supported}',
     hint: "Use the newer strata that wrote it.",
   },
+  RECORD_FORGOTTEN: {
+    exit: EXIT.exhausted,
+    message:
+      '{engine} could not write its record of snapshot "{snapshot}" of "{name}" and has forgotten it; it is kept',
+    hint: "Free some space and run the command again. If it says the same, restart libvirtd: guests run on, and the snapshot is there again.",
+  },
   PROGRAM_MISSING: {
     exit: EXIT.unavailable,
     message: 'the program "{program}" is not installed',

@@ -2,7 +2,7 @@ import type { Instance, InstanceRecord, Instances } from "../../lib/backend/cont
 import { clone } from "./clone.ts";
 import { create } from "./creation.ts";
 import { type Engine, findDomain, getHeld, readManaged, writeMetadata } from "./engine.ts";
-import { mapped } from "./errors.ts";
+import { isLibvirt, mapped } from "./errors.ts";
 import { hold } from "./hold.ts";
 import { list, outline } from "./listing.ts";
 import { leaseReader } from "./networks.ts";
@@ -29,9 +29,15 @@ export function instanceGroup(engine: Engine): Instances {
 }
 
 async function findByName(engine: Engine, name: string): Promise<Instance | null> {
-  const domain = await findDomain(engine, name);
-  const managed = domain === null ? undefined : await readManaged(domain);
-  return managed === undefined ? null : toInstance(managed, leaseReader(engine));
+  try {
+    const domain = await findDomain(engine, name);
+    const managed = domain === null ? undefined : await readManaged(domain);
+    return managed === undefined ? null : await toInstance(managed, leaseReader(engine));
+  } catch (error) {
+    // Gone while it was looked at.
+    if (isLibvirt(error, "NO_DOMAIN")) return null;
+    throw error;
+  }
 }
 
 async function annotate(engine: Engine, id: string, change: Partial<InstanceRecord>): Promise<void> {

@@ -108,7 +108,7 @@ async function repair(engine: Engine, finding: Finding, context: Context): Promi
       await collectLayers(engine, uuid, context);
       return true;
     case "mark-misplaced":
-      await markCurrent(now.domain, finding.subject);
+      await markCurrent(now, finding.subject);
       return true;
     case "stand-in-left":
     case "layer-unreferenced":

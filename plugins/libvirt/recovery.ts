@@ -31,11 +31,13 @@ import {
   currentName,
   deleteRecord,
   isFrozen,
+  keepMark,
   listChildren,
   listSnapshots,
   lookupSnapshot,
   markCurrent,
   redefine,
+  takeUpSaved,
 } from "./snapshot-records.ts";
 import { isCached, keepShort, removeUnusedStandIns } from "./stand-ins.ts";
 import { serialize } from "./xml/document.ts";
@@ -50,6 +52,7 @@ import type { SnapshotDocument } from "./xml/snapshot.ts";
 export async function finish(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
   const managed = await getManaged(engine, id);
   const { operation } = managed.metadata;
+  await takeUpSaved(managed);
   if (operation === undefined) return;
   engine.log.debug("finishing an operation", { name: managed.name, ...operation });
   switch (operation.kind) {
@@ -65,7 +68,8 @@ export async function finish(engine: Engine, id: string, context?: Pick<Context,
       await discardBlank(managed, operation.file);
       return finishRestore(managed, operation);
     case "delete":
-      await deleteRecord(managed.domain, operation.name);
+      await deleteRecord(managed, operation.name);
+      await keepMark(managed);
       return collectLayers(engine, id, context);
     case "merge":
       return finishMerge(engine, managed, operation, context);
@@ -128,13 +132,14 @@ async function finishTake(
   if (snapshot !== null && snapshot.frozen === below) {
     await secure(file);
     if (parent !== undefined && (snapshot.parent ?? "") !== parent)
-      await redefine(domain, snapshot, { parent: parent === "" ? null : parent }, true);
+      await redefine(managed, snapshot, { parent: parent === "" ? null : parent }, true);
     await writeMetadata(managed, { ...done, record: { snapshotsTaken: Number(taken) } });
     return;
   }
   if (readDisk(document) !== file) {
     // Not switched: the overlay, if there is one, is a stray.
     if (graph.dependants(file).length === 0) await removeLayer(metadata.folder, file);
+    await keepMark(managed);
     await writeMetadata(managed, done);
     return;
   }
@@ -146,13 +151,14 @@ async function finishTake(
     await engine.connection.defineDomain(serialize(document));
     await removeLayer(metadata.folder, file);
   }
+  await keepMark(managed);
   await writeMetadata(managed, done);
 }
 
 async function finishRestore(managed: Managed, { name, file, old }: Of<"restore">): Promise<void> {
   const { domain, metadata, document } = managed;
   const restored = readDisk(document) === file;
-  if (restored && (await currentName(domain)) !== name) await markCurrent(domain, name);
+  if (restored && (await currentName(domain)) !== name) await markCurrent(managed, name);
   await removeUnused(managed, restored ? old : file);
   await writeMetadata({ ...managed, metadata }, { operation: null });
 }
@@ -183,12 +189,13 @@ async function finishRename(managed: Managed, { from, to }: Of<"rename">): Promi
   const old = await lookupSnapshot(domain, from);
   if (old !== null) {
     const current = await currentName(domain);
-    await redefine(domain, old, { name: to }, current === from || current === to);
+    if ((await lookupSnapshot(domain, to)) === null)
+      await redefine(managed, old, { name: to }, current === from);
     for (const child of await listChildren(domain, from))
-      await redefine(domain, child, { parent: to }, false);
-    await deleteRecord(domain, from);
-    if (current !== null && (await currentName(domain)) === null) await markCurrent(domain, to);
+      await redefine(managed, child, { parent: to }, false);
+    await deleteRecord(managed, from);
   }
+  await keepMark(managed);
   await writeMetadata(managed, { operation: null });
 }
 

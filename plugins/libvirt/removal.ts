@@ -9,9 +9,13 @@ import { lockFile } from "./lock.ts";
 import { basePath } from "./pool.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { UndefineFlags } from "./rpc/index.ts";
+import { SAVED_RECORD } from "./saved-record.ts";
 
 const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
+
+/** What strata puts into an instance's folder beside images and launchers. */
+const OTHERS = ["seed.iso", "lock", SAVED_RECORD];
 
 /** Folder of an instance in the pool. */
 export function instanceFolder(pool: string, uuid: string): string {
@@ -56,7 +60,7 @@ export async function removeFiles(engine: Pick<Engine, "log">, folder: string): 
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (isImagePath(folder, path) || isLauncher(entry) || entry === "seed.iso" || entry === "lock")
+      if (isImagePath(folder, path) || isLauncher(entry) || OTHERS.includes(entry))
         await rm(path, { force: true });
       else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
     }

@@ -3,7 +3,9 @@ import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { layerOf, readLayer } from "./layers.ts";
 import { type Domain, type DomainSnapshot, SnapshotCreateFlags, SnapshotDeleteFlags } from "./rpc/index.ts";
+import { readSaved, recordForgotten, removeSaved, whileSaved } from "./saved-record.ts";
 import { parse, serialize } from "./xml/document.ts";
+import { readDisk } from "./xml/domain.ts";
 import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
 
 /**
@@ -59,21 +61,49 @@ export async function currentName(domain: Domain): Promise<string | null> {
   return (await domain.currentSnapshot())?.name ?? null;
 }
 
-/** Writes a snapshot's record anew, with other name, parent or comment. */
+/** Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. */
 export async function redefine(
-  domain: Domain,
+  managed: Managed,
   snapshot: SnapshotDocument,
   change: { name?: string; parent?: string | null; comment?: string },
   current: boolean,
 ): Promise<void> {
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
-  await domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
+  const write = () => managed.domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
+  if (change.name === undefined) await whileSaved(managed, snapshot, write);
+  else await write();
 }
 
 /** Moves libvirt's current mark to a snapshot. */
-export async function markCurrent(domain: Domain, name: string): Promise<void> {
-  const snapshot = await lookupSnapshot(domain, name);
-  if (snapshot !== null) await redefine(domain, snapshot, {}, true);
+export async function markCurrent(managed: Managed, name: string): Promise<void> {
+  const snapshot = await lookupSnapshot(managed.domain, name);
+  if (snapshot !== null) await redefine(managed, snapshot, {}, true);
+}
+
+/**
+ * Gives libvirt back a record that it has forgotten. One with children has left them with a pointer to
+ * nowhere in libvirtd's memory, where no call can mend it: rejects with RECORD_FORGOTTEN until libvirtd has
+ * been started again and has read its records.
+ */
+export async function takeUpSaved(managed: Managed): Promise<void> {
+  const saved = await readSaved(managed);
+  if (saved === undefined) return;
+  const all = await listSnapshots(managed.domain);
+  if (saved !== null && !all.some(({ name }) => name === saved.name)) {
+    if (all.some(({ parent }) => parent === saved.name)) throw recordForgotten(managed, saved);
+    await managed.domain.createSnapshot(serialize(saved.document), SnapshotCreateFlags.REDEFINE);
+  }
+  await removeSaved(managed);
+  await keepMark(managed);
+}
+
+/** Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. */
+export async function keepMark(managed: Managed): Promise<void> {
+  const { domain, document } = managed;
+  if ((await currentName(domain)) !== null) return;
+  const snapshots = await listSnapshots(domain);
+  const position = snapshots.length === 0 ? null : await standsOn(managed, snapshots, readDisk(document));
+  if (position !== null) await markCurrent(managed, position);
 }
 
 /**
@@ -83,12 +113,13 @@ export async function markCurrent(domain: Domain, name: string): Promise<void> {
  * had merged: restoring a child would then bring back its parent's contents. So the children are moved
  * away first, and what is deleted has no descendants.
  */
-export async function deleteRecord(domain: Domain, name: string): Promise<void> {
+export async function deleteRecord(managed: Managed, name: string): Promise<void> {
+  const { domain } = managed;
   const snapshot = await lookupSnapshot(domain, name);
   if (snapshot === null) return;
   const current = await currentName(domain);
   for (const child of await listChildren(domain, name))
-    await redefine(domain, child, { parent: snapshot.parent }, child.name === current);
+    await redefine(managed, child, { parent: snapshot.parent }, child.name === current);
   try {
     await (await domain.lookupSnapshot(name)).delete(SnapshotDeleteFlags.METADATA_ONLY);
   } catch (error) {

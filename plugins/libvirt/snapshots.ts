@@ -27,12 +27,14 @@ import { LibvirtError, SnapshotCreateFlags } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
+  keepMark,
   listSnapshots,
   lookupSnapshot,
   redefine,
   standsOn,
 } from "./snapshot-records.ts";
 import { keepShort } from "./stand-ins.ts";
+import { steadily } from "./steady-look.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { readDisk, readInterfaces, readResources, restoredDomain } from "./xml/domain.ts";
 import { readMetadata } from "./xml/metadata.ts";
@@ -46,8 +48,8 @@ const LONGEST_COMMENT = 1024 * 1024;
 
 export function snapshotGroup(engine: Engine): Snapshots {
   return {
-    tree: (id) => mapped(() => tree(engine, id)),
-    outline: (id) => mapped(() => outline(engine, id)),
+    tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id)), { name: id }),
+    outline: (id) => mapped(() => steadily(engine, id, () => outline(engine, id)), { name: id }),
     capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
     revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
     drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
@@ -152,7 +154,7 @@ async function capture(
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
     const recorded = await snapshot.getParent();
     if ((recorded?.name ?? null) !== parent)
-      await redefine(domain, readSnapshot(await parse(await snapshot.getXml())), { parent }, true);
+      await redefine(managed, readSnapshot(await parse(await snapshot.getXml())), { parent }, true);
     const done = { record: { snapshotsTaken: taken }, operation: null, snapshot: null };
     await writeMetadata(noted, done, false);
   } catch (error) {
@@ -237,7 +239,8 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
       });
     context.signal.throwIfAborted();
     const noted = await writeMetadata(managed, { operation: { kind: "delete", name: removal.name } });
-    await deleteRecord(noted.domain, removal.name);
+    await deleteRecord(noted, removal.name);
+    await keepMark(noted);
   }
   await collectLayers(engine, id, context);
 }
@@ -256,7 +259,7 @@ async function amend(
   if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
   if (change.comment !== undefined) {
     const current = (await currentName(domain)) === name;
-    await redefine(domain, snapshot, { comment: change.comment }, current);
+    await redefine(managed, snapshot, { comment: change.comment }, current);
   }
   const to = change.name;
   if (to === undefined || to === name) return;

@@ -134,15 +134,19 @@ export async function disturb(
   await world.next();
   const now = await world.observe();
   if (!failed && !isDeepStrictEqual(now, scenario.after))
-    throw new Error(`it succeeded, and what is there is something else:\n${JSON.stringify(now)}`);
+    throw new Error(`it succeeded, and what is there is something else:\n${words(now)}`);
   await repaired(world);
   const undone = isDeepStrictEqual(now, scenario.before);
   if (!undone && !isDeepStrictEqual(now, scenario.after)) {
-    const [before, after] = [scenario.before, scenario.after].map((state) => JSON.stringify(state));
-    throw new Error(`neither before nor after:\n${JSON.stringify(now)}\n${before}\n${after}`);
+    const [before, after] = [scenario.before, scenario.after].map(words);
+    throw new Error(`neither before nor after:\n${words(now)}\n${before}\n${after}`);
   }
   if (!undone) await world.reset();
   return end.kind === "killed" || (disturbance.kind !== "kill" && disturbance.kind !== "kill after");
+}
+
+function words(state: State): string {
+  return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
 }
 
 /** What no user should have to read. */

@@ -146,12 +146,18 @@ async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
     );
 }
 
-async function next({ fixture }: Bare): Promise<void> {
+async function next({ daemon, fixture }: Bare): Promise<void> {
   const { instances } = fixture.backend;
   for (const { id } of await instances.list())
-    await touch(fixture, id).catch((error: unknown) => {
+    await touch(fixture, id).catch(async (error: unknown) => {
+      const code = isStrataError(error) ? error.code : undefined;
       // Taking hold has finished its removal.
-      if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") throw error;
+      if (code === "INSTANCE_NOT_FOUND") return;
+      if (code !== "RECORD_FORGOTTEN") throw error;
+      // What its hint asks for.
+      await daemon.signal("SIGKILL");
+      await daemon.start();
+      await touch(fixture, id);
     });
 }
 
@@ -239,13 +245,20 @@ async function checkModes(folder: string): Promise<void> {
 
 async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) => Promise<T>): Promise<T> {
   const ballast = join(daemon.disk, "ballast");
+  let filled: Promise<void> | undefined;
+  const fill = async () => {
+    // Ends with "No space left on device", as it is meant to.
+    await execa("dd", ["if=/dev/zero", `of=${ballast}`, "bs=64k"], { reject: false });
+    await execa("dd", ["if=/dev/zero", `of=${ballast}-2`, "bs=4k"], { reject: false });
+  };
   try {
-    return await work(async () => {
-      // Ends with "No space left on device", as it is meant to.
-      await execa("dd", ["if=/dev/zero", `of=${ballast}`, "bs=64k"], { reject: false });
-      await execa("dd", ["if=/dev/zero", `of=${ballast}-2`, "bs=4k"], { reject: false });
+    return await work(() => {
+      filled = fill();
+      return filled;
     });
   } finally {
+    // A program is not waited for before it starts: the operation may have ended first.
+    await filled;
     await rm(ballast, { force: true });
     await rm(`${ballast}-2`, { force: true });
   }

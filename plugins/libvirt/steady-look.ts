@@ -1,0 +1,40 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isStrataError } from "../../lib/errors.ts";
+import { type Engine, getManaged } from "./engine.ts";
+import { serialize } from "./xml/document.ts";
+
+/** What those without a hold may meet while somebody else moves layers. */
+const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
+
+/**
+ * Runs a piece that reads an instance without a hold, and runs it again for as long as what it meets may
+ * be a step of somebody else's: until it succeeds, or fails while nothing of the instance changed.
+ */
+export async function steadily<T>(engine: Engine, id: string, look: () => Promise<T>): Promise<T> {
+  for (let before: string | undefined; ; ) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!isStrataError(error) || !PASSING.includes(error.code)) throw error;
+      const now = await stateOf(engine, id);
+      if (now === before) throw error;
+      before = now;
+    }
+  }
+}
+
+/** Changes with every change of the definition, of the snapshots and of the files. */
+async function stateOf(engine: Engine, id: string): Promise<string> {
+  const { domain, document, metadata } = await getManaged(engine, id);
+  const { folder } = metadata;
+  const files = await readdir(folder).catch((): string[] => []);
+  const [snapshots, ...found] = await Promise.all([
+    domain.listSnapshots(),
+    ...files.map(async (file) => {
+      const { ino, mtimeMs } = await stat(join(folder, file)).catch(() => ({ ino: 0, mtimeMs: 0 }));
+      return `${file} ${ino} ${mtimeMs}`;
+    }),
+  ]);
+  return [serialize(document), ...snapshots.map(({ name }) => name), ...found].join("\n");
+}
