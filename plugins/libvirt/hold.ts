@@ -4,6 +4,7 @@ import { isStrataError } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, type Managed, readManaged } from "./engine.ts";
 import { clearMark, fence } from "./fence.ts";
 import { finish } from "./recovery.ts";
+import { takeUpSaved } from "./snapshot-records.ts";
 import { removePartials } from "./stand-ins.ts";
 
 /** Locks the instance and finishes what an operation that died has left half done. */
@@ -34,7 +35,7 @@ export async function hold(
     if (found.metadata.operation !== undefined) {
       await finish(engine, id, { signal });
       await getManaged(engine, id, name);
-    }
+    } else await takeUpSaved(found);
     await removePartials(metadata.folder);
   } catch (error) {
     await release();
