@@ -1,10 +1,20 @@
 #!/usr/bin/env node
-import { run } from "../lib/cli/run.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Script } from "node:vm";
+import { openCodeCache } from "./code-cache.ts";
 
-// Whoever closes our output early, as `head` does, ends us without noise.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+/** Name of the bundle of `main.ts`, which lies beside this file and has a hash of itself in its name; the build fills it in. */
+declare const BUNDLE: string;
+
+const filename = join(__dirname, BUNDLE);
+// A function of the names that modules take for granted, all in ASCII: it is read fastest so.
+const source = readFileSync(filename, "latin1");
+const cache = openCodeCache(BUNDLE, process.argv.slice(2));
+const script = new Script(source, {
+  filename,
+  ...(cache.data === undefined ? {} : { cachedData: cache.data }),
 });
-
-process.exitCode = await run(process.argv.slice(2));
+cache.keepAtExit(script);
+const importModule = (url: string): Promise<unknown> => import(url);
+script.runInThisContext()(exports, require, module, filename, __dirname, importModule);

@@ -3,6 +3,7 @@ import { asStrataError, failure, isStrataError, type StrataError } from "../erro
 import { builtInNames, importBuiltIn } from "./built-in.ts";
 import { API_VERSION, type BackendPlugin } from "./contract.ts";
 import { guardPlugin } from "./guard.ts";
+import { importModule } from "./import-module.ts";
 import { ENGINE_NAME, readManifest } from "./manifest.ts";
 
 /** Engine that is used when nothing else is said. */
@@ -94,7 +95,7 @@ function builtIn(name: string): EngineSource {
 
 async function packaged(entry: string, folder: string): Promise<EngineSource> {
   const { plugin, origin, entry: module } = await readManifest(entry, folder);
-  return { name: plugin, origin, load: () => load(plugin, () => import(pathToFileURL(module).href)) };
+  return { name: plugin, origin, load: () => load(plugin, () => importModule(pathToFileURL(module).href)) };
 }
 
 /** The name that an engine has by the custom of packages, for those that cannot be read. */

@@ -10,16 +10,23 @@ export interface Io {
   readonly env: NodeJS.ProcessEnv;
 }
 
+/** Node makes each stream at its first use, which takes a while; most commands read nothing. */
 export const processIo: Io = {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
+  get stdin() {
+    return process.stdin;
+  },
+  get stdout() {
+    return process.stdout;
+  },
+  get stderr() {
+    return process.stderr;
+  },
   env: process.env,
 };
 
 /** True where a question can be asked and answered. */
-export function canAsk({ stdin, stdout }: Io): boolean {
-  return stdin.isTTY === true && stdout.isTTY === true;
+export function canAsk(io: Io): boolean {
+  return io.stdout.isTTY === true && io.stdin.isTTY === true;
 }
 
 /** Writes data and waits until there is room for more. */

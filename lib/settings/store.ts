@@ -12,21 +12,26 @@ export async function readSettings(path: string): Promise<SettingValues> {
     throw failure("FILE_NOT_FOUND", { path }, error);
   });
   if (text === undefined) return {};
-  // Most hosts have no such file: what reads and writes it is loaded by those who have.
-  const { z } = await import("zod");
+  const reason = "it is no JSON object of strings; mend or remove it";
+  const details = { what: "the settings file", value: path, reason };
+  let values: unknown;
   try {
-    return z.record(z.string(), z.string()).parse(JSON.parse(text));
+    values = JSON.parse(text);
   } catch (error) {
-    throw failure(
-      "INVALID_VALUE",
-      {
-        what: "the settings file",
-        value: path,
-        reason: "it is no JSON object of strings; mend or remove it",
-      },
-      error,
-    );
+    throw failure("INVALID_VALUE", details, error);
   }
+  if (!isSettingValues(values)) throw failure("INVALID_VALUE", details);
+  return values;
+}
+
+/** By hand: every command reads the settings, and zod takes longer to load than all of them to check. */
+function isSettingValues(values: unknown): values is SettingValues {
+  return (
+    typeof values === "object" &&
+    values !== null &&
+    !Array.isArray(values) &&
+    Object.values(values).every((value) => typeof value === "string")
+  );
 }
 
 /** Writes the file whole, readable by its owner alone. */

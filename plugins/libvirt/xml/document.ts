@@ -1,5 +1,5 @@
-import xml2js from "xml2js";
 import { create, type XMLElement } from "xmlbuilder";
+import { readDocument } from "./reader.ts";
 
 /**
  * An XML element that keeps what it does not understand: attributes, order of children and text as
@@ -13,14 +13,6 @@ export interface Element {
   readonly children: (Element | string)[];
 }
 
-/** The shape that xml2js gives with the options below. */
-interface RawNode {
-  readonly "#name": string;
-  readonly $?: Record<string, string>;
-  readonly $$?: readonly RawNode[];
-  readonly _?: string;
-}
-
 /**
  * Documents read lately, oldest first: an operation looks at the same domain several times, and reading
  * a document costs more than libvirt takes to give it.
@@ -31,37 +23,13 @@ const RECENT = 64;
 /** Reads a document; rejects with xml2js's error when it is not well formed. */
 export async function parse(xml: string): Promise<Element> {
   const known = recent.get(xml);
-  const document = known ?? (await read(xml));
+  const document = known ?? (await readDocument(xml));
   recent.delete(xml);
   recent.set(xml, document);
   const [oldest] = recent.keys();
   if (recent.size > RECENT && oldest !== undefined) recent.delete(oldest);
   // Whoever gets it may change it.
   return copy(document);
-}
-
-async function read(xml: string): Promise<Element> {
-  const raw: Record<string, RawNode> = await xml2js.parseStringPromise(xml, {
-    explicitChildren: true,
-    preserveChildrenOrder: true,
-    charsAsChildren: true,
-    includeWhiteChars: true,
-  });
-  const [root] = Object.values(raw);
-  if (root === undefined || typeof root !== "object") throw new Error("an empty XML document");
-  return fromRaw(root);
-}
-
-function fromRaw(node: RawNode): Element {
-  const raw = node.$$ ?? [];
-  const mixed = raw.some((child) => child["#name"] !== "__text__");
-  const children = raw.flatMap((child): (Element | string)[] => {
-    if (child["#name"] !== "__text__") return [fromRaw(child)];
-    const text = child._ ?? "";
-    // White space between elements is layout; libvirt's documents mix no text with elements.
-    return mixed && text.trim() === "" ? [] : [text];
-  });
-  return { name: node["#name"], attributes: { ...node.$ }, children };
 }
 
 /** Writes a document without an XML declaration, everything escaped. */

@@ -1,0 +1,81 @@
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { strata } from "../support/program.ts";
+
+/** What V8 compiled is kept for the next run. It may be missing, old or broken, and nothing but time is lost. */
+describe("the code cache", () => {
+  let home: string;
+  let folder: string;
+
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), "strata-code-"));
+    folder = join(home, "strata", "code");
+  });
+
+  afterEach(async () => {
+    await rm(home, { recursive: true, force: true });
+  });
+
+  async function version(command = "version"): Promise<string> {
+    const { code, stdout, stderr } = await strata([command], { env: { XDG_CACHE_HOME: home } });
+    expect({ code, stderr }).to.deep.equal({ code: 0, stderr: "" });
+    return stdout;
+  }
+
+  async function kept(): Promise<{ path: string; commands: string; bytes: Buffer }> {
+    const files = await readdir(folder);
+    expect(files).to.have.length(1);
+    const path = join(folder, files[0] ?? "");
+    const bytes = await readFile(path);
+    return { path, bytes, commands: bytes.toString("latin1", 0, 512).trim() };
+  }
+
+  it("is made by the first run, its owner's alone, and used by the next", async () => {
+    const first = await version();
+    const { path, bytes, commands } = await kept();
+    expect(commands).to.equal("version");
+    expect((await stat(path)).mode & 0o777).to.equal(0o600);
+    expect((await stat(folder)).mode & 0o777).to.equal(0o700);
+    expect(await version()).to.equal(first);
+    // One that V8 had refused would have been made anew.
+    expect((await kept()).bytes.equals(bytes)).to.equal(true);
+  });
+
+  it("takes in the code of further commands", async () => {
+    await version();
+    await version("help");
+    expect((await kept()).commands).to.equal("version help");
+  });
+
+  it("is made anew when it is broken, and when another strata made it", async () => {
+    const right = await version();
+    const { path, bytes } = await kept();
+    for (const broken of [Buffer.alloc(0), bytes.subarray(0, 5000), Buffer.alloc(bytes.length, 7)]) {
+      await writeFile(path, broken);
+      expect(await version()).to.equal(right);
+      expect((await kept()).commands).to.equal("version");
+    }
+    const old = join(folder, "main-0123456789abcdef.js-v20.0.0-x64.cache");
+    await writeFile(old, "old");
+    await version("help");
+    await kept();
+  });
+
+  it("is not read where others could have written it", async () => {
+    await version();
+    const { path, bytes } = await kept();
+    await chmod(path, 0o666);
+    await version();
+    // Replaced by one of our own.
+    expect((await stat(path)).mode & 0o777).to.equal(0o600);
+    expect((await kept()).commands).to.equal("version");
+    expect(bytes.length).to.be.above(512);
+  });
+
+  it("is done without where it cannot be kept", async () => {
+    await writeFile(join(home, "strata"), "a file in the place of the folder");
+    expect(await version()).to.match(/strata/);
+  });
+});
