@@ -14,7 +14,7 @@ const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
   verbs: async () => (await import("./verbs.ts")).verbs,
   thousand: async () => (await import("./thousand.ts")).thousand,
   scale: async () => (await import("./scale.ts")).scale,
-
+  launch: async () => (await import("./launch.ts")).launch,
   reads: async () => (await import("./reads.ts")).reads,
 };
 
