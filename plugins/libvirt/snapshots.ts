@@ -48,13 +48,25 @@ const LONGEST_COMMENT = 1024 * 1024;
 
 export function snapshotGroup(engine: Engine): Snapshots {
   return {
-    tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id)), { name: id }),
-    outline: (id) => mapped(() => steadily(engine, id, () => outline(engine, id)), { name: id }),
+    tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id), isClosed), { name: id }),
+    outline: (id) =>
+      mapped(() => steadily(engine, id, () => outline(engine, id), standsWithin), { name: id }),
     capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
     revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
     drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
     amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
   };
+}
+
+/** What was read in several calls is of one moment only where everything that it names is there. */
+function isClosed({ snapshots, standsOn }: SnapshotTree): boolean {
+  const names = snapshots.map(({ name }) => name);
+  const known = new Set<string | null>([null, ...names]);
+  return standsWithin({ names, standsOn }) && snapshots.every(({ parent }) => known.has(parent));
+}
+
+function standsWithin({ names, standsOn }: SnapshotOutline): boolean {
+  return standsOn === null || names.includes(standsOn);
 }
 
 async function tree(engine: Engine, id: string): Promise<SnapshotTree> {

@@ -9,18 +9,30 @@ const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
 
 /**
  * Runs a piece that reads an instance without a hold, and runs it again for as long as what it meets may
- * be a step of somebody else's: until it succeeds, or fails while nothing of the instance changed.
+ * be a step of somebody else's: until what it comes to is whole, or nothing of the instance changed
+ * meanwhile, so that it is as it is.
  */
-export async function steadily<T>(engine: Engine, id: string, look: () => Promise<T>): Promise<T> {
+export async function steadily<T>(
+  engine: Engine,
+  id: string,
+  look: () => Promise<T>,
+  isWhole: (value: T) => boolean,
+): Promise<T> {
   for (let before: string | undefined; ; ) {
-    try {
-      return await look();
-    } catch (error) {
-      if (!isStrataError(error) || !PASSING.includes(error.code)) throw error;
-      const now = await stateOf(engine, id);
-      if (now === before) throw error;
-      before = now;
+    const seen = await look().then(
+      (value) => ({ value }),
+      (error: unknown) => {
+        if (!isStrataError(error) || !PASSING.includes(error.code)) throw error;
+        return { error };
+      },
+    );
+    if ("value" in seen && isWhole(seen.value)) return seen.value;
+    const now = await stateOf(engine, id);
+    if (now === before) {
+      if ("value" in seen) return seen.value;
+      throw seen.error;
     }
+    before = now;
   }
 }
 

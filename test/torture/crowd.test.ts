@@ -8,13 +8,23 @@ import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import type { CrowdTask } from "./crowd.ts";
+import { bundle } from "./process.ts";
 import { perform, specOf } from "./verb.ts";
 import { INSTANCE, openWorld, type World } from "./world.ts";
 
 const CROWD = fileURLToPath(new URL("crowd.ts", import.meta.url));
-const PROGRAM = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
+const STRATA = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
+/** A hundred clients at once, and readers beside them; a quarter of that is what every `make test` takes. */
+const FULL = process.env.TORTURE_CROWD === "full";
 const PROCESSES = 4;
-const CLIENTS = 25;
+const CLIENTS = FULL ? 25 : 7;
+const READS = FULL ? 60 : 40;
+/** An ordinary user, who may see instances and use none. */
+const ANYBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const READERS = [
+  { clients: 4, as: [] },
+  { clients: 2, as: ANYBODY },
+];
 
 /** What a client may come to: it was done, or it was told why not. */
 const FAIR = ["done", "BUSY", "SNAPSHOT_EXISTS", "SNAPSHOT_NOT_FOUND"];
@@ -22,25 +32,40 @@ const FAIR = ["done", "BUSY", "SNAPSHOT_EXISTS", "SNAPSHOT_NOT_FOUND"];
 const unfair = (totals: Readonly<Record<string, number>>) =>
   Object.keys(totals).filter((code) => !FAIR.includes(code));
 
-describe("a hundred clients at once", () => {
+describe(`${PROCESSES * CLIENTS} clients at once`, () => {
   let world: World;
   let journal: string;
+  let program: string;
   before(async () => {
     world = await openWorld();
+    program = await bundle(CROWD);
     journal = join(world.daemon.folder, "journal");
   });
-  after(() => world[Symbol.asyncDispose]());
+  after(async () => {
+    await rm(program, { force: true });
+    await world[Symbol.asyncDispose]();
+  });
 
   async function crowd(names: readonly string[], rounds: number): Promise<Record<string, number>> {
     await rm(journal, { force: true });
-    const processes = Array.from({ length: PROCESSES }, (_, at) => {
-      const { settings } = world;
-      const task: CrowdTask = { settings, clients: CLIENTS, rounds, names, seed: at + 1, journal };
-      const options = {
-        stdio: ["ignore", "ignore", "inherit", "ipc"] as ["ignore", "ignore", "inherit", "ipc"],
-      };
-      return spawn(process.execPath, ["--import", "tsx", CROWD, JSON.stringify(task)], options);
-    });
+    const { settings } = world;
+    const begin = (
+      task: Pick<CrowdTask, "clients" | "rounds" | "seed" | "readers">,
+      prefix: string[] = [],
+    ) => {
+      const whole: CrowdTask = { ...task, settings, names, journal };
+      const [command = "", ...args] = [...prefix, process.execPath, program, JSON.stringify(whole)];
+      const stdio: ["ignore", "ignore", "inherit", "ipc"] = ["ignore", "ignore", "inherit", "ipc"];
+      return spawn(command, args, { stdio });
+    };
+    const processes = [
+      ...Array.from({ length: PROCESSES }, (_, at) =>
+        begin({ clients: CLIENTS, rounds, seed: at + 1, readers: 0.1 }),
+      ),
+      ...READERS.map(({ clients, as }, at) =>
+        begin({ clients, rounds: READS, seed: 100 + at, readers: 1 }, as),
+      ),
+    ];
     const told = await Promise.all(
       processes.map((each) =>
         Promise.race([once(each, "message"), once(each, "exit").then(() => [{ died: 1 }])]),
@@ -77,7 +102,8 @@ describe("a hundred clients at once", () => {
   it("on one instance: one after the other, and everybody is told something fair", async () => {
     const totals = await crowd([INSTANCE], 2);
     expect(unfair(totals)).to.deep.equal([]);
-    expect(totals.done).to.be.greaterThan(PROCESSES * CLIENTS * 0.5);
+    const reads = READERS.reduce((sum, { clients }) => sum + clients * READS, 0);
+    expect(totals.done).to.be.greaterThan(reads + PROCESSES * CLIENTS * 0.5);
     await expectNothingInterleaved();
     await expectAllWell();
   });
@@ -96,7 +122,6 @@ describe("a hundred clients at once", () => {
   });
 
   it("another user sees the instances, and is refused what would need their files", async () => {
-    const uid = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     const env = {
       STRATA_LIBVIRT_URI: world.daemon.uri,
       HOME: "/nonexistent",
@@ -104,7 +129,7 @@ describe("a hundred clients at once", () => {
       XDG_CONFIG_HOME: "/tmp",
     };
     const run = (...args: string[]) =>
-      execa("setpriv", [...uid, process.execPath, PROGRAM, ...args], { reject: false, env });
+      execa("setpriv", [...ANYBODY.slice(1), process.execPath, STRATA, ...args], { reject: false, env });
     expect((await run("list")).stdout).to.contain(INSTANCE);
     const refused = await run("snapshot", INSTANCE);
     expect(refused.stderr).to.contain("permission denied");

@@ -17,6 +17,8 @@ export interface CrowdTask {
   readonly seed: number;
   /** Where every hold is written down, begin and end. */
   readonly journal: string;
+  /** Share of what they do that only reads: 1 for a user who may do no more. */
+  readonly readers: number;
 }
 
 /** What a client may be told. */
@@ -47,15 +49,30 @@ async function client(at: number): Promise<void> {
 }
 
 async function act(backend: Parameters<typeof perform>[0], on: string, id: string): Promise<void> {
-  if (random() < 0.2) {
-    // Readers take no hold and are never in the way.
-    const instance = await backend.instances.find(on);
-    if (instance !== null) await backend.snapshots.tree(instance.id);
-    return;
-  }
+  // Readers take no hold and are never in the way.
+  if (random() < task.readers) return read(backend, on);
   await perform(backend, choose(on, id), 300_000, (what) =>
     appendFileSync(task.journal, `${what} ${on} ${id}\n`),
   );
+}
+
+/** Whatever others do meanwhile, what is told is a tree: no parent is missing, nor what it stands on. */
+async function read({ instances, snapshots }: Parameters<typeof perform>[0], on: string): Promise<void> {
+  const found = await instances.find(on);
+  if (found === null) throw new Error(`${on} is not found`);
+  if (!(await instances.list()).some(({ name }) => name === on)) throw new Error(`${on} is not listed`);
+  const outline = await snapshots.outline(found.id).catch((error: unknown) => {
+    // Which takes the head's header.
+    if (asStrataError(error).code !== "PERMISSION_DENIED") throw error;
+    return { names: [], standsOn: null };
+  });
+  if (outline.standsOn !== null && !outline.names.includes(outline.standsOn))
+    throw new Error(`by its outline it stands on ${outline.standsOn}, which is not there`);
+  const tree = await snapshots.tree(found.id);
+  const names = new Set<string | null>([null, ...tree.snapshots.map(({ name }) => name)]);
+  const loose = tree.snapshots.find(({ parent }) => !names.has(parent));
+  if (loose !== undefined) throw new Error(`the parent of ${loose.name}, ${loose.parent}, is not there`);
+  if (!names.has(tree.standsOn)) throw new Error(`it stands on ${tree.standsOn}, which is not there`);
 }
 
 function choose(on: string, id: string): Verb {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import type { Plan, Report, Task } from "./actor.ts";
@@ -25,10 +26,16 @@ export interface Actors extends AsyncDisposable {
   killAfter(verb: Verb, delay: number, group: boolean): Promise<End>;
 }
 
-export async function openActors(settings: Readonly<Record<string, string>>): Promise<Actors> {
-  const program = `${BUILT}actor-${randomUUID()}.mjs`;
+/** Bundles a program of these tests, for others than its owner to run too; resolves to its path. */
+export async function bundle(source: string): Promise<string> {
+  const program = `${BUILT}${basename(source, ".ts")}-${randomUUID()}.mjs`;
   const how = { bundle: true, platform: "node", format: "esm", target: "node20.19" } as const;
-  await build({ ...how, packages: "external", entryPoints: [ACTOR], outfile: program, logLevel: "warning" });
+  await build({ ...how, packages: "external", entryPoints: [source], outfile: program, logLevel: "warning" });
+  return program;
+}
+
+export async function openActors(settings: Readonly<Record<string, string>>): Promise<Actors> {
+  const program = await bundle(ACTOR);
   let spare: Promise<ChildProcess> | undefined;
   const take = async () => {
     const taken = await (spare ?? make(program, settings));
