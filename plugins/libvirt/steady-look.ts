@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isStrataError } from "../../lib/errors.ts";
 import { type Engine, getManaged } from "./engine.ts";
+import { isLibvirt } from "./errors.ts";
 import { serialize } from "./xml/document.ts";
 
 /** What those without a hold may meet while somebody else moves layers. */
@@ -22,7 +23,7 @@ export async function steadily<T>(
     const seen = await look().then(
       (value) => ({ value }),
       (error: unknown) => {
-        if (!isStrataError(error) || !PASSING.includes(error.code)) throw error;
+        if (!isPassing(error)) throw error;
         return { error };
       },
     );
@@ -34,6 +35,11 @@ export async function steadily<T>(
     }
     before = now;
   }
+}
+
+function isPassing(error: unknown): boolean {
+  if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return true;
+  return isStrataError(error) && PASSING.includes(error.code);
 }
 
 /** Changes with every change of the definition, of the snapshots and of the files. */
