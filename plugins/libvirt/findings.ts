@@ -15,9 +15,9 @@ import {
 } from "./layers.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { holdsData } from "./qemu-img.ts";
-import { isSettled } from "./recovery.ts";
 import { instanceFolder } from "./removal.ts";
 import { currentName, listSnapshots, standsOn } from "./snapshot-records.ts";
+import { isSettled } from "./view.ts";
 import { readDisk } from "./xml/domain.ts";
 import type { SnapshotDocument } from "./xml/snapshot.ts";
 

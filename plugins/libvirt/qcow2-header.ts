@@ -29,6 +29,31 @@ export async function readHeader(path: string): Promise<Qcow2Header> {
   }
 }
 
+/** Entries of an L1 table that are looked at: those of 2 TiB. */
+const L1_ENTRIES = 4096;
+
+/**
+ * True when one of our own layers holds nothing itself: all that is read from it comes from below. False
+ * where that takes more than a look at its first tables.
+ */
+export async function isEmptyImage(path: string): Promise<boolean> {
+  const file = openSync(path, "r");
+  try {
+    const start = Buffer.alloc(FIRST_PART);
+    if (readSync(file, start, 0, FIRST_PART, 0) < FIRST_PART || start.readUInt32BE(0) !== MAGIC) return false;
+    const plain = start.readUInt32BE(4) === 3 && start.readBigUInt64BE(72) === 0n;
+    const encrypted = start.readUInt32BE(32) !== 0;
+    const snapshots = start.readUInt32BE(60);
+    const entries = start.readUInt32BE(36);
+    if (!plain || encrypted || snapshots > 0 || entries > L1_ENTRIES) return false;
+    const table = Buffer.alloc(8 * entries);
+    const length = readSync(file, table, 0, table.length, Number(start.readBigUInt64BE(40)));
+    return length === table.length && table.every((byte) => byte === 0);
+  } finally {
+    closeSync(file);
+  }
+}
+
 function parseHeader(path: string, file: number): Qcow2Header {
   const start = Buffer.alloc(FIRST_PART);
   const length = readSync(file, start, 0, FIRST_PART, 0);

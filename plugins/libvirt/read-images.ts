@@ -6,7 +6,7 @@ import { planKeyframes } from "./keyframes.ts";
 import { isLayerPath, type LayerGraph, layerSize, readLayers, standInPath } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
 import { pointTo, type RunOptions } from "./qemu-img.ts";
-import { getReady, isSettled } from "./recovery.ts";
+import { getReady } from "./recovery.ts";
 import { instanceFolder } from "./removal.ts";
 import {
   addKeyframes,
@@ -19,6 +19,7 @@ import {
   sizeOf,
   standInsSize,
 } from "./stand-ins.ts";
+import { isSettled } from "./view.ts";
 import { readDisk } from "./xml/domain.ts";
 
 const GIB = 1024n ** 3n;

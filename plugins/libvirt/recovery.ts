@@ -1,29 +1,11 @@
-import { rename } from "node:fs/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
-import {
-  isLayerPath,
-  type LayerGraph,
-  layerSize,
-  readLayer,
-  readLayers,
-  removeLayer,
-  standInPath,
-} from "./layers.ts";
+import { isLayerPath, type LayerGraph, readLayer, readLayers, removeLayer } from "./layers.ts";
+import { mergeLayer } from "./merge.ts";
 import type { Operation } from "./operation.ts";
 import { readHeader } from "./qcow2-header.ts";
-import {
-  copyInto,
-  flush,
-  growImage,
-  holdsData,
-  pointTo,
-  type RunOptions,
-  rebase,
-  repoint,
-  secure,
-} from "./qemu-img.ts";
+import { growImage, holdsData, secure } from "./qemu-img.ts";
 import { finishRelease } from "./release.ts";
 import { removeInstance } from "./removal.ts";
 import { DomainState } from "./rpc/index.ts";
@@ -40,6 +22,7 @@ import {
   takeUpSaved,
 } from "./snapshot-records.ts";
 import { isCached, keepShort, removeUnusedStandIns } from "./stand-ins.ts";
+import { isSettled } from "./view.ts";
 import { serialize } from "./xml/document.ts";
 import { readDisk, setDisk } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
@@ -220,67 +203,6 @@ async function finishMerge(
     await removeLayer(folder, layer);
   }
   await collectLayers(engine, managed.domain.uuid, context);
-}
-
-/**
- * Brings the layer and its only child together by copying whichever holds less. When that fails, for want of space above all,
- * the child is pointed back to the layer, which then stays, hidden: nothing is lost, nothing waits for it,
- * and whoever collects next tries again. False then.
- */
-async function mergeLayer(
-  engine: Engine,
-  managed: Managed,
-  { layer, child, target }: Of<"merge">,
-  context?: Pick<Context, "signal">,
-): Promise<boolean> {
-  const options = runOptions(engine, managed.domain.uuid);
-  try {
-    if (await isSmaller(managed, child, layer))
-      await sinkInto(managed, layer, child, { ...options, ...context });
-    else await rebase(child, layer, target === "" ? null : target, { ...options, ...context });
-    return true;
-  } catch (error) {
-    if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
-    if (context?.signal.aborted) {
-      await writeMetadata(managed, { operation: null });
-      throw error;
-    }
-    const reason = error instanceof Error ? error.message : String(error);
-    engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
-    return false;
-  }
-}
-
-/** True when the child holds less than the layer below it, and its file is ours to replace. */
-async function isSmaller({ metadata }: Managed, child: string, layer: string): Promise<boolean> {
-  if (!isLayerPath(metadata.folder, child)) return false;
-  const [upper, lower] = await Promise.all([layerSize(child), layerSize(layer)]);
-  return upper !== null && lower !== null && upper < lower;
-}
-
-/**
- * Moves what the child holds into the layer, whose file then takes the child's name and place. The child
- * reads right at any moment: what the layer is overwritten with, the child holds itself.
- */
-async function sinkInto(
-  { name, metadata }: Managed,
-  layer: string,
-  child: string,
-  options: RunOptions,
-): Promise<void> {
-  await pointTo(child, layer, options);
-  // The layer is about to change, and its stand-ins are not.
-  const ours = [standInPath("image", layer), standInPath("frame", layer)];
-  await removeUnusedStandIns(name, metadata.folder, (path) => !ours.includes(path));
-  await copyInto(layer, child, options);
-  await flush(layer);
-  await rename(layer, child);
-  await flush(child);
-}
-
-/** True when neither a guest nor the saved memory of one refers to the files of the chain. */
-export async function isSettled({ domain }: Managed): Promise<boolean> {
-  return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
 }
 
 /**

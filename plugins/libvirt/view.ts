@@ -86,3 +86,8 @@ async function diskSize({ domain, document }: Managed): Promise<bigint> {
     );
   }
 }
+
+/** True when neither a guest nor the saved memory of one refers to the files of the chain. */
+export async function isSettled({ domain }: Managed): Promise<boolean> {
+  return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
+}

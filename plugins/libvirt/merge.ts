@@ -1,0 +1,92 @@
+import { rename } from "node:fs/promises";
+import type { Context } from "../../lib/backend/contract.ts";
+import { type Engine, type Managed, runOptions, writeMetadata } from "./engine.ts";
+import { isLayerPath, layerSize, standInPath } from "./layers.ts";
+import type { Operation } from "./operation.ts";
+import { isEmptyImage, readHeader } from "./qcow2-header.ts";
+import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
+import { removeUnusedStandIns } from "./stand-ins.ts";
+import { isSettled } from "./view.ts";
+
+type Merge = Extract<Operation, { kind: "merge" }>;
+
+/**
+ * Brings the layer and its only child together by copying whichever holds less. When that fails, for want of space above all,
+ * the child is pointed back to the layer, which then stays, hidden: nothing is lost, nothing waits for it,
+ * and whoever collects next tries again. False then.
+ */
+export async function mergeLayer(
+  engine: Engine,
+  managed: Managed,
+  { layer, child, target }: Merge,
+  context?: Pick<Context, "signal">,
+): Promise<boolean> {
+  const options = runOptions(engine, managed.domain.uuid);
+  try {
+    if (await isBlank(managed, child, layer)) await takePlace(layer, child);
+    else if (target !== "" && (await isSeenThrough(layer, target))) await pointTo(child, target, options);
+    else if (await isSmaller(managed, child, layer))
+      await sinkInto(managed, layer, child, { ...options, ...context });
+    else await rebase(child, layer, target === "" ? null : target, { ...options, ...context });
+    return true;
+  } catch (error) {
+    if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
+    if (context?.signal.aborted) {
+      await writeMetadata(managed, { operation: null });
+      throw error;
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
+    return false;
+  }
+}
+
+/**
+ * True when the child holds nothing and its file is ours to replace: it reads as the layer does. A guest
+ * that somebody starts writes there, and nothing of what follows would notice, so that is asked last.
+ */
+async function isBlank(managed: Managed, child: string, layer: string): Promise<boolean> {
+  if (!isLayerPath(managed.metadata.folder, child) || !(await isEmptyImage(child))) return false;
+  const [upper, lower] = await Promise.all([readHeader(child), readHeader(layer)]);
+  return upper.virtualSize === lower.virtualSize && (await isSettled(managed));
+}
+
+/** Gives the layer the child's name and place: what read the child now reads the layer itself. */
+async function takePlace(layer: string, child: string): Promise<void> {
+  await rename(layer, child);
+  await flush(child);
+}
+
+/** True when the layer holds nothing and reads as the file below it does. */
+async function isSeenThrough(layer: string, target: string): Promise<boolean> {
+  if (!(await isEmptyImage(layer))) return false;
+  const [upper, lower] = await Promise.all([readHeader(layer), readHeader(target)]);
+  return upper.virtualSize === lower.virtualSize;
+}
+
+/** True when the child holds less than the layer below it, and its file is ours to replace. */
+async function isSmaller({ metadata }: Managed, child: string, layer: string): Promise<boolean> {
+  if (!isLayerPath(metadata.folder, child)) return false;
+  const [upper, lower] = await Promise.all([layerSize(child), layerSize(layer)]);
+  return upper !== null && lower !== null && upper < lower;
+}
+
+/**
+ * Moves what the child holds into the layer, whose file then takes the child's name and place. The child
+ * reads right at any moment: what the layer is overwritten with, the child holds itself.
+ */
+async function sinkInto(
+  { name, metadata }: Managed,
+  layer: string,
+  child: string,
+  options: RunOptions,
+): Promise<void> {
+  await pointTo(child, layer, options);
+  // The layer is about to change, and its stand-ins are not.
+  const ours = [standInPath("image", layer), standInPath("frame", layer)];
+  await removeUnusedStandIns(name, metadata.folder, (path) => !ours.includes(path));
+  await copyInto(layer, child, options);
+  await flush(layer);
+  await rename(layer, child);
+  await flush(child);
+}

@@ -1,0 +1,98 @@
+import { stat } from "node:fs/promises";
+import { expect } from "chai";
+import { execa } from "execa";
+import { context, MIB, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { planRemoval } from "../../../lib/snapshots/plan.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+
+const TIB = 1024n ** 4n;
+
+/** A deletion where one of the two layers holds nothing has nothing to copy, however large the disk is. */
+describe("a deletion with nothing to copy", () => {
+  let fixture: LibvirtFixture;
+
+  before(async () => {
+    fixture = await libvirtFixture();
+  });
+
+  after(async () => {
+    await fixture[Symbol.asyncDispose]();
+  });
+
+  const headOf = async (instance: Instance) => (await fixture.layers(instance)).head;
+  const inodeOf = async (path: string) => (await stat(path)).ino;
+  const write = async (path: string, value: number) =>
+    void (await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} 0 64k`, path]));
+  const holds = async (path: string, value: number) => {
+    const { stdout } = await execa("qemu-io", ["-f", "qcow2", "-c", `read -P ${value} 0 64k`, path]);
+    expect(stdout).not.to.match(/failed/i);
+    await execa("qemu-img", ["check", "-q", path]);
+  };
+  async function drop({ id }: Instance, name: string): Promise<void> {
+    const { snapshots } = fixture.backend;
+    const removal = planRemoval(await snapshots.tree(id), name);
+    if (removal === undefined) throw new Error(`there is no ${name}`);
+    await snapshots.drop(id, removal, context());
+  }
+  const large = { resources: { cpus: 1, memory: 256n * MIB, disk: TIB } };
+
+  it("gives the layer the head's place, when nothing was written since", () =>
+    withInstance(
+      fixture,
+      async (instance) => {
+        await write(await headOf(instance), 1);
+        await take(fixture, instance, "below");
+        await write(await headOf(instance), 2);
+        const layer = await headOf(instance);
+        const written = await inodeOf(layer);
+        await take(fixture, instance, "newest");
+        await drop(instance, "newest");
+        const head = await headOf(instance);
+        expect(head).not.to.equal(layer);
+        expect(await inodeOf(head)).to.equal(written);
+        await holds(head, 2);
+        await fixture.backend.snapshots.revert(instance.id, "below", context());
+        await holds(await headOf(instance), 1);
+        await fixture.audit?.(instance);
+      },
+      large,
+    ));
+
+  it("passes over a layer in the middle that holds nothing", () =>
+    withInstance(
+      fixture,
+      async (instance) => {
+        await write(await headOf(instance), 1);
+        const first = await headOf(instance);
+        await take(fixture, instance, "first");
+        await take(fixture, instance, "same");
+        await write(await headOf(instance), 3);
+        const third = await headOf(instance);
+        const written = await inodeOf(third);
+        await take(fixture, instance, "third");
+        await drop(instance, "same");
+        expect(await inodeOf(third)).to.equal(written);
+        expect((await readHeader(third)).backing).to.equal(first);
+        await holds(await headOf(instance), 3);
+        await fixture.backend.snapshots.revert(instance.id, "first", context());
+        await holds(await headOf(instance), 1);
+        await fixture.audit?.(instance);
+      },
+      large,
+    ));
+
+  it("keeps the size of a disk that has only grown since", () =>
+    withInstance(fixture, async (instance) => {
+      await write(await headOf(instance), 1);
+      await take(fixture, instance, "small");
+      const { resources } = instance;
+      await fixture.backend.instances.resize(instance.id, { disk: 4n * resources.disk }, context());
+      await drop(instance, "small");
+      const head = await headOf(instance);
+      expect((await readHeader(head)).virtualSize).to.equal(4n * resources.disk);
+      await holds(head, 1);
+      await fixture.audit?.(instance);
+    }));
+});
