@@ -38,9 +38,14 @@ export async function execute(
   );
   if (control === undefined || first === undefined)
     throw failure("INTERNAL", { reason: "a command without its streams" });
-  const stdin = sink(first);
+  const stdin = sink(first, tty === undefined ? { data: "", binary: false } : END_OF_INPUT);
   if (more.length > 0) first.resume();
   const stdout = source(more[0] ?? first);
+  // With a terminal LXD reads on from this one after the command has ended, until it is closed.
+  if (tty !== undefined)
+    first.on("message", (_: Buffer, binary: boolean) => {
+      if (!binary) first.close();
+    });
   const stderr = more[1] === undefined ? Readable.from([]) : source(more[1]);
   const send = (message: object) => {
     if (control.readyState === control.OPEN) control.send(JSON.stringify(message));
@@ -55,7 +60,7 @@ export async function execute(
       const code = await client
         .wait(operation.id)
         .then(({ metadata }) => z.object({ return: z.number() }).parse(metadata).return, exitCodeOf);
-      await Promise.all([drained(stdout), drained(stderr)]);
+      await Promise.all([drained(stdout), tty === undefined ? drained(stderr) : undefined]);
       if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
       return { code };
     } catch (error) {
@@ -120,8 +125,11 @@ function source(socket: WebSocket): Readable {
   return stream;
 }
 
+/** At a terminal input ends with a key: LXD would take the terminal away with it. */
+const END_OF_INPUT = { data: "\x04", binary: true };
+
 /** What goes out over a websocket. A command that has ended reads no more: what comes after is dropped. */
-function sink(socket: WebSocket): Writable {
+function sink(socket: WebSocket, end: { readonly data: string; readonly binary: boolean }): Writable {
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
       if (socket.readyState !== socket.OPEN) return done();
@@ -129,7 +137,7 @@ function sink(socket: WebSocket): Writable {
     },
     final(done) {
       if (socket.readyState !== socket.OPEN) return done();
-      socket.send("", { binary: false }, () => done());
+      socket.send(end.data, { binary: end.binary }, () => done());
     },
   });
   socket.on("close", () => stream.destroy());

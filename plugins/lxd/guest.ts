@@ -18,22 +18,43 @@ const FINISHED =
 
 /**
  * Runs "$@" as a user, in his home or in a folder, with the environment of a login. Without argv it is his
- * login shell. Arguments: user, folder ("" for the home), command.
+ * login shell. Arguments: user, folder ("" for the home), how long to linger ("" for not at all), command.
+ *
+ * What is killed is what LXD has started, and a terminal is that one's, so nothing stays between LXD and the
+ * command. `su` of util-linux would, and gives its child a session without the terminal; it comes last, for
+ * busybox, whose own does neither.
+ *
+ * But LXD 5.0 may lose the last that was said at a terminal if nothing has it open any more. So a shell
+ * lingers after the command; killing it hangs up on the command.
  */
-const AS_USER = `user=$1 folder=$2
-shift 2
+const AS_USER = `user=$1 folder=$2 linger=$3
+shift 3
 home=$(eval "printf %s ~$user")
-entry=$(grep "^$user:" /etc/passwd) || { printf '%s\\n' "there is no user $user" >&2; exit 126; }
+entry=$(grep "^$user:" /etc/passwd) || { printf '%s\\n' "there is no user $user" >&2; sleep "\${linger:-0}"; exit 126; }
 shell=\${entry##*:}
 export HOME="$home" USER="$user" LOGNAME="$user" SHELL="\${shell:=/bin/sh}"
-cd -- "\${folder:-$home}" || exit 126
+cd -- "\${folder:-$home}" || { sleep "\${linger:-0}"; exit 126; }
 if [ $# = 0 ]; then set -- "$shell" -l; fi
-[ "$user" != root ] || exec "$@"
+launch() {
+  [ -n "$linger" ] || exec "$@"
+  trap : INT QUIT
+  (exec "$@")
+  code=$?
+  sleep "$linger"
+  exit "$code"
+}
+[ "$user" != root ] || launch "$@"
 if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q init-groups; then
-  exec setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
+  launch setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
 fi
-exec su -s /bin/sh -c 'exec "$0" "$@"' "$user" -- "$@"`;
+if chroot --help 2>&1 | grep -q skip-chdir; then
+  ids=$(id -u "$user"):$(id -g "$user") groups=$(id -G "$user" | tr ' ' ,)
+  launch chroot --userspec "$ids" --groups "$groups" --skip-chdir / "$@"
+fi
+launch su -s /bin/sh -c 'exec "$0" "$@"' "$user" -- "$@"`;
 
+/** Seconds; LXD has read what was said long before. */
+const LINGER = "0.1";
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** What the shell above may read as the name of a user. */
 const USER = /^[a-z_][a-z0-9_-]*$/i;
@@ -58,7 +79,8 @@ async function exec(
   const user = options.user ?? own.record.username;
   if (!USER.test(user))
     throw failure("INVALID_VALUE", { what: "the user", value: user, reason: "it is no name of a user" });
-  const command = ["/bin/sh", "-c", AS_USER, "sh", user, options.cwd ?? "", ...argv];
+  const linger = options.tty === undefined ? "" : LINGER;
+  const command = ["/bin/sh", "-c", AS_USER, "sh", user, options.cwd ?? "", linger, ...argv];
   return execute(engine, name, command, { ...options, environment: { PATH, LANG: "C.UTF-8" } });
 }
 

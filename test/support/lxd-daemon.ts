@@ -93,7 +93,7 @@ async function sweep(): Promise<void> {
 /** Ends every process that works in the folder, then takes away its bridges, mounts, loop devices and files. */
 async function clear(path: string): Promise<void> {
   const bridges = await bridgesOf(path);
-  for (const pid of await processesOf(path)) process.kill(pid, "SIGKILL");
+  for (const pid of await processesOf(path)) kill(pid);
   while ((await processesOf(path)).length > 0) await delay(50);
   for (const bridge of bridges) await execa("ip", ["link", "delete", bridge], { reject: false });
   for (const mount of await mountsBelow(path)) await execa("umount", ["--lazy", mount], { reject: false });
@@ -101,6 +101,15 @@ async function clear(path: string): Promise<void> {
   for (const [, device = "", file = ""] of stdout.matchAll(/^(\S+)\s+(.*)$/gm))
     if (file.startsWith(`${path}/`)) await execa("losetup", ["--detach", device], { reject: false });
   await rm(path, { recursive: true, force: true });
+}
+
+/** One that has ended meanwhile is fine. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
 
 /** Daemons and the monitors of containers have the folder in their environment or their arguments. */

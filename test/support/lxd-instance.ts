@@ -1,0 +1,71 @@
+import { text } from "node:stream/consumers";
+import type { Context, ExecOptions, ExecSession, Instance } from "../../lib/backend/contract.ts";
+import { asStrataError } from "../../lib/errors.ts";
+import { context, newInstanceSpec } from "./instance-spec.ts";
+import type { LxdFixture } from "./lxd.ts";
+
+/** A container on a fixture's daemon, with what most tests do to one. */
+export interface LxdTestInstance {
+  readonly instance: Instance;
+  held(work: (call: Context) => Promise<unknown>): Promise<void>;
+  start(): Promise<void>;
+  cut(): Promise<void>;
+  /** Takes a snapshot of what it is now; `taken` counts those that were ever taken. */
+  take(name: string, taken: number): Promise<void>;
+  open(argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
+  /** Runs a command to its end. */
+  run(argv: readonly string[], options?: ExecOptions): Promise<LxdEnded>;
+}
+
+export interface LxdEnded {
+  readonly out: string;
+  readonly complaint: string;
+  readonly code: number | null;
+}
+
+export async function lxdInstance({ backend, image }: LxdFixture, name: string): Promise<LxdTestInstance> {
+  const { instances, snapshots, guest } = backend;
+  const instance = await instances.create(newInstanceSpec(image, { name }), context());
+  const { id } = instance;
+  const held = async (work: (call: Context) => Promise<unknown>) => {
+    await using _hold = await instances.hold(id, { wait: 10_000 }, context());
+    await work(context());
+  };
+  const open = (argv: readonly string[], options: ExecOptions = {}) => {
+    if (guest.via !== "engine") throw new Error("the engine runs no commands");
+    return guest.exec(id, argv, options);
+  };
+  return {
+    instance,
+    held,
+    open,
+    start: () => held((call) => instances.start(id, call)),
+    cut: () => held((call) => instances.stop(id, "force", call)),
+    take: (snapshot, taken) =>
+      held(async (call) => {
+        const { standsOn: parent } = await snapshots.outline(id);
+        const found = await instances.find(name);
+        if (found === null) throw new Error(`${name} is gone`);
+        const { resources, mounts, nics } = found;
+        const record = { name: snapshot, comment: "", parent, resources, mounts, nics };
+        const own = { cloudInstanceId: "i-1", createdAt: Date.now() };
+        await snapshots.capture(id, { ...record, ...own }, taken, call);
+      }),
+    async run(argv, options) {
+      const session = await open(argv, options);
+      session.stdin.end();
+      const [out, complaint, { code }] = await Promise.all([
+        text(session.stdout),
+        text(session.stderr),
+        session.exit,
+      ]);
+      return { out: out.trim(), complaint: complaint.trim(), code };
+    },
+  };
+}
+
+/** Code and reason of what a piece rejects with; both empty where it does not. */
+export async function refusal(work: Promise<unknown>): Promise<{ code: string; reason: string }> {
+  const error = await work.then(() => undefined, asStrataError);
+  return { code: error?.code ?? "", reason: String(error?.details.reason ?? "") };
+}
