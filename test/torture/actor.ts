@@ -13,10 +13,14 @@ export type Plan =
   /** The touch at a boundary fails, or all from there on. */
   | { readonly kind: "fail"; readonly at: number; readonly with: Verdict; readonly on?: boolean }
   /**
-   * The parent does something at a boundary, and says when to go on. With `die` the process kills itself at
-   * the next one.
+   * The parent does something at a boundary, known by its number or the first of that description, and says
+   * when to go on. With `die` the process kills itself at the next one.
    */
-  | { readonly kind: "ask"; readonly at: number; readonly die?: boolean };
+  | {
+      readonly kind: "ask";
+      readonly at: number | `${Boundary["when"]} ${string}`;
+      readonly die?: boolean;
+    };
 
 export interface Task {
   readonly verb: Verb;
@@ -51,6 +55,8 @@ const backend = await libvirt.open({
 await backend.instances.list();
 await import("execa");
 let goOn: () => void = () => {};
+/** Number of the boundary at which the parent was asked in this run; 0 for none yet. */
+let asked = 0;
 
 process.on("message", (task: Task | "go on") => {
   if (task === "go on") goOn();
@@ -62,6 +68,7 @@ tell({ kind: "ready" });
 async function run({ verb, plan }: Task): Promise<void> {
   const boundaries: Boundary[] = [];
   const begin = performance.now();
+  asked = 0;
   watch((boundary) => {
     boundaries.push(boundary);
     return follow(plan, boundary);
@@ -84,8 +91,9 @@ function follow(plan: Plan, boundary: Boundary): Verdict | Promise<Verdict> {
     case "fail":
       return boundary.at === plan.at || (plan.on === true && boundary.at > plan.at) ? plan.with : "go on";
     case "ask":
-      if (plan.die === true && boundary.at === plan.at + 1) process.kill(process.pid, "SIGKILL");
-      if (boundary.at !== plan.at) return "go on";
+      if (plan.die === true && boundary.at === asked + 1 && asked > 0) process.kill(process.pid, "SIGKILL");
+      if (asked > 0 || ![boundary.at, `${boundary.when} ${boundary.what}`].includes(plan.at)) return "go on";
+      asked = boundary.at;
       return new Promise((resolve) => {
         goOn = () => resolve("go on");
         tell({ kind: "asking", boundary });

@@ -49,6 +49,13 @@ export type Disturbance =
   | { readonly kind: "fail"; readonly at: number; readonly with: Verdict; readonly on?: boolean }
   /** libvirtd is killed there and started again. */
   | { readonly kind: "daemon"; readonly at: number }
+  /** Something else happens there, of which the operation may end with one of these codes. */
+  | {
+      readonly kind: "meanwhile";
+      readonly at: number;
+      readonly errors: readonly string[];
+      happens(): Promise<void> | void;
+    }
   /** The file system has no room from there on. */
   | { readonly kind: "fill"; readonly at: number };
 
@@ -129,7 +136,7 @@ export async function disturb(
 ): Promise<boolean> {
   const end = await run(world, actors, scenario.verb, disturbance);
   const failed = end.kind === "killed" || end.error !== undefined;
-  if (end.kind === "ended" && end.error !== undefined && UNCLEAR.includes(end.error.code))
+  if (end.kind === "ended" && end.error !== undefined && isUnclear(end.error.code, disturbance))
     throw new Error(`an unclear error: ${end.error.code}: ${end.error.message}`);
   await world.next();
   const now = await world.observe();
@@ -150,7 +157,9 @@ function words(state: State): string {
 }
 
 /** What no user should have to read. */
-const UNCLEAR = ["INTERNAL"];
+function isUnclear(code: string, disturbance: Disturbance): boolean {
+  return disturbance.kind === "meanwhile" ? !disturbance.errors.includes(code) : code === "INTERNAL";
+}
 
 function run(world: World, actors: Actors, verb: Verb, disturbance: Disturbance): Promise<End> {
   switch (disturbance.kind) {
@@ -164,6 +173,8 @@ function run(world: World, actors: Actors, verb: Verb, disturbance: Disturbance)
         await world.daemon.signal("SIGKILL");
         await world.daemon.start();
       });
+    case "meanwhile":
+      return actors.run(verb, { kind: "ask", at: disturbance.at }, async () => disturbance.happens());
     case "fill":
       return world.filling((fill) => actors.run(verb, { kind: "ask", at: disturbance.at }, fill));
   }

@@ -12,6 +12,10 @@ export type Verb =
   | { readonly kind: "comment"; readonly on: string; readonly name: string; readonly text: string }
   | { readonly kind: "resize"; readonly on: string; readonly cpus: number; readonly mebibytes: number }
   | { readonly kind: "mark"; readonly on: string }
+  | { readonly kind: "start"; readonly on: string }
+  | { readonly kind: "suspend"; readonly on: string }
+  /** `grace` in ms. */
+  | { readonly kind: "stop"; readonly on: string; readonly grace: number }
   | { readonly kind: "optimize"; readonly on: string }
   | { readonly kind: "clone"; readonly on: string; readonly name: string }
   | { readonly kind: "purge"; readonly on: string }
@@ -82,6 +86,12 @@ async function act(
       return snapshots.amend(id, verb.name, { comment: verb.text }, context());
     case "resize":
       return instances.resize(id, { cpus: verb.cpus, disk: BigInt(verb.mebibytes) * MIB }, context());
+    case "start":
+      return instances.start(id, context());
+    case "suspend":
+      return instances.suspend?.(id, context());
+    case "stop":
+      return instances.stop(id, { grace: verb.grace }, context());
     case "mark":
       return instances.annotate(id, { deleted: true });
     case "optimize":

@@ -21,7 +21,11 @@ import { type PrivateDaemon, privateDaemon } from "../support/private-daemon.ts"
 import { perform, specOf } from "./verb.ts";
 
 /** Everything that may be there after an operation, by its meaning: no ids, no file names. */
-export type State = readonly { readonly name: string; readonly snapshots: readonly object[] }[];
+export type State = readonly {
+  readonly name: string;
+  readonly contents: string;
+  readonly snapshots: readonly { readonly name: string; readonly contents: string }[];
+}[];
 
 /** A private daemon with one instance, `web`, whose tree has everything that deletions can meet. */
 export interface World extends AsyncDisposable {
@@ -133,7 +137,8 @@ async function save({ daemon, fixture }: Bare): Promise<Saved> {
 
 async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
   for (const domain of await fixture.connection.listDomains()) {
-    if (await domain.isActive()) await domain.destroy();
+    // It may end meanwhile.
+    await domain.destroy().catch(() => {});
     await domain.undefine(UNDEFINE);
   }
   for (const entry of await readdir(daemon.pool)) await rm(join(daemon.pool, entry), { recursive: true });
