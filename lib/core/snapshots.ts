@@ -125,8 +125,11 @@ export async function dropSnapshot(
   context: Context,
 ): Promise<void> {
   const { snapshots: group } = await session.backend();
-  const removal = planRemoval(await treeOf(session, instance), name);
-  if (removal === undefined) return;
+  const removal =
+    group.removal === undefined
+      ? planRemoval(await treeOf(session, instance), name)
+      : await group.removal(instance.id, name);
+  if (removal == null) return;
   context.progress({ phase: "Deleting snapshot" });
   await group.drop(instance.id, removal, context);
 }

@@ -12,10 +12,12 @@ import { DomainState } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
+  type FrozenRecord,
   isFrozen,
+  isFrozenIn,
   keepMark,
   listChildren,
-  listSnapshots,
+  listFrozen,
   lookupSnapshot,
   markCurrent,
   redefine,
@@ -26,7 +28,6 @@ import { isSettled } from "./view.ts";
 import { serialize } from "./xml/document.ts";
 import { readDisk, setDisk } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
-import type { SnapshotDocument } from "./xml/snapshot.ts";
 
 /**
  * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may
@@ -217,12 +218,12 @@ export async function collectLayers(
 ): Promise<void> {
   let managed = await getManaged(engine, id);
   const { folder } = managed.metadata;
-  const snapshots = await listSnapshots(managed.domain);
-  const frozen = new Set(snapshots.map((snapshot) => snapshot.frozen));
+  const records = await listFrozen(managed.domain);
+  const frozen = new Set(records.map((record) => record.frozen));
   const head = readDisk(managed.document);
   for (;;) {
     const graph = await readLayers(managed.name, folder, [head]);
-    await requireWhole(managed.name, graph, snapshots);
+    await requireWhole(managed.name, graph, records);
     const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
     // Where there is no base image, stand-ins stand on the lowest layer.
     for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
@@ -231,6 +232,11 @@ export async function collectLayers(
     const next = pickLayer(graph, removable);
     if (next === undefined) break;
     const { layer, child } = next;
+    if (await isFrozenIn(records, layer))
+      throw failure("RECORDS_DIFFER", {
+        name: managed.name,
+        reason: `what a snapshot's record says of ${layer} can be read in two ways`,
+      });
     if (child !== undefined) {
       context?.progress?.({ phase: "Merging layers" });
       const target = graph.headers.get(layer)?.through ?? "";
@@ -254,10 +260,10 @@ export async function collectLayers(
 async function requireWhole(
   name: string,
   graph: LayerGraph,
-  snapshots: readonly SnapshotDocument[],
+  records: readonly FrozenRecord[],
 ): Promise<void> {
   const owners = new Map<string, string>();
-  for (const snapshot of snapshots) {
+  for (const snapshot of records) {
     if (snapshot.frozen === null) continue;
     const other = owners.get(snapshot.frozen);
     if (other !== undefined)

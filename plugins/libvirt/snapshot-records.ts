@@ -6,7 +6,7 @@ import { type Domain, type DomainSnapshot, SnapshotCreateFlags, SnapshotDeleteFl
 import { readSaved, recordForgotten, removeSaved, whileSaved } from "./saved-record.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
-import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
+import { amendedSnapshot, frozenInText, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
 
 /**
  * libvirt's snapshots of a domain, read whole, in no particular order. One that is deleted meanwhile, which
@@ -14,13 +14,18 @@ import { amendedSnapshot, readSnapshot, type SnapshotDocument } from "./xml/snap
  */
 export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]> {
   const snapshots = await domain.listSnapshots();
-  const found = await Promise.all(snapshots.map(readRecord));
+  const found = await Promise.all(snapshots.map((snapshot) => unlessGone(() => readRecord(snapshot))));
   return found.filter((snapshot) => snapshot !== null);
 }
 
-async function readRecord(snapshot: DomainSnapshot): Promise<SnapshotDocument | null> {
+async function readRecord(snapshot: DomainSnapshot): Promise<SnapshotDocument> {
+  return readSnapshot(await parse(await snapshot.getXml()));
+}
+
+/** What a piece resolves to that asks for a snapshot; null when there is none. */
+async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
   try {
-    return readSnapshot(await parse(await snapshot.getXml()));
+    return await ask();
   } catch (error) {
     if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return null;
     throw error;
@@ -30,30 +35,54 @@ async function readRecord(snapshot: DomainSnapshot): Promise<SnapshotDocument | 
 /** The snapshots whose parent is the one of that name, read whole. */
 export async function listChildren(domain: Domain, name: string): Promise<SnapshotDocument[]> {
   const children = await (await domain.lookupSnapshot(name)).listChildren();
-  return Promise.all(children.map(async (child) => readSnapshot(await parse(await child.getXml()))));
+  return Promise.all(children.map(readRecord));
 }
 
-/** True when a snapshot froze the file. Records that do not even name it are not parsed: that is what takes long. */
-export async function isFrozen(domain: Domain, file: string): Promise<boolean> {
-  const name = basename(file);
-  const found = await Promise.all(
-    (await domain.listSnapshots()).map(async (snapshot) => {
-      const xml = await snapshot.getXml();
-      return xml.includes(name) && readSnapshot(await parse(xml)).frozen === file;
+/** What one snapshot froze, with the text of its record. */
+export interface FrozenRecord {
+  readonly name: string;
+  readonly frozen: string | null;
+  readonly xml: string;
+}
+
+/** What each snapshot froze. Records whose text tells it are not parsed: that is what takes long. */
+export async function listFrozen(domain: Domain): Promise<FrozenRecord[]> {
+  return Promise.all(
+    (await listTexts(domain)).map(async ({ name, xml }) => {
+      const frozen = frozenInText(xml) ?? readSnapshot(await parse(xml)).frozen;
+      return { name, frozen, xml };
     }),
   );
-  return found.includes(true);
+}
+
+async function listTexts(domain: Domain): Promise<{ readonly name: string; readonly xml: string }[]> {
+  const found = await Promise.all(
+    (await domain.listSnapshots()).map(async (snapshot) => {
+      const xml = await unlessGone(() => snapshot.getXml());
+      return xml === null ? [] : [{ name: snapshot.name, xml }];
+    }),
+  );
+  return found.flat();
+}
+
+/** True when a snapshot froze the file. */
+export async function isFrozen(domain: Domain, file: string): Promise<boolean> {
+  return isFrozenIn(await listTexts(domain), file);
+}
+
+/** True when one of the records says that it froze the file: those that do not even name it are not parsed. */
+export async function isFrozenIn(
+  records: readonly Pick<FrozenRecord, "xml">[],
+  file: string,
+): Promise<boolean> {
+  const naming = records.filter(({ xml }) => xml.includes(basename(file)));
+  const read = await Promise.all(naming.map(async ({ xml }) => readSnapshot(await parse(xml))));
+  return read.some(({ frozen }) => frozen === file);
 }
 
 /** The snapshot of that name, or null. */
 export async function lookupSnapshot(domain: Domain, name: string): Promise<SnapshotDocument | null> {
-  try {
-    const snapshot = await domain.lookupSnapshot(name);
-    return readSnapshot(await parse(await snapshot.getXml()));
-  } catch (error) {
-    if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return null;
-    throw error;
-  }
+  return unlessGone(async () => readRecord(await domain.lookupSnapshot(name)));
 }
 
 /** Name of the snapshot that libvirt marks as current, or null. */

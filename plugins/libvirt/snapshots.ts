@@ -51,6 +51,7 @@ export function snapshotGroup(engine: Engine): Snapshots {
     tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id), isClosed), { name: id }),
     outline: (id) =>
       mapped(() => steadily(engine, id, () => outline(engine, id), standsWithin), { name: id }),
+    removal: (id, name) => mapped(() => removal(engine, id, name)),
     capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
     revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
     drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
@@ -104,6 +105,14 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
     if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
   }
   return { names, standsOn: await standsOn(managed, await listSnapshots(domain), head) };
+}
+
+async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
+  const { domain } = await getManaged(engine, id);
+  const snapshot = await lookupSnapshot(domain, name);
+  if (snapshot === null) return null;
+  const children = await (await domain.lookupSnapshot(name)).listChildren();
+  return { name, parent: snapshot.parent, children: children.map((child) => child.name) };
 }
 
 async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {

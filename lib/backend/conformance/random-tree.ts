@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { planRemoval } from "../../snapshots/plan.ts";
-import type { Instance, Mount, Resources } from "../contract.ts";
+import type { Instance, Mount, Removal, Resources } from "../contract.ts";
 import { same } from "./assert.ts";
 import { context, current, type Fixture, MIB, take, withInstance } from "./fixture.ts";
 
@@ -137,6 +137,8 @@ async function apply(
   } else if (each.kind === "delete") {
     const removal = planRemoval(await snapshots.tree(id), name);
     if (removal === undefined) throw new Error(`${name} is not in the engine's tree`);
+    const planned = await snapshots.removal?.(id, name);
+    if (planned != null) same(inOrder(planned), inOrder(removal));
     await snapshots.drop(id, removal, context());
     model.snapshots.delete(name);
     for (const other of model.snapshots.values()) if (other.parent === name) other.parent = saved.parent;
@@ -150,6 +152,10 @@ async function apply(
     for (const other of model.snapshots.values()) if (other.parent === name) other.parent = fresh;
     if (model.standsOn === name) model.standsOn = fresh;
   }
+}
+
+function inOrder({ children, ...rest }: Removal): Removal {
+  return { ...rest, children: [...children].sort() };
 }
 
 /** Mounts a folder that every host has, or takes it away where it is mounted. */

@@ -71,6 +71,7 @@ export function snapshotTests(kit: Kit): void {
       contents.set("empty", await kit.fixture().read(instance));
       await snapshots.revert(instance.id, "root", context());
       await write(3, "branch");
+      same((await snapshots.removal?.(instance.id, "none")) ?? null, null);
       for (const name of ["middle", "root"]) {
         const removal = planRemoval(await snapshots.tree(instance.id), name);
         if (removal === undefined) throw new Error(`${name} is not there`);

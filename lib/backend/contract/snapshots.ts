@@ -43,10 +43,12 @@ export interface Removal {
   readonly children: readonly string[];
 }
 
-/** Needs a hold on the instance for all but `tree` and `outline`. */
+/** Needs a hold on the instance for all but `tree`, `outline` and `removal`. */
 export interface Snapshots {
   tree(id: string): Promise<SnapshotTree>;
   outline(id: string): Promise<SnapshotOutline>;
+  /** What deleting a snapshot does; null when it is not there. Without it the core reads the whole tree. */
+  removal?(id: string, name: string): Promise<Removal | null>;
   /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
   capture(id: string, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
   /** Brings back all that the snapshot records; all or nothing. The instance then stands on it. */

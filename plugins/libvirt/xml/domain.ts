@@ -4,7 +4,7 @@ import { shareMemory } from "./filesystem.ts";
 import { type Metadata, putMetadata, readMetadata } from "./metadata.ts";
 
 /** Target of the disk that strata's layers are of, in the domains that it makes. */
-const ROOT_DISK = "vda";
+export const ROOT_DISK = "vda";
 const SEED_DISK = "vdb";
 /**
  * PCI Express ports of a new domain. A device that is plugged into a running guest needs a free one, which

@@ -1,5 +1,5 @@
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
-import { diskTargets, readDisk, rootTarget } from "./domain.ts";
+import { diskTargets, ROOT_DISK, readDisk, rootTarget } from "./domain.ts";
 import type { SnapshotNote } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
 
@@ -74,6 +74,20 @@ export function readSnapshot(document: Element): SnapshotDocument {
     domain,
     frozen: external && domain !== undefined ? note?.frozen || readDisk(domain) || null : null,
   };
+}
+
+/**
+ * The file that a snapshot of ours froze, told from the text of its record, which takes a hundredth of the
+ * time of reading it. Undefined where the text does not tell it for certain; a reading does.
+ */
+export function frozenInText(xml: string): string | undefined {
+  // Where there is neither comment nor CDATA, what looks like an element is one.
+  if (/<[!?]|<inactiveDomain\b/.test(xml)) return undefined;
+  const notes = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)];
+  const [frozen, ...others] = notes.map(([note]) => /\sfrozen="([^"&]+)"/.exec(note)?.[1]);
+  const [, target = ROOT_DISK] = /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml) ?? [];
+  const external = xml.includes(`<disk name='${target}' snapshot='external'`);
+  return external && others.length === 0 ? frozen : undefined;
 }
 
 /** The same snapshot with other name, parent or comment, to be redefined. */

@@ -1,0 +1,53 @@
+import { readFile } from "node:fs/promises";
+import { expect } from "chai";
+import { parse } from "../../../../../plugins/libvirt/xml/document.ts";
+import { frozenInText, readSnapshot } from "../../../../../plugins/libvirt/xml/snapshot.ts";
+
+const xml = await readFile(new URL("../../../../fixtures/record-1/snapshot.xml", import.meta.url), "utf8");
+
+async function frozenRead(text: string): Promise<string | null> {
+  return readSnapshot(await parse(text)).frozen;
+}
+
+describe("what a snapshot froze, told from the text of its record", () => {
+  it("is what a reading tells", async () => {
+    expect(frozenInText(xml))
+      .to.equal(await frozenRead(xml))
+      .and.to.match(/layer-[0-9a-f-]{36}\.qcow2$/);
+  });
+
+  const note = /<strata:snapshot [^>]*>/;
+  const [whole = ""] = note.exec(xml) ?? [];
+  const changed: Readonly<Record<string, string>> = {
+    "has no note": xml.replace(note, ""),
+    "has a note that names no file": xml.replace(/ frozen="[^"]*"/, ""),
+    "has a second note": xml.replace(note, `$&<strata:snapshot created-at="1" frozen="/other"/>`),
+    "has its note in a comment": xml.replace(whole, `<!-- ${whole} -->`),
+    "has its note in CDATA": xml.replace(whole, `<![CDATA[${whole}]]>`),
+    "has a path with an entity": xml.replace(' frozen="/', ' frozen="/a&amp;b/'),
+    "is of a snapshot inside the image": xml.replaceAll("snapshot='external'", "snapshot='internal'"),
+    "is of another disk": xml.replace(
+      "<disk name='vda' snapshot='external'",
+      "<disk name='vdc' snapshot='external'",
+    ),
+    "records a running domain too": xml.replace("</domainsnapshot>", "<inactiveDomain/></domainsnapshot>"),
+  };
+  for (const [what, text] of Object.entries(changed))
+    it(`is left to a reading where the record ${what}`, () => {
+      expect(text).not.to.equal(xml);
+      expect(frozenInText(text)).to.equal(undefined);
+    });
+
+  it("goes by the disk that the instance has for its root", async () => {
+    const adopted = xml
+      .replace("<strata:instance ", '<strata:instance disk-target="sda" ')
+      .replace("<disk name='vda' snapshot='external'", "<disk name='sda' snapshot='external'");
+    expect(frozenInText(adopted)).to.equal(await frozenRead(adopted));
+  });
+
+  it("is not what a comment of the user's says", async () => {
+    const said = `&lt;strata:snapshot created-at="1" frozen="/said"/&gt;`;
+    const text = xml.replace("<state>", `<description>${said}</description><state>`);
+    expect(frozenInText(text)).to.equal(await frozenRead(xml));
+  });
+});
