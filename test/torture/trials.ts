@@ -131,7 +131,7 @@ async function cleanly(world: World, name: string): Promise<void> {
  * or as after it. Resolves to false where the operation ended before it could be disturbed.
  */
 export async function disturb(
-  { world, actors }: Torture,
+  { world, actors }: Pick<Torture, "world" | "actors">,
   { scenario, disturbance }: Trial,
 ): Promise<boolean> {
   const end = await run(world, actors, scenario.verb, disturbance);
