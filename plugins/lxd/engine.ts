@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { z } from "zod";
 import type { OpenOptions } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { isBusy, isStatus, lxdError } from "./errors.ts";
@@ -16,6 +17,7 @@ import {
   type ServerInfo,
   serverShape,
 } from "./rest/shapes.ts";
+import { lostMember } from "./view.ts";
 
 /** What the parts of this plugin share: the connection, the settings, and who holds what. */
 export interface Engine extends AsyncDisposable {
@@ -148,8 +150,18 @@ export async function findManaged({ client }: Engine, name: string): Promise<Man
     return toManaged(value, etag);
   } catch (error) {
     if (isStatus(error, 404)) return undefined;
-    throw error;
+    const member = await lostMemberOf(client, name);
+    if (member === undefined) throw error;
+    const reason = `"${name}" is on the member ${member}, which does not answer`;
+    throw failure("ENGINE_UNAVAILABLE", { engine: "LXD", reason }, error);
   }
+}
+
+/** The member of an instance that could not be read, where that is why. */
+async function lostMemberOf(client: Client, name: string): Promise<string | undefined> {
+  const list = client.get("/1.0/instances", z.array(instanceShape), { query: { recursion: "1" } });
+  const found = (await list.catch(() => undefined))?.value.find((each) => each.name === name);
+  return found === undefined ? undefined : lostMember(found);
 }
 
 export function nameOf(id: string): string {

@@ -19,12 +19,20 @@ import { hold } from "./hold.ts";
 import { start, stop, suspend } from "./power.ts";
 import { ownKeys } from "./records.ts";
 import { getReady, removeInstance } from "./recovery.ts";
-import { instanceShape } from "./rest/shapes.ts";
-import { readState, toInstance } from "./view.ts";
+import { instanceShape, type LxdInstance } from "./rest/shapes.ts";
+import { lostMember, readState, toInstance, unreachable } from "./view.ts";
 
 export function instanceGroup(engine: Engine): Instances {
   return {
-    list: () => mapped(async () => (await listManaged(engine)).map(toInstance)),
+    list: () =>
+      mapped(async () => {
+        const all = await listAll(engine);
+        const lost = all.flatMap((instance) => {
+          const member = lostMember(instance);
+          return member === undefined ? [] : unreachable(instance.name, member);
+        });
+        return [...managedOf(engine, all).map(toInstance), ...lost];
+      }),
     find: (name) =>
       mapped(async () => {
         const managed = await findManaged(engine, name);
@@ -42,12 +50,19 @@ export function instanceGroup(engine: Engine): Instances {
   };
 }
 
-/** All of strata's instances; one whose record cannot be read is told and left out. */
+/** All of strata's instances that can be reached; one whose record cannot be read is told and left out. */
 export async function listManaged(engine: Engine): Promise<Managed[]> {
-  const { value } = await engine.client.get("/1.0/instances", z.array(instanceShape), {
-    query: { recursion: "2" },
-  });
-  return value.flatMap((instance) => {
+  return managedOf(engine, await listAll(engine));
+}
+
+/** All instances, foreign ones included. */
+async function listAll({ client }: Engine): Promise<LxdInstance[]> {
+  const query = { recursion: "2" };
+  return (await client.get("/1.0/instances", z.array(instanceShape), { query })).value;
+}
+
+function managedOf(engine: Engine, instances: readonly LxdInstance[]): Managed[] {
+  return instances.flatMap((instance) => {
     try {
       return toManaged(instance, "") ?? [];
     } catch (error) {

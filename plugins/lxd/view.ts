@@ -1,4 +1,4 @@
-import type { EngineState, Instance } from "../../lib/backend/contract.ts";
+import { type EngineState, type Instance, RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { DEFAULT_NIC, readNics, readResources } from "./devices.ts";
 import type { Managed } from "./engine.ts";
 import { readMounts } from "./records.ts";
@@ -37,6 +37,38 @@ export function toInstance(managed: Managed): Instance {
     addresses: state === "running" ? addressesOf(instance) : [],
     snapshotCount: snapshots.length,
     ...(member === undefined ? {} : { member }),
+  };
+}
+
+/**
+ * The member that an instance is on, where that does not answer: of those LXD tells name and member, and
+ * nothing else, so not whose they are either. Undefined for one that is there.
+ */
+export function lostMember({ status, location, config }: LxdInstance): string | undefined {
+  return status === "Error" && location !== "" && Object.keys(config).length === 0 ? location : undefined;
+}
+
+/** An instance whose member does not answer. Its id fits none, so nothing can be done to it by that. */
+export function unreachable(name: string, member: string): Instance {
+  return {
+    id: `${name}/`,
+    name,
+    state: "unknown",
+    resources: { cpus: 0, memory: 0n, disk: 0n },
+    mounts: [],
+    nics: [],
+    record: {
+      version: RECORD_VERSION,
+      image: { sha256: "", release: "", os: "" },
+      username: "",
+      deleted: false,
+      snapshotsTaken: 0,
+      cloudInstanceId: "",
+      createdAt: 0,
+    },
+    addresses: [],
+    snapshotCount: 0,
+    member,
   };
 }
 

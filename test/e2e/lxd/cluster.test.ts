@@ -116,6 +116,11 @@ describe("a cluster of LXD, over TLS", () => {
     expect(await snapshots.tree(moving.id)).to.deep.equal(before);
     expect((await find(moving)).record).to.deep.equal({ ...moving.record, snapshotsTaken: 2 });
 
+    const lost = await instances.create(
+      newInstanceSpec(image, { name: "lxd-c-lost", member: "n1" }),
+      context(),
+    );
+
     // The member that it was on, and that the first of the URLs leads to, are not needed any more.
     await cluster.members.n1.kill();
     await held(moving, (call) => snapshots.revert(moving.id, "first", call));
@@ -124,6 +129,16 @@ describe("a cluster of LXD, over TLS", () => {
     await held(staying, (call) => instances.start(staying.id, call));
     const running = (await instances.list()).filter(({ state }) => state === "running");
     expect(running.map(({ name }) => name).sort()).to.deep.equal(["lxd-c-a", "lxd-c-b"]);
+    // Those of the member that is gone are told of, as far as anybody knows, and nothing is done to them.
+    const told = (await instances.list()).find(({ name }) => name === lost.name);
+    expect([told?.state, told?.member]).to.deep.equal(["unknown", "n1"]);
+    const unreached = {
+      code: "ENGINE_UNAVAILABLE",
+      reason: '"lxd-c-lost" is on the member n1, which does not answer',
+    };
+    expect(await refusal(instances.find(lost.name))).to.deep.equal(unreached);
+    expect(await refusal(instances.hold(told?.id ?? "", { wait: 0 }, context()))).to.deep.equal(unreached);
+
     for (const instance of [moving, staying])
       await held(instance, (call) => instances.remove(instance.id, call));
   });
