@@ -15,6 +15,7 @@ const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
   thousand: async () => (await import("./thousand.ts")).thousand,
   scale: async () => (await import("./scale.ts")).scale,
   launch: async () => (await import("./launch.ts")).launch,
+  transfer: async () => (await import("./transfer.ts")).transfer,
   reads: async () => (await import("./reads.ts")).reads,
 };
 
