@@ -16,10 +16,10 @@ import {
 import { readHeader } from "./qcow2-header.ts";
 import { holdsData } from "./qemu-img.ts";
 import { instanceFolder } from "./removal.ts";
-import { currentName, listSnapshots, standsOn } from "./snapshot-records.ts";
+import { currentName, listPlaces, standsOn } from "./snapshot-records.ts";
 import { isSettled } from "./view.ts";
 import { readDisk } from "./xml/domain.ts";
-import type { SnapshotDocument } from "./xml/snapshot.ts";
+import { isRewritten, type SnapshotPlace } from "./xml/snapshot.ts";
 
 /** A finding about an instance, whose name is added. */
 type Note = Omit<Finding, "instance">;
@@ -64,7 +64,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   });
   const broken = await findUnreadable(folder, files);
   if (broken.length > 0) return [...elsewhere, ...broken];
-  const snapshots = await listSnapshots(managed.domain);
+  const snapshots = await listPlaces(managed.domain);
   const head = readDisk(managed.document);
   const graph = await readLayers(name, folder);
   const structure = [
@@ -76,6 +76,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   return [
     ...elsewhere,
     ...findMisplaced(graph, snapshots),
+    ...findRewritten(snapshots),
     ...(await findMark(managed, snapshots, head)),
     ...(await findLeft(managed, graph, files, snapshots, head)),
     ...(await findOpen(folder, files)),
@@ -99,7 +100,7 @@ async function findUnreadable(folder: string, files: readonly string[]): Promise
 }
 
 /** Snapshots that only libvirt's own tools can use: of the kind that keeps all in one file. */
-function findForeign(snapshots: readonly SnapshotDocument[]): Note[] {
+function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
   return snapshots
     .filter(({ frozen }) => frozen === null)
     .map(({ name }) => ({
@@ -112,7 +113,7 @@ function findForeign(snapshots: readonly SnapshotDocument[]): Note[] {
 /** Files that a snapshot or the domain needs and that are not there. */
 async function findMissing(
   graph: LayerGraph,
-  snapshots: readonly SnapshotDocument[],
+  snapshots: readonly SnapshotPlace[],
   head: string,
 ): Promise<Note[]> {
   const needed = new Map<string, string>();
@@ -138,7 +139,7 @@ async function findMissing(
   return found.flat();
 }
 
-function findShared(snapshots: readonly SnapshotDocument[]): Note[] {
+function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
   const owners = new Map<string, string>();
   const found: Note[] = [];
   for (const { name, frozen } of snapshots) {
@@ -156,7 +157,7 @@ function findShared(snapshots: readonly SnapshotDocument[]): Note[] {
 }
 
 /** A snapshot whose layer does not stand where its record says: a layer was replaced, or a record changed. */
-function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotDocument[]): Note[] {
+function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotPlace[]): Note[] {
   const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
   return snapshots.flatMap(({ name, parent, frozen }) => {
     const below = frozen === null ? [] : graph.chain(frozen).slice(1);
@@ -173,9 +174,32 @@ function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotDocument[]
   });
 }
 
+/**
+ * Records that libvirt has written anew: where its own tools delete a snapshot's record, it points those of
+ * all descendants to the file below, as if it had merged. We go by what our note says.
+ */
+function findRewritten(snapshots: readonly SnapshotPlace[]): Note[] {
+  const wrong = snapshots
+    .filter(isRewritten)
+    .map(({ name }) => name)
+    .sort();
+  const [subject] = wrong;
+  if (subject === undefined) return [];
+  const named = wrong.slice(0, 3).map((name) => `"${name}"`);
+  const more = wrong.length > named.length ? ` and ${wrong.length - named.length} more` : "";
+  return [
+    {
+      kind: "record-rewritten",
+      subject,
+      detail: `libvirt's own tools would restore other files than those of ${named.join(", ")}${more}: their records were written anew by a deletion with virsh`,
+      repair: "put the right files into libvirt's records",
+    },
+  ];
+}
+
 async function findMark(
   managed: Managed,
-  snapshots: readonly SnapshotDocument[],
+  snapshots: readonly SnapshotPlace[],
   head: string,
 ): Promise<Note[]> {
   const [mark, stands] = await Promise.all([currentName(managed.domain), standsOn(managed, snapshots, head)]);
@@ -195,7 +219,7 @@ async function findLeft(
   managed: Managed,
   graph: LayerGraph,
   files: readonly string[],
-  snapshots: readonly SnapshotDocument[],
+  snapshots: readonly SnapshotPlace[],
   head: string,
 ): Promise<Note[]> {
   const { folder } = graph;

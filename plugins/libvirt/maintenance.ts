@@ -10,7 +10,7 @@ import type { FileLock } from "./lock.ts";
 import { findInPool, type Owner } from "./pool-findings.ts";
 import { collectLayers } from "./recovery.ts";
 import { instanceFolder, lockPool, removeFiles } from "./removal.ts";
-import { markCurrent } from "./snapshot-records.ts";
+import { correctRecords, markCurrent } from "./snapshot-records.ts";
 
 export function maintenanceGroup(engine: Engine): Maintenance {
   return {
@@ -109,6 +109,9 @@ async function repair(engine: Engine, finding: Finding, context: Context): Promi
       return true;
     case "mark-misplaced":
       await markCurrent(now, finding.subject);
+      return true;
+    case "record-rewritten":
+      await correctRecords(now);
       return true;
     case "stand-in-left":
     case "layer-unreferenced":

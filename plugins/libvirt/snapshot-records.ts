@@ -6,7 +6,16 @@ import { type Domain, type DomainSnapshot, SnapshotCreateFlags, SnapshotDeleteFl
 import { readSaved, recordForgotten, removeSaved, whileSaved } from "./saved-record.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
-import { amendedSnapshot, frozenInText, readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
+import {
+  amendedSnapshot,
+  frozenInText,
+  isRewritten,
+  placeInText,
+  placeOf,
+  readSnapshot,
+  type SnapshotDocument,
+  type SnapshotPlace,
+} from "./xml/snapshot.ts";
 
 /**
  * libvirt's snapshots of a domain, read whole, in no particular order. One that is deleted meanwhile, which
@@ -55,6 +64,15 @@ export async function listFrozen(domain: Domain): Promise<FrozenRecord[]> {
   );
 }
 
+/** Where each snapshot is. */
+export async function listPlaces(domain: Domain): Promise<SnapshotPlace[]> {
+  return Promise.all(
+    (await listTexts(domain)).map(
+      async ({ name, xml }) => placeInText(name, xml) ?? placeOf(readSnapshot(await parse(xml))),
+    ),
+  );
+}
+
 async function listTexts(domain: Domain): Promise<{ readonly name: string; readonly xml: string }[]> {
   const found = await Promise.all(
     (await domain.listSnapshots()).map(async (snapshot) => {
@@ -94,13 +112,23 @@ export async function currentName(domain: Domain): Promise<string | null> {
 export async function redefine(
   managed: Managed,
   snapshot: SnapshotDocument,
-  change: { name?: string; parent?: string | null; comment?: string },
+  change: Parameters<typeof amendedSnapshot>[1],
   current: boolean,
 ): Promise<void> {
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
   const write = () => managed.domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
   if (change.name === undefined) await whileSaved(managed, snapshot, write);
   else await write();
+}
+
+/** Has each of libvirt's records name the file that its snapshot froze. */
+export async function correctRecords(managed: Managed): Promise<void> {
+  const current = await currentName(managed.domain);
+  for (const { name } of (await listPlaces(managed.domain)).filter(isRewritten)) {
+    const snapshot = await lookupSnapshot(managed.domain, name);
+    if (snapshot === null || snapshot.frozen === null) continue;
+    await redefine(managed, snapshot, { recorded: snapshot.frozen }, name === current);
+  }
 }
 
 /** Moves libvirt's current mark to a snapshot. */
@@ -162,7 +190,7 @@ export async function deleteRecord(managed: Managed, name: string): Promise<void
  */
 export async function standsOn(
   managed: Managed,
-  snapshots: readonly SnapshotDocument[],
+  snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
   head: string,
 ): Promise<string | null> {
   const byFile = new Map(snapshots.map((snapshot) => [snapshot.frozen, snapshot.name]));

@@ -1,4 +1,4 @@
-import { copyFile, readdir, truncate, unlink } from "node:fs/promises";
+import { chmod, copyFile, readdir, truncate, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
@@ -8,6 +8,7 @@ import libvirt from "../../plugins/libvirt/index.ts";
 import { parse } from "../../plugins/libvirt/xml/document.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
 import { silent } from "../support/libvirt.ts";
+import { PROGRAM, strata } from "../support/program.ts";
 import { perform } from "./verb.ts";
 import { INSTANCE, openWorld, type State, type World } from "./world.ts";
 
@@ -23,9 +24,12 @@ describe("what others change behind our back", () => {
 
   const virsh = (...args: readonly string[]) => execa("virsh", ["-q", "-c", world.daemon.uri, ...args]);
 
+  async function theInstance(): Promise<{ id: string }> {
+    return { id: (await world.fixture.connection.lookupDomainByName(INSTANCE)).uuid };
+  }
+
   async function folder(): Promise<string> {
-    const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
-    return (await world.fixture.layers({ id: domain.uuid })).folder;
+    return (await world.fixture.layers(await theInstance())).folder;
   }
 
   async function frozen(name: string): Promise<string> {
@@ -49,10 +53,17 @@ describe("what others change behind our back", () => {
   const kinds = (findings: readonly Finding[]) => findings.map(({ kind }) => kind);
 
   it("a snapshot deleted with --metadata: its layer is merged when that is asked for, the others keep their contents", async () => {
+    const layer = await frozen("b");
     await virsh("snapshot-delete", INSTANCE, "b", "--metadata");
-    expect(kinds(await find())).to.deep.equal(["layer-unmerged"]);
+    // libvirt has written the records of the descendants anew, as if it had merged.
+    expect((await find()).map(({ kind, subject }) => [kind, subject])).to.deep.equal([
+      ["record-rewritten", "c"],
+      ["layer-unmerged", layer],
+    ]);
     await repairAll(await folder());
     expect(await find()).to.deep.equal([]);
+    // With all that is looked at there: libvirt's own tools would restore the right file too.
+    await world.observe();
     const contents = async (name: string) => {
       await perform(world.fixture.backend, { kind: "restore", on: INSTANCE, name });
       const [now] = (await world.fixture.backend.instances.list()).filter((each) => each.name === INSTANCE);
@@ -61,6 +72,40 @@ describe("what others change behind our back", () => {
     const merged = [await contents("c"), await contents("x")];
     await world.reset();
     expect([await contents("c"), await contents("x")]).to.deep.equal(merged);
+  });
+
+  it("doctor tells it to machines and to people, shows what it would do, and does it when it may", async () => {
+    await virsh("snapshot-delete", INSTANCE, "b", "--metadata");
+    const { head } = await world.fixture.layers(await theInstance());
+    await chmod(head, 0o644);
+    const env = { STRATA_LIBVIRT_URI: world.daemon.uri };
+    const doctor = (...args: string[]) => strata(["doctor", ...args], { env });
+    const read = (text: string) => JSON.parse(text) as Record<"findings" | "repaired", { kind: string }[]>;
+    const wrong = ["record-rewritten", "layer-unmerged", "file-open"];
+    const found = await doctor("--format", "json");
+    expect(found.code).to.equal(1);
+    expect(read(found.stdout).findings.map(({ kind }) => kind)).to.deep.equal(wrong);
+    const before = await find();
+
+    const unasked = await doctor("--repair", "--format", "json");
+    expect([unasked.code, unasked.stdout]).to.deep.equal([2, ""]);
+    const command = `${process.execPath} ${PROGRAM} doctor --repair`;
+    const refused = await execa("script", ["-qec", command, "/dev/null"], {
+      input: "no\n",
+      reject: false,
+      env,
+    });
+    expect(refused.exitCode).to.equal(1);
+    expect(refused.stdout).to.contain("To be repaired:").and.to.contain("Do this?");
+    for (const { repair } of before) expect(refused.stdout).to.contain(`-> ${repair}`);
+    expect(await find()).to.deep.equal(before);
+
+    const repaired = await doctor("--repair", "--yes", "--format", "json");
+    expect(repaired.code).to.equal(0);
+    expect(read(repaired.stdout).repaired.map(({ kind }) => kind)).to.deep.equal(wrong);
+    expect(read(repaired.stdout).findings).to.deep.equal([]);
+    expect((await doctor()).code).to.equal(0);
+    await world.observe();
   });
 
   it("a snapshot taken with virsh is one of the tree", async () => {

@@ -1,5 +1,5 @@
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
-import { diskTargets, ROOT_DISK, readDisk, rootTarget } from "./domain.ts";
+import { diskTargets, ROOT_DISK, readDisk, rootTarget, setDisk } from "./domain.ts";
 import type { SnapshotNote } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
 
@@ -85,17 +85,51 @@ export function frozenInText(xml: string): string | undefined {
   if (/<[!?]|<inactiveDomain\b/.test(xml)) return undefined;
   const notes = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)];
   const [frozen, ...others] = notes.map(([note]) => /\sfrozen="([^"&]+)"/.exec(note)?.[1]);
-  const [, target = ROOT_DISK] = /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml) ?? [];
-  const external = xml.includes(`<disk name='${target}' snapshot='external'`);
+  const external = xml.includes(`<disk name='${targetInText(xml)}' snapshot='external'`);
   return external && others.length === 0 ? frozen : undefined;
 }
 
-/** The same snapshot with other name, parent or comment, to be redefined. */
+/** Where a snapshot is among others, and its layer among files. */
+export interface SnapshotPlace extends Pick<SnapshotDocument, "name" | "parent" | "frozen"> {
+  /** The file that the recorded domain writes, which libvirt's own tools would restore; "" for none. */
+  readonly recorded: string;
+}
+
+/** True where libvirt's own tools would restore another file than the one that the snapshot froze. */
+export function isRewritten({ frozen, recorded }: SnapshotPlace): boolean {
+  return frozen !== null && recorded !== frozen;
+}
+
+export function placeOf({ name, parent, frozen, domain }: SnapshotDocument): SnapshotPlace {
+  return { name, parent, frozen, recorded: domain === undefined ? "" : readDisk(domain) };
+}
+
+/** `placeOf` of a snapshot of ours, told from the text of its record as `frozenInText` does. */
+export function placeInText(name: string, xml: string): SnapshotPlace | undefined {
+  const frozen = frozenInText(xml);
+  const [, below, ...more] = xml.split("<parent>");
+  const parent = below === undefined ? null : /^\s*<name>([^<&]+)<\/name>/.exec(below)?.[1];
+  const disks = xml.slice(xml.indexOf("<devices>")).split("<disk ");
+  const root = disks.find((disk) => disk.includes(`<target dev='${targetInText(xml)}'`)) ?? "";
+  const [, source = "", ...others] = root.split("<source ");
+  const recorded = /^file='([^'&]+)'/.exec(source)?.[1];
+  const certain = more.length === 0 && others.length === 0;
+  if (!certain || frozen === undefined || parent === undefined || recorded === undefined) return undefined;
+  return { name, parent, frozen, recorded };
+}
+
+function targetInText(xml: string): string {
+  return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? ROOT_DISK;
+}
+
+/** The same snapshot with other name, parent, comment or file that is restored, to be redefined. */
 export function amendedSnapshot(
   snapshot: SnapshotDocument,
-  change: { name?: string; parent?: string | null; comment?: string },
+  change: { name?: string; parent?: string | null; comment?: string; recorded?: string },
 ): Element {
   const document = copy(snapshot.document);
+  for (const domain of recordedDomains(document))
+    if (change.recorded !== undefined) setDisk(domain, change.recorded);
   if (change.name !== undefined) put(document, element("name", {}, change.name));
   if (change.parent !== undefined) {
     prune(document, (child) => child.name === "parent");
@@ -103,9 +137,9 @@ export function amendedSnapshot(
   }
   if (change.comment !== undefined) {
     put(document, element("description", {}, describable(change.comment)));
-    for (const domain of ["domain", "inactiveDomain"].map((name) => find(document, name))) {
-      const metadata = domain === undefined ? undefined : readMetadata(domain);
-      if (domain !== undefined && metadata !== undefined)
+    for (const domain of recordedDomains(document)) {
+      const metadata = readMetadata(domain);
+      if (metadata !== undefined)
         putMetadata(domain, {
           ...metadata,
           snapshot: snapshotNote(change.comment, snapshot.createdAt, snapshot.frozen ?? ""),
@@ -113,4 +147,8 @@ export function amendedSnapshot(
     }
   }
   return document;
+}
+
+function recordedDomains(document: Element): Element[] {
+  return ["domain", "inactiveDomain"].flatMap((name) => find(document, name) ?? []);
 }

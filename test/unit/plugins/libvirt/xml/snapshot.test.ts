@@ -1,7 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import { parse } from "../../../../../plugins/libvirt/xml/document.ts";
-import { frozenInText, readSnapshot } from "../../../../../plugins/libvirt/xml/snapshot.ts";
+import {
+  frozenInText,
+  placeInText,
+  placeOf,
+  readSnapshot,
+} from "../../../../../plugins/libvirt/xml/snapshot.ts";
 
 const xml = await readFile(new URL("../../../../fixtures/record-1/snapshot.xml", import.meta.url), "utf8");
 
@@ -50,4 +55,45 @@ describe("what a snapshot froze, told from the text of its record", () => {
     const text = xml.replace("<state>", `<description>${said}</description><state>`);
     expect(frozenInText(text)).to.equal(await frozenRead(xml));
   });
+});
+
+describe("where a snapshot is, told from the text of its record", () => {
+  const placed = async (text: string) => placeOf(readSnapshot(await parse(text)));
+
+  it("is what a reading tells, with a parent and without", async () => {
+    const orphan = xml.replace(/<parent>.*?<\/parent>/s, "");
+    for (const [text, parent] of [
+      [xml, "a"],
+      [orphan, null],
+    ] as const) {
+      const place = await placed(text);
+      expect(placeInText(place.name, text)).to.deep.equal(place);
+      expect(place.parent).to.equal(parent);
+      expect(place.recorded).to.equal(place.frozen);
+    }
+  });
+
+  it("tells another file that libvirt would restore", async () => {
+    const at = xml.indexOf("<devices>");
+    const text = xml.slice(0, at) + xml.slice(at).replace(/<source file='[^']*'/, "<source file='/other'");
+    const place = placeInText("any", text);
+    expect(place?.recorded).to.equal("/other");
+    expect(place).to.deep.equal({ ...(await placed(text)), name: "any" });
+  });
+
+  const changed: Readonly<Record<string, string>> = {
+    "two parents": xml.replace("<state>", "<parent><name>other</name></parent><state>"),
+    "a parent with an entity": xml.replace("<name>a</name>", "<name>a&amp;b</name>"),
+    "a disk that tells what it stands on": xml.replace(
+      "<target dev='vda'",
+      "<backingStore type='file'><source file='/below'/></backingStore><target dev='vda'",
+    ),
+    "no root disk": xml.replace("<target dev='vda'", "<target dev='vdx'"),
+    "no devices": xml.replace("<devices>", "<others>").replace("</devices>", "</others>"),
+  };
+  for (const [what, text] of Object.entries(changed))
+    it(`is left to a reading where the record has ${what}`, () => {
+      expect(text).not.to.equal(xml);
+      expect(placeInText("any", text)).to.equal(undefined);
+    });
 });
