@@ -1,5 +1,6 @@
 import type { Context, Instance, SnapshotOutline, SnapshotTree } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
+import { fewAtOnce } from "../few-at-once.ts";
 import { checkName, nextSnapshot } from "../snapshots/names.ts";
 import { planRemoval } from "../snapshots/plan.ts";
 import { childrenOf } from "../snapshots/tree.ts";
@@ -14,8 +15,10 @@ export async function snapshots(session: Session, names?: readonly string[]): Pr
     names === undefined
       ? (await backend.instances.list()).filter(({ record }) => !record.deleted)
       : await getInstances(session, names, { deleted: "allowed" });
-  const trees = chosen.map(async (instance) => toInfo(instance, await treeOf(session, instance)));
-  return (await Promise.all(trees)).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  const trees = await fewAtOnce(chosen, async (instance) =>
+    toInfo(instance, await treeOf(session, instance)),
+  );
+  return trees.sort((a, b) => (a.instance < b.instance ? -1 : 1));
 }
 
 async function treeOf(session: Session, { id, snapshotCount }: Instance): Promise<SnapshotTree> {

@@ -89,9 +89,9 @@ export interface Managed {
   readonly metadata: Metadata;
 }
 
-/** Reads a domain; undefined for a foreign one. */
-export async function readManaged(domain: Domain): Promise<Managed | undefined> {
-  const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+/** Reads a domain; undefined for a foreign one. Who reads a thousand gives a way of reading that keeps none. */
+export async function readManaged(domain: Domain, read = parse): Promise<Managed | undefined> {
+  const document = await read(await domain.getXml(DomainXmlFlags.INACTIVE));
   const metadata = readMetadata(document);
   if (metadata === undefined) return undefined;
   const name = text(find(document, "name"));

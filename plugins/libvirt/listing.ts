@@ -1,13 +1,14 @@
 import type { Instance, InstanceOutline } from "../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
+import { fewAtOnce } from "../../lib/few-at-once.ts";
 import { type Engine, readManaged } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { addressesOf, leaseReader } from "./networks.ts";
 import { type Domain, DomainState, ListDomainsFlags, StatsTypes } from "./rpc/index.ts";
 import { readState, type States, toInstance, visibleRecord } from "./view.ts";
-import { parse } from "./xml/document.ts";
 import { type Metadata, NAMESPACE, readOwn } from "./xml/metadata.ts";
+import { readDocument } from "./xml/reader.ts";
 
 const ELEMENT = 2;
 const CONFIG = 2;
@@ -17,7 +18,7 @@ export async function list(engine: Engine): Promise<Instance[]> {
   const leases = leaseReader(engine);
   const states = await readStates(engine);
   return each(engine, states.domains, async (domain) => {
-    const managed = await readManaged(domain);
+    const managed = await readManaged(domain, readDocument);
     return managed === undefined ? undefined : toInstance(managed, leases, states);
   });
 }
@@ -59,7 +60,7 @@ async function readRecord(domain: Domain): Promise<Metadata | undefined> {
     throw error;
   });
   if (xml === null) return undefined;
-  const metadata = readOwn(await parse(xml));
+  const metadata = readOwn(await readDocument(xml));
   const { version } = metadata.record;
   if (version > RECORD_VERSION)
     throw failure("RECORD_TOO_NEW", { name: domain.name, version, supported: RECORD_VERSION });
@@ -72,17 +73,15 @@ async function each<T>(
   domains: readonly Domain[],
   read: (domain: Domain) => Promise<T | undefined>,
 ): Promise<T[]> {
-  const found = await Promise.all(
-    domains.map(async (domain) => {
-      try {
-        return await read(domain);
-      } catch (error) {
-        if (isLibvirt(error, "NO_DOMAIN")) return undefined;
-        if (!isStrataError(error)) throw error;
-        engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
-        return undefined;
-      }
-    }),
-  );
+  const found = await fewAtOnce(domains, async (domain) => {
+    try {
+      return await read(domain);
+    } catch (error) {
+      if (isLibvirt(error, "NO_DOMAIN")) return undefined;
+      if (!isStrataError(error)) throw error;
+      engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
+      return undefined;
+    }
+  });
   return found.filter((value) => value !== undefined);
 }

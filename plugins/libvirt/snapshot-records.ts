@@ -6,6 +6,7 @@ import { type Domain, type DomainSnapshot, SnapshotCreateFlags, SnapshotDeleteFl
 import { readSaved, recordForgotten, removeSaved, whileSaved } from "./saved-record.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
+import { readDocument } from "./xml/reader.ts";
 import {
   amendedSnapshot,
   frozenInText,
@@ -18,17 +19,20 @@ import {
 } from "./xml/snapshot.ts";
 
 /**
- * libvirt's snapshots of a domain, read whole, in no particular order. One that is deleted meanwhile, which
- * only readers without a hold can see, is left out.
+ * libvirt's snapshots of a domain, read whole, in no particular order. There may be thousands:
+ * they are not kept for who reads the same again. One that is deleted meanwhile, which only readers without
+ * a hold can see, is left out.
  */
 export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]> {
   const snapshots = await domain.listSnapshots();
-  const found = await Promise.all(snapshots.map((snapshot) => unlessGone(() => readRecord(snapshot))));
+  const found = await Promise.all(
+    snapshots.map((snapshot) => unlessGone(() => readRecord(snapshot, readDocument))),
+  );
   return found.filter((snapshot) => snapshot !== null);
 }
 
-async function readRecord(snapshot: DomainSnapshot): Promise<SnapshotDocument> {
-  return readSnapshot(await parse(await snapshot.getXml()));
+async function readRecord(snapshot: DomainSnapshot, read = parse): Promise<SnapshotDocument> {
+  return readSnapshot(await read(await snapshot.getXml()));
 }
 
 /** What a piece resolves to that asks for a snapshot; null when there is none. */
@@ -44,7 +48,7 @@ async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
 /** The snapshots whose parent is the one of that name, read whole. */
 export async function listChildren(domain: Domain, name: string): Promise<SnapshotDocument[]> {
   const children = await (await domain.lookupSnapshot(name)).listChildren();
-  return Promise.all(children.map(readRecord));
+  return Promise.all(children.map((child) => readRecord(child)));
 }
 
 /** What one snapshot froze, with the text of its record. */

@@ -197,10 +197,14 @@ export class Client {
   private receive(chunk: Buffer): void {
     this.heard = Date.now();
     this.unanswered = 0;
+    // Calls that take the places of several that were answered are sent together.
+    this.stream.cork();
     try {
       for (const frame of this.parser.push(chunk)) this.dispatch(frame);
     } catch (error) {
       this.end(lost(error instanceof Error ? error.message : String(error), error));
+    } finally {
+      this.stream.uncork();
     }
   }
 
