@@ -81,13 +81,15 @@ async function toMount(
   const guest = username === "root" ? 0 : DEFAULT_USER;
   const own = (host: number): IdMap[] => (features.has("mount.idmap") ? [{ host, guest }] : []);
   const mount = { source: shape.source, target, type: shape.type };
+  const asked = { uidMap: shape.uidMap ?? [], gidMap: shape.gidMap ?? [] };
   const maps = { uidMap: shape.uidMap ?? own(uid), gidMap: shape.gidMap ?? own(gid) };
-  const reason = await (await mountsOf(session)).refusal?.(maps);
-  if (reason === undefined || reason === null) return { ...mount, ...maps };
-  if (shape.uidMap !== undefined || shape.gidMap !== undefined)
-    throw failure("UNSUPPORTED", { what: "mapping these ids", engine, reason });
-  context.warn?.(`files in ${target} keep the host's owners: ${reason}`);
-  return { ...mount, uidMap: [], gidMap: [] };
+  const group = await mountsOf(session);
+  const reason = (await group.refusal?.(maps)) ?? null;
+  if (reason === null) return { ...mount, ...maps };
+  const refused = (await group.refusal?.(asked)) ?? null;
+  if (refused !== null) throw failure("UNSUPPORTED", { what: "mapping these ids", engine, reason: refused });
+  context.warn?.(`your files in ${target} keep the host's owners: ${reason}`);
+  return { ...mount, ...asked };
 }
 
 /** The mounts of an instance that is about to be made; `home` is mounted at `Home` where it can be. */

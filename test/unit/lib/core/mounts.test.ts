@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { PassThrough, Readable } from "node:stream";
 import { expect } from "chai";
-import type { Backend, ExecSession } from "../../../../lib/backend/contract.ts";
+import type { Backend, ExecSession, Mount } from "../../../../lib/backend/contract.ts";
 import type { Strata } from "../../../../lib/core/api.ts";
 import { openStrata } from "../../../../lib/core/open.ts";
 import { failure, isStrataError } from "../../../../lib/errors.ts";
@@ -112,6 +112,32 @@ describe("mounting folders in instances", () => {
     await strata.mount(FIRST, place);
     const [web] = await strata.info(["web"]);
     expect(web?.mounts[0]?.uidMap, "ids as they are").to.deep.equal([]);
+  });
+
+  it("leaves out a default map that the host refuses, and says so; one that was asked for is an error", async () => {
+    const memory = memoryBackend();
+    if (memory.mounts === undefined) throw new Error("the engine has no mounts");
+    const refusal = async ({ gidMap }: Pick<Mount, "uidMap" | "gidMap">) =>
+      gidMap.some(({ host }) => host !== 33) ? "the host keeps them to itself" : null;
+    await using strata = await open({ ...memory, mounts: { ...memory.mounts, refusal } });
+    await strata.launch({ image: "any", name: "web" });
+    const warnings: string[] = [];
+    const call = { warn: (message: string) => void warnings.push(message) };
+    const place = (target: string) => [{ instance: "web", target }];
+    const uidMap = [{ host: 33, guest: 1000 }];
+    await strata.mount(FIRST, place("/own"), { uidMap }, call);
+    expect(warnings).to.have.lengthOf(1);
+    expect(warnings[0]).to.contain("/own").and.to.contain("the host keeps them to itself");
+    expect(await codeOf(strata.mount(FIRST, place("/no"), { gidMap: [{ host: 34, guest: 1 }] }))).to.equal(
+      "UNSUPPORTED",
+    );
+    await strata.mount(FIRST, place("/all"), { uidMap, gidMap: uidMap }, call);
+    const [web] = await strata.info(["web"]);
+    expect(web?.mounts.map(({ target, uidMap, gidMap }) => [target, uidMap, gidMap])).to.deep.equal([
+      ["/own", uidMap, []],
+      ["/all", uidMap, uidMap],
+    ]);
+    expect(warnings).to.have.lengthOf(1);
   });
 
   it("tells why an instance could not be suspended, not what its mounts say after that", async () => {
