@@ -29,6 +29,17 @@ export function guardPlugin(plugin: BackendPlugin): BackendPlugin {
         return [{ what: name, ok: false, detail: message, fix: "report it to the plugin's author" }];
       }
     },
+    ...(plugin.forgetImages === undefined
+      ? {}
+      : {
+          async forgetImages(options, sums) {
+            try {
+              await plugin.forgetImages?.(options, sums);
+            } catch (error) {
+              throw fault(name, "forgetImages", error);
+            }
+          },
+        }),
     async open(options) {
       try {
         return guardBackend(name, await plugin.open(options));

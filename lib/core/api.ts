@@ -409,8 +409,11 @@ export interface Strata extends AsyncDisposable {
   find(options?: FindOptions, call?: CallOptions): Promise<ImageOffers>;
   /** The images on this host, newest first. */
   images(): Promise<ImageInfo[]>;
-  /** Removes images by alias or the start of a hash from the cache; all are looked up first. */
-  removeImages(names: readonly string[]): Promise<ImageInfo[]>;
+  /**
+   * Removes images by alias or the start of a hash from the cache, and from engines of the configuration
+   * that were given them; all are looked up first.
+   */
+  removeImages(names: readonly string[], call?: CallOptions): Promise<ImageInfo[]>;
   buildImage(
     options: { distribution: "debian"; variant: "micro" | "cloud" | "container" },
     call?: CallOptions,

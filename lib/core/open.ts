@@ -9,6 +9,7 @@ import { doctor } from "./doctor.ts";
 import { byEngine, gather, locate, requireFree } from "./engines.ts";
 import { events } from "./events.ts";
 import { exec, execIn } from "./guest.ts";
+import { removeImages } from "./images.ts";
 import { info, listing } from "./info.ts";
 import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
@@ -106,7 +107,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     get: (key) => getSetting(session, key),
     set: (key, value) => setSetting(session, key, value),
     find: async (findOptions, call) => (await session.images()).find(findOptions ?? {}, contextOf(call)),
-    removeImages: async (names) => (await session.images()).remove(names),
+    removeImages: (names, call) => removeImages(session, names, call),
     images: async () => (await session.images()).list(),
     buildImage: async (buildOptions, call) => (await session.images()).build(buildOptions, contextOf(call)),
     doctor: () => doctor(session),

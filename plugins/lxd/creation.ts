@@ -10,6 +10,7 @@ import { idMapKeys, requireMappable } from "./id-maps.ts";
 import { importImage } from "./images.ts";
 import { newLease } from "./lease.ts";
 import { checkMount, mountDevices } from "./mount-devices.ts";
+import { networkKeys } from "./network-config.ts";
 import { nicDevices, placement } from "./placement.ts";
 import { KEYS, mountKeys, operationKeys, ownKeys } from "./records.ts";
 import { removeInstance, settle } from "./recovery.ts";
@@ -33,6 +34,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   const config: Config = {
     ...limitKeys(resources),
     ...seedKeys(spec.seed),
+    ...networkKeys(spec.networks),
     ...idMapKeys(mounts),
     ...ownKeys({ id: uuid, record: spec.record }),
     ...mountKeys(mounts),

@@ -11,6 +11,7 @@ import { openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { engineEvents } from "./events.ts";
 import { guestAccess } from "./guest.ts";
+import { forgetImages } from "./images.ts";
 import { engineInfo } from "./info.ts";
 import { instanceGroup } from "./instances.ts";
 import { mountGroup } from "./mounts.ts";
@@ -76,6 +77,10 @@ const plugin: BackendPlugin = {
   settings,
   check: checkHost,
   open: (options: OpenOptions) => lxdBackend(options),
+  async forgetImages(options, sums) {
+    await using engine = await openEngine(options);
+    await mapped(() => forgetImages(engine, sums));
+  },
 };
 
 export default plugin;

@@ -3,6 +3,7 @@ import { readNics } from "./devices.ts";
 import { type Engine, instancePath, whenIdle } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { requireStopped } from "./instances.ts";
+import { networkKeys } from "./network-config.ts";
 import { listNetworks, nicDevices } from "./placement.ts";
 import { getReady } from "./recovery.ts";
 
@@ -25,6 +26,7 @@ async function attach(engine: Engine, id: string, nic: NicSpec, { signal }: Cont
   requireStopped(managed, "Interfaces are added to stopped instances only");
   const first = readNics(managed.instance.devices).length + 1;
   const devices = await nicDevices(engine, { nics: [nic], first });
+  const config = networkKeys([nic], managed.config, first);
   signal.throwIfAborted();
-  await whenIdle(() => engine.client.run("PATCH", instancePath(managed.name), { devices }));
+  await whenIdle(() => engine.client.run("PATCH", instancePath(managed.name), { config, devices }));
 }

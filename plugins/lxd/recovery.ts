@@ -122,26 +122,27 @@ export async function forgetRestore(engine: Engine, name: string): Promise<void>
 
 /** What LXD has brought back with a snapshot and must be the present one again. */
 async function putBack(engine: Engine, managed: Managed, node: Node): Promise<void> {
+  await replaceConfig(engine, managed, restoredConfig(managed, node), node.snapshot.devices);
+}
+
+/**
+ * The config after a restore: the snapshot's, with what belongs to the instance whatever it stands on: its
+ * records, the lock and the note, the addresses of its interfaces.
+ */
+export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">, node: Node): Config {
   const { name, own, config } = managed;
-  const restored = node.snapshot.config;
-  const ours = Object.entries(config).filter(
-    ([key]) => key.startsWith("user.strata.") && key !== KEYS.mounts,
-  );
-  const foreign = Object.entries(restored).filter(
-    ([key]) => !key.startsWith("user.strata.") || key === KEYS.mounts,
-  );
-  const addresses = Object.entries(config).filter(
-    ([key]) => /^volatile\..*\.hwaddr$/.test(key) || key === "volatile.uuid",
-  );
+  const isOurs = (key: string) => key.startsWith("user.strata.") && key !== KEYS.mounts;
+  const isIdentity = (key: string) => /^volatile\..*\.hwaddr$/.test(key) || key === "volatile.uuid";
+  const restored = Object.entries(node.snapshot.config).filter(([key]) => !isOurs(key));
+  const kept = Object.entries(config).filter(([key]) => isOurs(key) || isIdentity(key));
   const record = { ...own.record, cloudInstanceId: node.cloudInstanceId || own.record.cloudInstanceId };
-  const next: Config = {
-    ...Object.fromEntries([...foreign, ...ours, ...addresses]),
+  return {
+    ...Object.fromEntries([...restored, ...kept]),
     ...ownKeys({ ...own, record }),
     ...treeKeys({ ...readTree(name, config), standsOn: node.id }),
     // A disk that was brought back has lost its limit on some pools; LXD sets it again at the next start.
     "volatile.root.apply_quota": "true",
   };
-  await replaceConfig(engine, managed, next, node.snapshot.devices);
 }
 
 /** Back to what was set aside, where a restore cannot be finished. */

@@ -11,6 +11,11 @@ export interface BackendPlugin {
   /** Explains what is missing on this host. Never throws. */
   check(options: OpenOptions): Promise<Check[]>;
   open(options: OpenOptions): Promise<Backend>;
+  /**
+   * Present where the engine keeps images of its own that it was given: takes those away that have these
+   * SHA-256 sums. Instances that were made from them stay as they are.
+   */
+  forgetImages?(options: OpenOptions, sums: readonly string[]): Promise<void>;
 }
 
 export interface EngineSetting {

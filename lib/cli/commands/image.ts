@@ -62,7 +62,7 @@ function imageDeleteCommand(cli: Cli): Command {
     "delete images from this host by alias or the start of a hash",
     "image delete noble 5a636e81e2ff",
   ).action(async (names: string[]) => {
-    const removed = await (await cli.strata()).removeImages(names);
+    const removed = await (await cli.strata()).removeImages(names, cli.call);
     for (const image of removed)
       await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
   });

@@ -107,6 +107,15 @@ export const instanceShape = z.object({
 
 export type LxdInstance = z.infer<typeof instanceShape>;
 
+export const imageShape = z.object({
+  fingerprint: z.string(),
+  properties: stringsOrNull,
+  last_used_at: z.string(),
+  uploaded_at: z.string(),
+});
+
+export type LxdImage = z.infer<typeof imageShape>;
+
 export const poolShape = z.object({ name: z.string(), driver: z.string() });
 
 export const networkShape = z.object({

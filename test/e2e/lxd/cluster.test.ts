@@ -1,5 +1,5 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import type { Backend, Context, ImageSource, Instance } from "../../../lib/backend/contract.ts";
@@ -69,6 +69,9 @@ describe("a cluster of LXD, over TLS", () => {
     const stranger = await refusal(open(settings));
     expect(stranger.code).to.equal("PERMISSION_DENIED");
     const certificate = /copy of (\S+)/.exec(stranger.reason)?.[1] ?? "";
+    const key = join(dirname(certificate), "client.key");
+    const modes = [key, dirname(key)].map(async (path) => (await stat(path)).mode & 0o777);
+    expect(await Promise.all(modes), "for its owner alone").to.deep.equal([0o600, 0o700]);
     await trust(cluster, certificate);
     backend = await open(settings);
     const info = await backend.info();

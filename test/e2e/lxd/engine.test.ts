@@ -4,8 +4,9 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { execa } from "execa";
 import type { Backend } from "../../../lib/backend/contract.ts";
-import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
 import { context, newInstanceSpec } from "../../support/instance-spec.ts";
 import { silent } from "../../support/libvirt.ts";
 import { type LxdFixture, lxdFixture } from "../../support/lxd.ts";
@@ -84,6 +85,25 @@ describe("a daemon of LXD", () => {
     const { code, reason } = await refusal(own.start());
     expect(code).to.equal("ENGINE_ERROR");
     expect(reason).to.contain("/sbin/init");
+  });
+
+  it("keeps an image for the next instance until it is deleted, and takes away none of others", async () => {
+    const { daemon, image } = fixture;
+    const known = async () =>
+      (await daemon.lxc("image", "list", "--format", "csv", "--columns", "F")).split("\n");
+    const foreign = join(fixture.folder, "foreign.tar");
+    await execa("tar", ["-C", join(fixture.folder, "image"), "-cf", foreign, "metadata.yaml", "rootfs"]);
+    await daemon.lxc("image", "import", foreign);
+    const others = (await known()).filter((each) => each !== image.sha256);
+    expect(others).to.have.lengthOf(1);
+    expect(await known()).to.contain(image.sha256);
+    const options = { settings: { socket: daemon.socket }, dataFolder: fixture.folder, log: silent };
+    await lxd.forgetImages?.(options, [image.sha256, ...others]);
+    expect(await known()).to.deep.equal(others);
+    expect((await backend.instances.find(own.instance.name))?.name).to.equal(own.instance.name);
+    const again = await lxdInstance(fixture, "lxd-again");
+    expect(await known()).to.have.members([image.sha256, ...others]);
+    await again.held((call) => backend.instances.remove(again.instance.id, call));
   });
 
   it("sees no instances but strata's, and takes no name from the others", async () => {

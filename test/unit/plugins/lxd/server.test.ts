@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { expect } from "chai";
+import { failure } from "../../../../lib/errors.ts";
+import { isBusy, isStatus, lxdError } from "../../../../plugins/lxd/errors.ts";
+import lxd from "../../../../plugins/lxd/index.ts";
+import { readLease } from "../../../../plugins/lxd/lease.ts";
+import { pinFailure } from "../../../../plugins/lxd/rest/endpoint.ts";
+import { LxdConnectionError, LxdError } from "../../../../plugins/lxd/rest/errors.ts";
+
+describe("what LXD reports", () => {
+  const codeOf = (error: unknown, details = {}) => lxdError(error, details).code;
+
+  it("becomes an error of strata's table, with what was caught as its cause", () => {
+    const named = { name: "web" };
+    const cases: [Error, string][] = [
+      [new LxdError(403, "not authorized"), "PERMISSION_DENIED"],
+      [new LxdError(404, "Instance not found"), "INSTANCE_NOT_FOUND"],
+      [new LxdError(0, "write: No space left on device"), "NO_SPACE"],
+      [new LxdError(0, "Disk quota exceeded"), "NO_SPACE"],
+      [new LxdError(500, "something"), "ENGINE_ERROR"],
+      [new LxdConnectionError("connect ENOENT /x", false, undefined), "ENGINE_UNAVAILABLE"],
+      [new LxdConnectionError("read ECONNRESET", true, undefined), "ENGINE_LOST"],
+      [new LxdConnectionError("connect EACCES /x", false, undefined), "PERMISSION_DENIED"],
+      [new TypeError("a bug"), "ENGINE_ERROR"],
+    ];
+    for (const [error, code] of cases) {
+      expect(codeOf(error, named), error.message).to.equal(code);
+      expect(lxdError(error, named).cause).to.equal(error);
+    }
+    expect(codeOf(new LxdError(404, "Instance not found")), "of nothing that has a name").to.equal(
+      "ENGINE_ERROR",
+    );
+  });
+
+  it("leaves an error of the table as it is, and takes one of an aborted call for cancelled", () => {
+    const own = failure("BUSY", { name: "web" });
+    expect(lxdError(own)).to.equal(own);
+    expect(codeOf(new DOMException("stop", "AbortError"))).to.equal("CANCELLED");
+  });
+
+  it("tells being busy, and its statuses, from other trouble", () => {
+    expect(isBusy(new LxdError(400, 'Instance is busy running a "stop" operation'))).to.equal(true);
+    expect(isBusy(new LxdError(400, "Invalid value"))).to.equal(false);
+    expect(isBusy(new Error("Instance is busy running"))).to.equal(false);
+    expect(isStatus(new LxdError(412, "etag"), 404, 412)).to.equal(true);
+    expect(isStatus(new LxdError(500, "etag"), 404, 412)).to.equal(false);
+  });
+});
+
+describe("settings of LXD", () => {
+  const refused = (key: string, value: string) =>
+    lxd.settings.find((each) => each.key === key)?.validate(value) !== undefined;
+
+  it("take one server, or the members of a cluster, over https only", () => {
+    const right = ["", "https://10.0.0.5:8443", "https://a:1,https://[::1]:2/"];
+    const wrong = ["http://10.0.0.5:8443", "10.0.0.5", "https://a:1,", "https://a/1.0", "https://a b"];
+    expect(right.filter((value) => refused("url", value))).to.deep.equal([]);
+    expect(wrong.filter((value) => !refused("url", value))).to.deep.equal([]);
+  });
+
+  it("take an absolute socket, a whole fingerprint, and names", () => {
+    expect([refused("socket", "/run/x"), refused("socket", "run/x")]).to.deep.equal([false, true]);
+    expect([refused("fingerprint", "Ab".repeat(32)), refused("fingerprint", "ab")]).to.deep.equal([
+      false,
+      true,
+    ]);
+    expect([refused("pool", "fast"), refused("pool", "../x"), refused("network", "a b")]).to.deep.equal([
+      false,
+      true,
+      true,
+    ]);
+  });
+});
+
+describe("a server of LXD over TLS", () => {
+  const url = new URL("https://10.0.0.5:8443");
+
+  it("is spoken to only with the pinned certificate; without a pin its own is told", () => {
+    const certificate = Buffer.from("certificate");
+    const sum = createHash("sha256").update(certificate).digest("hex");
+    expect(pinFailure(url, certificate, sum)).to.equal(undefined);
+    expect(pinFailure(url, certificate, sum.toUpperCase())).to.equal(undefined);
+    for (const pinned of ["", "0".repeat(64)]) {
+      const error = pinFailure(url, certificate, pinned);
+      expect(error?.code).to.equal("PERMISSION_DENIED");
+      expect(String(error?.details.reason)).to.contain(sum);
+    }
+    expect(pinFailure(url, undefined, sum)?.code).to.equal("PERMISSION_DENIED");
+  });
+});
+
+describe("a lease in a config", () => {
+  it("that cannot be read is none", () => {
+    const lease = { holder: "h", host: "b", pid: 1, began: "7", beat: 0 };
+    expect(readLease(JSON.stringify(lease))).to.deep.equal(lease);
+    for (const text of ["", "{", "{}", '{"holder":1}']) expect(readLease(text)).to.equal(undefined);
+  });
+});
