@@ -46,9 +46,17 @@ export async function resize(
   try {
     await growImage(head, disk, runOptions(engine, id, context));
   } catch (error) {
-    // All or none: the definition as it was, without the note that would have the next hold grow the disk.
-    await engine.connection.defineDomain(before);
+    // All or none. A disk that has grown all the same, and was only not flushed, keeps its note: the next
+    // hold ends what was begun. Else the definition is as it was, without the note.
+    if (!(await hasGrown(head, disk))) await engine.connection.defineDomain(before);
     throw error;
   }
   await writeMetadata({ ...managed, metadata }, { operation: null });
+}
+
+async function hasGrown(head: string, size: bigint): Promise<boolean> {
+  return readHeader(head).then(
+    ({ virtualSize }) => virtualSize === size,
+    () => false,
+  );
 }

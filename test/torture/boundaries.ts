@@ -114,6 +114,28 @@ function wrapFiles(): void {
       return result;
     };
   }
+  wrapHandles();
+}
+
+/** What is done to an open file, wherever it was opened. */
+function wrapHandles(): void {
+  const { open } = fs.promises;
+  const target = fs.promises as { open: typeof open };
+  target.open = async (...args) => {
+    const handle = await open(...args);
+    for (const name of ["write", "truncate", "sync"] as const) {
+      const original = handle[name].bind(handle) as (...given: unknown[]) => Promise<unknown>;
+      const wrapped = async (...given: unknown[]) => {
+        const before = await pass("before", name);
+        if (before === "EIO" || before === "ENOSPC") throw fault(before);
+        const result = await original(...given);
+        await pass("after", name);
+        return result;
+      };
+      Object.defineProperty(handle, name, { value: wrapped });
+    }
+    return handle;
+  };
 }
 
 function wrapPrograms(): void {

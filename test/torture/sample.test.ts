@@ -1,6 +1,7 @@
 import {
   anyKill,
   disturb,
+  everyFault,
   everyKill,
   numbers,
   openTorture,
@@ -33,4 +34,10 @@ describe(`whatever dies, everything is as before or as after (seed ${seed})`, ()
 
   it("strata, at a step", () => sample(40, () => pick(everyKill(torture), random)));
   it("strata, anywhere", () => sample(20, () => anyKill(torture, random)));
+  it("a write, at a step", () => sample(20, () => pick(everyFault(torture), random)));
+
+  it("a write, at each step of growing a disk: one that grew and was not flushed has grown", async () => {
+    const trials = everyFault(torture).filter(({ scenario }) => scenario.name === "resize");
+    await sample(trials.length, () => trials.shift() ?? pick(everyFault(torture), random));
+  });
 });
