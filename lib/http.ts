@@ -39,16 +39,10 @@ export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextO
     failure("DOWNLOAD_FAILED", { url: publicName(url), reason }, cause);
   const late = AbortSignal.timeout(timeout);
   try {
-    const headers = new Headers();
-    const target = withoutLogin(url, headers);
-    const response = await fetch(target, { headers, signal: AbortSignal.any([signal, late]) });
-    if (!response.ok || downgraded(url, response)) {
+    const response = await follow(url, AbortSignal.any([signal, late]), failed);
+    if (!response.ok) {
       await response.body?.cancel();
-      throw failed(
-        response.ok
-          ? "it redirects to a URL without encryption"
-          : `the server answered ${response.status} ${response.statusText}`.trim(),
-      );
+      throw failed(`the server answered ${response.status} ${response.statusText}`.trim());
     }
     const pieces: Uint8Array[] = [];
     let length = 0;
@@ -65,6 +59,28 @@ export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextO
   }
 }
 
-function downgraded(url: URL, response: Response): boolean {
-  return url.protocol === "https:" && !response.url.startsWith("https:");
+/** Most redirects that are followed, as in fetch itself. */
+const REDIRECTS = 20;
+
+/**
+ * The response at the end of all redirects. Each is looked at before it is followed: whoever is on the way
+ * could lead a single step without encryption anywhere.
+ */
+async function follow(url: URL, signal: AbortSignal, failed: (reason: string) => Error): Promise<Response> {
+  const headers = new Headers();
+  let target = withoutLogin(url, headers);
+  for (let step = 0; step <= REDIRECTS; step += 1) {
+    const response = await fetch(target, { headers, signal, redirect: "manual" });
+    const location = response.headers.get("location");
+    if (location === null || ![301, 302, 303, 307, 308].includes(response.status)) return response;
+    await response.body?.cancel();
+    if (!URL.canParse(location, target.href)) throw failed("it redirects to what is no URL");
+    const next = new URL(location, target);
+    if (!/^https?:$/.test(next.protocol)) throw failed(`it redirects to ${next.protocol}`);
+    if (url.protocol === "https:" && next.protocol === "http:")
+      throw failed("it redirects to a URL without encryption");
+    if (next.origin !== target.origin) headers.delete("authorization");
+    target = next;
+  }
+  throw failed(`it redirects more than ${REDIRECTS} times`);
 }

@@ -12,14 +12,14 @@ export interface ForeignDomain extends Foreign {
 
 /**
  * A domain as others make them: its disk is in a folder of theirs, on a bus of theirs, beside an empty
- * CD drive. `devices` are further ones.
+ * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type.
  */
 export async function foreignDomain(
   connection: Connection,
   folder: string,
-  o: { readonly format?: string; readonly devices?: string } = {},
+  o: { readonly format?: string; readonly devices?: string; readonly firmware?: string } = {},
 ): Promise<ForeignDomain> {
-  const { format = "qcow2", devices = "" } = o;
+  const { format = "qcow2", devices = "", firmware = "" } = o;
   const name = `foreign-${randomUUID().slice(0, 13)}a`;
   const disk = join(folder, `${name}.img`);
   await execa("qemu-img", ["create", "-q", "-f", format, disk, "16M"]);
@@ -29,7 +29,8 @@ export async function foreignDomain(
       <name>${name}</name>
       <memory unit='MiB'>128</memory>
       <vcpu>1</vcpu>
-      <os><type arch='x86_64' machine='q35'>hvm</type></os>
+      <os><type arch='x86_64' machine='q35'>hvm</type>${firmware}</os>
+      <features><acpi/></features>
       <devices>
         <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
         <disk type='file' device='disk'>

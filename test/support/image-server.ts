@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
 /** One request as the server saw it. */
@@ -6,6 +7,12 @@ export interface Seen {
   readonly path: string;
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
+}
+
+/** A server's key and certificate, in PEM. */
+export interface Identity {
+  readonly key: string;
+  readonly cert: string;
 }
 
 /** What the server does with its n-th request, from 0 on. */
@@ -16,10 +23,10 @@ export interface ImageServer extends AsyncDisposable {
   readonly seen: readonly Seen[];
 }
 
-/** An HTTP server on a free port of this host that answers as a test wants. */
-export async function imageServer(answer: Answer): Promise<ImageServer> {
+/** An HTTP server on a free port of this host that answers as a test wants; with `tls` one of HTTPS. */
+export async function imageServer(answer: Answer, tls?: Identity): Promise<ImageServer> {
   const seen: Seen[] = [];
-  const server = createServer((request, response) => {
+  const serve: RequestListener = (request, response) => {
     const { range, "if-range": ifRange } = request.headers;
     seen.push({
       path: request.url ?? "",
@@ -27,12 +34,14 @@ export async function imageServer(answer: Answer): Promise<ImageServer> {
       ifRange: ifRange === undefined ? undefined : String(ifRange),
     });
     answer(seen.length - 1, request, response);
-  });
+  };
+  const server = tls === undefined ? createServer(serve) : createSecureServer(tls, serve);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     seen,
-    url: (path, hash) => `http://127.0.0.1:${port}${path}${hash === undefined ? "" : `#sha256=${hash}`}`,
+    url: (path, hash) =>
+      `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}${path}${hash === undefined ? "" : `#sha256=${hash}`}`,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

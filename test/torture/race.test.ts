@@ -1,20 +1,33 @@
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { expect } from "chai";
+import { execa } from "execa";
+import { context } from "../../lib/backend/conformance/fixture.ts";
+import { codeOf } from "../support/libvirt.ts";
+import { openActors } from "./process.ts";
 import { openTorture, type Torture } from "./trials.ts";
 import { INSTANCE } from "./world.ts";
+
+const SENT = ["take", "restore, elsewhere", "delete under the head"];
+
+const QEMU_IMG = (go: string) => `#!/bin/sh
+case "$1" in rebase|commit) read -r _ < ${go} ;; esac
+exec /usr/bin/qemu-img "$@"
+`;
 
 describe("a call of a holder that died, carried out after its lock is gone", () => {
   let torture: Torture;
   before(async () => {
-    torture = await openTorture({ only: ["take", "restore, elsewhere", "delete under the head"] });
+    torture = await openTorture({ only: [...SENT, "delete in the middle, merging"] });
   });
   after(() => torture[Symbol.asyncDispose]());
 
   it("is put right by the next holder, whatever it was", async () => {
     const { world, actors, scenarios } = torture;
-    for (const { name, verb, before, after, boundaries } of scenarios)
+    for (const { name, verb, before, after, boundaries } of scenarios.filter((each) =>
+      SENT.includes(each.name),
+    ))
       for (const { at, what } of boundaries.filter(
         ({ when, what: touched }) => when === "before" && touched.startsWith("domain_"),
       )) {
@@ -28,6 +41,37 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
           throw new Error(`${name}, ${what} (${at}): ${JSON.stringify(now)}`);
         await world.reset();
       }
+  });
+
+  it("is kept out while a program of it is still at work, though it is dead itself", async () => {
+    const { world, scenarios } = torture;
+    const merging = scenarios.find(({ name }) => name === "delete in the middle, merging");
+    const touch = merging?.boundaries.find(
+      ({ when, what }) => when === "middle" && what.startsWith("qemu-img"),
+    );
+    if (merging === undefined || touch === undefined) throw new Error("nothing is merged");
+    // A qemu-img that begins to change layers only when it is told to.
+    const bin = join(world.daemon.folder, "bin");
+    const go = join(bin, "go");
+    await mkdir(bin);
+    await execa("mkfifo", [go]);
+    await writeFile(join(bin, "qemu-img"), QEMU_IMG(go), { mode: 0o755 });
+    const path = process.env.PATH;
+    process.env.PATH = `${bin}:${path}`;
+    await using slow = await openActors(world.settings);
+    const end = await slow.run(merging.verb, { kind: "kill", at: touch.at, group: false });
+    process.env.PATH = path;
+    expect(end.kind).to.equal("killed");
+    const instance = await world.fixture.backend.instances.find(INSTANCE);
+    if (instance === null) throw new Error("it is gone");
+    const hold = (wait: number) => world.fixture.backend.instances.hold(instance.id, { wait }, context());
+    const early = await codeOf(hold(0).then((each) => each[Symbol.asyncDispose]()));
+    const waiting = hold(60_000);
+    await writeFile(go, "");
+    await (await waiting)[Symbol.asyncDispose]();
+    expect(early).to.equal("BUSY");
+    expect(await world.observe()).to.deep.equal(merging.after);
+    await world.reset();
   });
 
   it("is waited for where it takes its time, before the next holder looks", async () => {

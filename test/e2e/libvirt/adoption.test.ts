@@ -1,3 +1,5 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
@@ -58,6 +60,19 @@ describe("a domain that strata did not make", () => {
     await snapshots.drop(instance.id, removal, context());
     await work(foreign, instance, await fixture.read(instance));
   }
+
+  it("keeps its firmware variables when it is removed for good", async () => {
+    const variables = join(fixture.folder, "variables.fd");
+    await writeFile(variables, "precious");
+    const firmware = `<loader readonly='yes' type='pflash'>/usr/share/firmware.fd</loader><nvram>${variables}</nvram>`;
+    await using foreign = await foreignDomain(fixture.connection, fixture.folder, { firmware });
+    const instance = await adopt(foreign);
+    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 0 }, context());
+    expect(await xmlOf(foreign)).to.contain(variables);
+    await fixture.backend.instances.remove(instance.id, context());
+    expect(await fixture.backend.instances.find(foreign.name)).to.equal(null);
+    expect(await readFile(variables, "utf8")).to.equal("precious");
+  });
 
   it("is cloned with all that it holds, to what is strata's own", async () => {
     await withWritten(async (foreign, { id, name }, contents) => {

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
+import { isLauncher } from "../../../plugins/libvirt/launcher.ts";
 import { newLayerPath, removeLayer } from "../../../plugins/libvirt/layers.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2-overlay.ts";
 import { imageServer } from "../../support/image-server.ts";
@@ -76,6 +77,22 @@ describe("security on libvirt", () => {
       reject: false,
     });
     expect(look.stderr).to.contain("Permission denied");
+  });
+
+  it("the launcher of a mount is its owner's alone, in the instance's closed folder", async () => {
+    const mount = { source: fixture.folder, target: "/mnt/it", type: "native" as const };
+    const ids = { uidMap: [{ host: 0, guest: 0 }], gidMap: [{ host: 0, guest: 0 }] };
+    const spec = newSpec(fixture, { mounts: [{ ...mount, ...ids }] });
+    const mounted = await fixture.backend.instances.create(spec, context());
+    try {
+      const { folder } = await fixture.layers(mounted);
+      const launchers = (await readdir(folder)).filter((file) => isLauncher(file));
+      expect(launchers).to.have.length(1);
+      expect(await modeOf(join(folder, launchers[0] ?? ""))).to.equal("0700");
+      expect(await modeOf(folder)).to.equal("0710");
+    } finally {
+      await whileHolding(fixture, mounted, () => fixture.backend.instances.remove(mounted.id, context()));
+    }
   });
 
   it("only what has a layer's name and lies in the instance's own folder is removed as a layer", async () => {
