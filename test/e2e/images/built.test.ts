@@ -1,5 +1,10 @@
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
+import { makeContainerRoot } from "../../../lib/images/debian/root-folder.ts";
+import { becomeRoot } from "../../../lib/images/debian/superuser.ts";
 import { type ImageRoom, imageRoom } from "../../support/images.ts";
 import { guestImage } from "../../support/program.ts";
 
@@ -17,6 +22,34 @@ describe("a built image", () => {
     const { stdout } = await execa("debugfs", ["-R", `ls -p ${folder}`, `${disk}?offset=${start * 512}`]);
     return stdout.split("\n").map((line) => line.split("/")[5] ?? "");
   }
+
+  it("comes from repositories that apt can verify: nothing is taken from another", async () => {
+    const repository = room.path("repository");
+    await mkdir(repository);
+    const packages = "Package: evil\nVersion: 1\nArchitecture: all\nFilename: ./evil.deb\nSize: 0\n";
+    await writeFile(join(repository, "Packages"), packages);
+    const hash = createHash("sha256").update(packages).digest("hex");
+    const date = new Date().toUTCString();
+    const release = `Date: ${date}\nSuite: bookworm\nSHA256:\n ${hash} ${packages.length} Packages\n`;
+    await writeFile(join(repository, "Release"), release);
+    const { signal } = new AbortController();
+    const build = async (source: string) => {
+      const list = room.path("sources.list");
+      await writeFile(list, source);
+      const root = room.path(randomUUID());
+      const asRoot = await becomeRoot(signal);
+      const options = { root, work: room.path("."), suite: "bookworm", sources: [list], asRoot, signal };
+      return makeContainerRoot(options).then(
+        () => "built",
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      );
+    };
+    expect(
+      await build(`deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] copy:${repository} ./\n`),
+    ).to.match(/not signed/i);
+    // With that check out of the way, apt reads it: it was the signature that was missed.
+    expect(await build(`deb [trusted=yes] copy:${repository} ./\n`)).not.to.match(/not signed/i);
+  });
 
   it("has no ssh host keys and no machine id: each guest makes its own", async () => {
     const { path } = await guestImage();

@@ -46,6 +46,30 @@ describe("the core", () => {
   });
 });
 
+describe("programs of the host", () => {
+  const all = () => ["lib", "bin", "plugins"].flatMap(sources);
+  const linesWith = (pattern: RegExp) =>
+    all().flatMap(([path, code]) => (code.match(pattern) ?? []).map((found) => `${path}: ${found}`));
+
+  it("are started by what takes a list of arguments, and no shell between", () => {
+    const starters = linesWith(
+      /import (?!type)[^;]*from "(node:)?child_process"|[^\n;]*\("?execa"?\)|import [^;]*from "execa"/g,
+    );
+    expect(starters.length).to.be.greaterThan(5);
+    const harmless =
+      /import \{ spawn \} from "node:child_process"|import \{ execa \} from "execa"|const \{ execa \} = await import\("execa"\)/;
+    expect(starters.filter((line) => !harmless.test(line))).to.deep.equal([]);
+    expect(linesWith(/\bshell: (?:true|["'`])[^\n]*/g)).to.deep.equal([]);
+    // execa parses a template as a command line would be.
+    expect(linesWith(/\bexeca(?:\([^)]*\))?`[^\n]*/g)).to.deep.equal([]);
+  });
+
+  it("are no shell with a script, but for one trial with no word of anybody's", () => {
+    const shells = linesWith(/\b(?:run|spawn|execa|asRoot)\(\s*["'`](?:\/bin\/)?(?:ba|da)?sh["'`][^\n]*/g);
+    expect(shells).to.deep.equal(['plugins/libvirt/sharing.ts: run("sh", ["-c", trial]).then(']);
+  });
+});
+
 describe("an engine that ships with strata", () => {
   it("exports a plugin of this contract under the name of its folder", async function () {
     // It loads all that the engines are made of.
