@@ -95,7 +95,9 @@ async function clear(path: string): Promise<void> {
   const bridges = await bridgesOf(path);
   for (const pid of await processesOf(path)) kill(pid);
   while ((await processesOf(path)).length > 0) await delay(50);
-  for (const bridge of bridges) await execa("ip", ["link", "delete", bridge], { reject: false });
+  // A container that was cut down may leave its end of a cable behind, which keeps the other one.
+  for (const link of [...(await cablesOf(bridges)), ...bridges])
+    await execa("ip", ["link", "delete", link], { reject: false });
   for (const mount of await mountsBelow(path)) await execa("umount", ["--lazy", mount], { reject: false });
   const { stdout } = await execa("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"]);
   for (const [, device = "", file = ""] of stdout.matchAll(/^(\S+)\s+(.*)$/gm))
@@ -131,6 +133,11 @@ async function bridgesOf(path: string): Promise<string[]> {
   for (const daemon of await readdir(path).catch(() => []))
     found.push(...(await readdir(join(path, daemon, "networks")).catch(() => [])));
   return found;
+}
+
+async function cablesOf(bridges: readonly string[]): Promise<string[]> {
+  const ports = bridges.map((bridge) => readdir(join("/sys/class/net", bridge, "brif")).catch(() => []));
+  return (await Promise.all(ports)).flat();
 }
 
 async function mountsBelow(path: string): Promise<string[]> {
