@@ -1,7 +1,7 @@
 import { randomInt, randomUUID } from "node:crypto";
 import type { Context, ImageSource, InstanceSpec } from "../backend/contract.ts";
 import { RECORD_VERSION } from "../backend/contract.ts";
-import { failure } from "../errors.ts";
+import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { makeSeed } from "../guest/seed.ts";
 import type { ResolvedImage } from "../images/store.ts";
 import { checkName } from "../snapshots/names.ts";
@@ -98,9 +98,25 @@ function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): big
 /** An engine that takes any image has no use for a real one. */
 async function resolveImage(session: Session, image: string, context: Context): Promise<ResolvedImage> {
   const { imageFormats } = await session.info();
-  if (!imageFormats.includes("any")) return (await session.images()).resolve(image, context, imageFormats);
+  if (!imageFormats.includes("any"))
+    try {
+      return await (await session.images()).resolve(image, context, imageFormats);
+    } catch (error) {
+      throw await otherKind(session, image, asStrataError(error));
+    }
   const source = { path: "", format: "any", sha256: "0".repeat(64), virtualSize: MIN_DISK };
   return { source, os: "", release: image, username: "ubuntu" };
+}
+
+/** Who has an image of another kind than the engine's is told so, and not that there is none. */
+async function otherKind(session: Session, image: string, error: StrataError): Promise<StrataError> {
+  if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") return error;
+  const here = await (await session.images()).list();
+  if (!here.some(({ aliases }) => aliases.includes(image.toLowerCase()))) return error;
+  const { engine, imageFormats, missing } = await session.info();
+  const takes = `it takes images of the format ${imageFormats.join(" or ")}`;
+  const reason = [takes, missing.get("vm")].filter((each) => each !== undefined).join("; ");
+  return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
 }
 
 async function freeName(session: Session, wanted: string | undefined): Promise<string> {

@@ -53,5 +53,5 @@ async function checkPool(engine: Engine): Promise<Check[]> {
 }
 
 async function checkMachines(engine: Engine): Promise<Check[]> {
-  return [{ what: "virtual machines", ok: true, detail: `none, containers only: ${await vmReason(engine)}` }];
+  return [{ what: "virtual machines", ok: true, detail: `none: ${await vmReason(engine)}` }];
 }

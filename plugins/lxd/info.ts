@@ -57,11 +57,13 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   };
 }
 
+const ONLY =
+  "strata makes containers there, from an image that `strata image build debian --variant container` makes";
+
 /** Why there are no virtual machines: the server cannot run them, or this engine does not ask it to. */
 export async function vmReason(engine: Engine): Promise<string> {
   const { environment } = await engine.server();
-  if (/\bqemu\b/.test(environment.driver))
-    return "the server could run virtual machines; this engine makes containers only";
+  if (/\bqemu\b/.test(environment.driver)) return `the server could run virtual machines; ${ONLY}`;
   const warnings = await engine.client
     .get("/1.0/warnings", z.array(warningShape), { query: { recursion: "1" } })
     .then(
@@ -69,5 +71,6 @@ export async function vmReason(engine: Engine): Promise<string> {
       () => [],
     );
   const found = warnings.find(({ type }) => type === "Instance type not operational");
-  return `the server cannot run virtual machines${found?.last_message ? `: ${found.last_message}` : ""}`;
+  const reason = found?.last_message ? ` (${found.last_message})` : "";
+  return `the server cannot run virtual machines${reason}; ${ONLY}`;
 }

@@ -1,0 +1,44 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { openStrata } from "../../../../lib/core/open.ts";
+import { asStrataError } from "../../../../lib/errors.ts";
+import { memoryBackend } from "../../../../plugins/memory/index.ts";
+
+describe("launch", () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "strata-launch-"));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  it("says of an image of another kind that the engine does not take it, not that there is none", async () => {
+    const images = join(folder, "images");
+    const sha256 = "ab".repeat(32);
+    const record = { version: 1, sha256, os: "Debian", release: "12", username: "ubuntu", source: "built" };
+    const rest = { aliases: ["debian-micro"], virtualSize: "1024", createdAt: 1 };
+    await mkdir(images);
+    await writeFile(join(images, `${sha256}.json`), JSON.stringify({ ...record, ...rest }));
+    await writeFile(join(images, `${sha256}.qcow2`), "");
+    const memory = memoryBackend();
+    const info = async () => ({
+      ...(await memory.info()),
+      imageFormats: ["rootfs"],
+      missing: new Map([["vm", "there is no /dev/vhost-vsock"]]),
+    });
+    const folders = { config: folder, data: folder, cache: folder };
+    await using strata = await openStrata({ backend: { ...memory, info }, folders });
+    const refusal = async (image: string) => {
+      const error = await strata.launch({ image, name: "web" }).then(() => undefined, asStrataError);
+      return { code: error?.code, reason: String(error?.details.reason ?? "") };
+    };
+    expect(await refusal("debian-micro")).to.deep.equal({
+      code: "UNSUPPORTED",
+      reason: "it takes images of the format rootfs; there is no /dev/vhost-vsock",
+    });
+    expect((await refusal("debian-cloud")).code).to.equal("IMAGE_NOT_BUILT");
+    expect((await refusal("noble")).code).to.equal("IMAGE_NOT_FOUND");
+    expect(await strata.list()).to.deep.equal([]);
+  });
+});
