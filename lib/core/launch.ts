@@ -3,6 +3,7 @@ import type { Context, ImageSource, InstanceSpec } from "../backend/contract.ts"
 import { RECORD_VERSION } from "../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { makeSeed } from "../guest/seed.ts";
+import { checkUserData } from "../guest/user-data.ts";
 import type { ResolvedImage } from "../images/store.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, LaunchOptions } from "./api.ts";
@@ -62,7 +63,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
   // Before the image is fetched: what a user wrote wrong should show at once.
   const networks = await checkNics(session, options.networks ?? []);
-  makeSeed({ name, instanceId, username: "", publicKey, ...userData });
+  if (options.userData !== undefined) await checkUserData(options.userData);
   const image = await resolveImage(session, options.image, context);
   return {
     name,

@@ -3,9 +3,9 @@ import { execa } from "execa";
 import fc from "fast-check";
 import { briefly, columns, printable } from "../../lib/cli/format/cell.ts";
 import { readProbe } from "../../lib/core/info.ts";
-import { isStrataError } from "../../lib/errors.ts";
+import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import { quote } from "../../lib/guest/quote.ts";
-import { checkUserData } from "../../lib/guest/seed.ts";
+import { checkUserData } from "../../lib/guest/user-data.ts";
 import { parseImageName } from "../../lib/images/image-name.ts";
 import { parseSize } from "../../lib/settings/sizes.ts";
 import { checkName } from "../../lib/snapshots/names.ts";
@@ -137,15 +137,19 @@ describe("words of any kind", () => {
     );
   });
 
-  it("cloud-init data: taken or refused as a value", () => {
+  it("cloud-init data: taken or refused as a value", async () => {
+    const part = "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-config\n";
     const data = fc.oneof(
       anything,
       anything.map((text) => `#cloud-config\n${text}`),
+      anything.map((text) => `Content-Type: ${text}`),
+      anything.map((text) => `${part}\n${text}\n--b--\n`),
+      anything.map((text) => `${part}${text}`),
     );
-    fc.assert(
-      fc.property(data, (text) => {
-        const found = outcome(() => checkUserData(text));
-        if ("code" in found) expect(found.code).to.equal("INVALID_VALUE");
+    await fc.assert(
+      fc.asyncProperty(data, async (text) => {
+        const found = await checkUserData(text).then(() => undefined, asStrataError);
+        if (found !== undefined) expect(found.code).to.equal("INVALID_VALUE");
       }),
       runs(),
     );
