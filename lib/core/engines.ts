@@ -39,6 +39,21 @@ export async function byEngine<T>(
   return new Map([...found].filter(([, mine]) => mine.length > 0));
 }
 
+/** What is left to be done of a request once it has been checked. */
+export type Work = () => Promise<void>;
+
+/** Has each engine check its part of a request before the first of them changes anything. */
+export async function carryOut<T>(
+  session: Session,
+  items: readonly T[],
+  nameOf: (item: T) => string,
+  check: (owner: Session, mine: readonly T[]) => Promise<Work>,
+): Promise<void> {
+  const works: Work[] = [];
+  for (const [owner, mine] of await byEngine(session, items, nameOf)) works.push(await check(owner, mine));
+  for (const work of works) await work();
+}
+
 /**
  * Asks every engine of the configuration. One that fails takes nothing from the others; where there is
  * but one, its failure is the caller's.

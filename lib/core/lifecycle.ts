@@ -1,6 +1,7 @@
 import type { Context, Instance } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 import type { CallOptions, StopOptions } from "./api.ts";
+import type { Work } from "./engines.ts";
 import { requireGroup } from "./features.ts";
 import { awaitReady } from "./guest.ts";
 import { getInstances, whileHeld } from "./instances.ts";
@@ -18,10 +19,13 @@ export async function start(
   names: readonly string[],
   options: { readonly timeout?: number } = {},
   call?: CallOptions,
-): Promise<void> {
+): Promise<Work> {
   const context = contextOf(call);
-  for (const instance of await getInstances(session, names))
-    await startOne(session, instance, options.timeout ?? START_TIMEOUT, context);
+  const chosen = await getInstances(session, names);
+  return async () => {
+    for (const instance of chosen)
+      await startOne(session, instance, options.timeout ?? START_TIMEOUT, context);
+  };
 }
 
 /**
@@ -47,10 +51,13 @@ export async function stop(
   names: readonly string[],
   options: StopOptions = {},
   call?: CallOptions,
-): Promise<void> {
+): Promise<Work> {
   const context = contextOf(call);
-  for (const instance of await getInstances(session, names))
-    await whileHeld(session, instance, context, (fresh) => stopHeld(session, fresh, options, context));
+  const chosen = await getInstances(session, names);
+  return async () => {
+    for (const instance of chosen)
+      await whileHeld(session, instance, context, (fresh) => stopHeld(session, fresh, options, context));
+  };
 }
 
 async function stopHeld(
@@ -74,16 +81,19 @@ async function stopHeld(
 }
 
 /** Keeps the memory and stops; what does not run has none to keep and is left alone. */
-export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<void> {
+export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
   const context = contextOf(call);
   const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
-  for (const instance of await getInstances(session, names))
-    await whileHeld(session, instance, context, async (fresh) => {
-      if (fresh.state === "stopped") return;
-      // Told to shut down, the guest would do it as soon as it is resumed.
-      await cancelShutdown(session, fresh, context);
-      await withoutMounts(session, fresh, context, () => save(fresh.id, context));
-    });
+  const chosen = await getInstances(session, names);
+  return async () => {
+    for (const instance of chosen)
+      await whileHeld(session, instance, context, async (fresh) => {
+        if (fresh.state === "stopped") return;
+        // Told to shut down, the guest would do it as soon as it is resumed.
+        await cancelShutdown(session, fresh, context);
+        await withoutMounts(session, fresh, context, () => save(fresh.id, context));
+      });
+  };
 }
 
 export async function restart(
@@ -91,14 +101,17 @@ export async function restart(
   names: readonly string[],
   options: { readonly timeout?: number } = {},
   call?: CallOptions,
-): Promise<void> {
+): Promise<Work> {
   const context = contextOf(call);
   const { instances } = await session.backend();
-  for (const instance of await getInstances(session, names)) {
-    await whileHeld(session, instance, context, async (fresh) => {
-      await stopHeld(session, fresh, {}, context);
-      await instances.start(fresh.id, context);
-    });
-    await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
-  }
+  const chosen = await getInstances(session, names);
+  return async () => {
+    for (const instance of chosen) {
+      await whileHeld(session, instance, context, async (fresh) => {
+        await stopHeld(session, fresh, {}, context);
+        await instances.start(fresh.id, context);
+      });
+      await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
+    }
+  };
 }

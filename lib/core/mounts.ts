@@ -9,6 +9,7 @@ import { callerIds } from "../mounts/caller.ts";
 import { checkIdMaps } from "../mounts/id-map.ts";
 import { resolveTarget } from "../mounts/target.ts";
 import type { CallOptions, MountOptions, MountPlace } from "./api.ts";
+import type { Work } from "./engines.ts";
 import { requireFeature, requireGroup } from "./features.ts";
 import { execIn } from "./guest.ts";
 import { getInstance, whileHeld } from "./instances.ts";
@@ -130,7 +131,7 @@ export async function mount(
   places: readonly MountPlace[],
   options: MountOptions = {},
   call?: CallOptions,
-): Promise<void> {
+): Promise<Work> {
   const context = contextOf(call);
   const group = await mountsOf(session);
   const shape = await prepareMount(session, source, options);
@@ -144,10 +145,12 @@ export async function mount(
     const { username } = record;
     chosen.push({ instance, mount: await toMount(session, shape, { target, username }, context) });
   }
-  for (const each of chosen)
-    await whileHeld(session, each.instance, context, (fresh) =>
-      attach(session, group, fresh, each.mount, context),
-    );
+  return async () => {
+    for (const each of chosen)
+      await whileHeld(session, each.instance, context, (fresh) =>
+        attach(session, group, fresh, each.mount, context),
+      );
+  };
 }
 
 function requireFree({ name, mounts }: Instance, target: string): void {
@@ -189,7 +192,7 @@ export async function umount(
   session: Session,
   places: readonly MountPlace[],
   call?: CallOptions,
-): Promise<void> {
+): Promise<Work> {
   const context = contextOf(call);
   const group = await mountsOf(session);
   const chosen: { instance: Instance; targets: string[] | undefined }[] = [];
@@ -204,16 +207,18 @@ export async function umount(
     if (!mounts.some((each) => each.target === target)) throw failure("MOUNT_NOT_FOUND", { name, target });
     chosen.push({ instance, targets: [target] });
   }
-  for (const { instance, targets } of chosen)
-    await whileHeld(session, instance, context, async (fresh) => {
-      const present = targets ?? fresh.mounts.map(({ target }) => target).sort();
-      for (const target of present.reverse()) {
-        if (fresh.state === "running") await unmount(session, group, fresh, target, context);
-        const when = await group.detach(fresh.id, target, context);
-        if (fresh.state === "running" && when === "restart")
-          context.warn?.(`the device of ${target} goes at the next stop of "${fresh.name}"`);
-      }
-    });
+  return async () => {
+    for (const { instance, targets } of chosen)
+      await whileHeld(session, instance, context, async (fresh) => {
+        const present = targets ?? fresh.mounts.map(({ target }) => target).sort();
+        for (const target of present.reverse()) {
+          if (fresh.state === "running") await unmount(session, group, fresh, target, context);
+          const when = await group.detach(fresh.id, target, context);
+          if (fresh.state === "running" && when === "restart")
+            context.warn?.(`the device of ${target} goes at the next stop of "${fresh.name}"`);
+        }
+      });
+  };
 }
 
 /** Unmounts in the guest, all where no target is named. */

@@ -6,7 +6,7 @@ import { audit, repair } from "./audit.ts";
 import { clone } from "./clone.ts";
 import { move } from "./cluster.ts";
 import { doctor } from "./doctor.ts";
-import { byEngine, gather, locate, requireFree } from "./engines.ts";
+import { byEngine, carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
 import { events } from "./events.ts";
 import { exec, execIn } from "./guest.ts";
 import { removeImages } from "./images.ts";
@@ -29,19 +29,18 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
   const session = await openSession(options);
   /** The session with the engine that has the instance. */
   const at = (name: string) => locate(session, name);
-  const each = async (
+  const each = (
     names: readonly string[],
-    work: (owner: Session, mine: readonly string[]) => unknown,
-  ) => {
-    for (const [owner, mine] of await byEngine(session, names, (name) => name)) await work(owner, mine);
-  };
+    check: (owner: Session, mine: readonly string[]) => Promise<Work>,
+  ) => carryOut(session, names, (name) => name, check);
   const ask = async <T>(
     names: readonly string[] | undefined,
     work: (owner: Session, mine?: readonly string[]) => Promise<readonly T[]>,
   ): Promise<readonly T[]> => {
     if (names === undefined) return gather(session, (owner) => work(owner));
     const found: T[] = [];
-    await each(names, async (owner, mine) => found.push(...(await work(owner, mine))));
+    for (const [owner, mine] of await byEngine(session, names, (name) => name))
+      found.push(...(await work(owner, mine)));
     return found;
   };
   return {
@@ -80,21 +79,15 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     },
     transfer: (sources, target, transferOptions, call) =>
       transfer(session, sources, target, transferOptions, call),
-    async mount(source, places, mountOptions, call) {
-      for (const [owner, mine] of await byEngine(session, places, ({ instance }) => instance))
-        await mount(owner, source, mine, mountOptions, call);
-    },
-    async umount(places, call) {
-      for (const [owner, mine] of await byEngine(session, places, ({ instance }) => instance))
-        await umount(owner, mine, call);
-    },
+    mount: (source, places, mountOptions, call) =>
+      carryOut(session, places, instanceOf, (owner, mine) => mount(owner, source, mine, mountOptions, call)),
+    umount: (places, call) =>
+      carryOut(session, places, instanceOf, (owner, mine) => umount(owner, mine, call)),
     snapshots: async (names) => [...(await ask(names, snapshots))].sort(by(({ instance }) => instance)),
     snapshot: async (name, snapshotOptions, call) => snapshot(await at(name), name, snapshotOptions, call),
     restore: async (ref, restoreOptions, call) => restore(await at(ref.instance), ref, restoreOptions, call),
-    async remove(refs, removeOptions, call) {
-      for (const [owner, mine] of await byEngine(session, refs, ({ instance }) => instance))
-        await remove(owner, mine, removeOptions, call);
-    },
+    remove: (refs, removeOptions, call) =>
+      carryOut(session, refs, instanceOf, (owner, mine) => remove(owner, mine, removeOptions, call)),
     recover: (names) => each(names, recover),
     purge: async (call) => [...(await gather(session, (owner) => purge(owner, call)))].sort(),
     aliases: () => aliases(session),
@@ -116,6 +109,8 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }
+
+const instanceOf = ({ instance }: { readonly instance: string }) => instance;
 
 function by<T>(key: (item: T) => string): (a: T, b: T) => number {
   return (a, b) => (key(a) < key(b) ? -1 : 1);

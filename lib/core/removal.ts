@@ -3,6 +3,7 @@ import { asStrataError, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import { forgetAliases } from "./aliases.ts";
 import type { CallOptions, Ref } from "./api.ts";
+import type { Work } from "./engines.ts";
 import { getInstance, getInstances, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 import { dropSnapshot, requireSnapshot } from "./snapshots.ts";
@@ -16,7 +17,7 @@ export async function remove(
   refs: readonly Ref[],
   options: { readonly purge?: boolean } = {},
   call?: CallOptions,
-): Promise<void> {
+): Promise<Work> {
   const context = contextOf(call);
   const backend = await session.backend();
   const whole = new Map<string, Instance>();
@@ -32,19 +33,21 @@ export async function remove(
     if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot))
       parts.push({ instance, snapshot });
   }
-  for (const { instance, snapshot } of parts) {
-    // Snapshots go with an instance that is purged in the same request.
-    if (options.purge === true && whole.has(instance.name)) continue;
-    await whileHeld(session, instance, context, (fresh) => dropSnapshot(session, fresh, snapshot, context));
-  }
-  for (const instance of whole.values())
-    await whileHeld(session, instance, context, (fresh) =>
-      removeOne(session, fresh, options.purge === true, context),
-    ).catch((error: unknown) => {
-      // Taking hold finishes a removal that died before; then it is gone, as was asked for.
-      if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
-    });
-  if (options.purge === true) await forgetAliases(session, [...whole.keys()]);
+  return async () => {
+    for (const { instance, snapshot } of parts) {
+      // Snapshots go with an instance that is purged in the same request.
+      if (options.purge === true && whole.has(instance.name)) continue;
+      await whileHeld(session, instance, context, (fresh) => dropSnapshot(session, fresh, snapshot, context));
+    }
+    for (const instance of whole.values())
+      await whileHeld(session, instance, context, (fresh) =>
+        removeOne(session, fresh, options.purge === true, context),
+      ).catch((error: unknown) => {
+        // Taking hold finishes a removal that died before; then it is gone, as was asked for.
+        if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
+      });
+    if (options.purge === true) await forgetAliases(session, [...whole.keys()]);
+  };
 }
 
 async function removeOne(
@@ -66,13 +69,15 @@ async function removeOne(
 }
 
 /** Makes deleted instances Stopped again. */
-export async function recover(session: Session, names: readonly string[]): Promise<void> {
+export async function recover(session: Session, names: readonly string[]): Promise<Work> {
   const context = contextOf();
   const { instances } = await session.backend();
   const chosen = await getInstances(session, names, { deleted: "allowed" });
   for (const { record, name } of chosen) if (!record.deleted) throw failure("INSTANCE_NOT_DELETED", { name });
-  for (const instance of chosen)
-    await whileHeld(session, instance, context, ({ id }) => instances.annotate(id, { deleted: false }));
+  return async () => {
+    for (const instance of chosen)
+      await whileHeld(session, instance, context, ({ id }) => instances.annotate(id, { deleted: false }));
+  };
 }
 
 /** Removes every deleted instance for good; resolves to their names. */

@@ -75,6 +75,10 @@ describe("the sample engine of docs/plugins.md", () => {
       release: "debian",
     });
     expect(await done(["exec", "there", "--", "echo", "hello"], { env })).to.equal("hello\n");
+    // What the one engine refuses keeps the other from beginning.
+    expect((await strata(["suspend", "here", "there"], { env })).code).to.equal(11);
+    expect((await strata(["delete", "--purge", "here", "there.never-taken"], { env })).code).to.equal(3);
+    expect(await done(["list"], { env })).to.match(/\nmemory +here +Running .*\nsample +there +Running /);
     await done(["stop", "there", "here"], { env });
     expect(await done(["snapshot", "there"], { env })).to.equal("Snapshot taken: there.snapshot1\n");
     expect((await strata(["launch", "debian", "--name", "there"], { env })).code).to.equal(4);
