@@ -220,6 +220,8 @@ export interface ImageInfo {
   readonly usedAt: number;
   /** Where it is from: a URL, a path, or what it was built of. */
   readonly source: string;
+  /** Built here by a strata whose images of this kind are made of something else. */
+  readonly outdated: boolean;
 }
 
 export interface FindOptions {

@@ -21,6 +21,8 @@ const shape = z.object({
   virtualSize: z.coerce.bigint(),
   createdAt: z.number(),
   source: z.string(),
+  /** Of one that was built here: see `recipeOf`. Records of earlier versions do not say. */
+  recipe: z.string().optional(),
   /** Of one that a remote publishes. */
   published: z.object({ remote: z.string(), product: z.string(), version: z.string() }).optional(),
 });

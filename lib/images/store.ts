@@ -3,7 +3,8 @@ import type { FindOptions, ImageInfo, ImageOffers } from "../core/api.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
-import { buildDebian, type Variant } from "./debian/build.ts";
+import { buildDebian, VARIANTS, type Variant } from "./debian/build.ts";
+import { recipeOf } from "./debian/recipe.ts";
 import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
 import { parseImageName } from "./image-name.ts";
@@ -49,6 +50,9 @@ export interface ImageStoreOptions {
   readonly download?: DownloadOptions;
 }
 
+/** What the source of an image begins with that was built here; the variant follows. */
+const BUILT = "built: debian ";
+
 /** An image that can be had again is removed when it was not launched for so long, ms. */
 const UNUSED = 14 * 24 * 60 * 60 * 1000;
 
@@ -85,10 +89,11 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
 async function infosOf(cache: Cache, records: Promise<readonly CachedImage[]>): Promise<ImageInfo[]> {
   const infos = (await records).map(async (record) => {
     const { sha256, os, release, aliases, virtualSize, createdAt, usedAt, source } = record;
+    const outdated = outdatedVariant(record) !== null;
     const size = await fileSize(cache.pathOf(record)).catch(() => null);
     return size === null
       ? []
-      : [{ sha256, os, release, aliases, size, virtualSize, createdAt, usedAt, source }];
+      : [{ sha256, os, release, aliases, size, virtualSize, createdAt, usedAt, source, outdated }];
   });
   return (await Promise.all(infos)).flat();
 }
@@ -107,6 +112,11 @@ async function resolve(
   const { cache } = parts;
   const record = await bringHere(parts, text, context, formats);
   const { sha256, format, virtualSize, os, release, username } = record;
+  const variant = outdatedVariant(record);
+  if (variant !== null)
+    parts.log.warn(
+      `the image "${text}" is of another version of strata; \`strata image build debian --variant ${variant}\` builds it anew`,
+    );
   await cache.touch(sha256);
   await expire(parts, sha256);
   return {
@@ -138,6 +148,12 @@ async function bringHere(
   return resolvePublished(parts, text, name, context);
 }
 
+/** The variant of an image that would be built from another recipe now; null for any other image. */
+function outdatedVariant({ source, recipe }: ImageRecord): Variant | null {
+  const variant = VARIANTS.find((each) => source === BUILT + each);
+  return variant === undefined || recipe === recipeOf(variant) ? null : variant;
+}
+
 /** Removes what nobody has launched for long, if it can be had again: never what was built or was a file. */
 async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
   const limit = Date.now() - UNUSED;
@@ -153,7 +169,7 @@ async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
 async function build(cache: Cache, variant: Variant, context: Context): Promise<ImageInfo> {
   return cache.withPartial(async (path) => {
     const { codename, ...built } = await buildDebian(variant, path, context);
-    const source = `built: debian ${variant}`;
+    const source = BUILT + variant;
     const record = await cache.adopt(path, {
       version: 1,
       sha256: await hashFile(path, context),
@@ -161,6 +177,7 @@ async function build(cache: Cache, variant: Variant, context: Context): Promise<
       aliases: [...new Set([`debian-${variant}`, "debian", codename, built.release])],
       createdAt: Date.now(),
       source,
+      recipe: recipeOf(variant),
     });
     const [info] = await infosOf(cache, Promise.resolve([{ ...record, usedAt: record.createdAt }]));
     if (info === undefined) throw failure("IMAGE_NOT_FOUND", { image: source });

@@ -31,15 +31,17 @@ export async function done(args: readonly string[], o: Parameters<typeof strata>
   return stdout;
 }
 
-/** Has a guest's image, building it if this host has none yet; resolves to its file. */
+/** Has a guest's image of the present recipe, building it if this host has none yet; resolves to its file. */
 export async function guestImage(
   variant: "micro" | "cloud" = "micro",
 ): Promise<{ sha256: string; path: string }> {
   const find = async () => {
     const { images } = JSON.parse(await done(["image", "list", "--format", "json"])) as {
-      images: { sha256: string; aliases: string[] }[];
+      images: { sha256: string; aliases: string[]; outdated: boolean }[];
     };
-    return images.find(({ aliases }) => aliases.includes(`debian-${variant}`));
+    // The newest of its name, which is what a launch takes.
+    const image = images.find(({ aliases }) => aliases.includes(`debian-${variant}`));
+    return image?.outdated === false ? image : undefined;
   };
   if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", variant]);
   const image = await find();

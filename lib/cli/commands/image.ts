@@ -73,7 +73,7 @@ function titleOf({ os, release }: ImageInfo): string {
 }
 
 function formatImages(images: readonly ImageInfo[], format: Format): string {
-  const plain = images.map(({ sha256, os, release, aliases, size, createdAt, usedAt, source }) => ({
+  const plain = images.map(({ sha256, os, release, aliases, size, createdAt, usedAt, source, outdated }) => ({
     sha256,
     os,
     release,
@@ -82,6 +82,7 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
     created: new Date(createdAt).toISOString(),
     used: new Date(usedAt).toISOString(),
     source,
+    outdated,
   }));
   switch (format) {
     case "json":
@@ -90,7 +91,7 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
       return yaml(plain);
     case "csv":
       return csvLines([
-        ["Hash", "OS", "Release", "Aliases", "Size", "Created", "Used", "Source"],
+        ["Hash", "OS", "Release", "Aliases", "Size", "Created", "Used", "Source", "Outdated"],
         ...plain.map((image) => [
           image.sha256,
           csvField(image.os),
@@ -100,6 +101,7 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
           image.created,
           image.used,
           csvField(image.source),
+          String(image.outdated),
         ]),
       ]);
     case "table":

@@ -17,7 +17,8 @@ import {
 } from "./root-folder.ts";
 import { becomeRoot } from "./superuser.ts";
 
-export type Variant = "micro" | "cloud" | "container";
+export const VARIANTS = ["micro", "cloud", "container"] as const;
+export type Variant = (typeof VARIANTS)[number];
 
 /** What was built, beside the file itself. */
 export interface BuiltImage {
@@ -47,10 +48,10 @@ const MIB = 1024 * 1024;
 /** Variants with a kernel of their own. */
 type Machine = Exclude<Variant, "container">;
 /** Size of the disk in the image; the guest grows its root on a larger one. */
-const DISK: Readonly<Record<Machine, number>> = { micro: 1024 * MIB, cloud: 1400 * MIB };
+export const DISK: Readonly<Record<Machine, number>> = { micro: 1024 * MIB, cloud: 1400 * MIB };
 
 /** An emulated timer on a busy host may miss the kernel's check of it, which would end the boot. */
-const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
+export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
   micro: "root=/dev/vda1 rw console=ttyS0 quiet no_timer_check",
   cloud: "root=LABEL=root ro console=tty0 console=ttyS0 quiet net.ifnames=0 no_timer_check",
 };

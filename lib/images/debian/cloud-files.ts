@@ -1,5 +1,7 @@
 /** Files of the cloud guest: Debian with systemd, cloud-init, sshd and the guest agent. */
 
+import { quietUnits } from "./quiet-units.ts";
+
 export const CLOUD_PACKAGES = [
   "linux-image-cloud-amd64",
   "initramfs-tools",
@@ -102,19 +104,7 @@ export const CLOUD_FILES: Readonly<Record<string, readonly [mode: number, text: 
 export const CLOUD_LINKS: Readonly<Record<string, string>> = {
   "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
   "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
-  ...Object.fromEntries(
-    [
-      "apt-daily.timer",
-      "apt-daily-upgrade.timer",
-      "dpkg-db-backup.timer",
-      "e2scrub_all.timer",
-      "e2scrub_reap.service",
-      "fstrim.timer",
-      "systemd-pstore.service",
-      "getty@tty1.service",
-      "cloud-init-hotplugd.socket",
-    ].map((unit) => [`etc/systemd/system/${unit}`, "/dev/null"]),
-  ),
+  ...quietUnits("e2scrub_reap.service", "systemd-pstore.service"),
 };
 
 export const CLOUD_SERVICES = [

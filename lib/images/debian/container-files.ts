@@ -1,5 +1,7 @@
 /** Files of the container: Debian with systemd and cloud-init, without kernel, boot loader and sshd. */
 
+import { quietUnits } from "./quiet-units.ts";
+
 export const CONTAINER_PACKAGES = [
   "systemd-sysv",
   "systemd-resolved",
@@ -51,18 +53,7 @@ export const CONTAINER_FILES: Readonly<Record<string, readonly [mode: number, te
 export const CONTAINER_LINKS: Readonly<Record<string, string>> = {
   "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
   "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
-  ...Object.fromEntries(
-    [
-      "apt-daily.timer",
-      "apt-daily-upgrade.timer",
-      "dpkg-db-backup.timer",
-      "e2scrub_all.timer",
-      "fstrim.timer",
-      "getty@tty1.service",
-      "systemd-binfmt.service",
-      "cloud-init-hotplugd.socket",
-    ].map((unit) => [`etc/systemd/system/${unit}`, "/dev/null"]),
-  ),
+  ...quietUnits("systemd-binfmt.service"),
 };
 
 export const CONTAINER_SERVICES = ["systemd-networkd.service", "systemd-resolved.service"];

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
 import type { FindOptions } from "../../../lib/core/api.ts";
+import { recipeOf } from "../../../lib/images/debian/recipe.ts";
 import {
   type Answer,
   catalogueFiles,
@@ -224,8 +225,8 @@ describe("images from a catalogue", () => {
   it("are downloaded by one of two processes that want the same at once", async () => {
     const both: (() => void)[] = [];
     await serve((n, request, response) => {
-      if (request.url !== IMAGE) return fromFiles(files)(n, request, response);
-      // The other one has asked for the catalogue when the download is let go: it is on its way.
+      if (request.url !== IMAGE && request.url !== LIST) return fromFiles(files)(n, request, response);
+      // Neither has the catalogue before both have asked for it: none finds it where the other has put it.
       const go = () => fromFiles(files)(n, request, response);
       if (server.seen.filter(({ path }) => path === LIST).length === 2) go();
       else both.push(go);
@@ -353,6 +354,26 @@ describe("images from a catalogue", () => {
     expect(images.map(({ name }) => name)).to.deep.equal(["24.04", "debian-cloud"]);
     expect(errors).to.have.length(1);
     expect(errors[0]).to.match(/daily.*404/);
+  });
+
+  it("that were built from another recipe are launched with a warning, and told as outdated", async () => {
+    await resolve("noble");
+    const path = `${room.cache}/${sha256(bytes)}.json`;
+    const { published: _, ...record } = JSON.parse(await readFile(path, "utf8"));
+    const built = { ...record, source: "built: debian micro", aliases: ["debian-micro"] };
+    const told = async (change: { recipe?: string }) => {
+      await writeFile(path, JSON.stringify({ ...built, ...change }));
+      const before = room.warnings.length;
+      expect((await resolve("debian-micro")).source.sha256).to.equal(sha256(bytes));
+      const [image] = await room.store.list();
+      return { outdated: image?.outdated, warnings: room.warnings.slice(before) };
+    };
+    expect(await told({ recipe: recipeOf("micro") })).to.deep.equal({ outdated: false, warnings: [] });
+    for (const change of [{ recipe: recipeOf("cloud") }, {}]) {
+      const { outdated, warnings } = await told(change);
+      expect(outdated).to.equal(true);
+      expect(warnings.join()).to.match(/another version of strata.*image build debian --variant micro/);
+    }
   });
 
   it("need a remote that nobody on the way can change, and a file of remotes that can be read", async () => {
