@@ -1,7 +1,9 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../backend/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
+import { requireSpace } from "../free-space.ts";
 import { publicName, reasonOf, withoutLogin } from "../http.ts";
 import { storageFailure } from "./storage.ts";
 
@@ -47,7 +49,7 @@ export async function download(
 ): Promise<void> {
   try {
     await using file = await open(path, "wx", 0o600);
-    await fetchAll({ url, file, context, pause, stall, expected });
+    await fetchAll({ url, path, file, context, pause, stall, expected });
   } catch (error) {
     await rm(path, { force: true });
     if (context.signal.aborted) throw failure("CANCELLED", {}, error);
@@ -58,6 +60,7 @@ export async function download(
 /** One download, whatever the number of its requests. */
 interface Job extends Required<DownloadOptions> {
   readonly url: URL;
+  readonly path: string;
   readonly file: FileHandle;
   readonly context: Context;
   readonly expected: Expected | undefined;
@@ -90,6 +93,7 @@ async function fetchAll(job: Job): Promise<void> {
 async function fetchRest(job: Job, position: Position): Promise<{ readonly error: unknown } | null> {
   const { file, expected, stall } = job;
   const { signal, progress } = job.context;
+  let fits = false;
   const stalled = new AbortController();
   const timer = setTimeout(() => stalled.abort(new Error(`nothing came for ${stall / 1000} seconds`)), stall);
   const chunks = receive(job.url, position, AbortSignal.any([signal, stalled.signal]));
@@ -105,6 +109,9 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
       timer.refresh();
       requireSize(expected, position, chunk.done === true ? 0 : chunk.value.length, chunk.done === true);
       if (chunk.done) return null;
+      // Once for each response, before its first piece is written.
+      if (!fits) await requireSpace(dirname(job.path), (position.total ?? position.done) - position.done);
+      fits = true;
       await writeAll(file, chunk.value, position.done);
       position.done += BigInt(chunk.value.length);
       const { done, total } = position;

@@ -4,6 +4,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../backend/contract.ts";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { requireSpace } from "../free-space.ts";
 
 const CHUNK = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK);
@@ -38,7 +39,8 @@ export async function copyHashed(source: string, target: string, context: Contex
     throw storageFailure(error, target);
   });
   const hash = createHash("sha256");
-  const total = (await from.stat({ bigint: true })).size;
+  const { size: total, blocks } = await from.stat({ bigint: true });
+  await requireSpace(dirname(target), blocks * 512n);
   const buffer = Buffer.alloc(CHUNK);
   let done = 0;
   for (;;) {

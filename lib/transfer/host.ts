@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { requireSpace } from "../free-space.ts";
 import { type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
 
 /** Bytes of all files at a path of this host. Rejects with FILE_NOT_FOUND. */
@@ -126,7 +127,11 @@ async function write(
   await utimes(draft, modified, modified);
 }
 
-async function writeBody(draft: string, { body }: FileEntry, signal: AbortSignal): Promise<void> {
+/** A file of so many bytes is looked for room for before it comes; of smaller ones the last may just not fit. */
+const LARGE = 1024 ** 2;
+
+async function writeBody(draft: string, { body, size }: FileEntry, signal: AbortSignal): Promise<void> {
+  if (size >= LARGE) await requireSpace(dirname(draft), BigInt(size));
   await pipeline(body, createWriteStream(draft, { flags: "wx", mode: 0o600 }), { signal });
 }
 

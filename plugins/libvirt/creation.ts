@@ -8,7 +8,7 @@ import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
 import { putMounts, requireServable } from "./mounts.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "./networks.ts";
-import { importBase, makePrivateFolder } from "./pool.ts";
+import { checkSpaceFor, importBase, makePrivateFolder } from "./pool.ts";
 import { createOverlay } from "./qcow2-overlay.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
 import type { Domain } from "./rpc/index.ts";
@@ -26,6 +26,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   const network = engine.session
     ? ({ kind: "user", port: await freePort() } as const)
     : ({ kind: "network", name: engine.settings.network || "default" } as const);
+  await checkSpaceFor(pool, image);
   if (network.kind === "network") await ensureNetwork(engine, network.name);
   const mac = newMac();
   const nics = spec.networks.map(({ mac = newMac(), mode = "auto", ...nic }) => ({ ...nic, mac, mode }));

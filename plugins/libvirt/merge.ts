@@ -1,8 +1,10 @@
 import { rename } from "node:fs/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { type Engine, type Managed, runOptions, writeMetadata } from "./engine.ts";
+import { libvirtError } from "./errors.ts";
 import { isLayerPath, layerSize, standInPath } from "./layers.ts";
 import type { Operation } from "./operation.ts";
+import { checkSpace } from "./pool.ts";
 import { isEmptyImage, readHeader } from "./qcow2-header.ts";
 import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
 import { removeUnusedStandIns } from "./stand-ins.ts";
@@ -35,10 +37,26 @@ export async function mergeLayer(
       await writeMetadata(managed, { operation: null });
       throw error;
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const { message: reason } = await explained(managed, [layer, child], error);
     engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
     return false;
   }
+}
+
+/**
+ * What kept layers from being merged; for want of space, with how much is missing at most. That is not
+ * asked before: less may do, and who deletes on a full disk wants the room that a merge gives.
+ */
+async function explained(
+  { metadata }: Managed,
+  layers: readonly string[],
+  error: unknown,
+): Promise<{ readonly message: string }> {
+  const mapped = libvirtError(error);
+  if (mapped.code !== "NO_SPACE") return mapped;
+  const sizes = (await Promise.all(layers.map(layerSize))).flatMap((size) => size ?? []);
+  const [least = 0n] = sizes.sort((a, b) => Number(a - b));
+  return checkSpace(metadata.folder, least).then(() => mapped, libvirtError);
 }
 
 /**

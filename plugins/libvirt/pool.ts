@@ -1,19 +1,9 @@
 import { randomUUID } from "node:crypto";
-import {
-  chmod,
-  chown,
-  constants,
-  copyFile,
-  mkdir,
-  readdir,
-  rename,
-  rm,
-  stat,
-  statfs,
-} from "node:fs/promises";
+import { chmod, chown, constants, copyFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { requireSpace } from "../../lib/free-space.ts";
 import { fileError, isLibvirt } from "./errors.ts";
 import { flush } from "./qemu-img.ts";
 import type { Connection } from "./rpc/index.ts";
@@ -109,13 +99,11 @@ export async function exists(path: string): Promise<boolean> {
 
 /** Rejects with NO_SPACE unless `bytes` and a reserve are free where `folder` is. */
 export async function checkSpace(folder: string, bytes = 0n): Promise<void> {
-  const { bavail, bsize } = await statfs(folder, { bigint: true });
-  const free = bavail * bsize;
-  const needed = bytes + RESERVE;
-  if (free < needed)
-    throw failure("NO_SPACE", {
-      where: `${folder}: ${needed} bytes are needed, ${free} are free`,
-      needed,
-      free,
-    });
+  await requireSpace(folder, bytes + RESERVE);
+}
+
+/** Rejects with NO_SPACE unless the pool has room for a new instance, and for its base image if that is not there. */
+export async function checkSpaceFor(pool: string, image: ImageSource): Promise<void> {
+  const there = await exists(basePath(pool, image.sha256));
+  await checkSpace(pool, there ? 0n : (await stat(image.path, { bigint: true })).size);
 }

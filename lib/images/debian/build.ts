@@ -1,7 +1,8 @@
 import { chmod, mkdir, mkdtemp, stat, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Context } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
+import { requireSpace } from "../../free-space.ts";
 import { requirePrograms, run } from "../../programs.ts";
 import { inspectImage } from "../inspect.ts";
 import type { ImageFormat } from "../record.ts";
@@ -50,6 +51,13 @@ type Machine = Exclude<Variant, "container">;
 /** Size of the disk in the image; the guest grows its root on a larger one. */
 export const DISK: Readonly<Record<Machine, number>> = { micro: 1024 * MIB, cloud: 1400 * MIB };
 
+/** What a build takes on its way (root folder, packages, disk) and in the end, bytes; about, and not less. */
+const ROOM: Readonly<Record<Variant, { readonly work: bigint; readonly image: bigint }>> = {
+  micro: { work: BigInt(1400 * MIB), image: BigInt(400 * MIB) },
+  cloud: { work: BigInt(1800 * MIB), image: BigInt(500 * MIB) },
+  container: { work: BigInt(700 * MIB), image: BigInt(100 * MIB) },
+};
+
 /** An emulated timer on a busy host may miss the kernel's check of it, which would end the boot. */
 export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
   micro: "root=/dev/vda1 rw console=ttyS0 quiet no_timer_check",
@@ -70,7 +78,10 @@ export async function buildDebian(variant: Variant, target: string, context: Con
   const sources = await aptSources();
   const asRoot = await becomeRoot(signal);
   // Not /tmp, which may be memory: a root folder and a disk take more than a gigabyte.
-  const work = await mkdtemp(join(process.env.TMPDIR ?? "/var/tmp", "strata-image-"));
+  const room = process.env.TMPDIR ?? "/var/tmp";
+  await requireSpace(room, ROOM[variant].work);
+  await requireSpace(dirname(target), ROOM[variant].image);
+  const work = await mkdtemp(join(room, "strata-image-"));
   try {
     // apt's own user reads the packages in it.
     await chmod(work, 0o755);

@@ -1,0 +1,19 @@
+import { statfs } from "node:fs/promises";
+import { failure } from "./errors.ts";
+
+/**
+ * Rejects with NO_SPACE, which says how much is missing, unless `bytes` are free where `folder` is. The
+ * details `needed`, `free` and `missing` are bytes.
+ */
+export async function requireSpace(folder: string, bytes: bigint): Promise<void> {
+  const { bavail, bsize } = await statfs(folder, { bigint: true });
+  const free = bavail * bsize;
+  if (free >= bytes) return;
+  const missing = bytes - free;
+  const where = `${folder}: ${mebibytes(bytes)} are needed, ${mebibytes(free)} are free, ${mebibytes(missing)} are missing`;
+  throw failure("NO_SPACE", { where, needed: bytes, free, missing });
+}
+
+function mebibytes(bytes: bigint): string {
+  return `${(Number(bytes) / 1024 ** 2).toFixed(1)} MiB`;
+}
