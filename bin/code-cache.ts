@@ -25,7 +25,10 @@ export interface CodeCache {
 
 /** First in the file: the commands whose code is in it, as text that is filled up with spaces. */
 const HEADER = 512;
-const NAME = /^main-[0-9A-Za-z]+\.js-.*\.cache$/;
+/** A cache, or what a run that was killed while it wrote one has left of it. */
+const NAME = /^main-[0-9A-Za-z]+\.js-.*\.cache(?<partial>\.[\d-]+)?$/;
+/** No run takes as long to write one, ms. */
+const WRITTEN = 60_000;
 
 /**
  * Opens the cache of a bundle: compiling it takes longer than most commands have to do. V8 refuses a cache
@@ -79,7 +82,8 @@ function write(folder: string, path: string, commands: readonly string[], data: 
   // As `sudo` may leave it: root's files in a user's home would be in that user's way.
   if (ownerOf(folder) !== process.geteuid?.()) return;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const partial = `${path}.${process.pid}`;
+  // Ids of processes come again, and containers that share a home have the same ones.
+  const partial = `${path}.${process.pid}-${Date.now()}`;
   const file = openSync(partial, "wx", 0o600);
   try {
     writeSync(file, Buffer.concat([Buffer.from(commands.join(" ").padEnd(HEADER), "latin1"), data]));
@@ -92,8 +96,19 @@ function write(folder: string, path: string, commands: readonly string[], data: 
     closeSync(file);
   }
   // Other bundles are other versions of strata: their caches are made again where they are still used.
-  for (const name of readdirSync(folder))
-    if (NAME.test(name) && join(folder, name) !== path) rmSync(join(folder, name), { force: true });
+  for (const name of readdirSync(folder)) {
+    const other = join(folder, name);
+    const match = NAME.exec(name);
+    if (match === null || other === path) continue;
+    if (match.groups?.partial !== undefined && age(other) < WRITTEN) continue;
+    rmSync(other, { force: true });
+  }
+}
+
+/** Ms since the file was written; 0 where it is gone. */
+function age(path: string): number {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? 0 : Date.now() - found.mtimeMs;
 }
 
 /** Who owns the folder or, where it is not there, the nearest one above it. */

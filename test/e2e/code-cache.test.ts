@@ -1,6 +1,6 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { expect } from "chai";
 import { strata } from "../support/program.ts";
 
@@ -61,6 +61,18 @@ describe("the code cache", () => {
     await writeFile(old, "old");
     await version("help");
     await kept();
+  });
+
+  it("takes away what runs that were killed have left, and nothing that is being written", async () => {
+    await version();
+    const { path } = await kept();
+    const left = [`${path}.77`, `${path}.77-1750000000000`, join(folder, "main-0123.js-v20.0.0-x64.cache.1")];
+    const written = `${path}.78-1750000000000`;
+    for (const partial of [...left, written]) await writeFile(partial, "half");
+    const before = Date.now() / 1000 - 3600;
+    for (const partial of left) await utimes(partial, before, before);
+    await version("help");
+    expect((await readdir(folder)).sort()).to.deep.equal([basename(path), basename(written)]);
   });
 
   it("is not read where others could have written it", async () => {
