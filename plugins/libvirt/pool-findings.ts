@@ -1,8 +1,8 @@
-import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Finding } from "../../lib/backend/contract.ts";
+import { isStrataError } from "../../lib/errors.ts";
 import { isLauncher } from "./launcher.ts";
-import { readHeader } from "./qcow2-header.ts";
+import { listIfThere, usedBases } from "./pool.ts";
 
 /** The domain that a UUID belongs to, as far as the pool is concerned. */
 export interface Owner {
@@ -17,14 +17,32 @@ export interface Owner {
  */
 export async function findInPool(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const root = join(pool, "instances");
-  const folders = await list(root);
-  const strays = await Promise.all(folders.map((uuid) => findInFolder(join(root, uuid), owners.get(uuid))));
-  return [...strays.flat(), ...(await findInImages(pool, folders))];
+  const strays = await orUnreadable(root, async () => {
+    const folders = await listIfThere(root);
+    return (
+      await Promise.all(
+        folders.map((uuid) => {
+          const folder = join(root, uuid);
+          return orUnreadable(folder, () => findInFolder(folder, owners.get(uuid)));
+        }),
+      )
+    ).flat();
+  });
+  const images = join(pool, "images");
+  return [...strays, ...(await orUnreadable(images, () => findInImages(pool, images)))];
+}
+
+/** What a look at the folder finds; a finding, where it cannot be looked at. */
+async function orUnreadable(folder: string, look: () => Promise<Finding[]>): Promise<Finding[]> {
+  return look().catch((error: unknown) => {
+    if (!isStrataError(error)) throw error;
+    return [{ kind: "unreadable", subject: folder, detail: error.message }];
+  });
 }
 
 async function findInFolder(folder: string, owner: Owner | undefined): Promise<Finding[]> {
   if (owner?.ours === true) return [];
-  const files = await list(folder);
+  const files = await listIfThere(folder);
   if (owner !== undefined)
     return [
       {
@@ -56,11 +74,10 @@ export function isMadeAtLaunch(file: string): boolean {
   return file === "lock" || file === "seed.iso" || /^seed-[0-9A-Za-z]{6}$/.test(file) || isLauncher(file);
 }
 
-async function findInImages(pool: string, folders: readonly string[]): Promise<Finding[]> {
-  const images = join(pool, "images");
-  const files = await list(images);
+async function findInImages(pool: string, images: string): Promise<Finding[]> {
+  const files = await listIfThere(images);
   if (files.length === 0) return [];
-  const used = await usedBases(pool, folders);
+  const used = await usedBases(pool);
   const found: Finding[] = [];
   for (const file of files) {
     const path = join(images, file);
@@ -71,7 +88,6 @@ async function findInImages(pool: string, folders: readonly string[]): Promise<F
         detail: `${path} was being copied when its process died`,
         repair: "remove it",
       });
-    // A file that cannot be read may stand on any.
     else if (/^[0-9a-f]{64}\.qcow2$/.test(file) && used !== null && !used.has(path))
       found.push({
         kind: "base-unused",
@@ -81,30 +97,4 @@ async function findInImages(pool: string, folders: readonly string[]): Promise<F
       });
   }
   return found;
-}
-
-/** The files that disks in the pool stand on; null where one of them cannot be read. */
-async function usedBases(pool: string, folders: readonly string[]): Promise<Set<string> | null> {
-  const used = new Set<string>();
-  for (const uuid of folders) {
-    const folder = join(pool, "instances", uuid);
-    for (const file of await list(folder)) {
-      if (!file.endsWith(".qcow2")) continue;
-      const header = await readHeader(join(folder, file)).catch(() => undefined);
-      if (header === undefined && (await isThere(join(folder, file)))) return null;
-      if (header?.backing != null) used.add(header.backing);
-    }
-  }
-  return used;
-}
-
-function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-function list(folder: string): Promise<string[]> {
-  return readdir(folder).catch(() => []);
 }

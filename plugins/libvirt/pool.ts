@@ -5,6 +5,7 @@ import type { ImageSource } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { requireSpace } from "../../lib/free-space.ts";
 import { fileError, isLibvirt } from "./errors.ts";
+import { readHeader } from "./qcow2-header.ts";
 import { flush } from "./qemu-img.ts";
 import type { Connection } from "./rpc/index.ts";
 import { element, find, parse, serialize, text } from "./xml/document.ts";
@@ -62,6 +63,36 @@ async function removePartials(folder: string): Promise<void> {
 export function basePath(pool: string, sha256: string): string {
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw failure("INTERNAL", { reason: `${sha256} is no SHA-256` });
   return join(pool, "images", `${sha256}.qcow2`);
+}
+
+/**
+ * The files that disks in the pool stand on; null where that cannot be said: a folder that cannot be
+ * listed, a disk that cannot be read or has just gone may have stood on any.
+ */
+export async function usedBases(pool: string): Promise<ReadonlySet<string> | null> {
+  const root = join(pool, "instances");
+  const used = new Set<string>();
+  try {
+    for (const uuid of await listIfThere(root)) {
+      const folder = join(root, uuid);
+      for (const file of await listIfThere(folder)) {
+        if (!file.endsWith(".qcow2")) continue;
+        const { backing } = await readHeader(join(folder, file));
+        if (backing !== null) used.add(backing);
+      }
+    }
+  } catch {
+    return null;
+  }
+  return used;
+}
+
+/** What is in a folder; nothing is in one that is not there. */
+export async function listIfThere(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw fileError(error, folder);
+  });
 }
 
 /** Copies an image into the pool, once. The caller holds the pool's lock. */

@@ -4,10 +4,9 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, writeMetadata } from "./engine.ts";
 import { fileError, isLibvirt } from "./errors.ts";
 import { isLauncher } from "./launcher.ts";
-import { isImagePath, isLayerPath } from "./layers.ts";
+import { isImagePath } from "./layers.ts";
 import { lockFile } from "./lock.ts";
-import { basePath } from "./pool.ts";
-import { readHeader } from "./qcow2-header.ts";
+import { basePath, usedBases } from "./pool.ts";
 import { UndefineFlags } from "./rpc/index.ts";
 import { SAVED_RECORD } from "./saved-record.ts";
 
@@ -73,22 +72,10 @@ export async function removeFiles(engine: Pick<Engine, "log">, folder: string): 
   }
 }
 
-/** Removes a base image that no layer in the pool stands on. The caller holds the pool's lock. */
+/** Removes a base image that no disk in the pool stands on. The caller holds the pool's lock. */
 async function removeUnusedBase(pool: string, sha256: string): Promise<void> {
   if (sha256 === "") return;
   const base = basePath(pool, sha256);
-  const root = join(pool, "instances");
-  for (const uuid of await readdir(root)) {
-    const folder = join(root, uuid);
-    const layers = (await readdir(folder).catch(() => [])).map((file) => join(folder, file));
-    for (const layer of layers.filter((path) => isLayerPath(folder, path))) {
-      // A layer that cannot be read may stand on it.
-      const backing = await readHeader(layer).then(
-        (header) => header.backing,
-        () => base,
-      );
-      if (backing === base) return;
-    }
-  }
-  await rm(base, { force: true });
+  const used = await usedBases(pool);
+  if (used !== null && !used.has(base)) await rm(base, { force: true });
 }

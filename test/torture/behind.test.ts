@@ -1,4 +1,4 @@
-import { chmod, copyFile, readdir, truncate, unlink } from "node:fs/promises";
+import { chmod, copyFile, readdir, symlink, truncate, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
@@ -180,6 +180,23 @@ describe("what others change behind our back", () => {
     const findings = await find();
     expect(findings.map(({ kind, subject }) => [kind, subject])).to.deep.equal([["layer-misplaced", "c"]]);
     expect(await repairAll(await folder())).to.deep.equal([]);
+  });
+
+  it("a folder that cannot be listed: it is named, and base images stay, which its layers may stand on", async () => {
+    const pool = world.daemon.pool;
+    const closed = join(pool, "instances", "4d7f5a3e-0000-4000-8000-000000000000");
+    // Root may list any folder, and nobody a link to itself.
+    await symlink(closed, closed);
+    const images = await readdir(join(pool, "images"));
+    expect(images).to.have.length(1);
+    await perform(world.fixture.backend, { kind: "purge", on: INSTANCE });
+    expect((await find()).map(({ kind, subject }) => [kind, subject])).to.deep.equal([
+      ["unreadable", closed],
+    ]);
+    expect(await repairAll(join(pool, "images"))).to.deep.equal([]);
+    await unlink(closed);
+    expect(kinds(await find())).to.deep.equal(["base-unused"]);
+    expect(await repairAll(join(pool, "images"))).to.deep.equal(images);
   });
 
   it("the pool moved: both places are named, and nothing is removed", async () => {
