@@ -9,7 +9,7 @@ import { hold } from "./hold.ts";
 import { idMapKeys, requireMappable } from "./id-maps.ts";
 import { importImage } from "./images.ts";
 import { newLease } from "./lease.ts";
-import { checkMount, mountDevices } from "./mount-devices.ts";
+import { checkMount, memberHere, mountDevices } from "./mount-devices.ts";
 import { networkKeys } from "./network-config.ts";
 import { nicDevices, placement } from "./placement.ts";
 import { KEYS, mountKeys, operationKeys, ownKeys } from "./records.ts";
@@ -23,6 +23,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   for (const mount of mounts) checkMount(engine, mount);
   await requireMappable(engine, mounts);
   if (spec.member !== undefined) await requireMember(engine, spec.member);
+  const member = mounts.length === 0 ? spec.member : await memberHere(engine, spec.member);
   await clearUnfinished(engine, name, context);
   await requireFree(engine, name);
   const { pool, network } = await placement(engine);
@@ -46,7 +47,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
     ...mountDevices(mounts),
   };
   const source = { type: "image", fingerprint: image.sha256 };
-  return make(engine, { name, uuid, body: { source, config, devices }, member: spec.member }, context);
+  return make(engine, { name, uuid, body: { source, config, devices }, member }, context);
 }
 
 /**

@@ -8,9 +8,25 @@ const DEVICE = /^strata-mount-/;
 
 /** Rejects with UNSUPPORTED what this engine has no way to mount. */
 export function checkMount({ remote }: Pick<Engine, "remote">, { type }: Mount): void {
-  const refuse = (reason: string) => failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
   if (type !== "native") throw refuse("its containers have the host's folders themselves: use type native");
   if (remote) throw refuse(REMOTE);
+}
+
+/**
+ * The member of the cluster that has the folders of this host, to which the socket is; undefined where
+ * there is no cluster. Rejects with UNSUPPORTED where an instance is, or is to be, on another one.
+ */
+export async function memberHere(engine: Engine, wanted: string | undefined): Promise<string | undefined> {
+  const { environment } = await engine.server();
+  if (!environment.server_clustered) return undefined;
+  const here = environment.server_name;
+  if (wanted !== undefined && wanted !== here)
+    throw refuse(`the folders of this host are on the member ${here}, not on ${wanted}`);
+  return here;
+}
+
+function refuse(reason: string) {
+  return failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
 }
 
 export const REMOTE = "the server is reached over a URL, and the folders of this host are not on it";

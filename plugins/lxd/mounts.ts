@@ -3,7 +3,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, replaceConfig } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";
-import { checkMount, mountDevices, withoutMounts } from "./mount-devices.ts";
+import { checkMount, memberHere, mountDevices, withoutMounts } from "./mount-devices.ts";
 import { mountKeys, readMounts } from "./records.ts";
 import { getReady } from "./recovery.ts";
 
@@ -25,6 +25,7 @@ async function attach(
 ): Promise<"applied" | "restart"> {
   const managed = await getReady(engine, id);
   checkMount(engine, mount);
+  await memberHere(engine, managed.member);
   const mounts = readMounts(managed.name, managed.config);
   const { target } = mount;
   if (mounts.some((each) => each.target === target))

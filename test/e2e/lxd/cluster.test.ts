@@ -84,6 +84,21 @@ describe("a cluster of LXD, over TLS", () => {
     ]);
   });
 
+  it("puts what mounts folders of this host on the member that has them, and mounts none elsewhere", async () => {
+    await using here = await open({ socket: cluster.members.n2.socket });
+    const mount = { source: cluster.folder, target: "/srv", type: "native", uidMap: [], gidMap: [] } as const;
+    const spec = newInstanceSpec(image, { name: "lxd-c-mount", mounts: [mount] });
+    const refused = await refusal(here.instances.create({ ...spec, member: "n3" }, context()));
+    expect(refused).to.deep.equal({
+      code: "UNSUPPORTED",
+      reason: "the folders of this host are on the member n2, not on n3",
+    });
+    const made = await here.instances.create(spec, context());
+    expect([made.member, made.mounts]).to.deep.equal(["n2", [mount]]);
+    await using _hold = await here.instances.hold(made.id, { wait: 0 }, context());
+    await here.instances.remove(made.id, context());
+  });
+
   it("runs instances on chosen members, moves one with its snapshots, and outlives a member", async () => {
     const { instances, snapshots } = backend;
     const refused = await refusal(

@@ -77,6 +77,7 @@ describe("a daemon of LXD", () => {
       quota: true,
     });
     await own.run(["rm", "/root/big"], { user: "root" });
+    await own.cut();
   });
 
   it("says of a container that does not start what its own log says", async () => {
