@@ -4,15 +4,8 @@ import type { Finding } from "../../lib/backend/contract.ts";
 import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import type { Engine, Managed } from "./engine.ts";
 import { fileError } from "./errors.ts";
-import {
-  isImagePath,
-  isLayerPath,
-  isPartialPath,
-  type LayerGraph,
-  layerOf,
-  readLayer,
-  readLayers,
-} from "./layers.ts";
+import { readGraph } from "./graph.ts";
+import { isImagePath, isLayerPath, isPartialPath, type LayerGraph, layerOf, readLayer } from "./layers.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { holdsData } from "./qemu-img.ts";
 import { instanceFolder } from "./removal.ts";
@@ -66,7 +59,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   if (broken.length > 0) return [...elsewhere, ...broken];
   const snapshots = await listPlaces(managed.domain);
   const head = readDisk(managed.document);
-  const graph = await readLayers(name, folder);
+  const graph = await readGraph(managed, snapshots);
   const structure = [
     ...findForeign(snapshots),
     ...(await findMissing(graph, snapshots, head)),
@@ -75,6 +68,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   if (structure.length > 0) return [...elsewhere, ...structure];
   return [
     ...elsewhere,
+    ...findFrozenHead(snapshots, head, name),
     ...findMisplaced(graph, snapshots),
     ...findRewritten(snapshots),
     ...(await findMark(managed, snapshots, head)),
@@ -107,6 +101,17 @@ function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
       kind: "snapshot-foreign",
       subject: name,
       detail: `snapshot "${name}" is no external disk snapshot; it was not taken by strata`,
+    }));
+}
+
+/** A definition of before a snapshot: a guest that runs on it changes what the snapshot is to keep. */
+function findFrozenHead(snapshots: readonly SnapshotPlace[], head: string, instance: string): Note[] {
+  return snapshots
+    .filter(({ frozen }) => frozen === head)
+    .map(({ name }) => ({
+      kind: "head-frozen",
+      subject: head,
+      detail: `the instance writes ${head}, which snapshot "${name}" froze; \`strata restore ${instance}.${name}\` gives it a disk of its own`,
     }));
 }
 
@@ -229,8 +234,10 @@ async function findLeft(
   for (const path of graph.headers.keys()) {
     if (frozen.has(path) || path === head || dirname(path) !== folder) continue;
     const dependants = graph.dependants(path);
-    if (dependants.length === 0) found.push(await unreferenced(folder, path));
-    else if (dependants.length === 1 && settled && isLayerPath(folder, path))
+    if (dependants.length === 0) {
+      // What a guest runs on may be another file than its definition says.
+      if (settled) found.push(await unreferenced(folder, path));
+    } else if (dependants.length === 1 && settled && isLayerPath(folder, path))
       found.push({
         kind: "layer-unmerged",
         subject: path,

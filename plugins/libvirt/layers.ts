@@ -82,6 +82,8 @@ export interface LayerGraph {
   chain(path: string): string[];
   /** The files that QEMU opens to read `path`, `path` first. */
   opened(path: string): string[];
+  /** The same read anew. */
+  again(): Promise<LayerGraph>;
 }
 
 /**
@@ -140,6 +142,7 @@ export async function readLayers(
     standIns,
     dependants: (path) => dependants.get(path) ?? [],
     chain: (path) => walk(path, (at) => headers.get(at)?.backing),
+    again: () => readLayers(name, folder, roots),
     opened: (path) => walk(path, (at) => headers.get(at)?.through ?? standIns.get(at)?.backing),
   };
 }

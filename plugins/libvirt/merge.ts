@@ -1,12 +1,14 @@
 import { rename } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import type { Context } from "../../lib/backend/contract.ts";
 import { type Engine, type Managed, runOptions, writeMetadata } from "./engine.ts";
 import { libvirtError } from "./errors.ts";
-import { isLayerPath, layerSize, standInPath } from "./layers.ts";
+import { isLayerPath, type LayerGraph, layerSize, standInPath } from "./layers.ts";
 import type { Operation } from "./operation.ts";
-import { checkSpace } from "./pool.ts";
+import { checkSpace, exists } from "./pool.ts";
 import { isEmptyImage, readHeader } from "./qcow2-header.ts";
-import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
+import { copyInto, flush, flushFolder, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
 import { removeUnusedStandIns } from "./stand-ins.ts";
 import { isSettled } from "./view.ts";
 
@@ -20,16 +22,20 @@ type Merge = Extract<Operation, { kind: "merge" }>;
 export async function mergeLayer(
   engine: Engine,
   managed: Managed,
+  graph: LayerGraph,
   { layer, child, target }: Merge,
   context?: Pick<Context, "signal">,
 ): Promise<boolean> {
   const options = runOptions(engine, managed.domain.uuid);
+  const cancellable = runOptions(engine, managed.domain.uuid, context);
   try {
     if (await isBlank(managed, child, layer)) await takePlace(layer, child);
     else if (target !== "" && (await isSeenThrough(layer, target))) await pointTo(child, target, options);
-    else if (await isSmaller(managed, child, layer))
-      await sinkInto(managed, layer, child, { ...options, ...context });
-    else await rebase(child, layer, target === "" ? null : target, { ...options, ...context });
+    else if (await isSmaller(managed, child, layer)) await sinkInto(graph, layer, child, cancellable);
+    else {
+      await settleNote(managed);
+      await rebase(child, layer, target === "" ? null : target, cancellable);
+    }
     return true;
   } catch (error) {
     if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
@@ -57,6 +63,20 @@ async function explained(
   const sizes = (await Promise.all(layers.map(layerSize))).flatMap((size) => size ?? []);
   const [least = 0n] = sizes.sort((a, b) => Number(a - b));
   return checkSpace(metadata.folder, least).then(() => mapped, libvirtError);
+}
+
+/**
+ * Has the note on the disk before a rebase begins, which after a power cut nothing else tells of. libvirt
+ * flushes the definition, but not its name in the folder: the next write does that on ext4 and XFS. The folder
+ * itself is flushed where it is known.
+ */
+async function settleNote(managed: Managed): Promise<void> {
+  await writeMetadata(managed, {});
+  const home = process.env.XDG_CONFIG_HOME || join(homedir(), ".config");
+  for (const base of ["/etc", home]) {
+    const path = join(base, "libvirt", "qemu", `${managed.name}.xml`);
+    if (await exists(path)) await flushFolder(path);
+  }
 }
 
 /**
@@ -93,16 +113,11 @@ async function isSmaller({ metadata }: Managed, child: string, layer: string): P
  * Moves what the child holds into the layer, whose file then takes the child's name and place. The child
  * reads right at any moment: what the layer is overwritten with, the child holds itself.
  */
-async function sinkInto(
-  { name, metadata }: Managed,
-  layer: string,
-  child: string,
-  options: RunOptions,
-): Promise<void> {
+async function sinkInto(graph: LayerGraph, layer: string, child: string, options: RunOptions): Promise<void> {
   await pointTo(child, layer, options);
   // The layer is about to change, and its stand-ins are not.
   const ours = [standInPath("image", layer), standInPath("frame", layer)];
-  await removeUnusedStandIns(name, metadata.folder, (path) => !ours.includes(path));
+  await removeUnusedStandIns(graph, (path) => !ours.includes(path));
   await copyInto(layer, child, options);
   await flush(layer);
   await rename(layer, child);

@@ -1,15 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../lib/backend/contract.ts";
-import { failure } from "../../lib/errors.ts";
+import { failure, isStrataError } from "../../lib/errors.ts";
 import { changedMetadata, type Engine, getHeld, type Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
+import { requireOpenHead } from "./graph.ts";
+import { readLayers } from "./layers.ts";
 import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "./mounts.ts";
 import { ensureNetwork, freePort } from "./networks.ts";
 import { prepareReads } from "./read-images.ts";
 import { collectLayers, getReady } from "./recovery.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
 import { serialize } from "./xml/document.ts";
-import { readInterfaces, setForwardedPort } from "./xml/domain.ts";
+import { readDisk, readInterfaces, setForwardedPort } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
 
 /** How often a guest is asked whether it has stopped, ms. */
@@ -35,14 +37,17 @@ export async function requireSettled(managed: Managed, reason: string): Promise<
 
 /** Starts the domain, or resumes what was saved or paused. */
 export async function start(engine: Engine, id: string, context: Context): Promise<void> {
-  const managed = await getReady(engine, id, context);
+  const found = await getReady(engine, id, context);
   context.signal.throwIfAborted();
-  const { domain, document } = managed;
+  const { domain } = found;
   const { state } = await domain.getState();
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
-  if (state === DomainState.RUNNING) return plugMounts(engine, managed, context);
+  if (state === DomainState.RUNNING) return plugMounts(engine, found, context);
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
-  if (!(await isSaved(managed))) await prepareReads(engine, managed, context);
+  if (!(await isSaved(found))) await prepareReads(engine, found, context);
+  // That may take long, and others than strata may change the domain meanwhile.
+  const managed = await getHeld(engine, id);
+  const { document, name, metadata } = managed;
   context.progress({ phase: "Starting" });
   for (const network of new Set(readInterfaces(document).map(({ network }) => network)))
     await ensureNetwork(engine, network);
@@ -50,12 +55,13 @@ export async function start(engine: Engine, id: string, context: Context): Promi
     await domain.create();
     return plugMounts(engine, managed, context);
   }
-  const { sshPort: oldPort, mounts } = managed.metadata;
-  const changed = await putMounts(engine, document, managed.metadata, context);
+  await requireOpenHead(managed, await readLayers(name, metadata.folder, [readDisk(document)]));
+  const { sshPort: oldPort, mounts } = metadata;
+  const changed = await putMounts(engine, document, metadata, context);
   if (oldPort !== undefined) {
     const sshPort = await freePort();
     setForwardedPort(document, sshPort);
-    putMetadata(document, changedMetadata(managed.metadata, { sshPort }));
+    putMetadata(document, changedMetadata(metadata, { sshPort }));
   }
   if (changed || oldPort !== undefined) await engine.connection.defineDomain(serialize(document));
   if (mounts.length > 0) await sweepLaunchers(managed);
@@ -82,8 +88,13 @@ export async function stop(
     else await shutDown(name, domain, options.grace, context.signal);
   }
   // What was deleted while it ran can be merged now.
-  await getReady(engine, id, context);
-  await collectLayers(engine, id, context);
+  try {
+    await getReady(engine, id, context);
+    await collectLayers(engine, id, context);
+  } catch (error) {
+    if (!isStrataError(error) || error.code !== "RECORD_FORGOTTEN") throw error;
+    engine.log.warn(error.message);
+  }
 }
 
 /** The domain has stopped meanwhile: what was asked for is so. */

@@ -2,8 +2,9 @@ import type { Context, ReadImages } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, runOptions } from "./engine.ts";
 import { mapped } from "./errors.ts";
+import { readGraph } from "./graph.ts";
 import { planKeyframes } from "./keyframes.ts";
-import { isLayerPath, type LayerGraph, layerSize, readLayers, standInPath } from "./layers.ts";
+import { isLayerPath, type LayerGraph, layerSize, standInPath } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
 import { pointTo, type RunOptions } from "./qemu-img.ts";
 import { getReady } from "./recovery.ts";
@@ -86,11 +87,11 @@ async function consolidate(
   const head = readDisk(managed.document);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
-  const found = await readLayers(name, folder, [head]);
-  let graph = await leaveReadImages(name, found, off ? null : head, options);
+  const found = await readGraph(managed);
+  let graph = await leaveReadImages(found, off ? null : head, options);
   const frozen = graph.headers.get(head)?.backing;
   if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) return;
-  if (off) await removeUnusedStandIns(name, folder);
+  if (off) await removeUnusedStandIns(graph);
   const update = off ? null : await planUpdate(graph, frozen, budget);
   if (update !== null) {
     context.progress({ phase: "Bringing layers together" });
@@ -105,7 +106,7 @@ async function consolidate(
     context.progress({ phase: "Bringing layers together" });
     graph = await addKeyframes(name, graph, keyframes, options);
   }
-  if (graph.standIns.size > 0) await removeUnusedStandIns(name, folder, isCached(graph));
+  if (graph.standIns.size > 0) await removeUnusedStandIns(graph, isCached(graph));
 }
 
 /** How the read image of a layer comes about. */
@@ -153,7 +154,7 @@ async function updateReadImage(
 ): Promise<LayerGraph> {
   const { folder } = graph;
   if (from === null) {
-    await removeUnusedStandIns(name, folder);
+    await removeUnusedStandIns(graph);
     await checkSpace(folder, await sizeOf(between));
     await buildStandIn(name, image, base, options);
   } else if (between.length > 0) {
@@ -161,8 +162,8 @@ async function updateReadImage(
     await advanceStandIn(name, from, image, between, options);
   }
   if (graph.headers.get(head)?.through !== image) await pointTo(head, image, options);
-  await removeUnusedStandIns(name, folder);
-  return readLayers(name, folder, [head]);
+  await removeUnusedStandIns(graph);
+  return graph.again();
 }
 
 async function hasSpace(folder: string, bytes: bigint): Promise<boolean> {

@@ -1,14 +1,14 @@
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
-import { isLayerPath, type LayerGraph, readLayer, readLayers, removeLayer } from "./layers.ts";
+import { findInUse, readGraph } from "./graph.ts";
+import { isLayerPath, type LayerGraph, readLayer, removeLayer } from "./layers.ts";
 import { mergeLayer } from "./merge.ts";
 import type { Operation } from "./operation.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { growImage, holdsData, secure } from "./qemu-img.ts";
 import { finishRelease } from "./release.ts";
 import { removeInstance } from "./removal.ts";
-import { DomainState } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
@@ -44,7 +44,8 @@ export async function finish(engine: Engine, id: string, context?: Pick<Context,
     case "purge":
       return removeInstance(engine, managed);
     case "release":
-      return finishRelease(engine, managed);
+      if (await isSettled(managed)) await finishRelease(engine, managed);
+      return;
     case "take":
       await discardBlank(managed, operation.file);
       return finishTake(engine, managed, operation);
@@ -60,6 +61,8 @@ export async function finish(engine: Engine, id: string, context?: Pick<Context,
     case "rename":
       return finishRename(managed, operation);
     case "resize":
+      // QEMU has the disk open; it grows once the guest has stopped.
+      if (!(await isSettled(managed))) return;
       await growImage(readDisk(managed.document), BigInt(operation.disk), runOptions(engine, id));
       await writeMetadata(managed, { operation: null });
   }
@@ -67,7 +70,7 @@ export async function finish(engine: Engine, id: string, context?: Pick<Context,
 
 /**
  * The domain of that id, held and with nothing left half done: what every change begins with. While a
- * guest runs on layers whose merge was interrupted, the merge must wait, and so must the change.
+ * guest runs on layers that an interrupted operation must change, that must wait, and so must the change.
  */
 export async function getReady(
   engine: Engine,
@@ -75,16 +78,18 @@ export async function getReady(
   context?: Pick<Context, "signal">,
 ): Promise<Managed> {
   let managed = await getHeld(engine, id);
-  if (managed.metadata.operation === undefined) return managed;
+  if (managed.metadata.operation === undefined) {
+    await takeUpSaved(managed);
+    return managed;
+  }
   await finish(engine, id, context);
   managed = await getHeld(engine, id);
-  if (managed.metadata.operation !== undefined)
-    throw failure("WRONG_STATE", {
-      name: managed.name,
-      reason: "A merge of its layers was interrupted and ends once it is stopped",
-      state: "Running",
-    });
-  return managed;
+  const { name, domain } = managed;
+  const { operation } = managed.metadata;
+  if (operation === undefined) return managed;
+  const reason = `A ${operation.kind} was interrupted and ends once it is stopped`;
+  if (!(await domain.isActive())) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  throw failure("WRONG_STATE", { name, reason, state: "Running" });
 }
 
 /**
@@ -111,10 +116,16 @@ async function finishTake(
   const { domain, metadata, document } = managed;
   const done = { operation: null, snapshot: null } as const;
   const snapshot = await lookupSnapshot(domain, name);
-  const graph = await readLayers(managed.name, metadata.folder);
+  const graph = await readGraph(managed);
   const below = graph.headers.get(file)?.backing ?? null;
   if (snapshot !== null && snapshot.frozen === below) {
     await secure(file);
+    if (readDisk(document) !== file) {
+      // The record outlived a power cut that the definition did not: the domain would write what is frozen.
+      if (!(await isSettled(managed))) return;
+      setDisk(document, file);
+      await engine.connection.defineDomain(serialize(document));
+    }
     if (parent !== undefined && (snapshot.parent ?? "") !== parent)
       await redefine(managed, snapshot, { parent: parent === "" ? null : parent }, true);
     await writeMetadata(managed, { ...done, record: { snapshotsTaken: Number(taken) } });
@@ -128,8 +139,11 @@ async function finishTake(
     return;
   }
   // Switched but not recorded: back to the old file, unless the guest has written since.
-  const settled = (await domain.getState()).state === DomainState.SHUTOFF;
-  if (below !== null && settled && !(await holdsData(file, runOptions(engine, domain.uuid)))) {
+  if (
+    below !== null &&
+    (await isSettled(managed)) &&
+    !(await holdsData(file, runOptions(engine, domain.uuid)))
+  ) {
     setDisk(document, below);
     putMetadata(document, metadata);
     await engine.connection.defineDomain(serialize(document));
@@ -143,7 +157,9 @@ async function finishRestore(managed: Managed, { name, file, old }: Of<"restore"
   const { domain, metadata, document } = managed;
   const restored = readDisk(document) === file;
   if (restored && (await currentName(domain)) !== name) await markCurrent(managed, name);
-  await removeUnused(managed, restored ? old : file);
+  // A guest that somebody has started may run on the old one; collected once it has stopped.
+  if (!restored) await removeUnused(managed, file);
+  else if (await isSettled(managed)) await removeUnused(managed, old);
   await writeMetadata({ ...managed, metadata }, { operation: null });
 }
 
@@ -154,7 +170,7 @@ async function finishRestore(managed: Managed, { name, file, old }: Of<"restore"
 async function removeUnused(managed: Managed, path: string): Promise<void> {
   const { folder } = managed.metadata;
   for (let at: string | null = path; at !== null && isLayerPath(folder, at); ) {
-    const graph: LayerGraph = await readLayers(managed.name, folder);
+    const graph: LayerGraph = await readGraph(managed);
     if (!(await isFree(managed, graph, at))) return;
     const below: string | null = graph.headers.get(at)?.backing ?? null;
     await removeLayer(folder, at);
@@ -194,10 +210,10 @@ async function finishMerge(
   context?: Pick<Context, "signal">,
 ): Promise<void> {
   const { folder } = managed.metadata;
-  const graph = await readLayers(managed.name, folder);
+  const graph = await readGraph(managed);
   if (graph.headers.has(layer)) {
-    if (!(await isSettled(managed)) && graph.chain(readDisk(managed.document)).includes(child)) return;
-    if (!(await mergeLayer(engine, managed, { kind: "merge", layer, child, target }, context))) {
+    if ((await findInUse(managed, graph)).has(child)) return;
+    if (!(await mergeLayer(engine, managed, graph, { kind: "merge", layer, child, target }, context))) {
       await writeMetadata(managed, { operation: null });
       return;
     }
@@ -222,9 +238,9 @@ export async function collectLayers(
   const frozen = new Set(records.map((record) => record.frozen));
   const head = readDisk(managed.document);
   for (;;) {
-    const graph = await readLayers(managed.name, folder, [head]);
+    const graph = await readGraph(managed, records);
     await requireWhole(managed.name, graph, records);
-    const inUse = new Set((await isSettled(managed)) ? [] : graph.chain(head));
+    const inUse = new Set(await findInUse(managed, graph));
     // Where there is no base image, stand-ins stand on the lowest layer.
     for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
     const removable = (path: string) =>
@@ -242,16 +258,16 @@ export async function collectLayers(
       const target = graph.headers.get(layer)?.through ?? "";
       const merge = { kind: "merge", layer, child, target } as const;
       managed = await writeMetadata(managed, { operation: merge });
-      if (!(await mergeLayer(engine, managed, merge, context))) break;
+      if (!(await mergeLayer(engine, managed, graph, merge, context))) break;
     }
     await removeLayer(folder, layer);
   }
   if (await isSettled(managed)) {
     // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
-    const left = await readLayers(managed.name, folder, [head]);
+    const left = await readGraph(managed, records);
     const options = runOptions(engine, id, context);
     const short = await keepShort(engine, { name: managed.name, head }, left, left.headers.keys(), options);
-    if (short.standIns.size > 0) await removeUnusedStandIns(managed.name, folder, isCached(short));
+    if (short.standIns.size > 0) await removeUnusedStandIns(short, isCached(short));
   }
   if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });
 }

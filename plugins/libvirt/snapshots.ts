@@ -17,6 +17,7 @@ import {
   writeMetadata,
 } from "./engine.ts";
 import { mapped } from "./errors.ts";
+import { requireOpenHead } from "./graph.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "./layers.ts";
 import { putMounts } from "./mounts.ts";
 import { checkSpace } from "./pool.ts";
@@ -151,8 +152,9 @@ async function capture(
     });
   const { folder } = managed.metadata;
   const head = readDisk(managed.document);
-  const graph = await readLayers(name, folder);
+  const graph = await readLayers(name, folder, [head]);
   await checkChain(name, graph, head);
+  await requireOpenHead(managed, graph);
   const short = await keepShort(engine, { name, head }, graph, [head], runOptions(engine, id, context));
   requireDepth(name, short.opened(head).length + 1);
   await checkSpace(folder);
@@ -214,9 +216,9 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   await requireSettled(managed, "Only stopped instances can be restored");
   const snapshot = await getRestorable(managed, name);
   const { folder } = managed.metadata;
-  const graph = await readLayers(managed.name, folder);
-  await checkChain(managed.name, graph, snapshot.frozen);
   const old = readDisk(managed.document);
+  const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
+  await checkChain(managed.name, graph, snapshot.frozen);
   const place = { name: managed.name, head: old };
   const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
   requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);
@@ -236,6 +238,8 @@ async function revert(engine: Engine, id: string, name: string, context: Context
     });
     const restored = restoredDomain(recorded, managed.document, file, metadata);
     await putMounts(engine, restored, metadata, context);
+    // Bringing the chain together may have taken long, and virsh starts what it likes.
+    await requireSettled(managed, "Only stopped instances can be restored");
     // The definition is the turning point: before it the instance is as it was, after it restored.
     await engine.connection.defineDomain(serialize(restored));
   } catch (error) {

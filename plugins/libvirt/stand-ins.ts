@@ -13,7 +13,6 @@ import {
   layerSize,
   newPartialPath,
   readLayer,
-  readLayers,
   removeLayer,
   standInPath,
 } from "./layers.ts";
@@ -119,7 +118,6 @@ async function settle(name: string, partial: string, path: string): Promise<void
  * stand-ins that are gone: to the keyframe, or else to the layer itself. Nobody may have the layers open.
  */
 export async function leaveReadImages(
-  name: string,
   graph: LayerGraph,
   head: string | null,
   options: RunOptions,
@@ -134,7 +132,7 @@ export async function leaveReadImages(
     await pointTo(path, graph.standIns.has(frame) ? frame : backing, options);
     changed = true;
   }
-  return changed ? readLayers(name, graph.folder, head === null ? [] : [head]) : graph;
+  return changed ? graph.again() : graph;
 }
 
 /** True for a read image that the head may come to read through again, or that one can be made of. */
@@ -145,13 +143,12 @@ export function isCached({ folder, headers }: Pick<LayerGraph, "folder" | "heade
   };
 }
 
-/** Removes the stand-ins that nothing reads through, but those to keep. */
+/** Removes the stand-ins that nothing of a whole graph, read anew, reads through, but those to keep. */
 export async function removeUnusedStandIns(
-  name: string,
-  folder: string,
+  graph: LayerGraph,
   keep: (path: string) => boolean = () => false,
 ): Promise<void> {
-  const { headers, standIns } = await readLayers(name, folder);
+  const { folder, headers, standIns } = await graph.again();
   const left = new Map(standIns);
   for (let changed = true; changed; ) {
     changed = false;
@@ -178,7 +175,7 @@ export async function addKeyframes(
     if (on !== null) await buildStandIn(name, frame, on, options);
     await pointTo(child, frame, options);
   }
-  return readLayers(name, graph.folder);
+  return graph.again();
 }
 
 /**
@@ -196,7 +193,7 @@ export async function keepShort(
   try {
     for (const top of tops) {
       if (now.opened(top).length < chainLength(engine)) continue;
-      now = await leaveReadImages(name, now, head, options);
+      now = await leaveReadImages(now, head, options);
       const keyframes = planKeyframes(now, top, keyframeSpan(engine));
       await checkSpace(graph.folder, await sizeOf(keyframes.flatMap(({ between }) => between)));
       now = await addKeyframes(name, now, keyframes, options);
@@ -207,6 +204,6 @@ export async function keepShort(
     // The chain may still be short enough to start, which the caller looks at.
     const reason = error instanceof Error ? error.message : String(error);
     engine.log.warn(`the layers of "${name}" could not be brought together: ${reason}`);
-    return readLayers(name, graph.folder);
+    return graph.again();
   }
 }

@@ -113,7 +113,10 @@ async function work(
       });
       actor.once("exit", () => resolve({ kind: "killed" }));
       actor.send(task, (error) => {
-        if (error !== null) reject(error);
+        if (error === null) return;
+        // Killed before it heard of the task.
+        if ("code" in error && error.code === "ERR_IPC_CHANNEL_CLOSED") resolve({ kind: "killed" });
+        else reject(error);
       });
     });
   } finally {

@@ -3,9 +3,9 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, MIB, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { planRemoval } from "../../../lib/snapshots/plan.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
 import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { dropSnapshot } from "../../support/snapshots.ts";
 
 const TIB = 1024n ** 4n;
 
@@ -30,12 +30,6 @@ describe("a deletion with nothing to copy", () => {
     expect(stdout).not.to.match(/failed/i);
     await execa("qemu-img", ["check", "-q", path]);
   };
-  async function drop({ id }: Instance, name: string): Promise<void> {
-    const { snapshots } = fixture.backend;
-    const removal = planRemoval(await snapshots.tree(id), name);
-    if (removal === undefined) throw new Error(`there is no ${name}`);
-    await snapshots.drop(id, removal, context());
-  }
   const large = { resources: { cpus: 1, memory: 256n * MIB, disk: TIB } };
 
   it("gives the layer the head's place, when nothing was written since", () =>
@@ -48,7 +42,7 @@ describe("a deletion with nothing to copy", () => {
         const layer = await headOf(instance);
         const written = await inodeOf(layer);
         await take(fixture, instance, "newest");
-        await drop(instance, "newest");
+        await dropSnapshot(fixture, instance, "newest");
         const head = await headOf(instance);
         expect(head).not.to.equal(layer);
         expect(await inodeOf(head)).to.equal(written);
@@ -72,7 +66,7 @@ describe("a deletion with nothing to copy", () => {
         const third = await headOf(instance);
         const written = await inodeOf(third);
         await take(fixture, instance, "third");
-        await drop(instance, "same");
+        await dropSnapshot(fixture, instance, "same");
         expect(await inodeOf(third)).to.equal(written);
         expect((await readHeader(third)).backing).to.equal(first);
         await holds(await headOf(instance), 3);
@@ -89,7 +83,7 @@ describe("a deletion with nothing to copy", () => {
       await take(fixture, instance, "small");
       const { resources } = instance;
       await fixture.backend.instances.resize(instance.id, { disk: 4n * resources.disk }, context());
-      await drop(instance, "small");
+      await dropSnapshot(fixture, instance, "small");
       const head = await headOf(instance);
       expect((await readHeader(head)).virtualSize).to.equal(4n * resources.disk);
       await holds(head, 1);

@@ -34,6 +34,7 @@ class Chain {
           const through = this.through.get(at);
           return through === undefined ? undefined : layerOf(FOLDER, through);
         }),
+      again: () => Promise.reject(new Error("nothing to read")),
       opened: (path) => walk(path, (at) => this.through.get(at) ?? this.standIns.get(at)),
     };
   }

@@ -1,0 +1,14 @@
+import { context, type Fixture } from "../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../lib/backend/contract.ts";
+import { planRemoval } from "../../lib/snapshots/plan.ts";
+
+/** Deletes a snapshot as the core does. Needs a hold. */
+export async function dropSnapshot(
+  { backend }: Pick<Fixture, "backend">,
+  { id }: Pick<Instance, "id">,
+  name: string,
+): Promise<void> {
+  const removal = planRemoval(await backend.snapshots.tree(id), name);
+  if (removal === undefined) throw new Error(`there is no ${name}`);
+  await backend.snapshots.drop(id, removal, context());
+}
