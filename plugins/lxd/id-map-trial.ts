@@ -7,7 +7,9 @@ import { z } from "zod";
 import { ROOT } from "./devices.ts";
 import { type Engine, instancePath } from "./engine.ts";
 import { isStatus } from "./errors.ts";
+import { ownHeaders } from "./images.ts";
 import { placement } from "./placement.ts";
+import { LxdError } from "./rest/errors.ts";
 import { instanceShape } from "./rest/shapes.ts";
 
 /** Marks a container that is there for a trial only. */
@@ -26,7 +28,7 @@ const STALE = 60_000;
 /**
  * Why LXD does not start a container with these lines of `raw.idmap`; null where it does. It is told from
  * the log of one that has nothing to start. LXD gives up on it a few seconds later, and then removes it
- * by itself.
+ * by itself. Rejects where that could not be told.
  */
 export async function tryIdMap(engine: Engine, lines: string): Promise<string | null> {
   const { client } = engine;
@@ -36,7 +38,8 @@ export async function tryIdMap(engine: Engine, lines: string): Promise<string | 
   const name = `strata-trial-${randomBytes(6).toString("hex")}`;
   const image = await emptyImage(name, environment.architectures[0] ?? "x86_64");
   const fingerprint = createHash("sha256").update(image).digest("hex");
-  await client.upload("/1.0/images", Readable.from([image]), { size: BigInt(image.length) });
+  const upload = { size: BigInt(image.length), headers: ownHeaders(fingerprint) };
+  await client.upload("/1.0/images", Readable.from([image]), upload);
   try {
     const body = {
       name,
@@ -72,9 +75,9 @@ async function startOf({ client }: Engine, name: string): Promise<string | null>
     const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
     if (NO_INIT.test(log)) return null;
     if (GIVEN_UP.test(log)) return firstError(log) ?? "LXD does not say why";
-    if (ended !== undefined) return ended;
+    if (ended !== undefined) throw new LxdError(0, ended);
   }
-  return `LXD has not told within ${PATIENCE / 1000} s`;
+  throw new LxdError(0, `LXD has not told within ${PATIENCE / 1000} s`);
 }
 
 /** The first error in a container's log, without what it is prefixed with. */

@@ -72,7 +72,9 @@ export async function mapRefusal(engine: Engine, mounts: readonly Maps[]): Promi
   if (known !== undefined) return known;
   const found = await tryIdMap(engine, key);
   const reason = found === null ? null : explain(lines, found);
-  await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
+  // What went wrong in another way may go well the next time.
+  if (found === null || REFUSED.test(found))
+    await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
   return reason;
 }
 
@@ -87,9 +89,11 @@ export async function sampleRefusal(engine: Engine): Promise<string | null> {
 
 const DEFAULT_USER = 1000;
 
+const REFUSED = /new[ug]idmap failed/;
+
 /** LXC starts a program for the maps that the host may refuse; then it is known what would let it. */
 export function explain(lines: readonly string[], found: string): string {
-  if (!/new[ug]idmap failed/.test(found)) return `LXD has tried: ${found}`;
+  if (!REFUSED.test(found)) return `LXD has tried: ${found}`;
   const entries = (kind: string, file: string) =>
     lines
       .flatMap((line) => new RegExp(`^${kind} (\\d+)`).exec(line)?.[1] ?? [])

@@ -35,15 +35,20 @@ export async function importImage(engine: Engine, image: ImageSource, context: C
       ...context,
       size,
       headers: {
+        ...ownHeaders(image.sha256),
         "X-LXD-public": "0",
         "X-LXD-filename": `${image.sha256}.tar.gz`,
-        "X-LXD-properties": new URLSearchParams({ [OWN]: image.sha256 }).toString(),
       },
     });
   } catch (error) {
     // Another launch may have been quicker.
     if (!(await isThere(engine, image.sha256))) throw error;
   }
+}
+
+/** Headers of an upload that make the image known as strata's. */
+export function ownHeaders(sha256: string): Readonly<Record<string, string>> {
+  return { "X-LXD-properties": new URLSearchParams({ [OWN]: sha256 }).toString() };
 }
 
 async function isThere({ client }: Engine, sha256: string): Promise<boolean> {

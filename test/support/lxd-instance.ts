@@ -1,6 +1,5 @@
 import { text } from "node:stream/consumers";
 import type { Context, ExecOptions, ExecSession, Instance } from "../../lib/backend/contract.ts";
-import { asStrataError } from "../../lib/errors.ts";
 import { context, newInstanceSpec } from "./instance-spec.ts";
 import type { LxdFixture } from "./lxd.ts";
 
@@ -62,10 +61,4 @@ export async function lxdInstance({ backend, image }: LxdFixture, name: string):
       return { out: out.trim(), complaint: complaint.trim(), code };
     },
   };
-}
-
-/** Code and reason of what a piece rejects with; both empty where it does not. */
-export async function refusal(work: Promise<unknown>): Promise<{ code: string; reason: string }> {
-  const error = await work.then(() => undefined, asStrataError);
-  return { code: error?.code ?? "", reason: String(error?.details.reason ?? "") };
 }

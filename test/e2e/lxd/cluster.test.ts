@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import type { Backend, Context, ImageSource, Instance } from "../../../lib/backend/contract.ts";
-import { asStrataError } from "../../../lib/errors.ts";
 import lxd from "../../../plugins/lxd/index.ts";
+import { refusal } from "../../support/images.ts";
 import { context, newInstanceSpec } from "../../support/instance-spec.ts";
 import { silent } from "../../support/libvirt.ts";
 import { type LxdCluster, lxdCluster, trust } from "../../support/lxd-cluster.ts";
@@ -28,10 +28,6 @@ describe("a cluster of LXD, over TLS", () => {
   const open = (settings: Readonly<Record<string, string>>) =>
     lxd.open({ settings, dataFolder: join(cluster.folder, "data"), log: silent });
   const url = () => cluster.urls.join(",");
-  const refusal = async (work: Promise<unknown>) => {
-    const error = await work.then(() => undefined, asStrataError);
-    return { code: error?.code, reason: String(error?.details.reason ?? "") };
-  };
   const group = () => {
     const { cluster: found } = backend;
     if (found === undefined) throw new Error("the engine has no cluster");

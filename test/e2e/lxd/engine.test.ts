@@ -7,10 +7,11 @@ import { expect } from "chai";
 import { execa } from "execa";
 import type { Backend } from "../../../lib/backend/contract.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { refusal } from "../../support/images.ts";
 import { context, newInstanceSpec } from "../../support/instance-spec.ts";
 import { silent } from "../../support/libvirt.ts";
 import { type LxdFixture, lxdFixture } from "../../support/lxd.ts";
-import { type LxdTestInstance, lxdInstance, refusal } from "../../support/lxd-instance.ts";
+import { type LxdTestInstance, lxdInstance } from "../../support/lxd-instance.ts";
 
 const HOLDER = fileURLToPath(new URL("../../support/lxd-holder.ts", import.meta.url));
 

@@ -5,9 +5,10 @@ import { execa } from "execa";
 import type { Backend, ExecSession } from "../../../lib/backend/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
 import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { refusal } from "../../support/images.ts";
 import { silent } from "../../support/libvirt.ts";
 import { type LxdFixture, lxdFixture } from "../../support/lxd.ts";
-import { type LxdTestInstance, lxdInstance, refusal } from "../../support/lxd-instance.ts";
+import { type LxdTestInstance, lxdInstance } from "../../support/lxd-instance.ts";
 import { PROGRAM } from "../../support/program.ts";
 
 /** What is typed into a command at a terminal, and waiting for what it answers. */

@@ -1,6 +1,5 @@
 import { expect } from "chai";
 import type { Mount } from "../../../../lib/backend/contract.ts";
-import { asStrataError } from "../../../../lib/errors.ts";
 import { readCpus, readNics, readSize } from "../../../../plugins/lxd/devices.ts";
 import { firstError } from "../../../../plugins/lxd/id-map-trial.ts";
 import { explain, idMapKeys } from "../../../../plugins/lxd/id-maps.ts";
@@ -8,15 +7,8 @@ import { isUnused } from "../../../../plugins/lxd/images.ts";
 import { mountDevice, mountDevices, withoutMounts } from "../../../../plugins/lxd/mount-devices.ts";
 import { networkKeys } from "../../../../plugins/lxd/network-config.ts";
 import type { Devices } from "../../../../plugins/lxd/rest/shapes.ts";
+import { thrownCode } from "../../../support/thrown-code.ts";
 
-const codeOf = (work: () => unknown) => {
-  try {
-    work();
-    return "";
-  } catch (error) {
-    return asStrataError(error).code;
-  }
-};
 const NETWORK = "cloud-init.network-config";
 const maps = (uid: [number, number][], gid: [number, number][] = []) => ({
   uidMap: uid.map(([host, guest]) => ({ host, guest })),
@@ -86,8 +78,8 @@ describe("config and devices of LXD", () => {
     const both = idMapKeys([maps([[1000, 1000]], [[50, 5]]), maps([[33, 33]]), maps([[1000, 1000]])]);
     expect(both).to.deep.equal({ "raw.idmap": "uid 33 33\nuid 1000 1000\ngid 50 5" });
     expect(idMapKeys([maps([])])).to.deep.equal({ "raw.idmap": "" });
-    expect(codeOf(() => idMapKeys([maps([[1, 1]]), maps([[1, 2]])]))).to.equal("INVALID_VALUE");
-    expect(codeOf(() => idMapKeys([maps([[1, 1]]), maps([[2, 1]])]))).to.equal("INVALID_VALUE");
+    expect(thrownCode(() => idMapKeys([maps([[1, 1]]), maps([[1, 2]])]))).to.equal("INVALID_VALUE");
+    expect(thrownCode(() => idMapKeys([maps([[1, 1]]), maps([[2, 1]])]))).to.equal("INVALID_VALUE");
   });
 
   it("say of maps that the host refuses which lines would let them, of other trouble what LXD said", () => {

@@ -1,6 +1,5 @@
 import { expect } from "chai";
 import { RECORD_VERSION } from "../../../../lib/backend/contract.ts";
-import { asStrataError } from "../../../../lib/errors.ts";
 import {
   KEYS,
   mountKeys,
@@ -14,6 +13,7 @@ import {
   snapshotKeys,
   treeKeys,
 } from "../../../../plugins/lxd/records.ts";
+import { thrownCode } from "../../../support/thrown-code.ts";
 
 const record = {
   version: RECORD_VERSION,
@@ -23,14 +23,6 @@ const record = {
   snapshotsTaken: 3,
   cloudInstanceId: "i-1",
   createdAt: 1_700_000_000_123,
-};
-const codeOf = (work: () => unknown) => {
-  try {
-    work();
-    return "";
-  } catch (error) {
-    return asStrataError(error).code;
-  }
 };
 
 describe("records in the config of LXD", () => {
@@ -64,11 +56,11 @@ describe("records in the config of LXD", () => {
 
   it("are refused when they are too new, and when they cannot be read; the key is named", () => {
     const tooNew = ownKeys({ id: "u", record: { ...record, version: RECORD_VERSION + 1 } });
-    expect(codeOf(() => readOwn("web", tooNew))).to.equal("RECORD_TOO_NEW");
+    expect(thrownCode(() => readOwn("web", tooNew))).to.equal("RECORD_TOO_NEW");
     for (const text of ["{", "[]", '{"version":1}'])
-      expect(codeOf(() => readOwn("web", { [KEYS.instance]: text }))).to.equal("RECORDS_DIFFER");
-    expect(codeOf(() => readTree("web", { [KEYS.tree]: '{"standsOn":7}' }))).to.equal("RECORDS_DIFFER");
-    expect(codeOf(() => readOperation("web", { [KEYS.operation]: '{"kind":"other"}' }))).to.equal(
+      expect(thrownCode(() => readOwn("web", { [KEYS.instance]: text }))).to.equal("RECORDS_DIFFER");
+    expect(thrownCode(() => readTree("web", { [KEYS.tree]: '{"standsOn":7}' }))).to.equal("RECORDS_DIFFER");
+    expect(thrownCode(() => readOperation("web", { [KEYS.operation]: '{"kind":"other"}' }))).to.equal(
       "RECORDS_DIFFER",
     );
   });
