@@ -1,5 +1,5 @@
 import { malformed } from "../backend/manifest.ts";
-import { type EngineSource, openCatalogue, pluginEntries } from "../backend/registry.ts";
+import { DEFAULT_ENGINE, type EngineSource, openCatalogue, pluginEntries } from "../backend/registry.ts";
 import { asStrataError, type StrataError } from "../errors.ts";
 import type { PluginInfo } from "./api.ts";
 import type { Session } from "./session.ts";
@@ -77,7 +77,10 @@ function reasonOf({ message, hint }: StrataError): string {
   return hint === undefined ? message : `${message}. ${hint}`;
 }
 
-/** Why an engine cannot become the one in use; undefined when it can. */
+/**
+ * Why an engine cannot become the one that the setting names; undefined when it can. The one that it names
+ * now counts, whichever the caller works with.
+ */
 export async function driverRefusal(session: Session, name: string): Promise<string | undefined> {
   const catalogue = await session.catalogue();
   const names = await catalogue.names();
@@ -86,16 +89,21 @@ export async function driverRefusal(session: Session, name: string): Promise<str
     return refusal === undefined ? `it is one of ${names.join(", ")}` : reasonOf(refusal.error);
   }
   await (await catalogue.find(name)).load();
-  if (name === session.engineName) return undefined;
+  const present = (await session.settings())["local.driver"] ?? DEFAULT_ENGINE;
+  if (name === present) return undefined;
+  if (present === session.engineName) return runningRefusal(session);
+  await using owner = session.beside(present);
+  return await runningRefusal(owner);
+}
+
+async function runningRefusal({ engineName, backend, log }: Session): Promise<string | undefined> {
   try {
-    const { instances } = await session.backend();
+    const { instances } = await backend();
     const running = (await instances.list()).some(({ state }) => state === "running");
-    return running ? `${session.engineName} has running instances; stop them first` : undefined;
+    return running ? `${engineName} has running instances; stop them first` : undefined;
   } catch (error) {
     // Whoever has an engine that does not work must be able to leave it.
-    session.log.warn(
-      `engine ${session.engineName} was not asked for running instances: ${asStrataError(error).message}`,
-    );
+    log.warn(`engine ${engineName} was not asked for running instances: ${asStrataError(error).message}`);
     return undefined;
   }
 }

@@ -15,6 +15,8 @@ export interface Session extends AsyncDisposable {
   catalogue(): Promise<Catalogue>;
   /** Sessions with the further engines of the configuration; none where the caller chose one engine. */
   others(): Promise<readonly Session[]>;
+  /** A session of the caller's own with an engine that may be none of these. */
+  beside(engineName: string): Session;
   plugin(): Promise<BackendPlugin>;
   backend(): Promise<Backend>;
   info(): Promise<EngineInfo>;
@@ -26,7 +28,10 @@ export interface Session extends AsyncDisposable {
 }
 
 /** What the sessions with all engines have in common. */
-type Shared = Pick<Session, "folders" | "log" | "catalogue" | "images" | "settings" | "saveSettings">;
+type Shared = Pick<
+  Session,
+  "folders" | "log" | "catalogue" | "beside" | "images" | "settings" | "saveSettings"
+>;
 
 const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 
@@ -41,6 +46,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
     catalogue: once(() =>
       openCatalogue(pluginEntries(values["local.plugins"] ?? ""), join(folders.data, "plugins")),
     ),
+    beside: (name) => sessionOf(shared, name, { settings: options.settings ?? {} }, async () => []),
     images: once(async () => {
       const { openImageStore } = await import("../images/store.ts");
       return openImageStore({
@@ -61,9 +67,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   const others = once(async () => {
     if (chosen || !values["local.plugins"]) return [];
     const { configured } = await shared.catalogue();
-    return configured
-      .filter(({ name }) => name !== engineName)
-      .map(({ name }) => sessionOf(shared, name, { settings: options.settings ?? {} }, async () => []));
+    return configured.filter(({ name }) => name !== engineName).map(({ name }) => shared.beside(name));
   });
   const main = sessionOf(shared, engineName, options, others);
   return {

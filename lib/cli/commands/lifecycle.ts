@@ -3,6 +3,7 @@ import type { StopOptions, Strata } from "../../core/api.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
+import { write } from "../io.ts";
 import { parseTimeout } from "./launch.ts";
 
 /** Setting with the name of the instance that is meant when none is named. */
@@ -21,11 +22,19 @@ export async function chosenNames(strata: Strata, names: readonly string[], all:
 }
 
 /** Launches the primary instance if that is what is meant and it is missing. True when it did. */
-export async function launchPrimary(cli: Cli, strata: Strata, names: readonly string[]): Promise<boolean> {
+export async function launchPrimary(
+  cli: Cli,
+  strata: Strata,
+  names: readonly string[],
+  waiting: { readonly timeout?: number } = {},
+): Promise<boolean> {
   const primary = await strata.get(PRIMARY);
   if (names.length !== 1 || names[0] !== primary) return false;
   if ((await strata.list()).some(({ name }) => name === primary)) return false;
-  await strata.launch({ image: "default", name: primary }, cli.call);
+  await strata.launch({ image: "default", name: primary, ...waiting }, cli.call);
+  cli.progress.clear();
+  // Nobody asked for it by that command, so only people are told.
+  if (cli.io.stdout.isTTY === true) await write(cli.io, `Launched: ${primary}\n`);
   return true;
 }
 
@@ -37,8 +46,9 @@ export function startCommand(cli: Cli): Command {
       const timeout = parseTimeout(options.timeout);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
-      if (await launchPrimary(cli, strata, names)) return;
-      await strata.start(names, timeout === undefined ? {} : { timeout }, cli.call);
+      const waiting = timeout === undefined ? {} : { timeout };
+      if (await launchPrimary(cli, strata, names, waiting)) return;
+      await strata.start(names, waiting, cli.call);
     });
 }
 

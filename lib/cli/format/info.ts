@@ -42,8 +42,13 @@ function mountLines(mounts: readonly Mount[]): string[] {
   return mounts.map(({ source, target }) => `${source} => ${target}`);
 }
 
+/** Release and CPUs are told of what runs; one that is about to shut down still does. */
+function runs({ state }: InstanceInfo): boolean {
+  return state === "Running" || state === "Delayed Shutdown";
+}
+
 function instanceTable(info: InstanceInfo): string {
-  const running = info.state === "Running";
+  const running = runs(info);
   const hash = info.imageHash === "" ? "--" : `${info.imageHash.slice(0, 12)} (${info.imageRelease || "--"})`;
   return `${[
     line("Name", info.name),
@@ -111,8 +116,8 @@ function jsonInstance(info: InstanceInfo): Record<string, unknown> {
     ...(info.member === undefined ? {} : { member: info.member }),
     image_hash: info.imageHash,
     image_release: info.imageRelease,
-    release: info.state === "Running" ? info.release : "",
-    cpu_count: info.state === "Running" ? String(info.cpus) : "",
+    release: runs(info) ? info.release : "",
+    cpu_count: runs(info) ? String(info.cpus) : "",
     snapshot_count: String(info.snapshotCount),
     load: info.load,
     disks: { sda1: jsonUsage(info.disk) },
@@ -150,7 +155,7 @@ function csv({ instances, snapshots, onlySnapshots }: Infos): string {
           info.name,
           info.state,
           info.ipv4[0] ?? "",
-          csvField(info.state === "Running" ? info.release : ""),
+          csvField(runs(info) ? info.release : ""),
           info.imageHash,
           csvField(info.imageRelease),
           info.load.join(" "),
@@ -160,7 +165,7 @@ function csv({ instances, snapshots, onlySnapshots }: Infos): string {
           String(info.memory?.total ?? ""),
           mounts(info.mounts),
           csvField(info.ipv4.join(",")),
-          info.state === "Running" ? String(info.cpus) : "",
+          runs(info) ? String(info.cpus) : "",
           String(info.snapshotCount),
         ]),
       ]),

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import type { LaunchOptions, Strata } from "../../../../../lib/core/api.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 
 describe("commands on instances", () => {
@@ -82,11 +83,42 @@ describe("commands on instances", () => {
   it("mean the primary instance where none is named, and launch it when it is missing", async () => {
     expect(await at.done("get", "client.primary-name")).to.equal("primary\n");
     await refused(3, 'instance "primary" does not exist', "stop");
-    await at.done("start");
+    expect(await at.done("start")).to.equal("");
     expect((await states()).primary).to.equal("Running");
     await at.done("set", "client.primary-name=web");
     await at.done("stop");
     expect(await states()).to.deep.equal({ primary: "Running", web: "Stopped", db: "Running" });
+  });
+
+  it("tell people of a primary instance that was launched, and wait for it as long as they say", async () => {
+    const asked: LaunchOptions[] = [];
+    const double: Partial<Strata> = {
+      get: async () => "primary",
+      list: async () => [],
+      launch: async (options) => {
+        asked.push(options);
+        return { name: "primary" };
+      },
+      [Symbol.asyncDispose]: async () => {},
+    };
+    await using other = await cliRoom(async () => double as Strata);
+    const { code, stdout } = await other.onTerminal("", "start", "--timeout", "7");
+    expect([code, stdout]).to.deep.equal([0, "Launched: primary\n"]);
+    expect(asked).to.deep.equal([{ image: "default", name: "primary", timeout: 7000 }]);
+  });
+
+  it("keep release and CPUs in sight while a shutdown is to come, and until then only", async () => {
+    await at.done("stop", "--time", "10", "web");
+    const shown = async () => JSON.parse(await at.done("info", "web", "--format", "json")).info.web;
+    const { state, release, cpu_count } = await shown();
+    expect([state, release, cpu_count]).to.deep.equal(["Delayed Shutdown", "any", "1"]);
+    expect(await at.done("info", "web"))
+      .to.match(/^Release: +any$/m)
+      .and.match(/^CPU\(s\): +1$/m);
+    expect(await at.done("info", "web", "--format", "csv")).to.match(/,any,.*,1,0\n$/);
+    await at.done("stop", "web");
+    expect((await shown()).release).to.equal("");
+    expect(await at.done("info", "web")).to.match(/^Release: +--$/m);
   });
 
   it("delete what can be recovered, and takes no other command until then", async () => {

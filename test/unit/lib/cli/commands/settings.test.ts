@@ -71,11 +71,19 @@ describe("settings", () => {
   });
 
   it("do not change the engine while it has running instances", async () => {
+    await mkdir(join(at.folder, ".config/strata"), { recursive: true });
+    await writeFile(path(), '{"local.driver":"memory"}');
     await at.done("launch", "any", "-n", "web");
-    await refused(2, "memory has running instances; stop them first", "set", "local.driver=libvirt");
+    await at.done("set", "local.driver=memory");
+    const reason = "memory has running instances; stop them first";
+    await refused(2, reason, "set", "local.driver=libvirt");
+    // The engine of one command is not the one that is set.
+    await refused(2, reason, "--driver", "libvirt", "set", "local.driver=libvirt");
     await at.done("stop", "web");
     await at.done("set", "local.driver=libvirt");
-    await at.done("set", "local.driver=memory");
+    await at.done("start", "web");
+    await at.done("set", "local.driver=libvirt");
+    expect(await at.done("get", "local.driver")).to.equal("libvirt\n");
   });
 
   it("without a value are asked for on a terminal, and refused elsewhere", async () => {
