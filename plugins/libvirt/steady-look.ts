@@ -4,6 +4,7 @@ import { isStrataError } from "../../lib/errors.ts";
 import { type Engine, getManaged } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { serialize } from "./xml/document.ts";
+import { readDisk } from "./xml/domain.ts";
 
 /** What those without a hold may meet while somebody else moves layers. */
 const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
@@ -42,16 +43,21 @@ function isPassing(error: unknown): boolean {
   return isStrataError(error) && PASSING.includes(error.code);
 }
 
-/** Changes with every change of the definition, of the snapshots and of the files. */
+/**
+ * Changes with every change of the definition, of the snapshots and of the files; not when a guest writes,
+ * which may go on for good. Whoever moves layers changes more than the head's contents.
+ */
 async function stateOf(engine: Engine, id: string): Promise<string> {
   const { domain, document, metadata } = await getManaged(engine, id);
   const { folder } = metadata;
+  const head = readDisk(document);
   const files = await readdir(folder).catch((): string[] => []);
   const [snapshots, ...found] = await Promise.all([
     domain.listSnapshots(),
     ...files.map(async (file) => {
-      const { ino, mtimeMs } = await stat(join(folder, file)).catch(() => ({ ino: 0, mtimeMs: 0 }));
-      return `${file} ${ino} ${mtimeMs}`;
+      const path = join(folder, file);
+      const { ino, mtimeMs } = await stat(path).catch(() => ({ ino: 0, mtimeMs: 0 }));
+      return `${file} ${ino} ${path === head ? "" : mtimeMs}`;
     }),
   ]);
   return [serialize(document), ...snapshots.map(({ name }) => name), ...found].join("\n");
