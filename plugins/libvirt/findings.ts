@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { Finding } from "../../lib/backend/contract.ts";
 import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import type { Engine, Managed } from "./engine.ts";
-import { fileError } from "./errors.ts";
+import { fileError, isLibvirt, libvirtError } from "./errors.ts";
 import { readGraph } from "./graph.ts";
 import { isImagePath, isLayerPath, isPartialPath, type LayerGraph, layerOf, readLayer } from "./layers.ts";
 import { readHeader } from "./qcow2-header.ts";
@@ -23,8 +23,11 @@ type Note = Omit<Finding, "instance">;
  */
 export async function findInInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
   const notes = await look(engine, managed).catch((error: unknown): Note[] => {
-    if (!isStrataError(error)) throw error;
-    return [{ kind: "unreadable", subject: managed.metadata.folder, detail: error.message }];
+    if (isLibvirt(error, "NO_DOMAIN")) return [];
+    // A snapshot that goes while it is read is a step of somebody's.
+    if (!isStrataError(error) && !isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
+    const detail = libvirtError(error).message;
+    return [{ kind: "unreadable", subject: managed.metadata.folder, detail }];
   });
   return notes.map((note) => ({ ...note, instance: managed.name }));
 }
@@ -282,7 +285,13 @@ async function findOpen(folder: string, files: readonly string[]): Promise<Note[
     files.map(async (file) => {
       const path = join(folder, file);
       if (!isImagePath(folder, path)) return [];
-      const { mode } = await stat(path);
+      const mode = await stat(path).then(
+        (found) => found.mode,
+        (error: unknown) => {
+          if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
+          throw fileError(error, path);
+        },
+      );
       if ((mode & 0o077) === 0) return [];
       const rights = (mode & 0o777).toString(8);
       return [

@@ -6,8 +6,8 @@ import { type Engine, getHeld, lockInstance, type Managed, readManaged } from ".
 import { isLibvirt, mapped } from "./errors.ts";
 import { findInInstance } from "./findings.ts";
 import { hold } from "./hold.ts";
-import type { FileLock } from "./lock.ts";
-import { findInPool, type Owner } from "./pool-findings.ts";
+import { lockFile } from "./lock.ts";
+import { findInPool, findUnheld, type Owner } from "./pool-findings.ts";
 import { collectLayers } from "./recovery.ts";
 import { instanceFolder, lockPool, removeFiles } from "./removal.ts";
 import { correctRecords, markCurrent } from "./snapshot-records.ts";
@@ -56,21 +56,22 @@ async function auditInstance(engine: Engine, managed: Managed): Promise<Finding[
   const first = await findInInstance(engine, managed);
   if (first.length === 0) return [];
   const options = { name, wait: 0, signal: new AbortController().signal };
-  let lock: FileLock;
   try {
-    lock = await lockInstance(metadata.folder, options);
-  } catch (error) {
-    // Without its folder, or without the right to it, there is nothing to wait for either.
-    return isStrataError(error) && error.code === "BUSY" ? [] : first;
-  }
-  await using _lock = lock;
-  try {
+    await using _lock = await lockInstance(metadata.folder, options).catch((error: unknown) => {
+      if (isBusy(error)) throw error;
+      // Without its folder, or without the right to it, there is nothing to wait for.
+      return null;
+    });
     const again = await readManaged(domain);
     return again === undefined ? [] : await findInInstance(engine, again);
   } catch (error) {
-    if (isLibvirt(error, "NO_DOMAIN")) return [];
+    if (isBusy(error) || isLibvirt(error, "NO_DOMAIN")) return [];
     throw error;
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return isStrataError(error) && error.code === "BUSY";
 }
 
 async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
@@ -79,9 +80,11 @@ async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Pr
   if (found.length === 0) return [];
   try {
     await using _lock = await lockPool(pool, 0);
-    return await findInPool(pool, (await readDomains(engine)).owners);
+    return await findUnheld(pool, (await readDomains(engine)).owners);
   } catch (error) {
-    if (isStrataError(error) && error.code === "BUSY") return [];
+    if (isBusy(error)) return [];
+    // Without the right to the lock, nor is there one to what lies in the pool, which is what was found.
+    if (isStrataError(error) && error.code === "PERMISSION_DENIED") return found;
     throw error;
   }
 }
@@ -134,11 +137,12 @@ async function repairPool(engine: Engine, finding: Finding): Promise<boolean> {
   const pool = await engine.pool();
   await using _lock = await lockPool(pool);
   const { owners } = await readDomains(engine);
-  const same = (await findInPool(pool, owners)).find((each) => isSame(each, finding));
+  const same = (await findUnheld(pool, owners)).find((each) => isSame(each, finding));
   if (same === undefined) return false;
   if (finding.kind === "folder-abandoned") {
-    const uuid = finding.subject.slice(join(pool, "instances", "/").length);
-    await removeFiles(engine, instanceFolder(pool, uuid));
+    const folder = instanceFolder(pool, finding.subject.slice(join(pool, "instances", "/").length));
+    await using _made = await lockFile(join(folder, "lock"), { name: folder, wait: 0 });
+    await removeFiles(engine, folder);
   } else await rm(finding.subject, { force: true });
   return true;
 }

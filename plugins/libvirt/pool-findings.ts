@@ -2,7 +2,8 @@ import { join } from "node:path";
 import type { Finding } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { isLauncher } from "./launcher.ts";
-import { listIfThere, usedBases } from "./pool.ts";
+import { lockFile } from "./lock.ts";
+import { exists, listIfThere, usedBases } from "./pool.ts";
 
 /** The domain that a UUID belongs to, as far as the pool is concerned. */
 export interface Owner {
@@ -12,9 +13,29 @@ export interface Owner {
 }
 
 /**
- * What lies in the pool and belongs to nobody. Changes nothing. The caller holds the pool's lock, under
- * which instances come and go.
+ * What lies in the pool, belongs to nobody and is held by nobody: a launch or an adoption may be at work in
+ * a folder, and have yet to write into a domain whose it is. Changes nothing. The caller holds the pool's
+ * lock, under which folders are made and locked: no launch meets the lock that is tried here.
  */
+export async function findUnheld(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
+  const found = await findInPool(pool, owners);
+  const unheld = found.map(async (each) => ((await isHeld(each.subject)) ? [] : [each]));
+  return (await Promise.all(unheld)).flat();
+}
+
+async function isHeld(folder: string): Promise<boolean> {
+  const path = join(folder, "lock");
+  if (!(await exists(path))) return false;
+  try {
+    await using _lock = await lockFile(path, { name: folder, wait: 0 });
+    return false;
+  } catch (error) {
+    if (isStrataError(error) && error.code === "BUSY") return true;
+    throw error;
+  }
+}
+
+/** What lies in the pool and belongs to nobody, at a glance: some of it may be a step of somebody's. */
 export async function findInPool(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const root = join(pool, "instances");
   const strays = await orUnreadable(root, async () => {

@@ -1,13 +1,17 @@
-import { chmod, copyFile, readdir, symlink, truncate, unlink } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, symlink, truncate, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import type { Backend, Finding } from "../../lib/backend/contract.ts";
+import { lockFile } from "../../lib/file-lock.ts";
+import { getManaged, openEngine } from "../../plugins/libvirt/engine.ts";
+import { findInInstance } from "../../plugins/libvirt/findings.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
+import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
 import { parse } from "../../plugins/libvirt/xml/document.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
-import { silent } from "../support/libvirt.ts";
+import { codeOf, silent } from "../support/libvirt.ts";
 import { PROGRAM, strata } from "../support/program.ts";
 import { perform } from "./verb.ts";
 import { INSTANCE, openWorld, type State, type World } from "./world.ts";
@@ -197,6 +201,51 @@ describe("what others change behind our back", () => {
     await unlink(closed);
     expect(kinds(await find())).to.deep.equal(["base-unused"]);
     expect(await repairAll(join(pool, "images"))).to.deep.equal(images);
+  });
+
+  it("a folder of a launch that has no domain yet: it stays while its maker holds it", async () => {
+    const made = join(world.daemon.pool, "instances", "4d7f5a3e-0000-4000-8000-000000000000");
+    await mkdir(made);
+    const abandoned = { kind: "folder-abandoned", subject: made, detail: "", repair: "remove it" };
+    const repair = () => world.fixture.backend.maintenance?.repair(abandoned, context());
+    {
+      await using _lock = await lockFile(join(made, "lock"), { name: "it", wait: 0 });
+      expect(await find()).to.deep.equal([]);
+      expect(await repair()).to.equal(false);
+      expect(await readdir(made)).to.deep.equal(["lock"]);
+    }
+    expect(kinds(await find())).to.deep.equal(["folder-abandoned"]);
+    expect(await repair()).to.equal(true);
+    expect(await find()).to.deep.equal([]);
+  });
+
+  it("an instance gone while it is looked at, or one of its files: nothing is told of what is not there", async () => {
+    const { settings } = world;
+    await using engine = await openEngine({ settings, dataFolder: "/nonexistent", log: silent });
+    const { id } = await theInstance();
+    const managed = await getManaged(engine, id);
+    // As a file that goes between the list of the folder and the look at it.
+    const gone = join(await folder(), "build-4d7f5a3e-0000-4000-8000-000000000000.qcow2");
+    await symlink("/nonexistent", gone);
+    expect((await findInInstance(engine, managed)).map(({ kind }) => kind)).to.deep.equal(["build-left"]);
+    await unlink(gone);
+    await virsh("undefine", INSTANCE, "--snapshots-metadata");
+    expect(await findInInstance(engine, managed)).to.deep.equal([]);
+  });
+
+  it("a layer deleted under a guest that writes: whoever asks is told, and is not kept waiting", async () => {
+    await perform(world.fixture.backend, { kind: "delete", on: INSTANCE, name: "m2" });
+    const { id } = await theInstance();
+    const { head } = await world.fixture.layers({ id });
+    await unlink((await readHeader(head)).backing ?? "");
+    const patience = Date.now() + 20_000;
+    let answer: string | undefined;
+    const asked = codeOf(world.fixture.backend.snapshots.tree(id)).then((code) => {
+      answer = code;
+    });
+    for (let n = 1; answer === undefined && Date.now() < patience; n += 1) await utimes(head, n, n);
+    expect(answer).to.equal("LAYER_MISSING");
+    await asked;
   });
 
   it("the pool moved: both places are named, and nothing is removed", async () => {
