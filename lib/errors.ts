@@ -1,7 +1,9 @@
+import { exactSize } from "./exact-size.ts";
+
 /**
  * Every failure that strata reports, in one table: a stable code, the exit code of the process,
  * the message and, where there is something to do, a hint. Placeholders `{name}` are filled from the
- * error's details. Scripts may rely on codes and exit codes; messages may be reworded.
+ * error's details; a bigint there is a size in bytes. Scripts may rely on codes and exit codes; messages may be reworded.
  */
 
 /** Exit codes of the `strata` process. `exec` and `shell` exit with the status of the guest's command. */
@@ -21,10 +23,18 @@ export const EXIT = {
   cancelled: 130,
 } as const;
 
+/** What takes an instance out of a state in which something is refused. */
+const STATE_REMEDIES: Readonly<Record<string, string>> = {
+  Running: "`strata stop {name}` stops it.",
+  "Delayed Shutdown": "`strata stop {name}` stops it at once.",
+  Stopped: "`strata start {name}` starts it.",
+};
+
 interface Entry {
   readonly exit: number;
   readonly message: string;
-  readonly hint?: string;
+  /** What to do; a function of the details where it is not always the same. */
+  readonly hint?: string | ((details: ErrorDetails) => string | undefined);
   /** The same call may succeed later without anything being changed. */
   readonly retryable?: true;
 }
@@ -54,7 +64,7 @@ const entries = {
   },
   DISK_SHRINK: {
     exit: EXIT.usage,
-    message: 'the disk of "{name}" cannot shrink from {current} to {wanted} bytes',
+    message: 'the disk of "{name}" cannot shrink from {current} to {wanted}',
     hint: "Disks only grow: a smaller one would cut off data.",
   },
   INSTANCE_NOT_FOUND: {
@@ -83,6 +93,11 @@ const entries = {
     hint: "Build it from Debian's packages: strata image build debian --variant {variant}",
   },
   FILE_NOT_FOUND: { exit: EXIT.notFound, message: 'file "{path}" does not exist or cannot be read' },
+  DOMAIN_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'there is no domain "{name}"',
+    hint: "`strata adopt` without a name lists what can be adopted.",
+  },
   INSTANCE_ELSEWHERE: {
     exit: EXIT.notFound,
     message: 'instance "{name}" is not on the engine {driver}; it is on {engine}',
@@ -91,10 +106,18 @@ const entries = {
   INSTANCE_EXISTS: {
     exit: EXIT.exists,
     message: 'instance "{name}" already exists',
-    hint: "Deleted instances keep their names until `strata purge`.",
+    hint: "Choose another name. Deleted instances keep theirs until `strata purge`.",
   },
-  SNAPSHOT_EXISTS: { exit: EXIT.exists, message: "Snapshot already exists: {name}.{snapshot}" },
-  ALIAS_EXISTS: { exit: EXIT.exists, message: 'alias "{name}" already exists in context "{context}"' },
+  SNAPSHOT_EXISTS: {
+    exit: EXIT.exists,
+    message: "Snapshot already exists: {name}.{snapshot}",
+    hint: "Choose another name; `strata list --snapshots {name}` shows those that are taken.",
+  },
+  ALIAS_EXISTS: {
+    exit: EXIT.exists,
+    message: 'alias "{name}" already exists in context "{context}"',
+    hint: "Choose another name, or take this one away first: strata unalias {name}",
+  },
   ALIAS_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'alias "{name}" does not exist',
@@ -129,7 +152,11 @@ const entries = {
     hint: "`strata set {key}=true` allows them.",
   },
   MOUNT_REFUSED: { exit: EXIT.unsupported, message: '{source} cannot be mounted in "{name}": {reason}' },
-  WRONG_STATE: { exit: EXIT.state, message: '{reason}: "{name}" is {state}' },
+  WRONG_STATE: {
+    exit: EXIT.state,
+    message: '{reason}: "{name}" is {state}',
+    hint: ({ state }) => STATE_REMEDIES[String(state)],
+  },
   INSTANCE_SUSPENDED: {
     exit: EXIT.state,
     message: '{reason}: "{name}" is Suspended',
@@ -315,7 +342,8 @@ export class StrataError extends Error {
     super(fill(entry.message, details), cause === undefined ? undefined : { cause });
     this.code = code;
     this.exitCode = entry.exit;
-    this.hint = entry.hint === undefined ? undefined : fill(entry.hint, details);
+    const hint = typeof entry.hint === "function" ? entry.hint(details) : entry.hint;
+    this.hint = hint === undefined ? undefined : fill(hint, details);
     this.retryable = entry.retryable === true;
     this.details = details;
   }
@@ -345,6 +373,7 @@ export function asStrataError(value: unknown): StrataError {
 function fill(template: string, details: ErrorDetails): string {
   return template.replace(/\{(\w+)\}/g, (whole, key: string) => {
     const value = details[key];
-    return value === undefined ? whole : String(value);
+    if (value === undefined) return whole;
+    return typeof value === "bigint" ? exactSize(value) : String(value);
   });
 }

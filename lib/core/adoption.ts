@@ -1,5 +1,5 @@
 import { RECORD_VERSION } from "../backend/contract.ts";
-import { isStrataError } from "../errors.ts";
+import { failure, isStrataError } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, Candidate } from "./api.ts";
 import { requireGroup } from "./features.ts";
@@ -45,7 +45,13 @@ export async function adopt(
     cloudInstanceId: "",
     createdAt: Date.now(),
   };
-  await (await groupOf(session)).adopt(name, record, contextOf(call));
+  const group = await groupOf(session);
+  await group.adopt(name, record, contextOf(call)).catch((error: unknown) => {
+    // It is to become an instance; what is not there was none.
+    if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND")
+      throw failure("DOMAIN_NOT_FOUND", { name }, error);
+    throw error;
+  });
 }
 
 /** Lets it go again. */

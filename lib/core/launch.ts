@@ -2,8 +2,10 @@ import { randomInt, randomUUID } from "node:crypto";
 import type { Context, ImageSource, InstanceSpec } from "../backend/contract.ts";
 import { RECORD_VERSION } from "../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
+import { exactSize } from "../exact-size.ts";
 import { makeSeed } from "../guest/seed.ts";
 import { checkUserData } from "../guest/user-data.ts";
+import { CONTAINER } from "../images/local.ts";
 import type { ResolvedImage } from "../images/store.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, LaunchOptions } from "./api.ts";
@@ -91,7 +93,7 @@ function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): big
     throw failure("SIZE_TOO_SMALL", {
       kind: "disk",
       value: wanted,
-      minimum: `${virtualSize} bytes, the image's own size`,
+      minimum: `${exactSize(virtualSize)}, the image's own size`,
     });
   return wanted;
 }
@@ -112,9 +114,17 @@ async function resolveImage(session: Session, image: string, context: Context): 
 /** Who has an image of another kind than the engine's is told so, and not that there is none. */
 async function otherKind(session: Session, image: string, error: StrataError): Promise<StrataError> {
   if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") return error;
-  const here = await (await session.images()).list();
-  if (!here.some(({ aliases }) => aliases.includes(image.toLowerCase()))) return error;
+  const name = image.toLowerCase();
+  // Any build of Debian would do, and the error says which.
+  if (name === "debian") return error;
+  const here = (await (await session.images()).list()).find(({ aliases }) => aliases.includes(name));
   const { engine, imageFormats, missing } = await session.info();
+  const container = (here?.aliases ?? [name]).includes(CONTAINER);
+  if (container && imageFormats.includes("qcow2")) {
+    const reason = "it is a container's, for engines such as LXD; `strata --driver lxd launch` takes it";
+    return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
+  }
+  if (here === undefined) return error;
   const takes = `it takes images of the format ${imageFormats.join(" or ")}`;
   const reason = [takes, missing.get("vm")].filter((each) => each !== undefined).join("; ");
   return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);

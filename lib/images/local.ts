@@ -5,6 +5,9 @@ import type { ImageRecord } from "./record.ts";
 /** What `launch` without an image means; see `findLocal`. */
 const DEFAULT = "default";
 
+/** The built image that is the root folder of a container. */
+export const CONTAINER = "debian-container";
+
 /**
  * The image of that name among records that are newest first and of the engine's formats: a built one by alias, the full system before
  * the micro one; then any by the start of its hash. `default` is what was built of Debian, if anything was.

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { openStrata } from "../../../../lib/core/open.ts";
-import { isStrataError } from "../../../../lib/errors.ts";
+import { asStrataError, failure, isStrataError } from "../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../plugins/memory/index.ts";
 
 async function code(work: Promise<unknown>): Promise<string> {
@@ -33,6 +33,19 @@ describe("an instance that was adopted without a user name", () => {
 });
 
 describe("adopting", () => {
+  it("says that there is no such domain, and where those are that there are", async () => {
+    const memory = memoryBackend();
+    const nobody = async () => {
+      throw failure("INSTANCE_NOT_FOUND", { name: "nope" });
+    };
+    const adoption = { candidates: async () => [], adopt: nobody, release: nobody };
+    const info = async () => ({ ...(await memory.info()), features: new Set(["adopt" as const]) });
+    const strata = await openStrata({ driver: "memory", backend: { ...memory, info, adoption } });
+    const error = await strata.adopt("nope").then(() => undefined, asStrataError);
+    expect([error?.message, error?.exitCode]).to.deep.equal(['there is no domain "nope"', 3]);
+    expect(error?.hint).to.contain("`strata adopt` without a name");
+  });
+
   it("is refused by an engine that has no domains of others", async () => {
     const strata = await openStrata({ driver: "memory", backend: memoryBackend() });
     for (const refused of [() => strata.adopt("web"), () => strata.candidates()])

@@ -38,7 +38,22 @@ describe("launch", () => {
       reason: "it takes images of the format rootfs; there is no /dev/vhost-vsock",
     });
     expect((await refusal("debian-cloud")).code).to.equal("IMAGE_NOT_BUILT");
+    expect((await refusal("debian")).code).to.equal("IMAGE_NOT_BUILT");
     expect((await refusal("noble")).code).to.equal("IMAGE_NOT_FOUND");
+    expect(await strata.list()).to.deep.equal([]);
+  });
+
+  it("says of the image of a container which engine takes it, whether it is here or not", async () => {
+    const memory = memoryBackend();
+    const info = async () => ({ ...(await memory.info()), imageFormats: ["qcow2"] });
+    const none = join(folder, "none");
+    await using strata = await openStrata({
+      backend: { ...memory, info },
+      folders: { config: none, data: none, cache: none },
+    });
+    const error = await strata.launch({ image: "debian-container" }).then(() => undefined, asStrataError);
+    expect(error?.code).to.equal("UNSUPPORTED");
+    expect(error?.message).to.contain("it is a container's").and.contain("--driver lxd");
     expect(await strata.list()).to.deep.equal([]);
   });
 });

@@ -168,7 +168,7 @@ describe("commands on instances", () => {
     }
     for (const size of ["1.5", "1.1B", "0", "-1", "1T", "", "abc", "1 G x"])
       await refused(2, "invalid memory size", "launch", "any", `--memory=${size}`);
-    await refused(2, "below the minimum of 128M", "launch", "any", "-m", "127M");
+    await refused(2, "memory size 127M is below the minimum of 128M", "launch", "any", "-m", "127M");
     await refused(2, "below the minimum of 512M", "launch", "any", "-d", "511M");
     for (const cpus of ["0", "-1", "1.5", "many"])
       await refused(2, "invalid value .* for cpus", "launch", "any", `--cpus=${cpus}`);
@@ -185,12 +185,19 @@ describe("commands on instances", () => {
     expect(await at.done("exec", "web", "--", "echo", "--format", "x")).to.equal("--format x\n");
     await refused(2, "needs a command", "exec", "web");
     await at.done("stop", "web");
-    await refused(5, 'Commands run in running instances only: "web" is Stopped', "exec", "web", "--", "true");
+    await refused(
+      5,
+      'Commands run in running instances only: "web" is Stopped\n`strata start web`',
+      "exec",
+      "web",
+      "--",
+      "true",
+    );
     await refused(2, "shell needs a terminal", "shell", "web");
   });
 
   it("clone stopped instances, without their snapshots, under names that are free", async () => {
-    await refused(5, /"web" is Running/, "clone", "web");
+    await refused(5, /"web" is Running\n`strata stop web` stops it/, "clone", "web");
     await at.done("stop", "web");
     await at.done("snapshot", "web");
     expect(await at.done("clone", "web")).to.equal("Cloned from web to web-clone1.\n");

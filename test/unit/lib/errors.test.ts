@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { expect } from "chai";
+import { ERRORS, type ErrorCode, type ErrorDetails, failure } from "../../../lib/errors.ts";
+
+const told = (code: ErrorCode, details: ErrorDetails) => {
+  const { message, hint } = failure(code, details);
+  return [message, hint];
+};
+
+describe("errors", () => {
+  it("are all in the guide, each in the row of its exit code", () => {
+    const guide = readFileSync(new URL("../../../docs/guide.md", import.meta.url), "utf8");
+    const rows = [...guide.matchAll(/^\| (\d+) +\|[^|]+\|((?: `[A-Z_]+`)+) *\|$/gm)];
+    const found = rows.flatMap(([, exit, codes = ""]) =>
+      [...codes.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => `${code} ${exit}`),
+    );
+    const wanted = Object.entries(ERRORS).map(([code, { exit }]) => `${code} ${exit}`);
+    expect(found.sort()).to.deep.equal(wanted.sort());
+  });
+
+  it("tell what takes an instance out of the state that it is in", () => {
+    const reason = "Only such instances can";
+    expect(told("WRONG_STATE", { name: "web", reason, state: "Running" })[1]).to.equal(
+      "`strata stop web` stops it.",
+    );
+    expect(told("WRONG_STATE", { name: "web", reason, state: "Stopped" })[1]).to.equal(
+      "`strata start web` starts it.",
+    );
+    expect(told("WRONG_STATE", { name: "web", reason, state: "not alone on it" })[1]).to.equal(undefined);
+  });
+
+  it("tell sizes as they are typed, and round nothing", () => {
+    const shrink = (current: bigint, wanted: bigint) =>
+      told("DISK_SHRINK", { name: "web", current, wanted })[0];
+    const gib = 1024n ** 3n;
+    expect(shrink(5n * gib, 4n * gib)).to.equal('the disk of "web" cannot shrink from 5G to 4G');
+    expect(shrink(5n * gib, 5n * gib - 1024n)).to.contain("from 5G to 5242879K");
+    expect(shrink(5n * gib, 5n * gib - 1n)).to.contain("from 5G to 5368709119 bytes");
+  });
+});
