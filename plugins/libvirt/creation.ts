@@ -11,7 +11,7 @@ import { ensureNetwork, freePort, leaseReader, newMac } from "./networks.ts";
 import { checkSpaceFor, importBase, makePrivateFolder } from "./pool.ts";
 import { createOverlay } from "./qcow2-overlay.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
-import type { Domain } from "./rpc/index.ts";
+import { ConnectionLostError, type Domain } from "./rpc/index.ts";
 import { writeSeed } from "./seed.ts";
 import { toInstance } from "./view.ts";
 import { type Element, serialize } from "./xml/document.ts";
@@ -90,7 +90,7 @@ export async function establish(
   engine.holds.set(uuid, lock);
   try {
     const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
-    const domain = await defineNew(engine, name, () => make.document(place), folder);
+    const domain = await defineNew(engine, name, () => make.document(place), place);
     try {
       await make.fill(place);
       const managed = await getManaged(engine, domain.uuid);
@@ -121,15 +121,24 @@ async function defineNew(
   engine: Engine,
   name: string,
   document: () => Promise<Element>,
-  folder: string,
+  { uuid, folder }: Pick<Place, "uuid" | "folder">,
 ): Promise<Domain> {
   try {
     return await engine.connection.defineDomain(serialize(await document()));
   } catch (error) {
+    // Without a connection nobody can look; whoever holds it next finds the note.
+    if (error instanceof ConnectionLostError) await undefineLate(engine, uuid).catch(() => {});
     await removeFiles(engine, folder);
     const taken = error instanceof Error && /already exists with uuid/.test(error.message);
     throw taken ? failure("INSTANCE_EXISTS", { name }, error) : error;
   }
+}
+
+/** A call whose connection broke off may be carried out all the same: see `outwait` in `fence.ts`. */
+async function undefineLate({ connection }: Engine, uuid: string): Promise<void> {
+  await connection.libVersion();
+  await connection.libVersion();
+  await connection.domainOfUuid(uuid).undefine();
 }
 
 async function makeDisk(o: {
