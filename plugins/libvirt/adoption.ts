@@ -1,6 +1,8 @@
-import { dirname } from "node:path";
+import { realpath } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type { Adoption, Context, Instance, InstanceRecord } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { type DiskUsers, readDiskUsers } from "./disk-users.ts";
 import {
   type Engine,
   findDomain,
@@ -37,10 +39,15 @@ export function adoptionGroup(engine: Engine): Adoption {
 
 async function candidates(engine: Engine) {
   const found: { name: string; obstacle: string | null }[] = [];
+  let users: Promise<DiskUsers> | undefined;
+  const readUsers = () => {
+    users ??= readDiskUsers(engine.connection);
+    return users;
+  };
   for (const domain of await engine.connection.listDomains()) {
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
     if ((await readManaged(domain)) !== undefined) continue;
-    const { obstacle } = await examine(engine, domain, document);
+    const { obstacle } = await examine(engine, domain, document, readUsers);
     found.push({ name: domain.name, obstacle: obstacle ?? null });
   }
   return found;
@@ -51,7 +58,12 @@ type Finding =
   | { readonly obstacle?: never; readonly own: { readonly adopted: string; readonly target: string } };
 
 /** The one disk that snapshots would be of, or why strata cannot do its work on the domain. */
-async function examine(engine: Engine, domain: Domain, document: Element): Promise<Finding> {
+async function examine(
+  engine: Engine,
+  domain: Domain,
+  document: Element,
+  readUsers: () => Promise<DiskUsers>,
+): Promise<Finding> {
   if (!(await domain.isPersistent()))
     return { obstacle: "it is transient: nothing of it stays when it stops" };
   if ((await domain.snapshotCount()) > 0)
@@ -66,7 +78,14 @@ async function examine(engine: Engine, domain: Domain, document: Element): Promi
     return { obstacle: `it writes ${disks.length} disks, and a snapshot would be of one of them` };
   const reason = await diskObstacle(engine, disk);
   if (reason !== undefined) return { obstacle: `its disk ${target} ${reason}` };
-  return { own: { adopted: find(disk, "source")?.attributes.file ?? "", target } };
+  const adopted = find(disk, "source")?.attributes.file ?? "";
+  const users = await readUsers();
+  const other = (await users(adopted)).find(({ uuid }) => uuid !== domain.uuid);
+  if (other !== undefined)
+    return {
+      obstacle: `its disk ${target} is used by the domain ${other.name} too, which could write into what snapshots keep; give that one a disk of its own`,
+    };
+  return { own: { adopted, target } };
 }
 
 async function diskObstacle(engine: Engine, disk: Element): Promise<string | undefined> {
@@ -78,8 +97,12 @@ async function diskObstacle(engine: Engine, disk: Element): Promise<string | und
     return `is ${format}, and layers are qcow2: qemu-img convert -O qcow2 ${file} NEW, then virsh edit`;
   for (const name of ["shareable", "transient", "encryption"])
     if (find(disk, name) !== undefined || find(disk, "source", name) !== undefined) return `is ${name}`;
-  if (file.startsWith(`${await engine.pool()}/`)) return "is in strata's own pool";
+  const pool = await engine.pool();
   try {
+    const [real, ours] = await Promise.all([realpath(file), realpath(pool)]);
+    if (real.startsWith(`${ours}/`)) return "is in strata's own pool";
+    // The header of the first layer names the disk, and must do so as the definition does.
+    if (resolve(file) !== file) return `has a roundabout path, ${file}: virsh edit, and write ${real}`;
     const { backing } = await readHeader(file);
     return backing === null
       ? undefined
@@ -101,7 +124,7 @@ async function adopt(
   const folder = instanceFolder(pool, domain.uuid);
   if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
   const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-  const { obstacle, own } = await examine(engine, domain, document);
+  const { obstacle, own } = await examine(engine, domain, document, () => readDiskUsers(engine.connection));
   if (obstacle !== undefined)
     throw failure("UNSUPPORTED", { what: `adopting "${name}"`, engine: ENGINE, reason: obstacle });
   await makePrivateFolder(dirname(folder), host.qemuUser);
@@ -139,28 +162,12 @@ async function requireUnshared(engine: Engine, managed: Managed, own: string): P
   const head = readDisk(managed.document);
   if (head === own) return;
   await requireOverlay(managed, head, own);
-  for (const domain of await engine.connection.listDomains()) {
-    if (domain.uuid === managed.domain.uuid) continue;
-    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-    for (const disk of elements(find(document, "devices"), "disk"))
-      if (await standsOn(find(disk, "source")?.attributes.file, own))
-        throw failure("WRONG_STATE", {
-          name: managed.name,
-          reason: `Its disk ${own} would change under the domain ${domain.name}, which stands on it`,
-          state: "not alone on it",
-        });
-  }
-}
-
-async function standsOn(file: string | undefined, own: string): Promise<boolean> {
-  const seen = new Set<string>();
-  for (let at = file ?? null; at !== null && !seen.has(at); ) {
-    if (at === own) return true;
-    seen.add(at);
-    at = await readHeader(at).then(
-      ({ backing }) => backing,
-      () => null,
-    );
-  }
-  return false;
+  const users = await readDiskUsers(engine.connection);
+  const other = (await users(own)).find(({ uuid }) => uuid !== managed.domain.uuid);
+  if (other !== undefined)
+    throw failure("WRONG_STATE", {
+      name: managed.name,
+      reason: `Its disk ${own} would change under the domain ${other.name}, which stands on it`,
+      state: "not alone on it",
+    });
 }

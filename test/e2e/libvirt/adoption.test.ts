@@ -1,5 +1,5 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
@@ -42,14 +42,26 @@ describe("a domain that strata did not make", () => {
     );
   }
 
+  /** A second disk. */
+  const disk = (file: string) =>
+    `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${file}'/><target dev='sdc' bus='sata'/></disk>`;
+
   const xmlOf = ({ name }: { name: string }) =>
     execa("virsh", ["dumpxml", name]).then(({ stdout }) => stdout);
 
-  /** Runs a piece on an adopted domain that has written since its first snapshot, all of them deleted. */
+  /** Has a domain name its disk so. */
+  const setPath = async (foreign: ForeignDomain, path: string) =>
+    fixture.connection.defineDomain(
+      (await xmlOf(foreign)).replace(/<source file='[^']*'/, `<source file='${path}'`),
+    );
+
+  /** Runs a piece on an adopted domain that has written since its first snapshot, all of them deleted. `path` is how it names its disk. */
   async function withWritten(
     work: (foreign: ForeignDomain, instance: Instance, contents: string) => Promise<void>,
+    path = (disk: string) => disk,
   ): Promise<void> {
     await using foreign = await foreignDomain(fixture.connection, fixture.folder);
+    await setPath(foreign, path(foreign.disk));
     const { instances, snapshots } = fixture.backend;
     const instance = await adopt(foreign);
     await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
@@ -123,20 +135,56 @@ describe("a domain that strata did not make", () => {
     await withWritten(async (foreign, { id }) => {
       const overlay = `${foreign.disk}.overlay`;
       await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", foreign.disk, "-F", "qcow2", overlay]);
-      const devices = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${overlay}'/><target dev='sdc' bus='sata'/></disk>`;
-      await using other = await foreignDomain(fixture.connection, fixture.folder, { devices });
-      const before = await foreign.digest();
-      expect(await refusal(fixture.backend.adoption?.release(id, context()) ?? Promise.resolve())).to.contain(
-        `would change under the domain ${other.name}`,
-      );
-      expect(await foreign.digest()).to.equal(before);
-      expect(await xmlOf(foreign)).to.contain("urn:strata:1");
+      const link = `${foreign.disk}.link`;
+      await symlink(foreign.disk, link);
+      for (const file of [overlay, link]) {
+        await using other = await foreignDomain(fixture.connection, fixture.folder, { devices: disk(file) });
+        const before = await foreign.digest();
+        const release = fixture.backend.adoption?.release(id, context()) ?? Promise.resolve();
+        expect(await refusal(release)).to.contain(`would change under the domain ${other.name}`);
+        expect(await foreign.digest()).to.equal(before);
+        expect(await xmlOf(foreign)).to.contain("urn:strata:1");
+      }
     });
   });
 
+  it("is refused while another domain uses its disk, under whatever name", async () => {
+    await using foreign = await foreignDomain(fixture.connection, fixture.folder);
+    const link = `${foreign.disk}.link`;
+    await symlink(foreign.disk, link);
+    for (const file of [foreign.disk, link]) {
+      await using other = await foreignDomain(fixture.connection, fixture.folder, { devices: disk(file) });
+      expect(await refusal(adopt(foreign)))
+        .to.match(/^UNSUPPORTED/)
+        .and.contain(`its disk sdb is used by the domain ${other.name} too`);
+      const offered = await fixture.backend.adoption?.candidates();
+      expect(offered?.find(({ name }) => name === foreign.name)?.obstacle).to.contain(other.name);
+    }
+    expect(await refusal(adopt(foreign))).to.equal("nothing was refused");
+  });
+
+  it("is refused while it names its disk in a roundabout way", async () => {
+    await using foreign = await foreignDomain(fixture.connection, fixture.folder);
+    const { folder } = fixture;
+    for (const way of [`${folder}//`, `${folder}/./`, `${folder}/../${basename(folder)}/`]) {
+      await setPath(foreign, `${way}${basename(foreign.disk)}`);
+      expect(await refusal(adopt(foreign))).to.contain(`virsh edit, and write ${foreign.disk}`);
+    }
+  });
+
+  it("is given back on the link by which it named its disk", async () => {
+    const link = join(fixture.folder, "link");
+    await symlink(fixture.folder, link);
+    const path = (disk: string) => join(link, basename(disk));
+    await withWritten(async (foreign, { id }, contents) => {
+      await fixture.backend.adoption?.release(id, context());
+      expect(await xmlOf(foreign)).to.contain(`<source file='${path(foreign.disk)}'`);
+      expect(await fixture.read(await adopt(foreign))).to.equal(contents);
+    }, path);
+  });
+
   it("is refused, with the reason, where snapshots would not hold all of it or could not be taken", async () => {
-    const disk = "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>";
-    const second = `${disk}<source file='/nowhere/b.qcow2'/><target dev='sdc' bus='sata'/></disk>`;
+    const second = disk("/nowhere/b.qcow2");
     const cases: readonly [Parameters<typeof foreignDomain>[2], RegExp][] = [
       [{ format: "raw" }, /its disk sdb is raw, and layers are qcow2: qemu-img convert/],
       [{ devices: second }, /it writes 2 disks/],
