@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -45,7 +45,10 @@ export async function transfer(scope: Scope): Promise<Figure[]> {
   }
 }
 
-async function mounts(scope: Scope, guest: Guest, folder: string, mebibytes: number): Promise<Figure[]> {
+async function mounts(scope: Scope, guest: Guest, parent: string, mebibytes: number): Promise<Figure[]> {
+  // Of its own: the other one holds the user's key.
+  const folder = join(parent, "shared");
+  await mkdir(folder);
   await strata("mount", folder, `${NAME}:/mnt/ours`);
   await guest.attachPlain(folder, "/mnt/theirs");
   const write = (at: string) => `dd if=/dev/zero of=${at}/written bs=1M count=${mebibytes} conv=fsync`;

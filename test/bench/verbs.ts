@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
-import { planRemoval } from "../../lib/snapshots/plan.ts";
 import { newLayerPath } from "../../plugins/libvirt/layers.ts";
 import { SnapshotCreateFlags, SnapshotDeleteFlags } from "../../plugins/libvirt/rpc/index.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
@@ -130,8 +129,8 @@ class Subject implements AsyncDisposable {
 
   async drop(name: string): Promise<void> {
     const { snapshots } = this.fixture.backend;
-    const removal = planRemoval(await snapshots.tree(this.instance.id), name);
-    if (removal !== undefined) await snapshots.drop(this.instance.id, removal, context());
+    const removal = await snapshots.removal?.(this.instance.id, name);
+    if (removal != null) await snapshots.drop(this.instance.id, removal, context());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
