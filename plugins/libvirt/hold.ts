@@ -35,27 +35,16 @@ export async function hold(
   try {
     await fence(engine, id, lock);
     const found = await getManaged(engine, id, name);
-    await settle(engine, found, { signal });
-    await getManaged(engine, id, name);
+    if (found.metadata.operation !== undefined) {
+      await finish(engine, id, { signal });
+      await getManaged(engine, id, name);
+    } else await takeUpSaved(found);
     await removePartials(metadata.folder);
   } catch (error) {
     await release();
     throw error;
   }
   return { id, [Symbol.asyncDispose]: release };
-}
-
-/**
- * Finishes what a holder that died has left. A record that libvirt has forgotten stands in the way of changes,
- * which look for it themselves, but not of a stop or a removal.
- */
-async function settle(engine: Engine, found: Managed, context: Pick<Context, "signal">): Promise<void> {
-  try {
-    if (found.metadata.operation === undefined) await takeUpSaved(found);
-    else await finish(engine, found.domain.uuid, context);
-  } catch (error) {
-    if (!isStrataError(error) || error.code !== "RECORD_FORGOTTEN") throw error;
-  }
 }
 
 /** Operations that make an instance or end it: one that died has perhaps left no folder. */

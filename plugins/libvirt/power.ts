@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../lib/backend/contract.ts";
-import { failure, isStrataError } from "../../lib/errors.ts";
+import { failure } from "../../lib/errors.ts";
 import { changedMetadata, type Engine, getHeld, type Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { requireOpenHead } from "./graph.ts";
@@ -88,13 +88,8 @@ export async function stop(
     else await shutDown(name, domain, options.grace, context.signal);
   }
   // What was deleted while it ran can be merged now.
-  try {
-    await getReady(engine, id, context);
-    await collectLayers(engine, id, context);
-  } catch (error) {
-    if (!isStrataError(error) || error.code !== "RECORD_FORGOTTEN") throw error;
-    engine.log.warn(error.message);
-  }
+  await getReady(engine, id, context);
+  await collectLayers(engine, id, context);
 }
 
 /** The domain has stopped meanwhile: what was asked for is so. */

@@ -78,10 +78,7 @@ export async function getReady(
   context?: Pick<Context, "signal">,
 ): Promise<Managed> {
   let managed = await getHeld(engine, id);
-  if (managed.metadata.operation === undefined) {
-    await takeUpSaved(managed);
-    return managed;
-  }
+  if (managed.metadata.operation === undefined) return managed;
   await finish(engine, id, context);
   managed = await getHeld(engine, id);
   const { name, domain } = managed;
