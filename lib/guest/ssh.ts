@@ -145,26 +145,78 @@ async function exec(
     const answer = (error: Error | undefined, channel: ssh2.ClientChannel) =>
       error
         ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error))
-        : resolve(sessionOf(channel, name, signal));
+        : resolve(sessionOf(client, channel, name, signal));
     if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined)
       client.shell({ term: tty.term, cols: tty.columns, rows: tty.rows }, answer);
     else client.exec(commandLine(argv, options), pty, answer);
   });
 }
 
-function sessionOf(channel: ssh2.ClientChannel, name: string, signal: AbortSignal | undefined): ExecSession {
-  const kill = () => {
-    channel.signal("TERM");
-    channel.close();
+/** How long a command may take to end that was told to, ms. Then it is left behind. */
+const OBEYING = 2000;
+
+/** Asks the process group of a command to end. */
+function terminate(client: ssh2.Client, channel: ssh2.ClientChannel): void {
+  // The channel's own method says nothing once its standard input has ended; the protocol knows no such bound.
+  const { protocol, number } = below(client, channel);
+  if (protocol !== undefined && number !== undefined) protocol.signal(number, "TERM");
+  else channel.signal("TERM");
+}
+
+/** What ssh2 has below a channel, unless a version of it keeps that elsewhere. */
+function below(client: object, channel: object) {
+  const protocol = "_protocol" in client ? client._protocol : undefined;
+  const outgoing = "outgoing" in channel ? channel.outgoing : undefined;
+  return {
+    protocol: canSignal(protocol) ? protocol : undefined,
+    number:
+      typeof outgoing === "object" && outgoing !== null && "id" in outgoing && typeof outgoing.id === "number"
+        ? outgoing.id
+        : undefined,
   };
+}
+
+interface Signalling {
+  signal(channel: number, name: string): void;
+}
+
+function canSignal(value: unknown): value is Signalling {
+  return (
+    typeof value === "object" && value !== null && "signal" in value && typeof value.signal === "function"
+  );
+}
+
+function sessionOf(
+  client: ssh2.Client,
+  channel: ssh2.ClientChannel,
+  name: string,
+  signal: AbortSignal | undefined,
+): ExecSession {
+  let kill = () => {};
   const exit = new Promise<{ code: number | null; signal?: string }>((resolve, reject) => {
     let ended: { code: number | null; signal?: string } | undefined;
+    let patience: NodeJS.Timeout | undefined;
+    let closed = false;
+    const cancelled = () => {
+      clearTimeout(patience);
+      reject(failure("CANCELLED", {}, signal?.reason));
+    };
+    // The channel closes when all of its output is read, for which nobody stays who cancels.
+    kill = () => {
+      if (closed || ended !== undefined) return cancelled();
+      patience = setTimeout(cancelled, OBEYING);
+      terminate(client, channel);
+      channel.close();
+    };
     channel.once("exit", (code: number | null, killedBy?: string) => {
       ended = { code, ...(killedBy === undefined ? {} : { signal: killedBy.replace(/^SIG/, "") }) };
+      if (signal?.aborted) cancelled();
     });
     channel.once("close", () => {
+      closed = true;
+      clearTimeout(patience);
       signal?.removeEventListener("abort", kill);
-      if (signal?.aborted) reject(failure("CANCELLED", {}, signal.reason));
+      if (signal?.aborted) cancelled();
       else if (ended === undefined)
         reject(failure("GUEST_UNREACHABLE", { name, reason: "the connection ended while the command ran" }));
       else resolve(ended);

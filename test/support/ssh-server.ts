@@ -52,6 +52,10 @@ export async function sshServer(accepted: Keys): Promise<SshServer> {
 }
 
 function serve(session: ssh2.Session, seen: string[]): void {
+  // As sshd has it: whose input has ended is still told signals.
+  session.on("eof", () => {
+    if ("_ending" in session) session._ending = false;
+  });
   session.on("pty", (accept) => accept?.());
   session.on("window-change", (accept, _, { cols, rows }) => {
     seen.push(`window ${cols}x${rows}`);

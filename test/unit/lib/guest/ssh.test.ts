@@ -32,6 +32,35 @@ async function output(
   return { out, err, code };
 }
 
+interface Middle extends AsyncDisposable {
+  readonly endpoint: { readonly host: string; readonly port: number };
+  /** Nothing gets through any more, as where a guest hangs. */
+  freeze(): void;
+}
+
+/** Stands before a server and hides from each side that the other has hung up, as a guest whose power was cut. */
+async function middle({ host, port }: SshServer["endpoint"]): Promise<Middle> {
+  const halves: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ host, port, allowHalfOpen: true });
+    near.pipe(far, { end: false });
+    far.pipe(near, { end: false });
+    halves.push(near, far);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    endpoint: { host, port: (server.address() as AddressInfo).port },
+    freeze() {
+      for (const half of halves) half.unpipe();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const half of halves) half.destroy();
+      server.close();
+    },
+  };
+}
+
 describe("ssh into a guest", () => {
   let server: SshServer;
   const open = (options: Partial<GuestOptions> = {}) =>
@@ -49,24 +78,12 @@ describe("ssh into a guest", () => {
   afterEach(() => server[Symbol.asyncDispose]());
 
   it("is left for good also where the far end never hangs up", async () => {
-    const { host, port } = server.endpoint;
-    const halves: Socket[] = [];
-    // As a guest whose power was cut: it takes our goodbye and says none.
-    const silent = createServer({ allowHalfOpen: true }, (near) => {
-      const far = connect({ host, port, allowHalfOpen: true });
-      near.pipe(far, { end: false });
-      far.pipe(near, { end: false });
-      halves.push(near, far);
-    });
-    silent.listen(0, "127.0.0.1");
-    await once(silent, "listening");
+    await using line = await middle(server.endpoint);
     const sockets = () => process.getActiveResourcesInfo().filter((each) => each === "TCPSocketWrap").length;
-    const guest = await open({ endpoint: { host, port: (silent.address() as AddressInfo).port } });
+    const guest = await open({ endpoint: line.endpoint });
     const before = sockets();
     await guest[Symbol.asyncDispose]();
     expect(sockets()).to.be.below(before);
-    for (const half of halves) half.destroy();
-    silent.close();
   });
 
   describe("the host key", () => {
@@ -177,6 +194,37 @@ describe("ssh into a guest", () => {
       for (const end = Date.now() + 2000; !server.seen.includes("ended SIGTERM") && Date.now() < end; )
         await new Promise((resolve) => setImmediate(resolve));
       expect(server.seen).to.include.members(["signal TERM", "ended SIGTERM"]);
+    });
+
+    it("is ended just so once it has had all of its input", async () => {
+      const stop = new AbortController();
+      const session = await run(["sh", "-c", "cat; echo all; sleep 60"], { signal: stop.signal });
+      session.stdin.end();
+      await once(session.stdout, "data");
+      stop.abort();
+      expect(await refusal(session.exit)).to.equal("CANCELLED");
+      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGTERM") && Date.now() < end; )
+        await new Promise((resolve) => setImmediate(resolve));
+      expect(server.seen).to.include.members(["signal TERM", "ended SIGTERM"]);
+    });
+
+    it("that is cancelled is let go where the guest hangs", async () => {
+      await using line = await middle(server.endpoint);
+      await using hanging = await open({ endpoint: line.endpoint });
+      const stop = new AbortController();
+      const session = await hanging.exec(["sleep", "60"], { signal: stop.signal });
+      line.freeze();
+      stop.abort();
+      expect(await refusal(session.exit)).to.equal("CANCELLED");
+    });
+
+    it("whose output nobody reads can be cancelled, though it has ended", async () => {
+      const stop = new AbortController();
+      const session = await run(["echo", "unread"], { signal: stop.signal });
+      session.stdin.end();
+      while (!server.seen.includes("ended 0")) await new Promise((resolve) => setImmediate(resolve));
+      stop.abort();
+      expect(await refusal(session.exit)).to.equal("CANCELLED");
     });
 
     it("fails, rather than end well, when the connection goes while it runs", async () => {
