@@ -15,6 +15,11 @@ export function command(usage: string, summary: string, ...shown: readonly strin
   return withExamples(made, shown);
 }
 
+/** True for the name of a command and for its aliases. */
+export function isCalled(each: Command, word: string): boolean {
+  return each.name() === word || each.aliases().includes(word);
+}
+
 /** Adds examples to the help of a command. */
 export function withExamples(made: Command, shown: readonly string[]): Command {
   examples.set(made, shown);

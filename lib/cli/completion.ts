@@ -1,4 +1,5 @@
 import type { Argument, Command, Option } from "commander";
+import { isCalled } from "./command.ts";
 
 /** A word that may come next, and what it means. */
 export interface Candidate {
@@ -23,6 +24,7 @@ export interface Names {
   /** `ALIAS` of the active context, and `CONTEXT.ALIAS`. */
   aliases(): Promise<readonly string[]>;
   contexts(): Promise<readonly string[]>;
+  engines(): Promise<readonly string[]>;
 }
 
 type Kind = keyof Names | "files" | "instance paths" | "none";
@@ -33,16 +35,16 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "info names": ["instances", "snapshots"],
   "recover names": ["deleted"],
   "transfer paths": ["instance paths", "files"],
-  "alias definition": ["instance paths"],
+  "alias name:command": ["instance paths"],
   "exec command": ["none"],
-  "mount targets": ["instances"],
-  "umount mounts": ["instances"],
+  "mount name[:path]": ["instances"],
+  "umount name[:path]": ["instances"],
   names: ["instances"],
   name: ["instances"],
   instance: ["instances"],
-  snapshot: ["snapshots"],
+  "instance.snapshot": ["snapshots"],
   key: ["keys"],
-  settings: ["keys"],
+  "key[=value]": ["keys"],
   image: ["images", "files"],
   aliases: ["aliases"],
   context: ["contexts"],
@@ -59,12 +61,14 @@ export async function complete(
   const found = rest
     ? { candidates: [], files: true }
     : option !== undefined
-      ? values(option.argChoices)
+      ? await valuesOf(option, names)
       : partial.startsWith("-")
         ? { candidates: options(command), files: false }
-        : command.commands.length > 0 && operands === 0
-          ? await subcommands(program, command, names)
-          : await argument(command, operands, names);
+        : command.name() === "help"
+          ? topics(program, operands)
+          : command.commands.length > 0 && operands.length === 0
+            ? await subcommands(program, command, names)
+            : await argument(command, operands.length, names);
   const fits = ({ word }: Candidate) => word.startsWith(partial);
   return { ...found, candidates: found.candidates.filter(fits) };
 }
@@ -73,7 +77,7 @@ interface Position {
   readonly command: Command;
   /** The option whose value comes next. */
   readonly option: Option | undefined;
-  readonly operands: number;
+  readonly operands: readonly string[];
   /** Behind `--`, where words are somebody else's. */
   readonly rest: boolean;
 }
@@ -81,7 +85,7 @@ interface Position {
 function walk(program: Command, words: readonly string[]): Position {
   let command = program;
   let option: Option | undefined;
-  let operands = 0;
+  const operands: string[] = [];
   for (const word of words) {
     if (option !== undefined) {
       option = undefined;
@@ -92,13 +96,19 @@ function walk(program: Command, words: readonly string[]): Position {
       option = known?.required === true ? known : undefined;
     } else {
       const below: Command | undefined = command.commands.find(
-        (each) => operands === 0 && (each.name() === word || each.aliases().includes(word)),
+        (each) => operands.length === 0 && isCalled(each, word),
       );
-      if (below === undefined) operands += 1;
+      if (below === undefined) operands.push(word);
       else command = below;
     }
   }
   return { command, option, operands, rest: false };
+}
+
+async function valuesOf({ long, argChoices }: Option, names: Names): Promise<Completion> {
+  return long === "--driver"
+    ? { candidates: plain(await names.engines()), files: false }
+    : values(argChoices);
 }
 
 function values(choices: readonly string[] | undefined): Completion {
@@ -120,13 +130,23 @@ function options(command: Command): Candidate[] {
 }
 
 async function subcommands(program: Command, command: Command, names: Names): Promise<Completion> {
-  const candidates = command
+  const aliases = command === program ? plain(await names.aliases()) : [];
+  return { candidates: [...commandsOf(program, command), ...aliases], files: false };
+}
+
+function commandsOf(program: Command, command: Command): Candidate[] {
+  return command
     .createHelp()
     .visibleCommands(command)
     .filter((each) => command === program || each.name() !== "help")
     .map((each) => ({ word: each.name(), meaning: each.summary() || each.description() }));
-  const aliases = command === program ? plain(await names.aliases()) : [];
-  return { candidates: [...candidates, ...aliases], files: false };
+}
+
+/** What help may be asked about behind the words that are there. */
+function topics(program: Command, words: readonly string[]): Completion {
+  let about: Command | undefined = program;
+  for (const word of words) about = about?.commands.find((each) => isCalled(each, word));
+  return { candidates: about === undefined ? [] : commandsOf(program, about), files: false };
 }
 
 async function argument(command: Command, at: number, names: Names): Promise<Completion> {

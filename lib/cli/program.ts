@@ -11,6 +11,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommand } from "./commands/find.ts";
 import { execCommand, shellCommand } from "./commands/guest.ts";
+import { helpCommand } from "./commands/help.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
 import { launchCommand } from "./commands/launch.ts";
@@ -42,6 +43,7 @@ export function createProgram(cli: Cli): Command {
       return cli.global.verbosity;
     })
     .enablePositionalOptions()
+    .helpCommand(false)
     .showSuggestionAfterError();
   const commands = [
     launchCommand,
@@ -82,11 +84,17 @@ export function createProgram(cli: Cli): Command {
     authenticateCommand,
     completionCommand,
     versionCommand,
+    helpCommand,
   ];
   for (const make of commands) program.addCommand(make(cli));
   program.addCommand(completionWordsCommand(cli), { hidden: true });
   for (const each of allCommands(program)) settle(program, each, cli);
   return program;
+}
+
+/** The names that lead to a command, the program's first. */
+function pathOf(each: Command): string[] {
+  return [...(each.parent === null ? [] : pathOf(each.parent)), each.name()];
 }
 
 /** A command and everything below it. */
@@ -96,11 +104,20 @@ export function allCommands(root: Command): Command[] {
 
 /** What commander would do to the process is left to `run`; output goes where the caller's goes. */
 function settle(program: Command, each: Command, cli: Cli): void {
-  each.exitOverride().configureOutput({
-    writeOut: (text) => void cli.io.stdout.write(text),
-    // What was typed is repeated in it.
-    writeErr: (text) => void cli.io.stderr.write(printable(text)),
-  });
+  const path = pathOf(each).slice(1);
+  each
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void cli.io.stdout.write(text),
+      // What was typed is repeated in it.
+      writeErr: (text) => void cli.io.stderr.write(printable(text)),
+      outputError: (text, show) => show(text.replace(/^error: /, "strata: ")),
+    })
+    .showHelpAfterError(
+      path.length === 0
+        ? "`strata help` lists the commands."
+        : `\`strata help ${path.join(" ")}\` shows how it is used.`,
+    );
   if (each === program) return;
   each.option("-v, --verbose", "tell more, up to -vvvv", () => {
     cli.global.verbosity += 1;

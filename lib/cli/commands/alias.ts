@@ -11,12 +11,11 @@ import { write } from "../io.ts";
 
 export function aliasCommand(cli: Cli): Command {
   return command(
-    "alias <definition> [alias]",
+    "alias <name:command> [alias]",
     "give a command of an instance a name on this host",
     "alias web:psql",
     "alias web:/usr/bin/top webtop",
   )
-    .usage("[options] <name:command> [alias]")
     .option(
       "-n, --no-map-working-directory",
       "run it in the home folder, also where the current one is mounted",
@@ -71,7 +70,11 @@ export function unaliasCommand(cli: Cli): Command {
     .action(async (given: string[], options: { all?: boolean }) => {
       const all = options.all === true;
       if (all === given.length > 0)
-        throw failure("USAGE", { reason: "give the names of aliases, or --all, not both" });
+        throw failure("USAGE", {
+          reason: all
+            ? "give the names of aliases or --all, not both"
+            : "give the names of aliases, or --all",
+        });
       const strata = await cli.strata();
       const { active, contexts } = await strata.aliases();
       const names = all ? Object.keys(new Map(Object.entries(contexts)).get(active) ?? {}) : given;

@@ -115,6 +115,9 @@ function namesOf(cli: Cli): Names {
         Object.keys(inner).flatMap((name) => [...(context === active ? [name] : []), `${context}.${name}`]),
       );
     }),
+    engines: asked(async (strata) =>
+      (await strata.plugins()).filter(({ state }) => state !== "refused").map(({ name }) => name),
+    ),
     contexts: asked(async (strata) => ["default", ...Object.keys((await strata.aliases()).contexts)]),
   };
 }

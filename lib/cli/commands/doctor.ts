@@ -20,6 +20,8 @@ export function doctorCommand(cli: Cli): Command {
     .addOption(formatOption())
     .action(async (options: { format: string; repair?: boolean; yes?: boolean }) => {
       const format = parseFormat(options.format);
+      if (options.yes === true && options.repair !== true)
+        throw failure("USAGE", { reason: "--yes goes with --repair: without it nothing is asked" });
       const strata = await cli.strata();
       const checks = await strata.doctor();
       const failed = checks.some(({ ok }) => !ok);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { StrataError } from "../../errors.ts";
+import { failure, type StrataError } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { printable } from "../format/cell.ts";
@@ -9,22 +9,32 @@ import { formatSnapshotList, formatTrees } from "../format/snapshot-list.ts";
 import { write } from "../io.ts";
 
 export function listCommand(cli: Cli): Command {
-  return command("list", "list instances or their snapshots", "list --snapshots --tree")
+  return command(
+    "list [names...]",
+    "list instances or their snapshots",
+    "list",
+    "list --snapshots --tree web",
+  )
     .alias("ls")
-    .option("--snapshots", "list snapshots in the place of instances")
+    .option("--snapshots", "list snapshots in the place of instances: all, or those of the instances named")
     .option("--tree", "with --snapshots: draw each instance's tree and mark where it stands")
     .addOption(formatOption())
-    .action(async (options: { snapshots?: boolean; tree?: boolean; format: string }) => {
+    .action(async (names: string[], options: Flags) => {
       const format = parseFormat(options.format);
-      await write(cli.io, await output(cli, options, format));
+      const wanted = options.snapshots === true || options.tree === true;
+      if (names.length > 0 && !wanted)
+        throw failure("USAGE", { reason: "list takes names with --snapshots; info shows an instance" });
+      await write(cli.io, await output(cli, names, options, format));
     });
 }
 
-async function output(
-  cli: Cli,
-  options: { snapshots?: boolean; tree?: boolean },
-  format: Format,
-): Promise<string> {
+interface Flags {
+  snapshots?: boolean;
+  tree?: boolean;
+  format: string;
+}
+
+async function output(cli: Cli, names: readonly string[], options: Flags, format: Format): Promise<string> {
   const strata = await cli.strata();
   if (options.snapshots !== true && options.tree !== true) {
     const listing = await strata.listing();
@@ -32,7 +42,7 @@ async function output(
     for (const { engine, error } of listing.failures) complain(cli, engine, error);
     return formatList(listing, format);
   }
-  const trees = await strata.snapshots();
+  const trees = await strata.snapshots(names.length === 0 ? undefined : names);
   return options.tree === true && format === "table" ? formatTrees(trees) : formatSnapshotList(trees, format);
 }
 

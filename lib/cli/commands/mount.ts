@@ -14,12 +14,11 @@ interface Options {
 export function mountCommand(cli: Cli): Command {
   const collect = (value: string, before: string[] = []) => [...before, value];
   return command(
-    "mount <source> <targets...>",
+    "mount <source> <name[:path]...>",
     "mount a folder of this host in instances",
     "mount ~/src web",
     "mount /srv/data web:/data db:/data --uid-map 1000:1000",
   )
-    .usage("[options] <source> <name>[:<path>]...")
     .option("-u, --uid-map <host:guest>", "user of the host as a user of the guest; may be repeated", collect)
     .option("-g, --gid-map <host:guest>", "the same for groups", collect)
     .addOption(
@@ -38,13 +37,12 @@ export function mountCommand(cli: Cli): Command {
 
 export function umountCommand(cli: Cli): Command {
   return command(
-    "umount <mounts...>",
+    "umount <name[:path]...>",
     "take mounts away: one by its path, or all of an instance",
     "umount web:/data",
     "umount web",
   )
     .alias("unmount")
-    .usage("[options] <name>[:<path>]...")
     .action(async (mounts: string[]) => {
       const places = mounts.map(parsePlace);
       await (await cli.strata()).umount(places, cli.call);

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Strata } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
 import { formatSize } from "../../settings/sizes.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -15,6 +16,8 @@ export function optimizeCommand(cli: Cli): Command {
   )
     .option("--all", "optimize all stopped instances")
     .action(async (given: string[], options: { all?: boolean }) => {
+      if (given.length === 0 && options.all !== true)
+        throw failure("USAGE", { reason: "give the names of stopped instances, or --all" });
       const strata = await cli.strata();
       const chosen = await chosenNames(strata, given, options.all === true);
       const names = options.all === true ? await stoppedOf(strata, chosen) : chosen;

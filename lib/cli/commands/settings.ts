@@ -31,22 +31,20 @@ async function readable(key: string, value: string): Promise<string> {
 
 export function setCommand(cli: Cli): Command {
   return command(
-    "set <settings...>",
+    "set <key[=value]...>",
     "change settings",
     "set local.web.cpus=4 local.web.memory=2G",
     'set local.web.snapshot1.comment="clean install"',
-  )
-    .usage("[options] <key>[=<value>]...")
-    .action(async (given: string[]) => {
-      const changes = given.map((text) => {
-        const at = text.indexOf("=");
-        return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
-      });
-      if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io))
-        throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
-      const strata = await cli.strata();
-      // A wrong key fails the request before anything is changed.
-      for (const { key } of changes) await strata.get(key);
-      for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli.io, `${key}:`)));
+  ).action(async (given: string[]) => {
+    const changes = given.map((text) => {
+      const at = text.indexOf("=");
+      return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
     });
+    if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io))
+      throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
+    const strata = await cli.strata();
+    // A wrong key fails the request before anything is changed.
+    for (const { key } of changes) await strata.get(key);
+    for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli.io, `${key}:`)));
+  });
 }

@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { Ref } from "../../core/api.ts";
 import { failure } from "../../errors.ts";
 import { formatRef, parseRef } from "../../snapshots/ref.ts";
@@ -14,7 +14,7 @@ export function snapshotCommand(cli: Cli): Command {
   )
     .option("-n, --name <name>", "name of the snapshot; by default snapshotN")
     .option("-m, --comment <text>", "what is worth knowing about it")
-    .addOption(new Option("-c <text>", "the same as --comment").hideHelp())
+    .option("-c <text>", "the same as --comment")
     .action(async (instance: string, options: { name?: string; comment?: string; c?: string }) => {
       const { name, comment = options.c } = options;
       const request = {
@@ -29,11 +29,10 @@ export function snapshotCommand(cli: Cli): Command {
 
 export function restoreCommand(cli: Cli): Command {
   return command(
-    "restore <snapshot>",
+    "restore <instance.snapshot>",
     "bring a stopped instance back to a snapshot",
     "restore --destructive web.clean",
   )
-    .usage("[options] <instance.snapshot>")
     .option("-d, --destructive", "discard the present state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {
       const ref = snapshotRef(text);

@@ -10,7 +10,7 @@ const STREAM = "-";
 
 export function transferCommand(cli: Cli): Command {
   return command(
-    "transfer <paths...>",
+    "transfer [paths...]",
     "copy files between this host and instances",
     "transfer report.txt web:",
     "transfer --recursive --parents site/ web:/srv/www",

@@ -56,7 +56,10 @@ export function formatSnapshotList(trees: readonly SnapshotTreeInfo[], format: F
   }
 }
 
-/** Each instance's tree, drawn, with a mark where the instance stands. */
+/**
+ * Each instance's tree, drawn, with a mark where the instance stands. An only child stands below its
+ * parent, in the same column: a long line of snapshots stays as narrow as a short one.
+ */
 export function formatTrees(trees: readonly SnapshotTreeInfo[]): string {
   const filled = trees.filter(({ snapshots }) => snapshots.length > 0);
   if (filled.length === 0) return "No snapshots found.\n";
@@ -65,14 +68,30 @@ export function formatTrees(trees: readonly SnapshotTreeInfo[]): string {
 
 const HERE = "<- now";
 
+/** A snapshot and what stands on it alone, down to where the tree branches or ends. */
+function straight(from: Branch): Branch[] {
+  const line = [from];
+  let [next, ...others] = from.children;
+  while (next !== undefined && others.length === 0) {
+    line.push(next);
+    [next, ...others] = next.children;
+  }
+  return line;
+}
+
 function drawTree({ instance, snapshots, standsOn }: SnapshotTreeInfo): string {
   const comments = new Map(snapshots.map(({ name, comment }) => [name, briefly(comment)]));
-  const draw = ({ name, children }: Branch, prefix: string, last: boolean): string[] => {
-    const parts = [name, comments.get(name) ?? "", name === standsOn ? HERE : ""].filter(Boolean);
-    const below = children.flatMap((child, at) =>
-      draw(child, `${prefix}${last ? "   " : "│  "}`, at === children.length - 1),
-    );
-    return [`${prefix}${last ? "└─ " : "├─ "}${parts.join("  ")}`, ...below];
+  const label = ({ name }: Branch) =>
+    [name, comments.get(name) ?? "", name === standsOn ? HERE : ""].filter(Boolean).join("  ");
+  const draw = (branch: Branch, prefix: string, last: boolean): string[] => {
+    const below = `${prefix}${last ? "   " : "│  "}`;
+    const line = straight(branch);
+    const fork = line.at(-1)?.children ?? [];
+    return [
+      `${prefix}${last ? "└─ " : "├─ "}${label(branch)}`,
+      ...line.slice(1).map((each) => `${below}${label(each)}`),
+      ...fork.flatMap((child, at) => draw(child, below, at === fork.length - 1)),
+    ];
   };
   const roots = forest(snapshots);
   const lines = roots.flatMap((root, at) => draw(root, "", at === roots.length - 1));

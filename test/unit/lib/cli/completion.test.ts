@@ -30,6 +30,16 @@ describe("completion", () => {
     expect(await next("completion", "")).to.deep.equal(["bash", "zsh", "fish"]);
   });
 
+  it("knows the engines, and what help is about", async () => {
+    expect(await next("--driver", ""))
+      .to.include.members(["libvirt", "memory"])
+      .and.not.include(":files");
+    expect(await next("--driver", "mem")).to.deep.equal(["memory"]);
+    expect(await next("help", "la")).to.deep.equal(["launch"]);
+    expect(await next("help", "image", "")).to.deep.equal(["build", "list", "delete"]);
+    expect(await next("help", "launch", "")).to.deep.equal([]);
+  });
+
   it("knows the names that fit where they stand", async () => {
     expect(await next("start", "w")).to.deep.equal(["web", "wiki"]);
     expect(await next("--driver", "memory", "stop", "--force", "web", "wi")).to.deep.equal(["wiki"]);
@@ -44,6 +54,11 @@ describe("completion", () => {
     ]);
     expect(await next("transfer", "-r", "w")).to.deep.equal(["web:", "wiki:", ":files"]);
     expect(await next("prefer", "")).to.include("default");
+    expect(await next("alias", "we")).to.deep.equal(["web:"]);
+    expect(await next("mount", "/srv", "we")).to.deep.equal(["web"]);
+    expect(await next("umount", "we")).to.deep.equal(["web"]);
+    expect(await next("set", "local.driv")).to.deep.equal(["local.driver"]);
+    expect(await next("list", "--snapshots", "we")).to.deep.equal(["web"]);
     expect(await next("exec", "web", "--", "list", "")).to.deep.equal([":files"]);
   });
 

@@ -96,7 +96,13 @@ describe("commands on snapshots", () => {
     expect(await tree()).to.deep.equal(["b<", "c<b"]);
     await at.done("snapshot", "web", "-n", "e");
     expect(await tree()).to.deep.equal(["b<", "c<b", "e<"]);
-    expect(await at.done("list", "--snapshots", "--tree")).to.equal("web\n├─ b\n│  └─ c\n└─ e  <- now\n");
+    await at.done("clone", "web", "--name", "other");
+    await at.done("snapshot", "-c", "a comment", "other");
+    expect(await at.done("list", "--snapshots", "other", "--format", "csv")).to.equal(
+      'Instance,Snapshot,Parent,Comment\nother,snapshot1,,"a comment"\n',
+    );
+    await refused(3, 'instance "none" does not exist', "list", "--snapshots", "web", "none");
+    expect(await at.done("list", "--snapshots", "--tree", "web")).to.equal("web\n├─ b\n│  c\n└─ e  <- now\n");
   });
 
   it("bring back contents, CPUs, memory, disk size and mounts; name, aliases and snapshots stay", async () => {

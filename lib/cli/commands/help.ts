@@ -1,0 +1,17 @@
+import type { Command } from "commander";
+import { command, isCalled } from "../command.ts";
+
+export function helpCommand(): Command {
+  return command("help [command...]", "show the help of a command", "help launch", "help image build").action(
+    (words: string[], _: unknown, self: Command) => {
+      let about = self.parent ?? self;
+      for (const word of words) {
+        const below = about.commands.find((each) => isCalled(each, word));
+        // A command says itself what it does not know, and what is near.
+        if (below === undefined && about.commands.length > 0) about.parse([word], { from: "user" });
+        about = below ?? about;
+      }
+      about.help();
+    },
+  );
+}

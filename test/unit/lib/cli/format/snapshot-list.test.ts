@@ -1,0 +1,46 @@
+import { expect } from "chai";
+import { formatTrees } from "../../../../../lib/cli/format/snapshot-list.ts";
+import type { SnapshotInfo, SnapshotTreeInfo } from "../../../../../lib/core/api.ts";
+
+/** A tree from `NAME<PARENT`, in the order of creation. */
+function treeOf(nodes: readonly string[], standsOn: string): SnapshotTreeInfo {
+  const snapshots = nodes.map((node): SnapshotInfo => {
+    const [name = "", parent = ""] = node.split("<");
+    return {
+      instance: "web",
+      name,
+      comment: "",
+      parent: parent || null,
+      children: [],
+      createdAt: 0,
+      cpus: 1,
+      memory: 1n,
+      disk: 1n,
+      mounts: [],
+      size: null,
+    };
+  });
+  return { instance: "web", snapshots, standsOn };
+}
+
+describe("a tree of snapshots", () => {
+  it("is drawn with branches indented, and what follows on one in its column", () => {
+    const tree = treeOf(["a", "b<a", "c<b", "d<c", "e<b", "f<d", "g<e", "h"], "g");
+    expect(formatTrees([tree])).to.equal(
+      ["web", "├─ a", "│  b", "│  ├─ c", "│  │  d", "│  │  f", "│  └─ e", "│     g  <- now", "└─ h", ""].join(
+        "\n",
+      ),
+    );
+  });
+
+  it("is as narrow for a thousand snapshots in a line as for one", () => {
+    const names = Array.from({ length: 1000 }, (_, at) => `s${at}`);
+    const tree = treeOf(
+      names.map((name, at) => `${name}<${names[at - 1] ?? ""}`),
+      "s0",
+    );
+    const [, first, ...lines] = formatTrees([tree]).trimEnd().split("\n");
+    expect(first).to.equal("└─ s0  <- now");
+    expect(lines).to.deep.equal(names.slice(1).map((name) => `   ${name}`));
+  });
+});

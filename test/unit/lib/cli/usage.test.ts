@@ -1,0 +1,74 @@
+import { expect } from "chai";
+import { type CliRoom, cliRoom } from "../../../support/cli.ts";
+
+describe("wrong usage", () => {
+  let at: CliRoom;
+  const refused = async (...args: string[]) => {
+    const { code, stdout, stderr } = await at.strata(...args);
+    expect([code, stdout], args.join(" ")).to.deep.equal([2, ""]);
+    return stderr;
+  };
+  before(async () => {
+    at = await cliRoom(async () => {
+      throw new Error("the engine was asked");
+    });
+  });
+  after(() => at[Symbol.asyncDispose]());
+
+  it("is told as every error is, and where help is", async () => {
+    expect(await refused("bogus")).to.equal(
+      "strata: unknown command 'bogus'\n`strata help` lists the commands.\n",
+    );
+    expect(await refused("image", "list", "--bogus")).to.equal(
+      "strata: unknown option '--bogus'\n`strata help image list` shows how it is used.\n",
+    );
+  });
+
+  it("names what is missing as the usage line does", async () => {
+    for (const [command, missing] of [
+      ["restore", "<instance.snapshot>"],
+      ["umount", "<name[:path]...>"],
+      ["set", "<key[=value]...>"],
+      ["alias", "<name:command>"],
+    ] as const) {
+      const name = missing.replace(/^<|(\.\.\.)?>$/g, "");
+      expect(await refused(command)).to.contain(`missing required argument '${name}'`);
+      expect(await at.done("help", command)).to.contain(missing);
+    }
+    expect(await refused("transfer")).to.contain("give one or more sources and a destination");
+  });
+
+  it("says what is wanted where several things would be right", async () => {
+    expect(await refused("unalias")).to.match(/give the names of aliases, or --all\n/);
+    expect(await refused("unalias", "a", "--all")).to.contain("not both");
+    expect(await refused("optimize")).to.contain("give the names of stopped instances, or --all");
+    expect(await refused("doctor", "--yes")).to.contain("--yes goes with --repair");
+    expect(await refused("list", "web")).to.contain("list takes names with --snapshots");
+  });
+});
+
+describe("help", () => {
+  let at: CliRoom;
+  before(async () => {
+    at = await cliRoom();
+  });
+  after(() => at[Symbol.asyncDispose]());
+
+  it("is of the command that is named, at any depth, as --help is", async () => {
+    for (const words of [[], ["launch"], ["ls"], ["image"], ["image", "build"]])
+      expect(await at.done("help", ...words)).to.equal(await at.done(...words, "--help"));
+    expect(await at.done("help", "image", "build")).to.contain("Usage: strata image build");
+  });
+
+  it("says that a command is unknown, and which is near", async () => {
+    for (const [words, near] of [
+      [["lanch"], "launch"],
+      [["image", "biuld"], "build"],
+    ] as const) {
+      const { code, stdout, stderr } = await at.strata("help", ...words);
+      expect([code, stdout]).to.deep.equal([2, ""]);
+      expect(stderr).to.contain(`strata: unknown command '${words.at(-1)}'`);
+      expect(stderr).to.contain(`(Did you mean ${near}?)`);
+    }
+  });
+});
