@@ -13,7 +13,6 @@ import {
   currentName,
   deleteRecord,
   type FrozenRecord,
-  isFrozen,
   isFrozenIn,
   keepMark,
   listChildren,
@@ -166,18 +165,15 @@ async function finishRestore(managed: Managed, { name, file, old }: Of<"restore"
  */
 async function removeUnused(managed: Managed, path: string): Promise<void> {
   const { folder } = managed.metadata;
+  const records = await listFrozen(managed.domain);
   for (let at: string | null = path; at !== null && isLayerPath(folder, at); ) {
-    const graph: LayerGraph = await readGraph(managed);
-    if (!(await isFree(managed, graph, at))) return;
+    const graph: LayerGraph = await readGraph(managed, records);
+    if (readDisk(managed.document) === at || graph.dependants(at).length > 0) return;
+    if (await isFrozenIn(records, at)) return;
     const below: string | null = graph.headers.get(at)?.backing ?? null;
     await removeLayer(folder, at);
     at = below;
   }
-}
-
-async function isFree(managed: Managed, graph: LayerGraph, path: string): Promise<boolean> {
-  if (readDisk(managed.document) === path || graph.dependants(path).length > 0) return false;
-  return !(await isFrozen(managed.domain, path));
 }
 
 /** A rename is a second record under the new name, the children moved over, then the old one removed. */

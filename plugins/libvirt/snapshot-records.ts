@@ -87,11 +87,6 @@ async function listTexts(domain: Domain): Promise<{ readonly name: string; reado
   return found.flat();
 }
 
-/** True when a snapshot froze the file. */
-export async function isFrozen(domain: Domain, file: string): Promise<boolean> {
-  return isFrozenIn(await listTexts(domain), file);
-}
-
 /** True when one of the records says that it froze the file: those that do not even name it are not parsed. */
 export async function isFrozenIn(
   records: readonly Pick<FrozenRecord, "xml">[],
