@@ -1,6 +1,22 @@
 import { asStrataError } from "../errors.ts";
-import type { CallOptions, ImageInfo } from "./api.ts";
+import type { CallOptions, FindOptions, ImageInfo, ImageOffers } from "./api.ts";
 import { contextOf, type Session } from "./session.ts";
+
+/** The images that can be launched; those for other engines too where ours does not tell what it takes. */
+export async function findImages(
+  session: Session,
+  options: FindOptions = {},
+  call?: CallOptions,
+): Promise<ImageOffers> {
+  const formats = await session.info().then(
+    ({ imageFormats }) => imageFormats,
+    (error: unknown) => {
+      session.log.warn(`${session.engineName} was not asked for formats: ${asStrataError(error).message}`);
+      return undefined;
+    },
+  );
+  return (await session.images()).find(options, contextOf(call), formats);
+}
 
 /** Removes images from the cache and from the engines of the configuration that keep them too. */
 export async function removeImages(

@@ -9,7 +9,7 @@ import { doctor } from "./doctor.ts";
 import { byEngine, carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
 import { events } from "./events.ts";
 import { exec, execIn } from "./guest.ts";
-import { removeImages } from "./images.ts";
+import { findImages, removeImages } from "./images.ts";
 import { info, listing } from "./info.ts";
 import { getInstance } from "./instances.ts";
 import { launch } from "./launch.ts";
@@ -99,7 +99,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     settingKeys: () => settingKeys(session),
     get: (key) => getSetting(session, key),
     set: (key, value) => setSetting(session, key, value),
-    find: async (findOptions, call) => (await session.images()).find(findOptions ?? {}, contextOf(call)),
+    find: (findOptions, call) => findImages(session, findOptions, call),
     removeImages: (names, call) => removeImages(session, names, call),
     images: async () => (await session.images()).list(),
     buildImage: async (buildOptions, call) => (await session.images()).build(buildOptions, contextOf(call)),

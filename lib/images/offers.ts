@@ -20,7 +20,7 @@ interface Candidate extends ImageOffer {
 /**
  * What can be launched by name: what the remotes publish, in their order, then what was built here.
  * Without a text each release is told once, from the first remote that has it; with one, the first remote
- * in which something matches is told. What keeps a remote from being asked is among the errors. Rejects
+ * in which something matches is told. Of both, what is of a format that the engine takes. What keeps a remote from being asked is among the errors. Rejects
  * with IMAGE_NOT_FOUND, REMOTE_NOT_FOUND.
  */
 export async function findOffers(
@@ -28,9 +28,12 @@ export async function findOffers(
   catalogue: Catalogue,
   { text = "", unsupported = false, refresh = false }: FindOptions,
   context: Context,
+  takes: (format: string) => boolean,
 ): Promise<ImageOffers> {
   const { remote, text: wanted } = splitRemote(text);
-  const remotes = remote === undefined ? await catalogue.remotes() : [await catalogue.remote(remote)];
+  const asked = remote === undefined ? await catalogue.remotes() : [await catalogue.remote(remote)];
+  // What remotes publish are disks.
+  const remotes = takes("qcow2") ? asked : [];
   const errors: StrataError[] = [];
   const shelves: Candidate[][] = [];
   for (const each of remotes) {
@@ -43,7 +46,8 @@ export async function findOffers(
     const newest = newestOfEach(manifest.images).map((image) => published(each.name, image));
     shelves.push(newest.sort((a, b) => inOrder(a.name, b.name)));
   }
-  if (remote === undefined) shelves.push(builtOnes(await cache.records()));
+  if (remote === undefined)
+    shelves.push(builtOnes((await cache.records()).filter(({ format }) => takes(format))));
   const all = shelves.map((shelf) => shelf.filter(({ supported }) => supported || unsupported));
   const found = wanted === "" ? onceEach(all) : firstMatching(all, wanted.toLowerCase());
   if (found.length === 0 && text !== "") throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text });
@@ -85,7 +89,7 @@ function published(remote: string, image: PublishedImage): Candidate {
   };
 }
 
-/** Of what was built, what a name leads to. */
+/** Of what was built and fits the engine, what a name leads to. */
 function builtOnes(records: readonly ImageRecord[]): Candidate[] {
   const built = records.filter(({ source }) => source.startsWith("built:"));
   return built.flatMap((record) => {

@@ -30,7 +30,8 @@ export interface ImageStore {
    * only images of the given formats are looked at; by default qcow2.
    */
   resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;
-  find(options: FindOptions, context: Context): Promise<ImageOffers>;
+  /** What can be launched by an engine that takes the given formats; of any, where they are not known. */
+  find(options: FindOptions, context: Context, formats?: readonly string[]): Promise<ImageOffers>;
   /** Newest first. */
   list(): Promise<ImageInfo[]>;
   build(options: { distribution: "debian"; variant: Variant }, context: Context): Promise<ImageInfo>;
@@ -63,7 +64,16 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
   return {
     resolve: (image, context, formats = ["qcow2"]) =>
       atEdge(() => resolve({ ...options, cache, catalogue }, image, context, formats)),
-    find: (wanted, context) => atEdge(() => findOffers(cache, catalogue, wanted, context)),
+    find: (wanted, context, formats = ["any"]) =>
+      atEdge(() =>
+        findOffers(
+          cache,
+          catalogue,
+          wanted,
+          context,
+          (format) => formats.includes("any") || formats.includes(format),
+        ),
+      ),
     list: () => atEdge(() => infosOf(cache, cache.records())),
     build: ({ variant }, context) => atEdge(() => build(cache, variant, context)),
     remove: (names) =>
