@@ -3,7 +3,8 @@ import { exactSize } from "./exact-size.ts";
 /**
  * Every failure that strata reports, in one table: a stable code, the exit code of the process,
  * the message and, where there is something to do, a hint. Placeholders `{name}` are filled from the
- * error's details; a bigint there is a size in bytes. Scripts may rely on codes and exit codes; messages may be reworded.
+ * error's details; a bigint there is a size in bytes. Scripts may rely on codes and exit codes; messages
+ * may be reworded.
  */
 
 /** Exit codes of the `strata` process. `exec` and `shell` exit with the status of the guest's command. */
