@@ -77,11 +77,19 @@ async function transferOne(
     const bytes = watched(source.stream, context, undefined);
     return writeGuestStream(endOf(session, target.instance), placement, bytes, signal);
   }
-  const entries = await read(session, source, options, context);
-  if ("instance" in target) return writeGuest(endOf(session, target.instance), placement, entries, signal);
-  if ("stream" in target) return writeStream(entries, target.stream, signal);
-  const { writeHost } = await import("../transfer/host.ts");
-  await writeHost(await place(placement), entries, signal);
+  const over = new AbortController();
+  const reading = { ...context, signal: AbortSignal.any([signal, over.signal]) };
+  try {
+    const entries = await read(session, source, options, reading);
+    if ("instance" in target)
+      return await writeGuest(endOf(session, target.instance), placement, entries, signal);
+    if ("stream" in target) return await writeStream(entries, target.stream, signal);
+    const { writeHost } = await import("../transfer/host.ts");
+    await writeHost(await place(placement), entries, signal);
+  } finally {
+    // A target that refuses leaves the source in the middle of what it sends.
+    over.abort();
+  }
 }
 
 /** A guest, asked as its default user. */

@@ -51,7 +51,10 @@ async function* receive(
   const complaint = text(session.stderr).catch(() => "");
   const archive = tar.extract();
   archive.on("error", ignored);
-  const arrived = pipeline(session.stdout, archive).catch(() => {});
+  const arrived = pipeline(session.stdout, archive)
+    .catch(() => {})
+    // What nobody reads keeps the guest's end from closing.
+    .then(() => void session.stdout.resume());
   /** Why the archive broke off, or `broken` where the guest has nothing to say about it. */
   const reason = async (broken?: unknown): Promise<unknown> => {
     await arrived;

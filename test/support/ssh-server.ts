@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import ssh2 from "ssh2";
 import { makeKeyPair } from "../../lib/guest/keys.ts";
@@ -11,6 +12,8 @@ export interface SshServer extends AsyncDisposable {
   readonly seen: string[];
   /** Ends every connection, as a guest does whose power is cut. */
   cut(): void;
+  /** Resolves when every client has hung up. */
+  left(): Promise<void>;
 }
 
 export type Keys = ReturnType<typeof makeKeyPair>;
@@ -43,6 +46,9 @@ export async function sshServer(accepted: Keys): Promise<SshServer> {
     seen,
     cut() {
       for (const connection of connections) connection.end();
+    },
+    async left() {
+      await Promise.all([...connections].map((connection) => once(connection, "close")));
     },
     async [Symbol.asyncDispose]() {
       for (const connection of connections) connection.end();

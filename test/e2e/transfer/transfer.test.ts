@@ -24,8 +24,11 @@ import type { Backend } from "../../../lib/backend/contract.ts";
 import type { Strata } from "../../../lib/core/api.ts";
 import { openStrata } from "../../../lib/core/open.ts";
 import { isStrataError } from "../../../lib/errors.ts";
+import { keyPair } from "../../../lib/guest/keys.ts";
+import { memoryBackend } from "../../../plugins/memory/index.ts";
 import { cliRoom } from "../../support/cli.ts";
 import { hostGuests } from "../../support/host-guest.ts";
+import { type SshServer, sshServer } from "../../support/ssh-server.ts";
 
 interface Room extends AsyncDisposable {
   readonly backend: Backend;
@@ -438,3 +441,56 @@ describe("a transfer", () => {
     expect(steps.length).to.be.greaterThan(10);
   });
 });
+
+describe("a transfer over ssh", () => {
+  let folder: string;
+  let server: SshServer;
+  let strata: Strata;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "strata-transfer-"));
+    const folders = { config: folder, data: folder, cache: folder, state: folder };
+    const memory = memoryBackend();
+    await using launching = await openStrata({ backend: memory, folders });
+    for (const name of ["web", "db"]) await launching.launch({ image: "any", name });
+    const { privateKey, publicKey } = await keyPair(join(folder, "ssh"));
+    server = await sshServer({ private: privateKey, public: publicKey });
+    const guest = { via: "ssh", endpoint: async () => server.endpoint } as const;
+    strata = await openStrata({ backend: { ...memory, guest }, folders });
+  });
+  afterEach(async () => {
+    await strata[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it("is over, with every connection, when the destination refuses", async () => {
+    await writeFile(join(folder, "note"), "a note");
+    await writeFile(join(folder, "large"), Buffer.alloc(8 * 1024 ** 2));
+    for (const name of ["note", "large"]) {
+      const source = { instance: "web", path: join(folder, name) };
+      const to = (path: string) => refusal(strata.transfer([source], { instance: "db", path }));
+      expect((await to(join(folder, "none", "x"))).message).to.contain("the folder above it does not exist");
+      expect(
+        (await refusal(strata.transfer([source, source], { instance: "db", path: "/none" }))).message,
+      ).to.contain("there is no such folder");
+      await refusal(strata.transfer([source], { path: "/proc/x" }));
+    }
+    await server.left();
+  });
+
+  it("is over, with every connection, when what comes is no archive", async () => {
+    await mkdir(join(folder, "bin"));
+    await writeFile(join(folder, "bin/tar"), "#!/bin/sh\nhead -c 4000000 /dev/urandom\n", { mode: 0o755 });
+    await writeFile(join(folder, "note"), "a note");
+    const { PATH } = process.env;
+    process.env.PATH = `${join(folder, "bin")}:${PATH}`;
+    try {
+      const source = { instance: "web", path: join(folder, "note") };
+      await refusal(strata.transfer([source], { path: join(folder, "copy") }));
+    } finally {
+      process.env.PATH = PATH;
+    }
+    expect(await readdir(folder)).not.to.include("copy");
+    await server.left();
+  });
+}).timeout(20_000);
