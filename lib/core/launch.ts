@@ -42,7 +42,16 @@ export async function launch(
     await whileHeld(session, instance, whole, () => instances.remove(instance.id, whole));
     throw error;
   }
-  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
+  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false).catch(
+    (error: unknown) => {
+      // Who cancels only waits no longer: it runs, and may be wanted.
+      if (asStrataError(error).code === "CANCELLED")
+        context.warn?.(
+          `"${name}" was launched and was left as it is, starting; \`strata delete --purge ${name}\` removes it`,
+        );
+      throw error;
+    },
+  );
   return { name };
 }
 

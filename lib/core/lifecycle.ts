@@ -69,9 +69,11 @@ async function stopHeld(
   const { instances } = await session.backend();
   const { id, name, state } = instance;
   if (options.cancel === true) return cancelShutdown(session, instance, context);
+  if (state === "suspended" && options.force !== true)
+    return context.warn?.(
+      `"${name}" is Suspended and stays so: it does not run; \`strata stop --force ${name}\` drops its memory`,
+    );
   if (options.after !== undefined && options.after > 0) {
-    if (state === "suspended")
-      throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
     if (state !== "stopped") await scheduleShutdown(session, instance, options.after, context);
     return;
   }
@@ -96,6 +98,12 @@ export async function suspend(session: Session, names: readonly string[], call?:
   };
 }
 
+/** Nothing that is suspended can be restarted: resumed it would not be, and anew it would lose its memory. */
+function requireAwake({ name, state }: Instance): void {
+  if (state === "suspended")
+    throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be restarted" });
+}
+
 export async function restart(
   session: Session,
   names: readonly string[],
@@ -105,9 +113,11 @@ export async function restart(
   const context = contextOf(call);
   const { instances } = await session.backend();
   const chosen = await getInstances(session, names);
+  for (const instance of chosen) requireAwake(instance);
   return async () => {
     for (const instance of chosen) {
       await whileHeld(session, instance, context, async (fresh) => {
+        requireAwake(fresh);
         await stopHeld(session, fresh, {}, context);
         await instances.start(fresh.id, context);
       });

@@ -64,8 +64,13 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
           signal,
           ...pinned,
         });
-        if (await untilFinished(guest, options, end)) return guest;
-        await guest[Symbol.asyncDispose]();
+        let finished = false;
+        try {
+          finished = await untilFinished(guest, options, end);
+        } finally {
+          if (!finished) await guest[Symbol.asyncDispose]();
+        }
+        if (finished) return guest;
         last = failure("GUEST_UNREACHABLE", { name, reason: "cloud-init has not finished" });
       } catch (error) {
         last = asStrataError(error);

@@ -113,7 +113,10 @@ export interface Instances {
 
   // All below need a hold on the instance. Verbs are idempotent: already there is success.
   start(id: string, context: Context): Promise<void>;
-  /** Asks the guest to shut down and waits `grace` ms (TIMEOUT after it); "force" cuts the power. */
+  /**
+   * Asks the guest to shut down and waits `grace` ms (TIMEOUT after it); "force" cuts the power. What is
+   * suspended rejects with INSTANCE_SUSPENDED, or with "force" has its memory dropped.
+   */
   stop(id: string, options: { grace: number } | "force", context: Context): Promise<void>;
   /** Present exactly when the feature "suspend" is declared. */
   suspend?(id: string, context: Context): Promise<void>;

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { StopOptions, Strata } from "../../core/api.ts";
-import { failure, isStrataError } from "../../errors.ts";
+import type { InstanceState, StopOptions, Strata } from "../../core/api.ts";
+import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
@@ -9,8 +9,13 @@ import { parseTimeout } from "./launch.ts";
 /** Setting with the name of the instance that is meant when none is named. */
 const PRIMARY = "client.primary-name";
 
-/** The names a command is about: those given, all with `--all`, the primary instance with neither. */
-export async function chosenNames(strata: Strata, names: readonly string[], all: boolean): Promise<string[]> {
+/** The names a command is about: those given, all with `--all` but for some states, the primary instance with neither. */
+export async function chosenNames(
+  strata: Strata,
+  names: readonly string[],
+  all: boolean,
+  but: readonly InstanceState[] = ["Deleted"],
+): Promise<string[]> {
   if (!all && names.length > 0) return [...names];
   if (!all) {
     const primary = await strata.get(PRIMARY);
@@ -18,7 +23,7 @@ export async function chosenNames(strata: Strata, names: readonly string[], all:
     throw failure("USAGE", { reason: `give a name: ${PRIMARY} is empty, so there is no primary instance` });
   }
   if (names.length > 0) throw failure("USAGE", { reason: "give names or --all, not both" });
-  return (await strata.list()).filter(({ state }) => state !== "Deleted").map(({ name }) => name);
+  return (await strata.list()).filter(({ state }) => !but.includes(state)).map(({ name }) => name);
 }
 
 /** Launches the primary instance if that is what is meant and it is missing. True when it did. */
@@ -68,11 +73,7 @@ export function stopCommand(cli: Cli): Command {
       const request = stopRequest(options);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
-      await strata.stop(names, request, cli.call).catch((error: unknown) => {
-        // Stopping all is done when all that can be stopped is.
-        if (options.all === true && isStrataError(error) && error.code === "INSTANCE_SUSPENDED") return;
-        throw error;
-      });
+      await strata.stop(names, request, cli.call);
     });
 }
 
@@ -106,6 +107,9 @@ export function suspendCommand(cli: Cli): Command {
     });
 }
 
+/** What `restart --all`, which is for running ones, leaves as it is. */
+const IDLE = ["Deleted", "Stopped", "Suspended"] as const;
+
 export function restartCommand(cli: Cli): Command {
   return command("restart [names...]", "shut instances down and start them again", "restart web")
     .option("--all", "restart all running instances")
@@ -113,7 +117,7 @@ export function restartCommand(cli: Cli): Command {
     .action(async (given: string[], options: { all?: boolean; timeout?: string }) => {
       const timeout = parseTimeout(options.timeout);
       const strata = await cli.strata();
-      const names = await chosenNames(strata, given, options.all === true);
+      const names = await chosenNames(strata, given, options.all === true, IDLE);
       await strata.restart(names, timeout === undefined ? {} : { timeout }, cli.call);
     });
 }

@@ -43,6 +43,29 @@ describe("launch", () => {
     expect(await strata.list()).to.deep.equal([]);
   });
 
+  it("that is cancelled while it waits for the guest says that there is an instance, and how it goes", async () => {
+    const memory = memoryBackend();
+    const { guest } = memory;
+    if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
+    const stop = new AbortController();
+    const ready = async (_: string, __: number, { signal }: { signal: AbortSignal }) => {
+      stop.abort();
+      signal.throwIfAborted();
+    };
+    await using strata = await openStrata({
+      driver: "memory",
+      backend: { ...memory, guest: { ...guest, ready } },
+    });
+    const told: string[] = [];
+    const call = { signal: stop.signal, warn: (message: string) => void told.push(message) };
+    const error = await strata
+      .launch({ image: "any", name: "web" }, call)
+      .then(() => undefined, asStrataError);
+    expect(error?.code).to.equal("CANCELLED");
+    expect(told.join()).to.contain("strata delete --purge web");
+    expect((await strata.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal(["web Running"]);
+  });
+
   it("says of the image of a container which engine takes it, whether it is here or not", async () => {
     const memory = memoryBackend();
     const info = async () => ({ ...(await memory.info()), imageFormats: ["qcow2"] });

@@ -11,8 +11,8 @@ async function open(): Promise<Strata & { readonly backend: ReturnType<typeof me
   return { ...strata, backend };
 }
 
-async function stateOf(strata: Strata): Promise<string | undefined> {
-  return (await strata.list()).find(({ name }) => name === "web")?.state;
+async function stateOf(strata: Strata, wanted = "web"): Promise<string | undefined> {
+  return (await strata.list()).find(({ name }) => name === wanted)?.state;
 }
 
 async function code(work: Promise<unknown>): Promise<string> {
@@ -36,12 +36,33 @@ describe("suspending", () => {
       () => strata.restore({ instance: "web", snapshot: "snapshot1" }),
       () => strata.remove([{ instance: "web", snapshot: "snapshot1" }]),
       () => strata.set("local.web.cpus", "2"),
-      () => strata.stop(["web"]),
-      () => strata.stop(["web"], { after: 60_000 }),
+      () => strata.restart(["web"]),
     ])
       expect(await code(refused())).to.equal("INSTANCE_SUSPENDED");
     await strata.start(["web"]);
     expect(await stateOf(strata)).to.equal("Running");
+  });
+
+  it("is nothing to shut down, which is told and keeps no other instance from it", async () => {
+    for (const options of [{}, { after: 60_000 }]) {
+      const strata = await open();
+      await strata.launch({ image: "any", name: "db" });
+      await strata.suspend(["web"]);
+      const told: string[] = [];
+      await strata.stop(["web", "db"], options, { warn: (message) => told.push(message) });
+      expect(await stateOf(strata)).to.equal("Suspended");
+      expect(await stateOf(strata, "db")).not.to.equal("Running");
+      expect(told.join()).to.contain('"web" is Suspended').and.contain("strata stop --force web");
+    }
+  });
+
+  it("keeps a restart of several from beginning", async () => {
+    const strata = await open();
+    await strata.launch({ image: "any", name: "db" });
+    await strata.stop(["db"]);
+    await strata.suspend(["web"]);
+    expect(await code(strata.restart(["db", "web"]))).to.equal("INSTANCE_SUSPENDED");
+    expect(await stateOf(strata, "db")).to.equal("Stopped");
   });
 
   it("ends with the memory dropped where the stop is forced", async () => {

@@ -77,6 +77,8 @@ describe("commands on instances", () => {
     }
     await at.done("stop", "--all");
     expect(await states()).to.deep.equal({ web: "Stopped", db: "Stopped" });
+    await at.done("restart", "--all");
+    expect(await states(), "what does not run").to.deep.equal({ web: "Stopped", db: "Stopped" });
     await refused(2, "not both", "start", "--all", "web");
   });
 
