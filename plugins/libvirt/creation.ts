@@ -6,6 +6,7 @@ import { type Engine, findDomain, getManaged, lockInstance, writeMetadata } from
 import { clearUnfinished } from "./hold.ts";
 import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
+import { requireAttainable } from "./limits.ts";
 import { putMounts, requireServable } from "./mounts.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "./networks.ts";
 import { checkSpaceFor, importBase, makePrivateFolder } from "./pool.ts";
@@ -51,6 +52,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
         network,
         nics,
       });
+      await requireAttainable(engine, document, resources);
       await putMounts(engine, document, { folder, mounts });
       return document;
     },

@@ -1,6 +1,7 @@
 import type { Context, Resources } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { changedMetadata, type Engine, runOptions, writeMetadata } from "./engine.ts";
+import { requireAttainable } from "./limits.ts";
 import { checkSpace } from "./pool.ts";
 import { isSaved } from "./power.ts";
 import { readHeader } from "./qcow2-header.ts";
@@ -28,6 +29,7 @@ export async function resize(
   const { disk } = change;
   if (disk !== undefined && disk < virtualSize)
     throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
+  await requireAttainable(engine, document, change);
   const grows = disk !== undefined && disk > virtualSize;
   if (grows) await checkSpace(managed.metadata.folder);
   const { cpus, memory } = change;

@@ -171,6 +171,16 @@ export class Connection implements AsyncDisposable {
     return this.call("node_get_info", {});
   }
 
+  /** All that the host has, bytes. `nodeInfo` tells what its NUMA nodes have, which can be a good deal less. */
+  async totalMemory(): Promise<bigint> {
+    const all = { cellNum: -1, flags: 0 };
+    // Asked for none it tells how many there are, and gives so many only.
+    const { nparams } = await this.call("node_get_memory_stats", { ...all, nparams: 0 });
+    const { params } = await this.call("node_get_memory_stats", { ...all, nparams });
+    const total = params.find(({ field }) => field === "total");
+    return total === undefined ? (await this.nodeInfo()).memory * 1024n : total.value * 1024n;
+  }
+
   /** Bytes. */
   async freeMemory(): Promise<bigint> {
     return (await this.call("node_get_free_memory", {})).freeMem;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
-import type { Instance } from "../../../lib/backend/contract.ts";
+import type { Instance, Resources } from "../../../lib/backend/contract.ts";
 import { newLayerPath } from "../../../plugins/libvirt/layers.ts";
 import { lockFile } from "../../../plugins/libvirt/lock.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
@@ -54,6 +54,15 @@ describe("trouble on libvirt", () => {
       expect(await readdir(folder)).to.not.include(file.slice(folder.length + 1));
       expect((await fixture.layers(instance)).head).to.equal(head);
     });
+
+  it("more CPUs or memory than can be had are refused, and nothing is changed", async () => {
+    const before = await snapshotOfRecords(fixture, instance);
+    const resize = (change: Partial<Resources>) =>
+      codeOf(held(() => fixture.backend.instances.resize(instance.id, change, context())));
+    expect(await resize({ cpus: 2, memory: 2n ** 50n })).to.equal("INVALID_VALUE");
+    expect(await resize({ cpus: 1024, memory: 2n ** 29n })).to.equal("INVALID_VALUE");
+    expect(await snapshotOfRecords(fixture, instance)).to.deep.equal(before);
+  });
 
   it("a take that died before libvirt's call leaves nothing, and the next one works", async () => {
     const { folder } = await fixture.layers(instance);
@@ -372,6 +381,8 @@ describe("bad input at the terminal", () => {
     ["launch debian-micro -n x -d 100M", 2, /disk size 100M is below the minimum of 512M/],
     ["launch debian-micro -n x -d 600M", 2, /the image's own size/],
     ["launch debian-micro -n x -c 0", 2, /cpus/],
+    ["launch debian-micro -n x -c 1024", 2, /cpus: it is a whole number from 1 to \d+,/],
+    ["launch debian-micro -n x -m 999999G", 2, /memory: it is at most \d+M, all that the host has/],
     ["launch debian-micro -n x --cloud-init FOLDER/bad.yaml", 2, /cloud-init data/],
     ["launch debian-micro -n x --cloud-init FOLDER/none.yaml", 3, /does not exist/],
     ["launch nowhere:it -n x", 3, /no remote "nowhere" for images/],

@@ -111,12 +111,14 @@ describe("what can be done with an instance", () => {
       ["snapshot", NAME],
       ["clone", NAME],
       ["set", `local.${NAME}.cpus=2`],
-      ["stop", NAME],
+      ["restart", NAME],
     ]) {
       const { code, stderr } = await strata(args);
       expect(code, args.join(" ")).to.equal(5);
       expect(stderr).to.contain(`"${NAME}" is Suspended`);
     }
+    await done(["stop", NAME]);
+    expect(await stateOf(NAME)).to.equal("Suspended");
     await done(["start", NAME]);
     expect(await inside(NAME, "cat", "/proc/sys/kernel/random/boot_id")).to.equal(boot);
     expect(await inside(NAME, "cat", "/dev/shm/note")).to.equal("kept");

@@ -1,0 +1,36 @@
+import type { Resources } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import type { Engine } from "./engine.ts";
+import { type Element, find, parse } from "./xml/document.ts";
+
+const MIB = 1024n ** 2n;
+
+/**
+ * Rejects with INVALID_VALUE what a domain of this document cannot have: more CPUs than its machine takes,
+ * more memory than the host has. libvirt defines such a domain, and QEMU then does not start it.
+ */
+export async function requireAttainable(
+  { connection }: Engine,
+  document: Element,
+  { cpus, memory }: Partial<Resources>,
+): Promise<void> {
+  if (memory !== undefined) {
+    const most = (await connection.totalMemory()) / MIB;
+    if (memory > most * MIB) {
+      const reason = `it is at most ${most}M, all that the host has`;
+      throw failure("INVALID_VALUE", { what: "memory", value: `${memory / MIB}M`, reason });
+    }
+  }
+  if (cpus === undefined) return;
+  const { arch, machine } = find(document, "os", "type")?.attributes ?? {};
+  const capabilities = await connection.domainCapabilities({
+    ...(arch === undefined ? {} : { arch }),
+    ...(machine === undefined ? {} : { machine }),
+    ...(document.attributes.type === undefined ? {} : { virtType: document.attributes.type }),
+  });
+  const most = Number(find(await parse(capabilities), "vcpu")?.attributes.max ?? Number.POSITIVE_INFINITY);
+  if (cpus > most) {
+    const reason = `it is a whole number from 1 to ${most}, the most that a machine of this kind takes`;
+    throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
+  }
+}
