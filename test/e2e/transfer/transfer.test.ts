@@ -71,16 +71,25 @@ async function room(): Promise<Room> {
   };
 }
 
+/** What is in a folder. What goes while it is looked at, as a guest tidies up, is not. */
 async function list(folder: string, prefix = ""): Promise<string[]> {
   const lines: string[] = [];
-  for (const name of (await readdir(join(folder, prefix))).sort()) {
+  for (const name of (await unlessGone(readdir(join(folder, prefix))))?.sort() ?? []) {
     const inner = `${prefix}${name}`;
-    const found = await lstat(join(folder, inner));
+    const found = await unlessGone(lstat(join(folder, inner)));
+    if (found === undefined) continue;
     if (found.isSymbolicLink()) lines.push(`${inner} -> ${await readlink(join(folder, inner))}`);
     else if (found.isDirectory()) lines.push(`${inner}/`, ...(await list(folder, `${inner}/`)));
     else lines.push(inner);
   }
   return lines;
+}
+
+async function unlessGone<T>(look: Promise<T>): Promise<T | undefined> {
+  return look.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
 }
 
 /** The code of what a piece of work rejects with, and its message. */
