@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Context, Instance, InstanceSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, writeMetadata } from "./engine.ts";
+import { awaitTaken } from "./fence.ts";
 import { clearUnfinished } from "./hold.ts";
 import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
@@ -136,11 +137,10 @@ async function defineNew(
   }
 }
 
-/** A call whose connection broke off may be carried out all the same: see `outwait` in `fence.ts`. */
-async function undefineLate({ connection }: Engine, uuid: string): Promise<void> {
-  await connection.libVersion();
-  await connection.libVersion();
-  await connection.domainOfUuid(uuid).undefine();
+/** A call whose connection broke off may be carried out all the same. */
+async function undefineLate(engine: Engine, uuid: string): Promise<void> {
+  await awaitTaken(engine);
+  await engine.connection.domainOfUuid(uuid).undefine();
 }
 
 async function makeDisk(o: {

@@ -50,6 +50,11 @@ export function isLibvirt(error: unknown, ...codeNames: readonly string[]): bool
   return error instanceof LibvirtError && codeNames.includes(error.codeName);
 }
 
+/** True for the file system's word that there is no such file. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
 /** Runs a piece that talks to libvirt and maps what it rejects with. */
 export async function mapped<T>(work: () => Promise<T>, details: ErrorDetails = {}): Promise<T> {
   try {

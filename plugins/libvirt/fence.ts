@@ -26,15 +26,22 @@ export async function clearMark(lock: FileLock): Promise<void> {
 }
 
 /**
- * Calls of the dead are in the daemon's sockets at the latest when they die. After an answer and another,
- * the daemon has read all sockets since; its queue is worked off in order; and a change of the domain,
- * which this is though it changes nothing, waits for the change that is under way.
+ * Waits until the daemon has taken up all calls that were sent before, over whichever connection: after an
+ * answer and another it has read all sockets since, and its queue is worked off in order.
  */
-async function outwait({ connection, log }: Engine, id: string): Promise<void> {
-  log.debug("the holder before died: waiting for what it has sent", { id });
+export async function awaitTaken({ connection }: Pick<Engine, "connection">): Promise<void> {
   await connection.libVersion();
   await connection.libVersion();
-  const domain = connection.domainOfUuid(id);
+}
+
+/**
+ * Calls of the dead are in the daemon's sockets at the latest when they die. Once it has taken them up, a
+ * change of the domain, which this is though it changes nothing, waits for the change that is under way.
+ */
+async function outwait(engine: Engine, id: string): Promise<void> {
+  engine.log.debug("the holder before died: waiting for what it has sent", { id });
+  await awaitTaken(engine);
+  const domain = engine.connection.domainOfUuid(id);
   for (let round = 0; round < 2; round += 1)
     await domain
       .setMetadata(MetadataType.ELEMENT, null, null, NOWHERE, ModificationImpact.CONFIG)

@@ -3,19 +3,24 @@ import { dirname, join } from "node:path";
 import type { Finding } from "../../lib/backend/contract.ts";
 import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import type { Engine, Managed } from "./engine.ts";
-import { fileError, isLibvirt, libvirtError } from "./errors.ts";
+import { fileError, isAbsent, isLibvirt, libvirtError } from "./errors.ts";
 import { readGraph } from "./graph.ts";
 import { isImagePath, isLayerPath, isPartialPath, type LayerGraph, layerOf, readLayer } from "./layers.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { holdsData } from "./qemu-img.ts";
+import {
+  findForeign,
+  findFrozenHead,
+  findMisplaced,
+  findRewritten,
+  findShared,
+  type Note,
+} from "./record-findings.ts";
 import { instanceFolder } from "./removal.ts";
 import { currentName, listPlaces, standsOn } from "./snapshot-records.ts";
 import { isSettled } from "./view.ts";
 import { readDisk } from "./xml/domain.ts";
-import { isRewritten, type SnapshotPlace } from "./xml/snapshot.ts";
-
-/** A finding about an instance, whose name is added. */
-type Note = Omit<Finding, "instance">;
+import type { SnapshotPlace } from "./xml/snapshot.ts";
 
 /**
  * Everything about an instance that does not agree: its definition, its snapshots, its files. Changes
@@ -96,28 +101,6 @@ async function findUnreadable(folder: string, files: readonly string[]): Promise
   return found.flat();
 }
 
-/** Snapshots that only libvirt's own tools can use: of the kind that keeps all in one file. */
-function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
-  return snapshots
-    .filter(({ frozen }) => frozen === null)
-    .map(({ name }) => ({
-      kind: "snapshot-foreign",
-      subject: name,
-      detail: `snapshot "${name}" is no external disk snapshot; it was not taken by strata`,
-    }));
-}
-
-/** A definition of before a snapshot: a guest that runs on it changes what the snapshot is to keep. */
-function findFrozenHead(snapshots: readonly SnapshotPlace[], head: string, instance: string): Note[] {
-  return snapshots
-    .filter(({ frozen }) => frozen === head)
-    .map(({ name }) => ({
-      kind: "head-frozen",
-      subject: head,
-      detail: `the instance writes ${head}, which snapshot "${name}" froze; \`strata restore ${instance}.${name}\` gives it a disk of its own`,
-    }));
-}
-
 /** Files that a snapshot or the domain needs and that are not there. */
 async function findMissing(
   graph: LayerGraph,
@@ -145,64 +128,6 @@ async function findMissing(
     }),
   );
   return found.flat();
-}
-
-function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
-  const owners = new Map<string, string>();
-  const found: Note[] = [];
-  for (const { name, frozen } of snapshots) {
-    if (frozen === null) continue;
-    const other = owners.get(frozen);
-    if (other !== undefined)
-      found.push({
-        kind: "layer-shared",
-        subject: frozen,
-        detail: `"${other}" and "${name}" are both in it`,
-      });
-    owners.set(frozen, name);
-  }
-  return found;
-}
-
-/** A snapshot whose layer does not stand where its record says: a layer was replaced, or a record changed. */
-function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotPlace[]): Note[] {
-  const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
-  return snapshots.flatMap(({ name, parent, frozen }) => {
-    const below = frozen === null ? [] : graph.chain(frozen).slice(1);
-    const actual = below.map((file) => byFile.get(file)).find((found) => found !== undefined) ?? null;
-    if (actual === parent) return [];
-    const [by, on] = [parent, actual].map((other) => (other === null ? "none" : `"${other}"`));
-    return [
-      {
-        kind: "layer-misplaced",
-        subject: name,
-        detail: `the parent of snapshot "${name}" is ${by} by its record and ${on} by its layer ${frozen}`,
-      },
-    ];
-  });
-}
-
-/**
- * Records that libvirt has written anew: where its own tools delete a snapshot's record, it points those of
- * all descendants to the file below, as if it had merged. We go by what our note says.
- */
-function findRewritten(snapshots: readonly SnapshotPlace[]): Note[] {
-  const wrong = snapshots
-    .filter(isRewritten)
-    .map(({ name }) => name)
-    .sort();
-  const [subject] = wrong;
-  if (subject === undefined) return [];
-  const named = wrong.slice(0, 3).map((name) => `"${name}"`);
-  const more = wrong.length > named.length ? ` and ${wrong.length - named.length} more` : "";
-  return [
-    {
-      kind: "record-rewritten",
-      subject,
-      detail: `libvirt's own tools would restore other files than those of ${named.join(", ")}${more}: their records were written anew by a deletion with virsh`,
-      repair: "put the right files into libvirt's records",
-    },
-  ];
 }
 
 async function findMark(
@@ -288,7 +213,7 @@ async function findOpen(folder: string, files: readonly string[]): Promise<Note[
       const mode = await stat(path).then(
         (found) => found.mode,
         (error: unknown) => {
-          if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
+          if (isAbsent(error)) return 0;
           throw fileError(error, path);
         },
       );

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../../lib/errors.ts";
 import type { Managed } from "./engine.ts";
+import { isAbsent } from "./errors.ts";
 import { type LayerGraph, readLayers } from "./layers.ts";
 import { listFrozen } from "./snapshot-records.ts";
 import { isSettled } from "./view.ts";
@@ -25,10 +26,7 @@ export async function readGraph(
 }
 
 async function isGone(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => false,
-    (error: NodeJS.ErrnoException) => error.code === "ENOENT",
-  );
+  return stat(path).then(() => false, isAbsent);
 }
 
 /**

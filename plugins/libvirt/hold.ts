@@ -3,8 +3,7 @@ import type { Context, Hold } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, type Managed, readManaged } from "./engine.ts";
 import { clearMark, fence } from "./fence.ts";
-import { finish } from "./recovery.ts";
-import { takeUpSaved } from "./snapshot-records.ts";
+import { finishOf } from "./recovery.ts";
 import { removePartials } from "./stand-ins.ts";
 
 /** Locks the instance and finishes what an operation that died has left half done. */
@@ -35,10 +34,9 @@ export async function hold(
   try {
     await fence(engine, id, lock);
     const found = await getManaged(engine, id, name);
-    if (found.metadata.operation !== undefined) {
-      await finish(engine, id, { signal });
-      await getManaged(engine, id, name);
-    } else await takeUpSaved(found);
+    await finishOf(engine, found, { signal });
+    // What was finished may have been its removal.
+    if (found.metadata.operation !== undefined) await getManaged(engine, id, name);
     await removePartials(metadata.folder);
   } catch (error) {
     await release();

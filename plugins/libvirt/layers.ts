@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { failure } from "../../lib/errors.ts";
-import { fileError } from "./errors.ts";
+import { fileError, isAbsent } from "./errors.ts";
 import { type Qcow2Header, readHeader } from "./qcow2-header.ts";
 
 /** libvirt starts a chain of 200 files, base image included, and makes but cannot start a longer one. */
@@ -183,7 +183,7 @@ export async function removeLayer(folder: string, path: string): Promise<void> {
   if (!isImagePath(folder, path))
     throw failure("INTERNAL", { reason: `${path} is no layer in ${folder} and was not removed` });
   await unlink(path).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (isAbsent(error)) return;
     throw fileError(error, path);
   });
 }

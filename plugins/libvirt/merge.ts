@@ -30,7 +30,7 @@ export async function mergeLayer(
   const cancellable = runOptions(engine, managed.domain.uuid, context);
   try {
     if (await isBlank(managed, child, layer)) await takePlace(layer, child);
-    else if (target !== "" && (await isSeenThrough(layer, target))) await pointTo(child, target, options);
+    else if (target !== "" && (await addsNothing(layer, target))) await pointTo(child, target, options);
     else if (await isSmaller(managed, child, layer)) await sinkInto(graph, layer, child, cancellable);
     else {
       await settleNote(managed);
@@ -84,9 +84,8 @@ async function settleNote(managed: Managed): Promise<void> {
  * that somebody starts writes there, and nothing of what follows would notice, so that is asked last.
  */
 async function isBlank(managed: Managed, child: string, layer: string): Promise<boolean> {
-  if (!isLayerPath(managed.metadata.folder, child) || !(await isEmptyImage(child))) return false;
-  const [upper, lower] = await Promise.all([readHeader(child), readHeader(layer)]);
-  return upper.virtualSize === lower.virtualSize && (await isSettled(managed));
+  if (!isLayerPath(managed.metadata.folder, child)) return false;
+  return (await addsNothing(child, layer)) && (await isSettled(managed));
 }
 
 /** Gives the layer the child's name and place: what read the child now reads the layer itself. */
@@ -95,10 +94,10 @@ async function takePlace(layer: string, child: string): Promise<void> {
   await flush(child);
 }
 
-/** True when the layer holds nothing and reads as the file below it does. */
-async function isSeenThrough(layer: string, target: string): Promise<boolean> {
-  if (!(await isEmptyImage(layer))) return false;
-  const [upper, lower] = await Promise.all([readHeader(layer), readHeader(target)]);
+/** True when a file holds nothing itself and so reads as the one below it does. */
+async function addsNothing(above: string, below: string): Promise<boolean> {
+  if (!(await isEmptyImage(above))) return false;
+  const [upper, lower] = await Promise.all([readHeader(above), readHeader(below)]);
   return upper.virtualSize === lower.virtualSize;
 }
 

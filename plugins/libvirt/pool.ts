@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { requireSpace } from "../../lib/free-space.ts";
-import { fileError, isLibvirt } from "./errors.ts";
+import { fileError, isAbsent, isLibvirt } from "./errors.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { flush } from "./qemu-img.ts";
 import type { Connection } from "./rpc/index.ts";
@@ -90,7 +90,7 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
 /** What is in a folder; nothing is in one that is not there. */
 export async function listIfThere(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (isAbsent(error)) return [];
     throw fileError(error, folder);
   });
 }

@@ -33,8 +33,17 @@ import { putMetadata } from "./xml/metadata.ts";
  * be repeated: whoever is killed here leaves the same to the next. Needs a hold.
  */
 export async function finish(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
-  const managed = await getManaged(engine, id);
+  await finishOf(engine, await getManaged(engine, id), context);
+}
+
+/** The same for a domain that has just been read. */
+export async function finishOf(
+  engine: Engine,
+  managed: Managed,
+  context?: Pick<Context, "signal">,
+): Promise<void> {
   const { operation } = managed.metadata;
+  const id = managed.domain.uuid;
   await takeUpSaved(managed);
   if (operation === undefined) return;
   engine.log.debug("finishing an operation", { name: managed.name, ...operation });
@@ -78,7 +87,7 @@ export async function getReady(
 ): Promise<Managed> {
   let managed = await getHeld(engine, id);
   if (managed.metadata.operation === undefined) return managed;
-  await finish(engine, id, context);
+  await finishOf(engine, managed, context);
   managed = await getHeld(engine, id);
   const { name, domain } = managed;
   const { operation } = managed.metadata;

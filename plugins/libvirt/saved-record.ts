@@ -2,7 +2,7 @@ import { readFile, truncate, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../lib/errors.ts";
 import type { Managed } from "./engine.ts";
-import { fileError, isLibvirt } from "./errors.ts";
+import { fileError, isAbsent, isLibvirt } from "./errors.ts";
 import { parse, serialize } from "./xml/document.ts";
 import { readSnapshot, type SnapshotDocument } from "./xml/snapshot.ts";
 
@@ -48,7 +48,7 @@ export async function whileSaved(
 export async function readSaved({ metadata }: Managed): Promise<SnapshotDocument | null | undefined> {
   const path = join(metadata.folder, SAVED_RECORD);
   const xml = await readFile(path, "utf8").catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (isAbsent(error)) return undefined;
     throw fileError(error, path);
   });
   if (xml === undefined) return undefined;

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import type { Removal } from "../../lib/backend/contract.ts";
 import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { layerOf, readLayer } from "./layers.ts";
@@ -100,6 +101,15 @@ export async function isFrozenIn(
 /** The snapshot of that name, or null. */
 export async function lookupSnapshot(domain: Domain, name: string): Promise<SnapshotDocument | null> {
   return unlessGone(async () => readRecord(await domain.lookupSnapshot(name)));
+}
+
+/** What a deletion of the snapshot of that name is about, or null. */
+export async function lookupRemoval(domain: Domain, name: string): Promise<Removal | null> {
+  return unlessGone(async () => {
+    const snapshot = await domain.lookupSnapshot(name);
+    const [{ parent }, children] = await Promise.all([readRecord(snapshot), snapshot.listChildren()]);
+    return { name, parent, children: children.map((child) => child.name) };
+  });
 }
 
 /** Name of the snapshot that libvirt marks as current, or null. */

@@ -30,6 +30,7 @@ import {
   deleteRecord,
   keepMark,
   listSnapshots,
+  lookupRemoval,
   lookupSnapshot,
   redefine,
   standsOn,
@@ -110,10 +111,7 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
 
 async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
   const { domain } = await getManaged(engine, id);
-  const snapshot = await lookupSnapshot(domain, name);
-  if (snapshot === null) return null;
-  const children = await (await domain.lookupSnapshot(name)).listChildren();
-  return { name, parent: snapshot.parent, children: children.map((child) => child.name) };
+  return lookupRemoval(domain, name);
 }
 
 async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {

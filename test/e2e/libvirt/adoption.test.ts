@@ -7,10 +7,10 @@ import { context, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
-import { planRemoval } from "../../../lib/snapshots/plan.ts";
 import { openEngine, readManaged, writeMetadata } from "../../../plugins/libvirt/engine.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/foreign-domain.ts";
 import { type LibvirtFixture, libvirtFixture, silent } from "../../support/libvirt.ts";
+import { dropSnapshot } from "../../support/snapshots.ts";
 
 const RECORD: Instance["record"] = {
   version: RECORD_VERSION,
@@ -62,14 +62,12 @@ describe("a domain that strata did not make", () => {
   ): Promise<void> {
     await using foreign = await foreignDomain(fixture.connection, fixture.folder);
     await setPath(foreign, path(foreign.disk));
-    const { instances, snapshots } = fixture.backend;
+    const { instances } = fixture.backend;
     const instance = await adopt(foreign);
     await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
     await take(fixture, instance, "one");
     await fixture.write(instance, 7);
-    const removal = planRemoval(await snapshots.tree(instance.id), "one");
-    if (removal === undefined) throw new Error("the snapshot is not there");
-    await snapshots.drop(instance.id, removal, context());
+    await dropSnapshot(fixture, instance, "one");
     await work(foreign, instance, await fixture.read(instance));
   }
 

@@ -1,0 +1,86 @@
+import type { Finding } from "../../lib/backend/contract.ts";
+import type { LayerGraph } from "./layers.ts";
+import { isRewritten, type SnapshotPlace } from "./xml/snapshot.ts";
+
+/** A finding about an instance, whose name is added. */
+export type Note = Omit<Finding, "instance">;
+
+/** Snapshots that only libvirt's own tools can use: of the kind that keeps all in one file. */
+export function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
+  return snapshots
+    .filter(({ frozen }) => frozen === null)
+    .map(({ name }) => ({
+      kind: "snapshot-foreign",
+      subject: name,
+      detail: `snapshot "${name}" is no external disk snapshot; it was not taken by strata`,
+    }));
+}
+
+/** A definition of before a snapshot: a guest that runs on it changes what the snapshot is to keep. */
+export function findFrozenHead(snapshots: readonly SnapshotPlace[], head: string, instance: string): Note[] {
+  return snapshots
+    .filter(({ frozen }) => frozen === head)
+    .map(({ name }) => ({
+      kind: "head-frozen",
+      subject: head,
+      detail: `the instance writes ${head}, which snapshot "${name}" froze; \`strata restore ${instance}.${name}\` gives it a disk of its own`,
+    }));
+}
+
+export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
+  const owners = new Map<string, string>();
+  const found: Note[] = [];
+  for (const { name, frozen } of snapshots) {
+    if (frozen === null) continue;
+    const other = owners.get(frozen);
+    if (other !== undefined)
+      found.push({
+        kind: "layer-shared",
+        subject: frozen,
+        detail: `"${other}" and "${name}" are both in it`,
+      });
+    owners.set(frozen, name);
+  }
+  return found;
+}
+
+/** A snapshot whose layer does not stand where its record says: a layer was replaced, or a record changed. */
+export function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotPlace[]): Note[] {
+  const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
+  return snapshots.flatMap(({ name, parent, frozen }) => {
+    const below = frozen === null ? [] : graph.chain(frozen).slice(1);
+    const actual = below.map((file) => byFile.get(file)).find((found) => found !== undefined) ?? null;
+    if (actual === parent) return [];
+    const [by, on] = [parent, actual].map((other) => (other === null ? "none" : `"${other}"`));
+    return [
+      {
+        kind: "layer-misplaced",
+        subject: name,
+        detail: `the parent of snapshot "${name}" is ${by} by its record and ${on} by its layer ${frozen}`,
+      },
+    ];
+  });
+}
+
+/**
+ * Records that libvirt has written anew: where its own tools delete a snapshot's record, it points those of
+ * all descendants to the file below, as if it had merged. We go by what our note says.
+ */
+export function findRewritten(snapshots: readonly SnapshotPlace[]): Note[] {
+  const wrong = snapshots
+    .filter(isRewritten)
+    .map(({ name }) => name)
+    .sort();
+  const [subject] = wrong;
+  if (subject === undefined) return [];
+  const named = wrong.slice(0, 3).map((name) => `"${name}"`);
+  const more = wrong.length > named.length ? ` and ${wrong.length - named.length} more` : "";
+  return [
+    {
+      kind: "record-rewritten",
+      subject,
+      detail: `libvirt's own tools would restore other files than those of ${named.join(", ")}${more}: their records were written anew by a deletion with virsh`,
+      repair: "put the right files into libvirt's records",
+    },
+  ];
+}
