@@ -1,5 +1,5 @@
-import { failure, isStrataError, type StrataError } from "../errors.ts";
-import type { Backend, BackendPlugin, EngineInfo, ExecSession } from "./contract.ts";
+import { ERRORS, failure, isStrataError, type StrataError } from "../errors.ts";
+import type { Backend, BackendPlugin, EngineInfo, ExecSession, InstanceOutline } from "./contract.ts";
 
 /**
  * A plugin whose every failure is one of our table, wherever it comes from: what an engine throws by
@@ -52,10 +52,16 @@ export function guardPlugin(plugin: BackendPlugin): BackendPlugin {
 
 /** The open engine, its groups and all that they give, guarded in the same way. */
 export function guardBackend(plugin: string, backend: Backend): Backend {
-  return guardGroup(plugin, "", backend);
+  return guardGroup({ plugin, names: new Map() }, "", backend);
 }
 
-function guardGroup<T extends object>(plugin: string, path: string, group: T): T {
+interface Guard {
+  readonly plugin: string;
+  /** Names of instances by their ids, as the engine has told them. */
+  readonly names: Map<unknown, string>;
+}
+
+function guardGroup<T extends object>(guard: Guard, path: string, group: T): T {
   const guarded = new Map<PropertyKey, unknown>();
   // Not the group itself is the target: one that is frozen could not be shown otherwise than it is.
   return new Proxy({} as T, {
@@ -65,22 +71,22 @@ function guardGroup<T extends object>(plugin: string, path: string, group: T): T
       const value: unknown = Reflect.get(group, key, group);
       const name = `${path}${String(key)}`;
       if (typeof value === "function") {
-        const call = guardCall(plugin, name, (...args) => Reflect.apply(value, group, args));
+        const call = guardCall(guard, name, (...args) => Reflect.apply(value, group, args));
         guarded.set(key, call);
         return call;
       }
       if (typeof value !== "object" || value === null) return value;
-      const inner = guardGroup(plugin, `${name}.`, value);
+      const inner = guardGroup(guard, `${name}.`, value);
       guarded.set(key, inner);
       return inner;
     },
   });
 }
 
-function guardCall(plugin: string, call: string, work: (...args: unknown[]) => unknown) {
-  const result = (value: unknown) => guardResult(plugin, call, value);
+function guardCall(guard: Guard, call: string, work: (...args: unknown[]) => unknown) {
+  const result = (value: unknown) => guardResult(guard, call, value);
   const thrown = (error: unknown) => {
-    throw fault(plugin, call, error);
+    throw named(fault(guard.plugin, call, error), guard);
   };
   return (...args: unknown[]): unknown => {
     try {
@@ -92,8 +98,14 @@ function guardCall(plugin: string, call: string, work: (...args: unknown[]) => u
   };
 }
 
+/** Calls that tell of instances. */
+const NAMING = ["list", "outline", "find", "create", "clone"].map((call) => `instances.${call}`);
+
 /** What goes on after a call has returned: a stream of events, a command that runs. */
-function guardResult(plugin: string, call: string, value: unknown): unknown {
+function guardResult({ plugin, names }: Guard, call: string, value: unknown): unknown {
+  if (NAMING.includes(call))
+    for (const told of [value as InstanceOutline | InstanceOutline[] | null].flat())
+      if (told !== null) names.set(told.id, told.name);
   if (call === "info") return checkedInfo(plugin, value);
   if (call === "events") return guardEvents(plugin, value as AsyncIterable<unknown>);
   if (call !== "guest.exec") return value;
@@ -131,4 +143,12 @@ function fault(plugin: string, call: string, error: unknown): StrataError {
   if (error instanceof Error && error.name === "AbortError") return failure("CANCELLED", {}, error);
   const message = error instanceof Error ? error.message : String(error);
   return failure("PLUGIN_ERROR", { plugin, reason: `${call}: ${message}` }, error);
+}
+
+/** An engine that no longer finds an instance knows its id alone: whoever asked for it by name reads that. */
+function named(error: StrataError, { names }: Guard): StrataError {
+  const { code, details, cause } = error;
+  const name = names.get(details.name);
+  if (name === undefined || name === details.name || !(code in ERRORS)) return error;
+  return failure(code, { ...details, name }, cause);
 }

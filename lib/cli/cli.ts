@@ -1,5 +1,5 @@
-import type { Log } from "../backend/contract.ts";
-import type { CallOptions, OpenStrataOptions, Strata } from "../core/api.ts";
+import type { Context, Log } from "../backend/contract.ts";
+import type { OpenStrataOptions, Strata } from "../core/api.ts";
 import { EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { printable } from "./format/cell.ts";
@@ -12,7 +12,7 @@ export interface Cli {
   /** Opens strata once; heavy modules are loaded only now. */
   strata(): Promise<Strata>;
   /** Signal and progress for long calls. */
-  readonly call: Required<CallOptions>;
+  readonly call: Required<Context>;
   readonly progress: ProgressLine;
   /** Sets the exit code of a command that did not fail by an error. */
   exit(code: number): void;

@@ -36,7 +36,10 @@ export interface Ref {
 }
 
 /** What a caller may pass to a long call: a signal to cancel it, a function that hears its progress. */
-export type CallOptions = Partial<Context>;
+export interface CallOptions extends Partial<Context> {
+  /** Instances that were found rather than named may be gone by their turn, and are passed over. */
+  readonly gone?: "allowed";
+}
 
 export interface OpenStrataOptions {
   /**
@@ -385,7 +388,7 @@ export interface Strata extends AsyncDisposable {
 
   /** Instances become Deleted (gone for good with `purge`), snapshots are gone at once. All refs are checked first. */
   remove(refs: readonly Ref[], options?: { purge?: boolean }, call?: CallOptions): Promise<void>;
-  recover(names: readonly string[]): Promise<void>;
+  recover(names: readonly string[], call?: CallOptions): Promise<void>;
   /** Removes every deleted instance for good; returns their names. */
   purge(call?: CallOptions): Promise<string[]>;
 

@@ -1,8 +1,8 @@
 import type { Instance, InstanceOutline } from "../backend/contract.ts";
-import type { InstanceInfo, InstanceSummary, Listing, Usage } from "./api.ts";
+import type { CallOptions, InstanceInfo, InstanceSummary, Listing, Usage } from "./api.ts";
 import { askAll } from "./engines.ts";
 import { tryOutput } from "./guest.ts";
-import { displayState, getInstances, outlines } from "./instances.ts";
+import { displayState, getInstances, outlines, unlessGone } from "./instances.ts";
 import { readImageSize } from "./read-images.ts";
 import type { Session } from "./session.ts";
 
@@ -42,7 +42,11 @@ export async function info(session: Session, names?: readonly string[]): Promise
   const { instances } = await session.backend();
   const chosen =
     names === undefined ? await instances.list() : await getInstances(session, names, { deleted: "allowed" });
-  return (await Promise.all(chosen.map((instance) => infoOf(session, instance)))).sort(byName);
+  const call: CallOptions = names === undefined ? { gone: "allowed" } : {};
+  const infos = await Promise.all(
+    chosen.map((instance) => unlessGone(call, () => infoOf(session, instance))),
+  );
+  return infos.filter((each) => each !== undefined).sort(byName);
 }
 
 async function infoOf(session: Session, instance: Instance): Promise<InstanceInfo> {

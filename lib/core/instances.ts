@@ -1,7 +1,7 @@
 import type { Context, Instance, InstanceOutline } from "../backend/contract.ts";
-import { failure } from "../errors.ts";
+import { asStrataError, type ErrorCode, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
-import type { InstanceState } from "./api.ts";
+import type { CallOptions, InstanceState } from "./api.ts";
 import { notFound } from "./engines.ts";
 import type { Session } from "./session.ts";
 
@@ -64,10 +64,29 @@ export async function getInstances(
   session: Session,
   names: readonly string[],
   options: { readonly deleted?: "allowed" } = {},
+  call?: CallOptions,
 ): Promise<Instance[]> {
   const found: Instance[] = [];
-  for (const name of distinct(names)) found.push(await getInstance(session, name, options));
+  for (const name of distinct(names)) {
+    const instance = await unlessGone(call, () => getInstance(session, name, options));
+    if (instance !== undefined) found.push(instance);
+  }
   return found;
+}
+
+const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED"];
+
+/** What a piece resolves to; nothing where its instance is gone and the caller allows it. */
+export async function unlessGone<T>(
+  call: Pick<CallOptions, "gone"> | undefined,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (call?.gone === undefined || !GONE.includes(asStrataError(error).code)) throw error;
+    return undefined;
+  }
 }
 
 /** Runs a piece while the instance is held, with the instance as it is then. */

@@ -4,7 +4,7 @@ import type { CallOptions, StopOptions } from "./api.ts";
 import type { Work } from "./engines.ts";
 import { requireGroup } from "./features.ts";
 import { awaitReady } from "./guest.ts";
-import { getInstances, whileHeld } from "./instances.ts";
+import { getInstances, unlessGone, whileHeld } from "./instances.ts";
 import { withoutMounts } from "./mounts.ts";
 import { contextOf, type Session } from "./session.ts";
 import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
@@ -21,10 +21,10 @@ export async function start(
   call?: CallOptions,
 ): Promise<Work> {
   const context = contextOf(call);
-  const chosen = await getInstances(session, names);
+  const chosen = await getInstances(session, names, {}, call);
   return async () => {
     for (const instance of chosen)
-      await startOne(session, instance, options.timeout ?? START_TIMEOUT, context);
+      await unlessGone(call, () => startOne(session, instance, options.timeout ?? START_TIMEOUT, context));
   };
 }
 
@@ -53,10 +53,12 @@ export async function stop(
   call?: CallOptions,
 ): Promise<Work> {
   const context = contextOf(call);
-  const chosen = await getInstances(session, names);
+  const chosen = await getInstances(session, names, {}, call);
   return async () => {
     for (const instance of chosen)
-      await whileHeld(session, instance, context, (fresh) => stopHeld(session, fresh, options, context));
+      await unlessGone(call, () =>
+        whileHeld(session, instance, context, (fresh) => stopHeld(session, fresh, options, context)),
+      );
   };
 }
 
@@ -86,15 +88,16 @@ async function stopHeld(
 export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
   const context = contextOf(call);
   const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
-  const chosen = await getInstances(session, names);
+  const chosen = await getInstances(session, names, {}, call);
+  const suspendHeld = async (fresh: Instance) => {
+    if (fresh.state === "stopped") return;
+    // Told to shut down, the guest would do it as soon as it is resumed.
+    await cancelShutdown(session, fresh, context);
+    await withoutMounts(session, fresh, context, () => save(fresh.id, context));
+  };
   return async () => {
     for (const instance of chosen)
-      await whileHeld(session, instance, context, async (fresh) => {
-        if (fresh.state === "stopped") return;
-        // Told to shut down, the guest would do it as soon as it is resumed.
-        await cancelShutdown(session, fresh, context);
-        await withoutMounts(session, fresh, context, () => save(fresh.id, context));
-      });
+      await unlessGone(call, () => whileHeld(session, instance, context, suspendHeld));
   };
 }
 
@@ -112,16 +115,17 @@ export async function restart(
 ): Promise<Work> {
   const context = contextOf(call);
   const { instances } = await session.backend();
-  const chosen = await getInstances(session, names);
+  const chosen = await getInstances(session, names, {}, call);
   for (const instance of chosen) requireAwake(instance);
+  const restartOne = async (instance: Instance) => {
+    await whileHeld(session, instance, context, async (fresh) => {
+      requireAwake(fresh);
+      await stopHeld(session, fresh, {}, context);
+      await instances.start(fresh.id, context);
+    });
+    await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
+  };
   return async () => {
-    for (const instance of chosen) {
-      await whileHeld(session, instance, context, async (fresh) => {
-        requireAwake(fresh);
-        await stopHeld(session, fresh, {}, context);
-        await instances.start(fresh.id, context);
-      });
-      await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
-    }
+    for (const instance of chosen) await unlessGone(call, () => restartOne(instance));
   };
 }

@@ -88,7 +88,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     restore: async (ref, restoreOptions, call) => restore(await at(ref.instance), ref, restoreOptions, call),
     remove: (refs, removeOptions, call) =>
       carryOut(session, refs, instanceOf, (owner, mine) => remove(owner, mine, removeOptions, call)),
-    recover: (names) => each(names, recover),
+    recover: (names, call) => each(names, (owner, mine) => recover(owner, mine, call)),
     purge: async (call) => [...(await gather(session, (owner) => purge(owner, call)))].sort(),
     aliases: () => aliases(session),
     alias: (name, alias) => addAlias(session, name, alias),

@@ -2,7 +2,7 @@ import type { Instance } from "../backend/contract.ts";
 import { isStrataError } from "../errors.ts";
 import type { CallOptions, Optimized } from "./api.ts";
 import { requireGroup } from "./features.ts";
-import { getInstances, requireStopped, whileHeld } from "./instances.ts";
+import { getInstances, requireStopped, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 
 /** Makes reads of stopped instances as fast as they get, whatever has to be copied. */
@@ -14,12 +14,13 @@ export async function optimize(
   const context = contextOf(call);
   const group = await requireGroup(session, "read-image", "optimizing", (backend) => backend.readImages);
   const optimized: Optimized[] = [];
-  for (const instance of await getInstances(session, names))
-    await whileHeld(session, instance, context, async (fresh) => {
-      requireStopped(fresh, "Only stopped instances can be optimized");
-      await group.build(fresh.id, context);
-      optimized.push({ name: fresh.name, size: await group.size(fresh.id) });
-    });
+  const optimizeHeld = async (fresh: Instance) => {
+    requireStopped(fresh, "Only stopped instances can be optimized");
+    await group.build(fresh.id, context);
+    optimized.push({ name: fresh.name, size: await group.size(fresh.id) });
+  };
+  for (const instance of await getInstances(session, names, {}, call))
+    await unlessGone(call, () => whileHeld(session, instance, context, optimizeHeld));
   return optimized;
 }
 

@@ -4,7 +4,7 @@ import { checkName } from "../snapshots/names.ts";
 import { forgetAliases } from "./aliases.ts";
 import type { CallOptions, Ref } from "./api.ts";
 import type { Work } from "./engines.ts";
-import { getInstance, getInstances, whileHeld } from "./instances.ts";
+import { getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 import { dropSnapshot, requireSnapshot } from "./snapshots.ts";
 
@@ -24,7 +24,10 @@ export async function remove(
   const parts: { instance: Instance; snapshot: string }[] = [];
   for (const { instance: name, snapshot } of refs) {
     if (snapshot === undefined) {
-      whole.set(name, await getInstance(session, name, options.purge === true ? { deleted: "allowed" } : {}));
+      const found = await unlessGone(call, () =>
+        getInstance(session, name, options.purge === true ? { deleted: "allowed" } : {}),
+      );
+      if (found !== undefined) whole.set(name, found);
       continue;
     }
     checkName("snapshot", snapshot);
@@ -40,8 +43,10 @@ export async function remove(
       await whileHeld(session, instance, context, (fresh) => dropSnapshot(session, fresh, snapshot, context));
     }
     for (const instance of whole.values())
-      await whileHeld(session, instance, context, (fresh) =>
-        removeOne(session, fresh, options.purge === true, context),
+      await unlessGone(call, () =>
+        whileHeld(session, instance, context, (fresh) =>
+          removeOne(session, fresh, options.purge === true, context),
+        ),
       ).catch((error: unknown) => {
         // Taking hold finishes a removal that died before; then it is gone, as was asked for.
         if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
@@ -69,14 +74,17 @@ async function removeOne(
 }
 
 /** Makes deleted instances Stopped again. */
-export async function recover(session: Session, names: readonly string[]): Promise<Work> {
-  const context = contextOf();
+export async function recover(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
+  const context = contextOf(call);
   const { instances } = await session.backend();
-  const chosen = await getInstances(session, names, { deleted: "allowed" });
-  for (const { record, name } of chosen) if (!record.deleted) throw failure("INSTANCE_NOT_DELETED", { name });
+  const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
+  for (const { record, name } of chosen)
+    if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
   return async () => {
     for (const instance of chosen)
-      await whileHeld(session, instance, context, ({ id }) => instances.annotate(id, { deleted: false }));
+      await unlessGone(call, () =>
+        whileHeld(session, instance, context, ({ id }) => instances.annotate(id, { deleted: false })),
+      );
   };
 }
 
@@ -85,12 +93,15 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
   const context = contextOf(call);
   const { instances } = await session.backend();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
+  const names: string[] = [];
+  const purgeHeld = async ({ id, name, record }: Instance) => {
+    // Recovered by somebody while we waited: theirs.
+    if (!record.deleted) return;
+    await instances.remove(id, context);
+    names.push(name);
+  };
   for (const instance of deleted)
-    await whileHeld(session, instance, context, async (fresh) => {
-      // Recovered by somebody while we waited: theirs.
-      if (fresh.record.deleted) await instances.remove(fresh.id, context);
-    });
-  const names = deleted.map(({ name }) => name).sort();
+    await unlessGone({ gone: "allowed" }, () => whileHeld(session, instance, context, purgeHeld));
   await forgetAliases(session, names);
-  return names;
+  return names.sort();
 }

@@ -5,7 +5,7 @@ import { checkName, nextSnapshot } from "../snapshots/names.ts";
 import { planRemoval } from "../snapshots/plan.ts";
 import { childrenOf } from "../snapshots/tree.ts";
 import type { CallOptions, Ref, SnapshotTreeInfo } from "./api.ts";
-import { getInstance, getInstances, requireStopped, whileHeld } from "./instances.ts";
+import { getInstance, getInstances, requireStopped, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 
 /** Trees of the named instances, of all that are not deleted when none is named. */
@@ -15,10 +15,11 @@ export async function snapshots(session: Session, names?: readonly string[]): Pr
     names === undefined
       ? (await backend.instances.list()).filter(({ record }) => !record.deleted)
       : await getInstances(session, names, { deleted: "allowed" });
-  const trees = await fewAtOnce(chosen, async (instance) =>
-    toInfo(instance, await treeOf(session, instance)),
+  const call: CallOptions = names === undefined ? { gone: "allowed" } : {};
+  const trees = await fewAtOnce(chosen, (instance) =>
+    unlessGone(call, async () => toInfo(instance, await treeOf(session, instance))),
   );
-  return trees.sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  return trees.filter((tree) => tree !== undefined).sort((a, b) => (a.instance < b.instance ? -1 : 1));
 }
 
 async function treeOf(session: Session, { id, snapshotCount }: Instance): Promise<SnapshotTree> {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { InstanceState, StopOptions, Strata } from "../../core/api.ts";
+import type { CallOptions, InstanceState, StopOptions, Strata } from "../../core/api.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -24,6 +24,11 @@ export async function chosenNames(
   }
   if (names.length > 0) throw failure("USAGE", { reason: "give names or --all, not both" });
   return (await strata.list()).filter(({ state }) => !but.includes(state)).map(({ name }) => name);
+}
+
+/** For a command on instances that may be all there are: what is gone by its turn was named by nobody then. */
+export function callOn({ call }: Cli, all: boolean | undefined): CallOptions {
+  return all === true ? { ...call, gone: "allowed" } : call;
 }
 
 /** Launches the primary instance if that is what is meant and it is missing. True when it did. */
@@ -53,7 +58,7 @@ export function startCommand(cli: Cli): Command {
       const names = await chosenNames(strata, given, options.all === true);
       const waiting = timeout === undefined ? {} : { timeout };
       if (await launchPrimary(cli, strata, names, waiting)) return;
-      await strata.start(names, waiting, cli.call);
+      await strata.start(names, waiting, callOn(cli, options.all));
     });
 }
 
@@ -73,7 +78,7 @@ export function stopCommand(cli: Cli): Command {
       const request = stopRequest(options);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
-      await strata.stop(names, request, cli.call);
+      await strata.stop(names, request, callOn(cli, options.all));
     });
 }
 
@@ -103,7 +108,8 @@ export function suspendCommand(cli: Cli): Command {
     .option("--all", "suspend all running instances")
     .action(async (given: string[], options: { all?: boolean }) => {
       const strata = await cli.strata();
-      await strata.suspend(await chosenNames(strata, given, options.all === true), cli.call);
+      const names = await chosenNames(strata, given, options.all === true);
+      await strata.suspend(names, callOn(cli, options.all));
     });
 }
 
@@ -118,6 +124,6 @@ export function restartCommand(cli: Cli): Command {
       const timeout = parseTimeout(options.timeout);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true, IDLE);
-      await strata.restart(names, timeout === undefined ? {} : { timeout }, cli.call);
+      await strata.restart(names, timeout === undefined ? {} : { timeout }, callOn(cli, options.all));
     });
 }

@@ -5,7 +5,7 @@ import { formatSize } from "../../settings/sizes.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
-import { chosenNames } from "./lifecycle.ts";
+import { callOn, chosenNames } from "./lifecycle.ts";
 
 export function optimizeCommand(cli: Cli): Command {
   return command(
@@ -21,7 +21,7 @@ export function optimizeCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const chosen = await chosenNames(strata, given, options.all === true);
       const names = options.all === true ? await stoppedOf(strata, chosen) : chosen;
-      for (const { name, size } of await strata.optimize(names, cli.call)) {
+      for (const { name, size } of await strata.optimize(names, callOn(cli, options.all))) {
         cli.progress.clear();
         await write(cli.io, `Optimized: ${name} (${formatSize(size)} kept for reads)\n`);
       }

@@ -4,7 +4,7 @@ import { formatRef, parseRef } from "../../snapshots/ref.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { canAsk, confirm, write } from "../io.ts";
-import { chosenNames } from "./lifecycle.ts";
+import { callOn, chosenNames } from "./lifecycle.ts";
 
 export function deleteCommand(cli: Cli): Command {
   return command(
@@ -30,7 +30,7 @@ export function deleteCommand(cli: Cli): Command {
         if (!(await confirm(cli.io, `Snapshots are deleted for good. Delete ${list}? (yes/No)`, false)))
           return;
       }
-      await strata.remove(refs, { purge }, cli.call);
+      await strata.remove(refs, { purge }, callOn(cli, options.all));
     });
 }
 
@@ -43,7 +43,7 @@ export function recoverCommand(cli: Cli): Command {
         throw failure("USAGE", { reason: "give the names of deleted instances, or --all" });
       const deleted = async () =>
         (await strata.list()).filter(({ state }) => state === "Deleted").map(({ name }) => name);
-      await strata.recover(options.all === true ? await deleted() : names);
+      await strata.recover(options.all === true ? await deleted() : names, callOn(cli, options.all));
     });
 }
 
