@@ -21,6 +21,8 @@ import { getSetting } from "./settings.ts";
 import { ADJECTIVES, ANIMALS } from "./words.ts";
 
 const GIB = 1024n ** 3n;
+/** The user of most images, while it is not known of which. */
+const USERNAME = "ubuntu";
 const DEFAULTS = { cpus: 1, memory: GIB, disk: 5n * GIB };
 
 /** Creates an instance, starts it and waits for its guest. */
@@ -75,12 +77,17 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   // Before the image is fetched: what a user wrote wrong should show at once.
   const networks = await checkNics(session, options.networks ?? []);
   if (options.userData !== undefined) await checkUserData(options.userData);
+  const { instances } = await session.backend();
+  const member = options.member === undefined ? {} : { member: options.member };
+  const mounts = await mountsOf(USERNAME, contextOf());
+  const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
+  await instances.check?.({ name, resources, mounts, networks, ...member });
   const image = await resolveImage(session, options.image, context);
   return {
     name,
     image: image.source,
     resources: { cpus, memory, disk: diskSize(image.source, options.disk) },
-    mounts: await mountsOf(image.username),
+    mounts: await mountsOf(image.username, context),
     networks,
     seed: makeSeed({ name, instanceId, username: image.username, publicKey, ...userData }),
     record: {
@@ -92,7 +99,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
       cloudInstanceId: instanceId,
       createdAt: Date.now(),
     },
-    ...(options.member === undefined ? {} : { member: options.member }),
+    ...member,
   };
 }
 
@@ -117,7 +124,7 @@ async function resolveImage(session: Session, image: string, context: Context): 
       throw await otherKind(session, image, asStrataError(error));
     }
   const source = { path: "", format: "any", sha256: "0".repeat(64), virtualSize: MIN_DISK };
-  return { source, os: "", release: image, username: "ubuntu" };
+  return { source, os: "", release: image, username: USERNAME };
 }
 
 /** Who has an image of another kind than the engine's is told so, and not that there is none. */

@@ -99,7 +99,7 @@ export async function mountsForLaunch(
   wanted: readonly { readonly source: string; readonly target?: string }[],
   options: { readonly home: boolean },
   context: Context,
-): Promise<(username: string) => Promise<Mount[]>> {
+): Promise<(username: string, context: Context) => Promise<Mount[]>> {
   const shapes: { shape: Shape; source: string; target?: string }[] = [];
   for (const each of wanted) shapes.push({ ...each, shape: await prepareMount(session, each.source, {}) });
   if (options.home)
@@ -110,7 +110,7 @@ export async function mountsForLaunch(
       // Nobody asked for it.
       context.warn?.(`your home is not mounted: ${asStrataError(error).message}`);
     }
-  return async (username) => {
+  return async (username, context) => {
     const mounts: Mount[] = [];
     for (const { shape, source, target: given } of shapes) {
       const target = resolveTarget(given, source, username);

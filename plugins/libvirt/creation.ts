@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import type { Context, Instance, InstanceSpec } from "../../lib/backend/contract.ts";
+import type { Context, Instance, InstancePlan, InstanceSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Engine, findDomain, getManaged, lockInstance, writeMetadata } from "./engine.ts";
+import { type Engine, findDomain, getManaged, lockInstance, readManaged, writeMetadata } from "./engine.ts";
 import { awaitTaken } from "./fence.ts";
 import { clearUnfinished } from "./hold.ts";
 import { requireNetworks } from "./interfaces.ts";
@@ -17,12 +17,23 @@ import { ConnectionLostError, type Domain } from "./rpc/index.ts";
 import { writeSeed } from "./seed.ts";
 import { toInstance } from "./view.ts";
 import { type Element, serialize } from "./xml/document.ts";
-import { domainDocument } from "./xml/domain.ts";
+import { domainDocument, newMachine } from "./xml/domain.ts";
+
+/** Rejects what could not be made, as far as that can be told without its image. */
+export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
+  const { name, mounts, resources } = plan;
+  const domain = await findDomain(engine, name);
+  // One of ours may be left of a launch that died.
+  if (domain !== null && (await readManaged(domain)) === undefined)
+    throw failure("INSTANCE_EXISTS", { name });
+  await requireServable(engine, name, mounts);
+  await requireAttainable(engine, newMachine(await engine.host()), resources);
+}
 
 /** Makes a new instance; all or nothing. */
 export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, record, resources, mounts } = spec;
-  await requireServable(engine, name, mounts);
+  await check(engine, spec);
   await requireNetworks(engine, spec.networks);
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   const network = engine.session
@@ -53,7 +64,6 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
         network,
         nics,
       });
-      await requireAttainable(engine, document, resources);
       await putMounts(engine, document, { folder, mounts });
       return document;
     },

@@ -1,6 +1,6 @@
 import type { Instance, InstanceRecord, Instances } from "../../lib/backend/contract.ts";
 import { clone } from "./clone.ts";
-import { create } from "./creation.ts";
+import { check, create } from "./creation.ts";
 import { type Engine, findDomain, getHeld, readManaged, writeMetadata } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
 import { hold } from "./hold.ts";
@@ -17,6 +17,7 @@ export function instanceGroup(engine: Engine): Instances {
     outline: () => mapped(() => outline(engine)),
     find: (name) => mapped(() => findByName(engine, name)),
     hold: (id, options, context) => mapped(() => hold(engine, id, options, context), { name: id }),
+    check: (plan) => mapped(() => check(engine, plan)),
     create: (spec, context) => mapped(() => create(engine, spec, context)),
     start: (id, context) => mapped(() => start(engine, id, context)),
     stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),

@@ -1,17 +1,18 @@
 import type { Resources } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import type { Engine } from "./engine.ts";
-import { type Element, find, parse } from "./xml/document.ts";
+import { find, parse } from "./xml/document.ts";
+import type { Machine } from "./xml/domain.ts";
 
 const MIB = 1024n ** 2n;
 
 /**
- * Rejects with INVALID_VALUE what a domain of this document cannot have: more CPUs than its machine takes,
- * more memory than the host has. libvirt defines such a domain, and QEMU then does not start it.
+ * Rejects with INVALID_VALUE what a domain cannot have: more CPUs than its machine takes, more memory than
+ * the host has. libvirt defines such a domain, and QEMU then does not start it.
  */
 export async function requireAttainable(
   { connection }: Engine,
-  document: Element,
+  machine: Machine,
   { cpus, memory }: Partial<Resources>,
 ): Promise<void> {
   if (memory !== undefined) {
@@ -22,12 +23,7 @@ export async function requireAttainable(
     }
   }
   if (cpus === undefined) return;
-  const { arch, machine } = find(document, "os", "type")?.attributes ?? {};
-  const capabilities = await connection.domainCapabilities({
-    ...(arch === undefined ? {} : { arch }),
-    ...(machine === undefined ? {} : { machine }),
-    ...(document.attributes.type === undefined ? {} : { virtType: document.attributes.type }),
-  });
+  const capabilities = await connection.domainCapabilities(machine);
   const most = Number(find(await parse(capabilities), "vcpu")?.attributes.max ?? Number.POSITIVE_INFINITY);
   if (cpus > most) {
     const reason = `it is a whole number from 1 to ${most}, the most that a machine of this kind takes`;

@@ -8,7 +8,7 @@ import { readHeader } from "./qcow2-header.ts";
 import { growImage } from "./qemu-img.ts";
 import { getReady } from "./recovery.ts";
 import { serialize } from "./xml/document.ts";
-import { readDisk, setResources } from "./xml/domain.ts";
+import { readDisk, readMachine, setResources } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
 
 /** Changes CPUs, memory and disk of a stopped instance, all or none. */
@@ -29,7 +29,7 @@ export async function resize(
   const { disk } = change;
   if (disk !== undefined && disk < virtualSize)
     throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
-  await requireAttainable(engine, document, change);
+  await requireAttainable(engine, readMachine(document), change);
   const grows = disk !== undefined && disk > virtualSize;
   if (grows) await checkSpace(managed.metadata.folder);
   const { cpus, memory } = change;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Context, Instance, InstanceSpec, Seed } from "../../lib/backend/contract.ts";
+import type { Context, Instance, InstancePlan, InstanceSpec, Seed } from "../../lib/backend/contract.ts";
 import { asStrataError, failure } from "../../lib/errors.ts";
 import { requireMember } from "./cluster.ts";
 import { limitKeys, ROOT } from "./devices.ts";
@@ -17,17 +17,22 @@ import { removeInstance, settle } from "./recovery.ts";
 import { type Config, type Devices, instanceShape } from "./rest/shapes.ts";
 import { toInstance } from "./view.ts";
 
+/** Where an instance goes and what it is on. Rejects what could not be made, whatever its image. */
+export async function prepare(engine: Engine, { name, mounts, networks, ...plan }: InstancePlan) {
+  for (const mount of mounts) checkMount(engine, mount);
+  await requireMappable(engine, mounts);
+  if (plan.member !== undefined) await requireMember(engine, plan.member);
+  const member = mounts.length === 0 ? plan.member : await memberHere(engine, plan.member);
+  await requireFree(engine, name);
+  const { pool, network } = await placement(engine);
+  return { member, pool, interfaces: await nicDevices(engine, { network, nics: networks }) };
+}
+
 export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, resources, mounts } = spec;
   context.signal.throwIfAborted();
-  for (const mount of mounts) checkMount(engine, mount);
-  await requireMappable(engine, mounts);
-  if (spec.member !== undefined) await requireMember(engine, spec.member);
-  const member = mounts.length === 0 ? spec.member : await memberHere(engine, spec.member);
   await clearUnfinished(engine, name, context);
-  await requireFree(engine, name);
-  const { pool, network } = await placement(engine);
-  const interfaces = await nicDevices(engine, { network, nics: spec.networks });
+  const { member, pool, interfaces } = await prepare(engine, spec);
   await importImage(engine, image, context);
   context.signal.throwIfAborted();
   context.progress({ phase: "Creating instance" });

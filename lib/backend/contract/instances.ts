@@ -89,6 +89,9 @@ export interface InstanceSpec {
   readonly member?: string;
 }
 
+/** What is known of an instance before its image is here. */
+export type InstancePlan = Omit<InstanceSpec, "image" | "seed" | "record">;
+
 /** What a clone has of its own; everything else is as the original has it. */
 export interface CloneSpec {
   readonly name: string;
@@ -108,6 +111,11 @@ export interface Instances {
   find(name: string): Promise<Instance | null>;
   /** Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. */
   hold(id: string, options: { wait: number }, context: Context): Promise<Hold>;
+  /**
+   * Present where the engine can tell before the image is here: rejects as `create` would. The disk may
+   * yet become larger, and paths below the home of the guest's user may be another's.
+   */
+  check?(plan: InstancePlan): Promise<void>;
   /** All or nothing; the instance is left stopped. Rejects with INSTANCE_EXISTS for a taken name. */
   create(spec: InstanceSpec, context: Context): Promise<Instance>;
 

@@ -32,22 +32,44 @@ export interface DomainSpec {
   readonly nics: readonly Nic[];
 }
 
+/** What a domain runs on, as libvirt names it; what is not there is libvirt's choice. */
+export interface Machine {
+  readonly virtType?: string;
+  readonly arch?: string;
+  readonly machine?: string;
+}
+
+/** The machine of new domains on a host. */
+export function newMachine({ accelerator, arch }: Pick<DomainSpec, "accelerator" | "arch">) {
+  return {
+    virtType: accelerator === "kvm" ? "kvm" : "qemu",
+    arch,
+    machine: arch === "x86_64" ? "q35" : "virt",
+  } satisfies Machine;
+}
+
+/** The machine of a domain. */
+export function readMachine(domain: Element): Machine {
+  const { arch, machine } = find(domain, "os", "type")?.attributes ?? {};
+  return {
+    ...(domain.attributes.type === undefined ? {} : { virtType: domain.attributes.type }),
+    ...(arch === undefined ? {} : { arch }),
+    ...(machine === undefined ? {} : { machine }),
+  };
+}
+
 /** The document of a new domain. */
 export function domainDocument(spec: DomainSpec): Element {
   const { network } = spec;
+  const { virtType, arch, machine } = newMachine(spec);
   const domain = element(
     "domain",
-    { type: spec.accelerator === "kvm" ? "kvm" : "qemu" },
+    { type: virtType },
     element("name", {}, spec.name),
     element("uuid", {}, spec.uuid),
     element("metadata"),
     ...resourceElements(spec.resources),
-    element(
-      "os",
-      {},
-      element("type", { arch: spec.arch, machine: spec.arch === "x86_64" ? "q35" : "virt" }, "hvm"),
-      element("boot", { dev: "hd" }),
-    ),
+    element("os", {}, element("type", { arch, machine }, "hvm"), element("boot", { dev: "hd" })),
     element("features", {}, element("acpi"), spec.arch === "x86_64" ? element("apic") : undefined),
     element("cpu", { mode: spec.accelerator === "kvm" ? "host-passthrough" : "maximum" }),
     element("clock", { offset: "utc" }),

@@ -334,6 +334,11 @@ describe("trouble on libvirt", () => {
   });
 });
 
+/** An image that nobody could fetch: what is refused for another reason is refused before that. */
+const NOWHERE = `http://127.0.0.1:1/x#sha256=${"ab".repeat(32)}`;
+/** A domain that is none of strata's. */
+const FOREIGN = `foreign-${process.pid}`;
+
 describe("bad input at the terminal", () => {
   let folder: string;
   before(async () => {
@@ -363,6 +368,15 @@ describe("bad input at the terminal", () => {
       "conv=notrunc",
     ]);
   });
+  before(async () => {
+    const document = join(folder, "foreign.xml");
+    await writeFile(
+      document,
+      `<domain type='qemu'><name>${FOREIGN}</name><memory>1024</memory><os><type>hvm</type></os></domain>`,
+    );
+    await execa("virsh", ["define", document]);
+  });
+  after(() => execa("virsh", ["undefine", FOREIGN]));
   after(() => rm(folder, { recursive: true, force: true }));
 
   const cases: readonly (readonly [args: string, code: number, message: RegExp])[] = [
@@ -383,6 +397,12 @@ describe("bad input at the terminal", () => {
     ["launch debian-micro -n x -c 0", 2, /cpus/],
     ["launch debian-micro -n x -c 1024", 2, /cpus: it is a whole number from 1 to \d+,/],
     ["launch debian-micro -n x -m 999999G", 2, /memory: it is at most \d+M, all that the host has/],
+    [`launch ${NOWHERE} -n x -m 999999G`, 2, /memory: it is at most \d+M, all that the host has/],
+    [`launch ${NOWHERE} -n x -c 1024`, 2, /cpus: it is a whole number from 1 to \d+,/],
+    [`launch ${NOWHERE} -n x --network none`, 2, /network/],
+    [`launch ${NOWHERE} -n x --mount FOLDER:/etc`, 2, /the target/],
+    [`launch ${NOWHERE} -n x --mount FOLDER --mount FOLDER`, 2, /two folders cannot be mounted/],
+    [`launch ${NOWHERE} -n ${FOREIGN}`, 4, new RegExp(`instance "${FOREIGN}" already exists`)],
     ["launch debian-micro -n x --cloud-init FOLDER/bad.yaml", 2, /cloud-init data/],
     ["launch debian-micro -n x --cloud-init FOLDER/none.yaml", 3, /does not exist/],
     ["launch nowhere:it -n x", 3, /no remote "nowhere" for images/],

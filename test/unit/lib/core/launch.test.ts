@@ -2,8 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import type { Backend, InstancePlan } from "../../../../lib/backend/contract.ts";
 import { openStrata } from "../../../../lib/core/open.ts";
-import { asStrataError } from "../../../../lib/errors.ts";
+import { asStrataError, failure } from "../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../plugins/memory/index.ts";
 
 describe("launch", () => {
@@ -64,6 +65,50 @@ describe("launch", () => {
     expect(error?.code).to.equal("CANCELLED");
     expect(told.join()).to.contain("strata delete --purge web");
     expect((await strata.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal(["web Running"]);
+  });
+
+  it("is refused for what it asks of the host before its image is looked for", async () => {
+    const memory = memoryBackend();
+    const { instances } = memory;
+    const asked: InstancePlan[] = [];
+    const backend: Backend = {
+      ...memory,
+      info: async () => ({ ...(await memory.info()), imageFormats: ["qcow2"] }),
+      instances: {
+        ...instances,
+        async check(plan) {
+          asked.push(plan);
+          throw failure("INVALID_VALUE", { what: "memory", value: "1T", reason: "there is less" });
+        },
+      },
+    };
+    await using strata = await openStrata({
+      backend,
+      folders: { config: folder, data: folder, cache: folder },
+    });
+    const told: string[] = [];
+    const error = await strata
+      .launch(
+        {
+          image: `http://127.0.0.1:1/none#sha256=${"ab".repeat(32)}`,
+          name: "web",
+          cpus: 3,
+          mounts: [{ source: folder, target: "data" }],
+          networks: [{ network: "lan" }],
+        },
+        { warn: (message) => void told.push(message) },
+      )
+      .then(() => undefined, asStrataError);
+    expect(error?.message).to.contain("there is less");
+    expect(
+      asked.map(({ name, resources, mounts, networks }) => [
+        name,
+        resources.cpus,
+        mounts.map(({ source }) => source),
+        networks.map(({ network }) => network),
+      ]),
+    ).to.deep.equal([["web", 3, [folder], ["lan"]]]);
+    expect(told).to.deep.equal([]);
   });
 
   it("says of the image of a container which engine takes it, whether it is here or not", async () => {
