@@ -1,11 +1,12 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { filesOfBackingName } from "./backing-name.ts";
 
 /** What the header of a qcow2 file tells. */
 export interface Qcow2Header {
   /** Bytes. */
   readonly virtualSize: bigint;
-  /** Absolute path of the backing file; null for none. */
+  /** Absolute path of the backing file; null for none. What is no file has no path that is there. */
   readonly backing: string | null;
 }
 
@@ -21,9 +22,22 @@ export const LONGEST_NAME = 1023;
  * Rejects with the file system's error, or with an Error that says what is wrong with the header.
  */
 export async function readHeader(path: string): Promise<Qcow2Header> {
+  const { virtualSize, name } = readParts(path);
+  if (name === null) return { virtualSize, backing: null };
+  const [backing = resolve(dirname(path), name)] = filesOfBackingName(name, dirname(path));
+  return { virtualSize, backing };
+}
+
+/** Every file that an image's name of its backing file has QEMU open; rejects as `readHeader` does. */
+export async function readBackingFiles(path: string): Promise<string[]> {
+  const { name } = readParts(path);
+  return name === null ? [] : filesOfBackingName(name, dirname(path));
+}
+
+function readParts(path: string) {
   const file = openSync(path, "r");
   try {
-    return parseHeader(path, file);
+    return parseHeader(file);
   } finally {
     closeSync(file);
   }
@@ -54,7 +68,7 @@ export async function isEmptyImage(path: string): Promise<boolean> {
   }
 }
 
-function parseHeader(path: string, file: number): Qcow2Header {
+function parseHeader(file: number): { readonly virtualSize: bigint; readonly name: string | null } {
   const start = Buffer.alloc(FIRST_PART);
   const length = readSync(file, start, 0, FIRST_PART, 0);
   if (length < 72 || start.readUInt32BE(0) !== MAGIC) throw new Error("not a qcow2 file");
@@ -63,10 +77,10 @@ function parseHeader(path: string, file: number): Qcow2Header {
   const nameOffset = start.readBigUInt64BE(8);
   const nameLength = start.readUInt32BE(16);
   const virtualSize = start.readBigUInt64BE(24);
-  if (nameOffset === 0n || nameLength === 0) return { virtualSize, backing: null };
+  if (nameOffset === 0n || nameLength === 0) return { virtualSize, name: null };
   if (nameLength > LONGEST_NAME) throw new Error("the name of the backing file is too long");
   const name = Buffer.alloc(nameLength);
   if (readSync(file, name, 0, nameLength, Number(nameOffset)) < nameLength)
     throw new Error("the header is cut off");
-  return { virtualSize, backing: resolve(dirname(path), name.toString("utf8")) };
+  return { virtualSize, name: name.toString("utf8") };
 }

@@ -135,7 +135,11 @@ describe("a domain that strata did not make", () => {
       await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", foreign.disk, "-F", "qcow2", overlay]);
       const link = `${foreign.disk}.link`;
       await symlink(foreign.disk, link);
-      for (const file of [overlay, link]) {
+      const named = `${foreign.disk}.named`;
+      const options = { driver: "qcow2", file: { driver: "file", filename: foreign.disk } };
+      const name = `json:${JSON.stringify(options)}`;
+      await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", name, "-F", "qcow2", named]);
+      for (const file of [overlay, link, named]) {
         await using other = await foreignDomain(fixture.connection, fixture.folder, { devices: disk(file) });
         const before = await foreign.digest();
         const release = fixture.backend.adoption?.release(id, context()) ?? Promise.resolve();
@@ -157,6 +161,27 @@ describe("a domain that strata did not make", () => {
         .and.contain(`its disk sdb is used by the domain ${other.name} too`);
       const offered = await fixture.backend.adoption?.candidates();
       expect(offered?.find(({ name }) => name === foreign.name)?.obstacle).to.contain(other.name);
+    }
+    expect(await refusal(adopt(foreign))).to.equal("nothing was refused");
+  });
+
+  it("is refused while another domain has its disk as a volume, whether its pool is active or not", async () => {
+    const { connection, folder } = fixture;
+    await using foreign = await foreignDomain(connection, folder);
+    const name = `adoption-${process.pid}`;
+    const pool = await connection.defineStoragePool(
+      `<pool type='dir'><name>${name}</name><target><path>${folder}</path></target></pool>`,
+    );
+    try {
+      const source = `<source pool='${name}' volume='${basename(foreign.disk)}'/>`;
+      const devices = `<disk type='volume' device='disk'>${source}<target dev='sdc' bus='sata'/></disk>`;
+      await using other = await foreignDomain(connection, folder, { devices });
+      expect(await refusal(adopt(foreign)), "inactive").to.contain(`used by the domain ${other.name} too`);
+      await pool.create();
+      expect(await refusal(adopt(foreign)), "active").to.contain(`used by the domain ${other.name} too`);
+      await pool.destroy();
+    } finally {
+      await pool.undefine();
     }
     expect(await refusal(adopt(foreign))).to.equal("nothing was refused");
   });
