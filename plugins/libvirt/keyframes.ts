@@ -7,8 +7,6 @@ export interface Keyframe {
   readonly child: string;
   /** The keyframe below, or the base image; null where the frame is there already. */
   readonly on: string | null;
-  /** The layers that it brings together. */
-  readonly between: readonly string[];
 }
 
 /**
@@ -23,28 +21,28 @@ export function planKeyframes(graph: LayerGraph, top: string, span: number): Key
   if (base === undefined) return [];
   const keyframes: Keyframe[] = [];
   let below = { file: base, depth: 0 };
-  let between: string[] = [];
+  let between = 0;
   for (const [at, layer] of layers.entries()) {
     const child = layers[at + 1];
     if (child === undefined) break;
-    between.push(layer);
+    between += 1;
     const through = graph.headers.get(child)?.through ?? layer;
     if (through !== layer) {
       // Already there. Only keyframes are stood on: a read image moves on with the head.
       if (through === standInPath("frame", layer))
         below = { file: through, depth: graph.opened(through).length - 1 };
-      between = [];
-    } else if (between.length >= span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
+      between = 0;
+    } else if (between >= span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
       const frame = standInPath("frame", layer);
       if (graph.standIns.has(frame)) {
-        keyframes.push({ layer, frame, child, on: null, between: [] });
+        keyframes.push({ layer, frame, child, on: null });
         below = { file: frame, depth: graph.opened(frame).length - 1 };
       } else {
         if (below.depth >= span) below = { file: base, depth: 0 };
-        keyframes.push({ layer, frame, child, on: below.file, between });
+        keyframes.push({ layer, frame, child, on: below.file });
         below = { file: frame, depth: below.depth + 1 };
       }
-      between = [];
+      between = 0;
     }
   }
   return keyframes;

@@ -3,21 +3,20 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, runOptions } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { readGraph } from "./graph.ts";
-import { planKeyframes } from "./keyframes.ts";
-import { isLayerPath, type LayerGraph, layerSize, standInPath } from "./layers.ts";
+import { isLayerPath, type LayerGraph, standInPath } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
 import { pointTo, type RunOptions } from "./qemu-img.ts";
+import { costOf, type Recipe, recipeOf, sizeOf } from "./recipe.ts";
 import { getReady } from "./recovery.ts";
 import { instanceFolder } from "./removal.ts";
 import {
-  addKeyframes,
   advanceStandIn,
   buildStandIn,
   isCached,
-  keyframeSpan,
   leaveReadImages,
+  planShortening,
   removeUnusedStandIns,
-  sizeOf,
+  shorten,
   standInsSize,
 } from "./stand-ins.ts";
 import { isSettled } from "./view.ts";
@@ -28,10 +27,6 @@ const GIB = 1024n ** 3n;
 const SHALLOW = 4;
 /** Most that a start copies, bytes: about what the guest's own boot takes. */
 const START_COPY = GIB;
-/** What a run of qemu-img costs beside the data, as bytes that copy in the same time: some 20 ms. */
-const RUN_COST = 4n * 1024n ** 2n;
-/** Runs that building an image anew takes; moving one on takes one for each layer. */
-const RUNS_OF_BUILD = 3n;
 /** Most that a read image takes, GiB, where the setting does not say. */
 const LARGEST = 16;
 
@@ -99,24 +94,26 @@ async function consolidate(
   }
   // A head that reads through its image is no link of the chain that the snapshots stand in.
   const top = graph.headers.get(head)?.through === frozen ? head : frozen;
-  const keyframes = planKeyframes(graph, top, keyframeSpan(engine));
-  const cost = await sizeOf(keyframes.flatMap(({ between }) => between));
-  if (keyframes.length > 0 && (budget === null || cost <= budget.copy)) {
-    await checkSpace(folder, cost);
+  const shortening = await planShortening(engine, graph, top);
+  if (shortening.keyframes.length > 0 && (budget === null || shortening.bytes <= budget.copy)) {
     context.progress({ phase: "Bringing layers together" });
-    graph = await addKeyframes(name, graph, keyframes, options);
+    graph = await shorten(name, graph, shortening, options);
   }
   if (graph.standIns.size > 0) await removeUnusedStandIns(graph, isCached(graph));
 }
 
-/** How the read image of a layer comes about. */
+/** How the read image of a layer comes about: built, or made of that of a layer further down. */
 interface Update {
   readonly image: string;
-  /** The read image of a layer further down that it is made of; null to start from `base`. */
-  readonly from: string | null;
-  readonly base: string;
+  readonly way: Recipe | Move;
+}
+
+interface Move {
+  readonly from: string;
   /** The layers to copy, lowest first; none where it is there already. */
-  readonly between: readonly string[];
+  readonly copied: readonly string[];
+  /** Most bytes that this writes. */
+  readonly bytes: bigint;
 }
 
 /** What it takes to give `frozen` its read image; null where that gains nothing or costs too much. */
@@ -125,41 +122,48 @@ async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | nu
   const base = layers.pop();
   if (base === undefined || layers.length <= (budget === null ? 1 : SHALLOW)) return null;
   const image = standInPath("image", frozen);
-  if (graph.standIns.has(image)) return { image, from: image, base, between: [] };
-  const referred = new Set([...graph.headers.values()].map(({ through }) => through));
-  const free = (path: string) => graph.standIns.has(path) && !referred.has(path);
-  const at = layers.findIndex((layer) => free(standInPath("image", layer)));
-  const newer = layers.slice(0, Math.max(0, at));
-  const [all, delta] = await Promise.all([sizeOf(layers), sizeOf(newer)]);
-  const moves = at !== -1 && delta + RUN_COST * BigInt(newer.length) < all + RUN_COST * RUNS_OF_BUILD;
-  const from = moves ? standInPath("image", layers[at] ?? frozen) : null;
-  const between = (moves ? newer : layers).reverse();
-  const copy = moves ? delta : all;
-  const size = copy + (from === null ? 0n : ((await layerSize(from)) ?? 0n));
+  if (graph.standIns.has(image)) return { image, way: { from: image, copied: [], bytes: 0n } };
+  const built = await recipeOf(graph, frozen, base);
+  const move = await planMove(graph, layers);
+  const moves = move !== null && costOf(move.bytes, move.copied.length) < built.cost;
+  const way = moves ? move : built;
+  // What an image shares with the lowest layer takes no room, though it counts for both files.
+  const size = moves && built.clone === null ? move.bytes + (await sizeOf([move.from])) : built.bytes;
   // An image that is there for speed alone leaves as much room again as it takes.
   if (
     budget !== null &&
-    (copy > budget.copy || size > budget.size || !(await hasSpace(graph.folder, 2n * copy)))
+    (way.bytes > budget.copy || size > budget.size || !(await hasSpace(graph.folder, 2n * way.bytes)))
   )
     return null;
-  return { image, from, base, between };
+  return { image, way };
+}
+
+/** How the read image of the nearest of the layers that has one is moved on to the first; null if none has. */
+async function planMove(graph: LayerGraph, layers: readonly string[]): Promise<Move | null> {
+  const referred = new Set([...graph.headers.values()].map(({ through }) => through));
+  const images = layers.map((layer) => standInPath("image", layer));
+  const at = images.findIndex((path) => graph.standIns.has(path) && !referred.has(path));
+  const from = images[at];
+  if (from === undefined) return null;
+  const copied = layers.slice(0, at).reverse();
+  return { from, copied, bytes: await sizeOf(copied) };
 }
 
 async function updateReadImage(
   name: string,
   graph: LayerGraph,
   head: string,
-  { image, from, base, between }: Update,
+  { image, way }: Update,
   options: RunOptions,
 ): Promise<LayerGraph> {
   const { folder } = graph;
-  if (from === null) {
+  if ("on" in way) {
     await removeUnusedStandIns(graph);
-    await checkSpace(folder, await sizeOf(between));
-    await buildStandIn(name, image, base, options);
-  } else if (between.length > 0) {
-    await checkSpace(folder, await sizeOf(between));
-    await advanceStandIn(name, from, image, between, options);
+    await checkSpace(folder, way.bytes);
+    await buildStandIn(name, image, way, options);
+  } else if (way.copied.length > 0) {
+    await checkSpace(folder, way.bytes);
+    await advanceStandIn(name, way.from, image, way.copied, options);
   }
   if (graph.headers.get(head)?.through !== image) await pointTo(head, image, options);
   await removeUnusedStandIns(graph);

@@ -10,7 +10,6 @@ import {
   isStandInPath,
   type LayerGraph,
   layerOf,
-  layerSize,
   newPartialPath,
   readLayer,
   removeLayer,
@@ -18,7 +17,9 @@ import {
 } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
 import { createOverlay } from "./qcow2-overlay.ts";
-import { copyInto, flush, pointTo, type RunOptions, rebase } from "./qemu-img.ts";
+import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
+import { type Recipe, recipeOf, sizeOf } from "./recipe.ts";
+import { cloneFile } from "./reflink.ts";
 
 /** Most files that a chain has before keyframes shorten it, where the setting does not say. */
 const CHAIN_LENGTH = 48;
@@ -29,7 +30,7 @@ function chainLength({ settings }: Pick<Engine, "settings">): number {
 }
 
 /** Layers between two keyframes, so that as many keyframes again leave the chain within its length. */
-export function keyframeSpan(engine: Pick<Engine, "settings">): number {
+function keyframeSpan(engine: Pick<Engine, "settings">): number {
   return Math.max(1, Math.floor(chainLength(engine) / 2) - 1);
 }
 
@@ -46,38 +47,30 @@ export async function standInsSize(folder: string): Promise<bigint> {
   const files = await readdir(folder).catch((error: unknown) => {
     throw fileError(error, folder);
   });
-  const paths = files.map((file) => join(folder, file)).filter((path) => isStandInPath(folder, path));
-  const sizes = await Promise.all(paths.map(layerSize));
-  return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
-}
-
-/** Bytes that the layers hold, which is the most that copying them writes. */
-export async function sizeOf(layers: readonly string[]): Promise<bigint> {
-  const sizes = await Promise.all(layers.map(layerSize));
-  return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
+  return sizeOf(files.map((file) => join(folder, file)).filter((path) => isStandInPath(folder, path)));
 }
 
 /**
- * Builds the stand-in of a layer that stands on `on`, a file further down its chain. It gets its name when
- * it is whole and durable, so a file of that name can always be believed.
+ * Builds the stand-in of a layer. It gets its name when it is whole and durable, so a file of that name
+ * can always be believed.
  */
 export async function buildStandIn(
   name: string,
   path: string,
-  on: string,
+  { on, clone, copied }: Recipe,
   options: RunOptions,
 ): Promise<void> {
-  const folder = join(path, "..");
-  const layer = layerOf(folder, path);
-  const partial = newPartialPath(folder);
-  try {
-    await createOverlay(partial, layer);
-    await rebase(partial, layer, on, options);
-    await settle(name, partial, path);
-  } catch (error) {
-    await removeLayer(folder, partial);
-    throw error;
-  }
+  const layer = layerOf(join(path, ".."), path);
+  await make(name, path, async (partial) => {
+    if (clone === null) {
+      await createOverlay(partial, layer);
+      await rebase(partial, layer, on, options);
+      return;
+    }
+    await cloneFile(clone, partial);
+    if ((await readLayer(name, partial)).backing !== on) await repoint(partial, on, options);
+    for (const file of copied) await copyInto(partial, file, options);
+  });
 }
 
 /**
@@ -91,12 +84,19 @@ export async function advanceStandIn(
   between: readonly string[],
   options: RunOptions,
 ): Promise<void> {
-  const folder = join(to, "..");
-  const partial = newPartialPath(folder);
-  try {
+  await make(name, to, async (partial) => {
     await rename(from, partial);
     for (const layer of between) await copyInto(partial, layer, options);
-    await settle(name, partial, to);
+  });
+}
+
+/** Has a file made under another name, and gives it that of a stand-in; takes it away if that fails. */
+async function make(name: string, path: string, work: (partial: string) => Promise<void>): Promise<void> {
+  const folder = join(path, "..");
+  const partial = newPartialPath(folder);
+  try {
+    await work(partial);
+    await settle(name, partial, path);
   } catch (error) {
     await removeLayer(folder, partial);
     throw error;
@@ -163,16 +163,40 @@ export async function removeUnusedStandIns(
   }
 }
 
-/** Puts the keyframes into the chain of `top` that it lacks. Nobody may have its layers open. */
-export async function addKeyframes(
+/** Keyframes with how each that is not there is built. */
+export interface Shortening {
+  readonly keyframes: readonly (Keyframe & { readonly recipe: Recipe | null })[];
+  /** Most bytes that they write. */
+  readonly bytes: bigint;
+}
+
+/** The keyframes that the chain of `top` lacks. */
+export async function planShortening(
+  engine: Pick<Engine, "settings">,
+  graph: LayerGraph,
+  top: string,
+): Promise<Shortening> {
+  const keyframes = [];
+  let bytes = 0n;
+  for (const keyframe of planKeyframes(graph, top, keyframeSpan(engine))) {
+    const recipe = keyframe.on === null ? null : await recipeOf(graph, keyframe.layer, keyframe.on);
+    keyframes.push({ ...keyframe, recipe });
+    bytes += recipe?.bytes ?? 0n;
+  }
+  return { keyframes, bytes };
+}
+
+/** Puts keyframes into the chain that lacks them. Nobody may have its layers open. */
+export async function shorten(
   name: string,
   graph: LayerGraph,
-  keyframes: readonly Keyframe[],
+  { keyframes, bytes }: Shortening,
   options: RunOptions,
 ): Promise<LayerGraph> {
   if (keyframes.length === 0) return graph;
-  for (const { frame, child, on } of keyframes) {
-    if (on !== null) await buildStandIn(name, frame, on, options);
+  await checkSpace(graph.folder, bytes);
+  for (const { frame, child, recipe } of keyframes) {
+    if (recipe !== null) await buildStandIn(name, frame, recipe, options);
     await pointTo(child, frame, options);
   }
   return graph.again();
@@ -194,9 +218,7 @@ export async function keepShort(
     for (const top of tops) {
       if (now.opened(top).length < chainLength(engine)) continue;
       now = await leaveReadImages(now, head, options);
-      const keyframes = planKeyframes(now, top, keyframeSpan(engine));
-      await checkSpace(graph.folder, await sizeOf(keyframes.flatMap(({ between }) => between)));
-      now = await addKeyframes(name, now, keyframes, options);
+      now = await shorten(name, now, await planShortening(engine, now, top), options);
     }
     return now;
   } catch (error) {

@@ -5,7 +5,7 @@ describe("the disk is full from a step on", () => {
   let torture: Torture;
   before(async () => {
     torture = await openTorture({
-      size: 64 * 1024 ** 2,
+      fileSystem: { kind: "ext4", size: 64 * 1024 ** 2 },
       only: ["restore, elsewhere", "comment", "rename", "delete under the head"],
     });
   });

@@ -25,17 +25,21 @@ const { values } = parseArgs({
     what: { type: "string", default: "kills,faults,daemon,full" },
   },
 });
+const MIB = 1024 ** 2;
 const seed = Number(values.seed);
 const wanted = values.what.split(",");
 const totals = { kills: 0, faults: 0, "daemon deaths": 0, "full disks": 0, ended: 0, lost: 0 };
 type Count = "kills" | "faults" | "daemon deaths" | "full disks";
 
-/** Half of the worlds have chains that keyframes cut short. */
-const open = (worker: number, size?: number) =>
-  openTorture({
-    ...(size === undefined ? {} : { size }),
-    settings: worker % 2 === 1 ? { "chain-length": "4" } : {},
+/** Half of the worlds have chains that keyframes cut short, on a file system where files share blocks. */
+const open = (worker: number, small = false) => {
+  const short = worker % 2 === 1;
+  return openTorture({
+    ...(small ? { fileSystem: { kind: "ext4", size: 64 * MIB } } : {}),
+    ...(short && !small ? { fileSystem: { kind: "xfs", size: 512 * MIB } } : {}),
+    settings: short ? { "chain-length": "4" } : {},
   });
+};
 
 async function attempt(torture: Torture, trial: Trial, as: Count, label: string): Promise<void> {
   try {
@@ -63,7 +67,7 @@ async function work(worker: number, workers: number): Promise<void> {
       await attempt(torture, trial, "daemon deaths", `daemon ${at}`);
   }
   if (wanted.includes("full")) {
-    await using small = await open(worker, 64 * 1024 ** 2);
+    await using small = await open(worker, true);
     for (const [at, trial] of share(everyFullDisk(small), worker, workers))
       await attempt(small, trial, "full disks", `full disk ${at}`);
   }

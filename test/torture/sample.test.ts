@@ -17,7 +17,10 @@ describe(`whatever dies, everything is as before or as after (seed ${seed})`, ()
   let torture: Torture;
   const random = numbers(seed);
   before(async () => {
-    torture = await openTorture({ settings: { "chain-length": "4" } });
+    torture = await openTorture({
+      fileSystem: { kind: "xfs", size: 512 * 1024 ** 2 },
+      settings: { "chain-length": "4" },
+    });
   });
   after(() => torture[Symbol.asyncDispose]());
 

@@ -35,7 +35,7 @@ async function shortage(work: Promise<unknown>): Promise<{ needed: number; free:
 describe("room that is missing is told before anything is made", () => {
   let world: World;
   before(async () => {
-    world = await openWorld({ size: 64 * MIB });
+    world = await openWorld({ fileSystem: { kind: "ext4", size: 64 * MIB } });
   });
   after(() => world[Symbol.asyncDispose]());
 

@@ -17,7 +17,7 @@ import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
-import { type PrivateDaemon, privateDaemon } from "../support/private-daemon.ts";
+import { type FileSystem, type PrivateDaemon, privateDaemon } from "../support/private-daemon.ts";
 import { perform, specOf } from "./verb.ts";
 
 /** Everything that may be there after an operation, by its meaning: no ids, no file names. */
@@ -50,9 +50,9 @@ const { MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA } = Undefi
 const UNDEFINE = MANAGED_SAVE | SNAPSHOTS_METADATA | NVRAM | CHECKPOINTS_METADATA;
 
 export async function openWorld(
-  o: { readonly size?: number; readonly settings?: Readonly<Record<string, string>> } = {},
+  o: { readonly fileSystem?: FileSystem; readonly settings?: Readonly<Record<string, string>> } = {},
 ): Promise<World> {
-  const daemon = await privateDaemon(o.size === undefined ? {} : { size: o.size });
+  const daemon = await privateDaemon(o.fileSystem);
   const settings = { uri: daemon.uri, ...o.settings };
   const fixture = await libvirtFixture(settings);
   const world = { daemon, fixture };

@@ -1,0 +1,117 @@
+import { readdir, stat, statfs } from "node:fs/promises";
+import { basename } from "node:path";
+import { expect } from "chai";
+import { execa } from "execa";
+import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { readLayers } from "../../../plugins/libvirt/layers.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { type PrivateDaemon, privateDaemon } from "../../support/private-daemon.ts";
+
+const MIB = 1024 ** 2;
+/** What the lowest layer holds, MiB; those above hold a cluster or two each. */
+const HELD = 64;
+/** More than a start copies, and than an image may take by the setting here, MiB. */
+const MUCH = 1200;
+
+for (const kind of ["xfs", "ext4"] as const)
+  describe(`read images and keyframes on ${kind}`, () => {
+    /** Whether files share blocks there. */
+    const shares = kind === "xfs";
+    let daemon: PrivateDaemon;
+    let fixture: LibvirtFixture;
+    let instance: Instance;
+
+    before(async () => {
+      daemon = await privateDaemon({ kind, size: 4096 * MIB });
+      fixture = await libvirtFixture({ uri: daemon.uri, "chain-length": "10", "read-image-size": "1" });
+      const resources = { cpus: 1, memory: 128n * 1024n ** 2n, disk: 256n * 1024n ** 2n };
+      instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
+      const { head: lowest } = await fixture.layers(instance);
+      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P 255 0 ${HELD}M`, lowest]);
+      await grow(lowest);
+      await held(async () => {
+        for (let at = 1; at <= 7; at++) {
+          await take(fixture, instance, `s${at}`);
+          await fixture.write(instance, at);
+        }
+      });
+    });
+    after(async () => {
+      await fixture[Symbol.asyncDispose]();
+      await daemon[Symbol.asyncDispose]();
+    });
+
+    const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+
+    /** MiB of the file system that are taken. */
+    async function taken(): Promise<number> {
+      await execa("sync", ["-f", daemon.disk]);
+      const { blocks, bavail, bsize } = await statfs(daemon.disk);
+      return ((blocks - bavail) * bsize) / MIB;
+    }
+
+    /** The kinds of the stand-ins that there are. */
+    async function standIns(): Promise<string[]> {
+      const { folder } = await fixture.layers(instance);
+      return (await readdir(folder)).flatMap((file) => /^(?:image|frame)/.exec(file) ?? []).sort();
+    }
+
+    /** The files that QEMU opens for the disk. */
+    async function opened(): Promise<readonly string[]> {
+      const { head, folder } = await fixture.layers(instance);
+      return (await readLayers(instance.name, folder)).opened(head);
+    }
+
+    async function startAndStop(): Promise<void> {
+      await fixture.backend.instances.start(instance.id, context());
+      await fixture.backend.instances.stop(instance.id, "force", context());
+    }
+
+    /** Has a file take more room than there is data in it. */
+    const grow = (path: string) => execa("fallocate", ["--keep-size", "--length", `${MUCH}M`, path]);
+
+    /** Runs a piece that leaves all contents as they are; resolves to the MiB that it took. */
+    async function keeping(work: () => Promise<unknown>): Promise<number> {
+      const contents = await fixture.read(instance);
+      const before = await taken();
+      await held(work);
+      const took = (await taken()) - before;
+      expect(await fixture.read(instance)).to.equal(contents);
+      // Compares every stand-in with its layer.
+      await held(async () => fixture.audit?.(instance));
+      return took;
+    }
+
+    it(
+      shares ? "share the blocks of a layer that a start would not copy" : "leave it to optimize",
+      async () => {
+        const took = await keeping(startAndStop);
+        expect(took).to.be.below(HELD / 4);
+        expect(await standIns()).to.deep.equal(shares ? ["frame", "image"] : []);
+        expect(await opened()).to.have.length(shares ? 3 : 9);
+      },
+    );
+
+    it(shares ? "are there when optimize comes" : "are copies then", async () => {
+      const took = await keeping(async () => fixture.backend.readImages?.build(instance.id, context()));
+      if (shares) expect(took).to.be.below(1);
+      else expect(took).to.be.above(2 * HELD);
+      expect(await standIns()).to.deep.equal(["frame", "image"]);
+      expect(await opened()).to.have.length(3);
+    });
+
+    it("move on, however much of an image is shared: no more than its setting says if nothing is", async () => {
+      const [, image = ""] = await opened();
+      await grow(image);
+      const { ino } = await stat(image);
+      await held(async () => {
+        await take(fixture, instance, "s8");
+        await fixture.write(instance, 9);
+      });
+      expect(await keeping(startAndStop)).to.be.below(HELD / 4);
+      const [, now = ""] = await opened();
+      expect(basename(now).startsWith("image-")).to.equal(shares);
+      expect((await stat(now)).ino === ino).to.equal(shares);
+    });
+  });
