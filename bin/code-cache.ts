@@ -5,7 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -15,78 +15,126 @@ import { dirname, join } from "node:path";
 import type { Script } from "node:vm";
 import { defaultFolders } from "../lib/settings/folders.ts";
 
-/** What V8 made of a bundle in earlier runs. */
+/** What V8 made of the chunks of a bundle in earlier runs, in one file. */
 export interface CodeCache {
-  /** For V8; undefined where there is none that may be believed. */
-  readonly data: Buffer | undefined;
-  /** Keeps what V8 has compiled by the end of this process, if that is more than what is kept. */
-  keepAtExit(script: Script): void;
+  /** What there is of a chunk, for V8; undefined where there is none that may be believed. */
+  find(chunk: string): Buffer | undefined;
+  /** Keeps what V8 has compiled of a chunk by the end of this process, if that is more than what is kept. */
+  keep(chunk: string, script: Script): void;
 }
 
-/** First in the file: the commands whose code is in it, as text that is filled up with spaces. */
-const HEADER = 512;
-/** A cache, or what a run that was killed while it wrote one has left of it. */
-const NAME = /^main-[0-9A-Za-z]+\.js-.*\.cache(?<partial>\.[\d-]+)?$/;
+/** What is first in the file, as JSON filled up with spaces to `HEADER` bytes. */
+interface Index {
+  /** The commands whose code is in it. */
+  readonly commands: readonly string[];
+  /** Offset behind the index and length, bytes, of what there is of each chunk. */
+  readonly chunks: Readonly<Record<string, readonly [number, number]>>;
+}
+
+interface Kept extends Index {
+  read(chunk: string): Buffer | undefined;
+}
+
+const HEADER = 8192;
+/** A cache, also of earlier versions, or what a run that was killed while it wrote one has left of it. */
+const NAME = /^(?:main|strata)-[0-9A-Za-z]+(?:\.js)?-.*\.cache(?<partial>\.[\d-]+)?$/;
 /** No run takes as long to write one, ms. */
 const WRITTEN = 60_000;
 
 /**
- * Opens the cache of a bundle: compiling it takes longer than most commands have to do. V8 refuses a cache
- * of another version or of other flags by itself, and code that is not in it is compiled as ever, so
- * whatever is wrong with the file only costs time. But V8 runs what is in it: a file that somebody else
- * could have written is not read.
+ * Opens the cache of the bundle with that hash: compiling it takes longer than most commands have to do. V8
+ * refuses a cache of another version or of other flags by itself, and code that is not in it is compiled as
+ * ever, so whatever is wrong with the file only costs time. But V8 runs what is in it: a file that somebody
+ * else could have written is not read.
  */
-export function openCodeCache(bundle: string, argv: readonly string[]): CodeCache {
+export function openCodeCache(build: string, argv: readonly string[]): CodeCache {
   // Measuring which code runs needs all of it to be compiled.
   if (process.env.NODE_V8_COVERAGE || process.env.NODE_DISABLE_COMPILE_CACHE) return NONE;
   const folder = join(defaultFolders().cache, "code");
-  const path = join(folder, `${bundle}-${process.version}-${process.arch}.cache`);
-  const kept = read(path);
+  const path = join(folder, `strata-${build}-${process.version}-${process.arch}.cache`);
+  const kept = open(path);
   const command = argv.find((word) => /^[a-z][a-z-]{0,20}$/.test(word)) ?? "";
+  const scripts = new Map<string, Script>();
+  process.once("exit", () => {
+    // V8 refuses none or all, unless the file is broken.
+    const usable = [...scripts.values()].every(({ cachedDataRejected }) => cachedDataRejected !== true);
+    const { commands, chunks } = (usable ? kept : undefined) ?? EMPTY;
+    if (commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks)) return;
+    try {
+      const pieces = new Map<string, Buffer>();
+      for (const chunk of Object.keys(chunks)) {
+        const piece = kept?.read(chunk);
+        if (piece !== undefined) pieces.set(chunk, piece);
+      }
+      for (const [chunk, script] of scripts) pieces.set(chunk, script.createCachedData());
+      write(folder, path, [...new Set([...commands, command])], pieces);
+    } catch {
+      // A home that cannot be written, a full disk: the next run compiles again.
+    }
+  });
   return {
-    data: kept?.data,
-    keepAtExit(script) {
-      const known = script.cachedDataRejected === false ? (kept?.commands ?? []) : [];
-      const commands = [...known, command];
-      if (known.includes(command) || commands.join(" ").length > HEADER) return;
-      process.once("exit", () => {
-        try {
-          write(folder, path, commands, script.createCachedData());
-        } catch {
-          // A home that cannot be written, a full disk: the next run compiles again.
-        }
-      });
-    },
+    find: (chunk) => kept?.read(chunk),
+    keep: (chunk, script) => scripts.set(chunk, script),
   };
 }
 
-const NONE: CodeCache = { data: undefined, keepAtExit() {} };
+const NONE: CodeCache = { find: () => undefined, keep() {} };
+const EMPTY: Index = { commands: [], chunks: {} };
 
-function read(path: string): { readonly commands: readonly string[]; readonly data: Buffer } | undefined {
+/** The file stays open, for the chunks that are still to come. */
+function open(path: string): Kept | undefined {
   let file: number | undefined;
   try {
     file = openSync(path, "r");
-    const { uid, mode } = fstatSync(file);
-    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return undefined;
-    const bytes = readFileSync(file);
-    const commands = bytes.toString("latin1", 0, HEADER).trimEnd().split(" ");
-    return { commands, data: bytes.subarray(HEADER) };
+    const descriptor = file;
+    const { uid, mode, size } = fstatSync(file);
+    const read = (length: number, position: number) => {
+      const bytes = Buffer.allocUnsafe(length);
+      readSync(descriptor, bytes, 0, length, position);
+      return bytes;
+    };
+    const index: Index = JSON.parse(read(HEADER, 0).toString("latin1"));
+    const ends = Object.values(index.chunks).map(([offset, length]) => offset + length);
+    if (uid === process.geteuid?.() && (mode & 0o022) === 0 && Math.max(HEADER, ...ends) === size) {
+      file = undefined;
+      return {
+        ...index,
+        read(chunk) {
+          const place = index.chunks[chunk];
+          return place === undefined ? undefined : read(place[1], place[0]);
+        },
+      };
+    }
   } catch {
-    return undefined;
+    // None, or none of ours.
   } finally {
     if (file !== undefined) closeSync(file);
   }
+  return undefined;
 }
 
-function write(folder: string, path: string, commands: readonly string[], data: Buffer): void {
+function write(
+  folder: string,
+  path: string,
+  commands: readonly string[],
+  pieces: ReadonlyMap<string, Buffer>,
+): void {
   // As `sudo` may leave it: root's files in a user's home would be in that user's way.
   if (ownerOf(folder) !== process.geteuid?.()) return;
+  const chunks: Record<string, [number, number]> = {};
+  let size = HEADER;
+  for (const [chunk, { length }] of pieces) {
+    chunks[chunk] = [size, length];
+    size += length;
+  }
+  const index = JSON.stringify({ commands, chunks } satisfies Index).padEnd(HEADER);
+  if (index.length > HEADER) return;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   // Ids of processes come again, and containers that share a home have the same ones.
   const partial = `${path}.${process.pid}-${Date.now()}`;
   const file = openSync(partial, "wx", 0o600);
   try {
-    writeSync(file, Buffer.concat([Buffer.from(commands.join(" ").padEnd(HEADER), "latin1"), data]));
+    writeSync(file, Buffer.concat([Buffer.from(index, "latin1"), ...pieces.values()]));
     fsyncSync(file);
     renameSync(partial, path);
   } catch (error) {

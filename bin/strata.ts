@@ -4,17 +4,28 @@ import { join } from "node:path";
 import { Script } from "node:vm";
 import { openCodeCache } from "./code-cache.ts";
 
-/** Name of the bundle of `main.ts`, which lies beside this file and has a hash of itself in its name; the build fills it in. */
-declare const BUNDLE: string;
+/** Hash of all chunks of the bundle, which lie beside this file; the build fills it in. */
+declare const BUILD: string;
 
-const filename = join(__dirname, BUNDLE);
-// A function of the names that modules take for granted, all in ASCII: it is read fastest so.
-const source = readFileSync(filename, "latin1");
-const cache = openCodeCache(BUNDLE, process.argv.slice(2));
-const script = new Script(source, {
-  filename,
-  ...(cache.data === undefined ? {} : { cachedData: cache.data }),
-});
-cache.keepAtExit(script);
+const cache = openCodeCache(BUILD, process.argv.slice(2));
+const loaded = new Map<string, { exports: unknown }>();
 const importModule = (url: string): Promise<unknown> => import(url);
-script.runInThisContext()(exports, require, module, filename, __dirname, importModule);
+const requireFrom = (id: string): unknown => (id.startsWith("./") ? load(id.slice(2)) : require(id));
+
+/** Starts a chunk at its first use. */
+function load(name: string): unknown {
+  const known = loaded.get(name);
+  if (known !== undefined) return known.exports;
+  const module = { exports: {} };
+  loaded.set(name, module);
+  const filename = join(__dirname, name);
+  // A function of the names that modules take for granted, all in ASCII: it is read fastest so.
+  const source = readFileSync(filename, "latin1");
+  const cachedData = cache.find(name);
+  const script = new Script(source, { filename, ...(cachedData === undefined ? {} : { cachedData }) });
+  cache.keep(name, script);
+  script.runInThisContext()(module.exports, requireFrom, module, filename, __dirname, importModule);
+  return module.exports;
+}
+
+load("main.js");

@@ -1,16 +1,15 @@
 // Bundles the command line into dist/bin: hundreds of small modules cost more to find than to run.
-// `strata.js` starts the bundle with what V8 compiled of it in earlier runs (bin/code-cache.ts).
+// `strata.js` starts the chunks of the bundle, each when it is first needed, with what V8 compiled of them
+// in earlier runs (bin/code-cache.ts).
 import { createHash } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { build } from "esbuild";
+import { basename, join } from "node:path";
+import { build, transform } from "esbuild";
 
 const outdir = "dist/bin";
 const options = {
   bundle: true,
   platform: "node",
-  // V8's cache is of scripts. Modules that are imported at run time are started at their first use here too.
-  format: "cjs",
   target: "node20.19",
   // Names in stack traces and errors stay as they are written.
   minifyWhitespace: true,
@@ -20,27 +19,44 @@ const options = {
   write: false,
   logLevel: "warning",
 };
+/** As Node makes of each CommonJS module, for strata.js to call; see lib/backend/import-module.ts. */
+const head = "(function (exports, require, module, __filename, __dirname, bundleImport) {";
+const url = 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;';
 
-const main = await build({
+// What a command imports when it needs it is a chunk of its own; only modules of ECMAScript are split.
+const { outputFiles } = await build({
   ...options,
+  format: "esm",
+  splitting: true,
+  outdir,
   entryPoints: ["bin/main.ts"],
+  chunkNames: "chunk-[hash]",
   define: { "import.meta.url": "bundleUrl" },
-  // A function, as Node makes of each CommonJS module, for strata.js to call; see lib/backend/import-module.ts.
-  banner: {
-    js: '(function (exports, require, module, __filename, __dirname, bundleImport) {const bundleUrl = require("node:url").pathToFileURL(__filename).href;',
-  },
-  footer: { js: "})" },
 });
-const [{ text }] = main.outputFiles;
-const name = `main-${createHash("sha256").update(text).digest("hex").slice(0, 16)}.js`;
+const chunks = await Promise.all(
+  outputFiles.map(async ({ path, text }) => {
+    // V8's cache is of scripts, which cannot import: strata.js is asked for chunks as Node is for modules.
+    const { code } = await transform(text, {
+      format: "cjs",
+      platform: "node",
+      target: options.target,
+      supported: { "dynamic-import": false },
+      minifyWhitespace: true,
+    });
+    return [basename(path), `${head}${code.includes("bundleUrl") ? url : ""}${code}})`];
+  }),
+);
+const hash = createHash("sha256");
+for (const [name, text] of chunks.toSorted()) hash.update(name).update(text);
 const starter = await build({
   ...options,
+  format: "cjs",
   entryPoints: ["bin/strata.ts"],
-  define: { BUNDLE: JSON.stringify(name) },
+  define: { BUILD: JSON.stringify(hash.digest("hex").slice(0, 16)) },
 });
 
 await rm(outdir, { recursive: true, force: true });
 await mkdir(outdir, { recursive: true });
 await writeFile(join(outdir, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
-await writeFile(join(outdir, name), text);
+for (const [name, text] of chunks) await writeFile(join(outdir, name), text);
 await writeFile(join(outdir, "strata.js"), starter.outputFiles[0].text, { mode: 0o755 });

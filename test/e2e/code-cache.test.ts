@@ -4,6 +4,9 @@ import { basename, join } from "node:path";
 import { expect } from "chai";
 import { strata } from "../support/program.ts";
 
+/** Bytes that tell what is in the file. */
+const HEADER = 8192;
+
 /** What V8 compiled is kept for the next run. It may be missing, old or broken, and nothing but time is lost. */
 describe("the code cache", () => {
   let home: string;
@@ -24,18 +27,18 @@ describe("the code cache", () => {
     return stdout;
   }
 
-  async function kept(): Promise<{ path: string; commands: string; bytes: Buffer }> {
+  async function kept(): Promise<{ path: string; bytes: Buffer; commands: string[]; chunks: object }> {
     const files = await readdir(folder);
     expect(files).to.have.length(1);
     const path = join(folder, files[0] ?? "");
     const bytes = await readFile(path);
-    return { path, bytes, commands: bytes.toString("latin1", 0, 512).trim() };
+    return { path, bytes, ...JSON.parse(bytes.toString("latin1", 0, HEADER)) };
   }
 
   it("is made by the first run, its owner's alone, and used by the next", async () => {
     const first = await version();
     const { path, bytes, commands } = await kept();
-    expect(commands).to.equal("version");
+    expect(commands).to.deep.equal(["version"]);
     expect((await stat(path)).mode & 0o777).to.equal(0o600);
     expect((await stat(folder)).mode & 0o777).to.equal(0o700);
     expect(await version()).to.equal(first);
@@ -46,19 +49,33 @@ describe("the code cache", () => {
   it("takes in the code of further commands", async () => {
     await version();
     await version("help");
-    expect((await kept()).commands).to.equal("version help");
+    expect((await kept()).commands).to.deep.equal(["version", "help"]);
+  });
+
+  it("has no code of what no command has needed, and takes it in when one does", async () => {
+    await version();
+    const few = Object.keys((await kept()).chunks);
+    expect(few).to.include("main.js");
+    await strata(["aliases"], { env: { XDG_CACHE_HOME: home } });
+    const { chunks } = await kept();
+    expect(Object.keys(chunks)).to.include.members(few);
+    expect(Object.keys(chunks).length).to.be.above(few.length);
   });
 
   it("is made anew when it is broken, and when another strata made it", async () => {
     const right = await version();
     const { path, bytes } = await kept();
-    for (const broken of [Buffer.alloc(0), bytes.subarray(0, 5000), Buffer.alloc(bytes.length, 7)]) {
+    const garbled = Buffer.concat([bytes.subarray(0, HEADER), Buffer.alloc(bytes.length - HEADER, 7)]);
+    for (const broken of [Buffer.alloc(0), bytes.subarray(0, 9000), Buffer.alloc(bytes.length, 7), garbled]) {
       await writeFile(path, broken);
       expect(await version()).to.equal(right);
-      expect((await kept()).commands).to.equal("version");
+      expect((await kept()).commands).to.deep.equal(["version"]);
     }
-    const old = join(folder, "main-0123456789abcdef.js-v20.0.0-x64.cache");
-    await writeFile(old, "old");
+    for (const old of [
+      "main-0123456789abcdef.js-v20.0.0-x64.cache",
+      "strata-0123456789abcdef-v20.0.0-x64.cache",
+    ])
+      await writeFile(join(folder, old), "old");
     await version("help");
     await kept();
   });
@@ -66,7 +83,7 @@ describe("the code cache", () => {
   it("takes away what runs that were killed have left, and nothing that is being written", async () => {
     await version();
     const { path } = await kept();
-    const left = [`${path}.77`, `${path}.77-1750000000000`, join(folder, "main-0123.js-v20.0.0-x64.cache.1")];
+    const left = [`${path}.77`, `${path}.77-1750000000000`, join(folder, "strata-0123-v20.0.0-x64.cache.1")];
     const written = `${path}.78-1750000000000`;
     for (const partial of [...left, written]) await writeFile(partial, "half");
     const before = Date.now() / 1000 - 3600;
@@ -82,7 +99,7 @@ describe("the code cache", () => {
     await version();
     // Replaced by one of our own.
     expect((await stat(path)).mode & 0o777).to.equal(0o600);
-    expect((await kept()).commands).to.equal("version");
+    expect((await kept()).commands).to.deep.equal(["version"]);
     expect(bytes.length).to.be.above(512);
   });
 
