@@ -1,4 +1,4 @@
-import { exactSize } from "./exact-size.ts";
+import { exactSize } from "./size/format.ts";
 
 /**
  * Every failure that strata reports, in one table: a stable code, the exit code of the process,

@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
 import { failure } from "./errors.ts";
+import { formatSize } from "./size/format.ts";
 
 /**
  * Rejects with NO_SPACE, which says how much is missing, unless `bytes` are free where `folder` is. The
@@ -10,10 +11,6 @@ export async function requireSpace(folder: string, bytes: bigint): Promise<void>
   const free = bavail * bsize;
   if (free >= bytes) return;
   const missing = bytes - free;
-  const where = `${folder}: ${mebibytes(bytes)} are needed, ${mebibytes(free)} are free, ${mebibytes(missing)} are missing`;
+  const where = `${folder}: ${formatSize(bytes)} are needed, ${formatSize(free)} are free, ${formatSize(missing)} are missing`;
   throw failure("NO_SPACE", { where, needed: bytes, free, missing });
-}
-
-function mebibytes(bytes: bigint): string {
-  return `${(Number(bytes) / 1024 ** 2).toFixed(1)} MiB`;
 }

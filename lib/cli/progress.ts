@@ -1,5 +1,5 @@
 import type { Progress } from "../backend/contract.ts";
-import { formatSize } from "../settings/sizes.ts";
+import { formatSize } from "../size/format.ts";
 import type { Io } from "./io.ts";
 
 const CLEAR = "\r\u001b[K";

@@ -1,7 +1,7 @@
 import type { BackendPlugin, EngineSetting } from "../backend/contract.ts";
 import { DEFAULT_ENGINE } from "../backend/registry.ts";
 import { failure } from "../errors.ts";
-import { parseSize } from "../settings/sizes.ts";
+import { parseSize } from "../size/parse.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { Ref } from "./api.ts";
 import { gather, locate } from "./engines.ts";

@@ -1,5 +1,6 @@
 import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
+import { formatSize } from "../../lib/size/format.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
 import { hasExtensions } from "./host.ts";
@@ -136,13 +137,12 @@ async function checkPool(engine: Engine): Promise<Check[]> {
   try {
     const pool = await engine.connection.lookupStoragePoolByName(POOL);
     const [{ state, available }, path] = await Promise.all([pool.getInfo(), engine.pool()]);
-    const gib = Number(available / 1024n ** 2n) / 1024;
     const running = state === StoragePoolState.RUNNING;
     return [
       {
         what: "pool",
         ok: true,
-        detail: `"${POOL}" at ${path}, ${running ? `${gib.toFixed(1)} GiB free` : "started now"}`,
+        detail: `"${POOL}" at ${path}, ${running ? `${formatSize(available)} free` : "started now"}`,
       },
     ];
   } catch (error) {

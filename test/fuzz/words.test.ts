@@ -7,7 +7,7 @@ import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import { quote } from "../../lib/guest/quote.ts";
 import { checkUserData } from "../../lib/guest/user-data.ts";
 import { parseImageName } from "../../lib/images/image-name.ts";
-import { parseSize } from "../../lib/settings/sizes.ts";
+import { parseSize } from "../../lib/size/parse.ts";
 import { checkName } from "../../lib/snapshots/names.ts";
 import { parseRef } from "../../lib/snapshots/ref.ts";
 import { runs } from "./runs.ts";

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import type { ImageInfo } from "../../core/api.ts";
 import { failure } from "../../errors.ts";
-import { formatSize } from "../../settings/sizes.ts";
+import { formatSize } from "../../size/format.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { columns, csvField, csvLines, printable } from "../format/cell.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { failure } from "../../errors.ts";
-import { parseSize } from "../../settings/sizes.ts";
+import { parseSize } from "../../size/parse.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Strata } from "../../core/api.ts";
 import { failure } from "../../errors.ts";
-import { formatSize } from "../../settings/sizes.ts";
+import { formatSize } from "../../size/format.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";

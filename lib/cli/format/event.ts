@@ -1,5 +1,5 @@
 import type { StrataEvent } from "../../core/api.ts";
-import { formatSize } from "../../settings/sizes.ts";
+import { formatSize } from "../../size/format.ts";
 
 /** An event in one line; as JSON, one object a line. */
 export function formatEvent(event: StrataEvent, asJson: boolean): string {

@@ -1,6 +1,6 @@
 import type { Mount } from "../../backend/contract.ts";
 import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api.ts";
-import { formatSize } from "../../settings/sizes.ts";
+import { formatSize } from "../../size/format.ts";
 import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 import { line } from "./line.ts";

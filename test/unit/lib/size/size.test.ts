@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { isStrataError } from "../../../../lib/errors.ts";
-import { formatSize, parseSize } from "../../../../lib/settings/sizes.ts";
+import { exactSize, formatSize } from "../../../../lib/size/format.ts";
+import { parseSize } from "../../../../lib/size/parse.ts";
 
 describe("sizes", () => {
   for (const [text, bytes] of [
@@ -54,13 +55,18 @@ describe("sizes", () => {
     );
   });
 
+  it("that are typed back are read as what they were", () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 1n, max: 2n ** 60n }), (bytes) => {
+        expect(parseSize("disk", exactSize(bytes).replace(" bytes", ""))).to.equal(bytes);
+      }),
+    );
+    expect([127n << 20n, 5n << 30n, 1000n, 0n].map(exactSize).join()).to.equal("127M,5G,1000 bytes,0 bytes");
+  });
+
   it("are shown to people with one decimal", () => {
-    expect([0n, 1023n, 1024n, 1610612736n, 5n * 1024n ** 3n].map(formatSize)).to.deep.equal([
-      "0B",
-      "1023B",
-      "1.0KiB",
-      "1.5GiB",
-      "5.0GiB",
-    ]);
+    const sizes = [0n, 1023n, 1024n, 1024n ** 2n - 1n, 1610612736n, 5n * 1024n ** 3n];
+    const shown = ["0B", "1023B", "1.0KiB", "1.0MiB", "1.5GiB", "5.0GiB"];
+    expect(sizes.map(formatSize)).to.deep.equal(shown);
   });
 });

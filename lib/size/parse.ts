@@ -17,15 +17,3 @@ export function parseSize(kind: string, text: string): bigint {
   if (bytes <= 0n) throw failure("INVALID_SIZE", { kind, value: text });
   return bytes;
 }
-
-/** A size for people: one decimal and a binary unit, such as "1.5GiB". */
-export function formatSize(bytes: bigint): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-  let value = Number(bytes);
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return unit === 0 ? `${bytes}B` : `${value.toFixed(1)}${units[unit]}`;
-}
