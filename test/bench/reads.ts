@@ -69,7 +69,7 @@ export async function reads(scope: Scope): Promise<Figure[]> {
 }
 
 /** An instance whose snapshots hold a little each. */
-class Stack {
+export class Stack {
   readonly #fixture: LibvirtFixture;
   readonly #instance: Instance;
   readonly #blocks: number;

@@ -17,6 +17,7 @@ const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
   launch: async () => (await import("./launch.ts")).launch,
   transfer: async () => (await import("./transfer.ts")).transfer,
   reads: async () => (await import("./reads.ts")).reads,
+  reflink: async () => (await import("./reflink.ts")).reflink,
 };
 
 const { values, positionals } = parseArgs({
