@@ -69,6 +69,12 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
       return false;
     }
   };
+  // Nobody is to be answered any more where the attempt has ended before the verdict; ssh2 would break.
+  let over = false;
+  const judge = async (key: Buffer, done: (ok: boolean) => void) => {
+    const ok = await verify(key);
+    if (!over) done(ok);
+  };
   const abort = () => socket.destroy();
   signal?.addEventListener("abort", abort, { once: true });
   try {
@@ -82,11 +88,12 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
         privateKey: options.privateKey,
         algorithms: { cipher: CIPHERS },
         readyTimeout: options.timeout ?? 20_000,
-        hostVerifier: (key: Buffer, done: (ok: boolean) => void) => void verify(key).then(done),
+        hostVerifier: (key: Buffer, done: (ok: boolean) => void) => void judge(key, done),
         ...KEEPALIVE,
       });
     });
   } catch (error) {
+    over = true;
     socket.destroy();
     if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
     throw refusal ?? loginError(options, error);

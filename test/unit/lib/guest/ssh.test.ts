@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, createServer, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
+import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import fc from "fast-check";
 import type { ExecOptions, ExecSession } from "../../../../lib/backend/contract.ts";
@@ -114,6 +115,24 @@ describe("ssh into a guest", () => {
       });
       expect(await refusal(refused)).to.equal("INTERNAL");
       expect(server.seen).to.deep.equal([]);
+    });
+
+    it("whose pinning outlasts the attempt, and then fails, has nobody left to tell", async () => {
+      const fail: (() => void)[] = [];
+      const { endpoint } = server;
+      const login = { name: "web", username: "ubuntu", privateKey: keys.private, endpoint, timeout: 200 };
+      const onHostKey = () =>
+        new Promise<void>((_, reject) => fail.push(() => reject(new Error("no room for it"))));
+      expect(await refusal(openGuest({ ...login, onHostKey }))).to.equal("GUEST_UNREACHABLE");
+      while (process.getActiveResourcesInfo().includes("TCPSocketWrap")) await turn();
+      // What ssh2 throws at a verdict on a connection that is gone would end the process.
+      const thrown: unknown[] = [];
+      const listener = (error: unknown) => thrown.push(error);
+      process.on("unhandledRejection", listener);
+      for (const reject of fail) reject();
+      for (let turns = 0; turns < 10; turns++) await turn();
+      process.off("unhandledRejection", listener);
+      expect([fail.length, ...thrown]).to.deep.equal([1]);
     });
   });
 
