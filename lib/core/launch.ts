@@ -4,7 +4,7 @@ import { RECORD_VERSION } from "../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { makeSeed } from "../guest/seed.ts";
 import { checkUserData } from "../guest/user-data.ts";
-import { CONTAINER } from "../images/local.ts";
+import { CONTAINER, MACHINES } from "../images/local.ts";
 import type { ResolvedImage } from "../images/store.ts";
 import { exactSize } from "../size/format.ts";
 import { checkName } from "../snapshots/names.ts";
@@ -140,7 +140,8 @@ async function otherKind(session: Session, image: string, error: StrataError): P
     const reason = "it is a container's, for engines such as LXD; `strata --driver lxd launch` takes it";
     return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
   }
-  if (here === undefined) return error;
+  const disk = MACHINES.includes(name) && !imageFormats.includes("qcow2");
+  if (here === undefined && !disk) return error;
   const takes = `it takes images of the format ${imageFormats.join(" or ")}`;
   const reason = [takes, missing.get("vm")].filter((each) => each !== undefined).join("; ");
   return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);

@@ -7,6 +7,8 @@ const DEFAULT = "default";
 
 /** The built image that is the root folder of a container. */
 export const CONTAINER = "debian-container";
+/** The built images that are disks of machines. */
+export const MACHINES: readonly string[] = ["debian-micro", "debian-cloud"];
 
 /**
  * The image of that name among records that are newest first and of the engine's formats: a built one by alias, the full system before
