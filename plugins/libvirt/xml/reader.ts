@@ -48,9 +48,20 @@ function dropLayout({ children }: Element): void {
   children.splice(0, children.length, ...kept);
 }
 
+/** One for all, as making one costs as much as reading a small document. */
+let reader = new Reader();
+
 /** Reads a document; rejects with xml2js's error when it is not well formed. */
 export async function readDocument(xml: string): Promise<Element> {
-  const root: Element | null | undefined = await new Reader().parseStringPromise(xml);
-  if (root == null) throw new Error("an empty XML document");
-  return root;
+  let failed = new Error("an empty XML document");
+  let root: Element | undefined;
+  // Called before `parseString` returns.
+  reader.parseString(xml, (error: Error | null, read?: Element | null) => {
+    if (error !== null) failed = error;
+    root = read ?? undefined;
+  });
+  if (root !== undefined) return root;
+  // After an error xml2js marks the parser that it has made for the next document as failed, too.
+  reader = new Reader();
+  throw failed;
 }
