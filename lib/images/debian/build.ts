@@ -7,7 +7,7 @@ import { requirePrograms, run } from "../../programs.ts";
 import { inspectImage } from "../inspect.ts";
 import type { ImageFormat } from "../record.ts";
 import { containerMetadata } from "./container-files.ts";
-import { GRUB_FOLDER, writeDisk } from "./disk.ts";
+import { GRUB, writeDisk } from "./disk.ts";
 import { aptSources, hostRelease } from "./host.ts";
 import {
   kernelVersion,
@@ -39,6 +39,7 @@ const PROGRAMS = {
   mke2fs: "e2fsprogs",
   sfdisk: "fdisk",
   "grub-mkimage": "grub-common",
+  mformat: "mtools",
   "qemu-img": "qemu-utils",
   cpio: "cpio",
   gzip: "gzip",
@@ -60,7 +61,7 @@ const ROOM: Readonly<Record<Variant, { readonly work: bigint; readonly image: bi
 
 /** An emulated timer on a busy host may miss the kernel's check of it, which would end the boot. */
 export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
-  micro: "root=/dev/vda1 rw console=ttyS0 quiet no_timer_check",
+  micro: "root=LABEL=root rw console=ttyS0 quiet no_timer_check",
   cloud: "root=LABEL=root ro console=tty0 console=ttyS0 quiet net.ifnames=0 no_timer_check",
 };
 
@@ -99,9 +100,10 @@ export async function buildDebian(variant: Variant, target: string, context: Con
 }
 
 async function requireGrub(): Promise<void> {
-  await stat(join(GRUB_FOLDER, "boot.img")).catch(() => {
-    throw failure("PROGRAM_MISSING", { program: "GRUB for BIOS", package: "grub-pc-bin" });
-  });
+  for (const [firmware, { folder, package: name }] of Object.entries(GRUB))
+    await stat(join(folder, "moddep.lst")).catch(() => {
+      throw failure("PROGRAM_MISSING", { program: `GRUB for ${firmware}`, package: name });
+    });
 }
 
 /** Resolves to the size of the disk. */

@@ -30,7 +30,7 @@ export const MICRO_PACKAGES = [
 /** Files by path in the guest, with their modes. */
 export const MICRO_FILES: Readonly<Record<string, readonly [mode: number, text: string]>> = {
   "etc/inittab": [0o644, INITTAB],
-  "etc/fstab": [0o644, "/dev/vda1 / ext4 rw,noatime,errors=remount-ro 0 1\n"],
+  "etc/fstab": [0o644, "LABEL=root / ext4 rw,noatime,errors=remount-ro 0 1\n"],
   "etc/hostname": [0o644, "guest\n"],
   "etc/hosts": [0o644, "127.0.0.1 localhost\n127.0.1.1 guest\n::1 localhost ip6-localhost\n"],
   "etc/machine-id": [0o444, ""],

@@ -3,16 +3,24 @@
  * under emulation every program that need not be started saves time.
  */
 
-/** First process of the initial RAM disk: two drivers, then the root. */
+/** First process of the initial RAM disk: the drivers of a disk, those of SCSI only where there is no other, then the root. */
 export const INITRD_INIT = `#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t devtmpfs d /dev; $b mount -t proc p /proc; $b mount -t sysfs s /sys
 while read m; do $b insmod /$m; done < /order
-i=0; while [ ! -b /dev/vda1 ] && [ $i -lt 200 ]; do $b usleep 20000; i=$((i+1)); done
-$b mount -t ext4 -o noatime,errors=remount-ro /dev/vda1 /root || exec $b sh
+[ -b /dev/vda ] || while read m; do $b insmod /$m; done < /order-scsi
+i=0; until [ -b /dev/vda1 ] || [ -b /dev/sda1 ] || [ $i = 200 ]; do $b usleep 20000; i=$((i+1)); done
+root=/dev/vda1; [ -b $root ] || root=/dev/sda1
+$b mount -t ext4 -o noatime,errors=remount-ro $root /root || exec $b sh
 for x in dev proc sys; do $b mount -o move /$x /root/$x; done
 exec $b switch_root /root /sbin/init
 `;
+
+/** In the order in which they are loaded, by the names of the lists that it reads. */
+export const INITRD_DRIVERS = {
+  order: ["virtio_pci", "virtio_blk"],
+  "order-scsi": ["virtio_scsi", "sd_mod"],
+} as const;
 
 export const INITTAB = `::sysinit:/usr/local/sbin/guest-boot
 ::once:/usr/local/sbin/guest-late
@@ -36,6 +44,7 @@ mount -t tmpfs -o mode=755,nosuid,nodev t /run
 mkdir -m 1777 /run/lock
 ln -sf /proc/self/fd /dev/fd; ln -sf fd/0 /dev/stdin; ln -sf fd/1 /dev/stdout; ln -sf fd/2 /dev/stderr
 modprobe -a button evdev virtio_net virtio_console virtio_rng isofs virtiofs 2>/dev/null
+[ ! -b /dev/sda ] || modprobe sr_mod
 acpid -l /dev/null -p /run/acpid.pid
 mkdir -p /dev/virtio-ports
 for p in /sys/class/virtio-ports/*; do
@@ -102,13 +111,15 @@ exec /usr/sbin/qemu-ga -m virtio-serial -p $port
 /** The slower part: growing the root, the user's wishes, and the mark that the boot is finished. */
 export const GUEST_LATE = `#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-read disk < /sys/class/block/vda/size; read start < /sys/class/block/vda1/start; read size < /sys/class/block/vda1/size
+disk=vda; [ -b /dev/vda1 ] || disk=sda
+at=/sys/class/block/$disk
+read room < $at/size; read start < $at/\${disk}1/start; read size < $at/\${disk}1/size
 # Left to grow by an earlier boot that was cut off, too: the file system tells for itself.
-if [ $((disk - start - size)) -gt 2048 ]; then
-  echo ', +' | /sbin/sfdisk -q -N1 --no-reread --force /dev/vda >/dev/null 2>&1
-  partx -u -n1 /dev/vda
+if [ $((room - start - size)) -gt 2048 ]; then
+  echo ', +' | /sbin/sfdisk -q -N1 --no-reread --force /dev/$disk >/dev/null 2>&1
+  partx -u -n1 /dev/$disk
 fi
-/sbin/resize2fs /dev/vda1 >/dev/null 2>&1
+/sbin/resize2fs /dev/\${disk}1 >/dev/null 2>&1
 /bin/mount -a
 if [ ! -e /var/lib/guest-configured ]; then
   python3 /usr/local/lib/nocloud.py modules && { sync; : > /var/lib/guest-configured; }
@@ -135,7 +146,7 @@ others() { for p in /proc/[0-9]*; do n=\${p#/proc/}; [ $n -le 1 ] || [ $n = $$ ]
 i=0; while others && [ $i -lt 20 ]; do usleep 100000; i=$((i+1)); done
 kill -KILL -1
 sync
-mount -o remount,ro /dev/vda1 / 2>/dev/null
+mount -o remount,ro / 2>/dev/null
 umount -a -r 2>/dev/null
 sync
 case $verb in poweroff|reboot|halt) $verb -f;; esac

@@ -15,13 +15,21 @@ import {
   CONTAINER_SERVICES,
 } from "./container-files.ts";
 import { MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
-import { INITRD_INIT } from "./micro-init.ts";
+import { INITRD_DRIVERS, INITRD_INIT } from "./micro-init.ts";
 
 /** Raised when the steps of a build come to put something else into images, and nothing below says so. */
-const STEPS = 1;
+const STEPS = 2;
 
 const INGREDIENTS = {
-  micro: [MICRO_PACKAGES, MICRO_FILES, MICRO_LINKS, INITRD_INIT, DISK.micro, KERNEL_ARGUMENTS.micro],
+  micro: [
+    MICRO_PACKAGES,
+    MICRO_FILES,
+    MICRO_LINKS,
+    INITRD_INIT,
+    INITRD_DRIVERS,
+    DISK.micro,
+    KERNEL_ARGUMENTS.micro,
+  ],
   cloud: [
     [CLOUD_PACKAGES, CLOUD_FILES, CLOUD_LINKS, CLOUD_SERVICES],
     [INITRAMFS_CONF, INITRAMFS_MODULES, DISK.cloud, KERNEL_ARGUMENTS.cloud],

@@ -16,7 +16,7 @@ import {
   CONTAINER_SERVICES,
 } from "./container-files.ts";
 import { MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
-import { INITRD_INIT } from "./micro-init.ts";
+import { INITRD_DRIVERS, INITRD_INIT } from "./micro-init.ts";
 import type { AsRoot } from "./superuser.ts";
 
 export interface RootOptions {
@@ -140,24 +140,28 @@ export async function kernelVersion(root: string): Promise<string> {
   return kernel.slice("vmlinuz-".length);
 }
 
-/** An initial RAM disk of busybox and the two drivers that a virtio disk needs. */
+/** An initial RAM disk of busybox and the drivers that a disk of virtio, or else of virtio's SCSI, needs. */
 async function makeInitrd({ root, work, asRoot, signal }: RootOptions): Promise<void> {
   const version = await kernelVersion(root);
   const folder = join(work, "initrd");
   for (const each of ["bin", "dev", "proc", "sys", "root"])
     await mkdir(join(folder, each), { recursive: true });
   await cp(join(root, "bin/busybox"), join(folder, "bin/busybox"));
-  const order: string[] = [];
-  for (const driver of ["virtio_pci", "virtio_blk"]) {
-    const listed = await asRoot("chroot", [root, "modprobe", "-S", version, "--show-depends", driver]);
-    for (const [, path = ""] of listed.matchAll(/^insmod (\S+)/gm)) {
-      const name = basename(path);
-      if (order.includes(name)) continue;
-      order.push(name);
-      await cp(join(root, path), join(folder, name));
+  const modules: string[] = [];
+  for (const [list, drivers] of Object.entries(INITRD_DRIVERS)) {
+    const first = modules.length;
+    for (const driver of drivers) {
+      const listed = await asRoot("chroot", [root, "modprobe", "-S", version, "--show-depends", driver]);
+      for (const [, path = ""] of listed.matchAll(/^insmod (\S+)/gm)) {
+        const name = basename(path);
+        if (modules.includes(name)) continue;
+        modules.push(name);
+        await cp(join(root, path), join(folder, name));
+      }
     }
+    const order = modules.slice(first).map((name) => `${name}\n`);
+    await writeFile(join(folder, list), order.join(""));
   }
-  await writeFile(join(folder, "order"), order.map((name) => `${name}\n`).join(""));
   await writeFile(join(folder, "init"), INITRD_INIT, { mode: 0o755 });
   const find = execa("find", ["."], { cwd: folder, cancelSignal: signal });
   const cpio = find.pipe("cpio", ["-o", "-H", "newc", "--quiet"], { cwd: folder, cancelSignal: signal });

@@ -51,6 +51,22 @@ describe("a built image", () => {
     expect(await build(`deb [trusted=yes] copy:${repository} ./\n`)).not.to.match(/not signed/i);
   });
 
+  it("has GRUB where UEFI looks for it, and a root behind that can grow", async () => {
+    const { path } = await guestImage();
+    const disk = room.path("uefi");
+    await execa("qemu-img", ["convert", "-O", "raw", path, disk]);
+    const { partitions } = JSON.parse((await execa("sfdisk", ["--json", disk])).stdout).partitiontable;
+    const [root, efi] = partitions;
+    expect([partitions.length, root.type, efi.type, root.start > efi.start]).to.deep.equal([
+      2,
+      "83",
+      "ef",
+      true,
+    ]);
+    const { stdout } = await execa("mdir", ["-b", "-/", "-i", `${disk}@@${efi.start * 512}`]);
+    expect(stdout.split("\n")).to.include("::/EFI/BOOT/BOOTX64.EFI");
+  });
+
   it("has no ssh host keys and no machine id: each guest makes its own", async () => {
     const { path } = await guestImage();
     await execa("qemu-img", ["convert", "-O", "raw", path, room.path("disk")]);
