@@ -2,7 +2,7 @@ import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import { readLayers } from "../../plugins/libvirt/layers.ts";
 import { libvirtFixture } from "../support/libvirt.ts";
-import { type Figure, least, type Scope, timed } from "./measure.ts";
+import { type Figure, least, type Scope, sideBySide, timed } from "./measure.ts";
 
 const CLUSTER = 65536;
 
@@ -66,6 +66,13 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
         theirs: early(takes),
       },
       { subject, what: `restore, ${last}`, ours: late(restores), peer: first, theirs: early(restores) },
+      // What `doctor` asks about it, beside the names alone.
+      await sideBySide(
+        { ...scope, rounds: 3 },
+        { subject, what: `audit of ${count} snapshots`, peer: "virsh snapshot-list" },
+        async () => fixture.backend.maintenance?.audit(),
+        () => execa("virsh", ["-q", "-c", "qemu:///system", "snapshot-list", instance.name]),
+      ),
       {
         subject,
         what: "files opened, most",
