@@ -3,7 +3,7 @@ import { readdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { failure } from "../../lib/errors.ts";
 import { fileError, isAbsent } from "./errors.ts";
-import { type Qcow2Header, readHeader } from "./qcow2-header.ts";
+import { type Qcow2Header, readHeaderSync } from "./qcow2-header.ts";
 
 /** libvirt starts a chain of 200 files, base image included, and makes but cannot start a longer one. */
 export const CHAIN_LIMIT = 200;
@@ -44,7 +44,8 @@ export function layerOf(folder: string, path: string): string {
 
 /** True for a path that strata gave to a stand-in in the folder. */
 export function isStandInPath(folder: string, path: string): boolean {
-  return dirname(path) === folder && STAND_IN_NAME.test(basename(path));
+  // In this order, for it is asked of every layer, and most are none.
+  return STAND_IN_NAME.test(path.slice(folder.length + 1)) && dirname(path) === folder;
 }
 
 /** True for a path that strata gave to a stand-in in the folder that is being built. */
@@ -99,26 +100,27 @@ export async function readLayers(
   const files = await readdir(folder).catch((error: unknown) => {
     throw fileError(error, folder);
   });
-  const read = await Promise.all(
-    files.map(async (file): Promise<[string, Qcow2Header][]> => {
-      const path = join(folder, file);
-      if (LAYER_NAME.test(file)) return [[path, await readLayer(name, path)]];
-      if (PARTIAL_NAME.test(file)) return [];
-      // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
-      const header = await readHeader(path).catch(() => undefined);
-      return header === undefined ? [] : [[path, header]];
-    }),
-  );
-  const standIns = new Map(read.flat().filter(([path]) => isStandInPath(folder, path)));
   const headers = new Map<string, Layer>();
+  const standIns = new Map<string, Qcow2Header>();
   const add = (path: string, { virtualSize, backing: through }: Qcow2Header) => {
     const backing = through === null ? null : layerOf(folder, through);
     headers.set(path, { virtualSize, backing, through });
   };
-  for (const [path, header] of read.flat()) if (!standIns.has(path)) add(path, header);
+  for (const file of files) {
+    const path = join(folder, file);
+    if (LAYER_NAME.test(file)) {
+      add(path, readLayerSync(name, path));
+    } else if (!PARTIAL_NAME.test(file)) {
+      // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
+      const header = tryHeader(path);
+      if (header === undefined) continue;
+      if (STAND_IN_NAME.test(file)) standIns.set(path, header);
+      else add(path, header);
+    }
+  }
   for (const root of roots)
     for (let at: string | null = root; at !== null && !headers.has(at); ) {
-      const header: Qcow2Header = await readLayer(name, at);
+      const header = readLayerSync(name, at);
       if (header.backing === null) break; // A base image.
       add(at, header);
       at = layerOf(folder, header.backing);
@@ -126,7 +128,9 @@ export async function readLayers(
   const dependants = new Map<string, string[]>();
   for (const [path, { backing }] of headers) {
     if (backing === null) continue;
-    dependants.set(backing, [...(dependants.get(backing) ?? []), path]);
+    const others = dependants.get(backing);
+    if (others === undefined) dependants.set(backing, [path]);
+    else others.push(path);
   }
   const walk = (path: string, below: (at: string) => string | null | undefined) => {
     const found = new Set([path]);
@@ -140,17 +144,29 @@ export async function readLayers(
     folder,
     headers,
     standIns,
-    dependants: (path) => dependants.get(path) ?? [],
+    dependants: (path) => [...(dependants.get(path) ?? [])],
     chain: (path) => walk(path, (at) => headers.get(at)?.backing),
     again: () => readLayers(name, folder, roots),
     opened: (path) => walk(path, (at) => headers.get(at)?.through ?? standIns.get(at)?.backing),
   };
 }
 
-/** The header of one layer. */
+/** The header of one layer; rejects with LAYER_MISSING or LAYER_UNREADABLE. */
 export async function readLayer(name: string, path: string): Promise<Qcow2Header> {
+  return readLayerSync(name, path);
+}
+
+function tryHeader(path: string): Qcow2Header | undefined {
   try {
-    return await readHeader(path);
+    return readHeaderSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function readLayerSync(name: string, path: string): Qcow2Header {
+  try {
+    return readHeaderSync(path);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOENT") throw failure("LAYER_MISSING", { name, path }, error);

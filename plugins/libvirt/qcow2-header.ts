@@ -14,14 +14,21 @@ export const MAGIC = 0x514649fb;
 const FIRST_PART = 104;
 /** The format allows no longer name. */
 export const LONGEST_NAME = 1023;
+/** The start of a file, into which each is read: as much as mostly has the name of the backing file as well. */
+const START = Buffer.alloc(1024);
+
+/** `readHeaderSync` that rejects where that throws. */
+export async function readHeader(path: string): Promise<Qcow2Header> {
+  return readHeaderSync(path);
+}
 
 /**
- * Reads the header of one of our own layers. A chain of a hundred is read so in a millisecond or two, where
+ * Reads the header of one of our own layers. A chain of a hundred is read so in a millisecond, where
  * qemu-img would start a hundred times: the reads are short and block on purpose, since handing each to
  * another thread costs twenty times as much. Images from outside go through `qemu-img info` instead.
- * Rejects with the file system's error, or with an Error that says what is wrong with the header.
+ * Throws the file system's error, or an Error that says what is wrong with the header.
  */
-export async function readHeader(path: string): Promise<Qcow2Header> {
+export function readHeaderSync(path: string): Qcow2Header {
   const { virtualSize, name } = readParts(path);
   if (name === null) return { virtualSize, backing: null };
   const [backing = resolve(dirname(path), name)] = filesOfBackingName(name, dirname(path));
@@ -69,18 +76,18 @@ export async function isEmptyImage(path: string): Promise<boolean> {
 }
 
 function parseHeader(file: number): { readonly virtualSize: bigint; readonly name: string | null } {
-  const start = Buffer.alloc(FIRST_PART);
-  const length = readSync(file, start, 0, FIRST_PART, 0);
-  if (length < 72 || start.readUInt32BE(0) !== MAGIC) throw new Error("not a qcow2 file");
-  const version = start.readUInt32BE(4);
+  const length = readSync(file, START, 0, START.length, 0);
+  if (length < 72 || START.readUInt32BE(0) !== MAGIC) throw new Error("not a qcow2 file");
+  const version = START.readUInt32BE(4);
   if (version !== 2 && version !== 3) throw new Error(`qcow2 version ${version} is not known`);
-  const nameOffset = start.readBigUInt64BE(8);
-  const nameLength = start.readUInt32BE(16);
-  const virtualSize = start.readBigUInt64BE(24);
-  if (nameOffset === 0n || nameLength === 0) return { virtualSize, name: null };
+  const nameOffset = Number(START.readBigUInt64BE(8));
+  const nameLength = START.readUInt32BE(16);
+  const virtualSize = START.readBigUInt64BE(24);
+  if (nameOffset === 0 || nameLength === 0) return { virtualSize, name: null };
   if (nameLength > LONGEST_NAME) throw new Error("the name of the backing file is too long");
-  const name = Buffer.alloc(nameLength);
-  if (readSync(file, name, 0, nameLength, Number(nameOffset)) < nameLength)
+  const end = nameOffset + nameLength;
+  const name = end <= length ? START.subarray(nameOffset, end) : Buffer.alloc(nameLength);
+  if (end > length && readSync(file, name, 0, nameLength, nameOffset) < nameLength)
     throw new Error("the header is cut off");
   return { virtualSize, name: name.toString("utf8") };
 }

@@ -158,30 +158,36 @@ async function finishTake(
   await writeMetadata(managed, done);
 }
 
-async function finishRestore(managed: Managed, { name, file, old }: Of<"restore">): Promise<void> {
-  const { domain, metadata, document } = managed;
+/** Sets the mark and takes away the disk that a restore has left, or the new one of a restore that was none. */
+export async function finishRestore(managed: Managed, { name, file, old }: Of<"restore">): Promise<void> {
+  const { domain, document } = managed;
   const restored = readDisk(document) === file;
   if (restored && (await currentName(domain)) !== name) await markCurrent(managed, name);
   // A guest that somebody has started may run on the old one; collected once it has stopped.
   if (!restored) await removeUnused(managed, file);
   else if (await isSettled(managed)) await removeUnused(managed, old);
-  await writeMetadata({ ...managed, metadata }, { operation: null });
+  await writeMetadata(managed, { operation: null });
 }
 
 /**
- * Removes a layer that no snapshot froze, no layer stands on and the domain does not use, then whatever
- * hidden layer is left without dependants below it.
+ * Removes a layer that no snapshot froze, nothing stands on and the domain does not use, then whatever
+ * hidden layer is left without dependants below it. All records and headers are read once, before.
  */
 async function removeUnused(managed: Managed, path: string): Promise<void> {
   const { folder } = managed.metadata;
+  const head = readDisk(managed.document);
   const records = await listFrozen(managed.domain);
+  const graph = await readGraph(managed, records);
+  const frozen = new Set(records.map((record) => record.frozen));
+  const below = new Set([...graph.standIns.values()].map(({ backing }) => backing));
+  let above: string | undefined;
   for (let at: string | null = path; at !== null && isLayerPath(folder, at); ) {
-    const graph: LayerGraph = await readGraph(managed, records);
-    if (readDisk(managed.document) === at || graph.dependants(at).length > 0) return;
+    if (at === head || frozen.has(at) || below.has(at)) return;
+    if (graph.dependants(at).some((other) => other !== above)) return;
     if (await isFrozenIn(records, at)) return;
-    const below: string | null = graph.headers.get(at)?.backing ?? null;
     await removeLayer(folder, at);
-    at = below;
+    above = at;
+    at = graph.headers.get(at)?.backing ?? null;
   }
 }
 
@@ -239,8 +245,9 @@ export async function collectLayers(
   const records = await listFrozen(managed.domain);
   const frozen = new Set(records.map((record) => record.frozen));
   const head = readDisk(managed.document);
+  let graph: LayerGraph;
   for (;;) {
-    const graph = await readGraph(managed, records);
+    graph = await readGraph(managed, records);
     await requireWhole(managed.name, graph, records);
     const inUse = new Set(await findInUse(managed, graph));
     // Where there is no base image, stand-ins stand on the lowest layer.
@@ -260,15 +267,18 @@ export async function collectLayers(
       const target = graph.headers.get(layer)?.through ?? "";
       const merge = { kind: "merge", layer, child, target } as const;
       managed = await writeMetadata(managed, { operation: merge });
-      if (!(await mergeLayer(engine, managed, graph, merge, context))) break;
+      if (!(await mergeLayer(engine, managed, graph, merge, context))) {
+        graph = await readGraph(managed, records);
+        break;
+      }
     }
     await removeLayer(folder, layer);
   }
   if (await isSettled(managed)) {
     // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
-    const left = await readGraph(managed, records);
     const options = runOptions(engine, id, context);
-    const short = await keepShort(engine, { name: managed.name, head }, left, left.headers.keys(), options);
+    const tops = [...graph.headers.keys()];
+    const short = await keepShort(engine, { name: managed.name, head }, graph, tops, options);
     if (short.standIns.size > 0) await removeUnusedStandIns(short, isCached(short));
   }
   if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });

@@ -48,7 +48,7 @@ async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
 
 /** The snapshots whose parent is the one of that name, read whole. */
 export async function listChildren(domain: Domain, name: string): Promise<SnapshotDocument[]> {
-  const children = await (await domain.lookupSnapshot(name)).listChildren();
+  const children = await domain.snapshotOfName(name).listChildren();
   return Promise.all(children.map((child) => readRecord(child)));
 }
 
@@ -100,13 +100,13 @@ export async function isFrozenIn(
 
 /** The snapshot of that name, or null. */
 export async function lookupSnapshot(domain: Domain, name: string): Promise<SnapshotDocument | null> {
-  return unlessGone(async () => readRecord(await domain.lookupSnapshot(name)));
+  return unlessGone(() => readRecord(domain.snapshotOfName(name)));
 }
 
 /** What a deletion of the snapshot of that name is about, or null. */
 export async function lookupRemoval(domain: Domain, name: string): Promise<Removal | null> {
   return unlessGone(async () => {
-    const snapshot = await domain.lookupSnapshot(name);
+    const snapshot = domain.snapshotOfName(name);
     const [{ parent }, children] = await Promise.all([readRecord(snapshot), snapshot.listChildren()]);
     return { name, parent, children: children.map((child) => child.name) };
   });
@@ -167,7 +167,7 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
 export async function keepMark(managed: Managed): Promise<void> {
   const { domain, document } = managed;
   if ((await currentName(domain)) !== null) return;
-  const snapshots = await listSnapshots(domain);
+  const snapshots = await listFrozen(domain);
   const position = snapshots.length === 0 ? null : await standsOn(managed, snapshots, readDisk(document));
   if (position !== null) await markCurrent(managed, position);
 }
@@ -187,7 +187,7 @@ export async function deleteRecord(managed: Managed, name: string): Promise<void
   for (const child of await listChildren(domain, name))
     await redefine(managed, child, { parent: snapshot.parent }, child.name === current);
   try {
-    await (await domain.lookupSnapshot(name)).delete(SnapshotDeleteFlags.METADATA_ONLY);
+    await domain.snapshotOfName(name).delete(SnapshotDeleteFlags.METADATA_ONLY);
   } catch (error) {
     if (!isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
   }

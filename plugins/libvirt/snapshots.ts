@@ -23,12 +23,13 @@ import { putMounts } from "./mounts.ts";
 import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
 import { createOverlay } from "./qcow2-overlay.ts";
-import { collectLayers, finish, getReady } from "./recovery.ts";
+import { collectLayers, finish, finishRestore, getReady } from "./recovery.ts";
 import { LibvirtError, SnapshotCreateFlags } from "./rpc/index.ts";
 import {
   currentName,
   deleteRecord,
   keepMark,
+  listFrozen,
   listSnapshots,
   lookupRemoval,
   lookupSnapshot,
@@ -106,7 +107,7 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
     ]);
     if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
   }
-  return { names, standsOn: await standsOn(managed, await listSnapshots(domain), head) };
+  return { names, standsOn: await standsOn(managed, await listFrozen(domain), head) };
 }
 
 async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
@@ -224,7 +225,9 @@ async function revert(engine: Engine, id: string, name: string, context: Context
 
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
-  const noted = await writeMetadata(managed, { operation: { kind: "restore", name, file, old } });
+  const operation = { kind: "restore", name, file, old } as const;
+  const noted = await writeMetadata(managed, { operation }, false);
+  let restored: Managed;
   try {
     await createOverlay(file, snapshot.frozen);
     const recorded = snapshot.domain;
@@ -234,19 +237,20 @@ async function revert(engine: Engine, id: string, name: string, context: Context
       record: { cloudInstanceId: then?.record.cloudInstanceId ?? noted.metadata.record.cloudInstanceId },
       mounts: then?.mounts ?? [],
     });
-    const restored = restoredDomain(recorded, managed.document, file, metadata);
-    await putMounts(engine, restored, metadata, context);
+    const document = restoredDomain(recorded, managed.document, file, metadata);
+    await putMounts(engine, document, metadata, context);
     // Bringing the chain together may have taken long, and virsh starts what it likes.
     await requireSettled(managed, "Only stopped instances can be restored");
     // The definition is the turning point: before it the instance is as it was, after it restored.
-    await engine.connection.defineDomain(serialize(restored));
+    await engine.connection.defineDomain(serialize(document));
+    restored = { ...noted, document, metadata };
   } catch (error) {
     await finish(engine, id);
     const now = await getManaged(engine, id);
     if (readDisk(now.document) !== file) throw error;
     return;
   }
-  await finish(engine, id);
+  await finishRestore(restored, operation);
 }
 
 async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {

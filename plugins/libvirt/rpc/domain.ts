@@ -218,6 +218,11 @@ export class Domain {
     return (await this.connection.call("domain_snapshot_num", { ...this.dom, flags })).num;
   }
 
+  /** The snapshot of that name without asking the daemon: its first call tells whether it is there. */
+  snapshotOfName(name: string): DomainSnapshot {
+    return new DomainSnapshot(this, name);
+  }
+
   async lookupSnapshot(name: string): Promise<DomainSnapshot> {
     const args = { ...this.dom, name, flags: 0 };
     return new DomainSnapshot(

@@ -67,20 +67,26 @@ export class Reader {
   }
 
   take(length: number): Buffer {
-    if (length > this.left) throw new ProtocolError(`a payload ends ${length - this.left} bytes early`);
-    const part = this.payload.subarray(this.offset, this.offset + length);
-    this.offset += length;
-    return part;
+    const at = this.skip(length);
+    return this.payload.subarray(at, at + length);
   }
 
   word(): number {
-    return this.take(4).readUInt32BE();
+    return this.payload.readUInt32BE(this.skip(4));
   }
 
   padded(length: number): Buffer {
     const part = this.take(length);
-    if (length % 4 > 0) this.take(4 - (length % 4));
+    if (length % 4 > 0) this.skip(4 - (length % 4));
     return part;
+  }
+
+  /** Steps on; returns where it was. */
+  private skip(length: number): number {
+    if (length > this.left) throw new ProtocolError(`a payload ends ${length - this.left} bytes early`);
+    const at = this.offset;
+    this.offset += length;
+    return at;
   }
 }
 
@@ -159,7 +165,8 @@ export const uuid: Type<string> = {
   },
   decode(reader) {
     const hex = reader.take(16).toString("hex");
-    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+    const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)];
+    return parts.join("-");
   },
 };
 
@@ -241,8 +248,11 @@ export function struct<F extends Fields>(fields: F): Type<StructOf<F>> {
         }
       }
     },
-    decode: (reader) =>
-      Object.fromEntries(list.map(([name, type]) => [name, type.decode(reader)])) as StructOf<F>,
+    decode(reader) {
+      const value: Record<string, unknown> = {};
+      for (const [name, type] of list) value[name] = type.decode(reader);
+      return value as StructOf<F>;
+    },
   };
 }
 
