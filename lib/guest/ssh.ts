@@ -152,22 +152,22 @@ async function exec(
     const answer = (error: Error | undefined, channel: ssh2.ClientChannel) =>
       error
         ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error))
-        : resolve(sessionOf(client, channel, name, signal));
+        : resolve(sessionOf(client, channel, name, { signal, ends: tty === undefined ? "TERM" : "HUP" }));
     if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined)
       client.shell({ term: tty.term, cols: tty.columns, rows: tty.rows }, answer);
     else client.exec(commandLine(argv, options), pty, answer);
   });
 }
 
-/** How long a command may take to end that was told to, ms. Then it is left behind. */
+/** How long a command may take to end that was told to, ms. Then it is killed, with no word of it awaited. */
 const OBEYING = 2000;
 
-/** Asks the process group of a command to end. */
-function terminate(client: ssh2.Client, channel: ssh2.ClientChannel): void {
+/** Sends a signal to the process group of a command. */
+function signalTo(client: ssh2.Client, channel: ssh2.ClientChannel, signal: "TERM" | "HUP" | "KILL"): void {
   // The channel's own method says nothing once its standard input has ended; the protocol knows no such bound.
   const { protocol, number } = below(client, channel);
-  if (protocol !== undefined && number !== undefined) protocol.signal(number, "TERM");
-  else channel.signal("TERM");
+  if (protocol !== undefined && number !== undefined) protocol.signal(number, signal);
+  else channel.signal(signal);
 }
 
 /** What ssh2 has below a channel, unless a version of it keeps that elsewhere. */
@@ -197,23 +197,28 @@ function sessionOf(
   client: ssh2.Client,
   channel: ssh2.ClientChannel,
   name: string,
-  signal: AbortSignal | undefined,
+  o: { readonly signal: AbortSignal | undefined; readonly ends: "TERM" | "HUP" },
 ): ExecSession {
+  const { signal } = o;
   let kill = () => {};
   const exit = new Promise<{ code: number | null; signal?: string }>((resolve, reject) => {
     let ended: { code: number | null; signal?: string } | undefined;
     let patience: NodeJS.Timeout | undefined;
     let closed = false;
+    // The channel closes by itself when all of its output is read, for which nobody stays who cancels.
     const cancelled = () => {
       clearTimeout(patience);
+      channel.close();
       reject(failure("CANCELLED", {}, signal?.reason));
     };
-    // The channel closes when all of its output is read, for which nobody stays who cancels.
+    // Not closed before that: a closed channel takes no second signal.
     kill = () => {
       if (closed || ended !== undefined) return cancelled();
-      patience = setTimeout(cancelled, OBEYING);
-      terminate(client, channel);
-      channel.close();
+      patience = setTimeout(() => {
+        signalTo(client, channel, "KILL");
+        cancelled();
+      }, OBEYING);
+      signalTo(client, channel, o.ends);
     };
     channel.once("exit", (code: number | null, killedBy?: string) => {
       ended = { code, ...(killedBy === undefined ? {} : { signal: killedBy.replace(/^SIG/, "") }) };

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { createInterface } from "node:readline";
 import { pipeline } from "node:stream/promises";
 import { expect } from "chai";
 import { execa } from "execa";
+import { asStrataError } from "../../../lib/errors.ts";
 import { openStrata } from "../../../lib/index.ts";
 import { done, guestImage, PROGRAM, strata } from "../../support/program.ts";
 
@@ -126,6 +128,19 @@ describe("what can be done with an instance", () => {
     const before = await counter();
     await inside(NAME, "sh", "-c", `while [ "$(cat /dev/shm/counter)" -le ${before} ]; do sleep 0.05; done`);
     expect(await counter()).to.be.greaterThan(before);
+  });
+
+  it("is rid of a command that is called off, also of one that takes no notice", async () => {
+    await using library = await openStrata();
+    const stop = new AbortController();
+    const stubborn = "trap '' TERM HUP INT; echo $$; while :; do sleep 1; done";
+    const command = await library.exec(NAME, ["sh", "-c", stubborn], { signal: stop.signal });
+    const [pid] = await once(command.stdout, "data");
+    command.stdout.resume();
+    stop.abort();
+    const error = await command.exit.then(() => undefined, asStrataError);
+    expect(error?.code).to.equal("CANCELLED");
+    await inside(NAME, "timeout", "20", "sh", "-c", `while [ -e /proc/${Number(pid)} ]; do sleep 0.1; done`);
   });
 
   it("warns those inside of a delayed shutdown, which can be called off", async () => {

@@ -227,6 +227,29 @@ describe("ssh into a guest", () => {
       expect(server.seen).to.include.members(["signal TERM", "ended SIGTERM"]);
     });
 
+    it("is killed in the guest when it takes no notice of being cancelled", async () => {
+      const stop = new AbortController();
+      const stubborn = "trap '' TERM; echo here; while :; do sleep 1; done";
+      const session = await run(["sh", "-c", stubborn], { signal: stop.signal });
+      await once(session.stdout, "data");
+      session.stdout.resume();
+      stop.abort();
+      expect(await refusal(session.exit)).to.equal("CANCELLED");
+      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGKILL") && Date.now() < end; )
+        await new Promise((resolve) => setImmediate(resolve));
+      expect(server.seen.slice(-3)).to.deep.equal(["signal TERM", "signal KILL", "ended SIGKILL"]);
+    });
+
+    it("on a terminal is told that this has gone when it is cancelled: shells take no notice else", async () => {
+      const stop = new AbortController();
+      const tty = { columns: 80, rows: 24, term: "xterm" };
+      const session = await run(["sleep", "60"], { tty, signal: stop.signal });
+      session.stdout.resume();
+      stop.abort();
+      expect(await refusal(session.exit)).to.equal("CANCELLED");
+      expect(server.seen).to.include.members(["signal HUP", "ended SIGHUP"]);
+    });
+
     it("that is cancelled is let go where the guest hangs", async () => {
       await using line = await middle(server.endpoint);
       await using hanging = await open({ endpoint: line.endpoint });
