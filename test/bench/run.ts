@@ -6,6 +6,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { clearLeftovers } from "../support/leftovers.ts";
 import { describeMachine } from "./machine.ts";
 import { type Bench, type Figure, table } from "./measure.ts";
 
@@ -30,6 +31,7 @@ const scope = values.short ? { short: true, rounds: 3 } : { short: false, rounds
 // Node reads and checks all of these certificates before it does anything: 37 ms of 60 with Debian's. Few
 // users have it set, and beside a script it would be counted as ours.
 delete process.env.NODE_EXTRA_CA_CERTS;
+await clearLeftovers();
 const machine = await describeMachine();
 console.log(
   Object.entries(machine)

@@ -12,15 +12,20 @@ export interface ForeignDomain extends Foreign {
 
 /**
  * A domain as others make them: its disk is in a folder of theirs, on a bus of theirs, beside an empty
- * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type.
+ * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type, `owner` whose it is.
  */
 export async function foreignDomain(
   connection: Connection,
   folder: string,
-  o: { readonly format?: string; readonly devices?: string; readonly firmware?: string } = {},
+  o: {
+    readonly format?: string;
+    readonly devices?: string;
+    readonly firmware?: string;
+    readonly owner?: number;
+  } = {},
 ): Promise<ForeignDomain> {
-  const { format = "qcow2", devices = "", firmware = "" } = o;
-  const name = `foreign-${randomUUID().slice(0, 13)}a`;
+  const { format = "qcow2", devices = "", firmware = "", owner = process.pid } = o;
+  const name = `foreign-${owner}-${randomUUID().slice(0, 8)}a`;
   const disk = join(folder, `${name}.img`);
   await execa("qemu-img", ["create", "-q", "-f", format, disk, "16M"]);
   await execa("qemu-io", ["-f", format, "-c", "write -P 200 1M 64k", disk]);

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
@@ -15,6 +14,7 @@ import { parse } from "../../plugins/libvirt/xml/document.ts";
 import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
 import { foreignDomain } from "./foreign-domain.ts";
+import { clearLeftovers, ownFolder } from "./leftovers.ts";
 
 export const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 
@@ -50,7 +50,8 @@ export async function codeOf(work: Promise<unknown>): Promise<string> {
 export async function libvirtFixture(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<LibvirtFixture> {
-  const folder = await mkdtemp(join(tmpdir(), "strata-test-"));
+  if (settings.uri === undefined) await clearLeftovers();
+  const folder = await ownFolder("test");
   const path = join(folder, "image.qcow2");
   await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, "1M"]);
   const sha256 = createHash("sha256")

@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
+import { clearFolder, endProcesses, isAlive } from "./leftovers.ts";
 
 const ROOT = "/var/tmp";
 const PREFIX = "strata-lxd-";
@@ -85,47 +85,18 @@ async function sweep(): Promise<void> {
     if (!entry.startsWith(PREFIX)) continue;
     const path = join(ROOT, entry);
     const owner = await readFile(join(path, "owner"), "utf8").catch(() => "");
-    const alive = await readlink(`/proc/${owner}/exe`).catch(() => "");
-    if (owner === "" || !alive.includes("node")) await clear(path);
+    if (owner === "" || !(await isAlive(owner))) await clear(path);
   }
 }
 
-/** Ends every process that works in the folder, then takes away its bridges, mounts, loop devices and files. */
+/** Ends every process that works in the folder, then takes away its bridges and all else. */
 async function clear(path: string): Promise<void> {
   const bridges = await bridgesOf(path);
-  for (const pid of await processesOf(path)) kill(pid);
-  while ((await processesOf(path)).length > 0) await delay(50);
+  await endProcesses(path);
   // A container that was cut down may leave its end of a cable behind, which keeps the other one.
   for (const link of [...(await cablesOf(bridges)), ...bridges])
     await execa("ip", ["link", "delete", link], { reject: false });
-  for (const mount of await mountsBelow(path)) await execa("umount", ["--lazy", mount], { reject: false });
-  const { stdout } = await execa("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"]);
-  for (const [, device = "", file = ""] of stdout.matchAll(/^(\S+)\s+(.*)$/gm))
-    if (file.startsWith(`${path}/`)) await execa("losetup", ["--detach", device], { reject: false });
-  await rm(path, { recursive: true, force: true });
-}
-
-/** One that has ended meanwhile is fine. */
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-  }
-}
-
-/** Daemons and the monitors of containers have the folder in their environment or their arguments. */
-async function processesOf(path: string): Promise<number[]> {
-  const found: number[] = [];
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
-    const texts = await Promise.all(
-      ["environ", "cmdline"].map((file) => readFile(join("/proc", entry, file), "utf8").catch(() => "")),
-    );
-    const [environment = "", command = ""] = texts;
-    if (environment.includes(`LXD_DIR=${path}/`) || command.includes(`${path}/`)) found.push(Number(entry));
-  }
-  return found;
+  await clearFolder(path);
 }
 
 async function bridgesOf(path: string): Promise<string[]> {
@@ -138,12 +109,4 @@ async function bridgesOf(path: string): Promise<string[]> {
 async function cablesOf(bridges: readonly string[]): Promise<string[]> {
   const ports = bridges.map((bridge) => readdir(join("/sys/class/net", bridge, "brif")).catch(() => []));
   return (await Promise.all(ports)).flat();
-}
-
-async function mountsBelow(path: string): Promise<string[]> {
-  const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
-  return lines
-    .map((line) => line.split(" ")[4] ?? "")
-    .filter((mount) => mount.startsWith(`${path}/`))
-    .reverse();
 }

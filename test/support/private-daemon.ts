@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { connect } from "../../plugins/libvirt/rpc/index.ts";
+import { clearFolders, ownFolder } from "./leftovers.ts";
 
 /** What libvirtd takes for its own on a host; a private one sees folders of ours in their place. */
 const PLACES = {
@@ -57,7 +57,8 @@ const MKFS = {
  * Needs root, as libvirt's system mode does.
  */
 export async function privateDaemon(fileSystem?: FileSystem): Promise<PrivateDaemon> {
-  const folder = await mkdtemp(join(tmpdir(), "strata-daemon-"));
+  await clearFolders();
+  const folder = await ownFolder("daemon");
   await chmod(folder, 0o755);
   const disk = join(folder, "disk");
   await mkdir(disk);

@@ -47,11 +47,11 @@ export function context(): Context {
   return { signal: new AbortController().signal, progress() {} };
 }
 
-/** A specification with a name that nobody else has. */
+/** A specification with a name that nobody else has; it says whose it is, should the process be killed. */
 export function newSpec(fixture: Fixture, change: Partial<InstanceSpec> = {}): InstanceSpec {
   const least = fixture.image.virtualSize;
   return {
-    name: `conf-${randomUUID().slice(0, 13)}a`,
+    name: `conf-${process.pid}-${randomUUID().slice(0, 8)}a`,
     image: fixture.image,
     resources: { cpus: 1, memory: 256n * MIB, disk: least > 16n * MIB ? least : 16n * MIB },
     mounts: [],

@@ -6,7 +6,7 @@ import { expect } from "chai";
 import { catalogueFiles, fromFiles, type ImageServer, imageServer } from "../../support/image-server.ts";
 import { done, guestImage, strata } from "../../support/program.ts";
 
-const NAME = `cloud-${process.pid}`;
+const NAME = `strata-test-cloud-${process.pid}`;
 const USER_DATA = `#cloud-config
 hostname: renamed
 users:

@@ -18,7 +18,7 @@ import {
   StoragePoolState,
 } from "../../../plugins/libvirt/rpc/index.ts";
 
-const NAME = `binding-${process.pid}`;
+const NAME = `strata-test-binding-${process.pid}`;
 const QUEUED = 50;
 
 async function virsh(...args: string[]): Promise<string> {

@@ -17,7 +17,7 @@ import { execa } from "execa";
 import { launcherScript } from "../../../plugins/libvirt/launcher.ts";
 import { done, guestImage, strata } from "../../support/program.ts";
 
-const NAME = `mounts-${process.pid}`;
+const NAME = `strata-test-mounts-${process.pid}`;
 /** An id of the host that is nobody's. */
 const ID = 12345;
 const NOBODY = 65534;

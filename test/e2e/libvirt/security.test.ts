@@ -140,7 +140,7 @@ describe("security on libvirt", () => {
   });
 
   it("a foreign domain is not listed, and no command touches it", async () => {
-    const name = `foreign-${process.pid}`;
+    const name = `strata-test-foreign-${process.pid}`;
     const disk = join(fixture.folder, "foreign.qcow2");
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", disk, "1M"]);
     const domain = await fixture.connection.defineDomain(
@@ -189,7 +189,7 @@ describe("secrets", () => {
     await chmod(join(bin, "genisoimage"), 0o755);
     const data = join(folder, "user-data");
     await writeFile(data, `#cloud-config\npassword: ${SECRET}\n`);
-    const name = `secret-${process.pid}`;
+    const name = `strata-test-secret-${process.pid}`;
     const launch = [
       "-vvvv",
       "launch",

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { done, guestImage, strata } from "../../support/program.ts";
 
-const NAME = `story-${process.pid}`;
+const NAME = `strata-test-story-${process.pid}`;
 const MIB = 1024 * 1024;
 
 async function inside(...argv: string[]): Promise<string> {

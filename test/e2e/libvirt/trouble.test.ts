@@ -290,7 +290,7 @@ describe("trouble on libvirt", () => {
     const file = await open(raw, "r+");
     await file.write(Buffer.from([0x55, 0xaa]), 0, 2, 510);
     await file.close();
-    const name = `mute-${process.pid}`;
+    const name = `strata-test-mute-${process.pid}`;
     const env = { XDG_CACHE_HOME: join(fixture.folder, "cache") };
     const { code, stderr } = await strata(
       ["launch", `file://${raw}`, "-n", name, "-d", "512M", "-m", "128M", "--timeout", "3"],
@@ -337,7 +337,7 @@ describe("trouble on libvirt", () => {
 /** An image that nobody could fetch: what is refused for another reason is refused before that. */
 const NOWHERE = `http://127.0.0.1:1/x#sha256=${"ab".repeat(32)}`;
 /** A domain that is none of strata's. */
-const FOREIGN = `foreign-${process.pid}`;
+const FOREIGN = `strata-test-foreign-${process.pid}`;
 
 describe("bad input at the terminal", () => {
   let folder: string;

@@ -11,7 +11,7 @@ import { asStrataError } from "../../../lib/errors.ts";
 import { openStrata } from "../../../lib/index.ts";
 import { done, guestImage, PROGRAM, strata } from "../../support/program.ts";
 
-const NAME = `verbs-${process.pid}`;
+const NAME = `strata-test-verbs-${process.pid}`;
 const COPY = `${NAME}-clone1`;
 const MANUAL_MAC = "52:54:00:5e:1f:01";
 const MIB = 1024 * 1024;
