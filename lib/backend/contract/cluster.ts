@@ -3,7 +3,7 @@ import type { Context } from "./call.ts";
 /** Several hosts behind one engine. */
 export interface Cluster {
   members(): Promise<readonly ClusterMember[]>;
-  /** Moves a stopped instance with its snapshots. Needs a hold. */
+  /** Moves a stopped instance without mounts, with its snapshots. Needs a hold. */
   move(id: string, member: string, context: Context): Promise<void>;
 }
 
