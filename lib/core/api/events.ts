@@ -1,0 +1,24 @@
+import type { Resources } from "../../backend/contract.ts";
+import type { InstanceState } from "./instances.ts";
+
+/** Something that happened; `at` in ms. In the JSON of the command line `kind` is `event`, `at` is `time`. */
+export type StrataEvent = { readonly at: number } & (
+  | {
+      /** From here on nothing is missed; what a gap held follows at once, as far as it still shows. */
+      readonly kind: "resync";
+    }
+  | { readonly kind: "create" | "delete" | "recover" | "purge"; readonly instance: string }
+  | { readonly kind: "state"; readonly instance: string; readonly state: InstanceState }
+  | ({ readonly kind: "resize"; readonly instance: string } & Resources)
+  | {
+      readonly kind: "snapshot" | "restore" | "snapshot-delete";
+      readonly instance: string;
+      readonly snapshot: string;
+    }
+  | {
+      readonly kind: "snapshot-rename";
+      readonly instance: string;
+      readonly snapshot: string;
+      readonly from: string;
+    }
+);

@@ -1,0 +1,46 @@
+export interface ImageInfo {
+  readonly sha256: string;
+  readonly os: string;
+  readonly release: string;
+  /** Names that launch it, such as "debian". */
+  readonly aliases: readonly string[];
+  /** Bytes of the file in the cache. */
+  readonly size: bigint;
+  readonly virtualSize: bigint;
+  readonly createdAt: number;
+  /** When it was last launched, or came. Milliseconds since the epoch. */
+  readonly usedAt: number;
+  /** Where it is from: a URL, a path, or what it was built of. */
+  readonly source: string;
+  /** Built here by a strata whose images of this kind are made of something else. */
+  readonly outdated: boolean;
+}
+
+export interface FindOptions {
+  /** `ALIAS`, the start of a hash, part of a name, `REMOTE:` or one of these behind it. */
+  readonly text?: string;
+  /** Those too that get no updates any more. */
+  readonly unsupported?: boolean;
+  /** Asks the remotes also where what they said lately is known. */
+  readonly refresh?: boolean;
+}
+
+/** An image that can be launched by its name. */
+export interface ImageOffer {
+  /** Such as "24.04", "daily:25.10", "debian-cloud". */
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly os: string;
+  /** Such as "24.04 LTS". */
+  readonly release: string;
+  /** "" for the default remote and for what was built here. */
+  readonly remote: string;
+  /** Such as "20260821". */
+  readonly version: string;
+}
+
+export interface ImageOffers {
+  readonly images: readonly ImageOffer[];
+  /** Why some remotes could not be asked, or only answered from what is kept. */
+  readonly errors: readonly string[];
+}

@@ -1,0 +1,22 @@
+import type { Check, EngineInfo } from "../../backend/contract.ts";
+
+/** An engine as `strata plugins` shows it. What is not known of it is empty. */
+export interface PluginInfo {
+  readonly name: string;
+  /** "built-in", the name and version of its package, or what the configuration names. */
+  readonly origin: string;
+  /** Available: it ships with strata, and the configuration does not name it. */
+  readonly state: "loaded" | "unavailable" | "refused" | "available";
+  /** Why it is refused or unavailable. */
+  readonly reason: string;
+  readonly version: string;
+  /** Version of the contract that it was made for. */
+  readonly api: string;
+  /** The engine behind it with its version. */
+  readonly engine: string;
+  readonly kind: EngineInfo["kind"] | "";
+  readonly features: readonly string[];
+  /** Why features are missing, by feature. */
+  readonly missing: Readonly<Record<string, string>>;
+  readonly checks: readonly Check[];
+}
