@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { Context, ExecOptions, ExecSession, Instance } from "../backend/contract.ts";
+import type { Context, ExecOptions, ExecSession, GuestAccess, Instance } from "../backend/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import type { RootExec } from "../guest/mounts.ts";
 import type { Guest } from "../guest/ssh.ts";
@@ -12,6 +12,12 @@ import { contextOf, type Session } from "./session.ts";
 export async function userKeys(session: Session) {
   const { keyPair } = await import("../guest/keys.ts");
   return keyPair(join(session.folders.data, "ssh"));
+}
+
+/** How a guest is reached: an engine may reach some of its guests by itself and leave others to us. */
+async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess> {
+  const { guest } = await session.backend();
+  return guest.via === "engine" ? ((await guest.ssh?.(id)) ?? guest) : guest;
 }
 
 /** Rejects where nobody can log in: an instance may have been adopted without a user. */
@@ -45,7 +51,7 @@ export async function awaitReady(
   context: Context,
   held: boolean,
 ): Promise<void> {
-  const { guest } = await session.backend();
+  const guest = await accessTo(session, instance);
   if (guest.via === "engine") {
     await guest.ready(instance.id, timeout, context);
     return mountAll(session, instance, (argv) => guest.exec(instance.id, argv, { user: "root" }), context);
@@ -86,7 +92,7 @@ export async function execIn(
   argv: readonly string[],
   options: ExecOptions & { readonly timeout?: number; readonly held?: boolean },
 ): Promise<ExecSession> {
-  const { guest } = await session.backend();
+  const guest = await accessTo(session, instance);
   if (guest.via === "engine") return guest.exec(instance.id, argv, options);
   requireLogin(instance);
   const endpoint = await guest.endpoint(instance.id);

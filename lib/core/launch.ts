@@ -136,7 +136,7 @@ async function otherKind(session: Session, image: string, error: StrataError): P
   const here = (await (await session.images()).list()).find(({ aliases }) => aliases.includes(name));
   const { engine, imageFormats, missing } = await session.info();
   const container = (here?.aliases ?? [name]).includes(CONTAINER);
-  if (container && imageFormats.includes("qcow2")) {
+  if (container && imageFormats[0] === "qcow2") {
     const reason = "it is a container's, for engines such as LXD; `strata --driver lxd launch` takes it";
     return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
   }

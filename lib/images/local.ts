@@ -11,10 +11,10 @@ export const CONTAINER = "debian-container";
 export const MACHINES: readonly string[] = ["debian-micro", "debian-cloud"];
 
 /**
- * The image of that name among records that are newest first and of the engine's formats: a built one by alias, the full system before
- * the micro one; then any by the start of its hash. `default` is what was built of Debian, if anything was.
- * Undefined where nothing here has the name. Throws IMAGE_NOT_BUILT for what can only be built, and
- * INVALID_VALUE for the start of several hashes.
+ * The image of that name among records of the engine's formats, in the order in which it prefers them and
+ * newest first: a built one by alias, the full system before the micro one; then any by the start of its
+ * hash. `default` is what was built of Debian, if anything was. Undefined where nothing here has the name.
+ * Throws IMAGE_NOT_BUILT for what can only be built, and INVALID_VALUE for the start of several hashes.
  */
 export function findLocal<R extends ImageRecord>(
   records: readonly R[],
@@ -34,7 +34,8 @@ export function findLocal<R extends ImageRecord>(
 /** The variant to build: the one that was named, if the engine takes its format. */
 function variantOf(named: string | undefined, formats: readonly string[]): string {
   if (!formats.includes("qcow2")) return "container";
-  return named === undefined || named === "container" ? "cloud" : named;
+  if (named === undefined) return formats[0] === "qcow2" ? "cloud" : "container";
+  return named === "container" && formats[0] === "qcow2" ? "cloud" : named;
 }
 
 /** The image in the cache that `text` names, published ones by their aliases too. Throws IMAGE_NOT_FOUND. */

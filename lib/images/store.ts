@@ -27,7 +27,7 @@ export interface ImageStore {
   /**
    * Brings an image into the cache if it is not there: an alias, `REMOTE:ALIAS`, the first digits (six at
    * least) of a hash, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`. Of what is there already,
-   * only images of the given formats are looked at; by default qcow2.
+   * only images of the given formats are looked at, those of the first format first; by default qcow2.
    */
   resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;
   /** What can be launched by an engine that takes the given formats; of any, where they are not known. */
@@ -145,7 +145,8 @@ async function bringHere(
 ): Promise<ImageRecord> {
   const { cache } = parts;
   const name = parseImageName(text);
-  const records = (await cache.records()).filter(({ format }) => formats.includes(format));
+  const all = await cache.records();
+  const records = formats.flatMap((wanted) => all.filter(({ format }) => format === wanted));
   if (name.kind !== "alias")
     return (
       records.find(({ sha256 }) => sha256 === name.sha256) ??

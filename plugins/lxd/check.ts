@@ -2,7 +2,8 @@ import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { engineInfo, vmReason } from "./info.ts";
+import { engineInfo, ONLY } from "./info.ts";
+import { machineRefusal } from "./machines.ts";
 import { placement } from "./placement.ts";
 
 /** Looks at everything the engine needs of its server. Never rejects. */
@@ -53,5 +54,7 @@ async function checkPool(engine: Engine): Promise<Check[]> {
 }
 
 async function checkMachines(engine: Engine): Promise<Check[]> {
-  return [{ what: "virtual machines", ok: true, detail: `none: ${await vmReason(engine)}` }];
+  const refusal = await machineRefusal(engine);
+  const detail = refusal === null ? "from images that are disks" : `none: ${refusal}; ${ONLY}`;
+  return [{ what: "virtual machines", ok: true, detail }];
 }

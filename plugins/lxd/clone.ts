@@ -4,6 +4,7 @@ import { clearUnfinished, make, requireFree, seedKeys } from "./creation.ts";
 import { readNics } from "./devices.ts";
 import type { Engine } from "./engine.ts";
 import { requireStopped } from "./instances.ts";
+import { isMachine, metaKeys } from "./machines.ts";
 import { nicDevices } from "./placement.ts";
 import { operationKeys, ownKeys, treeKeys } from "./records.ts";
 import { getReady } from "./recovery.ts";
@@ -25,9 +26,11 @@ export async function clone(
   context.progress({ phase: "Copying instance" });
   const uuid = randomUUID();
   const body = {
+    type: original.instance.type,
     source: { type: "copy", source: original.name, instance_only: true },
     config: {
       ...seedKeys(seed),
+      ...(isMachine(original) ? metaKeys(seed) : {}),
       ...ownKeys({ id: uuid, record }),
       ...treeKeys({ standsOn: null, amended: {} }),
       ...operationKeys({ kind: "create" }),

@@ -1,14 +1,22 @@
 import { randomUUID } from "node:crypto";
-import type { Context, Instance, InstancePlan, InstanceSpec, Seed } from "../../lib/backend/contract.ts";
+import type {
+  Context,
+  ImageSource,
+  Instance,
+  InstancePlan,
+  InstanceSpec,
+  Seed,
+} from "../../lib/backend/contract.ts";
 import { asStrataError, failure } from "../../lib/errors.ts";
 import { requireMember } from "./cluster.ts";
 import { limitKeys, ROOT } from "./devices.ts";
 import { type Engine, findManaged, getManaged, instancePath, writeConfig } from "./engine.ts";
-import { isStatus } from "./errors.ts";
+import { isMisread, isStatus } from "./errors.ts";
 import { hold } from "./hold.ts";
 import { idMapKeys, requireMappable } from "./id-maps.ts";
-import { importImage } from "./images.ts";
+import { FORMAT, importImage } from "./images.ts";
 import { newLease } from "./lease.ts";
+import { DISK_FORMAT, machineDevices, machineKeys, requireMachine, requireNetwork } from "./machines.ts";
 import { checkMount, memberHere, mountDevices } from "./mount-devices.ts";
 import { networkKeys } from "./network-config.ts";
 import { nicDevices, placement } from "./placement.ts";
@@ -31,15 +39,20 @@ export async function prepare(engine: Engine, { name, mounts, networks, ...plan 
 export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, resources, mounts } = spec;
   context.signal.throwIfAborted();
+  const machine = image.format === DISK_FORMAT;
+  if (machine) await requireMachine(engine, spec);
+  else requireRoot(image);
   await clearUnfinished(engine, name, context);
   const { member, pool, interfaces } = await prepare(engine, spec);
-  await importImage(engine, image, context);
+  if (machine) requireNetwork(interfaces);
+  const fingerprint = await importImage(engine, image, context);
   context.signal.throwIfAborted();
   context.progress({ phase: "Creating instance" });
   const uuid = randomUUID();
   const config: Config = {
     ...limitKeys(resources),
     ...seedKeys(spec.seed),
+    ...(machine ? machineKeys(spec.seed) : {}),
     ...networkKeys(spec.networks),
     ...idMapKeys(mounts),
     ...ownKeys({ id: uuid, record: spec.record }),
@@ -49,10 +62,21 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   const devices: Devices = {
     [ROOT]: { type: "disk", path: "/", pool: pool.name, size: String(resources.disk) },
     ...interfaces,
+    ...(machine ? machineDevices() : {}),
     ...mountDevices(mounts),
   };
-  const source = { type: "image", fingerprint: image.sha256 };
-  return make(engine, { name, uuid, body: { source, config, devices }, member }, context);
+  const type = machine ? "virtual-machine" : "container";
+  const body = { type, source: { type: "image", fingerprint }, config, devices };
+  return make(engine, { name, uuid, body, member }, context);
+}
+
+function requireRoot({ format }: ImageSource): void {
+  if (format !== FORMAT)
+    throw failure("UNSUPPORTED", {
+      what: `an image of the format ${format}`,
+      engine: "LXD",
+      reason: "containers are made from a root folder: strata image build debian --variant container",
+    });
 }
 
 /**
@@ -64,7 +88,12 @@ export async function make(
   what: {
     readonly name: string;
     readonly uuid: string;
-    readonly body: { readonly source: object; readonly config: Config; readonly devices: Devices };
+    readonly body: {
+      readonly type: string;
+      readonly source: object;
+      readonly config: Config;
+      readonly devices: Devices;
+    };
     /** Of the cluster; undefined where there is none, or LXD is to choose. */
     readonly member: string | undefined;
   },
@@ -76,8 +105,9 @@ export async function make(
   const config = withoutEmpty({ ...body.config, [KEYS.lock]: lease });
   engine.holds.set(id, lease);
   try {
-    const request = { ...body, name, type: "container", profiles: [], config };
-    await engine.client.run("POST", "/1.0/instances", request, { ...context, query: { target: member } });
+    const request = { ...body, name, profiles: [], config };
+    const options = { ...context, query: { target: member } };
+    await whenRead(() => engine.client.run("POST", "/1.0/instances", request, options));
     // LXD cannot stop what it has begun.
     context.signal.throwIfAborted();
     await writeConfig(engine, name, { ...operationKeys(null), [KEYS.lock]: "" });
@@ -93,6 +123,23 @@ export async function make(
     throw error;
   } finally {
     engine.holds.delete(id);
+  }
+}
+
+/** How often what LXD has missed is asked for. */
+const ATTEMPTS = 5;
+
+/**
+ * LXD 5.0 may look at what qemu-img says of a disk before that has come, on a busy host. It takes away what
+ * it has begun then, so it can be asked again.
+ */
+async function whenRead<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isMisread(error)) throw error;
+    }
   }
 }
 

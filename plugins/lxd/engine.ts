@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import type { OpenOptions } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { isBusy, isStatus, lxdError } from "./errors.ts";
+import { isBusy, isStatus, isUntold, lxdError } from "./errors.ts";
 import { clientIdentity } from "./identity.ts";
 import type { Operation } from "./operation.ts";
 import { KEYS, type OwnRecord, readOperation, readOwn } from "./records.ts";
@@ -203,9 +203,24 @@ export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Changes an instance's config; whether an agent in a guest could be told makes no difference. */
+export async function change(
+  { client }: Engine,
+  method: "PATCH" | "PUT",
+  name: string,
+  body: object,
+  etag?: string,
+): Promise<void> {
+  try {
+    await client.run(method, instancePath(name), body, etag === undefined ? {} : { etag });
+  } catch (error) {
+    if (!isUntold(error)) throw error;
+  }
+}
+
 /** Merges keys into an instance's config, in one stroke; an empty value removes a key. */
 export async function writeConfig(engine: Engine, name: string, config: Config): Promise<void> {
-  await whenIdle(() => engine.client.run("PATCH", instancePath(name), { config }));
+  await whenIdle(() => change(engine, "PATCH", name, { config }));
 }
 
 /** Makes config and devices of a held instance what is given, whole. */
@@ -221,6 +236,6 @@ export async function replaceConfig(
     const locked = { ...config, [KEYS.lock]: engine.holds.get(managed.id) ?? "" };
     const present = Object.fromEntries(Object.entries(locked).filter(([, value]) => value !== ""));
     const body = { architecture, description, ephemeral, profiles, config: present, devices };
-    await engine.client.run("PUT", instancePath(managed.name), body, { etag: fresh.etag });
+    await change(engine, "PUT", managed.name, body, fresh.etag);
   });
 }

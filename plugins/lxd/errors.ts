@@ -47,6 +47,22 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): boolea
   return error instanceof LxdError && statuses.includes(error.status);
 }
 
+/**
+ * True of a change that LXD has made and then failed to tell the agent in a virtual machine: it sends word of
+ * what is `user.*` to one that runs.
+ */
+export function isUntold(error: unknown): boolean {
+  return (
+    error instanceof LxdError &&
+    /VM agent isn't currently running|Failed to connect to \w+-agent/i.test(error.message)
+  );
+}
+
+/** True where LXD has not read what a program of its own has told it. */
+export function isMisread(error: unknown): boolean {
+  return error instanceof LxdError && /unexpected end of JSON input/.test(error.message);
+}
+
 /** True when LXD would not begin since another operation on the same instance is under way. */
 export function isBusy(error: unknown): boolean {
   return (

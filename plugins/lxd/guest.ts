@@ -4,6 +4,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, getManaged } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { execute } from "./exec.ts";
+import { machineAccess } from "./machines.ts";
 import { readState } from "./view.ts";
 
 /** Between two looks at a guest that starts, ms. */
@@ -59,9 +60,11 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** What the shell above may read as the name of a user. */
 const USER = /^[a-z_][a-z0-9_-]*$/i;
 
-export function guestAccess(engine: Engine): EngineAccess {
+/** `machines`: whether there may be virtual machines among the instances. */
+export function guestAccess(engine: Engine, { machines }: { readonly machines: boolean }): EngineAccess {
   return {
     via: "engine",
+    ...(machines ? { ssh: (id: string) => mapped(() => machineAccess(engine, id)) } : {}),
     ready: (id, timeout, context) => mapped(() => ready(engine, id, timeout, context)),
     exec: (id, argv, options) => mapped(() => exec(engine, id, argv, options)),
   };

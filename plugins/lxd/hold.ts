@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Hold } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Engine, getManaged, instancePath, type Managed, nameOf } from "./engine.ts";
+import { change, type Engine, getManaged, type Managed, nameOf } from "./engine.ts";
 import { isBusy, isStatus } from "./errors.ts";
 import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
 import { KEYS } from "./records.ts";
@@ -110,7 +110,7 @@ async function isDead(engine: Engine, managed: Managed, text: string, silence: n
 /** Changes the config unless somebody else has changed it since it was read; false then. */
 async function swap(engine: Engine, { name, etag }: Managed, config: Config): Promise<boolean> {
   try {
-    await engine.client.run("PATCH", instancePath(name), { config }, { etag });
+    await change(engine, "PATCH", name, { config }, etag);
     return true;
   } catch (error) {
     if (isStatus(error, 412) || isBusy(error)) return false;

@@ -2,53 +2,78 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { Context, ImageSource } from "../../lib/backend/contract.ts";
-import { failure } from "../../lib/errors.ts";
 import type { Engine } from "./engine.ts";
 import { isStatus } from "./errors.ts";
+import { splitImage } from "./machine-image.ts";
+import { DISK_FORMAT } from "./machines.ts";
 import { imageShape, type LxdImage } from "./rest/shapes.ts";
 
 /** A tarball with `metadata.yaml` and `rootfs/`: LXD calls it a unified image. */
 export const FORMAT = "lxd-rootfs";
 
-/** In the properties of an image that strata has handed to LXD; its value is the fingerprint. */
+/**
+ * In the properties of an image that strata has handed to LXD: the SHA-256 of its file. That is LXD's own
+ * fingerprint too, but of a disk, for which the second property has that.
+ */
 const OWN = "strata.image";
+const OWN_DISK = "strata.fingerprint";
 /** One that no instance was made from for so long is taken away, ms: as in strata's own cache. */
 const UNUSED = 14 * 24 * 60 * 60 * 1000;
 
 /**
- * Hands an image to LXD, once: LXD knows such a file by its SHA-256 as strata's cache does. It stays there
- * for the next instance, until it is deleted or was not used for long.
+ * Hands an image to LXD, once, and resolves to LXD's fingerprint of it. It stays there for the next
+ * instance, until it is deleted or was not used for long.
  */
-export async function importImage(engine: Engine, image: ImageSource, context: Context): Promise<void> {
-  if (image.format !== FORMAT)
-    throw failure("UNSUPPORTED", {
-      what: `an image of the format ${image.format}`,
-      engine: "LXD",
-      reason: "containers are made from a root folder: strata image build debian --variant container",
-    });
+export async function importImage(engine: Engine, image: ImageSource, context: Context): Promise<string> {
   await sweep(engine, image.sha256);
-  if (await isThere(engine, image.sha256)) return;
-  const { size } = await stat(image.path, { bigint: true });
+  const there = await findImage(engine, image);
+  if (there !== undefined) return there;
   context.progress({ phase: "Handing the image to LXD" });
   try {
-    await engine.client.upload("/1.0/images", createReadStream(image.path), {
-      ...context,
-      size,
-      headers: {
-        ...ownHeaders(image.sha256),
-        "X-LXD-public": "0",
-        "X-LXD-filename": `${image.sha256}.tar.gz`,
-      },
-    });
+    return await (image.format === DISK_FORMAT ? handDisk : handRoot)(engine, image, context);
   } catch (error) {
     // Another launch may have been quicker.
-    if (!(await isThere(engine, image.sha256))) throw error;
+    const theirs = await findImage(engine, image);
+    if (theirs === undefined) throw error;
+    return theirs;
   }
 }
 
+async function handRoot({ client }: Engine, { path, sha256 }: ImageSource, context: Context) {
+  const { size } = await stat(path, { bigint: true });
+  const headers = {
+    ...ownHeaders(sha256),
+    "X-LXD-public": "0",
+    "X-LXD-filename": `${sha256}.tar.gz`,
+  };
+  await client.upload("/1.0/images", createReadStream(path), { ...context, size, headers });
+  return sha256;
+}
+
+async function handDisk(engine: Engine, image: ImageSource, context: Context) {
+  const { architectures } = (await engine.server()).environment;
+  const split = await splitImage(image, architectures[0] ?? "x86_64");
+  const { body, size, contentType, fingerprint } = split;
+  const headers = {
+    ...ownHeaders(image.sha256, fingerprint),
+    "X-LXD-public": "0",
+    "X-LXD-fingerprint": fingerprint,
+    "Content-Type": contentType,
+  };
+  await engine.client.upload("/1.0/images", body, { ...context, size, headers });
+  return fingerprint;
+}
+
+/** LXD's fingerprint of an image that it has. */
+async function findImage(engine: Engine, { sha256, format }: ImageSource): Promise<string | undefined> {
+  if (format !== DISK_FORMAT) return (await isThere(engine, sha256)) ? sha256 : undefined;
+  return (await ownImages(engine)).find((each) => each.properties[OWN] === sha256)?.fingerprint;
+}
+
 /** Headers of an upload that make the image known as strata's. */
-export function ownHeaders(sha256: string): Readonly<Record<string, string>> {
-  return { "X-LXD-properties": new URLSearchParams({ [OWN]: sha256 }).toString() };
+export function ownHeaders(sha256: string, fingerprint = sha256): Readonly<Record<string, string>> {
+  const properties = { [OWN]: sha256, ...(fingerprint === sha256 ? {} : { [OWN_DISK]: fingerprint }) };
+  return { "X-LXD-properties": new URLSearchParams(properties).toString() };
 }
 
 async function isThere({ client }: Engine, sha256: string): Promise<boolean> {
@@ -63,13 +88,18 @@ async function isThere({ client }: Engine, sha256: string): Promise<boolean> {
 
 /** Takes images away that strata has handed to LXD, and no others. LXD's instances do not need them. */
 export async function forgetImages(engine: Engine, sums: readonly string[]): Promise<void> {
-  for (const { fingerprint } of await ownImages(engine))
-    if (sums.includes(fingerprint)) await removeImage(engine, fingerprint);
+  for (const { fingerprint, properties } of await ownImages(engine))
+    if (sums.includes(properties[OWN] ?? "")) await removeImage(engine, fingerprint);
 }
 
 async function ownImages({ client }: Engine): Promise<LxdImage[]> {
   const { value } = await client.get("/1.0/images", z.array(imageShape), { query: { recursion: "1" } });
-  return value.filter(({ fingerprint, properties }) => properties[OWN] === fingerprint);
+  return value.filter(isOwn);
+}
+
+/** True of what strata has handed to LXD. What others made of it has another fingerprint. */
+export function isOwn({ fingerprint, properties }: Pick<LxdImage, "fingerprint" | "properties">): boolean {
+  return (properties[OWN_DISK] ?? properties[OWN]) === fingerprint;
 }
 
 async function removeImage({ client }: Engine, fingerprint: string): Promise<void> {
@@ -89,7 +119,7 @@ export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): 
 async function sweep(engine: Engine, wanted: string): Promise<void> {
   try {
     for (const image of await ownImages(engine))
-      if (image.fingerprint !== wanted && isUnused(image, Date.now())) {
+      if (image.properties[OWN] !== wanted && isUnused(image, Date.now())) {
         engine.log.info("an image that was not used for 14 days is taken from LXD", {
           fingerprint: image.fingerprint,
         });

@@ -14,6 +14,7 @@ import { guestAccess } from "./guest.ts";
 import { forgetImages } from "./images.ts";
 import { engineInfo } from "./info.ts";
 import { instanceGroup } from "./instances.ts";
+import { runsMachines } from "./machines.ts";
 import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
 import type { Client } from "./rest/client.ts";
@@ -73,7 +74,8 @@ function isName(value: string): string | undefined {
 const plugin: BackendPlugin = {
   apiVersion: API_VERSION,
   name: "lxd",
-  description: "containers on LXD or Incus, on this host, on another one, or on a cluster",
+  description:
+    "containers and virtual machines on LXD or Incus, on this host, on another one, or on a cluster",
   settings,
   check: checkHost,
   open: (options: OpenOptions) => lxdBackend(options),
@@ -93,7 +95,7 @@ export async function lxdBackend(options: OpenOptions, wrap?: (client: Client) =
     info: () => mapped(() => engineInfo(engine)),
     instances: instanceGroup(engine),
     snapshots: snapshotGroup(engine),
-    guest: guestAccess(engine),
+    guest: guestAccess(engine, { machines: runsMachines(environment.driver) }),
     networks: networkGroup(engine),
     ...(engine.remote ? {} : { mounts: mountGroup(engine) }),
     ...(environment.server_clustered ? { cluster: clusterGroup(engine) } : {}),

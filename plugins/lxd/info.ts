@@ -1,12 +1,11 @@
-import { z } from "zod";
 import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
 import type { Engine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
 import { sampleRefusal } from "./id-maps.ts";
 import { FORMAT } from "./images.ts";
+import { DISK_FORMAT, machineRefusal } from "./machines.ts";
 import { REMOTE } from "./mount-devices.ts";
 import { placement } from "./placement.ts";
-import { warningShape } from "./rest/shapes.ts";
 
 const VERSION = "0.1.0";
 
@@ -25,8 +24,10 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   ]);
   const missing = new Map<Feature, string>([
     ["snapshot.running", "snapshots are taken of stopped instances"],
-    ["vm", await vmReason(engine)],
   ]);
+  const noMachines = await machineRefusal(engine);
+  if (noMachines === null) features.add("vm");
+  else missing.set("vm", `${noMachines}; ${ONLY}`);
   if (environment.server_clustered) features.add("cluster");
   else missing.set("cluster", "the server is no member of a cluster");
   if (engine.remote) missing.set("mount.native", REMOTE);
@@ -53,24 +54,10 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
     kind: "container",
     features,
     missing,
-    imageFormats: [FORMAT],
+    imageFormats: noMachines === null ? [FORMAT, DISK_FORMAT] : [FORMAT],
   };
 }
 
-const ONLY =
+/** What to do where there are no virtual machines. */
+export const ONLY =
   "strata makes containers there, from an image that `strata image build debian --variant container` makes";
-
-/** Why there are no virtual machines: the server cannot run them, or this engine does not ask it to. */
-export async function vmReason(engine: Engine): Promise<string> {
-  const { environment } = await engine.server();
-  if (/\bqemu\b/.test(environment.driver)) return `the server could run virtual machines; ${ONLY}`;
-  const warnings = await engine.client
-    .get("/1.0/warnings", z.array(warningShape), { query: { recursion: "1" } })
-    .then(
-      ({ value }) => value,
-      () => [],
-    );
-  const found = warnings.find(({ type }) => type === "Instance type not operational");
-  const reason = found?.last_message ? ` (${found.last_message})` : "";
-  return `the server cannot run virtual machines${reason}; ${ONLY}`;
-}

@@ -16,6 +16,7 @@ import {
 } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { hold } from "./hold.ts";
+import { isMachine, requireAttainable } from "./machines.ts";
 import { start, stop, suspend } from "./power.ts";
 import { ownKeys } from "./records.ts";
 import { getReady, removeInstance } from "./recovery.ts";
@@ -96,6 +97,7 @@ async function resize(
   const { disk: current } = readResources(config, instance.devices);
   const { disk } = change;
   if (disk !== undefined && disk < current) throw failure("DISK_SHRINK", { name, current, wanted: disk });
+  if (isMachine(managed)) await requireAttainable(engine, change);
   const grows = disk !== undefined && disk > current;
   context.signal.throwIfAborted();
   const root = { ...instance.devices[ROOT], ...(grows ? { size: String(disk) } : {}) };

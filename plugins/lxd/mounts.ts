@@ -3,6 +3,7 @@ import { failure } from "../../lib/errors.ts";
 import { type Engine, type Managed, replaceConfig } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";
+import { isMachine, noMounts } from "./machines.ts";
 import { checkMount, memberHere, mountDevices, withoutMounts } from "./mount-devices.ts";
 import { mountKeys, readMounts } from "./records.ts";
 import { getReady } from "./recovery.ts";
@@ -24,6 +25,7 @@ async function attach(
   context: Context,
 ): Promise<"applied" | "restart"> {
   const managed = await getReady(engine, id);
+  if (isMachine(managed)) throw noMounts();
   checkMount(engine, mount);
   await memberHere(engine, managed.member);
   const mounts = readMounts(managed.name, managed.config);

@@ -3,6 +3,7 @@ import { readNics } from "./devices.ts";
 import { type Engine, instancePath, whenIdle } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { requireStopped } from "./instances.ts";
+import { isMachine, noInterfaces } from "./machines.ts";
 import { networkKeys } from "./network-config.ts";
 import { listNetworks, nicDevices } from "./placement.ts";
 import { getReady } from "./recovery.ts";
@@ -23,6 +24,7 @@ export function networkGroup(engine: Engine): Networks {
 
 async function attach(engine: Engine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
   const managed = await getReady(engine, id);
+  if (isMachine(managed)) throw noInterfaces();
   requireStopped(managed, "Interfaces are added to stopped instances only");
   const first = readNics(managed.instance.devices).length + 1;
   const devices = await nicDevices(engine, { nics: [nic], first });

@@ -2,7 +2,7 @@ import { type EngineState, type Instance, RECORD_VERSION } from "../../lib/backe
 import { DEFAULT_NIC, readNics, readResources } from "./devices.ts";
 import type { Managed } from "./engine.ts";
 import { readMounts } from "./records.ts";
-import type { LxdInstance } from "./rest/shapes.ts";
+import type { Config, LxdInstance } from "./rest/shapes.ts";
 
 const STATES: Readonly<Record<string, EngineState>> = {
   Running: "running",
@@ -34,7 +34,7 @@ export function toInstance(managed: Managed): Instance {
     nics: readNics(instance.devices),
     // A removal that died is one that was asked for: purge finishes it.
     record: operation?.kind === "purge" ? { ...own.record, deleted: true } : own.record,
-    addresses: state === "running" ? addressesOf(instance) : [],
+    addresses: state === "running" ? addressesOf(instance, config) : [],
     snapshotCount: snapshots.length,
     ...(member === undefined ? {} : { member }),
   };
@@ -73,12 +73,14 @@ export function unreachable(name: string, member: string): Instance {
 }
 
 /** IPv4 addresses that others can reach, the default interface's first. */
-function addressesOf({ state }: LxdInstance): string[] {
-  const found = Object.entries(state?.network ?? {}).flatMap(([nic, { addresses }]) =>
+function addressesOf({ state }: LxdInstance, config: Config): string[] {
+  const mac = config[`volatile.${DEFAULT_NIC}.hwaddr`];
+  const found = Object.entries(state?.network ?? {}).flatMap(([nic, { addresses, hwaddr }]) =>
     (addresses ?? [])
       .filter(({ family, scope }) => family === "inet" && scope === "global")
-      .map(({ address }) => ({ nic, address })),
+      .map(({ address }) => ({ nic, hwaddr, address })),
   );
-  const own = found.filter(({ nic }) => nic === DEFAULT_NIC);
+  // A virtual machine has its own names for them.
+  const own = found.filter(({ nic, hwaddr }) => nic === DEFAULT_NIC || (hwaddr !== "" && hwaddr === mac));
   return [...own, ...found.filter((each) => !own.includes(each))].map(({ address }) => address);
 }

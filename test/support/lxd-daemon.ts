@@ -38,8 +38,19 @@ export async function lxdFolder(): Promise<AsyncDisposable & { readonly path: st
   return { path, [Symbol.asyncDispose]: () => clear(path) };
 }
 
+/** What a daemon is to see that is not so on the host. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string>>;
+  /** Files of ours, and in the place of which it sees them. */
+  readonly mounts: Readonly<Record<string, string>>;
+}
+
 /** Starts a daemon in a folder and sets it up with `lxd init --preseed`. */
-export async function startDaemon(folder: string, preseed?: string): Promise<LxdDaemon> {
+export async function startDaemon(
+  folder: string,
+  preseed?: string,
+  surroundings: Surroundings = { env: {}, mounts: {} },
+): Promise<LxdDaemon> {
   await mkdir(folder, { recursive: true });
   const env = { ...process.env, LXD_DIR: folder };
   const log = openSync(`${folder}.log`, "a");
@@ -50,9 +61,16 @@ export async function startDaemon(folder: string, preseed?: string): Promise<Lxd
     }
   };
   await allow([]);
-  const bind = SUBIDS.map((file) => `mount --bind "${folder}.${basename(file)}" ${file}`).join(" && ");
+  const subids = SUBIDS.map((file) => [`${folder}.${basename(file)}`, file]);
+  const bind = [...subids, ...Object.entries(surroundings.mounts)]
+    .map(([ours, theirs]) => `mount --bind "${ours}" ${theirs}`)
+    .join(" && ");
   const command = ["--mount", "sh", "-c", `${bind} && exec lxd --group root`];
-  const child = spawn("unshare", command, { env, detached: true, stdio: ["ignore", log, log] });
+  const child = spawn("unshare", command, {
+    env: { ...env, ...surroundings.env },
+    detached: true,
+    stdio: ["ignore", log, log],
+  });
   closeSync(log);
   const ended = once(child, "exit");
   const { pid } = child;

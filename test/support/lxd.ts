@@ -10,7 +10,7 @@ import { faultyClient } from "./lxd-faults.ts";
 import { makeContainerImage } from "./lxd-image.ts";
 
 const PRESEED = `storage_pools:
-- {name: default, driver: btrfs, config: {size: 2GiB}}
+- {name: default, driver: btrfs, config: {size: SIZE}}
 networks:
 - {name: BRIDGEa, type: bridge, config: {ipv4.address: none, ipv6.address: none}}
 - {name: BRIDGEb, type: bridge, config: {ipv4.address: 10.SUBNET.1/24, ipv4.nat: "false", ipv6.address: none}}
@@ -35,9 +35,8 @@ export async function lxdFixture(): Promise<LxdFixture> {
   };
   try {
     const folder = keep(await lxdFolder()).path;
-    const bridge = `st${randomBytes(4).toString("hex")}`;
-    const network = `${bridge}b`;
-    const daemon = keep(await startDaemon(join(folder, "lxd"), preseed(bridge)));
+    const { network, preseed } = setting("2GiB");
+    const daemon = keep(await startDaemon(join(folder, "lxd"), preseed));
     await daemon.allow([1000, 1001, 1002]);
     const image = await makeContainerImage(folder);
     const dataFolder = join(folder, "data");
@@ -70,10 +69,15 @@ export async function lxdFixture(): Promise<LxdFixture> {
   }
 }
 
-/** Two bridges, the second with addresses, in a network that no other test is likely to be in. */
-function preseed(bridge: string): string {
+/**
+ * A pool of that size and two bridges, the second with addresses, in a network that no other test is likely
+ * to be in; `network` is that second one's name.
+ */
+export function setting(size: string): { readonly network: string; readonly preseed: string } {
+  const bridge = `st${randomBytes(4).toString("hex")}`;
   const subnet = `${randomInt(100, 250)}.${randomInt(256)}`;
-  return PRESEED.replaceAll("BRIDGE", bridge).replace("SUBNET", subnet);
+  const preseed = PRESEED.replaceAll("BRIDGE", bridge).replace("SUBNET", subnet).replace("SIZE", size);
+  return { network: `${bridge}b`, preseed };
 }
 
 /** A digest of the files that the tests write; all else in the root is the image's. */

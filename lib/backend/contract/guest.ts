@@ -18,6 +18,8 @@ export interface EngineAccess {
   readonly via: "engine";
   /** Resolves when commands can run; rejects with GUEST_UNREACHABLE after `timeout` ms. */
   ready(id: string, timeout: number, context: Context): Promise<void>;
+  /** Present where some guests are reached by ssh all the same: how this one is, or null for one that is not. */
+  ssh?(id: string): Promise<SshAccess | null>;
   /** argv, never a shell string. A non-zero exit is a result, not an error. */
   exec(id: string, argv: readonly string[], options: ExecOptions): Promise<ExecSession>;
 }

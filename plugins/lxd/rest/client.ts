@@ -150,8 +150,8 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
     upload: (path, body, options) =>
       reach(async (endpoint) => {
         const headers = {
-          ...options.headers,
           "Content-Type": "application/octet-stream",
+          ...options.headers,
           "Content-Length": String(options.size),
         };
         const request = open(endpoint, "POST", target(path, options.query), options, headers);

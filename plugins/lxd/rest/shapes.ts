@@ -98,7 +98,10 @@ export const instanceShape = z.object({
   state: z
     .object({
       network: z
-        .record(z.string(), z.object({ addresses: z.array(addressShape).nullish() }))
+        .record(
+          z.string(),
+          z.object({ addresses: z.array(addressShape).nullish(), hwaddr: z.string().default("") }),
+        )
         .nullish()
         .transform((value) => value ?? {}),
     })
@@ -133,6 +136,12 @@ export const memberShape = z.object({
 });
 
 export const profileShape = z.object({ name: z.string(), devices });
+
+/** What the host has; memory in bytes. */
+export const resourcesShape = z.object({
+  cpu: z.object({ total: z.number() }),
+  memory: z.object({ total: z.number() }),
+});
 
 export const warningShape = z.object({ type: z.string(), last_message: z.string().default("") });
 

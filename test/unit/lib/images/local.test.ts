@@ -81,6 +81,13 @@ describe("finding an image in the cache", () => {
     expect(refusal([], "debian-container", ["qcow2"])).to.equal("IMAGE_NOT_BUILT cloud");
   });
 
+  it("has for an engine of several formats the first of these first, and says to build that", () => {
+    const both = ["lxd-rootfs", "qcow2"];
+    expect(refusal([], "debian", both)).to.equal("IMAGE_NOT_BUILT container");
+    for (const variant of ["container", "cloud", "micro"])
+      expect(refusal([], `debian-${variant}`, both)).to.equal(`IMAGE_NOT_BUILT ${variant}`);
+  });
+
   it("knows nothing of other names", () => {
     for (const text of ["noble", "debade", "deba", ""]) expect(findLocal([cloud], text)).to.equal(undefined);
   });

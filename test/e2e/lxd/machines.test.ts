@@ -1,0 +1,141 @@
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Backend, ImageSource } from "../../../lib/backend/contract.ts";
+import { openStrata } from "../../../lib/core/open.ts";
+import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { refusal } from "../../support/images.ts";
+import { context, newInstanceSpec } from "../../support/instance-spec.ts";
+import { silent } from "../../support/libvirt.ts";
+import { setting } from "../../support/lxd.ts";
+import { type LxdDaemon, lxdFolder, startDaemon } from "../../support/lxd-daemon.ts";
+import { makeContainerImage } from "../../support/lxd-image.ts";
+import { imitateMachines } from "../../support/lxd-machines.ts";
+import { guestImage } from "../../support/program.ts";
+import { story } from "../../support/story.ts";
+
+const GIB = 1024n ** 3n;
+const NAME = `machine-${process.pid}`;
+
+describe("virtual machines on LXD, where its host is taken for one that runs them", () => {
+  const open: AsyncDisposable[] = [];
+  const keep = <T extends AsyncDisposable>(each: T): T => {
+    open.unshift(each);
+    return each;
+  };
+  let folder: string;
+  let daemon: LxdDaemon;
+  let settings: { readonly socket: string; readonly network: string };
+  let backend: Backend;
+  let image: ImageSource;
+
+  before(async () => {
+    const { sha256, path } = await guestImage();
+    image = { path, sha256, format: "qcow2", virtualSize: GIB };
+    folder = keep(await lxdFolder()).path;
+    const { network, preseed } = setting("6GiB");
+    const surroundings = await imitateMachines(join(folder, "bin"));
+    daemon = keep(await startDaemon(join(folder, "lxd"), preseed, surroundings));
+    settings = { socket: daemon.socket, network };
+    await mkdir(join(folder, "data"));
+    backend = keep(await lxdBackend({ settings, dataFolder: join(folder, "data"), log: silent }));
+  });
+  after(async () => {
+    for (const each of open) await each[Symbol.asyncDispose]();
+  });
+
+  const held = async (id: string, work: () => Promise<unknown>) => {
+    await using _hold = await backend.instances.hold(id, { wait: 10_000 }, context());
+    await work();
+  };
+  const diskOf = async (name: string) =>
+    (await stat(join(daemon.pools, "default/virtual-machines", name, "root.img"), { bigint: true })).size;
+  const asLxdHasIt = async (name: string) => JSON.parse(await daemon.lxc("query", `/1.0/instances/${name}`));
+  const resources = { cpus: 1, memory: GIB / 4n, disk: GIB };
+
+  it("are made from disks, and containers from root folders, which come first", async () => {
+    const { features, imageFormats } = await backend.info();
+    expect(features.has("vm")).to.equal(true);
+    expect(imageFormats).to.deep.equal(["lxd-rootfs", "qcow2"]);
+    const root = await makeContainerImage(folder);
+    const { id, name } = await backend.instances.create(newInstanceSpec(root, { name: "box" }), context());
+    expect((await asLxdHasIt(name)).type).to.equal("container");
+    if (backend.guest.via === "engine") expect(await backend.guest.ssh?.(id)).to.equal(null);
+    await held(id, () => backend.instances.remove(id, context()));
+  });
+
+  it("are refused what they cannot have there, before anything is changed", async () => {
+    const mount = { source: folder, target: "/mnt/x", type: "native", uidMap: [], gidMap: [] } as const;
+    const wishes = [
+      { mounts: [mount] },
+      { networks: [{ network: settings.network, mode: "auto" }] },
+      { resources: { ...resources, cpus: 4096 } },
+      { resources: { ...resources, memory: 4096n * GIB } },
+    ] as const;
+    const codes: string[] = [];
+    for (const wish of wishes) {
+      const spec = newInstanceSpec(image, { name: "wishful", resources, ...wish });
+      codes.push((await refusal(backend.instances.create(spec, context()))).code);
+    }
+    expect(codes).to.deep.equal(["UNSUPPORTED", "UNSUPPORTED", "INVALID_VALUE", "INVALID_VALUE"]);
+    expect(await daemon.lxc("image", "list", "--format", "csv", "type=virtual-machine")).to.equal("");
+    expect(await backend.instances.find("wishful")).to.equal(null);
+  });
+
+  describe("tell the same story", () => {
+    story(NAME, async () => ({
+      strata: await openStrata({
+        driver: "lxd",
+        settings: { "local.lxd.socket": settings.socket, "local.lxd.network": settings.network },
+        folders: { config: folder },
+      }),
+      image: "debian-micro",
+      memory: resources.memory,
+    }));
+  });
+
+  it("have their old size again after a restore, and LXD starts them with it", async () => {
+    const { instances, snapshots } = backend;
+    const seed = { metaData: "instance-id: i-1\n", userData: "", vendorData: "" };
+    const spec = newInstanceSpec(image, { name: "grower", resources, seed });
+    const { id } = await instances.create(spec, context());
+    const record = { name: "small", comment: "", parent: null, resources, mounts: [], nics: [] };
+    await held(id, async () => {
+      await snapshots.capture(id, { ...record, cloudInstanceId: "i-1", createdAt: Date.now() }, 1, context());
+      await instances.resize(id, { disk: 2n * GIB, cpus: 2 }, context());
+      expect(await diskOf("grower")).to.equal(2n * GIB);
+      await snapshots.revert(id, "small", context());
+      expect(await diskOf("grower")).to.equal(GIB);
+      await instances.start(id, context());
+    });
+    expect(await instances.find("grower")).to.deep.include({ state: "running", resources });
+    await held(id, () => instances.stop(id, "force", context()));
+  });
+
+  it("are cloned as other instances to cloud-init, with addresses of their own", async () => {
+    const { instances } = backend;
+    const original = await instances.find("grower");
+    if (original === null) throw new Error("grower is gone");
+    const seed = { metaData: "instance-id: i-2\n", userData: "", vendorData: "" };
+    const copy = { name: "grown", seed, record: { ...original.record, cloudInstanceId: "i-2" } };
+    await held(original.id, () => instances.clone?.(original.id, copy, context()) ?? Promise.reject());
+    const [one, other] = [await asLxdHasIt("grower"), await asLxdHasIt("grown")];
+    expect([other.type, one.config["user.meta-data"], other.config["user.meta-data"]]).to.deep.equal([
+      "virtual-machine",
+      "instance-id: i-1\n",
+      "instance-id: i-2\n",
+    ]);
+    expect(other.config["volatile.eth0.hwaddr"]).not.to.equal(one.config["volatile.eth0.hwaddr"]);
+    for (const name of ["grower", "grown"]) {
+      const found = await instances.find(name);
+      if (found !== null) await held(found.id, () => instances.remove(found.id, context()));
+    }
+  });
+
+  it("leave their image with LXD until it is deleted here too", async () => {
+    const images = () => daemon.lxc("image", "list", "--format", "csv", "--columns", "t");
+    expect(await images()).to.contain("VIRTUAL-MACHINE");
+    await lxd.forgetImages?.({ settings, dataFolder: join(folder, "data"), log: silent }, [image.sha256]);
+    expect(await images()).not.to.contain("VIRTUAL-MACHINE");
+  });
+});
