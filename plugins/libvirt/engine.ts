@@ -167,6 +167,7 @@ export interface MetadataChange {
   readonly record?: Partial<InstanceRecord>;
   readonly sshPort?: number;
   readonly mounts?: readonly Mount[];
+  readonly discarded?: readonly string[];
   /** null removes it. */
   readonly operation?: Metadata["operation"] | null;
   readonly snapshot?: Metadata["snapshot"] | null;
@@ -174,7 +175,8 @@ export interface MetadataChange {
 
 /** The metadata with a change; members that are not named stay. */
 export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
-  const { operation, snapshot, ...rest } = metadata;
+  const { operation, snapshot, discarded, ...rest } = metadata;
+  const nextDiscarded = change.discarded ?? discarded ?? [];
   const nextOperation = change.operation === undefined ? operation : change.operation;
   const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
   return {
@@ -182,6 +184,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     record: { ...metadata.record, ...change.record },
+    ...(nextDiscarded.length === 0 ? {} : { discarded: nextDiscarded }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),
     ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),
   };

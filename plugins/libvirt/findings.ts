@@ -163,6 +163,8 @@ async function findLeft(
     if (frozen.has(path) || path === head || dirname(path) !== folder) continue;
     const dependants = graph.dependants(path);
     if (dependants.length === 0) {
+      // Taken away before long without anybody's doing.
+      if (managed.metadata.discarded?.includes(path)) continue;
       // What a guest runs on may be another file than its definition says.
       if (settled) found.push(await unreferenced(folder, path));
     } else if (dependants.length === 1 && settled && isLayerPath(folder, path))

@@ -133,6 +133,14 @@ export async function checkSpace(folder: string, bytes = 0n): Promise<void> {
   await requireSpace(folder, bytes + RESERVE);
 }
 
+/** True unless `checkSpace` rejects. */
+export async function hasSpace(folder: string, bytes: bigint): Promise<boolean> {
+  return checkSpace(folder, bytes).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Rejects with NO_SPACE unless the pool has room for a new instance, and for its base image if that is not there. */
 export async function checkSpaceFor(pool: string, image: ImageSource): Promise<void> {
   const there = await exists(basePath(pool, image.sha256));

@@ -1,14 +1,16 @@
 import type { Context, ReadImages } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { clearDiscarded } from "./discarded.ts";
 import { type Engine, type Managed, runOptions } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { readGraph } from "./graph.ts";
 import { isLayerPath, type LayerGraph, standInPath } from "./layers.ts";
-import { checkSpace } from "./pool.ts";
+import { checkSpace, hasSpace } from "./pool.ts";
 import { pointTo, type RunOptions } from "./qemu-img.ts";
 import { costOf, type Recipe, recipeOf, sizeOf } from "./recipe.ts";
 import { getReady } from "./recovery.ts";
 import { instanceFolder } from "./removal.ts";
+import { listFrozen } from "./snapshot-records.ts";
 import {
   advanceStandIn,
   buildStandIn,
@@ -82,7 +84,9 @@ async function consolidate(
   const head = readDisk(managed.document);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
-  const found = await readGraph(managed);
+  const records = await listFrozen(managed.domain);
+  await clearDiscarded(managed, records);
+  const found = await readGraph(managed, records);
   let graph = await leaveReadImages(found, off ? null : head, options);
   const frozen = graph.headers.get(head)?.backing;
   if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) return;
@@ -168,11 +172,4 @@ async function updateReadImage(
   if (graph.headers.get(head)?.through !== image) await pointTo(head, image, options);
   await removeUnusedStandIns(graph);
   return graph.again();
-}
-
-async function hasSpace(folder: string, bytes: bigint): Promise<boolean> {
-  return checkSpace(folder, bytes).then(
-    () => true,
-    () => false,
-  );
 }

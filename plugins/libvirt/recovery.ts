@@ -1,5 +1,6 @@
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { discard, removeUnused } from "./discarded.ts";
 import { type Engine, getHeld, getManaged, type Managed, runOptions, writeMetadata } from "./engine.ts";
 import { findInUse, readGraph } from "./graph.ts";
 import { isLayerPath, type LayerGraph, readLayer, removeLayer } from "./layers.ts";
@@ -158,37 +159,15 @@ async function finishTake(
   await writeMetadata(managed, done);
 }
 
-/** Sets the mark and takes away the disk that a restore has left, or the new one of a restore that was none. */
+/** Sets the mark and discards the disk that a restore has left, or removes the new one of a restore that was none. */
 export async function finishRestore(managed: Managed, { name, file, old }: Of<"restore">): Promise<void> {
   const { domain, document } = managed;
   const restored = readDisk(document) === file;
   if (restored && (await currentName(domain)) !== name) await markCurrent(managed, name);
+  if (!restored) await removeUnused(managed, [file]);
   // A guest that somebody has started may run on the old one; collected once it has stopped.
-  if (!restored) await removeUnused(managed, file);
-  else if (await isSettled(managed)) await removeUnused(managed, old);
-  await writeMetadata(managed, { operation: null });
-}
-
-/**
- * Removes a layer that no snapshot froze, nothing stands on and the domain does not use, then whatever
- * hidden layer is left without dependants below it. All records and headers are read once, before.
- */
-async function removeUnused(managed: Managed, path: string): Promise<void> {
-  const { folder } = managed.metadata;
-  const head = readDisk(managed.document);
-  const records = await listFrozen(managed.domain);
-  const graph = await readGraph(managed, records);
-  const frozen = new Set(records.map((record) => record.frozen));
-  const below = new Set([...graph.standIns.values()].map(({ backing }) => backing));
-  let above: string | undefined;
-  for (let at: string | null = path; at !== null && isLayerPath(folder, at); ) {
-    if (at === head || frozen.has(at) || below.has(at)) return;
-    if (graph.dependants(at).some((other) => other !== above)) return;
-    if (await isFrozenIn(records, at)) return;
-    await removeLayer(folder, at);
-    above = at;
-    at = graph.headers.get(at)?.backing ?? null;
-  }
+  const left = restored && (await isSettled(managed)) ? { discarded: await discard(managed, old) } : {};
+  await writeMetadata(managed, { operation: null, ...left });
 }
 
 /** A rename is a second record under the new name, the children moved over, then the old one removed. */
@@ -254,23 +233,25 @@ export async function collectLayers(
     for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
     const removable = (path: string) =>
       isLayerPath(folder, path) && path !== head && !frozen.has(path) && !inUse.has(path);
-    const next = pickLayer(graph, removable);
-    if (next === undefined) break;
-    const { layer, child } = next;
-    if (await isFrozenIn(records, layer))
-      throw failure("RECORDS_DIFFER", {
-        name: managed.name,
-        reason: `what a snapshot's record says of ${layer} can be read in two ways`,
-      });
-    if (child !== undefined) {
-      context?.progress?.({ phase: "Merging layers" });
-      const target = graph.headers.get(layer)?.through ?? "";
-      const merge = { kind: "merge", layer, child, target } as const;
-      managed = await writeMetadata(managed, { operation: merge });
-      if (!(await mergeLayer(engine, managed, graph, merge, context))) {
-        graph = await readGraph(managed, records);
-        break;
-      }
+    const unused = [...graph.headers.keys()].filter(removable);
+    // First, for nothing is to be merged into what goes.
+    const bare = unused.filter((path) => graph.dependants(path).length === 0);
+    for (const path of bare) {
+      await requireUnfrozen(managed.name, records, path);
+      await removeLayer(folder, path);
+    }
+    if (bare.length > 0) continue;
+    const layer = unused.find((path) => graph.dependants(path).length === 1);
+    if (layer === undefined) break;
+    await requireUnfrozen(managed.name, records, layer);
+    const [child = ""] = graph.dependants(layer);
+    context?.progress?.({ phase: "Merging layers" });
+    const target = graph.headers.get(layer)?.through ?? "";
+    const merge = { kind: "merge", layer, child, target } as const;
+    managed = await writeMetadata(managed, { operation: merge });
+    if (!(await mergeLayer(engine, managed, graph, merge, context))) {
+      graph = await readGraph(managed, records);
+      break;
     }
     await removeLayer(folder, layer);
   }
@@ -281,7 +262,18 @@ export async function collectLayers(
     const short = await keepShort(engine, { name: managed.name, head }, graph, tops, options);
     if (short.standIns.size > 0) await removeUnusedStandIns(short, isCached(short));
   }
-  if (managed.metadata.operation !== undefined) await writeMetadata(managed, { operation: null });
+  const { operation, discarded } = managed.metadata;
+  if (operation === undefined && discarded === undefined) return;
+  // What a guest's saved memory refers to waits on.
+  const waiting = (path: string) => graph.headers.has(path) && !frozen.has(path) && path !== head;
+  await writeMetadata(managed, { operation: null, discarded: (discarded ?? []).filter(waiting) });
+}
+
+/** The text of the records, by which a layer is chosen, must say the same as they do when they are parsed. */
+async function requireUnfrozen(name: string, records: readonly FrozenRecord[], layer: string): Promise<void> {
+  if (!(await isFrozenIn(records, layer))) return;
+  const reason = `what a snapshot's record says of ${layer} can be read in two ways`;
+  throw failure("RECORDS_DIFFER", { name, reason });
 }
 
 /** Nothing is taken away unless every snapshot has a layer of its own that is there. */
@@ -303,17 +295,4 @@ async function requireWhole(
     if (!graph.headers.has(snapshot.frozen)) await readLayer(name, snapshot.frozen);
     owners.set(snapshot.frozen, snapshot.name);
   }
-}
-
-/** The next layer to take away and the dependant to merge it into, undefined where there is none. */
-function pickLayer(
-  graph: LayerGraph,
-  removable: (path: string) => boolean,
-): { layer: string; child: string | undefined } | undefined {
-  for (const layer of graph.headers.keys()) {
-    if (!removable(layer)) continue;
-    const children = graph.dependants(layer);
-    if (children.length <= 1) return { layer, child: children[0] };
-  }
-  return undefined;
 }

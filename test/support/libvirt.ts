@@ -21,8 +21,10 @@ export const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 export interface LibvirtFixture extends Fixture {
   readonly folder: string;
   readonly connection: Connection;
-  /** The file that the domain writes, and the folder of its layers. */
-  layers(instance: Pick<Instance, "id">): Promise<{ head: string; folder: string }>;
+  /** The file that the domain writes, the folder of its layers, and the disks that wait to be taken away. */
+  layers(
+    instance: Pick<Instance, "id">,
+  ): Promise<{ head: string; folder: string; discarded: readonly string[] }>;
 }
 
 /** Runs a piece that changes an instance, and so needs a hold on it. */
@@ -62,7 +64,8 @@ export async function libvirtFixture(
   const layers = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-    return { head: readDisk(document), folder: readMetadata(document)?.folder ?? "" };
+    const { folder = "", discarded = [] } = readMetadata(document) ?? {};
+    return { head: readDisk(document), folder, discarded };
   };
   return {
     backend,
@@ -105,14 +108,14 @@ async function audit(
   instance: Instance,
   layers: LibvirtFixture["layers"],
 ): Promise<void> {
-  const { head, folder } = await layers(instance);
+  const { head, folder, discarded } = await layers(instance);
   const paths = (await readdir(folder)).map((file) => join(folder, file));
   const files = paths.filter((path) => isLayerPath(folder, path));
   const standIns = paths.filter((path) => isStandInPath(folder, path));
   const partial = paths.find((path) => isPartialPath(folder, path));
   if (partial !== undefined) throw new Error(`${partial} is what a build that died has left`);
   const domain = await connection.lookupDomainByUuid(instance.id);
-  const used = new Set([head]);
+  const used = new Set([head, ...discarded]);
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
     const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");

@@ -18,6 +18,11 @@ export interface Metadata {
   readonly target?: string;
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
+  /**
+   * Disks that restores have left, absolute, which are taken away when the records are read next; see
+   * `discarded.ts`. No proof of anything: an old definition may be brought back.
+   */
+  readonly discarded?: readonly string[];
   /** What was under way when this was written; see `recovery.ts`. */
   readonly operation?: Operation;
   /** Of a snapshot that is being taken: what libvirt itself cannot carry. */
@@ -53,6 +58,7 @@ export function readOwn(own: Element): Metadata {
   const hostKey = text(find(root, "host-key"));
   const operation = find(root, "operation")?.attributes;
   const note = find(root, "snapshot");
+  const discarded = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
   const record: InstanceRecord = {
     version: Number(a.version),
     image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
@@ -72,6 +78,7 @@ export function readOwn(own: Element): Metadata {
     ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
+    ...(discarded.length === 0 ? {} : { discarded }),
     // The attributes are the operation's members; recovery checks the kind and what it needs of them.
     ...(operation === undefined ? {} : { operation: operation as unknown as Operation }),
     ...(note === undefined ? {} : { snapshot: readNote(note) }),
@@ -136,6 +143,7 @@ export function metadataElement(metadata: Metadata): Element {
     element("image", { ...record.image }),
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
     ...metadata.mounts.map(mountElement),
+    ...(metadata.discarded ?? []).map((file) => element("discarded", { file })),
     metadata.operation === undefined ? undefined : element("operation", { ...metadata.operation }),
     metadata.snapshot === undefined ? undefined : noteElement(metadata.snapshot),
   );

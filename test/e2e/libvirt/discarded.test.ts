@@ -1,0 +1,146 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { execa } from "execa";
+import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+
+const MIB = 1024n ** 2n;
+
+describe("disks that restores leave", () => {
+  let fixture: LibvirtFixture;
+  let instance: Instance;
+  before(async () => {
+    fixture = await libvirtFixture();
+  });
+  beforeEach(async () => {
+    const resources = { cpus: 1, memory: 256n * MIB, disk: 256n * MIB };
+    instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
+    await held(async () => {
+      for (const name of ["a", "b"]) {
+        await fixture.write(instance, name.charCodeAt(0));
+        await take(fixture, instance, name);
+      }
+    });
+  });
+  afterEach(async () => {
+    await held(() => fixture.backend.instances.remove(instance.id, context()));
+  });
+  after(() => fixture[Symbol.asyncDispose]());
+
+  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+  const restore = (name: string) => fixture.backend.snapshots.revert(instance.id, name, context());
+  const drop = (name: string, parent: string | null, children: string[] = []) =>
+    fixture.backend.snapshots.drop(instance.id, { name, parent, children }, context());
+  const head = async () => (await fixture.layers(instance)).head;
+  const waiting = async () => (await fixture.layers(instance)).discarded;
+  const isThere = (path: string) =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+  const findings = async () =>
+    (await fixture.backend.maintenance?.audit())?.filter((finding) => finding.instance === instance.name);
+
+  /** What a restore of a snapshot brings back. */
+  async function contentsOf(name: string): Promise<string> {
+    await held(() => restore(name));
+    return fixture.read(instance);
+  }
+
+  /** Brings back a definition in which the domain writes that file, as `virsh define` of an old one does. */
+  async function define(file: string): Promise<void> {
+    const domain = await fixture.connection.lookupDomainByUuid(instance.id);
+    const xml = await domain.getXml(DomainXmlFlags.INACTIVE);
+    await fixture.connection.defineDomain(xml.replace(await head(), file));
+  }
+
+  for (const [what, collect] of [
+    ["a deletion", () => drop("b", "a")],
+    ["a stop", () => fixture.backend.instances.stop(instance.id, "force", context())],
+    ["bringing layers together", async () => fixture.backend.readImages?.build(instance.id, context())],
+  ] as const)
+    it(`a small one waits for ${what}, and nobody need know of it`, async () => {
+      const old = await head();
+      await held(() => restore("a"));
+      expect(await waiting()).to.deep.equal([old]);
+      expect(await isThere(old)).to.equal(true);
+      expect(await findings()).to.deep.equal([]);
+      await fixture.audit?.(instance);
+      await held(collect);
+      expect(await waiting()).to.deep.equal([]);
+      expect(await isThere(old)).to.equal(false);
+      await fixture.audit?.(instance);
+    });
+
+  it("a start takes it away before the guest runs", async () => {
+    const old = await head();
+    await held(async () => {
+      await restore("a");
+      await fixture.backend.instances.start(instance.id, context());
+      expect(await waiting()).to.deep.equal([]);
+      expect(await isThere(old)).to.equal(false);
+    });
+  });
+
+  it("a large one is taken away at once, with those that wait", async () => {
+    const small = await head();
+    await held(() => restore("a"));
+    const large = await head();
+    await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 1 0 65M", large]);
+    await held(() => restore("b"));
+    expect(await waiting()).to.deep.equal([]);
+    expect([await isThere(small), await isThere(large)]).to.deep.equal([false, false]);
+    await fixture.audit?.(instance);
+  });
+
+  it("many are taken away together", async () => {
+    const heads = [];
+    for (let at = 1; at <= 17; at += 1) {
+      heads.push(await head());
+      await held(() => restore(at % 2 === 0 ? "a" : "b"));
+      expect(await waiting()).to.have.length(at % 17);
+    }
+    for (const path of heads) expect(await isThere(path), path).to.equal(false);
+    await fixture.audit?.(instance);
+  });
+
+  it("one that a snapshot froze meanwhile stays, in whatever place the layer above is", async () => {
+    const old = await head();
+    await fixture.write(instance, 99);
+    const contents = await fixture.read(instance);
+    await held(() => restore("a"));
+    expect(await waiting()).to.deep.equal([old]);
+    await define(old);
+    const overlay = join(fixture.folder, `${instance.id}-elsewhere.qcow2`);
+    const disks = ["--diskspec", `vda,file=${overlay}`, "--diskspec", "vdb,snapshot=no"];
+    await execa("virsh", ["snapshot-create-as", instance.name, "mine", "--disk-only", "--atomic", ...disks]);
+    await held(() => restore("a"));
+    for (let at = 0; at < 17; at += 1) await held(() => restore("b"));
+    await held(() => drop("b", "a", ["mine"]));
+    expect(await waiting()).to.deep.equal([]);
+    expect(await contentsOf("mine")).to.equal(contents);
+  });
+
+  it("what an overlay of somebody's reads through stays readable, and what the instance writes again stays", async () => {
+    const old = await head();
+    await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 99 0 64k", old]);
+    await held(() => restore("a"));
+    const { folder } = await fixture.layers(instance);
+    const overlay = join(folder, "mine.qcow2");
+    await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", old, "-F", "qcow2", overlay]);
+    const next = await head();
+    await held(() => restore("b"));
+    await define(next);
+    expect(await waiting()).to.deep.equal([old, next]);
+    await held(() => fixture.backend.instances.stop(instance.id, "force", context()));
+    expect(await waiting()).to.deep.equal([]);
+    expect(await isThere(next)).to.equal(true);
+    const read = await execa("qemu-io", ["-f", "qcow2", "-c", "read -P 99 0 64k", overlay]);
+    expect(read.stdout)
+      .to.match(/^read 65536/)
+      .and.not.contain("failed");
+  });
+});
