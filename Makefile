@@ -50,9 +50,9 @@ test: setup-tests
 	@$(MAKE) --no-print-directory check build
 	@$(MOCHA) $(SLOW) --exit 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts' 'test/torture/**/*.test.ts'
 
-# SUBJECTS=reads measures one alone; SHORT=1 takes minutes, not an hour.
+# SUBJECTS=reads measures one alone; SHORT=1 takes minutes, not an hour; ROUNDS=3 is for few rounds of all of it.
 bench: build
-	@node --import tsx test/bench/run.ts $(if $(SHORT),--short) --json bench.json $(SUBJECTS)
+	@node --import tsx test/bench/run.ts $(if $(SHORT),--short) $(if $(ROUNDS),--rounds $(ROUNDS)) --json bench.json $(SUBJECTS)
 
 demo: setup
 	@$(MAKE) --no-print-directory build

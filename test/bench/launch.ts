@@ -28,7 +28,7 @@ export async function launch(scope: Scope): Promise<Figure[]> {
   await using library = await Strata.open();
   let made = 0;
   const name = () => `${PREFIX}-${made++}`;
-  const rounds = scope.short ? 1 : 5;
+  const rounds = Math.min(scope.rounds, scope.short ? 1 : 5);
   const named = (what: string) => ({ subject: "launch", what, peer: "virsh, qemu-img and ssh in a script" });
   const [program = Number.NaN, call = Number.NaN, script = Number.NaN] = await byTurns(
     rounds,

@@ -2,7 +2,7 @@
  * What strata costs beside what a user would otherwise type, measured side by side in one run.
  * Prints a table of each subject; with `--json FILE` writes all figures there. It never judges.
  *
- *     run.ts [--short] [--json FILE] [SUBJECT…]
+ *     run.ts [--short] [--rounds N] [--json FILE] [SUBJECT…]
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -22,11 +22,16 @@ const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
 };
 
 const { values, positionals } = parseArgs({
-  options: { short: { type: "boolean", default: false }, json: { type: "string" } },
+  options: {
+    short: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    json: { type: "string" },
+  },
   allowPositionals: true,
 });
 const chosen = positionals.length === 0 ? Object.keys(subjects) : positionals;
-const scope = values.short ? { short: true, rounds: 3 } : { short: false, rounds: 15 };
+const { short } = values;
+const scope = { short, rounds: Number(values.rounds ?? (short ? 3 : 15)) };
 
 // Node reads and checks all of these certificates before it does anything: 37 ms of 60 with Debian's. Few
 // users have it set, and beside a script it would be counted as ours.
@@ -38,7 +43,7 @@ console.log(
     .map(([what, value]) => `${what}: ${value}`)
     .join("\n"),
 );
-console.log(`least of ${scope.rounds} rounds${values.short ? ", short run" : ""}`);
+console.log(`least of ${scope.rounds} rounds${short ? ", short run" : ""}`);
 const figures: Figure[] = [];
 for (const name of chosen) {
   const load = subjects[name];
