@@ -1,5 +1,6 @@
-import { isImagePath, type LayerGraph, layerOf, layerSize } from "./layers.ts";
-import { canClone } from "./reflink.ts";
+import { isImagePath, type LayerGraph, layerOf, layerSize, readLayer } from "./layers.ts";
+import { copyInto, type RunOptions, repoint } from "./qemu-img.ts";
+import { canClone, cloneFile } from "./reflink.ts";
 
 /** What a run of qemu-img costs beside the data, as bytes that copy in the same time: some 20 ms. */
 const RUN_COST = 4n * 1024n ** 2n;
@@ -35,6 +36,18 @@ export async function recipeOf(graph: LayerGraph, layer: string, on: string): Pr
   // What others have made may keep its data in yet another file, which a clone would write into.
   if (!isImagePath(graph.folder, lowest) || !(await canClone(lowest, graph.folder))) return anew;
   return { on, clone: lowest, copied: others, bytes: rest, cost };
+}
+
+/** Makes `path` by a recipe that begins with a clone; not durable yet. */
+export async function fillByClone(
+  name: string,
+  path: string,
+  { on, clone, copied }: Pick<Recipe, "on" | "copied"> & { readonly clone: string },
+  options: RunOptions,
+): Promise<void> {
+  await cloneFile(clone, path);
+  if ((await readLayer(name, path)).backing !== on) await repoint(path, on, options);
+  for (const file of copied) await copyInto(path, file, options);
 }
 
 /** The files that QEMU reads `layer` from, lowest first, down to `on` or what it stands in for. */

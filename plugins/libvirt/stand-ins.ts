@@ -17,9 +17,8 @@ import {
 } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
 import { createOverlay } from "./qcow2-overlay.ts";
-import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
-import { type Recipe, recipeOf, sizeOf } from "./recipe.ts";
-import { cloneFile } from "./reflink.ts";
+import { copyInto, flush, pointTo, type RunOptions, rebase } from "./qemu-img.ts";
+import { fillByClone, type Recipe, recipeOf, sizeOf } from "./recipe.ts";
 
 /** Most files that a chain has before keyframes shorten it, where the setting does not say. */
 const CHAIN_LENGTH = 48;
@@ -67,9 +66,7 @@ export async function buildStandIn(
       await rebase(partial, layer, on, options);
       return;
     }
-    await cloneFile(clone, partial);
-    if ((await readLayer(name, partial)).backing !== on) await repoint(partial, on, options);
-    for (const file of copied) await copyInto(partial, file, options);
+    await fillByClone(name, partial, { on, clone, copied }, options);
   });
 }
 

@@ -2,6 +2,7 @@ import { readdir, stat, statfs } from "node:fs/promises";
 import { basename } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
+import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { readLayers } from "../../../plugins/libvirt/layers.ts";
@@ -99,6 +100,22 @@ for (const kind of ["xfs", "ext4"] as const)
       else expect(took).to.be.above(2 * HELD);
       expect(await standIns()).to.deep.equal(["frame", "image"]);
       expect(await opened()).to.have.length(3);
+    });
+
+    it(shares ? "make a clone share its blocks too" : "leave a clone to be a copy", async () => {
+      const contents = await fixture.read(instance);
+      let copy: Instance | undefined;
+      const took = await keeping(async () => {
+        copy = await fixture.backend.instances.clone?.(instance.id, cloneSpec(instance), context());
+      });
+      if (copy === undefined) throw new Error("no clone");
+      if (shares) expect(took).to.be.below(2);
+      else expect(took).to.be.above(HELD);
+      const { head } = await fixture.layers(copy);
+      expect((await execa("qemu-img", ["check", "-q", head])).exitCode).to.equal(0);
+      expect(await fixture.read(copy)).to.equal(contents);
+      await fixture.write(copy, 99);
+      expect(await fixture.read(instance)).to.equal(contents);
     });
 
     it("move on, however much of an image is shared: no more than its setting says if nothing is", async () => {
