@@ -44,18 +44,22 @@ export function layerOf(folder: string, path: string): string {
 
 /** True for a path that strata gave to a stand-in in the folder. */
 export function isStandInPath(folder: string, path: string): boolean {
-  // In this order, for it is asked of every layer, and most are none.
-  return STAND_IN_NAME.test(path.slice(folder.length + 1)) && dirname(path) === folder;
+  return isNamed(STAND_IN_NAME, folder, path);
 }
 
 /** True for a path that strata gave to a stand-in in the folder that is being built. */
 export function isPartialPath(folder: string, path: string): boolean {
-  return dirname(path) === folder && PARTIAL_NAME.test(basename(path));
+  return isNamed(PARTIAL_NAME, folder, path);
 }
 
 /** True for a path that strata gave to a layer of the instance that lives in `folder`. */
 export function isLayerPath(folder: string, path: string): boolean {
-  return dirname(path) === folder && LAYER_NAME.test(path.slice(folder.length + 1));
+  return isNamed(LAYER_NAME, folder, path);
+}
+
+function isNamed(names: RegExp, folder: string, path: string): boolean {
+  // In this order: it is asked of every file, and most have other names.
+  return names.test(path.slice(folder.length + 1)) && dirname(path) === folder;
 }
 
 export interface Layer extends Qcow2Header {
