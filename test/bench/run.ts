@@ -13,6 +13,7 @@ import { type Bench, type Figure, table } from "./measure.ts";
 const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
   "start-up": async () => (await import("./start-up.ts")).startUp,
   verbs: async () => (await import("./verbs.ts")).verbs,
+  depth: async () => (await import("./depth.ts")).depth,
   thousand: async () => (await import("./thousand.ts")).thousand,
   scale: async () => (await import("./scale.ts")).scale,
   launch: async () => (await import("./launch.ts")).launch,

@@ -13,7 +13,7 @@ import { strata } from "./start-up.ts";
 const BY_HAND = fileURLToPath(new URL("by-hand.sh", import.meta.url));
 const MIB = 1024n ** 2n;
 const GIB = 1024n * MIB;
-const VERBS = ["take", "restore", "delete"] as const;
+export const VERBS = ["take", "restore", "delete"] as const;
 
 /** The disk that a verb works on: virtual size, bytes written before the first snapshot, snapshots below. */
 interface Disk {
@@ -93,7 +93,7 @@ async function onDisk(scope: Scope, disk: Disk): Promise<Figure[]> {
 }
 
 /** An instance that is never started, held where strata works on it by calls. */
-class Subject implements AsyncDisposable {
+export class Subject implements AsyncDisposable {
   readonly fixture: LibvirtFixture;
   readonly instance: Instance;
 
@@ -139,7 +139,7 @@ class Subject implements AsyncDisposable {
 }
 
 /** The contract's calls in this process, under a hold of their own each, as a caller of the library has it. */
-function libraryWay(subject: Subject): Way {
+export function libraryWay(subject: Subject): Way {
   const { fixture, instance } = subject;
   const { snapshots } = fixture.backend;
   return {
