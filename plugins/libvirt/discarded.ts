@@ -6,7 +6,9 @@ import { type FrozenRecord, isFrozenIn, listFrozen } from "./snapshot-records.ts
 import { readDisk } from "./xml/domain.ts";
 
 /** Most that disks which restores have left may take until they are taken away, bytes. */
-const LARGEST = 64n * 1024n ** 2n;
+const LARGEST = 256n * 1024n ** 2n;
+/** Least that must be free beside them, bytes. */
+const FREE = 1024n ** 3n;
 /** Most of them. */
 const MOST = 16;
 
@@ -22,7 +24,7 @@ export async function discard(managed: Managed, path: string): Promise<readonly 
   if (waiting.length <= MOST && isLayerPath(folder, path)) {
     const sizes = await Promise.all(waiting.map(layerSize));
     const size = sizes.reduce<bigint>((sum, each) => sum + (each ?? 0n), 0n);
-    if (size <= LARGEST && (await hasSpace(folder, LARGEST))) return waiting;
+    if (size <= LARGEST && (await hasSpace(folder, FREE))) return waiting;
   }
   await removeUnused(managed, waiting);
   return [];

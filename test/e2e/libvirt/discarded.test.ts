@@ -16,7 +16,7 @@ describe("disks that restores leave", () => {
     fixture = await libvirtFixture();
   });
   beforeEach(async () => {
-    const resources = { cpus: 1, memory: 256n * MIB, disk: 256n * MIB };
+    const resources = { cpus: 1, memory: 256n * MIB, disk: 512n * MIB };
     instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
     await held(async () => {
       for (const name of ["a", "b"]) {
@@ -89,7 +89,7 @@ describe("disks that restores leave", () => {
     const small = await head();
     await held(() => restore("a"));
     const large = await head();
-    await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 1 0 65M", large]);
+    await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 1 0 257M", large]);
     await held(() => restore("b"));
     expect(await waiting()).to.deep.equal([]);
     expect([await isThere(small), await isThere(large)]).to.deep.equal([false, false]);
