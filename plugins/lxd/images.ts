@@ -43,8 +43,7 @@ async function handRoot({ client }: Engine, { path, sha256 }: ImageSource, conte
   const { size } = await stat(path, { bigint: true });
   const headers = {
     ...ownHeaders(sha256),
-    "X-LXD-public": "0",
-    "X-LXD-filename": `${sha256}.tar.gz`,
+    ...named({ public: "0", filename: `${sha256}.tar.gz` }),
   };
   await client.upload("/1.0/images", createReadStream(path), { ...context, size, headers });
   return sha256;
@@ -54,10 +53,13 @@ async function handDisk(engine: Engine, image: ImageSource, context: Context) {
   const { architectures } = (await engine.server()).environment;
   const split = await splitImage(image, architectures[0] ?? "x86_64");
   const { body, size, contentType, fingerprint } = split;
+  if (await isThere(engine, fingerprint)) {
+    body.destroy();
+    return fingerprint;
+  }
   const headers = {
     ...ownHeaders(image.sha256, fingerprint),
-    "X-LXD-public": "0",
-    "X-LXD-fingerprint": fingerprint,
+    ...named({ public: "0", fingerprint }),
     "Content-Type": contentType,
   };
   await engine.client.upload("/1.0/images", body, { ...context, size, headers });
@@ -73,7 +75,16 @@ async function findImage(engine: Engine, { sha256, format }: ImageSource): Promi
 /** Headers of an upload that make the image known as strata's. */
 export function ownHeaders(sha256: string, fingerprint = sha256): Readonly<Record<string, string>> {
   const properties = { [OWN]: sha256, ...(fingerprint === sha256 ? {} : { [OWN_DISK]: fingerprint }) };
-  return { "X-LXD-properties": new URLSearchParams(properties).toString() };
+  return named({ properties: new URLSearchParams(properties).toString() });
+}
+
+/** Headers as LXD reads them and as Incus does, which passes over the others. */
+function named(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    ["LXD", "Incus"].flatMap((server) =>
+      Object.entries(values).map(([name, value]) => [`X-${server}-${name}`, value]),
+    ),
+  );
 }
 
 async function isThere({ client }: Engine, sha256: string): Promise<boolean> {

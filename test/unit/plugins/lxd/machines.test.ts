@@ -84,6 +84,12 @@ describe("virtual machines of LXD", () => {
     expect(isOwn({ fingerprint: "a", properties: {} })).to.equal(false);
   });
 
+  it("are known as ours to LXD and to Incus, which has names of its own for what says so", () => {
+    const headers = ownHeaders("a", "f");
+    expect(headers["X-Incus-properties"]).to.equal("strata.image=a&strata.fingerprint=f");
+    expect(headers["X-LXD-properties"]).to.equal(headers["X-Incus-properties"]);
+  });
+
   it("need no agent to be changed: that none could be told is no failure, and nothing else is", () => {
     for (const said of ["LXD VM agent isn't currently running", "Failed to connect to lxd-agent"])
       expect(isUntold(new LxdError(500, said)), said).to.equal(true);
