@@ -96,6 +96,17 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
       return readAnswer(await answer);
     });
 
+  /** How far an operation is: at its end, or when the time for a look is up. */
+  const look = async (path: string): Promise<Operation> => {
+    const query = { timeout: String(LOOK) };
+    const answer = await call("GET", `${path}/wait`, undefined, { query }).catch((error: unknown) => {
+      // Incus fails then, where LXD 5.0 tells what there is.
+      if (!(error instanceof LxdError) || !/deadline exceeded/.test(error.message)) throw error;
+      return call("GET", path, undefined);
+    });
+    return operationShape.parse(answer.metadata);
+  };
+
   const wait = async (id: string, options: RunOptions = {}): Promise<Operation> => {
     const { signal, progress } = options;
     const path = `/1.0/operations/${encodeURIComponent(id)}`;
@@ -106,8 +117,7 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
         // Most of LXD's operations cannot be cancelled; they are waited for, so that their outcome is known.
         await call("DELETE", path, undefined).catch(() => {});
       }
-      const answer = await call("GET", `${path}/wait`, undefined, { query: { timeout: String(LOOK) } });
-      const operation = operationShape.parse(answer.metadata);
+      const operation = await look(path);
       if (operation.status_code >= 200) {
         if (operation.status_code === 200) return operation;
         if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
