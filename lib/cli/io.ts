@@ -34,12 +34,19 @@ export async function write({ stdout }: Io, text: string): Promise<void> {
   if (!stdout.write(text)) await once(stdout, "drain");
 }
 
+/** Who asks: the terminal, and the signal that a command is told to end by. */
+interface Asker {
+  readonly io: Io;
+  readonly call: { readonly signal: AbortSignal };
+}
+
 /**
- * Asks a yes-or-no question until it gets an answer; Enter is `fallback`. Ctrl-C, Ctrl-D and the end of
- * input are no answer: CANCELLED, so that nobody loses by walking away what only a "no" may discard.
+ * Asks a yes-or-no question until it gets an answer; Enter is `fallback`. Ctrl-C, Ctrl-D, the end of input
+ * and the signal, also one that came before, are no answer: CANCELLED, so that nobody loses by walking away
+ * what only a "no" may discard.
  */
-export async function confirm(io: Io, question: string, fallback: boolean): Promise<boolean> {
-  using lines = openLines(io);
+export async function confirm(asker: Asker, question: string, fallback: boolean): Promise<boolean> {
+  using lines = openLines(asker);
   for (;;) {
     const text = (await lines.ask(question)).trim().toLowerCase();
     if (text === "") return fallback;
@@ -49,15 +56,21 @@ export async function confirm(io: Io, question: string, fallback: boolean): Prom
 }
 
 /** Asks for a line of text; CANCELLED when none comes. */
-export async function ask(io: Io, question: string): Promise<string> {
-  using lines = openLines(io);
+export async function ask(asker: Asker, question: string): Promise<string> {
+  using lines = openLines(asker);
   return await lines.ask(question);
 }
 
-function openLines({ stdin, stdout }: Io): Disposable & { ask(question: string): Promise<string> } {
+function openLines({
+  io: { stdin, stdout },
+  call: { signal },
+}: Asker): Disposable & { ask(question: string): Promise<string> } {
+  if (signal.aborted) throw failure("CANCELLED");
   const lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true });
   // The iterator keeps what was typed ahead; it ends when the input does, and at Ctrl-C and Ctrl-D.
   const answers = lines[Symbol.asyncIterator]();
+  const leave = () => lines.close();
+  signal.addEventListener("abort", leave, { once: true });
   return {
     async ask(question) {
       lines.setPrompt(`${question} `);
@@ -66,6 +79,9 @@ function openLines({ stdin, stdout }: Io): Disposable & { ask(question: string):
       if (answer.done === true) throw failure("CANCELLED");
       return answer.value;
     },
-    [Symbol.dispose]: () => lines.close(),
+    [Symbol.dispose]() {
+      signal.removeEventListener("abort", leave);
+      lines.close();
+    },
   };
 }

@@ -52,6 +52,6 @@ async function repair(
   if (!yes && (format !== "table" || !canAsk(cli.io)))
     throw failure("CONFIRMATION_REQUIRED", { what: "repairing", option: "--yes" });
   if (format === "table") await write(cli.io, formatPlan(plan));
-  if (!yes && !(await confirm(cli.io, "Do this? (yes/No)", false))) return [];
+  if (!yes && !(await confirm(cli, "Do this? (yes/No)", false))) return [];
   return strata.repair(plan, cli.call);
 }

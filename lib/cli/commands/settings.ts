@@ -45,6 +45,6 @@ export function setCommand(cli: Cli): Command {
     const strata = await cli.strata();
     // A wrong key fails the request before anything is changed.
     for (const { key } of changes) await strata.get(key);
-    for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli.io, `${key}:`)));
+    for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli, `${key}:`)));
   });
 }

@@ -42,7 +42,7 @@ export function restoreCommand(cli: Cli): Command {
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
       // What cannot be restored is told before anything is asked.
       if (options.destructive !== true) await requireSnapshot(strata.snapshots([ref.instance]), ref);
-      const saveFirst = options.destructive !== true && (await confirm(cli.io, question, true));
+      const saveFirst = options.destructive !== true && (await confirm(cli, question, true));
       const { saved } = await strata.restore(ref, { saveFirst }, cli.call);
       cli.progress.clear();
       if (saved !== null) await write(cli.io, `Snapshot taken: ${ref.instance}.${saved}\n`);
