@@ -54,26 +54,31 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   // Small messages go back and forth; held back to be sent together they cost 40 ms each.
   const socket = createConnection({ host, port, noDelay: true });
   let refusal: StrataError | undefined;
-  const verify = async (key: Buffer): Promise<boolean> => {
-    const seen = describeKey(key);
-    if (options.hostKey !== undefined) {
-      if (seen === options.hostKey) return true;
-      refusal = failure("HOST_KEY_CHANGED", { name: options.name });
-      return false;
-    }
-    try {
-      await options.onHostKey?.(seen);
-      return true;
-    } catch (error) {
-      refusal = isStrataError(error) ? error : failure("INTERNAL", { reason: String(error) }, error);
-      return false;
-    }
-  };
+  /** Keys are exchanged again and again: the host key must stay what it was. */
+  let known = options.hostKey;
   // Nobody is to be answered any more where the attempt has ended before the verdict; ssh2 would break.
   let over = false;
-  const judge = async (key: Buffer, done: (ok: boolean) => void) => {
-    const ok = await verify(key);
-    if (!over) done(ok);
+  const pin = async (seen: string, done: (ok: boolean) => void): Promise<void> => {
+    try {
+      await options.onHostKey?.(seen);
+      known = seen;
+    } catch (error) {
+      refusal = isStrataError(error) ? error : failure("INTERNAL", { reason: String(error) }, error);
+    }
+    if (!over) done(refusal === undefined);
+  };
+  /**
+   * The verdict, or undefined where `done` is called with it later. That is for the first exchange alone: while
+   * ssh2 waits for one, what is sent meanwhile goes out encrypted wrongly.
+   */
+  const judge = (key: Buffer, done: (ok: boolean) => void): boolean | undefined => {
+    const seen = describeKey(key);
+    if (known === undefined) {
+      void pin(seen, done);
+      return undefined;
+    }
+    if (seen !== known) refusal = failure("HOST_KEY_CHANGED", { name: options.name });
+    return seen === known;
   };
   const abort = () => socket.destroy();
   signal?.addEventListener("abort", abort, { once: true });
@@ -88,7 +93,7 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
         privateKey: options.privateKey,
         algorithms: { cipher: CIPHERS },
         readyTimeout: options.timeout ?? 20_000,
-        hostVerifier: (key: Buffer, done: (ok: boolean) => void) => void judge(key, done),
+        hostVerifier: judge,
         ...KEEPALIVE,
       });
     });

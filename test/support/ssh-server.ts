@@ -10,6 +10,8 @@ export interface SshServer extends AsyncDisposable {
   readonly hostKey: string;
   /** What clients did, in order: `auth METHOD`, `exec`, `signal NAME`, `window COLUMNSxROWS`, `ended NAME`. */
   readonly seen: string[];
+  /** Asks every client for new keys, as servers do once in a gigabyte. */
+  rekey(): void;
   /** Ends every connection, as a guest does whose power is cut. */
   cut(): void;
   /** Resolves when every client has hung up. */
@@ -44,6 +46,9 @@ export async function sshServer(accepted: Keys): Promise<SshServer> {
     endpoint: { host: "127.0.0.1", port },
     hostKey: host.public.split(" ").slice(0, 2).join(" "),
     seen,
+    rekey() {
+      for (const connection of connections) connection.rekey();
+    },
     cut() {
       for (const connection of connections) connection.end();
     },

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, createServer, type Socket } from "node:net";
@@ -13,6 +14,7 @@ import { type Guest, type GuestOptions, openGuest } from "../../../../lib/guest/
 import { type SshServer, sshServer } from "../../../support/ssh-server.ts";
 
 const keys = makeKeyPair();
+const MIB = 1024 ** 2;
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   try {
@@ -115,6 +117,33 @@ describe("ssh into a guest", () => {
       });
       expect(await refusal(refused)).to.equal("INTERNAL");
       expect(server.seen).to.deep.equal([]);
+    });
+
+    it("comes again with new keys in the middle of a transfer, and nothing is lost", async () => {
+      const input = randomBytes(8 * MIB);
+      let pinned = 0;
+      const pinning = async () => {
+        pinned += 1;
+        for (let turns = 0; turns < 50; turns += 1) await turn();
+      };
+      for (const guest of [await open(), await first(pinning)]) {
+        await using _guest = guest;
+        const { stdin, stdout, exit } = await guest.exec(["cat"]);
+        stdin.end(input);
+        const got: Buffer[] = [];
+        let asked = 0;
+        // At moments when data is under way in both directions.
+        for await (const chunk of stdout) {
+          got.push(Buffer.from(chunk));
+          if (Buffer.concat(got).length < (asked + 1) * MIB) continue;
+          asked += 1;
+          server.rekey();
+        }
+        expect(asked).to.equal(8);
+        expect(Buffer.concat(got).equals(input)).to.equal(true);
+        expect((await exit).code).to.equal(0);
+      }
+      expect(pinned).to.equal(1);
     });
 
     it("whose pinning outlasts the attempt, and then fails, has nobody left to tell", async () => {
