@@ -36,6 +36,8 @@ interface Kept extends Index {
 }
 
 const HEADER = 8192;
+/** Most words that are taken for commands: the first of a command line may be anything. */
+const COMMANDS = 100;
 /** A cache, also of earlier versions, or what a run that was killed while it wrote one has left of it. */
 const NAME = /^(?:main|strata)-[0-9A-Za-z]+(?:\.js)?-.*\.cache(?<partial>\.[\d-]+)?$/;
 /** No run takes as long to write one, ms. */
@@ -56,11 +58,12 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
   const command = argv.find((word) => /^[a-z][a-z-]{0,20}$/.test(word)) ?? "";
   const scripts = new Map<string, Script>();
   process.once("exit", () => {
-    // V8 refuses none or all, unless the file is broken.
-    const usable = [...scripts.values()].every(({ cachedDataRejected }) => cachedDataRejected !== true);
-    const { commands, chunks } = (usable ? kept : undefined) ?? EMPTY;
-    if (commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks)) return;
     try {
+      // V8 refuses none or all, unless the file is broken.
+      const usable = [...scripts.values()].every(({ cachedDataRejected }) => cachedDataRejected !== true);
+      const { commands, chunks } = (usable ? kept : undefined) ?? EMPTY;
+      if (commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks)) return;
+      if (commands.length >= COMMANDS) return;
       const pieces = new Map<string, Buffer>();
       for (const chunk of Object.keys(chunks)) {
         const piece = kept?.read(chunk);
@@ -73,7 +76,14 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
     }
   });
   return {
-    find: (chunk) => kept?.read(chunk),
+    find(chunk) {
+      try {
+        return kept?.read(chunk);
+      } catch {
+        // A disk that cannot be read any more.
+        return undefined;
+      }
+    },
     keep: (chunk, script) => scripts.set(chunk, script),
   };
 }
@@ -94,8 +104,12 @@ function open(path: string): Kept | undefined {
       return bytes;
     };
     const index: Index = JSON.parse(read(HEADER, 0).toString("latin1"));
-    const ends = Object.values(index.chunks).map(([offset, length]) => offset + length);
-    if (uid === process.geteuid?.() && (mode & 0o022) === 0 && Math.max(HEADER, ...ends) === size) {
+    const places = Object.values(index.chunks);
+    const whole =
+      Array.isArray(index.commands) &&
+      places.every(([offset, length]) => offset >= HEADER && length >= 0) &&
+      Math.max(HEADER, ...places.map(([offset, length]) => offset + length)) === size;
+    if (uid === process.geteuid?.() && (mode & 0o022) === 0 && whole) {
       file = undefined;
       return {
         ...index,

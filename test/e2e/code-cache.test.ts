@@ -66,7 +66,20 @@ describe("the code cache", () => {
     const right = await version();
     const { path, bytes } = await kept();
     const garbled = Buffer.concat([bytes.subarray(0, HEADER), Buffer.alloc(bytes.length - HEADER, 7)]);
-    for (const broken of [Buffer.alloc(0), bytes.subarray(0, 9000), Buffer.alloc(bytes.length, 7), garbled]) {
+    // As long as they say, and they say nonsense.
+    const nonsense = [
+      { commands: 7, chunks: { "main.js": [HEADER, bytes.length - HEADER] } },
+      { commands: ["version"], chunks: { "main.js": [bytes.length + 9, -9] } },
+    ].map((index) =>
+      Buffer.concat([Buffer.from(JSON.stringify(index).padEnd(HEADER)), bytes.subarray(HEADER)]),
+    );
+    for (const broken of [
+      ...nonsense,
+      Buffer.alloc(0),
+      bytes.subarray(0, 9000),
+      Buffer.alloc(bytes.length, 7),
+      garbled,
+    ]) {
       await writeFile(path, broken);
       expect(await version()).to.equal(right);
       expect((await kept()).commands).to.deep.equal(["version"]);
