@@ -10,7 +10,7 @@ import type {
 import { asStrataError, failure } from "../../lib/errors.ts";
 import { requireMember } from "./cluster.ts";
 import { limitKeys, ROOT } from "./devices.ts";
-import { type Engine, findManaged, getManaged, instancePath, writeConfig } from "./engine.ts";
+import { type Engine, findManaged, getManaged, instancePath, type Managed, writeConfig } from "./engine.ts";
 import { isMisread, isStatus } from "./errors.ts";
 import { hold } from "./hold.ts";
 import { idMapKeys, requireMappable } from "./id-maps.ts";
@@ -25,13 +25,20 @@ import { removeInstance, settle } from "./recovery.ts";
 import { type Config, type Devices, instanceShape } from "./rest/shapes.ts";
 import { toInstance } from "./view.ts";
 
-/** Where an instance goes and what it is on. Rejects what could not be made, whatever its image. */
-export async function prepare(engine: Engine, { name, mounts, networks, ...plan }: InstancePlan) {
+/** Rejects what could not be made, whatever its image. */
+export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
+  const managed = await findManaged(engine, plan.name);
+  // What a launch that died has left is taken away by the next.
+  if (managed === undefined || !isUnfinished(managed)) await requireFree(engine, plan.name);
+  await prepare(engine, plan);
+}
+
+/** Where an instance goes and what it is on. Rejects what could not be made under any name. */
+async function prepare(engine: Engine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
   for (const mount of mounts) checkMount(engine, mount);
   await requireMappable(engine, mounts);
   if (plan.member !== undefined) await requireMember(engine, plan.member);
   const member = mounts.length === 0 ? plan.member : await memberHere(engine, plan.member);
-  await requireFree(engine, name);
   const { pool, network } = await placement(engine);
   return { member, pool, interfaces: await nicDevices(engine, { network, nics: networks }) };
 }
@@ -43,6 +50,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   if (machine) await requireMachine(engine, spec);
   else requireRoot(image);
   await clearUnfinished(engine, name, context);
+  await requireFree(engine, name);
   const { member, pool, interfaces } = await prepare(engine, spec);
   if (machine) requireNetwork(interfaces);
   const fingerprint = await importImage(engine, image, context);
@@ -164,11 +172,15 @@ export function seedKeys({ userData, vendorData }: Seed): Config {
   return { "cloud-init.user-data": userData, "cloud-init.vendor-data": vendorData };
 }
 
+/** True of what a launch or a removal that died has left of an instance. */
+function isUnfinished({ operation }: Managed): boolean {
+  return operation?.kind === "create" || operation?.kind === "purge";
+}
+
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
 export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
   const managed = await findManaged(engine, name);
-  const kind = managed?.operation?.kind;
-  if (managed === undefined || (kind !== "create" && kind !== "purge")) return;
+  if (managed === undefined || !isUnfinished(managed)) return;
   try {
     await using _hold = await hold(engine, managed.id, { wait: 0 }, context);
   } catch (error) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Context, InstanceRecord, Instances, Resources } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
 import { clone } from "./clone.ts";
-import { create, prepare } from "./creation.ts";
+import { check, create } from "./creation.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
 import {
   type Engine,
@@ -40,10 +40,7 @@ export function instanceGroup(engine: Engine): Instances {
         return managed === undefined ? null : toInstance(managed);
       }),
     hold: (id, options, context) => mapped(() => hold(engine, id, options, context)),
-    check: (plan) =>
-      mapped(async () => {
-        await prepare(engine, plan);
-      }),
+    check: (plan) => mapped(() => check(engine, plan)),
     create: (spec, context) => mapped(() => create(engine, spec, context)),
     start: (id, context) => mapped(() => start(engine, id, context)),
     stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),

@@ -7,6 +7,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import type { Backend } from "../../../lib/backend/contract.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { operationKeys } from "../../../plugins/lxd/records.ts";
 import { refusal } from "../../support/images.ts";
 import { context, newInstanceSpec } from "../../support/instance-spec.ts";
 import { silent } from "../../support/libvirt.ts";
@@ -87,6 +88,21 @@ describe("a daemon of LXD", () => {
     const { code, reason } = await refusal(own.start());
     expect(code).to.equal("ENGINE_ERROR");
     expect(reason).to.contain("/sbin/init");
+  });
+
+  it("has a name free that a launch which died has left, also for who only asks", async () => {
+    const left = await lxdInstance(fixture, "lxd-left");
+    const { name, id, resources } = left.instance;
+    const plan = { name, resources, mounts: [], networks: [] };
+    const asked = async () => backend.instances.check?.(plan);
+    expect((await refusal(asked())).code).to.equal("INSTANCE_EXISTS");
+    const body = JSON.stringify({ config: operationKeys({ kind: "create" }) });
+    await fixture.daemon.lxc("query", "--wait", "-X", "PATCH", "-d", body, `/1.0/instances/${name}`);
+    await asked();
+    const again = await backend.instances.create(newInstanceSpec(fixture.image, { name }), context());
+    expect(again.id).not.to.equal(id);
+    await using _hold = await backend.instances.hold(again.id, { wait: 0 }, context());
+    await backend.instances.remove(again.id, context());
   });
 
   it("keeps an image for the next instance until it is deleted, and takes away none of others", async () => {
