@@ -2,14 +2,12 @@ import { dirname, join } from "node:path";
 import type { CloneSpec, Context, Instance } from "../../lib/backend/contract.ts";
 import { establish } from "./creation.ts";
 import { type Engine, type Managed, runOptions } from "./engine.ts";
-import { checkChain, readLayers } from "./layers.ts";
+import { checkChain, readLayers, sizeOf } from "./layers.ts";
 import { putMounts } from "./mounts.ts";
 import { freePort, newMac } from "./networks.ts";
 import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
-import { createOverlay } from "./qcow2-overlay.ts";
-import { flush, type RunOptions, rebase } from "./qemu-img.ts";
-import { fillByClone, type Recipe, recipeOf, sizeOf } from "./recipe.ts";
+import { makeBy, recipeOf } from "./recipe.ts";
 import { getReady } from "./recovery.ts";
 import { writeSeed } from "./seed.ts";
 import { clonedDomain, readDisk, readInterfaces } from "./xml/domain.ts";
@@ -29,8 +27,9 @@ export async function clone(
   await requireSettled(source, "Only stopped instances can be cloned");
   const { document, metadata } = source;
   const pool = await engine.pool();
-  const { base, size, recipe } = await measure(source, join(pool, "images"));
-  await checkSpace(pool, recipe?.clone == null ? size : recipe.bytes);
+  const recipe = await copyRecipe(source, join(pool, "images"));
+  const { bytes } = recipe;
+  await checkSpace(pool, bytes);
   const sshPort = metadata.sshPort === undefined ? undefined : await freePort();
   if (metadata.adopted !== undefined)
     context.warn?.(
@@ -60,14 +59,16 @@ export async function clone(
       return copy;
     },
     async fill({ uuid, folder, disk }) {
-      const options = runOptions(engine, uuid, context);
-      context.progress({ phase: PHASE });
-      if (recipe?.clone == null)
-        await copyDisk(options, { from: readDisk(document), to: disk, base, size, context });
-      else {
-        await fillByClone(source.name, disk, { ...recipe, clone: recipe.clone }, options);
-        await flush(disk);
-      }
+      const phase = "Copying disk";
+      context.progress({ phase });
+      const progress = (fraction: number) =>
+        context.progress({
+          phase,
+          done: (bytes * BigInt(Math.round(fraction * 1000))) / 1000n,
+          total: bytes,
+        });
+      const options = { ...runOptions(engine, uuid, context), progress };
+      await makeBy(recipe, { name: source.name, path: disk, layer: readDisk(document) }, options);
       const nics = macs.map((mac) => ({ mac, mode: "auto" }) as const);
       await writeSeed(folder, spec.seed, nics, context.signal);
     },
@@ -75,37 +76,17 @@ export async function clone(
 }
 
 /**
- * The base image that the head stands on, null for none in the pool; bytes that a copy of the rest takes;
- * how a file on that base comes to hold the same, null where there is none.
+ * How the copy's layer is made: on the base image of the pool that the head stands on, or on nothing where
+ * there is none, with all that lies between.
  */
-async function measure(
-  { name, document, metadata }: Managed,
-  images: string,
-): Promise<{ base: string | null; size: bigint; recipe: Recipe | null }> {
+async function copyRecipe({ name, document, metadata }: Managed, images: string) {
   const head = readDisk(document);
   const graph = await readLayers(name, metadata.folder, [head]);
   const files = await checkChain(name, graph, head);
   const last = files.at(-1) ?? head;
   const base = dirname(last) === images ? last : null;
-  const size = await sizeOf(files.filter((file) => file !== base));
-  return { base, size, recipe: base === null ? null : await recipeOf(graph, head, base) };
-}
-
-const PHASE = "Copying disk";
-
-/** An overlay on the original's head, moved down to the base: all that lies between is copied into it. */
-async function copyDisk(
-  options: RunOptions,
-  o: { from: string; to: string; base: string | null; size: bigint; context: Context },
-): Promise<void> {
-  await createOverlay(o.to, o.from);
-  await rebase(o.to, o.from, o.base, {
-    ...options,
-    progress: (fraction) =>
-      o.context.progress({
-        phase: PHASE,
-        done: (o.size * BigInt(Math.round(fraction * 1000))) / 1000n,
-        total: o.size,
-      }),
-  });
+  const bytes = await sizeOf(files.filter((file) => file !== base));
+  if (base === null) return { on: base, clone: null, copied: files, bytes };
+  const recipe = await recipeOf(graph, head, base);
+  return recipe.clone === null ? { ...recipe, bytes } : recipe;
 }

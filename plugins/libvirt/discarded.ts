@@ -1,6 +1,6 @@
 import { type Managed, writeMetadata } from "./engine.ts";
 import { readGraph } from "./graph.ts";
-import { isLayerPath, layerSize, removeLayer } from "./layers.ts";
+import { isLayerPath, removeLayer, sizeOf } from "./layers.ts";
 import { hasSpace } from "./pool.ts";
 import { type FrozenRecord, isFrozenIn, listFrozen } from "./snapshot-records.ts";
 import { readDisk } from "./xml/domain.ts";
@@ -21,11 +21,12 @@ const MOST = 16;
 export async function discard(managed: Managed, path: string): Promise<readonly string[]> {
   const { folder, discarded = [] } = managed.metadata;
   const waiting = [...discarded.filter((other) => other !== path), path];
-  if (waiting.length <= MOST && isLayerPath(folder, path)) {
-    const sizes = await Promise.all(waiting.map(layerSize));
-    const size = sizes.reduce<bigint>((sum, each) => sum + (each ?? 0n), 0n);
-    if (size <= LARGEST && (await hasSpace(folder, FREE))) return waiting;
-  }
+  const waits =
+    waiting.length <= MOST &&
+    isLayerPath(folder, path) &&
+    (await sizeOf(waiting)) <= LARGEST &&
+    (await hasSpace(folder, FREE));
+  if (waits) return waiting;
   await removeUnused(managed, waiting);
   return [];
 }

@@ -195,6 +195,12 @@ export async function layerSize(path: string): Promise<bigint | null> {
   return found === null ? null : found.blocks * 512n;
 }
 
+/** Bytes that the files take on the disk, which is the most that copying them writes. */
+export async function sizeOf(files: readonly string[]): Promise<bigint> {
+  const sizes = await Promise.all(files.map(layerSize));
+  return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
+}
+
 /**
  * Removes a layer or stand-in of the instance that lives in `folder`. Refuses a path that strata did not
  * give; one that is gone is fine. The caller has made sure that nothing refers to it.

@@ -1,5 +1,6 @@
-import { isImagePath, type LayerGraph, layerOf, layerSize, readLayer } from "./layers.ts";
-import { copyInto, type RunOptions, repoint } from "./qemu-img.ts";
+import { isImagePath, type LayerGraph, layerOf, readLayer, sizeOf } from "./layers.ts";
+import { createOverlay } from "./qcow2-overlay.ts";
+import { copyInto, flush, type RunOptions, rebase, repoint } from "./qemu-img.ts";
 import { canClone, cloneFile } from "./reflink.ts";
 
 /** What a run of qemu-img costs beside the data, as bytes that copy in the same time: some 20 ms. */
@@ -38,16 +39,21 @@ export async function recipeOf(graph: LayerGraph, layer: string, on: string): Pr
   return { on, clone: lowest, copied: others, bytes: rest, cost };
 }
 
-/** Makes `path` by a recipe that begins with a clone; not durable yet. */
-export async function fillByClone(
-  name: string,
-  path: string,
-  { on, clone, copied }: Pick<Recipe, "on" | "copied"> & { readonly clone: string },
+/** Makes a file with the contents of `layer` by a recipe, durably; only copying tells how far it is. */
+export async function makeBy(
+  { on, clone, copied }: Pick<Recipe, "clone" | "copied"> & { readonly on: string | null },
+  { name, path, layer }: { readonly name: string; readonly path: string; readonly layer: string },
   options: RunOptions,
 ): Promise<void> {
+  if (clone === null) {
+    await createOverlay(path, layer);
+    await rebase(path, layer, on, options);
+    return;
+  }
   await cloneFile(clone, path);
-  if ((await readLayer(name, path)).backing !== on) await repoint(path, on, options);
+  if (on !== null && (await readLayer(name, path)).backing !== on) await repoint(path, on, options);
   for (const file of copied) await copyInto(path, file, options);
+  await flush(path);
 }
 
 /** The files that QEMU reads `layer` from, lowest first, down to `on` or what it stands in for. */
@@ -60,10 +66,4 @@ export function filesAbove(graph: LayerGraph, layer: string, on: string): string
 /** Time of so many runs of qemu-img that write so many bytes, as bytes that copy in that time. */
 export function costOf(bytes: bigint, runs: number): bigint {
   return bytes + RUN_COST * BigInt(runs);
-}
-
-/** Bytes that the files take, which is the most that copying them writes. */
-export async function sizeOf(files: readonly string[]): Promise<bigint> {
-  const sizes = await Promise.all(files.map(layerSize));
-  return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
 }

@@ -13,12 +13,12 @@ import {
   newPartialPath,
   readLayer,
   removeLayer,
+  sizeOf,
   standInPath,
 } from "./layers.ts";
 import { checkSpace } from "./pool.ts";
-import { createOverlay } from "./qcow2-overlay.ts";
-import { copyInto, flush, pointTo, type RunOptions, rebase } from "./qemu-img.ts";
-import { fillByClone, type Recipe, recipeOf, sizeOf } from "./recipe.ts";
+import { copyInto, flush, pointTo, type RunOptions } from "./qemu-img.ts";
+import { makeBy, type Recipe, recipeOf } from "./recipe.ts";
 
 /** Most files that a chain has before keyframes shorten it, where the setting does not say. */
 const CHAIN_LENGTH = 48;
@@ -56,18 +56,11 @@ export async function standInsSize(folder: string): Promise<bigint> {
 export async function buildStandIn(
   name: string,
   path: string,
-  { on, clone, copied }: Recipe,
+  recipe: Recipe,
   options: RunOptions,
 ): Promise<void> {
   const layer = layerOf(join(path, ".."), path);
-  await make(name, path, async (partial) => {
-    if (clone === null) {
-      await createOverlay(partial, layer);
-      await rebase(partial, layer, on, options);
-      return;
-    }
-    await fillByClone(name, partial, { on, clone, copied }, options);
-  });
+  await make(name, path, (partial) => makeBy(recipe, { name, path: partial, layer }, options));
 }
 
 /**
