@@ -93,38 +93,44 @@ const EMPTY: Index = { commands: [], chunks: {} };
 
 /** The file stays open, for the chunks that are still to come. */
 function open(path: string): Kept | undefined {
-  let file: number | undefined;
+  let file: number;
   try {
     file = openSync(path, "r");
-    const descriptor = file;
+  } catch {
+    return undefined;
+  }
+  const kept = keptIn(file);
+  if (kept === undefined) closeSync(file);
+  return kept;
+}
+
+/** What is in an open file; undefined where it is broken, or others could have written it. */
+function keptIn(file: number): Kept | undefined {
+  const read = (length: number, position: number) => {
+    const bytes = Buffer.allocUnsafe(length);
+    readSync(file, bytes, 0, length, position);
+    return bytes;
+  };
+  try {
     const { uid, mode, size } = fstatSync(file);
-    const read = (length: number, position: number) => {
-      const bytes = Buffer.allocUnsafe(length);
-      readSync(descriptor, bytes, 0, length, position);
-      return bytes;
-    };
+    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return undefined;
     const index: Index = JSON.parse(read(HEADER, 0).toString("latin1"));
     const places = Object.values(index.chunks);
     const whole =
       Array.isArray(index.commands) &&
       places.every(([offset, length]) => offset >= HEADER && length >= 0) &&
       Math.max(HEADER, ...places.map(([offset, length]) => offset + length)) === size;
-    if (uid === process.geteuid?.() && (mode & 0o022) === 0 && whole) {
-      file = undefined;
-      return {
-        ...index,
-        read(chunk) {
-          const place = index.chunks[chunk];
-          return place === undefined ? undefined : read(place[1], place[0]);
-        },
-      };
-    }
+    if (!whole) return undefined;
+    return {
+      ...index,
+      read(chunk) {
+        const place = index.chunks[chunk];
+        return place === undefined ? undefined : read(place[1], place[0]);
+      },
+    };
   } catch {
-    // None, or none of ours.
-  } finally {
-    if (file !== undefined) closeSync(file);
+    return undefined;
   }
-  return undefined;
 }
 
 function write(

@@ -3,7 +3,7 @@ import { asStrataError, type ErrorCode, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, InstanceState } from "./api.ts";
 import { notFound } from "./engines.ts";
-import type { Session } from "./session.ts";
+import { contextOf, type Session } from "./session.ts";
 
 /** How long an operation waits for another one on the same instance, ms. */
 const PATIENCE = 120_000;
@@ -104,6 +104,18 @@ export async function whileHeld<T>(
   if (fresh.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
   // Awaited here: a promise that is handed on would outlive the hold.
   return await work(fresh);
+}
+
+/** The same for one after the other; those that are gone by their turn are passed over where the caller allows it. */
+export async function eachHeld(
+  session: Session,
+  chosen: readonly Instance[],
+  call: CallOptions | undefined,
+  work: (fresh: Instance, context: Context) => Promise<unknown>,
+): Promise<void> {
+  const context = contextOf(call);
+  for (const instance of chosen)
+    await unlessGone(call, () => whileHeld(session, instance, context, (fresh) => work(fresh, context)));
 }
 
 /** Rejects unless the instance is stopped, saying `reason`. */

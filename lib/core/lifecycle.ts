@@ -4,7 +4,7 @@ import type { CallOptions, StopOptions } from "./api.ts";
 import type { Work } from "./engines.ts";
 import { requireGroup } from "./features.ts";
 import { awaitReady } from "./guest.ts";
-import { getInstances, unlessGone, whileHeld } from "./instances.ts";
+import { eachHeld, getInstances, unlessGone, whileHeld } from "./instances.ts";
 import { withoutMounts } from "./mounts.ts";
 import { contextOf, type Session } from "./session.ts";
 import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
@@ -52,14 +52,9 @@ export async function stop(
   options: StopOptions = {},
   call?: CallOptions,
 ): Promise<Work> {
-  const context = contextOf(call);
   const chosen = await getInstances(session, names, {}, call);
-  return async () => {
-    for (const instance of chosen)
-      await unlessGone(call, () =>
-        whileHeld(session, instance, context, (fresh) => stopHeld(session, fresh, options, context)),
-      );
-  };
+  return () =>
+    eachHeld(session, chosen, call, (fresh, context) => stopHeld(session, fresh, options, context));
 }
 
 async function stopHeld(
@@ -86,19 +81,15 @@ async function stopHeld(
 
 /** Keeps the memory and stops; what does not run has none to keep and is left alone. */
 export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
-  const context = contextOf(call);
   const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
   const chosen = await getInstances(session, names, {}, call);
-  const suspendHeld = async (fresh: Instance) => {
-    if (fresh.state === "stopped") return;
-    // Told to shut down, the guest would do it as soon as it is resumed.
-    await cancelShutdown(session, fresh, context);
-    await withoutMounts(session, fresh, context, () => save(fresh.id, context));
-  };
-  return async () => {
-    for (const instance of chosen)
-      await unlessGone(call, () => whileHeld(session, instance, context, suspendHeld));
-  };
+  return () =>
+    eachHeld(session, chosen, call, async (fresh, context) => {
+      if (fresh.state === "stopped") return;
+      // Told to shut down, the guest would do it as soon as it is resumed.
+      await cancelShutdown(session, fresh, context);
+      await withoutMounts(session, fresh, context, () => save(fresh.id, context));
+    });
 }
 
 /** Nothing that is suspended can be restarted: resumed it would not be, and anew it would lose its memory. */

@@ -2,8 +2,8 @@ import type { Instance } from "../backend/contract.ts";
 import { isStrataError } from "../errors.ts";
 import type { CallOptions, Optimized } from "./api.ts";
 import { requireGroup } from "./features.ts";
-import { getInstances, requireStopped, unlessGone, whileHeld } from "./instances.ts";
-import { contextOf, type Session } from "./session.ts";
+import { eachHeld, getInstances, requireStopped } from "./instances.ts";
+import type { Session } from "./session.ts";
 
 /** Makes reads of stopped instances as fast as they get, whatever has to be copied. */
 export async function optimize(
@@ -11,16 +11,14 @@ export async function optimize(
   names: readonly string[],
   call?: CallOptions,
 ): Promise<Optimized[]> {
-  const context = contextOf(call);
   const group = await requireGroup(session, "read-image", "optimizing", (backend) => backend.readImages);
   const optimized: Optimized[] = [];
-  const optimizeHeld = async (fresh: Instance) => {
+  const chosen = await getInstances(session, names, {}, call);
+  await eachHeld(session, chosen, call, async (fresh, context) => {
     requireStopped(fresh, "Only stopped instances can be optimized");
     await group.build(fresh.id, context);
     optimized.push({ name: fresh.name, size: await group.size(fresh.id) });
-  };
-  for (const instance of await getInstances(session, names, {}, call))
-    await unlessGone(call, () => whileHeld(session, instance, context, optimizeHeld));
+  });
   return optimized;
 }
 

@@ -4,7 +4,7 @@ import { checkName } from "../snapshots/names.ts";
 import { forgetAliases } from "./aliases.ts";
 import type { CallOptions, Ref } from "./api.ts";
 import type { Work } from "./engines.ts";
-import { getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
+import { eachHeld, getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 import { dropSnapshot, requireSnapshot } from "./snapshots.ts";
 
@@ -75,33 +75,24 @@ async function removeOne(
 
 /** Makes deleted instances Stopped again. */
 export async function recover(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
-  const context = contextOf(call);
   const { instances } = await session.backend();
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
   for (const { record, name } of chosen)
     if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
-  return async () => {
-    for (const instance of chosen)
-      await unlessGone(call, () =>
-        whileHeld(session, instance, context, ({ id }) => instances.annotate(id, { deleted: false })),
-      );
-  };
+  return () => eachHeld(session, chosen, call, ({ id }) => instances.annotate(id, { deleted: false }));
 }
 
 /** Removes every deleted instance for good; resolves to their names. */
 export async function purge(session: Session, call?: CallOptions): Promise<string[]> {
-  const context = contextOf(call);
   const { instances } = await session.backend();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
   const names: string[] = [];
-  const purgeHeld = async ({ id, name, record }: Instance) => {
+  await eachHeld(session, deleted, { ...call, gone: "allowed" }, async ({ id, name, record }, context) => {
     // Recovered by somebody while we waited: theirs.
     if (!record.deleted) return;
     await instances.remove(id, context);
     names.push(name);
-  };
-  for (const instance of deleted)
-    await unlessGone({ gone: "allowed" }, () => whileHeld(session, instance, context, purgeHeld));
+  });
   await forgetAliases(session, names);
   return names.sort();
 }

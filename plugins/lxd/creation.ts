@@ -16,7 +16,7 @@ import { hold } from "./hold.ts";
 import { idMapKeys, requireMappable } from "./id-maps.ts";
 import { FORMAT, importImage } from "./images.ts";
 import { newLease } from "./lease.ts";
-import { DISK_FORMAT, machineDevices, machineKeys, requireMachine, requireNetwork } from "./machines.ts";
+import { DISK_FORMAT, machineKeys, requireMachine, requireNetwork, SEED_DEVICE } from "./machines.ts";
 import { checkMount, memberHere, mountDevices } from "./mount-devices.ts";
 import { networkKeys } from "./network-config.ts";
 import { nicDevices, placement } from "./placement.ts";
@@ -70,7 +70,7 @@ export async function create(engine: Engine, spec: InstanceSpec, context: Contex
   const devices: Devices = {
     [ROOT]: { type: "disk", path: "/", pool: pool.name, size: String(resources.disk) },
     ...interfaces,
-    ...(machine ? machineDevices() : {}),
+    ...(machine ? SEED_DEVICE : {}),
     ...mountDevices(mounts),
   };
   const type = machine ? "virtual-machine" : "container";

@@ -16,7 +16,7 @@ const MIB = 1024n ** 2n;
 export const DISK_FORMAT = "qcow2";
 
 /** Where LXD puts cloud-init's data into a virtual machine; its guest needs no agent of LXD's for that. */
-const SEED: Devices = { "strata-seed": { type: "disk", source: "cloud-init:config" } };
+export const SEED_DEVICE: Devices = { "strata-seed": { type: "disk", source: "cloud-init:config" } };
 
 export function isMachine({ instance }: Pick<Managed, "instance">): boolean {
   return instance.type === "virtual-machine";
@@ -110,10 +110,6 @@ export function machineKeys(seed: Seed): Config {
 /** LXD puts its own before, with the name for the id; of two the last counts. */
 export function metaKeys({ metaData }: Seed): Config {
   return { "user.meta-data": metaData };
-}
-
-export function machineDevices(): Devices {
-  return SEED;
 }
 
 /** How a virtual machine is reached; null for a container, which LXD itself reaches. */
