@@ -1,10 +1,9 @@
 import type { Resources } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { requireMemory } from "../../lib/host-memory.ts";
 import type { Engine } from "./engine.ts";
 import { find, parse } from "./xml/document.ts";
 import type { Machine } from "./xml/domain.ts";
-
-const MIB = 1024n ** 2n;
 
 /**
  * Rejects with INVALID_VALUE what a domain cannot have: more CPUs than its machine takes, more memory than
@@ -15,13 +14,7 @@ export async function requireAttainable(
   machine: Machine,
   { cpus, memory }: Partial<Resources>,
 ): Promise<void> {
-  if (memory !== undefined) {
-    const most = (await connection.totalMemory()) / MIB;
-    if (memory > most * MIB) {
-      const reason = `it is at most ${most}M, all that the host has`;
-      throw failure("INVALID_VALUE", { what: "memory", value: `${memory / MIB}M`, reason });
-    }
-  }
+  if (memory !== undefined) requireMemory(memory, await connection.totalMemory());
   if (cpus === undefined) return;
   const capabilities = await connection.domainCapabilities(machine);
   const most = Number(find(await parse(capabilities), "vcpu")?.attributes.max ?? Number.POSITIVE_INFINITY);

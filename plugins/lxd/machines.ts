@@ -3,14 +3,13 @@
 import { z } from "zod";
 import type { InstanceSpec, Resources, Seed, SshAccess } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { requireMemory } from "../../lib/host-memory.ts";
 import { DEFAULT_NIC } from "./devices.ts";
 import { type Engine, getManaged, type Managed } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import type { Client } from "./rest/client.ts";
 import { type Config, type Devices, resourcesShape, warningShape } from "./rest/shapes.ts";
 import { readState, toInstance } from "./view.ts";
-
-const MIB = 1024n ** 2n;
 
 /** A disk that UEFI boots. */
 export const DISK_FORMAT = "qcow2";
@@ -85,11 +84,7 @@ export async function requireAttainable(
     const reason = `it is a whole number from 1 to ${host.cpu.total}, all that the host has`;
     throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
   }
-  const most = BigInt(host.memory.total) / MIB;
-  if (memory !== undefined && memory > most * MIB) {
-    const reason = `it is at most ${most}M, all that the host has`;
-    throw failure("INVALID_VALUE", { what: "memory", value: `${memory / MIB}M`, reason });
-  }
+  if (memory !== undefined) requireMemory(memory, BigInt(host.memory.total));
 }
 
 export function noMounts() {

@@ -1,0 +1,11 @@
+import { failure } from "./errors.ts";
+
+const MIB = 1024n ** 2n;
+
+/** Throws INVALID_VALUE for more memory than the host has, bytes; whole MiB are what can be had. */
+export function requireMemory(memory: bigint, host: bigint): void {
+  const most = host / MIB;
+  if (memory <= most * MIB) return;
+  const reason = `it is at most ${most}M, all that the host has`;
+  throw failure("INVALID_VALUE", { what: "memory", value: `${memory / MIB}M`, reason });
+}
