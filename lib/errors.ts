@@ -99,6 +99,11 @@ const entries = {
     message: 'there is no domain "{name}"',
     hint: "`strata adopt` without a name lists what can be adopted.",
   },
+  FINDING_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'doctor finds nothing wrong with "{subject}"',
+    hint: ({ known }) => (known === "" ? undefined : "It finds something wrong with {known}."),
+  },
   INSTANCE_ELSEWHERE: {
     exit: EXIT.notFound,
     message: 'instance "{name}" is not on the engine {driver}; it is on {engine}',
