@@ -90,6 +90,21 @@ export async function copyInto(image: string, layer: string, options: RunOptions
   await qemuImg(["commit", "-q", "-d", top], options);
 }
 
+/** Names of the snapshots that an image holds inside. */
+export async function listInsideSnapshots(path: string, options: RunOptions): Promise<string[]> {
+  const info: unknown = JSON.parse(
+    await qemuImg(["info", "-U", "--output=json", "-f", "qcow2", path], options),
+  );
+  const { snapshots } = Object(info) as { readonly snapshots?: unknown };
+  return Array.isArray(snapshots) ? snapshots.map((each: { name?: unknown }) => String(each.name)) : [];
+}
+
+/** Deletes a snapshot that an image holds inside. The image itself reads as before. */
+export async function deleteInsideSnapshot(path: string, name: string, options: RunOptions): Promise<void> {
+  await qemuImg(["snapshot", "-q", "-d", name, path], options);
+  await flush(path);
+}
+
 /** True when the file itself, not its chain, holds data of the guest. */
 export async function holdsData(path: string, options: RunOptions): Promise<boolean> {
   const map: unknown = JSON.parse(await qemuImg(["map", "--output=json", "-f", "qcow2", path], options));
