@@ -5,6 +5,7 @@ import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import type { Engine, Managed } from "./engine.ts";
 import { fileError, isAbsent, isLibvirt, libvirtError } from "./errors.ts";
 import { readGraph } from "./graph.ts";
+import { findDamaged } from "./layer-health.ts";
 import { isImagePath, isLayerPath, isPartialPath, type LayerGraph, layerOf, readLayer } from "./layers.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { holdsData } from "./qemu-img.ts";
@@ -82,6 +83,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
     ...(await findMark(managed, snapshots, head)),
     ...(await findLeft(managed, graph, files, snapshots, head)),
     ...(await findOpen(folder, files)),
+    ...(await findDamaged(managed, graph)),
   ];
 }
 
@@ -202,7 +204,7 @@ async function findLeft(
 async function unreferenced(folder: string, path: string): Promise<Note> {
   const who = isImagePath(folder, path) ? "neither a snapshot nor the instance" : "nothing that strata knows";
   const detail = `${who} refers to ${path}`;
-  if (await holdsData(path, {}))
+  if (await holdsData(path, {}, true))
     return { kind: "layer-unreferenced", subject: path, detail: `${detail}; it holds data` };
   return { kind: "layer-unreferenced", subject: path, detail: `${detail}; it is empty`, repair: "remove it" };
 }
