@@ -8,6 +8,7 @@ import type { Engine, Managed } from "./engine.ts";
 import { fileError, isAbsent, isLibvirt, libvirtError } from "./errors.ts";
 import { readGraph } from "./graph.ts";
 import { findUnderWay } from "./journal/findings.ts";
+import { findDamaged } from "./layer-health.ts";
 import { isImagePath, isPartialPath, type LayerGraph, layerOf } from "./layers.ts";
 import { findLeftLayers } from "./orphan-findings.ts";
 import { readHeader } from "./qcow2-header.ts";
@@ -77,6 +78,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   }
   found.push(...(await findLeftLayers(managed, graph, owners, records)));
   found.push(...findLeftFiles(graph, files), ...(await findOpen(folder, files)));
+  found.push(...(await findDamaged(managed, graph)));
   return found;
 }
 

@@ -1,6 +1,6 @@
 import { chmod, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Context, Finding, Maintenance } from "../../lib/backend/contract.ts";
+import type { AuditOptions, Context, Finding, Maintenance } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
 import { collectLayers } from "./collect.ts";
 import { listCopies } from "./copies/record-copies.ts";
@@ -9,6 +9,7 @@ import { isLibvirt, mapped } from "./errors.ts";
 import { findInInstance } from "./findings.ts";
 import { hold } from "./hold.ts";
 import { setJournalAside } from "./journal/journal.ts";
+import { checkContents, freeLeaks } from "./layer-health.ts";
 import { lockFile } from "./lock.ts";
 import {
   activateLayer,
@@ -25,17 +26,25 @@ import { correctRecords, markCurrent } from "./snapshot-records.ts";
 
 export function maintenanceGroup(engine: Engine): Maintenance {
   return {
-    audit: () => mapped(() => audit(engine)),
+    audit: (options, context) => mapped(() => audit(engine, options, context)),
     repair: (finding, context, choice) => mapped(() => repair(engine, finding, context, choice)),
     recover: (folder, context) => mapped(() => recoverFolder(engine, folder, context)),
   };
 }
 
-async function audit(engine: Engine): Promise<Finding[]> {
+async function audit(
+  engine: Engine,
+  { deep = false }: AuditOptions = {},
+  context: Context = NOBODY,
+): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
   const found = await Promise.all(managed.map((each) => auditInstance(engine, each)));
-  return [...findings, ...found.flat(), ...(await auditPool(engine, owners))];
+  const contents = deep ? await checkContents(managed, context) : [];
+  return [...findings, ...found.flat(), ...contents, ...(await auditPool(engine, owners))];
 }
+
+/** Of a caller who gave none. */
+const NOBODY: Context = { signal: new AbortController().signal, progress() {} };
 
 /** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
 async function readDomains(engine: Engine) {
@@ -123,6 +132,7 @@ async function repair(
   }
   await using _hold = await hold(engine, uuid, { wait: 0 }, context);
   const now = await getHeld(engine, uuid);
+  if (finding.kind === "layer-leaks") return await freeLeaks(engine, now, finding.subject, context);
   const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
   if (!same) return false;
   await repairInstance(engine, now, finding, context, choice);

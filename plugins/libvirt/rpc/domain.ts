@@ -214,13 +214,6 @@ export class Domain {
     return snapshots.map(({ name }) => new DomainSnapshot(this, name));
   }
 
-  /** Names of the domain's checkpoints, in no particular order. */
-  async listCheckpoints(flags = 0): Promise<string[]> {
-    const args = { ...this.dom, need_results: 1, flags };
-    const { checkpoints } = await this.connection.call("domain_list_all_checkpoints", args);
-    return checkpoints.map(({ name }) => name);
-  }
-
   async snapshotCount(flags = 0): Promise<number> {
     return (await this.connection.call("domain_snapshot_num", { ...this.dom, flags })).num;
   }

@@ -14,12 +14,6 @@ export const snapshotProcedures = {
     struct({ dom: domain, need_results: i32, flags: u32 }),
     struct({ snapshots: array(domainSnapshot, 16384), ret: i32 }),
   ),
-  domain_list_all_checkpoints: remote(
-    413,
-    struct({ dom: domain, need_results: i32, flags: u32 }),
-    // Of the same shape: a name and its domain.
-    struct({ checkpoints: array(domainSnapshot, 16384), ret: i32 }),
-  ),
   domain_snapshot_lookup_by_name: remote(
     189,
     struct({ dom: domain, name: string, flags: u32 }),
