@@ -10,7 +10,7 @@ import { type LayerGraph, layerSize, sizeOf } from "./layers.ts";
 import { extentOfFile } from "./qcow2-tables.ts";
 import { checkImage, type ImageCheck, repairLeaks } from "./qemu-img.ts";
 import type { Note } from "./record-findings.ts";
-import { listPlaces } from "./snapshot-records.ts";
+import { listRecords } from "./snapshot-records.ts";
 import { isSettled } from "./view.ts";
 import { parse } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
@@ -95,7 +95,7 @@ export async function checkContents(all: readonly Managed[], context: Context): 
 
 async function checkInstance(managed: Managed, seen: Set<string>, context: Context): Promise<Finding[]> {
   const { domain, name: instance } = managed;
-  const snapshots = await listPlaces(domain);
+  const snapshots = await listRecords(domain);
   const graph = await readGraph(managed, snapshots);
   const { layers, standIns, bases } = reachOf(graph);
   const written = await findWritten(managed);
@@ -190,7 +190,7 @@ export async function freeLeaks(
 ): Promise<boolean> {
   const managed = await readManaged(domain);
   if (managed === undefined || !(await isSettled(managed))) return false;
-  const snapshots = await listPlaces(domain);
+  const snapshots = await listRecords(domain);
   if (!namedFiles(managed, snapshots).includes(path) || dirname(path) !== managed.metadata.folder)
     return false;
   const options = runOptions(engine, domain.uuid, context);
