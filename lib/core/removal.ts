@@ -1,9 +1,11 @@
+import { resolve } from "node:path";
 import type { Context, Instance } from "../backend/contract.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import { forgetAliases } from "./aliases.ts";
 import type { CallOptions, Ref } from "./api.ts";
 import type { Work } from "./engines.ts";
+import { unsupported } from "./features.ts";
 import { eachHeld, getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 import { dropSnapshot, requireSnapshot } from "./snapshots.ts";
@@ -80,6 +82,20 @@ export async function recover(session: Session, names: readonly string[], call?:
   for (const { record, name } of chosen)
     if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
   return () => eachHeld(session, chosen, call, ({ id }) => instances.annotate(id, { deleted: false }));
+}
+
+/** Brings an instance back from the copies of its records in its folder. */
+export async function recoverFrom(
+  session: Session,
+  folder: string,
+  call?: CallOptions,
+): Promise<{ readonly name: string }> {
+  const { maintenance } = await session.backend();
+  if (maintenance?.recover === undefined)
+    throw await unsupported(session, "recovering an instance from its folder");
+  const context = contextOf(call);
+  context.progress({ phase: "Recovering" });
+  return { name: await maintenance.recover(resolve(folder), context) };
 }
 
 /** Removes every deleted instance for good; resolves to their names. */

@@ -15,7 +15,7 @@ import { correctRecords, markCurrent } from "./snapshot-records.ts";
 export function maintenanceGroup(engine: Engine): Maintenance {
   return {
     audit: () => mapped(() => audit(engine)),
-    repair: (finding, context) => mapped(() => repair(engine, finding, context)),
+    repair: (finding, context, choice) => mapped(() => repair(engine, finding, context, choice)),
   };
 }
 
@@ -90,8 +90,14 @@ async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Pr
 }
 
 /** Looks again under the lock that keeps others out, and does what the finding says if it is still so. */
-async function repair(engine: Engine, finding: Finding, context: Context): Promise<boolean> {
-  if (finding.repair === undefined) return false;
+async function repair(
+  engine: Engine,
+  finding: Finding,
+  context: Context,
+  choice: string | undefined,
+): Promise<boolean> {
+  // No finding of this engine has choices as yet.
+  if (finding.repair === undefined || choice !== undefined) return false;
   if (finding.instance === undefined) return repairPool(engine, finding);
   const { managed } = await readDomains(engine);
   const found = managed.find(({ name }) => name === finding.instance);
