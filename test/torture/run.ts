@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { runHands } from "./hands/run.ts";
+import { runHands, runStarts } from "./hands/run.ts";
 import {
   anyKill,
   disturb,
@@ -22,10 +22,11 @@ const { values } = parseArgs({
   options: {
     kills: { type: "string", default: "1000" },
     hands: { type: "string", default: "300" },
+    starts: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
     workers: { type: "string", default: "2" },
     only: { type: "string" },
-    what: { type: "string", default: "kills,faults,daemon,full,hands" },
+    what: { type: "string", default: "kills,faults,daemon,full,hands,starts" },
   },
 });
 const MIB = 1024 ** 2;
@@ -59,7 +60,7 @@ async function attempt(torture: Torture, trial: Trial, as: Count, label: string)
 }
 
 async function work(worker: number, workers: number): Promise<void> {
-  if (wanted.some((what) => what !== "full" && what !== "hands")) {
+  if (wanted.some((what) => ["kills", "faults", "daemon"].includes(what))) {
     await using torture = await open(worker);
     if (wanted.includes("kills")) await killing(torture, worker, workers);
     const faults = wanted.includes("faults") ? everyFault(torture) : [];
@@ -95,24 +96,24 @@ function share<T>(list: readonly T[], worker: number, workers: number): [number,
   return [...list.entries()].filter(([at]) => at % workers === worker);
 }
 
-/** What others do: `--hands` is how many interferences. */
-async function hands(): Promise<boolean> {
+/** What others do, and guests that they start: as many interferences as are wanted. */
+async function others(what: "hands" | "starts", interferences: number): Promise<boolean> {
   const begin = Date.now();
-  const totals = await runHands({
-    interferences: Number(values.hands),
+  const found = await (what === "hands" ? runHands : runStarts)({
+    interferences,
     seed,
     workers: Number(values.workers),
     ...(values.only === undefined ? {} : { only: Number(values.only) }),
     tell: (text) => console.log(text),
   });
-  const { interferences, stories, lost, stuck, unnamed, unclear, refusals } = totals;
+  const { lost, stuck, unnamed, unclear, refusals } = found;
   const words = [...refusals].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, times]) => `${what} ${times}`);
   console.log(`refused: ${words.join(", ") || "nothing"}`);
   console.log(
-    `hands: ${interferences} interferences, ${lost} lost, ${stuck} stuck, ${unnamed} unnamed, ` +
-      `${unclear} unclear; ${stories} stories, ${Math.round((Date.now() - begin) / 1000)} s`,
+    `${what}: ${found.interferences} interferences, ${lost} lost, ${stuck} stuck, ${unnamed} unnamed, ` +
+      `${unclear} unclear; ${found.stories} stories, ${Math.round((Date.now() - begin) / 1000)} s`,
   );
-  return interferences > 0 && lost + stuck + unnamed + unclear === 0;
+  return found.interferences > 0 && lost + stuck + unnamed + unclear === 0;
 }
 
 /** Everything that dies or fails by itself. */
@@ -129,9 +130,11 @@ async function deaths(): Promise<boolean> {
 }
 
 console.log(`seed ${seed}, ${values.workers} workers`);
+const DEATHS = ["kills", "faults", "daemon", "full"];
 let right = true;
-if (wanted.some((what) => what !== "hands")) right = await deaths();
+if (wanted.some((what) => DEATHS.includes(what))) right = await deaths();
 // A number is a trial of one part.
-if (wanted.includes("hands") && (values.only === undefined || wanted.length === 1))
-  right = (await hands()) && right;
+const whole = values.only === undefined || wanted.length === 1;
+if (wanted.includes("hands") && whole) right = (await others("hands", Number(values.hands))) && right;
+if (wanted.includes("starts") && whole) right = (await others("starts", Number(values.starts))) && right;
 process.exitCode = right ? 0 : 1;

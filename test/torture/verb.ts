@@ -21,7 +21,15 @@ export type Verb =
   | { readonly kind: "purge"; readonly on: string }
   | { readonly kind: "launch"; readonly on: string; readonly image: Image }
   /** Whatever doctor would repair, anywhere. */
-  | { readonly kind: "repair"; readonly on: string };
+  | { readonly kind: "repair"; readonly on: string }
+  /** One of the ways that doctor gives to choose from. */
+  | {
+      readonly kind: "choose";
+      readonly on: string;
+      readonly finding: string;
+      readonly subject: string;
+      readonly choice: string;
+    };
 
 /** An `ImageSource` that survives JSON. */
 export type Image = Omit<ImageSource, "virtualSize">;
@@ -48,6 +56,13 @@ export async function perform(
       await backend.maintenance?.repair(finding, context());
     return;
   }
+  if (verb.kind === "choose") {
+    const finding = ((await backend.maintenance?.audit()) ?? []).find(
+      ({ kind, subject }) => kind === verb.finding && subject === verb.subject,
+    );
+    if (finding !== undefined) await backend.maintenance?.repair(finding, context(), verb.choice);
+    return;
+  }
   const found = await instances.find(verb.on);
   if (found === null) throw new Error(`${verb.on} is gone`);
   await using _hold = await instances.hold(found.id, { wait }, context());
@@ -69,7 +84,7 @@ export function specOf(name: string, image: ImageSource) {
 async function act(
   { instances, snapshots, readImages }: Backend,
   instance: Instance,
-  verb: Exclude<Verb, { kind: "launch" | "repair" }>,
+  verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
 ): Promise<void> {
   const { id, resources, mounts, nics, record } = instance;
   switch (verb.kind) {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { open, readFile, rm, stat } from "node:fs/promises";
 import { execa } from "execa";
-import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { type Qcow2Header, readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
 
 /**
  * What a disk shows, in words: every block of 4 KiB that is not all zeros, with the byte that fills it or a
@@ -56,6 +56,8 @@ export interface FileState {
   readonly contents: Contents | null;
   /** The file that its header names; null for none. */
   readonly backing: string | null;
+  /** When it was written last, ns. */
+  readonly modified: bigint;
   /** Contents of the snapshots inside the file, by their names. */
   readonly inside: ReadonlyMap<string, Contents | null>;
 }
@@ -67,18 +69,24 @@ const known = new Map<string, Contents | null>();
 export async function lookAt(path: string, scratch: string): Promise<FileState | undefined> {
   const head = await start(path);
   if (head === undefined) return undefined;
-  const { backing } = await readHeader(path).catch(() => ({ backing: null }));
+  const header = await readHeader(path).catch(() => null);
+  const backing = header?.backing ?? null;
   const state = await stateOf(path);
   const read = async (inside?: string) => {
     const key = `${state} ${inside ?? ""}`;
-    const found = known.get(key) ?? (await readContents(path, scratch, inside));
+    let found = known.get(key);
+    // Most overlays are new, and a program takes its time.
+    if (found === undefined && inside === undefined && header !== null && (await addsNothing(path, header)))
+      found = (await lookAt(header.backing ?? "", scratch))?.contents;
+    found ??= await readContents(path, scratch, inside);
     known.set(key, found);
     return found;
   };
   const inside = new Map<string, Contents | null>();
   if (head.readUInt32BE(60) > 0)
     for (const name of await namesInside(path)) inside.set(name, await read(name));
-  return { path, contents: await read(), backing, inside };
+  const { mtimeNs: modified } = await stat(path, { bigint: true });
+  return { path, contents: await read(), backing, modified, inside };
 }
 
 /** The fixed part of a qcow2 header. */
@@ -89,6 +97,22 @@ async function start(path: string): Promise<Buffer | undefined> {
     const buffer = Buffer.alloc(104);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
     return bytesRead >= 72 && buffer.readUInt32BE(0) === 0x514649fb ? buffer : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+/** True for a file that is all holes, as large as the one below it, which can be read. */
+async function addsNothing(path: string, { backing, virtualSize }: Qcow2Header): Promise<boolean> {
+  if (backing === null || (await readHeader(backing).catch(() => null))?.virtualSize !== virtualSize)
+    return false;
+  const file = await open(path, "r");
+  try {
+    const head = Buffer.alloc(104);
+    await file.read(head, 0, head.length, 0);
+    const table = Buffer.alloc(8 * head.readUInt32BE(36));
+    const { bytesRead } = await file.read(table, 0, table.length, Number(head.readBigUInt64BE(40)));
+    return bytesRead === table.length && table.every((byte) => byte === 0);
   } finally {
     await file.close();
   }

@@ -9,6 +9,7 @@ import {
   define,
   type Hand,
   type Interference,
+  layersOf,
   NOTHING,
   virsh,
 } from "./hand.ts";
@@ -148,7 +149,7 @@ export const DEFINITIONS: readonly Interference[] = [
     async work(hand) {
       const names = [...hand.now.records.keys()];
       const name = anyOf([...names, "gone"], hand.random) ?? "gone";
-      const file = anyOf([...hand.now.files.keys()], hand.random) ?? "";
+      const file = anyOf(layersOf(hand), hand.random) ?? "";
       const notes = [
         `<strata:operation kind="take" name="${name}" file="${file}" taken="9" parent=""/>`,
         `<strata:operation kind="restore" name="${name}" file="${file}" old="${hand.now.active}"/>`,

@@ -1,10 +1,13 @@
 import { readdir } from "node:fs/promises";
+import { asStrataError } from "../../../lib/errors.ts";
 import { INSTANCE } from "../world.ts";
 import { difference, lookAt } from "./contents.ts";
 import { letGo, virsh } from "./hand.ts";
-import { operate, type Story, within } from "./story.ts";
+import { judge } from "./model.ts";
+import { look, operate, readings, type Story, within } from "./story.ts";
 
 const on = INSTANCE;
+const DONE = { end: { kind: "ended", boundaries: [], took: 0 }, meanwhile: false } as const;
 
 /** How every trial ends: out of every state, with every snapshot brought back, and nothing left behind. */
 export async function end(story: Story): Promise<void> {
@@ -15,7 +18,31 @@ export async function end(story: Story): Promise<void> {
   if (story.goesOn() && hand.random() < 0.5) await operate(story, { kind: "repair", on });
   if (story.goesOn()) await letCheckpointsGo(story);
   for (const name of [...model.kept.keys()].sort()) if (story.goesOn()) await restores(story, name);
+  if (story.goesOn() && hand.random() < 0.3) await forgotten(story);
   if (story.goesOn()) await purges(story);
+}
+
+/** libvirt has never heard of it: the instance describes itself. */
+async function forgotten(story: Story): Promise<void> {
+  const { world, hand, model, log } = story;
+  const { maintenance } = world.fixture.backend;
+  if (maintenance?.recover === undefined || story.findings.length > 0) return;
+  const options = ["--snapshots-metadata", "--checkpoints-metadata", "--managed-save", "--keep-nvram"];
+  const { ok, out } = await virsh(hand, "undefine", INSTANCE, ...options);
+  log.push(`hand: undefine ${out}`);
+  if (!ok) return;
+  const context = { signal: new AbortController().signal, progress() {} };
+  try {
+    const name = await within("recover", maintenance.recover(model.place.folder, context));
+    log.push(`strata recover --from: ${name}`);
+    const now = await look(story);
+    for (const { kind, what } of judge(model, { kind: "repair", on }, DONE, now)) story.blame(kind, what);
+    await readings(story, []);
+    for (const name of [...model.kept.keys()].sort()) if (story.goesOn()) await restores(story, name);
+  } catch (error) {
+    const { code, message } = asStrataError(error);
+    story.blame("stuck", `recover is refused: ${code}: ${message}`);
+  }
 }
 
 /** What doctor finds nothing wrong with can be started. */
@@ -37,7 +64,7 @@ async function letCheckpointsGo(story: Story): Promise<void> {
 }
 
 /** A snapshot is what it was, through strata's restore. */
-async function restores(story: Story, name: string): Promise<void> {
+export async function restores(story: Story, name: string): Promise<void> {
   const { model } = story;
   const kept = model.kept.get(name);
   if (kept === undefined) return;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { pick } from "../trials.ts";
 import { INSTANCE, type World } from "../world.ts";
-import type { Contents } from "./contents.ts";
+import type { Contents, FileState } from "./contents.ts";
 import type { Observation, Place } from "./observation.ts";
 
 /** What came of an interference. */
@@ -133,9 +133,18 @@ export async function letGo(hand: Hand): Promise<void> {
   }
 }
 
-/** The instance's files that are layers by what is in them, in the folder. */
+/**
+ * The instance's files that are layers by what is in them, in the folder. Names are random, and their order
+ * is to be the same when the same is done again.
+ */
 export function layersOf({ now, place }: Hand): string[] {
-  return [...now.files.keys()].filter((path) => path.startsWith(`${place.folder}/`)).sort();
+  const files = [...now.files.values()].filter(({ path }) => path.startsWith(`${place.folder}/`));
+  const order = (a: FileState, b: FileState) => {
+    const [one = "", other = ""] = [a, b].map(({ contents }) => contents ?? "");
+    if (one !== other) return one < other ? -1 : 1;
+    return a.modified < b.modified ? -1 : 1;
+  };
+  return files.sort(order).map(({ path }) => path);
 }
 
 /** One of them; undefined for none. */

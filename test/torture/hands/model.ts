@@ -149,14 +149,13 @@ export function judge(model: Model, verb: Verb, outcome: Outcome, now: Observati
   const contentsNow = now.files.get(now.active)?.contents ?? null;
   release(model, verb, refused && !open, before);
 
-  const active = verb.kind === "restore" ? model.kept.get(verb.name)?.contents : undefined;
-  const allowed =
-    verb.kind !== "restore" || open ? [contentsBefore, active] : [done ? active : contentsBefore];
+  const target = targetOf(model, verb);
+  const allowed = target === undefined || open ? [contentsBefore, target] : [done ? target : contentsBefore];
   if (contentsBefore !== null && !allowed.includes(contentsNow))
     fault("lost", `the disk shows something else: ${difference(allowed[0] ?? contentsBefore, contentsNow)}`);
 
   for (const [path, was] of before.files) {
-    const free = model.free.has(path) || (path === before.active && verb.kind !== "restore");
+    const free = model.free.has(path) || (path === before.active && target === undefined);
     if (was.contents !== null && !free && holdsData(model.place, before, was)) {
       const still = [...now.files.values()].some(({ contents }) => contents === was.contents);
       if (!still)
@@ -176,6 +175,13 @@ export function judge(model: Model, verb: Verb, outcome: Outcome, now: Observati
   return faults;
 }
 
+/** What the disk is to show when it is done, where that is something else than before. */
+function targetOf({ kept, now }: Model, verb: Verb): Contents | undefined {
+  if (verb.kind === "restore") return kept.get(verb.name)?.contents;
+  if (verb.kind !== "choose" || verb.choice !== "activate") return undefined;
+  return now.files.get(verb.subject)?.contents ?? undefined;
+}
+
 /** What the operation lets go, done or only begun. */
 function release(model: Model, verb: Verb, refused: boolean, before: Observation): void {
   if (refused) return;
@@ -183,6 +189,12 @@ function release(model: Model, verb: Verb, refused: boolean, before: Observation
   if (verb.kind === "delete") {
     const file = model.kept.get(verb.name)?.file;
     if (file !== undefined && file !== before.active) model.free.add(file);
+  }
+  if (verb.kind === "choose" && verb.choice === "remove") {
+    model.free.add(verb.subject);
+    for (const map of [model.kept, model.lost, model.broken])
+      for (const [name, { file }] of map)
+        if (name === verb.subject || file === verb.subject) model.uncertain.add(name);
   }
   if (
     verb.kind === "restore" &&

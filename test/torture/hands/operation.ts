@@ -1,7 +1,8 @@
+import type { Finding } from "../../../lib/backend/contract.ts";
 import { pick } from "../trials.ts";
 import type { Verb } from "../verb.ts";
 import { INSTANCE } from "../world.ts";
-import type { Hand } from "./hand.ts";
+import { anyOf, type Hand } from "./hand.ts";
 import type { Model } from "./model.ts";
 
 const on = INSTANCE;
@@ -20,6 +21,7 @@ const WEIGHTS = {
   optimize: 2,
   clone: 1,
   repair: 2,
+  choose: 2,
 } as const;
 
 const KINDS = Object.entries(WEIGHTS).flatMap(([kind, weight]) =>
@@ -27,7 +29,7 @@ const KINDS = Object.entries(WEIGHTS).flatMap(([kind, weight]) =>
 );
 
 /** An operation of strata's on what is there, of those whose snapshots strata shows. */
-export function anyOperation(hand: Hand, model: Model): Verb {
+export function anyOperation(hand: Hand, model: Model, findings: readonly Finding[]): Verb {
   const { random } = hand;
   const names = [...model.now.records.keys()];
   const name = names.length === 0 ? "none" : pick(names, random);
@@ -45,12 +47,22 @@ export function anyOperation(hand: Hand, model: Model): Verb {
       return { kind, on, grace: random() < 0.7 ? "force" : 500 };
     case "clone":
       return { kind, on, name: "copy" };
+    case "choose":
+      return anyChoice(hand, findings) ?? { kind: "repair", on };
     case "restore":
     case "delete":
       return { kind, on, name };
     default:
       return { kind, on };
   }
+}
+
+/** Something that doctor asks the user, answered. */
+export function anyChoice({ random }: Hand, findings: readonly Finding[]): Verb | undefined {
+  const asked = findings.flatMap(({ kind: finding, subject, choices = [] }) =>
+    choices.map(({ name: choice }) => ({ kind: "choose", on, finding, subject, choice }) as const),
+  );
+  return anyOf(asked, random);
 }
 
 export function wordsOf(verb: Verb): string {

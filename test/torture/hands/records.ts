@@ -109,6 +109,7 @@ export const RECORDS: readonly Interference[] = [
   },
   {
     name: "another current mark",
+    harmless: true,
     async work(hand) {
       const name = anyOf([...hand.now.records.keys()], hand.random);
       return name === undefined ? NOTHING : byVirsh(hand, ["snapshot-current", INSTANCE, name]);

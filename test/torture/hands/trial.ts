@@ -36,7 +36,7 @@ export interface Result {
 }
 
 /** Most interferences of a trial, and operations between two of them. */
-const MOST = { interferences: 4, operations: 3 };
+const MOST = { interferences: 6, operations: 2 };
 
 const BETWEEN = INTERFERENCES.filter(({ harmless }) => harmless === true);
 
@@ -59,9 +59,14 @@ export async function anyStory(stage: Stage, seed: number, number: number): Prom
 async function anyStep(story: Story): Promise<void> {
   const { hand, model } = story;
   const { random } = hand;
-  const verb = anyOperation(hand, model);
+  const verb = anyOperation(hand, model, story.findings);
   if (random() < 0.2) {
-    const { work } = pick(BETWEEN, random);
+    const { work } = pick(
+      BETWEEN.filter(({ name }) =>
+        model.now.live === null ? name !== "virsh: destroy" : name !== "virsh: start",
+      ),
+      random,
+    );
     await operate(story, verb, { at: 1 + Math.floor(random() * 24), die: random() < 0.3, work });
   } else await operate(story, verb);
   if (verb.kind === "clone") await sweep(story);
@@ -88,13 +93,14 @@ export async function tell(
   { world, actors }: Stage,
   random: () => number,
   work: (story: Story) => Promise<void>,
+  ending: (story: Story) => Promise<void> = end,
 ): Promise<Result> {
   const place = await placeOf(world);
   const story = await openStory(world, actors, place, random);
   const { faults, log, refusals } = story;
   try {
     await work(story);
-    if (story.goesOn()) await end(story);
+    if (story.goesOn()) await ending(story);
   } catch (error) {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     story.blame("stuck", message.startsWith("hangs") ? message : (stack ?? message));

@@ -40,7 +40,7 @@ const elsewhere = (hand: Hand) => [
 export const VERBS: readonly Interference[] = [
   { name: "virsh: internal snapshot, stopped or running", work: (hand) => snapshot(hand, []) },
   { name: "virsh: internal snapshot, running", work: (hand) => snapshot(hand, [], { live: true }) },
-  { name: "virsh: external snapshot", work: (hand) => snapshot(hand, ["--disk-only"]) },
+  { name: "virsh: external snapshot", harmless: true, work: (hand) => snapshot(hand, ["--disk-only"]) },
   {
     name: "virsh: external snapshot, running",
     work: (hand) => snapshot(hand, ["--disk-only"], { live: true }),
@@ -85,6 +85,7 @@ export const VERBS: readonly Interference[] = [
   },
   {
     name: "virsh: checkpoint",
+    harmless: true,
     async work(hand) {
       if (!(await running(hand))) return NOTHING;
       const deed = await byVirsh(hand, [
