@@ -51,8 +51,17 @@ export async function remove(
         // Taking hold finishes a removal that died before; then it is gone, as was asked for.
         if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
       });
-    if (options.purge === true) await forgetAliases(session, [...whole.keys()]);
+    if (options.purge === true) await forget(session, [...whole.keys()], context);
   };
+}
+
+/** The aliases go too. What is gone is gone: a folder that cannot be written is no reason to say otherwise. */
+async function forget(session: Session, names: readonly string[], { warn }: Context): Promise<void> {
+  await forgetAliases(session, names).catch((error: unknown) => {
+    const { code, message } = asStrataError(error);
+    if (code !== "FOLDER_UNUSABLE" && code !== "NO_SPACE") throw error;
+    warn?.(`aliases of ${names.join(", ")} may be left: ${message}`);
+  });
 }
 
 async function removeOne(
@@ -93,6 +102,6 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
     await instances.remove(id, context);
     names.push(name);
   });
-  await forgetAliases(session, names);
+  await forget(session, names, contextOf(call));
   return names.sort();
 }
