@@ -40,7 +40,11 @@ export async function remove(
     for (const { instance, snapshot } of parts) {
       // Snapshots go with an instance that is purged in the same request.
       if (options.purge === true && whole.has(instance.name)) continue;
-      await whileHeld(session, instance, context, (fresh) => dropSnapshot(session, fresh, snapshot, context));
+      await unlessGone(call, () =>
+        whileHeld(session, instance, context, (fresh, hold) =>
+          dropSnapshot(session, fresh, snapshot, hold, context),
+        ),
+      );
     }
     for (const instance of whole.values())
       await unlessGone(call, () =>
@@ -48,8 +52,10 @@ export async function remove(
           removeOne(session, fresh, options.purge === true, context),
         ),
       ).catch((error: unknown) => {
-        // Taking hold finishes a removal that died before; then it is gone, as was asked for.
-        if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
+        // Taking hold takes away what a removal or a launch that died has left, which is what was asked for.
+        const coming = instance.removing === true || instance.state === "starting";
+        if (options.purge !== true || !coming || asStrataError(error).code !== "INSTANCE_NOT_FOUND")
+          throw error;
       });
     if (options.purge === true) await forget(session, [...whole.keys()], context);
   };
@@ -88,7 +94,12 @@ export async function recover(session: Session, names: readonly string[], call?:
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
   for (const { record, name } of chosen)
     if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
-  return () => eachHeld(session, chosen, call, ({ id }) => instances.annotate(id, { deleted: false }));
+  return () =>
+    eachHeld(session, chosen, call, async ({ id, name, record }) => {
+      // Recovered by somebody while we waited.
+      if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
+      if (record.deleted) await instances.annotate(id, { deleted: false });
+    });
 }
 
 /** Removes every deleted instance for good; resolves to their names. */
