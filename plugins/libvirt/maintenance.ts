@@ -9,6 +9,7 @@ import { hold } from "./hold.ts";
 import { checkContents, freeLeaks } from "./layer-health.ts";
 import { lockFile } from "./lock.ts";
 import { findInPool, findUnheld, type Owner } from "./pool-findings.ts";
+import { findUnreachable, openFolder } from "./reach-findings.ts";
 import { collectLayers } from "./recovery.ts";
 import { instanceFolder, lockPool, removeFiles } from "./removal.ts";
 import { correctRecords, markCurrent } from "./snapshot-records.ts";
@@ -26,9 +27,12 @@ async function audit(
   context: Context = NOBODY,
 ): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
-  const found = await Promise.all(managed.map((each) => auditInstance(engine, each)));
+  const [unreachable, ...found] = await Promise.all([
+    findUnreachable(engine, managed),
+    ...managed.map((each) => auditInstance(engine, each)),
+  ]);
   const contents = deep ? await checkContents(managed, context) : [];
-  return [...findings, ...found.flat(), ...contents, ...(await auditPool(engine, owners))];
+  return [...findings, ...found.flat(), ...contents, ...unreachable, ...(await auditPool(engine, owners))];
 }
 
 /** Of a caller who gave none. */
@@ -107,8 +111,9 @@ async function repair(
 ): Promise<boolean> {
   // No finding of this engine has choices as yet.
   if (finding.repair === undefined || choice !== undefined) return false;
-  if (finding.instance === undefined) return repairPool(engine, finding);
   const { managed } = await readDomains(engine);
+  if (finding.kind === "folder-unreachable") return openFolder(engine, managed, finding);
+  if (finding.instance === undefined) return repairPool(engine, finding);
   const found = managed.find(({ name }) => name === finding.instance);
   if (found === undefined) return false;
   const { uuid } = found.domain;
