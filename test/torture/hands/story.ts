@@ -170,7 +170,8 @@ function refusal(story: Story, verb: Verb, end: End): void {
   const { code, message } = end.error;
   refusals.push(`${verb.kind} ${code}`);
   const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
-  if ((code === "INTERNAL" || code === "PLUGIN_ERROR") && !unknown)
+  const slip = /Cannot read propert|is not a function|is not iterable|undefined/.test(message);
+  if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");
   if (way && !unknown) story.blame("stuck", `${verb.kind} is refused: ${code}: ${message}`);
@@ -239,10 +240,14 @@ export async function readings(story: Story, told: NonNullable<Deed["wrong"]>): 
     if (hidden.length > 0) story.blame("stuck", `the tree does not show ${hidden.join(", ")}`);
   }
   story.findings = (await ask("doctor", maintenance?.audit() ?? Promise.resolve([]))) ?? [];
-  for (const { kind, subject, repair } of story.findings)
+  for (const { kind, subject, repair } of story.findings) {
+    // A subject comes from what is not checked, too.
+    if (typeof subject !== "string" || typeof kind !== "string")
+      story.blame("unclear", `doctor finds ${kind} of ${subject}`);
     log.push(
-      `  doctor: ${kind} ${subject.replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
+      `  doctor: ${kind} ${String(subject).replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
     );
+  }
   const all = [...wrongs(model), ...told.map((words) => ({ what: "that interference", words }))];
   for (const { what } of unnamed(all, story.findings)) story.blame("unnamed", what);
 }
