@@ -21,6 +21,7 @@ export const EXIT = {
   timeout: 10,
   unsupported: 11,
   integrity: 12,
+  output: 13,
   cancelled: 130,
 } as const;
 
@@ -333,6 +334,10 @@ const entries = {
     exit: EXIT.exists,
     message: 'two engines are called "{plugin}": {first} and {second}',
     hint: "Take one of them out of the setting local.plugins; until then the first is used.",
+  },
+  OUTPUT_FAILED: {
+    exit: EXIT.output,
+    message: "the output could not be written: {reason}; {outcome}",
   },
   CANCELLED: { exit: EXIT.cancelled, message: "cancelled" },
   INTERNAL: {

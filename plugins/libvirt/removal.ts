@@ -1,20 +1,26 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../lib/errors.ts";
+import { DEFINITION, listCopies, RECORDS } from "./copies/record-copies.ts";
+import { TEMPORARY } from "./durable-file.ts";
 import { type Engine, type Managed, writeMetadata } from "./engine.ts";
 import { fileError, isLibvirt } from "./errors.ts";
+import { JOURNAL, SET_ASIDE } from "./journal/journal.ts";
 import { isLauncher } from "./launcher.ts";
 import { isImagePath } from "./layers.ts";
 import { lockFile } from "./lock.ts";
 import { basePath, usedBases } from "./pool.ts";
+import { RELEASED, readReleases } from "./released.ts";
 import { UndefineFlags } from "./rpc/index.ts";
 import { SAVED_RECORD } from "./saved-record.ts";
+import { listRecords } from "./snapshot-records.ts";
+import { readDisk, readExplicitChain } from "./xml/domain.ts";
 
 const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
 
 /** What strata puts into an instance's folder beside images and launchers. */
-const OTHERS = ["seed.iso", "lock", SAVED_RECORD];
+const OTHERS: readonly string[] = ["seed.iso", "lock", SAVED_RECORD, JOURNAL, RELEASED, DEFINITION];
 
 /** Folder of an instance in the pool. */
 export function instanceFolder(pool: string, uuid: string): string {
@@ -45,7 +51,7 @@ export async function removeInstance(engine: Engine, managed: Managed): Promise<
       if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
     });
   }
-  await removeFiles(engine, metadata.folder);
+  await removeFiles(engine, metadata.folder, await namedFiles(managed));
   const { adopted } = metadata;
   await domain.undefine(
     adopted === undefined ? UNDEFINE | UndefineFlags.NVRAM : UNDEFINE | UndefineFlags.KEEP_NVRAM,
@@ -54,13 +60,27 @@ export async function removeInstance(engine: Engine, managed: Managed): Promise<
   await removeUnusedBase(pool, metadata.record.image.sha256);
 }
 
-/** Removes what strata puts into an instance's folder; anything else stays and is told. */
-export async function removeFiles(engine: Pick<Engine, "log">, folder: string): Promise<void> {
+/** The files that the definition and the records name: libvirt gives layers that it makes names of its own. */
+async function namedFiles({ domain, document, metadata }: Managed): Promise<ReadonlySet<string>> {
+  const records = await listRecords(domain).catch(() => []);
+  const copies = await listCopies(metadata.folder).catch(() => []);
+  const named = [...records, ...copies].flatMap(({ frozen }) => frozen ?? []);
+  const chain = readExplicitChain(document)?.files ?? [];
+  return new Set([readDisk(document), ...chain, ...named, ...readReleases(metadata.folder).keys()]);
+}
+
+/** Removes what strata puts into an instance's folder, and the named layers in it; anything else stays and is told. */
+export async function removeFiles(
+  engine: Pick<Engine, "log">,
+  folder: string,
+  named: ReadonlySet<string> = new Set(),
+): Promise<void> {
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (isImagePath(folder, path) || isLauncher(entry) || OTHERS.includes(entry))
+      if (isImagePath(folder, path) || named.has(path) || isLauncher(entry) || isOurs(entry))
         await rm(path, { force: true });
+      else if (entry === RECORDS) await rm(path, { recursive: true, force: true });
       else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
     }
     await rmdir(folder);
@@ -71,6 +91,12 @@ export async function removeFiles(engine: Pick<Engine, "log">, folder: string): 
     engine.log.warn(`${folder} holds files that are not strata's; it was left there`);
   }
 }
+
+function isOurs(entry: string): boolean {
+  return OTHERS.includes(entry) || SET_ASIDE.test(entry) || TEMPORARY.test(entry) || REPLACED.test(entry);
+}
+
+const REPLACED = /^layer-[0-9a-f-]{36}\.qcow2\.replaced$/;
 
 /** Removes a base image that no disk in the pool stands on. The caller holds the pool's lock. */
 async function removeUnusedBase(pool: string, sha256: string): Promise<void> {

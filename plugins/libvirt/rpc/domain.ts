@@ -231,6 +231,13 @@ export class Domain {
     );
   }
 
+  /** Names of the checkpoints that backup tools have left, in no particular order. */
+  async listCheckpoints(): Promise<string[]> {
+    const args = { ...this.dom, need_results: 1, flags: 0 };
+    const { checkpoints } = await this.connection.call("domain_list_all_checkpoints", args);
+    return checkpoints.map(({ name }) => name);
+  }
+
   /** The snapshot that is marked as current, or null. */
   async currentSnapshot(): Promise<DomainSnapshot | null> {
     try {

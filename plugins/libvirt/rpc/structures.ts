@@ -32,6 +32,8 @@ export type StorageVolumeHandle = Value<typeof storageVolume>;
 export const domainSnapshot = struct({ name: string, dom: domain });
 export type DomainSnapshotHandle = Value<typeof domainSnapshot>;
 
+export const domainCheckpoint = struct({ name: string, dom: domain });
+
 export const remoteError = struct({
   code: i32,
   domain: i32,

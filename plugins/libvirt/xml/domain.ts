@@ -88,7 +88,8 @@ export function domainDocument(spec: DomainSpec): Element {
       ),
       element(
         "disk",
-        { type: "file", device: "disk" },
+        // Without this, a restore by libvirt's own tools gives the seed an overlay.
+        { type: "file", device: "disk", snapshot: "no" },
         element("driver", { name: "qemu", type: "raw" }),
         element("source", { file: spec.seed }),
         element("target", { dev: SEED_DISK, bus: "virtio" }),
@@ -233,6 +234,36 @@ export function setDisk(domain: Element, file: string): void {
   const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
   disk.children.splice(0, disk.children.length, ...kept);
   put(disk, element("source", { file }));
+}
+
+/** The files that a definition says the root disk stands on, by itself and against the headers. */
+export interface ExplicitChain {
+  /** From the first below the disk down. */
+  readonly files: readonly string[];
+  /** True where it says that the last stands on nothing; else the last's header goes on. */
+  readonly ends: boolean;
+}
+
+/** The chain that libvirt writes into a definition when a snapshot is taken of a running guest; undefined for none. */
+export function readExplicitChain(domain: Element): ExplicitChain | undefined {
+  let at = find(rootDisk(domain), "backingStore");
+  if (at === undefined) return undefined;
+  const files: string[] = [];
+  for (; at !== undefined; at = find(at, "backingStore")) {
+    if (at.children.length === 0) return { files, ends: true };
+    files.push(find(at, "source")?.attributes.file ?? "");
+  }
+  return { files, ends: false };
+}
+
+/** Keeps the seed out of snapshots and of what libvirt's own tools restore. True when the document has changed. */
+export function sealSeed(domain: Element, seed: string): boolean {
+  const disk = elements(find(domain, "devices"), "disk").find(
+    (each) => find(each, "source")?.attributes.file === seed,
+  );
+  if (disk === undefined || disk.attributes.snapshot === "no") return false;
+  disk.attributes.snapshot = "no";
+  return true;
 }
 
 /** Targets of all disks. */

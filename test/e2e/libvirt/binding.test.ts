@@ -7,6 +7,7 @@ import { execa } from "execa";
 import {
   type Connection,
   ConnectionLostError,
+  CreateFlags,
   connect,
   type Domain,
   DomainState,
@@ -121,6 +122,22 @@ describe("the binding on a real daemon", () => {
     await first.delete(SnapshotDeleteFlags.METADATA_ONLY);
     expect(await domain.listSnapshots()).to.deep.equal([]);
     expect(await domain.currentSnapshot()).to.equal(null);
+  });
+
+  it("lists the checkpoints that virsh lists, of a running domain and of a stopped one", async () => {
+    expect(await domain.listCheckpoints()).to.deep.equal([]);
+    await domain.create(CreateFlags.START_PAUSED);
+    try {
+      for (const name of ["full", "later"]) await virsh("checkpoint-create-as", NAME, name);
+      expect(await domain.listCheckpoints()).to.have.members(["full", "later"]);
+      await domain.destroy();
+      expect(await domain.listCheckpoints()).to.have.members(["full", "later"]);
+    } finally {
+      if (await domain.isActive()) await domain.destroy();
+      for (const name of await domain.listCheckpoints())
+        await virsh("checkpoint-delete", NAME, name, "--metadata");
+    }
+    expect(await domain.listCheckpoints()).to.deep.equal([]);
   });
 
   it("keeps code, domain, level and message of what the daemon refuses", async () => {

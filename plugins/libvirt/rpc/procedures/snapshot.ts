@@ -1,8 +1,8 @@
-import { domain, domainSnapshot } from "../structures.ts";
+import { domain, domainCheckpoint, domainSnapshot } from "../structures.ts";
 import { array, i32, string, struct, u32 } from "../xdr.ts";
 import { nothing, remote } from "./procedure.ts";
 
-/** Snapshots of domains: number, arguments and result of each procedure. */
+/** Snapshots and checkpoints of domains: number, arguments and result of each procedure. */
 export const snapshotProcedures = {
   domain_snapshot_create_xml: remote(
     185,
@@ -53,5 +53,10 @@ export const snapshotProcedures = {
     275,
     struct({ snapshot: domainSnapshot, need_results: i32, flags: u32 }),
     struct({ snapshots: array(domainSnapshot, 16384), ret: i32 }),
+  ),
+  domain_list_all_checkpoints: remote(
+    413,
+    struct({ dom: domain, need_results: i32, flags: u32 }),
+    struct({ checkpoints: array(domainCheckpoint, 16384), ret: i32 }),
   ),
 };

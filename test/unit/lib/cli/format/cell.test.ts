@@ -87,7 +87,7 @@ describe("a text of somebody else's in a table", () => {
     });
 
     it(`is shown whole without a look at its characters: ${what}`, () => {
-      copiedBy(() => line("Comment", text), 0);
+      copiedBy(() => line("Comment", text.slice(0, MIB / 4)), 0);
     });
   }
 
