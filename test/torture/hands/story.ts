@@ -151,7 +151,7 @@ export async function operate(
   if (end.kind === "killed") await finishing(story);
   const now = await look(story);
   for (const { kind, what } of judge(model, verb, { end, meanwhile: came }, now)) story.blame(kind, what);
-  await guest(story, verb, end);
+  await guest(story, verb, end, hand.now.live);
   if (story.goesOn()) await readings(story, []);
   remember(story, now);
   await keepNotes(hand);
@@ -170,7 +170,9 @@ function refusal(story: Story, verb: Verb, end: End): void {
   const { code, message } = end.error;
   refusals.push(`${verb.kind} ${code}`);
   const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
-  const slip = /Cannot read propert|is not a function|is not iterable|undefined/.test(message);
+  const slip = /Cannot read propert|is not a function|is not iterable|undefined|checkpoint exists/.test(
+    message,
+  );
   if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");
@@ -189,13 +191,14 @@ async function finishing({ world, log, model }: Story): Promise<void> {
 }
 
 /** A guest must write files that will be found again, and none that others need. */
-async function guest(story: Story, verb: Verb, end: End): Promise<void> {
+async function guest(story: Story, verb: Verb, end: End, before: string | null): Promise<void> {
   const { world, model } = story;
   const { now, kept } = model;
   if (now.live === null) return;
   const deleted = await deletedUnderGuest(world);
   if (deleted.length > 0) story.blame("lost", `a guest runs on ${deleted.join(", ")}`);
-  if (verb.kind !== "start" || end.kind === "killed" || end.error !== undefined) return;
+  // One that ran already was started by others.
+  if (verb.kind !== "start" || before !== null || end.kind === "killed" || end.error !== undefined) return;
   const owner = [...kept].find(
     ([name, { file }]) => file === now.live && !now.records.get(name)?.internal,
   )?.[0];
