@@ -170,9 +170,9 @@ function refusal(story: Story, verb: Verb, end: End): void {
   const { code, message } = end.error;
   refusals.push(`${verb.kind} ${code}`);
   const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
-  const slip = /Cannot read propert|is not a function|is not iterable|undefined|checkpoint exists/.test(
-    message,
-  );
+  // Faults of the program that pass for the engine's, and what is to be looked for beforehand.
+  const slip =
+    code === "ENGINE_ERROR" && /Cannot read propert|is not a |undefined|checkpoint exists/.test(message);
   if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");
