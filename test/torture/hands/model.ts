@@ -99,6 +99,7 @@ export function accept(model: Model, deed: Deed, now: Observation): string[] {
   model.now = now;
   for (const [path, was] of damaged) if (now.files.get(path)?.contents === was) damaged.delete(path);
   for (const [name, old] of [...kept, ...lost, ...broken]) {
+    const known = !broken.has(name);
     for (const map of [kept, lost, broken]) map.delete(name);
     const record = now.records.get(name);
     if (record === undefined && deed.deleted?.includes(name)) continue;
@@ -110,7 +111,7 @@ export function accept(model: Model, deed: Deed, now: Observation): string[] {
     const file = fileOf(now, name, old);
     if (file !== undefined) (record === undefined ? lost : kept).set(name, { ...old, file });
     else if (record !== undefined) broken.set(name, old);
-    if (file === undefined) told.push(`${name} is lost by that`);
+    if (file === undefined && known) told.push(`${name} is lost by that`);
   }
   for (const record of now.records.values()) {
     const { name } = record;

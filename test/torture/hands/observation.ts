@@ -47,7 +47,8 @@ export async function observe(world: World, place: Place, also: Iterable<string>
   const disk = await rootDisk(xml);
   const live = (await domain.isActive()) ? (await rootDisk(await domain.getXml())).file : null;
   const records = await readRecords(domain);
-  const inFolder = (await readdir(place.folder)).map((file) => join(place.folder, file));
+  const entries = await readdir(place.folder, { withFileTypes: true });
+  const inFolder = entries.filter((entry) => entry.isFile()).map(({ name }) => join(place.folder, name));
   const paths = new Set([...inFolder, ...also, disk.file, ...(live === null ? [] : [live])]);
   for (const record of records.values()) for (const path of record.candidates) paths.add(path);
   const files = new Map<string, FileState>();

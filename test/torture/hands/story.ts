@@ -151,7 +151,7 @@ export async function operate(
   if (end.kind === "killed") await finishing(story);
   const now = await look(story);
   for (const { kind, what } of judge(model, verb, { end, meanwhile: came }, now)) story.blame(kind, what);
-  await guest(story, verb, end);
+  await guest(story, verb, end, hand.now.live);
   if (story.goesOn()) await readings(story, []);
   remember(story, now);
   await keepNotes(hand);
@@ -170,7 +170,10 @@ function refusal(story: Story, verb: Verb, end: End): void {
   const { code, message } = end.error;
   refusals.push(`${verb.kind} ${code}`);
   const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
-  if ((code === "INTERNAL" || code === "PLUGIN_ERROR") && !unknown)
+  // Faults of the program that pass for the engine's, and what is to be looked for beforehand.
+  const slip =
+    code === "ENGINE_ERROR" && /Cannot read propert|is not a |undefined|checkpoint exists/.test(message);
+  if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");
   if (way && !unknown) story.blame("stuck", `${verb.kind} is refused: ${code}: ${message}`);
@@ -188,13 +191,14 @@ async function finishing({ world, log, model }: Story): Promise<void> {
 }
 
 /** A guest must write files that will be found again, and none that others need. */
-async function guest(story: Story, verb: Verb, end: End): Promise<void> {
+async function guest(story: Story, verb: Verb, end: End, before: string | null): Promise<void> {
   const { world, model } = story;
   const { now, kept } = model;
   if (now.live === null) return;
   const deleted = await deletedUnderGuest(world);
   if (deleted.length > 0) story.blame("lost", `a guest runs on ${deleted.join(", ")}`);
-  if (verb.kind !== "start" || end.kind === "killed" || end.error !== undefined) return;
+  // One that ran already was started by others.
+  if (verb.kind !== "start" || before !== null || end.kind === "killed" || end.error !== undefined) return;
   const owner = [...kept].find(
     ([name, { file }]) => file === now.live && !now.records.get(name)?.internal,
   )?.[0];
@@ -239,10 +243,14 @@ export async function readings(story: Story, told: NonNullable<Deed["wrong"]>): 
     if (hidden.length > 0) story.blame("stuck", `the tree does not show ${hidden.join(", ")}`);
   }
   story.findings = (await ask("doctor", maintenance?.audit() ?? Promise.resolve([]))) ?? [];
-  for (const { kind, subject, repair } of story.findings)
+  for (const { kind, subject, repair } of story.findings) {
+    // A subject comes from what is not checked, too.
+    if (typeof subject !== "string" || typeof kind !== "string")
+      story.blame("unclear", `doctor finds ${kind} of ${subject}`);
     log.push(
-      `  doctor: ${kind} ${subject.replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
+      `  doctor: ${kind} ${String(subject).replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
     );
+  }
   const all = [...wrongs(model), ...told.map((words) => ({ what: "that interference", words }))];
   for (const { what } of unnamed(all, story.findings)) story.blame("unnamed", what);
 }

@@ -26,7 +26,10 @@ export function wrongs(model: Model): Wrong[] {
   for (const path of model.damaged.keys())
     if (needed(path) && inFolder(path)) found.push({ what: `${path} is damaged`, words: [basename(path)] });
   for (const [name, { file }] of broken)
-    found.push({ what: `snapshot ${name} cannot be read`, words: [`"${name}"`, name, basename(file)] });
+    found.push({
+      what: `snapshot ${name} cannot be read`,
+      words: [`"${name}"`, basename(file), ...[...model.damaged.keys()].map((path) => basename(path))],
+    });
   for (const [name, { file }] of lost)
     found.push({ what: `the record of ${name} is lost`, words: [name, basename(file)] });
 
