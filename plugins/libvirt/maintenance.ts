@@ -155,6 +155,7 @@ async function repairInstance(
     case "layer-unmerged":
       return collectLayers(engine, managed.domain.uuid, context);
     case "mark-misplaced":
+    case "mark-exposed":
       return markCurrent(managed, subject);
     case "record-rewritten":
       return correctRecords(managed);
