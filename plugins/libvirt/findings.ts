@@ -83,7 +83,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
     ...(await findMark(managed, snapshots, head)),
     ...(await findLeft(managed, graph, files, snapshots, head)),
     ...(await findOpen(folder, files)),
-    ...(await findDamaged(managed, graph)),
+    ...(await findDamaged(managed, graph, snapshots)),
   ];
 }
 

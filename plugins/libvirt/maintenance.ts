@@ -6,7 +6,8 @@ import { type Engine, getHeld, lockInstance, type Managed, readManaged } from ".
 import { isLibvirt, mapped } from "./errors.ts";
 import { findInInstance } from "./findings.ts";
 import { hold } from "./hold.ts";
-import { checkContents, freeLeaks } from "./layer-health.ts";
+import { checkContents } from "./layer-health.ts";
+import { isLayerRepair, repairLayer } from "./layer-repairs.ts";
 import { lockFile } from "./lock.ts";
 import { findInPool, findUnheld, type Owner } from "./pool-findings.ts";
 import { findUnreachable, openFolder } from "./reach-findings.ts";
@@ -124,7 +125,7 @@ async function repair(
   }
   await using _hold = await hold(engine, uuid, { wait: 0 }, context);
   const now = await getHeld(engine, uuid);
-  if (finding.kind === "layer-leaks") return await freeLeaks(engine, now, finding.subject, context);
+  if (isLayerRepair(finding)) return await repairLayer(engine, now, finding, context);
   const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
   if (!same) return false;
   switch (finding.kind) {
