@@ -100,7 +100,7 @@ export async function establish(
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
   await using lock = await openFolder(engine, folder, name, context);
-  engine.holds.set(uuid, { lock, changed: false, settled: true });
+  engine.holds.set(uuid, { lock, changed: false });
   try {
     const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
     const domain = await defineNew(engine, name, () => make.document(place), place);

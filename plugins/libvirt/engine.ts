@@ -32,8 +32,6 @@ export interface Held {
   readonly lock: FileLock;
   /** True once the definition has been changed, so that its copy must be written anew. */
   changed: boolean;
-  /** True once nothing is left half done of an earlier operation. */
-  settled: boolean;
   /** Why what is left half done could not be finished. */
   refused?: unknown;
 }

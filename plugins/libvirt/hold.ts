@@ -46,7 +46,7 @@ export async function hold(
     })();
     return released;
   };
-  const held: Held = { lock, changed: false, settled: false };
+  const held: Held = { lock, changed: false };
   engine.holds.set(id, held);
   try {
     await fence(engine, id, lock);
@@ -65,7 +65,6 @@ export async function hold(
 async function finishFirst(engine: Engine, held: Held, id: string, signal: AbortSignal): Promise<void> {
   try {
     await settle(engine, id, { signal });
-    held.settled = true;
   } catch (error) {
     if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") throw error;
     held.refused = libvirtError(error);

@@ -12,7 +12,6 @@ import { ensureNetwork, freePort } from "./networks.ts";
 import { prepareReads } from "./read-images.ts";
 import { reconcile } from "./reconcile.ts";
 
-import { forget } from "./released.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
 import { readDisk, readInterfaces, setForwardedPort } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
@@ -78,8 +77,6 @@ async function prepare(engine: Engine, managed: Managed, context: Context): Prom
   const graph = await readGraph(managed, copies);
   await checkChain(name, graph, head);
   requireWritable(managed, graph, copies);
-  // Whoever put it back into the definition wants it: it is nobody's to remove any more.
-  await forget(managed.metadata.folder, [head]);
   await prepareReads(engine, managed, context);
 }
 

@@ -22,8 +22,10 @@ import { readDisk } from "./xml/domain.ts";
  * that snapshots froze, lost ones included. The caller holds the instance.
  */
 export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]> {
-  const { domain, metadata } = managed;
+  const { domain, metadata, document } = managed;
   const { folder } = metadata;
+  // Whoever put it back into the definition wants it: it is not to be removed any more.
+  await forget(folder, [readDisk(document)]);
   const [names, copies] = await Promise.all([
     domain.listSnapshots().then((all) => all.map(({ name }) => name)),
     listCopies(folder),

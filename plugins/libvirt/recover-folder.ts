@@ -45,7 +45,7 @@ export async function recoverFolder(engine: Engine, given: string, { signal }: C
   for (const top of tops) await checkChain(name, graph, top);
   setDisk(document, readDisk(document));
   const domain = await engine.connection.defineDomain(serialize(document));
-  engine.holds.set(uuid, { lock, changed: false, settled: false });
+  engine.holds.set(uuid, { lock, changed: false });
   try {
     await recordLost(await getHeld(engine, uuid), copies);
   } catch (error) {

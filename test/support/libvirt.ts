@@ -66,7 +66,7 @@ export async function libvirtFixture(
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
     const { folder = "" } = readMetadata(document) ?? {};
-    return { head: readDisk(document), folder, discarded: [...readReleases(folder).keys()] };
+    return { head: readDisk(document), folder, discarded: await bareReleases(folder) };
   };
   return {
     backend,
@@ -98,6 +98,14 @@ export async function libvirtFixture(
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The layers that strata has let go and that nothing stands on. */
+async function bareReleases(folder: string): Promise<string[]> {
+  const files = await readdir(folder).catch((): string[] => []);
+  const headers = await Promise.all(files.map((file) => readHeader(join(folder, file)).catch(() => null)));
+  const below = new Set(headers.map((header) => header?.backing));
+  return [...readReleases(folder).keys()].filter((path) => !below.has(path));
 }
 
 /**

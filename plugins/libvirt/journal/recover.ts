@@ -1,14 +1,17 @@
+import { join } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
+import { exists } from "../pool.ts";
 import { removeInstance } from "../removal.ts";
+import { SAVED_RECORD } from "../saved-record.ts";
 import { takeUpSaved } from "../snapshot-records.ts";
 import type { Operation } from "./entry.ts";
 import { finishOperation, undoOperation } from "./finish.ts";
 import { finishTake } from "./finish-take.ts";
-import { readJournal, setJournalAside, writeJournal } from "./journal.ts";
+import { JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.ts";
 
 /** How often finishing an operation is refused before it is undone. */
 const REFUSALS = 2;
@@ -99,18 +102,22 @@ export async function getReady(
   id: string,
   context?: Pick<Context, "signal">,
 ): Promise<Managed> {
-  const before = await getHeld(engine, id);
-  const { held, metadata } = before;
-  if (held?.refused !== undefined) throw held.refused;
-  if (held !== undefined && !held.settled) {
-    await settle(engine, id, context);
-    held.settled = true;
-  }
+  const managed = await getHeld(engine, id);
+  if (managed.held?.refused !== undefined) throw managed.held.refused;
+  if (!(await isPending(managed))) return ownDefinition(engine, managed);
+  await settle(engine, id, context);
+  const settled = await getHeld(engine, id);
+  const { name, domain, metadata } = settled;
   const entry = await readJournal(metadata.folder);
-  const managed = held?.changed === true ? await getHeld(engine, id) : before;
-  if (entry === undefined) return ownDefinition(engine, managed);
-  const { name, domain } = managed;
+  if (entry === undefined) return ownDefinition(engine, settled);
   const reason = `A ${entry.operation.kind} was interrupted and ends once it is stopped`;
   if (!(await domain.isActive())) throw failure("INSTANCE_SUSPENDED", { name, reason });
   throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}
+
+/** True where something is left half done. */
+async function isPending({ metadata }: Managed): Promise<boolean> {
+  const { folder, operation, snapshot } = metadata;
+  if (operation !== undefined || snapshot !== undefined) return true;
+  return (await exists(join(folder, JOURNAL))) || exists(join(folder, SAVED_RECORD));
 }

@@ -134,7 +134,7 @@ describe("disks that restores leave", () => {
     const next = await head();
     await held(() => restore("b"));
     await define(next);
-    expect(await waiting()).to.deep.equal([old, next]);
+    expect(await waiting()).to.deep.equal([next]);
     await held(() => fixture.backend.instances.stop(instance.id, "force", context()));
     expect(await waiting()).to.deep.equal([]);
     expect(await isThere(next)).to.equal(true);
