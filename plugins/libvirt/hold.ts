@@ -49,7 +49,7 @@ export async function hold(
 const ENDS = ["create", "purge", "release"];
 
 /** True for what a launch, a removal or a release that died has left of an instance. */
-function isUnfinished({ operation }: Managed["metadata"]): boolean {
+export function isUnfinished({ operation }: Managed["metadata"]): boolean {
   return operation !== undefined && ENDS.includes(operation.kind);
 }
 
