@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Instance } from "../backend/contract.ts";
 import { RECORD_VERSION } from "../backend/contract.ts";
-import { failure } from "../errors.ts";
 import { makeSeed } from "../guest/seed.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions } from "./api.ts";
@@ -52,11 +51,9 @@ export async function clone(
 
 /** The wanted name if it is free; without one, `NAME-cloneN` with the lowest N that is. */
 async function freeName(session: Session, { name }: Instance, wanted: string | undefined): Promise<string> {
+  // Whether it is free is the engine's to say, as with a launch.
+  if (wanted !== undefined) return wanted;
   const taken = new Set((await outlines(session)).map(({ name }) => name));
-  if (wanted !== undefined) {
-    if (taken.has(wanted)) throw failure("INSTANCE_EXISTS", { name: wanted });
-    return wanted;
-  }
   let number = 1;
   while (taken.has(`${name}-clone${number}`)) number += 1;
   const made = `${name}-clone${number}`;

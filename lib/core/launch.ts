@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from "node:crypto";
-import type { Context, ImageSource, InstanceSpec } from "../backend/contract.ts";
+import type { Context, ImageSource, InstancePlan, InstanceSpec, Instances } from "../backend/contract.ts";
 import { RECORD_VERSION } from "../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { makeSeed } from "../guest/seed.ts";
@@ -81,7 +81,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const member = options.member === undefined ? {} : { member: options.member };
   const mounts = await mountsOf(USERNAME, contextOf());
   const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
-  await instances.check?.({ name, resources, mounts, networks, ...member });
+  await checkPlan(instances, { name, resources, mounts, networks, ...member });
   const image = await resolveImage(session, options.image, context);
   return {
     name,
@@ -147,12 +147,18 @@ async function otherKind(session: Session, image: string, error: StrataError): P
   return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
 }
 
+/**
+ * Rejects what could not be made. Whether the name is free is the engine's to say: it may take away what a
+ * launch that died has left.
+ */
+async function checkPlan(instances: Instances, plan: InstancePlan): Promise<void> {
+  if (instances.check !== undefined) return instances.check(plan);
+  const { name } = plan;
+  if ((await instances.find(name)) !== null) throw failure("INSTANCE_EXISTS", { name });
+}
+
 async function freeName(session: Session, wanted: string | undefined): Promise<string> {
-  const { instances } = await session.backend();
-  if (wanted !== undefined) {
-    if ((await instances.find(wanted)) !== null) throw failure("INSTANCE_EXISTS", { name: wanted });
-    return wanted;
-  }
+  if (wanted !== undefined) return wanted;
   const taken = new Set((await outlines(session)).map(({ name }) => name));
   for (let attempt = 0; ; attempt++) {
     const pair = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}-${ANIMALS[randomInt(ANIMALS.length)]}`;

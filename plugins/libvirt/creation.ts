@@ -4,7 +4,7 @@ import type { Context, Instance, InstancePlan, InstanceSpec } from "../../lib/ba
 import { failure } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, readManaged, writeMetadata } from "./engine.ts";
 import { awaitTaken } from "./fence.ts";
-import { clearUnfinished, copyDefinition } from "./hold.ts";
+import { clearUnfinished, copyDefinition, isUnfinished } from "./hold.ts";
 import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
 import { requireAttainable } from "./limits.ts";
@@ -23,9 +23,10 @@ import { domainDocument, newMachine } from "./xml/domain.ts";
 export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
   const { name, mounts, resources } = plan;
   const domain = await findDomain(engine, name);
-  // One of ours may be left of a launch that died.
-  if (domain !== null && (await readManaged(domain)) === undefined)
-    throw failure("INSTANCE_EXISTS", { name });
+  const managed = domain === null ? undefined : await readManaged(domain);
+  // What a launch or a removal that died has left is taken away by the next.
+  const free = domain === null || (managed !== undefined && isUnfinished(managed.metadata));
+  if (!free) throw failure("INSTANCE_EXISTS", { name });
   await requireServable(engine, name, mounts);
   await requireAttainable(engine, newMachine(await engine.host()), resources);
 }

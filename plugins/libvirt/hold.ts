@@ -91,7 +91,7 @@ export async function copyDefinition(engine: Engine, id: string, folder: string)
 const ENDS = ["create", "purge", "release"];
 
 /** True for what a launch, a removal or a release that died has left of an instance. */
-function isUnfinished({ operation }: Managed["metadata"]): boolean {
+export function isUnfinished({ operation }: Managed["metadata"]): boolean {
   return operation !== undefined && ENDS.includes(operation.kind);
 }
 

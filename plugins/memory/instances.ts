@@ -33,10 +33,10 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       return found === undefined ? null : view(found);
     },
     hold: (id, options, context) => hold(world, holds, id, options.wait, context),
+    check: ({ name }) => requireFree(world, name),
     async create(spec, context) {
       goOn(context);
-      if ((await world.all()).some(({ name }) => name === spec.name))
-        throw failure("INSTANCE_EXISTS", { name: spec.name });
+      await requireFree(world, spec.name);
       world.step("create");
       const stored: StoredInstance = {
         id: randomUUID(),
@@ -85,8 +85,7 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be cloned");
       goOn(context);
-      if ((await world.all()).some(({ name }) => name === copy.name))
-        throw failure("INSTANCE_EXISTS", { name: copy.name });
+      await requireFree(world, copy.name);
       world.step("clone");
       const { name, record } = copy;
       const nics = stored.nics.map((nic) => ({ ...nic, mac: newMac() }));
@@ -114,6 +113,10 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       await world.remove(id);
     },
   };
+}
+
+async function requireFree(world: World, name: string): Promise<void> {
+  if ((await world.all()).some((each) => each.name === name)) throw failure("INSTANCE_EXISTS", { name });
 }
 
 /** Rejects with CANCELLED when the call was called off. */

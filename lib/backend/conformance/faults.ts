@@ -54,6 +54,24 @@ export function faultTests(kit: Kit): void {
       if (injected?.struck !== true) return;
     }
   });
+
+  withFaults("leave a name free for the next launch, whatever died at the one before", async (fixture) => {
+    const { instances } = fixture.backend;
+    for (let step = 1; ; step++) {
+      const spec = newSpec(fixture);
+      const injected = fixture.fault?.(step, "die");
+      const made = await instances.create(spec, context()).catch(() => null);
+      injected?.[Symbol.dispose]();
+      // It may have died with its last step, and left a whole instance.
+      const left = made ?? (await instances.find(spec.name));
+      const whole = left?.state === "stopped" ? left : null;
+      if (whole === null) await instances.check?.(spec);
+      const instance = whole ?? (await instances.create(spec, context()));
+      same((await instances.list()).filter(({ name }) => name === spec.name).length, 1);
+      await remove(fixture, instance);
+      if (injected?.struck !== true) return;
+    }
+  });
 }
 
 /** Every change, with a fault at each of its steps in turn. */

@@ -42,6 +42,9 @@ export function lifecycleTests(kit: Kit): void {
         kit.fixture().backend.instances.create(newSpec(kit.fixture(), { name }), context()),
         "INSTANCE_EXISTS",
       );
+      const { instances } = kit.fixture().backend;
+      if (instances.check !== undefined)
+        await rejects(instances.check(newSpec(kit.fixture(), { name })), "INSTANCE_EXISTS");
       same((await kit.fixture().backend.instances.list()).filter((each) => each.name === name).length, 1);
     });
   });

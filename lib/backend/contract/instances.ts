@@ -112,8 +112,10 @@ export interface Instances {
   /** Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. */
   hold(id: string, options: { wait: number }, context: Context): Promise<Hold>;
   /**
-   * Present where the engine can tell before the image is here: rejects as `create` would. The disk may
-   * yet become larger, and paths below the home of the guest's user may be another's.
+   * Present where the engine can tell before the image is here: rejects as `create` would, for a taken name
+   * with INSTANCE_EXISTS. What a launch or a removal that died has left does not take a name where `create`
+   * takes it away; the core asks nobody else. The disk may yet become larger, and paths below the home of the
+   * guest's user may be another's.
    */
   check?(plan: InstancePlan): Promise<void>;
   /** All or nothing; the instance is left stopped. Rejects with INSTANCE_EXISTS for a taken name. */

@@ -39,10 +39,12 @@ describe("security on libvirt", () => {
       await take(fixture, instance, "second");
     });
     const modes = await Promise.all(
-      (await readdir(folder)).map(async (file) => [file, await modeOf(join(folder, file))] as const),
+      (await readdir(folder, { recursive: true })).map(
+        async (file) => [file, await modeOf(join(folder, file))] as const,
+      ),
     );
-    expect(modes.length).to.be.at.least(5);
-    for (const [file, mode] of modes) expect(mode, file).to.equal("0600");
+    expect(modes.length).to.be.at.least(8);
+    for (const [file, mode] of modes) expect(mode, file).to.equal(file === "records" ? "0700" : "0600");
   });
 
   it("an overlay is its owner's alone from its first moment, and libvirt leaves it so", async () => {

@@ -25,12 +25,12 @@ async function stateOf(name: string): Promise<string> {
   return list.find((each: { name: string }) => each.name === name)?.state ?? "none";
 }
 
-/** Digests of the files of an instance by name; the lock is not of its contents. */
+/** Digests of the files of an instance by name; the lock and copies of records are not of its contents. */
 async function files(name: string): Promise<Record<string, string>> {
   const { stdout } = await execa("virsh", ["dumpxml", name]);
   const folder = /folder="([^"]+)"/.exec(stdout)?.[1] ?? "";
   const found: Record<string, string> = {};
-  for (const file of (await readdir(folder)).filter((each) => each !== "lock")) {
+  for (const file of (await readdir(folder)).filter((each) => each !== "lock" && each !== "records")) {
     const hash = createHash("sha256");
     await pipeline(createReadStream(join(folder, file)), hash);
     found[file] = hash.digest("hex");

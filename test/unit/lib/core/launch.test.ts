@@ -113,6 +113,62 @@ describe("launch", () => {
     expect(told).to.deep.equal([]);
   });
 
+  it("and a clone leave it to the engine whether a name is free that a launch which died has left", async () => {
+    const memory = memoryBackend();
+    const { instances, world } = memory;
+    /** As an engine does that knows what is left half made, and clears it away for the next. */
+    const clear = async (name: string) => {
+      const left = await instances.find(name);
+      if (left?.record.username === "unfinished") await world.remove(left.id);
+    };
+    const backend: Backend = {
+      ...memory,
+      instances: {
+        ...instances,
+        check: async (plan) => {
+          const left = await instances.find(plan.name);
+          if (left?.record.username !== "unfinished") await instances.check?.(plan);
+        },
+        create: async (spec, context) => {
+          await clear(spec.name);
+          return instances.create(spec, context);
+        },
+        clone: async (id, copy, context) => {
+          await clear(copy.name);
+          if (instances.clone === undefined) throw new Error("it clones");
+          return instances.clone(id, copy, context);
+        },
+      },
+    };
+    await using strata = await openStrata({ driver: "memory", backend });
+    const leave = async (name: string) => {
+      await strata.launch({ image: "any", name });
+      const left = await world.get((await instances.find(name))?.id ?? "");
+      await world.put({ ...left, state: "starting", record: { ...left.record, username: "unfinished" } });
+    };
+    await leave("web");
+    await strata.launch({ image: "any", name: "web" });
+    await strata.stop(["web"]);
+    await leave("copy");
+    await strata.clone("web", { name: "copy" });
+    expect((await strata.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal([
+      "copy Stopped",
+      "web Stopped",
+    ]);
+    const refusal = (work: Promise<unknown>) => work.then(() => undefined, asStrataError);
+    expect((await refusal(strata.launch({ image: "any", name: "web" })))?.code).to.equal("INSTANCE_EXISTS");
+    expect((await refusal(strata.clone("web", { name: "copy" })))?.code).to.equal("INSTANCE_EXISTS");
+  });
+
+  it("is refused for a taken name also by an engine that cannot tell beforehand", async () => {
+    const memory = memoryBackend();
+    const { check: _, ...instances } = memory.instances;
+    await using strata = await openStrata({ driver: "memory", backend: { ...memory, instances } });
+    await strata.launch({ image: "any", name: "web" });
+    const error = await strata.launch({ image: "any", name: "web" }).then(() => undefined, asStrataError);
+    expect(error?.code).to.equal("INSTANCE_EXISTS");
+  });
+
   it("says of the image of a container which engine takes it, whether it is here or not", async () => {
     const memory = memoryBackend();
     const info = async () => ({ ...(await memory.info()), imageFormats: ["qcow2"] });
