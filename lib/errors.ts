@@ -209,6 +209,13 @@ const entries = {
   },
   ENGINE_ERROR: { exit: EXIT.failure, message: "{engine}: {reason}" },
   PERMISSION_DENIED: { exit: EXIT.denied, message: "permission denied: {reason}" },
+  FOLDER_UNUSABLE: {
+    exit: EXIT.denied,
+    message: "strata cannot use {path}: {reason}",
+    hint:
+      "It keeps files of its own there. Make the folder yours to read and write, or name another by HOME or " +
+      "XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_STATE_HOME.",
+  },
   NO_SPACE: {
     exit: EXIT.exhausted,
     message: "no space left on {where}",

@@ -23,7 +23,7 @@ import {
   type Note,
 } from "./record-findings.ts";
 import { instanceFolder } from "./removal.ts";
-import { currentName, listRecords, standsOn } from "./snapshot-records.ts";
+import { currentName, isExposed, listRecords, lookupSnapshot, standsOn } from "./snapshot-records.ts";
 import { readDisk } from "./xml/domain.ts";
 import type { SnapshotPlace } from "./xml/snapshot.ts";
 
@@ -139,7 +139,19 @@ async function findMark(
   head: string,
 ): Promise<Note[]> {
   const [mark, stands] = await Promise.all([currentName(managed.domain), standsOn(managed, snapshots, head)]);
-  if (mark === stands || stands === null) return [];
+  if (stands === null) return [];
+  if (mark === stands) {
+    const snapshot = await lookupSnapshot(managed.domain, mark);
+    if (snapshot === null || !isExposed(snapshot, head)) return [];
+    return [
+      {
+        kind: "mark-exposed",
+        subject: stands,
+        detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" takes for the present disk`,
+        repair: "put the present disk into the record",
+      },
+    ];
+  }
   return [
     {
       kind: "mark-misplaced",

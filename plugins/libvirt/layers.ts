@@ -137,7 +137,7 @@ export async function readLayers(
     } else if (!PARTIAL_NAME.test(file) && !file.endsWith(".replaced")) {
       // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
       const header = tryHeader(path);
-      if (header === undefined) continue;
+      if (header === undefined || header.backing === join(folder, "seed.iso")) continue;
       if (STAND_IN_NAME.test(file)) standIns.set(path, header);
       else add(path, header);
     }

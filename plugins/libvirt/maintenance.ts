@@ -20,6 +20,7 @@ import {
   recordLost,
 } from "./orphans.ts";
 import { findInPool, findUnheld, type Owner } from "./pool-findings.ts";
+import { findUnreachable, openFolder } from "./reach-findings.ts";
 import { recoverFolder } from "./recover-folder.ts";
 import { instanceFolder, lockPool, removeFiles } from "./removal.ts";
 import { correctRecords, markCurrent } from "./snapshot-records.ts";
@@ -38,9 +39,12 @@ async function audit(
   context: Context = NOBODY,
 ): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
-  const found = await Promise.all(managed.map((each) => auditInstance(engine, each)));
+  const [unreachable, ...found] = await Promise.all([
+    findUnreachable(engine, managed),
+    ...managed.map((each) => auditInstance(engine, each)),
+  ]);
   const contents = deep ? await checkContents(managed, context) : [];
-  return [...findings, ...found.flat(), ...contents, ...(await auditPool(engine, owners))];
+  return [...findings, ...found.flat(), ...contents, ...unreachable, ...(await auditPool(engine, owners))];
 }
 
 /** Of a caller who gave none. */
@@ -120,8 +124,9 @@ async function repair(
   const offered =
     choice === undefined ? finding.repair : finding.choices?.find(({ name }) => name === choice);
   if (offered === undefined) return false;
-  if (finding.instance === undefined) return repairPool(engine, finding, choice);
   const { managed } = await readDomains(engine);
+  if (finding.kind === "folder-unreachable") return openFolder(engine, managed, finding);
+  if (finding.instance === undefined) return repairPool(engine, finding, choice);
   const found = managed.find(({ name }) => name === finding.instance);
   if (found === undefined) return false;
   const { uuid } = found.domain;
@@ -150,6 +155,7 @@ async function repairInstance(
     case "layer-unmerged":
       return collectLayers(engine, managed.domain.uuid, context);
     case "mark-misplaced":
+    case "mark-exposed":
       return markCurrent(managed, subject);
     case "record-rewritten":
       return correctRecords(managed);

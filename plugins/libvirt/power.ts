@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
@@ -15,7 +14,7 @@ import { reconcile } from "./reconcile.ts";
 
 import { forget } from "./released.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
-import { readDisk, readInterfaces, sealSeed, setForwardedPort } from "./xml/domain.ts";
+import { readDisk, readInterfaces, setForwardedPort } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
 
 /** How often a guest is asked whether it has stopped, ms. */
@@ -60,8 +59,7 @@ export async function start(engine: Engine, id: string, context: Context): Promi
     return plugMounts(engine, managed, context);
   }
   const { sshPort: oldPort, mounts } = metadata;
-  const sealed = sealSeed(document, join(metadata.folder, "seed.iso"));
-  const changed = (await putMounts(engine, document, metadata, context)) || sealed;
+  const changed = await putMounts(engine, document, metadata, context);
   if (oldPort !== undefined) {
     const sshPort = await freePort();
     setForwardedPort(document, sshPort);

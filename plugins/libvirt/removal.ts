@@ -1,20 +1,22 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { failure } from "../../lib/errors.ts";
-import { DEFINITION, listCopies, RECORDS } from "./copies/record-copies.ts";
+import { DEFINITION, RECORDS } from "./copies/record-copies.ts";
 import { TEMPORARY } from "./durable-file.ts";
 import { type Engine, type Managed, writeMetadata } from "./engine.ts";
 import { fileError, isLibvirt } from "./errors.ts";
+import { readGraph } from "./graph.ts";
 import { JOURNAL, SET_ASIDE } from "./journal/journal.ts";
 import { isLauncher } from "./launcher.ts";
 import { isImagePath } from "./layers.ts";
 import { lockFile } from "./lock.ts";
 import { basePath, usedBases } from "./pool.ts";
-import { RELEASED, readReleases } from "./released.ts";
+import { readHeaderSync } from "./qcow2-header.ts";
+import { RELEASED } from "./released.ts";
 import { UndefineFlags } from "./rpc/index.ts";
 import { SAVED_RECORD } from "./saved-record.ts";
 import { listRecords } from "./snapshot-records.ts";
-import { readDisk, readExplicitChain } from "./xml/domain.ts";
+import { readDisk, readOtherDisks } from "./xml/domain.ts";
 
 const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
@@ -60,13 +62,23 @@ export async function removeInstance(engine: Engine, managed: Managed): Promise<
   await removeUnusedBase(pool, metadata.record.image.sha256);
 }
 
-/** The files that the definition and the records name: libvirt gives layers that it makes names of its own. */
-async function namedFiles({ domain, document, metadata }: Managed): Promise<ReadonlySet<string>> {
+/**
+ * The files in the folder that are the instance's though strata did not name them: layers that libvirt has made,
+ * named by the definition and the records or standing on the instance's own, and memory that it has saved there.
+ */
+async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
+  const { domain, document, metadata } = managed;
+  const { folder } = metadata;
   const records = await listRecords(domain).catch(() => []);
-  const copies = await listCopies(metadata.folder).catch(() => []);
-  const named = [...records, ...copies].flatMap(({ frozen }) => frozen ?? []);
-  const chain = readExplicitChain(document)?.files ?? [];
-  return new Set([readDisk(document), ...chain, ...named, ...readReleases(metadata.folder).keys()]);
+  const graph = await readGraph(managed).catch(() => undefined);
+  const above = [...(graph?.headers ?? [])].flatMap(([path, { backing }]) =>
+    backing !== null && dirname(backing) === folder ? [path] : [],
+  );
+  const frozen = records.flatMap((record) => record.frozen ?? []);
+  const memory = records.flatMap(
+    ({ xml }) => /<memory snapshot='external' file='([^'&]+)'/.exec(xml)?.[1] ?? [],
+  );
+  return new Set([readDisk(document), ...readOtherDisks(document), ...frozen, ...above, ...memory]);
 }
 
 /** Removes what strata puts into an instance's folder, and the named layers in it; anything else stays and is told. */
@@ -78,7 +90,13 @@ export async function removeFiles(
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (isImagePath(folder, path) || named.has(path) || isLauncher(entry) || isOurs(entry))
+      if (
+        isImagePath(folder, path) ||
+        named.has(path) ||
+        isLauncher(entry) ||
+        isOurs(entry) ||
+        isOnSeed(path)
+      )
         await rm(path, { force: true });
       else if (entry === RECORDS) await rm(path, { recursive: true, force: true });
       else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
@@ -94,6 +112,16 @@ export async function removeFiles(
 
 function isOurs(entry: string): boolean {
   return OTHERS.includes(entry) || SET_ASIDE.test(entry) || TEMPORARY.test(entry) || REPLACED.test(entry);
+}
+
+/** True for an overlay of the seed, which holds nothing of the user's. */
+function isOnSeed(path: string): boolean {
+  if (!/\/seed\.[^/]+$/.test(path)) return false;
+  try {
+    return readHeaderSync(path).backing === join(dirname(path), "seed.iso");
+  } catch {
+    return false;
+  }
 }
 
 const REPLACED = /^layer-[0-9a-f-]{36}\.qcow2\.replaced$/;

@@ -15,6 +15,7 @@ import {
   placeInText,
   placeOf,
   readSnapshot,
+  type SnapshotChange,
   type SnapshotDocument,
   type SnapshotPlace,
 } from "./xml/snapshot.ts";
@@ -102,18 +103,23 @@ export async function currentName(domain: Domain): Promise<string | null> {
   return (await domain.currentSnapshot())?.name ?? null;
 }
 
-/** Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. */
+/**
+ * Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. A restore by
+ * libvirt's own tools removes the overlay that the current snapshot's record names: where the instance was restored
+ * to it that is some other snapshot's layer, so the disk that the instance writes is put in its place.
+ */
 export async function redefine(
   managed: Managed,
   snapshot: SnapshotDocument,
-  change: Parameters<typeof amendedSnapshot>[1],
+  wanted: SnapshotChange,
   current: boolean,
 ): Promise<void> {
+  const head = readDisk(managed.document);
+  const exposed = current && snapshot.overlay !== head && snapshot.frozen !== head;
+  const change = exposed ? { ...wanted, overlay: head } : wanted;
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
   const write = () => managed.domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
   const written = change.name === undefined ? await whileSaved(managed, snapshot, write) : await write();
-  // Moving libvirt's mark leaves the record as it was.
-  if (Object.keys(change).length === 0) return;
   const { folder } = managed.metadata;
   const { name, frozen } = readSnapshot(amendedSnapshot(snapshot, change));
   await writeRecordCopy(folder, { name, frozen, xml: await written.getXml() });
@@ -127,6 +133,11 @@ export async function correctRecords(managed: Managed): Promise<void> {
     if (snapshot === null || snapshot.frozen === null) continue;
     await redefine(managed, snapshot, { recorded: snapshot.frozen }, name === current);
   }
+}
+
+/** True for a current snapshot whose record names an overlay that is there and is not the instance's disk. */
+export function isExposed({ overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">, head: string) {
+  return frozen !== null && frozen !== head && overlay !== "" && overlay !== head && existsSync(overlay);
 }
 
 /** Moves libvirt's current mark to a snapshot. */
@@ -152,10 +163,19 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
   await keepMark(managed);
 }
 
-/** Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. */
+/**
+ * Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. One that it
+ * marks by itself, the parent of one that was deleted, must name the disk that the instance writes; see `redefine`.
+ */
 export async function keepMark(managed: Managed): Promise<void> {
   const { domain, document } = managed;
-  if ((await currentName(domain)) !== null) return;
+  const current = await domain.currentSnapshot();
+  if (current !== null) {
+    const snapshot = await lookupSnapshot(domain, current.name);
+    if (snapshot !== null && isExposed(snapshot, readDisk(document)))
+      await redefine(managed, snapshot, {}, true);
+    return;
+  }
   const snapshots = await listRecords(domain);
   const position = snapshots.length === 0 ? null : await standsOn(managed, snapshots, readDisk(document));
   if (position !== null) await markCurrent(managed, position);

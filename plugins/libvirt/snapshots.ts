@@ -8,7 +8,7 @@ import type {
   SnapshotTree,
 } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
-import { requireNoCheckpoints } from "./checkpoints.ts";
+import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
 import { writeRecordCopy } from "./copies/record-copies.ts";
 import {
   changedMetadata,
@@ -43,8 +43,8 @@ import {
 } from "./snapshot-records.ts";
 import { keepShort } from "./stand-ins.ts";
 import { steadily } from "./steady-look.ts";
-import { parse, serialize } from "./xml/document.ts";
-import { readDisk, readInterfaces, readResources, restoredDomain } from "./xml/domain.ts";
+import { copy, type Element, parse, serialize } from "./xml/document.ts";
+import { readDisk, readInterfaces, readResources, restoredDomain, setDisk } from "./xml/domain.ts";
 import { readMetadata } from "./xml/metadata.ts";
 import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "./xml/snapshot.ts";
 
@@ -181,7 +181,8 @@ async function capture(
     const xml = await snapshot.getXml();
     const recorded = readSnapshot(await parse(xml));
     if (recorded.parent === parent) await writeRecordCopy(folder, { name: record.name, frozen: head, xml });
-    else await redefine(managed, recorded, { parent }, true);
+    else
+      await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
     const done = { record: { snapshotsTaken: taken }, snapshot: null };
     await writeMetadata(noted, done, false);
   } catch (error) {
@@ -190,6 +191,12 @@ async function capture(
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
     if (there?.frozen !== head) throw captureError(error, name, record.name);
   }
+}
+
+function withDisk(document: Element, file: string): Element {
+  const switched = copy(document);
+  setDisk(switched, file);
+  return switched;
 }
 
 /** libvirt has no code for a name that is taken. */
@@ -218,9 +225,9 @@ async function getRestorable(managed: Managed, name: string): Promise<SnapshotDo
 async function revert(engine: Engine, id: string, name: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   await requireSettled(managed, "Only stopped instances can be restored");
-  await requireNoCheckpoints(managed);
   const snapshot = await getRestorable(managed, name);
   await reconcile(managed);
+  await requireRedefinable(managed, snapshot);
   const { folder } = managed.metadata;
   const old = readDisk(managed.document);
   const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
@@ -272,8 +279,8 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
       name: managed.name,
       reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
     });
-  // The records of children are written anew, which libvirt refuses beside checkpoints.
-  if (removal.children.length > 0) await requireNoCheckpoints(managed);
+  // The records of children are written anew.
+  if (removal.children.length > 0) await requireRedefinable(managed, snapshot);
   if (snapshot.frozen === null) return deleteInside(managed, snapshot, runOptions(engine, id, context));
   context.signal.throwIfAborted();
   const operation = { kind: "delete", name: removal.name, layer: snapshot.frozen } as const;
@@ -290,11 +297,11 @@ async function amend(
 ): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
-  await requireNoCheckpoints(managed);
   const copies = await reconcile(managed);
   const { domain } = managed;
   const snapshot = await lookupSnapshot(domain, name);
   if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  await requireRedefinable(managed, snapshot);
   if (change.comment !== undefined) {
     const current = (await currentName(domain)) === name;
     await redefine(managed, snapshot, { comment: change.comment }, current);

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
-import { listCopies, writeRecordCopy } from "../copies/record-copies.ts";
+import { join } from "node:path";
+import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../copies/record-copies.ts";
 import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { readFileUsers } from "../file-users.ts";
@@ -17,8 +18,9 @@ import {
 } from "../snapshot-records.ts";
 import { isStray, removeStray } from "../stray.ts";
 import { isSettled } from "../view.ts";
+import { parse } from "../xml/document.ts";
 import { readDisk, setDisk } from "../xml/domain.ts";
-import { putMetadata } from "../xml/metadata.ts";
+import { putMetadata, readMetadata } from "../xml/metadata.ts";
 import type { OperationOf } from "./entry.ts";
 
 /**
@@ -55,12 +57,23 @@ export async function finishTake(
     await removeStray(engine, { ...managed, document: now }, file);
   } else if (below !== null) await letGo(managed, below, await listCopies(metadata.folder));
   if (!recorded) await keepMark({ ...managed, document: now });
-  const counted = recorded ? Math.max(Number(taken), metadata.record.snapshotsTaken) : undefined;
+  // A definition of old has the counter of then; the copy has that of the last operation of ours.
+  const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));
+  const counted = recorded ? Math.max(Number(taken), ever) : ever;
   await writeMetadata(managed, {
     operation: null,
     snapshot: null,
-    ...(counted === undefined ? {} : { record: { snapshotsTaken: counted } }),
+    record: { snapshotsTaken: counted },
   });
+}
+
+async function takenByCopy(folder: string): Promise<number> {
+  try {
+    const xml = await readCopy(join(folder, DEFINITION));
+    return xml === null ? 0 : (readMetadata(await parse(xml))?.record.snapshotsTaken ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 async function backingOf(folder: string, file: string): Promise<string | null> {

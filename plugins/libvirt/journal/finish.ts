@@ -2,6 +2,7 @@ import type { Context } from "../../../lib/backend/contract.ts";
 import { collectLayers, endMerge } from "../collect.ts";
 import { listCopies, removeRecordCopies } from "../copies/record-copies.ts";
 import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
+import { libvirtError } from "../errors.ts";
 import { findInUse, readGraph } from "../graph.ts";
 import { layersAbove, letGo } from "../let-go.ts";
 import { mergeLayer, putBack } from "../merge.ts";
@@ -71,9 +72,12 @@ export async function finishRestore(
   managed: Managed,
   { name, file, old }: OperationOf<"restore">,
 ): Promise<void> {
-  const { domain, document, metadata } = managed;
+  const { document, metadata } = managed;
   if (readDisk(document) === file) {
-    if ((await currentName(domain)) !== name) await markCurrent(managed, name);
+    await markCurrent(managed, name).catch((error: unknown) => {
+      // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
+      engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
+    });
     const copies = await listCopies(metadata.folder);
     await letGo(managed, old, copies);
     // A guest that somebody has started may run on the old one; collected once it has stopped.

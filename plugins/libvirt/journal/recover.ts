@@ -1,6 +1,6 @@
 import type { Context } from "../../../lib/backend/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
-import { ownChain } from "../definition-chain.ts";
+import { ownDefinition } from "../definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { removeInstance } from "../removal.ts";
@@ -108,7 +108,7 @@ export async function getReady(
   }
   const entry = await readJournal(metadata.folder);
   const managed = held?.changed === true ? await getHeld(engine, id) : before;
-  if (entry === undefined) return ownChain(engine, managed);
+  if (entry === undefined) return ownDefinition(engine, managed);
   const { name, domain } = managed;
   const reason = `A ${entry.operation.kind} was interrupted and ends once it is stopped`;
   if (!(await domain.isActive())) throw failure("INSTANCE_SUSPENDED", { name, reason });

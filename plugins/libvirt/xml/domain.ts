@@ -88,8 +88,7 @@ export function domainDocument(spec: DomainSpec): Element {
       ),
       element(
         "disk",
-        // Without this, a restore by libvirt's own tools gives the seed an overlay.
-        { type: "file", device: "disk", snapshot: "no" },
+        { type: "file", device: "disk" },
         element("driver", { name: "qemu", type: "raw" }),
         element("source", { file: spec.seed }),
         element("target", { dev: SEED_DISK, bus: "virtio" }),
@@ -256,14 +255,23 @@ export function readExplicitChain(domain: Element): ExplicitChain | undefined {
   return { files, ends: false };
 }
 
-/** Keeps the seed out of snapshots and of what libvirt's own tools restore. True when the document has changed. */
-export function sealSeed(domain: Element, seed: string): boolean {
-  const disk = elements(find(domain, "devices"), "disk").find(
-    (each) => find(each, "source")?.attributes.file === seed,
+/** The files that disks other than the root disk name. */
+export function readOtherDisks(domain: Element): string[] {
+  const root = rootDisk(domain);
+  return elements(find(domain, "devices"), "disk").flatMap((disk) =>
+    disk === root ? [] : (find(disk, "source")?.attributes.file ?? []),
   );
-  if (disk === undefined || disk.attributes.snapshot === "no") return false;
-  disk.attributes.snapshot = "no";
-  return true;
+}
+
+/** Puts the seed back in the place of the overlay that libvirt's own restore has given it. */
+export function putSeed(domain: Element, overlay: string, seed: string): void {
+  const disk = elements(find(domain, "devices"), "disk").find(
+    (each) => find(each, "source")?.attributes.file === overlay,
+  );
+  if (disk === undefined) return;
+  prune(disk, ({ name }) => name === "backingStore");
+  put(disk, element("driver", { name: "qemu", type: "raw" }));
+  put(disk, element("source", { file: seed }));
 }
 
 /** Targets of all disks. */

@@ -95,12 +95,17 @@ export function readSnapshot(document: Element): SnapshotDocument {
   const overlay = find(external, "source")?.attributes.file ?? "";
   const recorded = domain === undefined ? "" : readDisk(domain);
   // A note may be another snapshot's: it comes back with a definition of old, into whatever is taken then.
-  const note = noted?.overlay === undefined || noted.overlay === overlay ? noted : undefined;
+  const name = text(find(document, "name"));
+  const own =
+    noted?.overlay === undefined ||
+    noted.overlay === overlay ||
+    (noted.name === name && noted.frozen === recorded);
+  const note = own ? noted : undefined;
   // Someone may have changed the description since; then the note's comment is the older one.
   const commented = note?.comment !== undefined && describable(note.comment) === description;
   return {
     document,
-    name: text(find(document, "name")),
+    name,
     parent: parent === "" ? null : parent,
     comment: commented ? (note.comment ?? "") : description,
     createdAt: note?.createdAt ?? seconds * 1000,
@@ -159,11 +164,19 @@ function targetInText(xml: string): string {
   return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? ROOT_DISK;
 }
 
-/** The same snapshot with other name, parent, comment or file that is restored, to be redefined. */
-export function amendedSnapshot(
-  snapshot: SnapshotDocument,
-  change: { name?: string; parent?: string | null; comment?: string; recorded?: string },
-): Element {
+/** What of a record can be written anew. */
+export interface SnapshotChange {
+  readonly name?: string;
+  readonly parent?: string | null;
+  readonly comment?: string;
+  /** The file that libvirt's own tools restore. */
+  readonly recorded?: string;
+  /** The file that libvirt's own tools take for what was written since, and remove with a restore. */
+  readonly overlay?: string;
+}
+
+/** The same snapshot with a change, to be redefined. */
+export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChange): Element {
   const document = copy(snapshot.document);
   for (const domain of recordedDomains(document))
     if (change.recorded !== undefined) setDisk(domain, change.recorded);
@@ -172,19 +185,26 @@ export function amendedSnapshot(
     prune(document, (child) => child.name === "parent");
     if (change.parent !== null) put(document, element("parent", {}, element("name", {}, change.parent)));
   }
-  if (change.comment !== undefined) {
-    put(document, element("description", {}, describable(change.comment)));
-    for (const domain of recordedDomains(document)) {
-      const metadata = readMetadata(domain);
-      const { createdAt, frozen, overlay } = snapshot;
-      if (metadata !== undefined)
-        putMetadata(domain, {
-          ...metadata,
-          snapshot: snapshotNote(change.comment, { createdAt, frozen: frozen ?? "", overlay }),
-        });
-    }
+  if (change.comment !== undefined) put(document, element("description", {}, describable(change.comment)));
+  if (change.overlay !== undefined && snapshot.frozen !== null) setOverlay(document, change.overlay);
+  // The note says of which record it is, and what it was made with.
+  for (const domain of recordedDomains(document)) {
+    const metadata = readMetadata(domain);
+    if (metadata === undefined || snapshot.frozen === null) continue;
+    const { createdAt, frozen } = snapshot;
+    const overlay = change.overlay ?? snapshot.overlay;
+    const name = change.name ?? snapshot.name;
+    const note = snapshotNote(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
+    putMetadata(domain, { ...metadata, snapshot: note });
   }
   return document;
+}
+
+function setOverlay(document: Element, overlay: string): void {
+  const domain = find(document, "inactiveDomain") ?? find(document, "domain");
+  const root = domain === undefined ? undefined : rootTarget(domain);
+  const disk = elements(find(document, "disks"), "disk").find(({ attributes }) => attributes.name === root);
+  if (disk !== undefined) put(disk, element("source", { file: overlay }));
 }
 
 function recordedDomains(document: Element): Element[] {
