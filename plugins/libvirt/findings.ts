@@ -78,7 +78,7 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   }
   found.push(...(await findLeftLayers(managed, graph, owners, records)));
   found.push(...findLeftFiles(graph, files), ...(await findOpen(folder, files)));
-  found.push(...(await findDamaged(managed, graph)));
+  found.push(...(await findDamaged(managed, graph, records)));
   return found;
 }
 

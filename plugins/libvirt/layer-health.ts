@@ -2,16 +2,14 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context, Finding } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
-import { formatSize } from "../../lib/size/format.ts";
-import { type Engine, type Managed, readManaged, runOptions } from "./engine.ts";
+import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { readGraph } from "./graph.ts";
 import { type LayerGraph, layerSize, sizeOf } from "./layers.ts";
 import { extentOfFile } from "./qcow2-tables.ts";
-import { checkImage, type ImageCheck, repairLeaks } from "./qemu-img.ts";
+import { checkImage, type ImageCheck } from "./qemu-img.ts";
 import type { Note } from "./record-findings.ts";
 import { listRecords } from "./snapshot-records.ts";
-import { isSettled } from "./view.ts";
 import { parse } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
 import type { SnapshotPlace } from "./xml/snapshot.ts";
@@ -38,39 +36,64 @@ function reachOf({ headers, standIns }: LayerGraph): Reach {
  * has marked as corrupt. A file looks as if it were cut off, too, where QEMU was killed before it wrote what
  * it had made room for: there qemu-img has the last word.
  */
-export async function findDamaged(managed: Managed, graph: LayerGraph): Promise<Note[]> {
+export async function findDamaged(
+  managed: Managed,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotPlace[],
+): Promise<Note[]> {
   const { layers, standIns, bases } = reachOf(graph);
   const found: Note[] = [];
   let written: ReadonlySet<string> | undefined;
   for (const path of [...layers, ...standIns, ...bases]) {
     const extent = extentOfFile(path);
-    if (extent === "corrupt")
-      found.push({
-        kind: "layer-corrupt",
-        subject: path,
-        detail: `QEMU has marked ${path} as corrupt; bring it back from a backup`,
-      });
-    if (extent !== "cut" && extent !== "short") continue;
+    if (extent === "whole" || extent === "unknown") continue;
     written ??= await findWritten(managed);
-    if (written.has(path)) continue;
-    if (extent === "cut" || (await isDamaged(path))) found.push(await cutOff(path));
+    if (extent !== "corrupt" && written.has(path)) continue;
+    if (extent === "short" && !(await isDamaged(path, {}))) continue;
+    found.push(damaged(path, extent === "corrupt" ? extent : "cut", graph, snapshots));
   }
   return found;
 }
 
-async function isDamaged(path: string): Promise<boolean> {
-  const checked = await checkAtRest(path, {});
+/** True where a file is known to have lost contents. */
+export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
+  const extent = extentOfFile(path);
+  if (extent === "corrupt" || extent === "cut") return true;
+  if (extent === "unknown") return false;
+  const checked = await checkAtRest(path, call);
   return checked !== null && isWrong(checked);
 }
 
-async function cutOff(path: string): Promise<Note> {
-  const { size } = await stat(path, { bigint: true });
-  return {
-    kind: "layer-truncated",
-    subject: path,
-    detail: `${path} has been cut off at ${formatSize(size)}, and data behind that are gone; bring it back from a backup`,
-  };
+const DAMAGE = {
+  cut: ["layer-truncated", "has been cut off, and what came after is gone"],
+  corrupt: ["layer-corrupt", "was found corrupt by QEMU, which opens it for reading only"],
+  wrong: ["layer-corrupt", "is corrupt: its tables contradict each other"],
+} as const;
+
+function damaged(
+  path: string,
+  damage: keyof typeof DAMAGE,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotPlace[],
+): Note {
+  const [kind, what] = DAMAGE[damage];
+  if (graph.standIns.has(path))
+    return {
+      kind: "stand-in-damaged",
+      subject: path,
+      detail: `${path} ${what}; it holds nothing that the layers do not hold`,
+      repair: "read the layers themselves and remove it; the next start builds another where one is needed",
+    };
+  const names = snapshots.flatMap(({ name, frozen }) =>
+    frozen !== null && graph.chain(frozen).includes(path) ? [`"${name}"`] : [],
+  );
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
+  const whose = names.length === 0 ? "" : `, which ${names.slice(0, NAMED).join(", ")}${more} need`;
+  return { kind, subject: path, detail: `${path}${whose}, ${what}; bring it back from a backup` };
 }
+
+/** Snapshots that a finding names. */
+const NAMED = 3;
 
 /**
  * Checks the contents of all that instances consist of, one file after the other. Locks nothing: what
@@ -107,17 +130,15 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
     seen.add(path);
     context.progress({ phase: `Checking the contents of ${instance}`, done, total });
     const owner = bases.includes(path) ? {} : { instance };
-    for (const note of await checkFile(path, context)) {
-      // Only the layers can be mended, and only what strata's records name is strata's to mend.
-      if (note.kind !== "layer-leaks") found.push({ ...owner, ...note });
-      else if (layers.includes(path)) {
-        const ours = dirname(path) === graph.folder && namedFiles(managed, snapshots).includes(path);
-        found.push({
-          ...owner,
-          ...note,
-          ...(ours ? { repair: "free them, once the instance has stopped" } : {}),
-        });
-      }
+    const note = await checkFile(path, graph, snapshots, context);
+    if (note !== null && note.kind !== "layer-leaks") found.push({ ...owner, ...note });
+    else if (note !== null && layers.includes(path)) {
+      const ours = dirname(path) === graph.folder && namedFiles(managed, snapshots).includes(path);
+      found.push({
+        ...owner,
+        ...note,
+        ...(ours ? { repair: "free them, once the instance has stopped" } : {}),
+      });
     }
     done += (await layerSize(path)) ?? 0n;
   }
@@ -125,33 +146,33 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
 }
 
 /** What is wrong in one file, except what is found without reading its contents. */
-async function checkFile(path: string, context: Context): Promise<Note[]> {
+async function checkFile(
+  path: string,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotPlace[],
+  context: Context,
+): Promise<Note | null> {
   const extent = extentOfFile(path);
-  if (extent === "corrupt" || extent === "unknown" || extent === "cut") return [];
+  if (extent === "corrupt" || extent === "unknown" || extent === "cut") return null;
   const checked = await checkAtRest(path, context);
-  if (checked === null || (extent === "short" && isWrong(checked))) return [];
+  if (checked === null || (extent === "short" && isWrong(checked))) return null;
   const { corruptions, leaks, failed } = checked;
   if (failed !== null)
-    return [{ kind: "layer-unreadable", subject: path, detail: `${path} cannot be checked: ${failed}` }];
-  if (corruptions > 0)
-    return [
-      {
-        kind: "layer-corrupt",
-        subject: path,
-        detail: `${path} is corrupt in ${count(corruptions, "place")}; bring it back from a backup`,
-      },
-    ];
-  if (leaks === 0) return [];
-  const detail = `${count(leaks, "cluster")} of ${path} hold nothing and are not free, as after a crash; nothing is lost`;
-  return [{ kind: "layer-leaks", subject: path, detail }];
+    return { kind: "layer-unreadable", subject: path, detail: `${path} cannot be checked: ${failed}` };
+  if (corruptions > 0) return damaged(path, "wrong", graph, snapshots);
+  if (leaks === 0) return null;
+  const clusters = leaks === 1 ? "1 cluster" : `${leaks} clusters`;
+  return {
+    kind: "layer-leaks",
+    subject: path,
+    detail: `${clusters} of ${path} took room and were never used, as after a crash; nothing is lost`,
+  };
 }
 
-const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;
-
-const isWrong = ({ corruptions, failed }: ImageCheck) => corruptions > 0 || failed !== null;
+export const isWrong = ({ corruptions, failed }: ImageCheck) => corruptions > 0 || failed !== null;
 
 /** The layers that strata's records name. */
-function namedFiles({ document }: Managed, snapshots: readonly SnapshotPlace[]): string[] {
+export function namedFiles({ document }: Managed, snapshots: readonly SnapshotPlace[]): string[] {
   return [readDisk(document), ...snapshots.flatMap(({ frozen }) => frozen ?? [])];
 }
 
@@ -176,26 +197,4 @@ async function stampOf(path: string): Promise<string | null> {
 async function findWritten({ domain, document }: Managed): Promise<ReadonlySet<string>> {
   if (!(await domain.isActive())) return new Set();
   return new Set([readDisk(document), readDisk(await parse(await domain.getXml()))]);
-}
-
-/**
- * Frees leaked clusters of a layer that a snapshot or the definition names, where no guest uses it; false
- * where there are none. The caller holds the instance.
- */
-export async function freeLeaks(
-  engine: Engine,
-  { domain }: Managed,
-  path: string,
-  context: Context,
-): Promise<boolean> {
-  const managed = await readManaged(domain);
-  if (managed === undefined || !(await isSettled(managed))) return false;
-  const snapshots = await listRecords(domain);
-  if (!namedFiles(managed, snapshots).includes(path) || dirname(path) !== managed.metadata.folder)
-    return false;
-  const options = runOptions(engine, domain.uuid, context);
-  const checked = await checkImage(path, options);
-  if (isWrong(checked) || checked.leaks === 0) return false;
-  const { leaks, failed } = await repairLeaks(path, options);
-  return failed === null && leaks === 0;
 }

@@ -9,7 +9,8 @@ import { isLibvirt, mapped } from "./errors.ts";
 import { findInInstance } from "./findings.ts";
 import { hold } from "./hold.ts";
 import { setJournalAside } from "./journal/journal.ts";
-import { checkContents, freeLeaks } from "./layer-health.ts";
+import { checkContents } from "./layer-health.ts";
+import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
 import { lockFile } from "./lock.ts";
 import {
   activateLayer,
@@ -137,7 +138,7 @@ async function repair(
   }
   await using _hold = await hold(engine, uuid, { wait: 0 }, context);
   const now = await getHeld(engine, uuid);
-  if (finding.kind === "layer-leaks") return await freeLeaks(engine, now, finding.subject, context);
+  if (isLayerRepair(finding)) return await repairDamage(engine, now, finding, context);
   const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
   if (!same) return false;
   await repairInstance(engine, now, finding, context, choice);

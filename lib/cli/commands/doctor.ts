@@ -48,7 +48,7 @@ export function doctorCommand(cli: Cli): Command {
       cli.progress.clear();
       const colour = cli.io.stdout.isTTY === true && !cli.io.env.NO_COLOR;
       const { driver } = cli.global;
-      await write(cli.io, formatDoctor({ checks, findings, repaired }, format, { colour, driver }));
+      await write(cli.io, formatDoctor({ checks, findings, repaired }, format, { colour, driver, ...audit }));
       if (failed || findings.length > 0) cli.exit(1);
     });
 }

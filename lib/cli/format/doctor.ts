@@ -14,13 +14,15 @@ export interface Shown {
   readonly colour: boolean;
   /** The engine that was named on the command line, which commands to paste have to name as well. */
   readonly driver?: string | undefined;
+  /** True where contents were looked at: what is found there, a repair finds only if it looks there too. */
+  readonly deep?: boolean;
 }
 
 /** What doctor has found and done. */
 export function formatDoctor(
   { checks, findings, repaired }: Diagnosis,
   format: Format,
-  { colour, driver }: Shown,
+  { colour, ...how }: Shown,
 ): string {
   const rows = checks.map(({ what, ok, detail, fix }) => ({ check: what, ok, detail, fix: fix ?? "" }));
   switch (format) {
@@ -36,7 +38,7 @@ export function formatDoctor(
           csvField(finding.kind),
           "false",
           csvField(finding.detail),
-          csvField(finding.repair ?? repairCommands(finding, findings, driver).join("; ")),
+          csvField(finding.repair ?? repairCommands(finding, findings, how).join("; ")),
         ]),
       ]);
     case "table": {
@@ -51,8 +53,10 @@ export function formatDoctor(
           ok: false,
           cells: [finding.kind, withInstance(finding, finding.detail)],
           below: [
-            ...(finding.repair === undefined ? [] : [`fix: ${finding.repair}: strata doctor --repair`]),
-            ...repairCommands(finding, findings, driver),
+            ...(finding.repair === undefined
+              ? []
+              : [`fix: ${finding.repair}: strata doctor${how.deep === true ? " --deep" : ""} --repair`]),
+            ...repairCommands(finding, findings, how),
           ],
         })),
       ];
@@ -89,7 +93,7 @@ export function longSubject({ instance, subject }: Finding): string {
 function repairCommands(
   finding: Finding,
   all: readonly Finding[],
-  driver: string | undefined,
+  { driver, deep }: Pick<Shown, "driver" | "deep">,
 ): readonly string[] {
   const alone = all.every(
     (other) => other.subject !== finding.subject || longSubject(other) === longSubject(finding),
@@ -97,7 +101,16 @@ function repairCommands(
   const only = alone ? finding.subject : longSubject(finding);
   const strata = driver === undefined ? ["strata"] : ["strata", "--driver", driver];
   return (finding.choices ?? []).map(({ name, detail }) => {
-    const argv = [...strata, "doctor", "--repair", "--only", only, "--by", name];
+    const argv = [
+      ...strata,
+      "doctor",
+      ...(deep === true ? ["--deep"] : []),
+      "--repair",
+      "--only",
+      only,
+      "--by",
+      name,
+    ];
     return `${name}: ${detail}: ${argv.map(quote).join(" ")}`;
   });
 }

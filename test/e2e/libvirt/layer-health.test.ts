@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { newLayerPath } from "../../../plugins/libvirt/layers.ts";
+import { newLayerPath, readLayers } from "../../../plugins/libvirt/layers.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2-overlay.ts";
 import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 
@@ -72,6 +72,7 @@ describe("the health of layers", () => {
     for (const left of [size - CLUSTER, 3 * CLUSTER, 4096, 1024]) {
       await truncate(layer, left);
       expect(await found(), String(left)).to.include("layer-truncated a");
+      expect((await findings()).find(({ subject }) => subject === layer)?.detail).to.contain('"a"');
       expect(await found(true), String(left)).to.include("layer-truncated a");
       await copyFile(`${layer}.copy`, layer);
     }
@@ -140,5 +141,60 @@ describe("the health of layers", () => {
       await once(writer, "exit");
       await rm(stray);
     }
+  });
+});
+
+/** What is read in the place of layers: it holds nothing of its own, so that nothing is lost with it. */
+describe("a stand-in that was damaged", () => {
+  let fixture: LibvirtFixture;
+  let instance: Instance;
+
+  before(async () => {
+    fixture = await libvirtFixture({ "chain-length": "6" });
+    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+  });
+  after(async () => {
+    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await fixture[Symbol.asyncDispose]();
+  });
+
+  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+
+  it("is left for the layers themselves, with all that stands on it, and no contents change", async () => {
+    for (let value = 1; value <= 16; value++)
+      await held(async () => {
+        await fixture.write(instance, value);
+        await take(fixture, instance, `s${value}`);
+      });
+    const contents = await fixture.read(instance);
+    const { folder } = await fixture.layers(instance);
+    /** What each keyframe stands on. */
+    const frames = async () => {
+      const { standIns } = await readLayers(instance.name, folder);
+      return new Map([...standIns].map(([path, { backing }]) => [path, backing]));
+    };
+    const before = await frames();
+    // One that others stand on.
+    const [lowest = ""] = [...before]
+      .filter(([, on]) => !before.has(on ?? ""))
+      .map(([path]) => path)
+      .filter((path) => [...before.values()].includes(path));
+    const above = [...before].filter(([, on]) => on === lowest).map(([path]) => path);
+    expect(above).not.to.deep.equal([]);
+    await truncate(lowest, 3 * CLUSTER);
+
+    const all = (await fixture.backend.maintenance?.audit()) ?? [];
+    const [finding, ...others] = all.filter(({ instance: name }) => name === instance.name);
+    if (finding === undefined) throw new Error("nothing was found");
+    expect([finding.kind, finding.subject, others]).to.deep.equal(["stand-in-damaged", lowest, []]);
+    expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(true);
+    for (const path of [lowest, ...above]) expect((await frames()).has(path)).to.equal(false);
+    expect(await fixture.read(instance)).to.equal(contents);
+    await fixture.audit?.(instance);
+
+    await held(() => take(fixture, instance, "more"));
+    await held(() => fixture.backend.snapshots.revert(instance.id, "s16", context()));
+    expect(await fixture.read(instance)).to.equal(contents);
+    await fixture.audit?.(instance);
   });
 });

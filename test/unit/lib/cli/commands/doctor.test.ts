@@ -162,6 +162,10 @@ describe("doctor", () => {
     await at.done("doctor");
     await at.done("doctor", "--deep");
     expect(at.audits.map((options) => options?.deep)).to.deep.equal([false, true]);
+    at.findings = [MARK, ORPHAN];
+    const { stdout } = await at.strata("doctor", "--deep");
+    expect(stdout).to.contain("mark it: strata doctor --deep --repair\n");
+    expect(stdout).to.contain("strata doctor --deep --repair --only");
   });
 
   it("has nothing to say of records on an engine that cannot tell", async () => {
