@@ -56,6 +56,8 @@ export interface FileState {
   readonly contents: Contents | null;
   /** The file that its header names; null for none. */
   readonly backing: string | null;
+  /** An overlay that holds nothing itself. */
+  readonly empty: boolean;
   /** When it was written last, ns. */
   readonly modified: bigint;
   /** Contents of the snapshots inside the file, by their names. */
@@ -71,13 +73,14 @@ export async function lookAt(path: string, scratch: string): Promise<FileState |
   if (head === undefined) return undefined;
   const header = await readHeader(path).catch(() => null);
   const backing = header?.backing ?? null;
+  const empty = header !== null && (await isEmpty(path, header));
   const state = await stateOf(path);
   const read = async (inside?: string) => {
     const key = `${state} ${inside ?? ""}`;
     let found = known.get(key);
     // Most overlays are new, and a program takes its time.
-    if (found === undefined && inside === undefined && header !== null && (await addsNothing(path, header)))
-      found = (await lookAt(header.backing ?? "", scratch))?.contents;
+    if (found === undefined && inside === undefined && empty && (await asLong(backing, header)))
+      found = (await lookAt(backing ?? "", scratch))?.contents;
     found ??= await readContents(path, scratch, inside);
     known.set(key, found);
     return found;
@@ -86,7 +89,7 @@ export async function lookAt(path: string, scratch: string): Promise<FileState |
   if (head.readUInt32BE(60) > 0)
     for (const name of await namesInside(path)) inside.set(name, await read(name));
   const { mtimeNs: modified } = await stat(path, { bigint: true });
-  return { path, contents: await read(), backing, modified, inside };
+  return { path, contents: await read(), backing, empty, modified, inside };
 }
 
 /** The fixed part of a qcow2 header. */
@@ -102,10 +105,9 @@ async function start(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** True for a file that is all holes, as large as the one below it, which can be read. */
-async function addsNothing(path: string, { backing, virtualSize }: Qcow2Header): Promise<boolean> {
-  if (backing === null || (await readHeader(backing).catch(() => null))?.virtualSize !== virtualSize)
-    return false;
+/** True for an overlay that is all holes: what is read from it comes from below. */
+async function isEmpty(path: string, { backing }: Qcow2Header): Promise<boolean> {
+  if (backing === null) return false;
   const file = await open(path, "r");
   try {
     const head = Buffer.alloc(104);
@@ -116,6 +118,12 @@ async function addsNothing(path: string, { backing, virtualSize }: Qcow2Header):
   } finally {
     await file.close();
   }
+}
+
+/** True for two files of one length. */
+async function asLong(path: string | null, { virtualSize }: Qcow2Header): Promise<boolean> {
+  if (path === null) return false;
+  return (await readHeader(path).catch(() => null))?.virtualSize === virtualSize;
 }
 
 async function stateOf(path: string): Promise<string> {

@@ -194,8 +194,12 @@ function release(model: Model, verb: Verb, refused: boolean, before: Observation
   if (verb.kind === "choose" && verb.choice === "remove") {
     model.free.add(verb.subject);
     for (const map of [model.kept, model.lost, model.broken])
-      for (const [name, { file }] of map)
-        if (name === verb.subject || file === verb.subject) model.uncertain.add(name);
+      for (const [name, { file }] of [...map]) {
+        if (name !== verb.subject && file !== verb.subject) continue;
+        model.uncertain.add(name);
+        model.free.add(file);
+        if (map === model.lost) map.delete(name);
+      }
   }
   if (
     verb.kind === "restore" &&
@@ -220,6 +224,9 @@ function names(
     if (done && there) fault("unclear", `delete ${verb.name} says done, and it is there`);
     if (refused && !open && !there && model.now.records.has(verb.name) && !uncertain.has(verb.name))
       fault("unclear", `delete ${verb.name} was refused, and it is gone`);
+    const file = kept.get(verb.name)?.file;
+    // It was told to, whatever it says.
+    if (!there && file !== undefined && file !== now.active) model.free.add(file);
     if (!there) for (const map of [kept, model.broken]) map.delete(verb.name);
     else if (open) uncertain.add(verb.name);
   }

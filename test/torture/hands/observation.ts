@@ -124,6 +124,8 @@ export function above(place: Place, { files }: Observation, path: string): strin
 
 /** True for a file that shows something else than the one below it. */
 export function holdsData(place: Place, { files }: Observation, file: FileState): boolean {
+  // The one below may be none that can be read here, as the seed is.
+  if (file.empty) return false;
   const on = below(place, file);
   return on === null || files.get(on)?.contents !== file.contents;
 }

@@ -146,7 +146,7 @@ export async function operate(
       : ({ kind: "ask", at: between.at, die: between.die } as const);
   const end = await actors.run(verb, plan, during);
   log.push(`${wordsOf(verb)}: ${toldOf(end)}`);
-  refusal(story, verb, end);
+  refusal(story, verb, end, came);
   // Killed: whoever comes next finishes it or undoes it.
   if (end.kind === "killed") await finishing(story);
   const now = await look(story);
@@ -164,7 +164,7 @@ function toldOf(end: End): string {
 }
 
 /** The table's word for it is wanted, and no fault of the program's. */
-function refusal(story: Story, verb: Verb, end: End): void {
+function refusal(story: Story, verb: Verb, end: End, meanwhile: boolean): void {
   const { refusals, model } = story;
   if (end.kind === "killed" || end.error === undefined) return;
   const { code, message } = end.error;
@@ -172,7 +172,11 @@ function refusal(story: Story, verb: Verb, end: End): void {
   const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
   // Faults of the program that pass for the engine's, and what is to be looked for beforehand.
   const slip =
-    code === "ENGINE_ERROR" && /Cannot read propert|is not a |undefined|checkpoint exists/.test(message);
+    code === "ENGINE_ERROR" &&
+    (/Cannot read propert|is not a |undefined/.test(message) ||
+      (!meanwhile && /checkpoint exists/.test(message)));
+  if (verb.kind === "choose" && code === "FILE_NOT_FOUND" && !meanwhile)
+    story.blame("stuck", `what doctor offers cannot be done: ${message}`);
   if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");

@@ -30,8 +30,10 @@ export function wrongs(model: Model): Wrong[] {
       what: `snapshot ${name} cannot be read`,
       words: [`"${name}"`, basename(file), ...[...model.damaged.keys()].map((path) => basename(path))],
     });
+  // One that was recorded under another name is not lost.
   for (const [name, { file }] of lost)
-    found.push({ what: `the record of ${name} is lost`, words: [name, basename(file)] });
+    if (!meant.has(file))
+      found.push({ what: `the record of ${name} is lost`, words: [name, basename(file)] });
 
   for (const file of now.files.values()) {
     const { path } = file;
