@@ -1,5 +1,6 @@
 import {
   closeSync,
+  fchmodSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
@@ -154,6 +155,7 @@ function write(
   const partial = `${path}.${process.pid}-${Date.now()}`;
   const file = openSync(partial, "wx", 0o600);
   try {
+    fchmodSync(file, 0o600);
     writeSync(file, Buffer.concat([Buffer.from(index, "latin1"), ...pieces.values()]));
     fsyncSync(file);
     renameSync(partial, path);

@@ -21,6 +21,7 @@ export const EXIT = {
   timeout: 10,
   unsupported: 11,
   integrity: 12,
+  output: 13,
   cancelled: 130,
 } as const;
 
@@ -99,6 +100,11 @@ const entries = {
     message: 'there is no domain "{name}"',
     hint: "`strata adopt` without a name lists what can be adopted.",
   },
+  FINDING_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'doctor finds nothing wrong with "{subject}"',
+    hint: ({ known }) => (known === "" ? undefined : "It finds something wrong with {known}."),
+  },
   INSTANCE_ELSEWHERE: {
     exit: EXIT.notFound,
     message: 'instance "{name}" is not on the engine {driver}; it is on {engine}',
@@ -168,6 +174,21 @@ const entries = {
     message: '{reason}: "{name}" has {count}',
     hint: "`strata list --snapshots` shows them, `strata delete --purge {name}.SNAPSHOT` deletes one.",
   },
+  CHECKPOINTS_IN_WAY: {
+    exit: EXIT.state,
+    message: 'libvirt refuses this while "{name}" has checkpoints: {checkpoints}',
+    hint:
+      "A backup tool made them, and strata removes none: `virsh checkpoint-list {name}` shows them. " +
+      "`virsh checkpoint-delete {name} CHECKPOINT` deletes one (with `--metadata` while the instance is stopped); " +
+      "the tool's next backup is a full one then.",
+  },
+  OPERATION_UNFINISHED: {
+    exit: EXIT.state,
+    message: 'an earlier operation ({kind}) on "{name}" could not be finished: {reason}',
+    hint:
+      "`strata doctor` shows it, and what can be done about it. " +
+      "`strata stop`, `strata info` and `strata delete --purge` work all the same.",
+  },
   BUSY: {
     exit: EXIT.busy,
     message: 'another operation is under way on "{name}"',
@@ -183,22 +204,29 @@ const entries = {
   ENGINE_LOST: {
     exit: EXIT.unavailable,
     message: "the connection to {engine} was lost: {reason}",
-    hint: "Run the command again: it finishes or undoes what was under way.",
+    hint: "Whether the command was carried out is not known: `strata info` and `strata doctor` show what is there.",
     retryable: true,
   },
   ENGINE_ERROR: { exit: EXIT.failure, message: "{engine}: {reason}" },
   PERMISSION_DENIED: { exit: EXIT.denied, message: "permission denied: {reason}" },
+  FOLDER_UNUSABLE: {
+    exit: EXIT.denied,
+    message: "strata cannot use {path}: {reason}",
+    hint:
+      "It keeps files of its own there. Make the folder yours to read and write, or name another by HOME or " +
+      "XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_STATE_HOME.",
+  },
   NO_SPACE: {
     exit: EXIT.exhausted,
     message: "no space left on {where}",
-    hint: "Free some space and run the command again; nothing was lost.",
+    hint: "Free some space and run the command again.",
   },
   PORT_TAKEN: { exit: EXIT.exhausted, message: "port {port} of this host is in use", retryable: true },
   TIMEOUT: { exit: EXIT.timeout, message: "timed out after {seconds} s: {what}" },
   GUEST_UNREACHABLE: {
     exit: EXIT.timeout,
     message: 'the guest of "{name}" does not answer: {reason}',
-    hint: "It may still be starting; the instance was left as it is. `strata info {name}` shows its state.",
+    hint: "It may still be starting: `strata info {name}` shows its state.",
     retryable: true,
   },
   GUEST_REFUSED: {
@@ -262,7 +290,7 @@ const entries = {
   LAYER_MISSING: {
     exit: EXIT.integrity,
     message: 'a layer of "{name}" is missing: {path}',
-    hint: "Bring the file back from a backup; nothing was changed.",
+    hint: "Bring the file back from a backup, to the same path. `strata doctor` shows all that is missing.",
   },
   LAYER_UNREADABLE: { exit: EXIT.integrity, message: 'a layer of "{name}" cannot be read: {path}: {reason}' },
   CHAIN_TOO_DEEP: {
@@ -273,7 +301,7 @@ const entries = {
   RECORDS_DIFFER: {
     exit: EXIT.integrity,
     message: 'the records of "{name}" do not agree: {reason}',
-    hint: "Nothing was changed. `strata doctor` shows the details.",
+    hint: "`strata doctor` shows what does not agree, and what can be done about it.",
   },
   RECORD_TOO_NEW: {
     exit: EXIT.unsupported,
@@ -313,6 +341,10 @@ const entries = {
     exit: EXIT.exists,
     message: 'two engines are called "{plugin}": {first} and {second}',
     hint: "Take one of them out of the setting local.plugins; until then the first is used.",
+  },
+  OUTPUT_FAILED: {
+    exit: EXIT.output,
+    message: "the output could not be written: {reason}; {outcome}",
   },
   CANCELLED: { exit: EXIT.cancelled, message: "cancelled" },
   INTERNAL: {

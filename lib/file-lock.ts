@@ -29,6 +29,9 @@ export async function lockFile(
 ): Promise<FileLock> {
   const handle = await open(path, "a", 0o600);
   try {
+    // The umask may have taken from whoever made it the right to open it again.
+    const { mode, uid } = await handle.stat();
+    if ((mode & 0o600) !== 0o600 && uid === process.geteuid?.()) await handle.chmod(0o600);
     await flock(handle, options);
   } catch (error) {
     await handle.close();

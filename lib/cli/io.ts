@@ -1,6 +1,6 @@
-import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { failure } from "../errors.ts";
+import { standardOutput, writeTo } from "./output.ts";
 
 /** What the command line reads from and writes to; tests bring their own. */
 export interface Io {
@@ -16,7 +16,7 @@ export const processIo: Io = {
     return process.stdin;
   },
   get stdout() {
-    return process.stdout;
+    return standardOutput();
   },
   get stderr() {
     return process.stderr;
@@ -29,9 +29,12 @@ export function canAsk(io: Io): boolean {
   return io.stdout.isTTY === true && io.stdin.isTTY === true;
 }
 
-/** Writes data and waits until there is room for more. */
-export async function write({ stdout }: Io, text: string): Promise<void> {
-  if (!stdout.write(text)) await once(stdout, "drain");
+/**
+ * Writes to standard output. False where it could not be written: the command goes on all the same, since
+ * what it does matters more than what it says, unless it does nothing but write. `run` tells at the end.
+ */
+export async function write({ stdout }: Io, text: string): Promise<boolean> {
+  return writeTo(stdout, text);
 }
 
 /** Who asks: the terminal, and the signal that a command is told to end by. */

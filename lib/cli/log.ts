@@ -1,14 +1,11 @@
 import { once } from "node:events";
-import { chmodSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Logger } from "winston";
 import type { Log } from "../backend/contract.ts";
 import { printable } from "./format/cell.ts";
+import { logFile } from "./log-file.ts";
 
 /** Levels of `-v` to `-vvvv`; without it only warnings are shown. */
 const LEVELS = ["warn", "info", "debug", "debug", "silly"] as const;
-
-const FILE_SIZE = 5 * 1024 * 1024;
 
 /**
  * Logs to standard error by verbosity, and to a file in the state folder by the level "debug". The
@@ -51,7 +48,13 @@ async function openLogger(folder: string, verbosity: number, stream: NodeJS.Writ
     const rest = Object.keys(details).length === 0 ? "" : ` ${JSON.stringify(details, bigints)}`;
     return printable(`strata: ${level}: ${String(message)}${rest}`);
   });
-  const logger = winston.createLogger({
+  // A log that cannot be written must not keep anybody from working.
+  const giveUp = (error: unknown) => {
+    stream.write(
+      printable(`strata: warn: there is no log file ${JSON.stringify({ reason: String(error) })}\n`),
+    );
+  };
+  return winston.createLogger({
     levels: winston.config.npm.levels,
     transports: [
       new winston.transports.Stream({
@@ -59,26 +62,13 @@ async function openLogger(folder: string, verbosity: number, stream: NodeJS.Writ
         level: LEVELS[Math.min(verbosity, LEVELS.length - 1)] ?? "warn",
         format: line,
       }),
-    ],
-  });
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    chmodSync(folder, 0o700);
-    logger.add(
-      new winston.transports.File({
-        filename: join(folder, "strata.log"),
+      new winston.transports.Stream({
+        stream: logFile(folder, giveUp),
         level: "debug",
-        maxsize: FILE_SIZE,
-        maxFiles: 3,
-        options: { flags: "a", mode: 0o600 },
         format: combine(timestamp(), json({ replacer: bigints })),
       }),
-    );
-  } catch (error) {
-    // A log that cannot be written must not keep anybody from working.
-    logger.warn("there is no log file", { reason: String(error) });
-  }
-  return logger;
+    ],
+  });
 }
 
 function bigints(_: string, value: unknown): unknown {

@@ -27,6 +27,7 @@ import { getCommand, setCommand } from "./commands/settings.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
 import { transferCommand } from "./commands/transfer.ts";
 import { printable } from "./format/cell.ts";
+import { write } from "./io.ts";
 import { VERSION } from "./version.ts";
 
 /** The whole command tree. */
@@ -108,7 +109,7 @@ function settle(program: Command, each: Command, cli: Cli): void {
   each
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void cli.io.stdout.write(text),
+      writeOut: (text) => void write(cli.io, text),
       // What was typed is repeated in it.
       writeErr: (text) => void cli.io.stderr.write(printable(text)),
       outputError: (text, show) => show(text.replace(/^error: /, "strata: ")),

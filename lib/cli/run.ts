@@ -2,9 +2,10 @@ import { CommanderError } from "commander";
 import { asStrataError, EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { expandAlias } from "./alias.ts";
-import { causesOf, createCli, type Opener } from "./cli.ts";
+import { causesOf, createCli, type OpenCli, type Opener } from "./cli.ts";
 import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
+import { comesOf, hasSeenEnough, lossOf, outputFailure, watch } from "./output.ts";
 import { createProgram } from "./program.ts";
 
 /** Runs one command line (without node and script) and resolves to the exit code. */
@@ -22,30 +23,44 @@ export async function run(
   };
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onInterrupt);
-  const { cli, logFailure, close, exitCode } = createCli(io, signal, o.open);
+  watch(io.stdout);
+  // What cannot be told on standard error can be told nowhere.
+  watch(io.stderr);
+  const opened = createCli(io, signal, o.open);
   try {
-    const program = createProgram(cli);
+    const program = createProgram(opened.cli);
     const words = await expandAlias(program, argv, defaultFolders(io.env));
     await program.parseAsync([...words], { from: "user" });
-    return exitCode();
+    return await ended(io, opened, undefined);
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
-    if (isBrokenPipe(error)) return 0;
-    cli.progress.clear();
-    const failure = asStrataError(error);
-    report(io, failure, cli.global.verbosity);
-    logFailure(failure);
-    return failure.exitCode;
+    return await ended(io, opened, error);
   } finally {
-    await close();
+    await opened.close();
     process.off("SIGINT", onInterrupt);
     process.off("SIGTERM", onInterrupt);
   }
 }
 
-/** Whoever read our output has seen enough. */
-function isBrokenPipe(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EPIPE";
+/** Tells how a command has ended that threw `error` or, undefined, came to its end; resolves to the exit code. */
+async function ended(io: Io, { cli, exitCode, logFailure }: OpenCli, error: unknown): Promise<number> {
+  const loss = await lossOf(io.stdout);
+  cli.progress.clear();
+  const tell = (failure: StrataError) => {
+    report(io, failure, cli.global.verbosity);
+    logFailure(failure);
+    return failure.exitCode;
+  };
+  const isHelp = error instanceof CommanderError && error.exitCode === 0;
+  if (error === undefined || isHelp) {
+    if (loss === undefined || hasSeenEnough(loss)) return isHelp ? 0 : exitCode();
+    return tell(outputFailure(loss, "the command itself was carried out"));
+  }
+  if (loss !== undefined && comesOf(error, loss))
+    return hasSeenEnough(loss) ? 0 : tell(outputFailure(loss, "the command ended there"));
+  if (error instanceof CommanderError) return EXIT.usage;
+  const code = tell(asStrataError(error));
+  if (loss !== undefined && !hasSeenEnough(loss)) tell(outputFailure(loss, "the command had failed anyway"));
+  return code;
 }
 
 function report(io: Io, error: StrataError, verbosity: number): void {

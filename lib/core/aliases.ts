@@ -1,7 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../errors.ts";
 import { lockFile } from "../file-lock.ts";
+import { atOwn, makeFolder } from "../own-files.ts";
 import {
   type Alias,
   type Aliases,
@@ -100,10 +100,13 @@ function without(
 
 async function change(session: Session, make: (before: Aliases) => Aliases): Promise<void> {
   const path = pathOf(session);
-  await mkdir(session.folders.config, { recursive: true, mode: 0o700 });
-  await using _lock = await lockFile(`${path}.lock`, { name: "the aliases", wait: PATIENCE });
+  const scripts = scriptsFolder(session);
+  await using _lock = await atOwn(path, async () => {
+    await makeFolder(session.folders.config);
+    return lockFile(`${path}.lock`, { name: "the aliases", wait: PATIENCE });
+  });
   const after = make(await readAliases(path));
   await writeAliases(path, after);
-  for (const name of await writeScripts(scriptsFolder(session), after))
-    session.log.warn(`no script for "${name}": there is a file of that name in ${scriptsFolder(session)}`);
+  for (const name of await atOwn(scripts, () => writeScripts(scripts, after)))
+    session.log.warn(`no script for "${name}": there is a file of that name in ${scripts}`);
 }

@@ -1,4 +1,11 @@
-import type { Check, EngineInfo, ExecOptions, ExecSession, Finding } from "../backend/contract.ts";
+import type {
+  AuditOptions,
+  Check,
+  EngineInfo,
+  ExecOptions,
+  ExecSession,
+  Finding,
+} from "../backend/contract.ts";
 import type { Alias, Aliases } from "../settings/aliases.ts";
 import type { StrataEvent } from "./api/events.ts";
 import type { FindOptions, ImageInfo, ImageOffers } from "./api/images.ts";
@@ -114,6 +121,8 @@ export interface Strata extends AsyncDisposable {
   /** Instances become Deleted (gone for good with `purge`), snapshots are gone at once. All refs are checked first. */
   remove(refs: readonly Ref[], options?: { purge?: boolean }, call?: CallOptions): Promise<void>;
   recover(names: readonly string[], call?: CallOptions): Promise<void>;
+  /** Brings an instance back from its folder on this host, on an engine that has no record of it. */
+  recoverFrom(folder: string, call?: CallOptions): Promise<{ readonly name: string }>;
   /** Removes every deleted instance for good; returns their names. */
   purge(call?: CallOptions): Promise<string[]>;
 
@@ -152,7 +161,10 @@ export interface Strata extends AsyncDisposable {
   /** Checks of host and engine; never rejects. */
   doctor(): Promise<Check[]>;
   /** What does not agree in the records and files of instances. Changes nothing. */
-  audit(): Promise<Finding[]>;
-  /** Does what the findings of `audit` offer, each after another look; resolves to what was repaired. */
-  repair(findings: readonly Finding[], call?: CallOptions): Promise<Finding[]>;
+  audit(options?: AuditOptions, call?: CallOptions): Promise<Finding[]>;
+  /**
+   * Does what the findings of `audit` offer, each after another look; resolves to what was repaired. With
+   * `choice`, the one of their `choices` that has this name. What gives data up is never done without it.
+   */
+  repair(findings: readonly Finding[], options?: { choice?: string }, call?: CallOptions): Promise<Finding[]>;
 }

@@ -1,27 +1,47 @@
-import type { Finding } from "../backend/contract.ts";
+import type { AuditOptions, Finding } from "../backend/contract.ts";
+import { failure } from "../errors.ts";
 import type { CallOptions } from "./api.ts";
 import { contextOf, type Session } from "./session.ts";
 
 /** What an engine's records and files do not agree in; nothing where the engine cannot tell. */
-export async function audit(session: Session): Promise<readonly Finding[]> {
+export async function audit(
+  session: Session,
+  options?: AuditOptions,
+  call?: CallOptions,
+): Promise<readonly Finding[]> {
   const { maintenance } = await session.backend();
-  return (await maintenance?.audit()) ?? [];
+  return (await maintenance?.audit(options, contextOf(call))) ?? [];
 }
 
-/** Repairs what can be repaired of an engine's findings; resolves to what has been. */
+/** Rejects with INVALID_VALUE unless the choice is one of those of every finding. */
+export function checkChoice(findings: readonly Finding[], choice: string): void {
+  for (const { subject, choices = [] } of findings) {
+    const names = choices.map(({ name }) => name);
+    if (names.includes(choice)) continue;
+    const reason =
+      names.length === 0 ? "there is nothing to choose from" : `must be one of ${names.join(", ")}`;
+    throw failure("INVALID_VALUE", { value: choice, what: `the repair of ${subject}`, reason });
+  }
+}
+
+/**
+ * Repairs what can be repaired of an engine's findings, in the way that is chosen where one is; resolves to
+ * what has been.
+ */
 export async function repair(
   session: Session,
   findings: readonly Finding[],
+  choice?: string,
   call?: CallOptions,
 ): Promise<Finding[]> {
   const context = contextOf(call);
   const { maintenance } = await session.backend();
   const repaired: Finding[] = [];
   for (const finding of findings) {
-    if (maintenance === undefined || finding.repair === undefined) continue;
+    if (maintenance === undefined || (finding.repair === undefined && choice === undefined)) continue;
     context.signal.throwIfAborted();
     context.progress({ phase: "Repairing" });
-    if (await maintenance.repair(finding, context)) repaired.push(finding);
+    if (await maintenance.repair(finding, context, choice)) repaired.push(finding);
   }
   return repaired;
 }

@@ -1,5 +1,5 @@
 import type { Backend, Feature } from "../backend/contract.ts";
-import { failure } from "../errors.ts";
+import { failure, type StrataError } from "../errors.ts";
 import type { Session } from "./session.ts";
 
 const PLAIN = "it has no such feature";
@@ -14,10 +14,16 @@ export async function requireFeature(
   what: string,
 ): Promise<void> {
   const wanted = typeof features === "string" ? [features] : features;
-  const { engine, features: declared, missing } = await session.info();
+  const { features: declared, missing } = await session.info();
   if (wanted.some((feature) => declared.has(feature))) return;
   const reasons = wanted.flatMap((feature) => missing.get(feature) ?? []);
-  throw failure("UNSUPPORTED", { what, engine, reason: reasons.join("; ") || PLAIN });
+  throw await unsupported(session, what, reasons.join("; "));
+}
+
+/** The failure of what an engine cannot do, for the reason that it gives. */
+export async function unsupported(session: Session, what: string, reason = ""): Promise<StrataError> {
+  const { engine } = await session.info();
+  return failure("UNSUPPORTED", { what, engine, reason: reason || PLAIN });
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Context, Instance, InstanceOutline } from "../backend/contract.ts";
+import type { Context, Hold, Instance, InstanceOutline } from "../backend/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import type { CallOptions, InstanceState } from "./api.ts";
@@ -74,9 +74,9 @@ export async function getInstances(
   return found;
 }
 
-const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED"];
+const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED", "SNAPSHOT_NOT_FOUND"];
 
-/** What a piece resolves to; nothing where its instance is gone and the caller allows it. */
+/** What a piece resolves to; nothing where its instance or snapshot is gone and the caller allows it. */
 export async function unlessGone<T>(
   call: Pick<CallOptions, "gone"> | undefined,
   work: () => Promise<T>,
@@ -94,16 +94,16 @@ export async function whileHeld<T>(
   session: Session,
   { id, name, record }: Instance,
   context: Context,
-  work: (fresh: Instance) => Promise<T>,
+  work: (fresh: Instance, hold: Hold) => Promise<T>,
 ): Promise<T> {
   const { instances } = await session.backend();
-  await using _hold = await instances.hold(id, { wait: PATIENCE }, context);
+  await using hold = await instances.hold(id, { wait: PATIENCE }, context);
   const fresh = await instances.find(name);
   if (fresh?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
   // It was deleted while we waited; what was allowed on a deleted instance before still is.
   if (fresh.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
   // Awaited here: a promise that is handed on would outlive the hold.
-  return await work(fresh);
+  return await work(fresh, hold);
 }
 
 /** The same for one after the other; those that are gone by their turn are passed over where the caller allows it. */

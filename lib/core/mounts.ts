@@ -205,6 +205,8 @@ export async function umount(
     }
     const target = resolveTarget(place.target, "", record.username);
     if (!mounts.some((each) => each.target === target)) throw failure("MOUNT_NOT_FOUND", { name, target });
+    const named = chosen.filter((each) => each.instance.name === name);
+    if (named.some(({ targets }) => targets === undefined || targets.includes(target))) continue;
     chosen.push({ instance, targets: [target] });
   }
   return async () => {
@@ -212,6 +214,9 @@ export async function umount(
       await whileHeld(session, instance, context, async (fresh) => {
         const present = targets ?? fresh.mounts.map(({ target }) => target).sort();
         for (const target of present.reverse()) {
+          // Taken away by somebody while we waited.
+          if (!fresh.mounts.some((each) => each.target === target))
+            throw failure("MOUNT_NOT_FOUND", { name: fresh.name, target });
           if (fresh.state === "running") await unmount(session, group, fresh, target, context);
           const when = await group.detach(fresh.id, target, context);
           if (fresh.state === "running" && when === "restart")

@@ -2,11 +2,11 @@ import { waitReady } from "./access.ts";
 import { adopt, candidates, release } from "./adoption.ts";
 import { addAlias, aliases, preferContext, removeAliases } from "./aliases.ts";
 import type { OpenStrataOptions, Strata } from "./api.ts";
-import { audit, repair } from "./audit.ts";
+import { audit, checkChoice, repair } from "./audit.ts";
 import { clone } from "./clone.ts";
 import { move } from "./cluster.ts";
 import { doctor } from "./doctor.ts";
-import { byEngine, carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
+import { askAll, byEngine, carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
 import { events } from "./events.ts";
 import { exec, execIn } from "./guest.ts";
 import { findImages, removeImages } from "./images.ts";
@@ -18,7 +18,7 @@ import { mount, umount } from "./mounts.ts";
 import { networks } from "./networks.ts";
 import { plugins } from "./plugins.ts";
 import { optimize } from "./read-images.ts";
-import { purge, recover, remove } from "./removal.ts";
+import { purge, recover, recoverFrom, remove } from "./removal.ts";
 import { contextOf, openSession, type Session } from "./session.ts";
 import { getSetting, setSetting, settingKeys } from "./settings.ts";
 import { restore, snapshot, snapshots } from "./snapshots.ts";
@@ -89,6 +89,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     remove: (refs, removeOptions, call) =>
       carryOut(session, refs, instanceOf, (owner, mine) => remove(owner, mine, removeOptions, call)),
     recover: (names, call) => each(names, (owner, mine) => recover(owner, mine, call)),
+    recoverFrom: (folder, call) => recoverFrom(session, folder, call),
     purge: async (call) => [...(await gather(session, (owner) => purge(owner, call)))].sort(),
     aliases: () => aliases(session),
     alias: (name, alias) => addAlias(session, name, alias),
@@ -104,8 +105,16 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     images: async () => (await session.images()).list(),
     buildImage: async (buildOptions, call) => (await session.images()).build(buildOptions, contextOf(call)),
     doctor: () => doctor(session),
-    audit: async () => [...(await gather(session, audit))],
-    repair: async (findings, call) => [...(await gather(session, (owner) => repair(owner, findings, call)))],
+    audit: async (auditOptions, call) => [
+      ...(await gather(session, (owner) => audit(owner, auditOptions, call))),
+    ],
+    async repair(findings, { choice } = {}, call) {
+      if (choice !== undefined) checkChoice(findings, choice);
+      const { found, failures } = await askAll(session, (owner) => repair(owner, findings, choice, call));
+      // Whose finding it is only its engine knows: the others fail at nothing of theirs.
+      for (const { engine, error } of failures) contextOf(call).warn?.(`engine ${engine}: ${error.message}`);
+      return [...found];
+    },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }

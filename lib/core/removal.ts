@@ -1,9 +1,11 @@
+import { resolve } from "node:path";
 import type { Context, Instance } from "../backend/contract.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { checkName } from "../snapshots/names.ts";
 import { forgetAliases } from "./aliases.ts";
 import type { CallOptions, Ref } from "./api.ts";
 import type { Work } from "./engines.ts";
+import { unsupported } from "./features.ts";
 import { eachHeld, getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";
 import { dropSnapshot, requireSnapshot } from "./snapshots.ts";
@@ -40,7 +42,11 @@ export async function remove(
     for (const { instance, snapshot } of parts) {
       // Snapshots go with an instance that is purged in the same request.
       if (options.purge === true && whole.has(instance.name)) continue;
-      await whileHeld(session, instance, context, (fresh) => dropSnapshot(session, fresh, snapshot, context));
+      await unlessGone(call, () =>
+        whileHeld(session, instance, context, (fresh, hold) =>
+          dropSnapshot(session, fresh, snapshot, hold, context),
+        ),
+      );
     }
     for (const instance of whole.values())
       await unlessGone(call, () =>
@@ -48,11 +54,22 @@ export async function remove(
           removeOne(session, fresh, options.purge === true, context),
         ),
       ).catch((error: unknown) => {
-        // Taking hold finishes a removal that died before; then it is gone, as was asked for.
-        if (options.purge !== true || asStrataError(error).code !== "INSTANCE_NOT_FOUND") throw error;
+        // Taking hold takes away what a removal or a launch that died has left, which is what was asked for.
+        const coming = instance.removing === true || instance.state === "starting";
+        if (options.purge !== true || !coming || asStrataError(error).code !== "INSTANCE_NOT_FOUND")
+          throw error;
       });
-    if (options.purge === true) await forgetAliases(session, [...whole.keys()]);
+    if (options.purge === true) await forget(session, [...whole.keys()], context);
   };
+}
+
+/** The aliases go too. What is gone is gone: a folder that cannot be written is no reason to say otherwise. */
+async function forget(session: Session, names: readonly string[], { warn }: Context): Promise<void> {
+  await forgetAliases(session, names).catch((error: unknown) => {
+    const { code, message } = asStrataError(error);
+    if (code !== "FOLDER_UNUSABLE" && code !== "NO_SPACE") throw error;
+    warn?.(`aliases of ${names.join(", ")} may be left: ${message}`);
+  });
 }
 
 async function removeOne(
@@ -79,7 +96,26 @@ export async function recover(session: Session, names: readonly string[], call?:
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
   for (const { record, name } of chosen)
     if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
-  return () => eachHeld(session, chosen, call, ({ id }) => instances.annotate(id, { deleted: false }));
+  return () =>
+    eachHeld(session, chosen, call, async ({ id, name, record }) => {
+      // Recovered by somebody while we waited.
+      if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
+      if (record.deleted) await instances.annotate(id, { deleted: false });
+    });
+}
+
+/** Brings an instance back from the copies of its records in its folder. */
+export async function recoverFrom(
+  session: Session,
+  folder: string,
+  call?: CallOptions,
+): Promise<{ readonly name: string }> {
+  const { maintenance } = await session.backend();
+  if (maintenance?.recover === undefined)
+    throw await unsupported(session, "recovering an instance from its folder");
+  const context = contextOf(call);
+  context.progress({ phase: "Recovering" });
+  return { name: await maintenance.recover(resolve(folder), context) };
 }
 
 /** Removes every deleted instance for good; resolves to their names. */
@@ -93,6 +129,6 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
     await instances.remove(id, context);
     names.push(name);
   });
-  await forgetAliases(session, names);
+  await forget(session, names, contextOf(call));
   return names.sort();
 }

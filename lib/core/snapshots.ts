@@ -1,4 +1,4 @@
-import type { Context, Instance, SnapshotOutline, SnapshotTree } from "../backend/contract.ts";
+import type { Context, Hold, Instance, SnapshotOutline, SnapshotTree } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 import { fewAtOnce } from "../few-at-once.ts";
 import { checkName, nextSnapshot } from "../snapshots/names.ts";
@@ -121,11 +121,15 @@ export async function restore(
   });
 }
 
-/** Deletes a snapshot, wherever it is in the tree; one that has gone meanwhile is fine. Needs a hold. */
+/**
+ * Deletes a snapshot, wherever it is in the tree. Rejects with SNAPSHOT_NOT_FOUND where somebody else has
+ * deleted it while we waited for the hold.
+ */
 export async function dropSnapshot(
   session: Session,
   instance: Instance,
   name: string,
+  hold: Hold,
   context: Context,
 ): Promise<void> {
   const { snapshots: group } = await session.backend();
@@ -133,7 +137,11 @@ export async function dropSnapshot(
     group.removal === undefined
       ? planRemoval(await treeOf(session, instance), name)
       : await group.removal(instance.id, name);
-  if (removal == null) return;
+  if (removal == null) {
+    // A deletion that had died was asked for as well, and taking the hold has carried it out.
+    if (hold.deleted === name) return;
+    throw failure("SNAPSHOT_NOT_FOUND", { name: instance.name, snapshot: name });
+  }
   context.progress({ phase: "Deleting snapshot" });
   await group.drop(instance.id, removal, context);
 }

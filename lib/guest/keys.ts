@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { chmod, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, link, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import { failure } from "../errors.ts";
+import { atOwn, createFile, makeFolder } from "../own-files.ts";
 
 export interface KeyPair {
   /** One line, `ssh-ed25519 BASE64 COMMENT`. */
@@ -19,12 +20,20 @@ export async function keyPair(folder: string): Promise<KeyPair> {
   const path = join(folder, "id_ed25519");
   const existing = await readPair(path);
   if (existing !== undefined) return existing;
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await atOwn(path, () => writePair(folder, path));
+  const pair = await readPair(path);
+  if (pair === undefined) throw failure("FILE_NOT_FOUND", { path });
+  return pair;
+}
+
+async function writePair(folder: string, path: string): Promise<void> {
+  await makeFolder(folder);
   await chmod(folder, 0o700);
-  const made = makeKeyPair();
   const draft = join(folder, `.${randomUUID()}`);
   try {
-    await writeFile(draft, made.private, { mode: 0o600, flag: "wx", flush: true });
+    await using file = await createFile(draft);
+    await file.writeFile(makeKeyPair().private);
+    await file.sync();
     // Of two that make a key at once, the first link wins and both use its key.
     await link(draft, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
@@ -32,9 +41,6 @@ export async function keyPair(folder: string): Promise<KeyPair> {
   } finally {
     await rm(draft, { force: true });
   }
-  const pair = await readPair(path);
-  if (pair === undefined) throw failure("FILE_NOT_FOUND", { path });
-  return pair;
 }
 
 /**
@@ -57,7 +63,7 @@ async function readPair(path: string): Promise<KeyPair | undefined> {
     throw failure("PERMISSION_DENIED", {
       reason: `others can read the key ${path}; chmod 600 it, or remove it if it leaked`,
     });
-  const privateKey = await readFile(path, "utf8");
+  const privateKey = await atOwn(path, () => readFile(path, "utf8"));
   const parsed = ssh2.utils.parseKey(privateKey);
   if (parsed instanceof Error)
     throw failure("PERMISSION_DENIED", { reason: `${path} is no ssh key` }, parsed);

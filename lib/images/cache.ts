@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { fstat } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { open, readdir, rename, rm, stat, unlink, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import type { Context, Log } from "../backend/contract.ts";
-import { isStrataError } from "../errors.ts";
+import { failure, isStrataError } from "../errors.ts";
 import { type FileLock, lockFile } from "../file-lock.ts";
+import { atOwn, makeFolder, ownFailure } from "../own-files.ts";
 import { EXTENSIONS, type ImageRecord, readRecords, writeRecord } from "./record.ts";
-import { fileSize, storageFailure } from "./storage.ts";
+import { fileSize } from "./storage.ts";
 
 /** A partial file that nothing has been written to for so long was left by a process that died, ms. */
 const ABANDONED = 24 * 60 * 60 * 1000;
@@ -34,6 +35,7 @@ export interface Cache {
   adopt(path: string, record: ImageRecord): Promise<ImageRecord>;
   /** Notes that an image is being used now. */
   touch(sha256: string): Promise<void>;
+  /** Rejects with IMAGE_NOT_FOUND where another process has just removed it. */
   remove(sha256: string): Promise<void>;
 }
 
@@ -50,10 +52,7 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
       each.status === "fulfilled" ? [each.value] : [],
     );
   };
-  const prepare = () =>
-    mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-      throw storageFailure(error, folder);
-    });
+  const prepare = () => atOwn(folder, () => makeFolder(folder));
   return {
     pathOf,
     records,
@@ -92,7 +91,10 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
       });
     },
     async remove(sha256) {
-      await rm(recordOf(sha256), { force: true });
+      await unlink(recordOf(sha256)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") throw failure("IMAGE_NOT_FOUND", { image: sha256 }, error);
+        throw ownFailure(error, recordOf(sha256));
+      });
       for (const extension of Object.values(EXTENSIONS))
         await rm(join(folder, `${sha256}.${extension}`), { force: true });
     },
@@ -104,7 +106,7 @@ async function lockOf(path: string, { signal, progress }: Context): Promise<File
   const name = basename(path);
   for (;;) {
     const lock = await lockFile(path, { name, wait: 0, signal }).catch((error: unknown) => {
-      if (!isStrataError(error) || error.code !== "BUSY") throw storageFailure(error, path);
+      if (!isStrataError(error) || error.code !== "BUSY") throw ownFailure(error, path);
       progress({ phase: "Waiting for another download" });
       return lockFile(path, { name, wait: Infinity, signal });
     });

@@ -1,11 +1,11 @@
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../backend/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import { requireSpace } from "../free-space.ts";
 import { publicName, reasonOf, withoutLogin } from "../http.ts";
-import { storageFailure } from "./storage.ts";
+import { createFile, ownFailure } from "../own-files.ts";
 
 /** How often a download that was cut is taken up again without real progress in between. */
 const RESUMES = 5;
@@ -48,12 +48,12 @@ export async function download(
   expected?: Expected,
 ): Promise<void> {
   try {
-    await using file = await open(path, "wx", 0o600);
+    await using file = await createFile(path);
     await fetchAll({ url, path, file, context, pause, stall, expected });
   } catch (error) {
     await rm(path, { force: true });
     if (context.signal.aborted) throw failure("CANCELLED", {}, error);
-    throw isStrataError(error) ? error : storageFailure(error, path);
+    throw isStrataError(error) ? error : ownFailure(error, path);
   }
 }
 

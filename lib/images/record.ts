@@ -3,6 +3,7 @@ import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import type { Log } from "../backend/contract.ts";
+import { atOwn } from "../own-files.ts";
 
 /** The formats of images in the cache, with the ends of their files' names. */
 export const EXTENSIONS = { qcow2: "qcow2", "lxd-rootfs": "tar.zst" } as const;
@@ -32,7 +33,8 @@ export type ImageRecord = z.infer<typeof shape>;
 /** Writes a record beside its image. */
 export async function writeRecord(folder: string, record: ImageRecord): Promise<void> {
   const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? String(value) : value), 2);
-  await writeFileAtomic(join(folder, `${record.sha256}.json`), `${text}\n`, { mode: 0o600 });
+  const path = join(folder, `${record.sha256}.json`);
+  await atOwn(path, () => writeFileAtomic(path, `${text}\n`, { mode: 0o600 }));
 }
 
 /** All records of a folder, newest first. One that cannot be read is told and left out. */

@@ -3,8 +3,9 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../backend/contract.ts";
-import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { failure } from "../errors.ts";
 import { requireSpace } from "../free-space.ts";
+import { atOwn, createFile } from "../own-files.ts";
 
 const CHUNK = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK);
@@ -35,9 +36,7 @@ export async function copyHashed(source: string, target: string, context: Contex
   await using from = await open(source, "r").catch((error) => {
     throw failure("FILE_NOT_FOUND", { path: source }, error);
   });
-  await using to = await open(target, "wx", 0o600).catch((error) => {
-    throw storageFailure(error, target);
-  });
+  await using to = await atOwn(target, () => createFile(target));
   const hash = createHash("sha256");
   const { size: total, blocks } = await from.stat({ bigint: true });
   await requireSpace(dirname(target), blocks * 512n);
@@ -49,9 +48,7 @@ export async function copyHashed(source: string, target: string, context: Contex
     if (bytesRead === 0) break;
     const chunk = buffer.subarray(0, bytesRead);
     hash.update(chunk);
-    await writeSparse(to, chunk, done).catch((error) => {
-      throw storageFailure(error, target);
-    });
+    await atOwn(target, () => writeSparse(to, chunk, done));
     done += bytesRead;
     progress({ phase: "Copying image", done: BigInt(done), total });
   }
@@ -71,15 +68,4 @@ export async function writeSparse(file: FileHandle, chunk: Buffer, at: number): 
 /** Size of a file, bytes. */
 export async function fileSize(path: string): Promise<bigint> {
   return (await stat(path, { bigint: true })).size;
-}
-
-/** A failure to write into the cache, as the table has it. */
-export function storageFailure(error: unknown, path: string): StrataError {
-  if (isStrataError(error)) return error;
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "ENOSPC" || code === "EDQUOT") return failure("NO_SPACE", { where: dirname(path) }, error);
-  const reason = error instanceof Error ? error.message : String(error);
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS")
-    return failure("PERMISSION_DENIED", { reason }, error);
-  return failure("INTERNAL", { reason }, error);
 }

@@ -172,6 +172,7 @@ async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
     if (!renewable(record) || record.usedAt > limit || record.sha256 === inUse) continue;
     log.info("an image is removed that was not launched for 14 days", { source: record.source });
     await cache.remove(record.sha256).catch((error: unknown) => {
+      if (asStrataError(error).code === "IMAGE_NOT_FOUND") return;
       log.warn("an image that is no longer used cannot be removed", { error: String(error) });
     });
   }

@@ -4,8 +4,9 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import type { Context } from "../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
+import { atOwn, createFile, ownFailure } from "../own-files.ts";
 import { type Limits, runReading } from "../programs.ts";
-import { storageFailure, writeSparse } from "./storage.ts";
+import { writeSparse } from "./storage.ts";
 
 /** What a packed file is packed with. */
 export type Packing = "gz" | "xz" | "zst";
@@ -47,9 +48,7 @@ export async function unpack(
   largest = LARGEST,
 ): Promise<void> {
   const { signal, progress } = context;
-  await using file = await open(to, "wx", 0o600).catch((error: unknown) => {
-    throw storageFailure(error, to);
-  });
+  await using file = await atOwn(to, () => createFile(to));
   // A pipeline that is broken off at its end tells of the end of its beginning.
   let ours: StrataError | undefined;
   const write = async (pieces: AsyncIterable<Buffer>) => {
@@ -60,7 +59,7 @@ export async function unpack(
         throw ours;
       }
       await writeSparse(file, piece, done).catch((error: unknown) => {
-        ours = storageFailure(error, to);
+        ours = ownFailure(error, to);
         throw ours;
       });
       done += piece.length;

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure } from "../errors.ts";
+import { atOwn, createFile, makeFolder, readOwn } from "../own-files.ts";
 
 /** A command of an instance under a name of the client. */
 export interface Alias {
@@ -22,10 +23,7 @@ const NONE: Aliases = { active: "default", contexts: {} };
 
 /** Reads the file; an absent one holds nothing, a broken one is an error. */
 export async function readAliases(path: string): Promise<Aliases> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw failure("FILE_NOT_FOUND", { path }, error);
-  });
+  const text = await readOwn(path, () => readFile(path, "utf8"));
   if (text === undefined) return NONE;
   const { z } = await import("zod");
   const alias = z.object({
@@ -45,8 +43,10 @@ export async function readAliases(path: string): Promise<Aliases> {
 /** Writes the file whole, readable by its owner alone. */
 export async function writeAliases(path: string, aliases: Aliases): Promise<void> {
   const { default: writeFileAtomic } = await import("write-file-atomic");
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeFileAtomic(path, `${JSON.stringify(aliases, null, 2)}\n`, { mode: 0o600 });
+  await atOwn(path, async () => {
+    await makeFolder(dirname(path));
+    await writeFileAtomic(path, `${JSON.stringify(aliases, null, 2)}\n`, { mode: 0o600 });
+  });
 }
 
 /** Where an alias is: by its name in the active context, or `CONTEXT.ALIAS`. */
@@ -87,12 +87,18 @@ export async function writeScripts(folder: string, { active, contexts }: Aliases
     else if (isOurs) await rm(join(folder, name));
     else if (wanted.has(name)) blocked.push(name);
   }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   for (const name of wanted) {
     if (ours.has(name) || blocked.includes(name)) continue;
     const draft = join(folder, `.${randomUUID()}`);
-    await writeFile(draft, `#!/bin/sh\n${MARK}\nexec strata '${name}' "$@"\n`, { mode: 0o700, flag: "wx" });
-    await rename(draft, join(folder, name));
+    try {
+      await using file = await createFile(draft, 0o700);
+      await file.writeFile(`#!/bin/sh\n${MARK}\nexec strata '${name}' "$@"\n`);
+      await rename(draft, join(folder, name));
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
+    }
   }
   return blocked;
 }

@@ -1,16 +1,14 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../errors.ts";
+import { atOwn, makeFolder, readOwn } from "../own-files.ts";
 
 /** The settings that a user has set, by key. */
 export type SettingValues = Readonly<Record<string, string>>;
 
 /** Reads the file; an absent one holds nothing, a broken one is an error. */
 export async function readSettings(path: string): Promise<SettingValues> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw failure("FILE_NOT_FOUND", { path }, error);
-  });
+  const text = await readOwn(path, () => readFile(path, "utf8"));
   if (text === undefined) return {};
   const reason = "it is no JSON object of strings; mend or remove it";
   const details = { what: "the settings file", value: path, reason };
@@ -37,6 +35,8 @@ function isSettingValues(values: unknown): values is SettingValues {
 /** Writes the file whole, readable by its owner alone. */
 export async function writeSettings(path: string, values: SettingValues): Promise<void> {
   const { default: writeFileAtomic } = await import("write-file-atomic");
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeFileAtomic(path, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
+  await atOwn(path, async () => {
+    await makeFolder(dirname(path));
+    await writeFileAtomic(path, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
+  });
 }

@@ -20,7 +20,9 @@ export function forest(nodes: readonly Node[]): Branch[] {
   const below = new Map<string | null, string[]>();
   for (const { name, parent } of nodes) {
     const key = parent !== null && names.has(parent) ? parent : null;
-    below.set(key, [...(below.get(key) ?? []), name]);
+    const siblings = below.get(key);
+    if (siblings === undefined) below.set(key, [name]);
+    else siblings.push(name);
   }
   const grow = (name: string): Branch => ({ name, children: (below.get(name) ?? []).map(grow) });
   return (below.get(null) ?? []).map(grow);

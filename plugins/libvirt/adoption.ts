@@ -1,11 +1,15 @@
-import { realpath } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Adoption, Context, Instance, InstanceRecord } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { requireNoCheckpoints } from "./checkpoints.ts";
+import { collectLayers } from "./collect.ts";
 import { type DiskUsers, readDiskUsers } from "./disk-users.ts";
 import {
   type Engine,
   findDomain,
+  getHeld,
   getManaged,
   lockInstance,
   type Managed,
@@ -13,11 +17,13 @@ import {
   writeMetadata,
 } from "./engine.ts";
 import { ENGINE, mapped } from "./errors.ts";
+import { copyDefinition } from "./hold.ts";
+import { clearJournal, writeJournal } from "./journal/journal.ts";
+import { getReady } from "./journal/recover.ts";
 import { leaseReader } from "./networks.ts";
 import { makePrivateFolder } from "./pool.ts";
 import { requireSettled } from "./power.ts";
 import { readHeader } from "./qcow2-header.ts";
-import { collectLayers, getReady } from "./recovery.ts";
 import { finishRelease, requireOverlay } from "./release.ts";
 import { instanceFolder } from "./removal.ts";
 import { type Domain, DomainXmlFlags } from "./rpc/index.ts";
@@ -103,7 +109,8 @@ async function diskObstacle(engine: Engine, disk: Element): Promise<string | und
     if (real.startsWith(`${ours}/`)) return "is in strata's own pool";
     // The header of the first layer names the disk, and must do so as the definition does.
     if (resolve(file) !== file) return `has a roundabout path, ${file}: virsh edit, and write ${real}`;
-    const { backing } = await readHeader(file);
+    const { backing, encrypted } = await readHeader(file);
+    if (encrypted) return "is encrypted";
     return backing === null
       ? undefined
       : `stands on another file, ${backing}, that strata cannot watch over: qemu-img rebase -b "" ${file}`;
@@ -133,6 +140,7 @@ async function adopt(
   if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
   const metadata = { record, folder, mounts: [], ...own };
   await writeMetadata({ domain, name, document, metadata }, {});
+  await copyDefinition(engine, domain.uuid, folder);
   return toInstance(await getManaged(engine, domain.uuid, name), leaseReader(engine));
 }
 
@@ -152,9 +160,44 @@ async function release(engine: Engine, id: string, context: Context): Promise<vo
   await requireSettled(managed, reason);
   await collectLayers(engine, id, context);
   await requireUnshared(engine, managed, adopted);
+  await requireCommittable(managed, adopted);
   context.signal.throwIfAborted();
   context.progress({ phase: "Releasing" });
-  await finishRelease(engine, await writeMetadata(managed, { operation: { kind: "release" } }));
+  const { folder } = metadata;
+  await writeJournal(folder, { kind: "release" });
+  await finishRelease(engine, await getHeld(engine, id)).catch(async (error: unknown) => {
+    // Until the domain is defined on its own disk it uses the overlay, which has everything.
+    const now = await getHeld(engine, id);
+    if (readDisk(now.document) !== adopted) await clearJournal(folder);
+    throw error;
+  });
+}
+
+/** What would keep the overlay from being written into its own disk is looked for before anything is noted. */
+async function requireCommittable({ name, domain, document }: Managed, own: string): Promise<void> {
+  await requireNoCheckpoints({ name, domain });
+  if (readDisk(document) === own) return;
+  await access(own, constants.R_OK | constants.W_OK).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw failure(
+      "WRONG_STATE",
+      { name, reason: `Its own disk cannot be written (${reason})`, state: "not releasable" },
+      error,
+    );
+  });
+  const { inside, encrypted } = await readHeader(own);
+  if (inside > 0)
+    throw failure("HAS_SNAPSHOTS", {
+      name,
+      reason: "Its own disk cannot be written without changing them",
+      count: `${inside} of QEMU's own in ${own}`,
+    });
+  if (encrypted)
+    throw failure("UNSUPPORTED", {
+      what: `releasing "${name}"`,
+      engine: ENGINE,
+      reason: `its own disk ${own} is encrypted, and strata has no key to write it`,
+    });
 }
 
 /** Writing into its own disk must change nothing for anybody else. */

@@ -2,13 +2,13 @@ import { dirname, join } from "node:path";
 import type { CloneSpec, Context, Instance } from "../../lib/backend/contract.ts";
 import { establish } from "./creation.ts";
 import { type Engine, type Managed, runOptions } from "./engine.ts";
+import { getReady } from "./journal/recover.ts";
 import { checkChain, readLayers, sizeOf } from "./layers.ts";
 import { putMounts } from "./mounts.ts";
 import { freePort, newMac } from "./networks.ts";
 import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
 import { makeBy, recipeOf } from "./recipe.ts";
-import { getReady } from "./recovery.ts";
 import { writeSeed } from "./seed.ts";
 import { clonedDomain, readDisk, readInterfaces } from "./xml/domain.ts";
 

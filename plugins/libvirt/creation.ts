@@ -4,7 +4,7 @@ import type { Context, Instance, InstancePlan, InstanceSpec } from "../../lib/ba
 import { failure } from "../../lib/errors.ts";
 import { type Engine, findDomain, getManaged, lockInstance, readManaged, writeMetadata } from "./engine.ts";
 import { awaitTaken } from "./fence.ts";
-import { clearUnfinished } from "./hold.ts";
+import { clearUnfinished, copyDefinition } from "./hold.ts";
 import { requireNetworks } from "./interfaces.ts";
 import { newLayerPath } from "./layers.ts";
 import { requireAttainable } from "./limits.ts";
@@ -100,14 +100,16 @@ export async function establish(
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
   await using lock = await openFolder(engine, folder, name, context);
-  engine.holds.set(uuid, lock);
+  engine.holds.set(uuid, { lock, changed: false, settled: true });
   try {
     const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
     const domain = await defineNew(engine, name, () => make.document(place), place);
     try {
       await make.fill(place);
       const managed = await getManaged(engine, domain.uuid);
-      return await toInstance(await writeMetadata(managed, { operation: null }), leaseReader(engine));
+      const made = await writeMetadata(managed, { operation: null });
+      await copyDefinition(engine, uuid, folder);
+      return await toInstance(made, leaseReader(engine));
     } catch (error) {
       await removeInstance(engine, await getManaged(engine, uuid));
       throw error;

@@ -24,7 +24,18 @@ export interface Engine extends AsyncDisposable {
   pool(): Promise<string>;
   /** How folders of this host get into guests. Probed at first use. */
   sharing(): Promise<Sharing>;
-  readonly holds: Map<string, FileLock>;
+  readonly holds: Map<string, Held>;
+}
+
+/** A lock that is held on an instance, with what its holder knows. */
+export interface Held {
+  readonly lock: FileLock;
+  /** True once the definition has been changed, so that its copy must be written anew. */
+  changed: boolean;
+  /** True once nothing is left half done of an earlier operation. */
+  settled: boolean;
+  /** Why what is left half done could not be finished. */
+  refused?: unknown;
 }
 
 /** No call takes as long unless something hangs, ms; those that move a guest's memory have none. */
@@ -87,6 +98,8 @@ export interface Managed {
   readonly name: string;
   readonly document: Element;
   readonly metadata: Metadata;
+  /** Where the caller holds it. */
+  readonly held?: Held;
 }
 
 /** Reads a domain; undefined for a foreign one. Who reads a thousand gives a way of reading that keeps none. */
@@ -125,20 +138,28 @@ export async function getManaged(engine: Engine, id: string, name = id): Promise
 
 /** The domain of that id, on which the caller has a hold. */
 export async function getHeld(engine: Engine, id: string): Promise<Managed> {
-  heldLock(engine, id);
-  return getManaged(engine, id);
+  const held = heldOf(engine, id);
+  return { ...(await getManaged(engine, id)), held };
 }
 
-function heldLock(engine: Engine, id: string): FileLock {
-  const lock = engine.holds.get(id);
-  if (lock === undefined) throw failure("INTERNAL", { reason: `no hold on ${id}` });
-  return lock;
+function heldOf(engine: Engine, id: string): Held {
+  const held = engine.holds.get(id);
+  if (held === undefined) throw failure("INTERNAL", { reason: `no hold on ${id}` });
+  return held;
+}
+
+/** Defines the domain anew. Whoever holds it leaves a copy of the definition behind. */
+export async function define(engine: Engine, document: Element): Promise<Domain> {
+  const domain = await engine.connection.defineDomain(serialize(document));
+  const held = engine.holds.get(domain.uuid);
+  if (held !== undefined) held.changed = true;
+  return domain;
 }
 
 /** How programs that change the layers of a held instance are run. */
 export function runOptions(engine: Engine, id: string, context?: Pick<Context, "signal">): RunOptions {
   return {
-    lock: heldLock(engine, id).descriptor,
+    lock: heldOf(engine, id).lock.descriptor,
     ...(context === undefined ? {} : { signal: context.signal }),
   };
 }
@@ -156,6 +177,7 @@ export async function writeMetadata(
   const { domain } = managed;
   const flags = (active ?? (await domain.isActive())) ? LIVE_AND_CONFIG : CONFIG;
   await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata)), "strata", NAMESPACE, flags);
+  if (managed.held !== undefined) managed.held.changed = true;
   return { ...managed, metadata };
 }
 
@@ -167,8 +189,8 @@ export interface MetadataChange {
   readonly record?: Partial<InstanceRecord>;
   readonly sshPort?: number;
   readonly mounts?: readonly Mount[];
-  readonly discarded?: readonly string[];
   /** null removes it. */
+  readonly discarded?: null;
   readonly operation?: Metadata["operation"] | null;
   readonly snapshot?: Metadata["snapshot"] | null;
 }
@@ -176,7 +198,7 @@ export interface MetadataChange {
 /** The metadata with a change; members that are not named stay. */
 export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
   const { operation, snapshot, discarded, ...rest } = metadata;
-  const nextDiscarded = change.discarded ?? discarded ?? [];
+  const nextDiscarded = change.discarded === null ? undefined : discarded;
   const nextOperation = change.operation === undefined ? operation : change.operation;
   const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
   return {
@@ -184,7 +206,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     record: { ...metadata.record, ...change.record },
-    ...(nextDiscarded.length === 0 ? {} : { discarded: nextDiscarded }),
+    ...(nextDiscarded === undefined ? {} : { discarded: nextDiscarded }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),
     ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),
   };

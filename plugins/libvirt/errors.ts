@@ -40,6 +40,12 @@ export function libvirtError(error: unknown, details: ErrorDetails = {}): Strata
   }
   const port = /[Cc]ould not set up host forwarding rule '[^']*:(\d+)-/.exec(reason)?.[1];
   if (port !== undefined) return failure("PORT_TAKEN", { ...details, port }, error);
+  if (/while checkpoint exists/.test(reason))
+    return failure(
+      "CHECKPOINTS_IN_WAY",
+      { name: "the domain", checkpoints: "of a backup tool", ...details },
+      error,
+    );
   if (/No space left on device/.test(reason))
     return failure("NO_SPACE", { where: "the storage pool", ...details }, error);
   return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);

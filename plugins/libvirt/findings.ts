@@ -1,24 +1,29 @@
 import { readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Finding } from "../../lib/backend/contract.ts";
-import { asStrataError, isStrataError } from "../../lib/errors.ts";
+import { isStrataError } from "../../lib/errors.ts";
+import { listCopies, type RecordCopy } from "./copies/record-copies.ts";
+import { findDifference } from "./definition-chain.ts";
 import type { Engine, Managed } from "./engine.ts";
 import { fileError, isAbsent, isLibvirt, libvirtError } from "./errors.ts";
 import { readGraph } from "./graph.ts";
-import { isImagePath, isLayerPath, isPartialPath, type LayerGraph, layerOf, readLayer } from "./layers.ts";
+import { findUnderWay } from "./journal/findings.ts";
+import { findDamaged } from "./layer-health.ts";
+import { isImagePath, isPartialPath, type LayerGraph, layerOf } from "./layers.ts";
+import { findLeftLayers } from "./orphan-findings.ts";
 import { readHeader } from "./qcow2-header.ts";
-import { holdsData } from "./qemu-img.ts";
+import { deletedByLibvirt } from "./reconcile.ts";
 import {
   findForeign,
-  findFrozenHead,
+  findLost,
   findMisplaced,
   findRewritten,
   findShared,
+  findUnwritable,
   type Note,
 } from "./record-findings.ts";
 import { instanceFolder } from "./removal.ts";
-import { currentName, listPlaces, standsOn } from "./snapshot-records.ts";
-import { isSettled } from "./view.ts";
+import { currentName, isExposed, listRecords, lookupSnapshot, standsOn } from "./snapshot-records.ts";
 import { readDisk } from "./xml/domain.ts";
 import type { SnapshotPlace } from "./xml/snapshot.ts";
 
@@ -38,73 +43,71 @@ export async function findInInstance(engine: Engine, managed: Managed): Promise<
 }
 
 async function look(engine: Engine, managed: Managed): Promise<Note[]> {
-  const { metadata, name } = managed;
-  const { operation, folder } = metadata;
-  if (operation !== undefined)
-    return [
-      {
-        kind: "operation-unfinished",
-        subject: operation.kind,
-        detail: `"${operation.kind}" was under way when its process died`,
-        repair: "finish or undo it, as the next change of the instance would",
-      },
-    ];
+  const { metadata, name, document } = managed;
+  const { folder } = metadata;
+  const underWay = await findUnderWay(managed);
+  if (underWay.some(({ kind }) => kind === "operation-unfinished")) return underWay;
   const pool = await engine.pool();
-  const elsewhere =
-    folder === instanceFolder(pool, managed.domain.uuid)
-      ? []
-      : [
-          {
-            kind: "folder-elsewhere",
-            subject: folder,
-            detail: `its files are to be in ${folder}, and the pool is ${pool}`,
-          },
-        ];
+  const found = [...underWay];
+  if (folder !== instanceFolder(pool, managed.domain.uuid))
+    found.push({
+      kind: "folder-elsewhere",
+      subject: folder,
+      detail: `its files are to be in ${folder}, and the pool is ${pool}`,
+    });
   const files = await readdir(folder).catch((error: unknown) => {
     throw fileError(error, folder);
   });
-  const broken = await findUnreadable(folder, files);
-  if (broken.length > 0) return [...elsewhere, ...broken];
-  const snapshots = await listPlaces(managed.domain);
-  const head = readDisk(managed.document);
-  const graph = await readGraph(managed, snapshots);
-  const structure = [
-    ...findForeign(snapshots),
-    ...(await findMissing(graph, snapshots, head)),
-    ...findShared(snapshots),
-  ];
-  if (structure.length > 0) return [...elsewhere, ...structure];
-  return [
-    ...elsewhere,
-    ...findFrozenHead(snapshots, head, name),
-    ...findMisplaced(graph, snapshots),
-    ...findRewritten(snapshots),
-    ...(await findMark(managed, snapshots, head)),
-    ...(await findLeft(managed, graph, files, snapshots, head)),
-    ...(await findOpen(folder, files)),
-  ];
+  const records = await listRecords(managed.domain);
+  const copies = await listCopies(folder);
+  const lost = await findLostCopies(managed, records, copies);
+  const owners = [...records, ...lost];
+  const head = readDisk(document);
+  const graph = await readGraph(managed, owners);
+  const broken = findUnreadable(graph);
+  found.push(...findForeign(records), ...findLost(lost), ...broken);
+  if (broken.length > 0) return found;
+  const missing = await findMissing(graph, owners, head);
+  found.push(...missing, ...findShared(records));
+  found.push(...findUnwritable(head, graph, owners, name));
+  const difference = await findDifference(document, folder);
+  if (difference !== undefined) found.push({ kind: "chain-differs", subject: head, detail: difference });
+  if (missing.length === 0) {
+    found.push(...findMisplaced(graph, owners), ...findRewritten(records));
+    found.push(...(await findMark(managed, records, head)));
+  }
+  found.push(...(await findLeftLayers(managed, graph, owners, records)));
+  found.push(...findLeftFiles(graph, files), ...(await findOpen(folder, files)));
+  found.push(...(await findDamaged(managed, graph, records)));
+  return found;
 }
 
-async function findUnreadable(folder: string, files: readonly string[]): Promise<Note[]> {
-  const paths = files.map((file) => join(folder, file)).filter((path) => isLayerPath(folder, path));
-  const found = await Promise.all(
-    paths.map((path) =>
-      readLayer("", path).then(
-        () => [],
-        (error: unknown) => {
-          const { details, message } = asStrataError(error);
-          return [{ kind: "layer-unreadable", subject: path, detail: String(details.reason ?? message) }];
-        },
-      ),
-    ),
-  );
-  return found.flat();
+/** The copies whose records libvirt has lost; those of snapshots that its own tools have deleted are no loss. */
+async function findLostCopies(
+  managed: Managed,
+  records: readonly SnapshotPlace[],
+  copies: readonly RecordCopy[],
+): Promise<RecordCopy[]> {
+  const listed = new Set(records.map(({ name }) => name));
+  const lost = copies.filter(({ name }) => !listed.has(name));
+  const deleted = await deletedByLibvirt(managed, lost, records);
+  return lost.filter((copy) => !deleted.includes(copy));
+}
+
+function findUnreadable({ unreadable, folder }: LayerGraph): Note[] {
+  return [...unreadable]
+    .filter(([path, { code }]) => code !== "LAYER_MISSING" && path.startsWith(`${folder}/`))
+    .map(([path, { details, message }]) => ({
+      kind: "layer-unreadable",
+      subject: path,
+      detail: String(details.reason ?? message),
+    }));
 }
 
 /** Files that a snapshot or the domain needs and that are not there. */
 async function findMissing(
   graph: LayerGraph,
-  snapshots: readonly SnapshotPlace[],
+  snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
   head: string,
 ): Promise<Note[]> {
   const needed = new Map<string, string>();
@@ -136,7 +139,19 @@ async function findMark(
   head: string,
 ): Promise<Note[]> {
   const [mark, stands] = await Promise.all([currentName(managed.domain), standsOn(managed, snapshots, head)]);
-  if (mark === stands || stands === null) return [];
+  if (stands === null) return [];
+  if (mark === stands) {
+    const snapshot = await lookupSnapshot(managed.domain, mark);
+    if (snapshot === null || !isExposed(snapshot, head)) return [];
+    return [
+      {
+        kind: "mark-exposed",
+        subject: stands,
+        detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" takes for the present disk`,
+        repair: "put the present disk into the record",
+      },
+    ];
+  }
   return [
     {
       kind: "mark-misplaced",
@@ -147,34 +162,10 @@ async function findMark(
   ];
 }
 
-/** Files that nothing refers to, and layers that are there to be merged only. */
-async function findLeft(
-  managed: Managed,
-  graph: LayerGraph,
-  files: readonly string[],
-  snapshots: readonly SnapshotPlace[],
-  head: string,
-): Promise<Note[]> {
+/** What builds have left. */
+function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
   const { folder } = graph;
-  const frozen = new Set(snapshots.map((snapshot) => snapshot.frozen));
-  const settled = await isSettled(managed);
   const found: Note[] = [];
-  for (const path of graph.headers.keys()) {
-    if (frozen.has(path) || path === head || dirname(path) !== folder) continue;
-    const dependants = graph.dependants(path);
-    if (dependants.length === 0) {
-      // Taken away before long without anybody's doing.
-      if (managed.metadata.discarded?.includes(path)) continue;
-      // What a guest runs on may be another file than its definition says.
-      if (settled) found.push(await unreferenced(folder, path));
-    } else if (dependants.length === 1 && settled && isLayerPath(folder, path))
-      found.push({
-        kind: "layer-unmerged",
-        subject: path,
-        detail: `${path} belongs to no snapshot any more, and one layer stands on it`,
-        repair: "merge the two",
-      });
-  }
   for (const file of files) {
     const path = join(folder, file);
     if (isPartialPath(folder, path))
@@ -196,15 +187,6 @@ async function findLeft(
         repair: "remove it",
       });
   return found;
-}
-
-/** Nobody may need it, and what it holds may be all there is of somebody's work: only an empty one goes. */
-async function unreferenced(folder: string, path: string): Promise<Note> {
-  const who = isImagePath(folder, path) ? "neither a snapshot nor the instance" : "nothing that strata knows";
-  const detail = `${who} refers to ${path}`;
-  if (await holdsData(path, {}))
-    return { kind: "layer-unreferenced", subject: path, detail: `${detail}; it holds data` };
-  return { kind: "layer-unreferenced", subject: path, detail: `${detail}; it is empty`, repair: "remove it" };
 }
 
 async function findOpen(folder: string, files: readonly string[]): Promise<Note[]> {

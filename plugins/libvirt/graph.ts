@@ -1,28 +1,36 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../../lib/errors.ts";
+import { listCopies, type RecordCopy } from "./copies/record-copies.ts";
 import type { Managed } from "./engine.ts";
 import { isAbsent } from "./errors.ts";
 import { type LayerGraph, readLayers } from "./layers.ts";
-import { listFrozen } from "./snapshot-records.ts";
 import { isSettled } from "./view.ts";
 import { parse } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
-import type { SnapshotPlace } from "./xml/snapshot.ts";
 
 /**
- * The layers of an instance with all that stands on them as far as its definition and its snapshots tell,
- * wherever it is: what a removal must look at. A file that is gone stands on nothing.
+ * The layers of an instance with all that stands on them as far as its definition, its snapshots and the releases
+ * tell, wherever it is: what a removal must look at. A file that is gone stands on nothing.
  */
 export async function readGraph(
   managed: Managed,
-  records?: readonly Pick<SnapshotPlace, "frozen">[],
+  copies?: readonly Pick<RecordCopy, "frozen">[],
 ): Promise<LayerGraph> {
   const { folder } = managed.metadata;
-  const frozen = (records ?? (await listFrozen(managed.domain))).flatMap((record) => record.frozen ?? []);
-  const elsewhere = frozen.filter((path) => dirname(path) !== folder);
-  const there = await Promise.all(elsewhere.map(async (path) => ((await isGone(path)) ? [] : [path])));
-  return readLayers(managed.name, folder, [readDisk(managed.document), ...there.flat()]);
+  const head = readDisk(managed.document);
+  const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen ?? []);
+  const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
+  const graph = await readLayers(managed.name, folder, [head, ...(await thoseThere(elsewhere))]);
+  const above = [...graph.releases.values()].flatMap((release) => release.above);
+  const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
+  if (further.length === 0) return graph;
+  return readLayers(managed.name, folder, [head, ...(await thoseThere([...elsewhere, ...further]))]);
+}
+
+async function thoseThere(paths: Iterable<string>): Promise<string[]> {
+  const there = await Promise.all([...paths].map(async (path) => ((await isGone(path)) ? [] : [path])));
+  return there.flat();
 }
 
 async function isGone(path: string): Promise<boolean> {
@@ -40,18 +48,46 @@ export async function findInUse(managed: Managed, graph: LayerGraph): Promise<Re
   return new Set([...graph.chain(live), ...graph.chain(readDisk(managed.document))]);
 }
 
+/** Why a guest may not write the disk that an instance's definition names. */
+export interface Obstacle {
+  readonly kind: "frozen" | "depended-on";
+  readonly reason: string;
+  /** The snapshot that froze it, where one did. */
+  readonly snapshot?: string;
+}
+
 /**
- * Rejects where layers stand on the head, as after a definition of old was brought back with virsh: a guest
- * that writes it would change snapshots.
+ * The one rule for what may be started, snapshotted and written: the file that the definition names was frozen by
+ * no snapshot, also none whose record libvirt has lost, and no layer stands on it. A definition of old that was
+ * brought back with virsh breaks it: a guest that writes there changes snapshots.
  */
-export async function requireOpenHead(managed: Managed, graph: LayerGraph): Promise<void> {
-  const head = readDisk(managed.document);
-  if (graph.dependants(head).length === 0) return;
-  const { name } = managed;
-  const owner = (await listFrozen(managed.domain)).find(({ frozen }) => frozen === head);
+export function findObstacle(
+  head: string,
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "name" | "frozen">[],
+): Obstacle | undefined {
+  const owner = copies.find(({ frozen }) => frozen === head);
+  if (owner !== undefined)
+    return {
+      kind: "frozen",
+      reason: `its disk ${head} is what snapshot "${owner.name}" keeps`,
+      snapshot: owner.name,
+    };
+  if (graph.dependants(head).length === 0) return undefined;
+  return { kind: "depended-on", reason: `other layers stand on its disk ${head}` };
+}
+
+/** Rejects where `findObstacle` finds one, with the way out. */
+export function requireWritable(
+  { name, document }: Managed,
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "name" | "frozen">[],
+): void {
+  const obstacle = findObstacle(readDisk(document), graph, copies);
+  if (obstacle === undefined) return;
   const way =
-    owner === undefined
-      ? "`strata doctor` tells what stands on it"
-      : `\`strata restore ${name}.${owner.name}\` gives it a disk of its own`;
-  throw failure("RECORDS_DIFFER", { name, reason: `other layers stand on its disk ${head}; ${way}` });
+    obstacle.snapshot === undefined
+      ? "`strata doctor` shows which"
+      : `\`strata restore ${name}.${obstacle.snapshot}\` gives it a disk of its own`;
+  throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });
 }

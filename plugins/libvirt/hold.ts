@@ -1,16 +1,31 @@
 import { mkdir } from "node:fs/promises";
 import type { Context, Hold } from "../../lib/backend/contract.ts";
-import { isStrataError } from "../../lib/errors.ts";
-import { type Engine, findDomain, getManaged, lockInstance, type Managed, readManaged } from "./engine.ts";
+import { asStrataError, isStrataError } from "../../lib/errors.ts";
+import { writeDefinitionCopy } from "./copies/record-copies.ts";
+import {
+  type Engine,
+  findDomain,
+  getManaged,
+  type Held,
+  lockInstance,
+  type Managed,
+  readManaged,
+} from "./engine.ts";
+import { isLibvirt, libvirtError } from "./errors.ts";
 import { clearMark, fence } from "./fence.ts";
-import { finishOf } from "./recovery.ts";
+import { settle } from "./journal/recover.ts";
+import { DomainXmlFlags } from "./rpc/index.ts";
 import { removePartials } from "./stand-ins.ts";
 
-/** Locks the instance and finishes what an operation that died has left half done. */
+/**
+ * Locks the instance and, unless the caller wants to do without, finishes what an operation that died has left half
+ * done. That this is refused is no reason to refuse the lock: whoever only stops or removes the instance needs none
+ * of it, and whoever changes layers is refused then (`getReady`).
+ */
 export async function hold(
   engine: Engine,
   id: string,
-  { wait }: { readonly wait: number },
+  { wait, finish = true }: { readonly wait: number; readonly finish?: boolean },
   { signal }: Context,
 ): Promise<Hold> {
   const { name, metadata } = await getManaged(engine, id);
@@ -23,6 +38,7 @@ export async function hold(
     released ??= (async () => {
       engine.holds.delete(id);
       try {
+        if (held.changed) await copyDefinition(engine, id, metadata.folder);
         await clearMark(lock);
       } finally {
         await lock[Symbol.asyncDispose]();
@@ -30,19 +46,46 @@ export async function hold(
     })();
     return released;
   };
-  engine.holds.set(id, lock);
+  const held: Held = { lock, changed: false, settled: false };
+  engine.holds.set(id, held);
   try {
     await fence(engine, id, lock);
     const found = await getManaged(engine, id, name);
-    await finishOf(engine, found, { signal });
+    if (finish) await finishFirst(engine, held, id, signal);
     // What was finished may have been its removal.
-    if (found.metadata.operation !== undefined) await getManaged(engine, id, name);
+    if (found.metadata.operation !== undefined || held.changed) await getManaged(engine, id, name);
     await removePartials(metadata.folder);
   } catch (error) {
     await release();
     throw error;
   }
   return { id, [Symbol.asyncDispose]: release };
+}
+
+async function finishFirst(engine: Engine, held: Held, id: string, signal: AbortSignal): Promise<void> {
+  try {
+    await settle(engine, id, { signal });
+    held.settled = true;
+  } catch (error) {
+    if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") throw error;
+    held.refused = libvirtError(error);
+    engine.log.debug("what was under way could not be finished", { id, error });
+  }
+}
+
+/** Keeps a copy of the definition beside the layers. That it cannot be written takes nothing back. */
+export async function copyDefinition(engine: Engine, id: string, folder: string): Promise<void> {
+  try {
+    await writeDefinitionCopy(
+      folder,
+      await engine.connection.domainOfUuid(id).getXml(DomainXmlFlags.INACTIVE),
+    );
+  } catch (error) {
+    if (isLibvirt(error, "NO_DOMAIN")) return;
+    engine.log.warn(
+      `the copy of the definition in ${folder} was not written: ${libvirtError(error).message}`,
+    );
+  }
 }
 
 /** Operations that make an instance or end it: one that died has perhaps left no folder. */

@@ -1,11 +1,11 @@
 import type { Context, Networks, NicSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import type { Engine } from "./engine.ts";
+import { define, type Engine } from "./engine.ts";
 import { ENGINE, mapped } from "./errors.ts";
+import { getReady } from "./journal/recover.ts";
 import { ensureNetwork, newMac } from "./networks.ts";
 import { requireSettled } from "./power.ts";
-import { getReady } from "./recovery.ts";
-import { elements, find, parse, serialize } from "./xml/document.ts";
+import { elements, find, parse } from "./xml/document.ts";
 import { addInterface } from "./xml/domain.ts";
 
 /** Rejects unless each is there, starting those that are not active. Session mode has none. */
@@ -30,7 +30,7 @@ async function attach(engine: Engine, id: string, nic: NicSpec, context: Context
   await requireSettled(managed, "Interfaces can be added to stopped instances only");
   await requireNetworks(engine, [nic]);
   addInterface(managed.document, { network: nic.network, mac: nic.mac ?? newMac() });
-  await engine.connection.defineDomain(serialize(managed.document));
+  await define(engine, managed.document);
 }
 
 export function networkGroup(engine: Engine): Networks {

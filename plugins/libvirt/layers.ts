@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { failure } from "../../lib/errors.ts";
+import { asStrataError, failure, type StrataError } from "../../lib/errors.ts";
 import { fileError, isAbsent } from "./errors.ts";
 import { type Qcow2Header, readHeaderSync } from "./qcow2-header.ts";
+import { type Releases, readReleases } from "./released.ts";
 
 /** libvirt starts a chain of 200 files, base image included, and makes but cannot start a longer one. */
 export const CHAIN_LIMIT = 200;
 
-/** Names that strata gives to layers. Nothing else in an instance's folder is ever removed as a layer. */
+/** Names that strata gives to layers. libvirt gives others to those that it makes. */
 const LAYER_NAME = /^layer-[0-9a-f-]{36}\.qcow2$/;
 /** Names of stand-ins: each has the contents of the layer of the same UUID, on fewer files. */
 const STAND_IN_NAME = /^(?:image|frame)-([0-9a-f-]{36}\.qcow2)$/;
@@ -24,6 +25,11 @@ export type StandIn = "image" | "frame";
 /** A fresh path for a layer in the folder; file names are never used twice. */
 export function newLayerPath(folder: string): string {
   return join(folder, `layer-${randomUUID()}.qcow2`);
+}
+
+/** Where a layer is kept for a moment while another takes its name. */
+export function replacedPath(path: string): string {
+  return `${path}.replaced`;
 }
 
 /** A fresh path for a stand-in while it is being built. */
@@ -81,6 +87,10 @@ export interface LayerGraph {
   readonly headers: ReadonlyMap<string, Layer>;
   /** Header by absolute path, of every stand-in in the folder. */
   readonly standIns: ReadonlyMap<string, Qcow2Header>;
+  /** Layers in the folder, and files that should be one, whose headers could not be read: what they stand on is not known. */
+  readonly unreadable: ReadonlyMap<string, StrataError>;
+  /** Layers that strata has let go. */
+  readonly releases: Releases;
   /** Paths that stand on `path`. */
   dependants(path: string): string[];
   /** The layers from `path` down to the base image, `path` first. */
@@ -94,7 +104,7 @@ export interface LayerGraph {
 /**
  * Reads the headers of all layers in the folder, and of what stands on them under other names or in other
  * places as far as `roots` (the files that the domain and its snapshots name) tell: virsh makes overlays
- * too. A layer or root that cannot be read is an error that names it.
+ * too. Those that cannot be read are listed: whoever needs one meets its error in `checkChain`.
  */
 export async function readLayers(
   name: string,
@@ -106,26 +116,36 @@ export async function readLayers(
   });
   const headers = new Map<string, Layer>();
   const standIns = new Map<string, Qcow2Header>();
-  const add = (path: string, { virtualSize, backing: through }: Qcow2Header) => {
+  const unreadable = new Map<string, StrataError>();
+  const add = (path: string, { backing: through, ...header }: Qcow2Header) => {
     const backing = through === null ? null : layerOf(folder, through);
-    headers.set(path, { virtualSize, backing, through });
+    headers.set(path, { ...header, backing, through });
+  };
+  const read = (path: string) => {
+    try {
+      return readLayerSync(name, path);
+    } catch (error) {
+      unreadable.set(path, asStrataError(error));
+      return undefined;
+    }
   };
   for (const file of files) {
     const path = join(folder, file);
     if (LAYER_NAME.test(file)) {
-      add(path, readLayerSync(name, path));
-    } else if (!PARTIAL_NAME.test(file)) {
+      const header = read(path);
+      if (header !== undefined) add(path, header);
+    } else if (!PARTIAL_NAME.test(file) && !file.endsWith(".replaced")) {
       // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
       const header = tryHeader(path);
-      if (header === undefined) continue;
+      if (header === undefined || header.backing === join(folder, "seed.iso")) continue;
       if (STAND_IN_NAME.test(file)) standIns.set(path, header);
       else add(path, header);
     }
   }
   for (const root of roots)
     for (let at: string | null = root; at !== null && !headers.has(at); ) {
-      const header = readLayerSync(name, at);
-      if (header.backing === null) break; // A base image.
+      const header = unreadable.has(at) ? undefined : read(at);
+      if (header === undefined || header.backing === null) break; // A base image.
       add(at, header);
       at = layerOf(folder, header.backing);
     }
@@ -148,6 +168,8 @@ export async function readLayers(
     folder,
     headers,
     standIns,
+    unreadable,
+    releases: readReleases(folder),
     dependants: (path) => [...(dependants.get(path) ?? [])],
     chain: (path) => walk(path, (at) => headers.get(at)?.backing),
     again: () => readLayers(name, folder, roots),
@@ -202,11 +224,11 @@ export async function sizeOf(files: readonly string[]): Promise<bigint> {
 }
 
 /**
- * Removes a layer or stand-in of the instance that lives in `folder`. Refuses a path that strata did not
- * give; one that is gone is fine. The caller has made sure that nothing refers to it.
+ * Removes a layer or stand-in of the instance that lives in `folder`. Refuses a path that strata neither gave
+ * nor let go; one that is gone is fine. The caller has made sure that nothing refers to it.
  */
 export async function removeLayer(folder: string, path: string): Promise<void> {
-  if (!isImagePath(folder, path))
+  if (!isImagePath(folder, path) && !readReleases(folder).has(path))
     throw failure("INTERNAL", { reason: `${path} is no layer in ${folder} and was not removed` });
   await unlink(path).catch((error: unknown) => {
     if (isAbsent(error)) return;

@@ -1,29 +1,55 @@
 import { chmod, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Context, Finding, Maintenance } from "../../lib/backend/contract.ts";
+import type { AuditOptions, Context, Finding, Maintenance } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
+import { collectLayers } from "./collect.ts";
+import { listCopies } from "./copies/record-copies.ts";
 import { type Engine, getHeld, lockInstance, type Managed, readManaged } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
 import { findInInstance } from "./findings.ts";
 import { hold } from "./hold.ts";
+import { setJournalAside } from "./journal/journal.ts";
+import { checkContents } from "./layer-health.ts";
+import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
 import { lockFile } from "./lock.ts";
+import {
+  activateLayer,
+  correctParents,
+  forgetRecord,
+  giveUpLayer,
+  recordLayer,
+  recordLost,
+} from "./orphans.ts";
 import { findInPool, findUnheld, type Owner } from "./pool-findings.ts";
-import { collectLayers } from "./recovery.ts";
+import { findUnreachable, openFolder } from "./reach-findings.ts";
+import { recoverFolder } from "./recover-folder.ts";
 import { instanceFolder, lockPool, removeFiles } from "./removal.ts";
 import { correctRecords, markCurrent } from "./snapshot-records.ts";
 
 export function maintenanceGroup(engine: Engine): Maintenance {
   return {
-    audit: () => mapped(() => audit(engine)),
-    repair: (finding, context) => mapped(() => repair(engine, finding, context)),
+    audit: (options, context) => mapped(() => audit(engine, options, context)),
+    repair: (finding, context, choice) => mapped(() => repair(engine, finding, context, choice)),
+    recover: (folder, context) => mapped(() => recoverFolder(engine, folder, context)),
   };
 }
 
-async function audit(engine: Engine): Promise<Finding[]> {
+async function audit(
+  engine: Engine,
+  { deep = false }: AuditOptions = {},
+  context: Context = NOBODY,
+): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
-  const found = await Promise.all(managed.map((each) => auditInstance(engine, each)));
-  return [...findings, ...found.flat(), ...(await auditPool(engine, owners))];
+  const [unreachable, ...found] = await Promise.all([
+    findUnreachable(engine, managed),
+    ...managed.map((each) => auditInstance(engine, each)),
+  ]);
+  const contents = deep ? await checkContents(managed, context) : [];
+  return [...findings, ...found.flat(), ...contents, ...unreachable, ...(await auditPool(engine, owners))];
 }
+
+/** Of a caller who gave none. */
+const NOBODY: Context = { signal: new AbortController().signal, progress() {} };
 
 /** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
 async function readDomains(engine: Engine) {
@@ -90,10 +116,18 @@ async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Pr
 }
 
 /** Looks again under the lock that keeps others out, and does what the finding says if it is still so. */
-async function repair(engine: Engine, finding: Finding, context: Context): Promise<boolean> {
-  if (finding.repair === undefined) return false;
-  if (finding.instance === undefined) return repairPool(engine, finding);
+async function repair(
+  engine: Engine,
+  finding: Finding,
+  context: Context,
+  choice: string | undefined,
+): Promise<boolean> {
+  const offered =
+    choice === undefined ? finding.repair : finding.choices?.find(({ name }) => name === choice);
+  if (offered === undefined) return false;
   const { managed } = await readDomains(engine);
+  if (finding.kind === "folder-unreachable") return openFolder(engine, managed, finding);
+  if (finding.instance === undefined) return repairPool(engine, finding, choice);
   const found = managed.find(({ name }) => name === finding.instance);
   if (found === undefined) return false;
   const { uuid } = found.domain;
@@ -104,28 +138,78 @@ async function repair(engine: Engine, finding: Finding, context: Context): Promi
   }
   await using _hold = await hold(engine, uuid, { wait: 0 }, context);
   const now = await getHeld(engine, uuid);
+  if (isLayerRepair(finding)) return await repairDamage(engine, now, finding, context);
   const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
   if (!same) return false;
-  switch (finding.kind) {
+  await repairInstance(engine, now, finding, context, choice);
+  return true;
+}
+
+async function repairInstance(
+  engine: Engine,
+  managed: Managed,
+  { kind, subject }: Finding,
+  context: Context,
+  choice: string | undefined,
+): Promise<void> {
+  switch (kind) {
     case "layer-unmerged":
-      await collectLayers(engine, uuid, context);
-      return true;
+      return collectLayers(engine, managed.domain.uuid, context);
     case "mark-misplaced":
-      await markCurrent(now, finding.subject);
-      return true;
+    case "mark-exposed":
+      return markCurrent(managed, subject);
     case "record-rewritten":
-      await correctRecords(now);
-      return true;
+      return correctRecords(managed);
+    case "layer-misplaced":
+      return correctParents(managed);
     case "stand-in-left":
     case "layer-unreferenced":
-      await unlink(finding.subject);
-      return true;
+      return unlink(subject);
     case "file-open":
-      await chmod(finding.subject, 0o600);
-      return true;
+      return chmod(subject, 0o600);
+    case "layer-orphaned":
+    case "layer-unnamed":
+    case "layer-kept":
+      return repairLayer(engine, managed, subject, context, choice);
+    case "record-lost":
+      return repairRecord(engine, managed, subject, context, choice);
+    case "operation-too-new":
+    case "operation-unreadable":
+      return setJournalAside(managed.metadata.folder);
+    case "operation-set-aside":
+      return unlink(subject);
     default:
-      throw failure("INTERNAL", { reason: `no repair of ${finding.kind} is known` });
+      throw failure("INTERNAL", { reason: `no repair of ${kind} is known` });
   }
+}
+
+async function repairLayer(
+  engine: Engine,
+  managed: Managed,
+  path: string,
+  context: Context,
+  choice = "record",
+): Promise<void> {
+  if (choice === "activate") return activateLayer(engine, managed, path);
+  if (choice === "remove") return giveUpLayer(engine, managed, path, context);
+  return recordLayer(managed, path);
+}
+
+/** Records that were lost together are recorded together: one may hang under another. */
+async function repairRecord(
+  engine: Engine,
+  managed: Managed,
+  name: string,
+  context: Context,
+  choice = "record",
+): Promise<void> {
+  const copies = await listCopies(managed.metadata.folder);
+  const listed = new Set((await managed.domain.listSnapshots()).map((snapshot) => snapshot.name));
+  const lost = copies.filter((copy) => !listed.has(copy.name));
+  const copy = lost.find((each) => each.name === name);
+  if (copy === undefined) return;
+  if (choice === "remove") return forgetRecord(engine, managed, copy, context);
+  return recordLost(managed, lost);
 }
 
 function ended(error: unknown): null {
@@ -133,13 +217,15 @@ function ended(error: unknown): null {
   throw error;
 }
 
-async function repairPool(engine: Engine, finding: Finding): Promise<boolean> {
+async function repairPool(engine: Engine, finding: Finding, choice: string | undefined): Promise<boolean> {
   const pool = await engine.pool();
   await using _lock = await lockPool(pool);
   const { owners } = await readDomains(engine);
   const same = (await findUnheld(pool, owners)).find((each) => isSame(each, finding));
   if (same === undefined) return false;
-  if (finding.kind === "folder-abandoned") {
+  if (finding.kind === "domain-lost") {
+    if (choice === "remove") await rm(finding.subject, { recursive: true });
+  } else if (finding.kind === "folder-abandoned") {
     const folder = instanceFolder(pool, finding.subject.slice(join(pool, "instances", "/").length));
     await using _made = await lockFile(join(folder, "lock"), { name: folder, wait: 0 });
     await removeFiles(engine, folder);

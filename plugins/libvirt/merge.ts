@@ -1,18 +1,21 @@
-import { rename } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { link, rename, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Context } from "../../lib/backend/contract.ts";
-import { type Engine, type Managed, runOptions, writeMetadata } from "./engine.ts";
+import { failure } from "../../lib/errors.ts";
+import { removeIfThere } from "./durable-file.ts";
+import { type Engine, type Managed, runOptions } from "./engine.ts";
 import { libvirtError } from "./errors.ts";
-import { isLayerPath, type LayerGraph, layerSize, standInPath } from "./layers.ts";
-import type { Operation } from "./operation.ts";
+import { isUsedElsewhere } from "./file-users.ts";
+import type { OperationOf } from "./journal/entry.ts";
+import { clearJournal } from "./journal/journal.ts";
+import { type LayerGraph, layerSize, replacedPath, standInPath } from "./layers.ts";
 import { checkSpace, exists } from "./pool.ts";
 import { isEmptyImage, readHeader } from "./qcow2-header.ts";
-import { copyInto, flush, flushFolder, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
+import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "./qemu-img.ts";
 import { removeUnusedStandIns } from "./stand-ins.ts";
 import { isSettled } from "./view.ts";
 
-type Merge = Extract<Operation, { kind: "merge" }>;
+type Merge = OperationOf<"merge">;
 
 /**
  * Brings the layer and its only child together by copying whichever holds less. When that fails, for want of space above all,
@@ -32,15 +35,12 @@ export async function mergeLayer(
     if (await isBlank(managed, child, layer)) await takePlace(layer, child);
     else if (target !== "" && (await addsNothing(layer, target))) await pointTo(child, target, options);
     else if (await isSmaller(managed, child, layer)) await sinkInto(graph, layer, child, cancellable);
-    else {
-      await settleNote(managed);
-      await rebase(child, layer, target === "" ? null : target, cancellable);
-    }
+    else await rebase(child, layer, target === "" ? null : target, cancellable);
     return true;
   } catch (error) {
     if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
     if (context?.signal.aborted) {
-      await writeMetadata(managed, { operation: null });
+      await clearJournal(managed.metadata.folder);
       throw error;
     }
     const { message: reason } = await explained(managed, [layer, child], error);
@@ -66,31 +66,43 @@ async function explained(
 }
 
 /**
- * Has the note on the disk before a rebase begins, which after a power cut nothing else tells of. libvirt
- * flushes the definition, but not its name in the folder: the next write does that on ext4 and XFS. The folder
- * itself is flushed where it is known.
- */
-async function settleNote(managed: Managed): Promise<void> {
-  await writeMetadata(managed, {});
-  const home = process.env.XDG_CONFIG_HOME || join(homedir(), ".config");
-  for (const base of ["/etc", home]) {
-    const path = join(base, "libvirt", "qemu", `${managed.name}.xml`);
-    if (await exists(path)) await flushFolder(path);
-  }
-}
-
-/**
  * True when the child holds nothing and its file is ours to replace: it reads as the layer does. A guest
  * that somebody starts writes there, and nothing of what follows would notice, so that is asked last.
  */
 async function isBlank(managed: Managed, child: string, layer: string): Promise<boolean> {
-  if (!isLayerPath(managed.metadata.folder, child)) return false;
+  if (dirname(child) !== managed.metadata.folder) return false;
   return (await addsNothing(child, layer)) && (await isSettled(managed));
 }
 
-/** Gives the layer the child's name and place: what read the child now reads the layer itself. */
+/**
+ * Gives the layer the child's name and place: what read the child now reads the layer itself. A guest that was
+ * started by others has the child's file open under whatever name, and would write where nobody looks again: then
+ * all is put back. It has the layer below it open as well, which the name did not matter to.
+ */
 async function takePlace(layer: string, child: string): Promise<void> {
+  const kept = replacedPath(child);
+  await link(child, kept);
+  const replaced = await stat(kept);
   await rename(layer, child);
+  if (await isUsedElsewhere(replaced)) {
+    await putBack({ layer, child });
+    throw failure("WRONG_STATE", { name: child, reason: "Layers cannot be merged", state: "Running" });
+  }
+  await removeIfThere(kept);
+  await flush(child);
+}
+
+/**
+ * Gives a child whose place was taken its name back: what a process that died between the two has left. A guest may
+ * have run on it since, so that the layer, which holds all that it held before, cannot stay in its place.
+ */
+export async function putBack({ layer, child }: Pick<Merge, "layer" | "child">): Promise<void> {
+  const kept = replacedPath(child);
+  const [old, now] = await Promise.all([kept, child].map((path) => stat(path).catch(() => undefined)));
+  if (old === undefined) return;
+  if (old.ino === now?.ino) return removeIfThere(kept);
+  if (!(await exists(layer))) await link(child, layer);
+  await rename(kept, child);
   await flush(child);
 }
 
@@ -103,7 +115,7 @@ async function addsNothing(above: string, below: string): Promise<boolean> {
 
 /** True when the child holds less than the layer below it, and its file is ours to replace. */
 async function isSmaller({ metadata }: Managed, child: string, layer: string): Promise<boolean> {
-  if (!isLayerPath(metadata.folder, child)) return false;
+  if (dirname(child) !== metadata.folder) return false;
   const [upper, lower] = await Promise.all([layerSize(child), layerSize(layer)]);
   return upper !== null && lower !== null && upper < lower;
 }
@@ -119,6 +131,5 @@ async function sinkInto(graph: LayerGraph, layer: string, child: string, options
   await removeUnusedStandIns(graph, (path) => !ours.includes(path));
   await copyInto(layer, child, options);
   await flush(layer);
-  await rename(layer, child);
-  await flush(child);
+  await takePlace(layer, child);
 }

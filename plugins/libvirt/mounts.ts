@@ -3,13 +3,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Feature, GuestMount, Mount, Mounts } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { run } from "../../lib/programs.ts";
-import { changedMetadata, type Engine, getManaged, type Managed, writeMetadata } from "./engine.ts";
+import { changedMetadata, define, type Engine, getManaged, type Managed, writeMetadata } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
+import { getReady } from "./journal/recover.ts";
 import { removeLaunchers, writeLauncher } from "./launcher.ts";
-import { getReady } from "./recovery.ts";
 import { DeviceModifyFlags, type Domain } from "./rpc/index.ts";
 import type { Sharing } from "./sharing.ts";
-import { type Element, parse, serialize } from "./xml/document.ts";
+import { copy, type Element, parse, serialize } from "./xml/document.ts";
 import {
   type Filesystem,
   filesystemElement,
@@ -208,12 +208,12 @@ async function attach(
   if (managed.metadata.mounts.some((each) => each.target === target))
     throw failure("MOUNT_EXISTS", { name, target });
   await requireServable(engine, name, [mount]);
-  const before = serialize(document);
+  const before = copy(document);
   const metadata = changedMetadata(managed.metadata, { mounts: [...managed.metadata.mounts, mount] });
   putMetadata(document, metadata);
   await putMounts(engine, document, metadata);
   context.signal.throwIfAborted();
-  await engine.connection.defineDomain(serialize(document));
+  await define(engine, document);
   if (!(await domain.isActive())) return "restart";
   try {
     const wanted = readFilesystems(document).find(({ tag }) => tag === mountTag(target));
@@ -223,7 +223,7 @@ async function attach(
     await writeMetadata({ ...managed, metadata }, {});
     return applied ? "applied" : "restart";
   } catch (error) {
-    await engine.connection.defineDomain(before);
+    await define(engine, before);
     throw error;
   }
 }
@@ -244,7 +244,7 @@ async function detach(
       document,
       readFilesystems(document).filter(({ tag }) => tag !== mountTag(target)),
     );
-    await engine.connection.defineDomain(serialize(document));
+    await define(engine, document);
     await sweepLaunchers({ document, metadata });
     await writeMetadata({ ...managed, metadata }, {});
   }

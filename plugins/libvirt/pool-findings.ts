@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import type { Finding } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
+import { DEFINITION } from "./copies/record-copies.ts";
 import { isLauncher } from "./launcher.ts";
 import { lockFile } from "./lock.ts";
 import { exists, listIfThere, usedBases } from "./pool.ts";
+import { describesItself } from "./recover-folder.ts";
 
 /** The domain that a UUID belongs to, as far as the pool is concerned. */
 export interface Owner {
@@ -81,18 +83,38 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
         repair: "remove it",
       },
     ];
+  if (await describesItself(folder))
+    return [
+      {
+        kind: "domain-lost",
+        subject: folder,
+        detail: `${folder} has disks, and libvirt has no domain of that UUID; \`strata recover --from ${folder}\` brings it back`,
+      },
+    ];
   return [
     {
       kind: "domain-lost",
       subject: folder,
-      detail: `${folder} has disks, and there is no domain of that UUID: it was undefined by somebody else`,
+      detail: `${folder} has files that strata cannot tell the use of (${named(files)}), and libvirt has no domain of that UUID`,
+      choices: [{ name: "remove", detail: "remove the folder with all that is in it" }],
     },
   ];
 }
 
+function named(files: readonly string[]): string {
+  const more = files.length > 3 ? ` and ${files.length - 3} more` : "";
+  return `${files.slice(0, 3).join(", ")}${more}`;
+}
+
 /** What a launch makes that holds nothing of the user's. */
 export function isMadeAtLaunch(file: string): boolean {
-  return file === "lock" || file === "seed.iso" || /^seed-[0-9A-Za-z]{6}$/.test(file) || isLauncher(file);
+  return (
+    file === "lock" ||
+    file === "seed.iso" ||
+    file === DEFINITION ||
+    /^seed-[0-9A-Za-z]{6}$/.test(file) ||
+    isLauncher(file)
+  );
 }
 
 async function findInImages(pool: string, images: string): Promise<Finding[]> {

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { chmod, chown, constants, copyFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, chown, constants, copyFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { requireSpace } from "../../lib/free-space.ts";
+import { makeFolder } from "../../lib/own-files.ts";
 import { fileError, isAbsent, isLibvirt } from "./errors.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { flush } from "./qemu-img.ts";
@@ -43,7 +44,7 @@ export async function makePrivateFolder(
   qemuUser: { readonly gid: number } | null,
 ): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o710 });
+    await makeFolder(path, 0o710);
     if (process.getuid?.() === 0 && qemuUser !== null) await chown(path, 0, qemuUser.gid);
     await chmod(path, 0o710);
   } catch (error) {

@@ -1,16 +1,19 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { changedMetadata, type Engine, getHeld, type Managed } from "./engine.ts";
-import { isLibvirt } from "./errors.ts";
-import { requireOpenHead } from "./graph.ts";
-import { readLayers } from "./layers.ts";
+import { collectLayers } from "./collect.ts";
+import { changedMetadata, define, type Engine, getHeld, type Managed } from "./engine.ts";
+import { isLibvirt, libvirtError } from "./errors.ts";
+import { readGraph, requireWritable } from "./graph.ts";
+import { getReady } from "./journal/recover.ts";
+import { checkChain } from "./layers.ts";
 import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "./mounts.ts";
 import { ensureNetwork, freePort } from "./networks.ts";
 import { prepareReads } from "./read-images.ts";
-import { collectLayers, getReady } from "./recovery.ts";
+import { reconcile } from "./reconcile.ts";
+
+import { forget } from "./released.ts";
 import { type Domain, DomainState } from "./rpc/index.ts";
-import { serialize } from "./xml/document.ts";
 import { readDisk, readInterfaces, setForwardedPort } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
 
@@ -44,10 +47,10 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
   if (state === DomainState.RUNNING) return plugMounts(engine, found, context);
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
-  if (!(await isSaved(found))) await prepareReads(engine, found, context);
+  if (!(await isSaved(found))) await prepare(engine, found, context);
   // That may take long, and others than strata may change the domain meanwhile.
   const managed = await getHeld(engine, id);
-  const { document, name, metadata } = managed;
+  const { document, metadata } = managed;
   context.progress({ phase: "Starting" });
   for (const network of new Set(readInterfaces(document).map(({ network }) => network)))
     await ensureNetwork(engine, network);
@@ -55,7 +58,6 @@ export async function start(engine: Engine, id: string, context: Context): Promi
     await domain.create();
     return plugMounts(engine, managed, context);
   }
-  await requireOpenHead(managed, await readLayers(name, metadata.folder, [readDisk(document)]));
   const { sshPort: oldPort, mounts } = metadata;
   const changed = await putMounts(engine, document, metadata, context);
   if (oldPort !== undefined) {
@@ -63,9 +65,22 @@ export async function start(engine: Engine, id: string, context: Context): Promi
     setForwardedPort(document, sshPort);
     putMetadata(document, changedMetadata(metadata, { sshPort }));
   }
-  if (changed || oldPort !== undefined) await engine.connection.defineDomain(serialize(document));
+  if (changed || oldPort !== undefined) await define(engine, document);
   if (mounts.length > 0) await sweepLaunchers(managed);
   await domain.create();
+}
+
+/** Makes sure that the guest may write the disk, before and after it is made quick to read. */
+async function prepare(engine: Engine, managed: Managed, context: Context): Promise<void> {
+  const { name, document } = managed;
+  const head = readDisk(document);
+  const copies = await reconcile(managed);
+  const graph = await readGraph(managed, copies);
+  await checkChain(name, graph, head);
+  requireWritable(managed, graph, copies);
+  // Whoever put it back into the definition wants it: it is nobody's to remove any more.
+  await forget(managed.metadata.folder, [head]);
+  await prepareReads(engine, managed, context);
 }
 
 /** Shuts the guest down or cuts its power, and merges what waited for that. */
@@ -87,9 +102,15 @@ export async function stop(
     if (options === "force") await tolerate(domain.destroy());
     else await shutDown(name, domain, options.grace, context.signal);
   }
-  // What was deleted while it ran can be merged now.
-  await getReady(engine, id, context);
-  await collectLayers(engine, id, context);
+  // What was deleted while it ran can be merged now. It has stopped whatever comes of that.
+  try {
+    const stopped = await getReady(engine, id, context);
+    await reconcile(stopped);
+    await collectLayers(engine, id, context);
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
+  }
 }
 
 /** The domain has stopped meanwhile: what was asked for is so. */

@@ -8,6 +8,10 @@ export interface Qcow2Header {
   readonly virtualSize: bigint;
   /** Absolute path of the backing file; null for none. What is no file has no path that is there. */
   readonly backing: string | null;
+  /** Snapshots that the file holds inside, which QEMU's own tools make: they read through its backing file, too. */
+  readonly inside: number;
+  /** True where its contents can only be read with a key. */
+  readonly encrypted: boolean;
 }
 
 export const MAGIC = 0x514649fb;
@@ -29,10 +33,10 @@ export async function readHeader(path: string): Promise<Qcow2Header> {
  * Throws the file system's error, or an Error that says what is wrong with the header.
  */
 export function readHeaderSync(path: string): Qcow2Header {
-  const { virtualSize, name } = readParts(path);
-  if (name === null) return { virtualSize, backing: null };
+  const { name, ...header } = readParts(path);
+  if (name === null) return { ...header, backing: null };
   const [backing = resolve(dirname(path), name)] = filesOfBackingName(name, dirname(path));
-  return { virtualSize, backing };
+  return { ...header, backing };
 }
 
 /** Every file that an image's name of its backing file has QEMU open; rejects as `readHeader` does. */
@@ -75,7 +79,7 @@ export async function isEmptyImage(path: string): Promise<boolean> {
   }
 }
 
-function parseHeader(file: number): { readonly virtualSize: bigint; readonly name: string | null } {
+function parseHeader(file: number): Omit<Qcow2Header, "backing"> & { readonly name: string | null } {
   const length = readSync(file, START, 0, START.length, 0);
   if (length < 72 || START.readUInt32BE(0) !== MAGIC) throw new Error("not a qcow2 file");
   const version = START.readUInt32BE(4);
@@ -83,11 +87,12 @@ function parseHeader(file: number): { readonly virtualSize: bigint; readonly nam
   const nameOffset = Number(START.readBigUInt64BE(8));
   const nameLength = START.readUInt32BE(16);
   const virtualSize = START.readBigUInt64BE(24);
-  if (nameOffset === 0 || nameLength === 0) return { virtualSize, name: null };
+  const facts = { virtualSize, inside: START.readUInt32BE(60), encrypted: START.readUInt32BE(32) !== 0 };
+  if (nameOffset === 0 || nameLength === 0) return { ...facts, name: null };
   if (nameLength > LONGEST_NAME) throw new Error("the name of the backing file is too long");
   const end = nameOffset + nameLength;
   const name = end <= length ? START.subarray(nameOffset, end) : Buffer.alloc(nameLength);
   if (end > length && readSync(file, name, 0, nameLength, nameOffset) < nameLength)
     throw new Error("the header is cut off");
-  return { virtualSize, name: name.toString("utf8") };
+  return { ...facts, name: name.toString("utf8") };
 }

@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises";
 import { failure } from "../../lib/errors.ts";
+import { createFile } from "../../lib/own-files.ts";
 import { fileError } from "./errors.ts";
 import { LONGEST_NAME, MAGIC, readHeader } from "./qcow2-header.ts";
 import { flushFolder } from "./qemu-img.ts";
@@ -20,7 +20,7 @@ export async function createOverlay(path: string, backing: string, size?: bigint
   const virtualSize = size ?? (await readHeader(backing)).virtualSize;
   const { header, tables, length } = emptyOverlay(backing, virtualSize);
   try {
-    await using file = await open(path, "wx", 0o600);
+    await using file = await createFile(path);
     await file.truncate(length);
     for (const { at, bytes } of tables) await file.write(bytes, 0, bytes.length, at);
     // Last: what has no header is no layer, and is taken away where this is interrupted.

@@ -90,15 +90,108 @@ export async function copyInto(image: string, layer: string, options: RunOptions
   await qemuImg(["commit", "-q", "-d", top], options);
 }
 
-/** True when the file itself, not its chain, holds data of the guest. */
-export async function holdsData(path: string, options: RunOptions): Promise<boolean> {
-  const map: unknown = JSON.parse(await qemuImg(["map", "--output=json", "-f", "qcow2", path], options));
+/** Names of the snapshots that an image holds inside. */
+export async function listInsideSnapshots(path: string, options: RunOptions): Promise<string[]> {
+  const info: unknown = JSON.parse(
+    await qemuImg(["info", "-U", "--output=json", "-f", "qcow2", path], options),
+  );
+  const { snapshots } = Object(info) as { readonly snapshots?: unknown };
+  return Array.isArray(snapshots) ? snapshots.map((each: { name?: unknown }) => String(each.name)) : [];
+}
+
+/** Deletes a snapshot that an image holds inside. The image itself reads as before. */
+export async function deleteInsideSnapshot(path: string, name: string, options: RunOptions): Promise<void> {
+  await qemuImg(["snapshot", "-q", "-d", name, path], options);
+  await flush(path);
+}
+
+/**
+ * True when the file itself, not its chain, holds data of the guest. Locks the file meanwhile, so that no
+ * guest can be started on it; `shared` is for whoever only looks, and leaves everybody else alone.
+ */
+export async function holdsData(path: string, options: RunOptions, shared = false): Promise<boolean> {
+  const share = shared ? ["-U"] : [];
+  const args = ["map", ...share, "--output=json", "-f", "qcow2", path];
+  const map: unknown = JSON.parse(await qemuImg(args, options));
   return (
     Array.isArray(map) &&
     map.some(
       (extent: { depth?: number; present?: boolean }) => extent.depth === 0 && extent.present !== false,
     )
   );
+}
+
+/** What `qemu-img check` says of one file, without what it stands on. */
+export interface ImageCheck {
+  readonly corruptions: number;
+  readonly leaks: number;
+  /** Why it could not be checked; null where it was. */
+  readonly failed: string | null;
+}
+
+/** Checks the tables of a qcow2 file. Locks nothing, and says nothing that is right of one that is written. */
+export function checkImage(path: string, options: RunOptions): Promise<ImageCheck> {
+  const image = { driver: "qcow2", backing: null, file: { driver: "file", filename: path } };
+  return runCheck(["-U", `json:${JSON.stringify(image)}`], options);
+}
+
+/** Takes leaked clusters of a qcow2 file back; fails where anything else has it open. */
+export function repairLeaks(path: string, options: RunOptions): Promise<ImageCheck> {
+  return runCheck(["-r", "leaks", "-f", "qcow2", path], options);
+}
+
+async function runCheck(args: readonly string[], { signal, lock }: RunOptions): Promise<ImageCheck> {
+  const { execa } = await import("execa");
+  const running = execa("qemu-img", ["check", "--output=json", ...args], {
+    stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
+    // A line for each cluster that is missing may be millions: the first tells enough.
+    buffer: { stderr: false },
+    reject: false,
+    env: { LC_ALL: "C" },
+    ...(signal === undefined ? {} : { cancelSignal: signal }),
+  });
+  let reason = "";
+  running.stderr.on("data", (chunk) => {
+    if (reason.length < LONGEST_REASON) reason += String(chunk);
+  });
+  const result = await running;
+  if (result.isCanceled) throw failure("CANCELLED", {}, result);
+  if (result.code === "ENOENT")
+    throw failure("PROGRAM_MISSING", { program: "qemu-img", package: "qemu-utils" }, result);
+  const found = parseCheck(result.stdout);
+  if (found !== null) return found;
+  const [first = ""] = reason.slice(0, LONGEST_REASON).split("\n");
+  // Without an exit code it was killed, and that says nothing of the file.
+  if (result.exitCode === undefined)
+    throw failure(
+      "PROGRAM_FAILED",
+      { program: "qemu-img check", reason: String(result.shortMessage) },
+      result,
+    );
+  return { corruptions: 0, leaks: 0, failed: first };
+}
+
+/** Characters. */
+const LONGEST_REASON = 500;
+
+/** What `qemu-img check --output=json` printed; null for what is none of it. */
+export function parseCheck(printed: string): ImageCheck | null {
+  try {
+    const told: unknown = JSON.parse(printed);
+    if (typeof told !== "object" || told === null) return null;
+    const count = (key: string) => {
+      const value: unknown = Reflect.get(told, key);
+      return typeof value === "number" ? value : 0;
+    };
+    const errors = count("check-errors");
+    return {
+      corruptions: count("corruptions"),
+      leaks: count("leaks"),
+      failed: errors === 0 ? null : `${errors} errors while it was read`,
+    };
+  } catch {
+    return null;
+  }
 }
 
 /** Takes the file away from group and others and makes it and its name durable. */

@@ -1,16 +1,15 @@
 import type { Context, ReadImages } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { clearDiscarded } from "./discarded.ts";
+import { listCopies } from "./copies/record-copies.ts";
 import { type Engine, type Managed, runOptions } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { readGraph } from "./graph.ts";
+import { getReady } from "./journal/recover.ts";
 import { isLayerPath, type LayerGraph, sizeOf, standInPath } from "./layers.ts";
+import { removeBare } from "./pending.ts";
 import { checkSpace, hasSpace } from "./pool.ts";
 import { pointTo, type RunOptions } from "./qemu-img.ts";
 import { costOf, type Recipe, recipeOf } from "./recipe.ts";
-import { getReady } from "./recovery.ts";
 import { instanceFolder } from "./removal.ts";
-import { listFrozen } from "./snapshot-records.ts";
 import {
   advanceStandIn,
   buildStandIn,
@@ -84,9 +83,7 @@ async function consolidate(
   const head = readDisk(managed.document);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
-  const records = await listFrozen(managed.domain);
-  await clearDiscarded(managed, records);
-  const found = await readGraph(managed, records);
+  const found = await removeBare(managed, await listCopies(folder));
   let graph = await leaveReadImages(found, off ? null : head, options);
   const frozen = graph.headers.get(head)?.backing;
   if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) return;

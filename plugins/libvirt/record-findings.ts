@@ -1,4 +1,6 @@
 import type { Finding } from "../../lib/backend/contract.ts";
+import type { RecordCopy } from "./copies/record-copies.ts";
+import { findObstacle } from "./graph.ts";
 import type { LayerGraph } from "./layers.ts";
 import { isRewritten, type SnapshotPlace } from "./xml/snapshot.ts";
 
@@ -16,15 +18,33 @@ export function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
     }));
 }
 
-/** A definition of before a snapshot: a guest that runs on it changes what the snapshot is to keep. */
-export function findFrozenHead(snapshots: readonly SnapshotPlace[], head: string, instance: string): Note[] {
-  return snapshots
-    .filter(({ frozen }) => frozen === head)
-    .map(({ name }) => ({
-      kind: "head-frozen",
-      subject: head,
-      detail: `the instance writes ${head}, which snapshot "${name}" froze; \`strata restore ${instance}.${name}\` gives it a disk of its own`,
-    }));
+/** Snapshots that strata has a copy of and libvirt has no record: nothing of theirs is merged or removed. */
+export function findLost(lost: readonly RecordCopy[]): Note[] {
+  return lost.map(({ name }) => ({
+    kind: "record-lost",
+    subject: name,
+    detail: `libvirt has no record of snapshot "${name}" any more; its layer is there, and so is a copy of the record`,
+    repair: "have libvirt record it again",
+    choices: [
+      { name: "record", detail: "have libvirt record it again" },
+      { name: "remove", detail: "give the snapshot up, as if it had been deleted with strata" },
+    ],
+  }));
+}
+
+/** A disk that a guest must not write, by the rule that start, take and restore go by. */
+export function findUnwritable(
+  head: string,
+  graph: LayerGraph,
+  snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
+  instance: string,
+): Note[] {
+  const obstacle = findObstacle(head, graph, snapshots);
+  if (obstacle === undefined) return [];
+  const { snapshot, reason } = obstacle;
+  const way =
+    snapshot === undefined ? "" : `; \`strata restore ${instance}.${snapshot}\` gives it a disk of its own`;
+  return [{ kind: "head-frozen", subject: head, detail: `${reason}${way}` }];
 }
 
 export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
@@ -45,10 +65,15 @@ export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
 }
 
 /** A snapshot whose layer does not stand where its record says: a layer was replaced, or a record changed. */
-export function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotPlace[]): Note[] {
+export function findMisplaced(
+  graph: LayerGraph,
+  snapshots: readonly (Pick<SnapshotPlace, "name" | "frozen"> & Partial<SnapshotPlace>)[],
+): Note[] {
   const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
   return snapshots.flatMap(({ name, parent, frozen }) => {
-    const below = frozen === null ? [] : graph.chain(frozen).slice(1);
+    // A lost one has no parent yet.
+    if (parent === undefined || frozen === null) return [];
+    const below = graph.chain(frozen).slice(1);
     const actual = below.map((file) => byFile.get(file)).find((found) => found !== undefined) ?? null;
     if (actual === parent) return [];
     const [by, on] = [parent, actual].map((other) => (other === null ? "none" : `"${other}"`));
@@ -57,6 +82,7 @@ export function findMisplaced(graph: LayerGraph, snapshots: readonly SnapshotPla
         kind: "layer-misplaced",
         subject: name,
         detail: `the parent of snapshot "${name}" is ${by} by its record and ${on} by its layer ${frozen}`,
+        repair: "record the parent that the layer tells",
       },
     ];
   });

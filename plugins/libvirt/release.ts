@@ -1,10 +1,9 @@
 import { failure } from "../../lib/errors.ts";
-import { type Engine, type Managed, runOptions } from "./engine.ts";
+import { define, type Engine, type Managed, runOptions } from "./engine.ts";
 import { isLayerPath, readLayer } from "./layers.ts";
 import { commit } from "./qemu-img.ts";
 import { removeFiles } from "./removal.ts";
 import { MetadataType, ModificationImpact } from "./rpc/index.ts";
-import { serialize } from "./xml/document.ts";
 import { readDisk, setDisk } from "./xml/domain.ts";
 import { setFilesystems } from "./xml/filesystem.ts";
 import { NAMESPACE, putMetadata } from "./xml/metadata.ts";
@@ -24,7 +23,7 @@ export async function finishRelease(engine: Engine, managed: Managed): Promise<v
   setDisk(document, own);
   setFilesystems(document, []);
   putMetadata(document, metadata);
-  await engine.connection.defineDomain(serialize(document));
+  await define(engine, document);
   await removeFiles(engine, metadata.folder);
   await domain.setMetadata(MetadataType.ELEMENT, null, null, NAMESPACE, ModificationImpact.CONFIG);
 }

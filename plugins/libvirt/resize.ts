@@ -1,15 +1,15 @@
 import type { Context, Resources } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { changedMetadata, type Engine, runOptions, writeMetadata } from "./engine.ts";
+import { define, type Engine, runOptions } from "./engine.ts";
+import { clearJournal, writeJournal } from "./journal/journal.ts";
+import { getReady } from "./journal/recover.ts";
 import { requireAttainable } from "./limits.ts";
 import { checkSpace } from "./pool.ts";
 import { isSaved } from "./power.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { growImage } from "./qemu-img.ts";
-import { getReady } from "./recovery.ts";
-import { serialize } from "./xml/document.ts";
+import { copy } from "./xml/document.ts";
 import { readDisk, readMachine, setResources } from "./xml/domain.ts";
-import { putMetadata } from "./xml/metadata.ts";
 
 /** Changes CPUs, memory and disk of a stopped instance, all or none. */
 export async function resize(
@@ -33,27 +33,35 @@ export async function resize(
   const grows = disk !== undefined && disk > virtualSize;
   if (grows) await checkSpace(managed.metadata.folder);
   const { cpus, memory } = change;
-  const before = serialize(document);
+  const before = copy(document);
   setResources(document, {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory === undefined ? {} : { memory }),
   });
-  const metadata = changedMetadata(
-    managed.metadata,
-    grows ? { operation: { kind: "resize", disk: String(disk) } } : {},
-  );
-  putMetadata(document, metadata);
-  await engine.connection.defineDomain(serialize(document));
-  if (!grows) return;
+  if (!grows) {
+    await define(engine, document);
+    return;
+  }
+  const { folder } = managed.metadata;
+  await writeJournal(folder, {
+    kind: "resize",
+    disk: String(disk),
+    ...(cpus === undefined ? {} : { cpus: String(cpus) }),
+    ...(memory === undefined ? {} : { memory: String(memory) }),
+  });
   try {
+    await define(engine, document);
     await growImage(head, disk, runOptions(engine, id, context));
   } catch (error) {
-    // All or none. A disk that has grown all the same, and was only not flushed, keeps its note: the next
-    // hold ends what was begun. Else the definition is as it was, without the note.
-    if (!(await hasGrown(head, disk))) await engine.connection.defineDomain(before);
+    // All or none. A disk that has grown all the same, and was only not flushed, keeps its entry: the next
+    // hold ends what was begun. Else the definition is as it was.
+    if (!(await hasGrown(head, disk))) {
+      await define(engine, before);
+      await clearJournal(folder);
+    }
     throw error;
   }
-  await writeMetadata({ ...managed, metadata }, { operation: null });
+  await clearJournal(folder);
 }
 
 async function hasGrown(head: string, size: bigint): Promise<boolean> {

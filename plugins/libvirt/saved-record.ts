@@ -18,11 +18,11 @@ const ROOM = 64 * 1024;
  * libvirtd is started again. What nobody knows of would have its layer taken away, so the record is kept
  * in the instance's folder until it has been written.
  */
-export async function whileSaved(
+export async function whileSaved<T>(
   managed: Managed,
   snapshot: SnapshotDocument,
-  rewrite: () => Promise<unknown>,
-): Promise<void> {
+  rewrite: () => Promise<T>,
+): Promise<T> {
   const path = join(managed.metadata.folder, SAVED_RECORD);
   const xml = serialize(snapshot.document);
   try {
@@ -32,8 +32,9 @@ export async function whileSaved(
     await unlink(path).catch(() => {});
     throw fileError(error, path);
   }
+  let written: T;
   try {
-    await rewrite();
+    written = await rewrite();
   } catch (error) {
     const forgotten = await managed.domain.lookupSnapshot(snapshot.name).then(
       () => false,
@@ -42,6 +43,7 @@ export async function whileSaved(
     throw forgotten ? recordForgotten(managed, snapshot, error) : error;
   }
   await removeSaved(managed);
+  return written;
 }
 
 /** The record that was kept and not let go; null where it is cut off, so that libvirt was not asked yet. */

@@ -1,7 +1,8 @@
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Seed } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { createFile } from "../../lib/own-files.ts";
 import { secure } from "./qemu-img.ts";
 
 /** Programs that make an ISO 9660 image, with what comes before mkisofs's own options. */
@@ -41,13 +42,18 @@ export async function writeSeed(
   signal: AbortSignal,
 ): Promise<string> {
   const work = await mkdtemp(join(folder, "seed-"));
+  const put = async (name: string, text: string) => {
+    await using file = await createFile(join(work, name));
+    await file.writeFile(text);
+  };
   try {
-    await writeFile(join(work, "meta-data"), seed.metaData, { mode: 0o600 });
-    await writeFile(join(work, "user-data"), seed.userData, { mode: 0o600 });
-    await writeFile(join(work, "vendor-data"), seed.vendorData, { mode: 0o600 });
+    await chmod(work, 0o700);
+    await put("meta-data", seed.metaData);
+    await put("user-data", seed.userData);
+    await put("vendor-data", seed.vendorData);
     const files = ["meta-data", "user-data", "vendor-data"];
     if (nics.length > 1) {
-      await writeFile(join(work, "network-config"), networkConfig(nics), { mode: 0o600 });
+      await put("network-config", networkConfig(nics));
       files.push("network-config");
     }
     const image = join(work, "seed.iso");

@@ -1,5 +1,6 @@
-import { basename } from "node:path";
+import { existsSync } from "node:fs";
 import type { Removal } from "../../lib/backend/contract.ts";
+import { writeRecordCopy } from "./copies/record-copies.ts";
 import type { Managed } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { layerOf, readLayer } from "./layers.ts";
@@ -10,11 +11,11 @@ import { readDisk } from "./xml/domain.ts";
 import { readDocument } from "./xml/reader.ts";
 import {
   amendedSnapshot,
-  frozenInText,
   isRewritten,
   placeInText,
   placeOf,
   readSnapshot,
+  type SnapshotChange,
   type SnapshotDocument,
   type SnapshotPlace,
 } from "./xml/snapshot.ts";
@@ -33,7 +34,7 @@ export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]>
 }
 
 async function readRecord(snapshot: DomainSnapshot, read = parse): Promise<SnapshotDocument> {
-  return readSnapshot(await read(await snapshot.getXml()));
+  return asThere(readSnapshot(await read(await snapshot.getXml())));
 }
 
 /** What a piece resolves to that asks for a snapshot; null when there is none. */
@@ -52,50 +53,35 @@ export async function listChildren(domain: Domain, name: string): Promise<Snapsh
   return Promise.all(children.map((child) => readRecord(child)));
 }
 
-/** What one snapshot froze, with the text of its record. */
-export interface FrozenRecord {
-  readonly name: string;
-  readonly frozen: string | null;
+/** A record as libvirt gives it, with what its snapshot froze. */
+export interface SnapshotText extends SnapshotPlace {
   readonly xml: string;
 }
 
-/** What each snapshot froze. Records whose text tells it are not parsed: that is what takes long. */
-export async function listFrozen(domain: Domain): Promise<FrozenRecord[]> {
-  return Promise.all(
-    (await listTexts(domain)).map(async ({ name, xml }) => {
-      const frozen = frozenInText(xml) ?? readSnapshot(await parse(xml)).frozen;
-      return { name, frozen, xml };
-    }),
-  );
-}
-
-/** Where each snapshot is. */
-export async function listPlaces(domain: Domain): Promise<SnapshotPlace[]> {
-  return Promise.all(
-    (await listTexts(domain)).map(
-      async ({ name, xml }) => placeInText(name, xml) ?? placeOf(readSnapshot(await parse(xml))),
-    ),
-  );
-}
-
-async function listTexts(domain: Domain): Promise<{ readonly name: string; readonly xml: string }[]> {
+/** All records with where each snapshot is. Those whose text tells it are not parsed: that is what takes long. */
+export async function listRecords(domain: Domain): Promise<SnapshotText[]> {
   const found = await Promise.all(
-    (await domain.listSnapshots()).map(async (snapshot) => {
-      const xml = await unlessGone(() => snapshot.getXml());
-      return xml === null ? [] : [{ name: snapshot.name, xml }];
-    }),
+    (await domain.listSnapshots()).map((snapshot) => readRecordText(domain, snapshot.name)),
   );
-  return found.flat();
+  return found.filter((record) => record !== null);
 }
 
-/** True when one of the records says that it froze the file: those that do not even name it are not parsed. */
-export async function isFrozenIn(
-  records: readonly Pick<FrozenRecord, "xml">[],
-  file: string,
-): Promise<boolean> {
-  const naming = records.filter(({ xml }) => xml.includes(basename(file)));
-  const read = await Promise.all(naming.map(async ({ xml }) => readSnapshot(await parse(xml))));
-  return read.some(({ frozen }) => frozen === file);
+/** The record of that name with where its snapshot is, or null. */
+export async function readRecordText(domain: Domain, name: string): Promise<SnapshotText | null> {
+  const xml = await unlessGone(() => domain.snapshotOfName(name).getXml());
+  if (xml === null) return null;
+  const place = placeInText(name, xml) ?? placeOf(readSnapshot(await parse(xml)));
+  return { ...asThere(place), xml };
+}
+
+/**
+ * What a snapshot froze, by what is on the disk: libvirt's own deletion of a snapshot brings a layer and the one above
+ * together under the lower one's name and says so in its own record, where our note still has the other.
+ */
+function asThere<T extends Pick<SnapshotPlace, "frozen" | "recorded">>(place: T): T {
+  const { frozen, recorded } = place;
+  if (frozen === null || frozen === recorded || recorded === "") return place;
+  return !existsSync(frozen) && existsSync(recorded) ? { ...place, frozen: recorded } : place;
 }
 
 /** The snapshot of that name, or null. */
@@ -117,27 +103,41 @@ export async function currentName(domain: Domain): Promise<string | null> {
   return (await domain.currentSnapshot())?.name ?? null;
 }
 
-/** Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. */
+/**
+ * Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. A restore by
+ * libvirt's own tools removes the overlay that the current snapshot's record names: where the instance was restored
+ * to it that is some other snapshot's layer, so the disk that the instance writes is put in its place.
+ */
 export async function redefine(
   managed: Managed,
   snapshot: SnapshotDocument,
-  change: Parameters<typeof amendedSnapshot>[1],
+  wanted: SnapshotChange,
   current: boolean,
 ): Promise<void> {
+  const head = readDisk(managed.document);
+  const exposed = current && snapshot.overlay !== head && snapshot.frozen !== head;
+  const change = exposed ? { ...wanted, overlay: head } : wanted;
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
   const write = () => managed.domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
-  if (change.name === undefined) await whileSaved(managed, snapshot, write);
-  else await write();
+  const written = change.name === undefined ? await whileSaved(managed, snapshot, write) : await write();
+  const { folder } = managed.metadata;
+  const { name, frozen } = readSnapshot(amendedSnapshot(snapshot, change));
+  await writeRecordCopy(folder, { name, frozen, xml: await written.getXml() });
 }
 
 /** Has each of libvirt's records name the file that its snapshot froze. */
 export async function correctRecords(managed: Managed): Promise<void> {
   const current = await currentName(managed.domain);
-  for (const { name } of (await listPlaces(managed.domain)).filter(isRewritten)) {
+  for (const { name } of (await listRecords(managed.domain)).filter(isRewritten)) {
     const snapshot = await lookupSnapshot(managed.domain, name);
     if (snapshot === null || snapshot.frozen === null) continue;
     await redefine(managed, snapshot, { recorded: snapshot.frozen }, name === current);
   }
+}
+
+/** True for a current snapshot whose record names an overlay that is there and is not the instance's disk. */
+export function isExposed({ overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">, head: string) {
+  return frozen !== null && frozen !== head && overlay !== "" && overlay !== head && existsSync(overlay);
 }
 
 /** Moves libvirt's current mark to a snapshot. */
@@ -163,11 +163,20 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
   await keepMark(managed);
 }
 
-/** Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. */
+/**
+ * Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. One that it
+ * marks by itself, the parent of one that was deleted, must name the disk that the instance writes; see `redefine`.
+ */
 export async function keepMark(managed: Managed): Promise<void> {
   const { domain, document } = managed;
-  if ((await currentName(domain)) !== null) return;
-  const snapshots = await listFrozen(domain);
+  const current = await domain.currentSnapshot();
+  if (current !== null) {
+    const snapshot = await lookupSnapshot(domain, current.name);
+    if (snapshot !== null && isExposed(snapshot, readDisk(document)))
+      await redefine(managed, snapshot, {}, true);
+    return;
+  }
+  const snapshots = await listRecords(domain);
   const position = snapshots.length === 0 ? null : await standsOn(managed, snapshots, readDisk(document));
   if (position !== null) await markCurrent(managed, position);
 }
@@ -179,12 +188,16 @@ export async function keepMark(managed: Managed): Promise<void> {
  * had merged: restoring a child would then bring back its parent's contents. So the children are moved
  * away first, and what is deleted has no descendants.
  */
-export async function deleteRecord(managed: Managed, name: string): Promise<void> {
+export async function deleteRecord(
+  managed: Managed,
+  name: string,
+  children?: readonly SnapshotDocument[],
+): Promise<void> {
   const { domain } = managed;
   const snapshot = await lookupSnapshot(domain, name);
   if (snapshot === null) return;
   const current = await currentName(domain);
-  for (const child of await listChildren(domain, name))
+  for (const child of children ?? (await listChildren(domain, name)))
     await redefine(managed, child, { parent: snapshot.parent }, child.name === current);
   try {
     await domain.snapshotOfName(name).delete(SnapshotDeleteFlags.METADATA_ONLY);

@@ -8,8 +8,11 @@ import type {
   SnapshotTree,
 } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
+import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
+import { writeRecordCopy } from "./copies/record-copies.ts";
 import {
   changedMetadata,
+  define,
   type Engine,
   getManaged,
   type Managed,
@@ -17,19 +20,21 @@ import {
   writeMetadata,
 } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { requireOpenHead } from "./graph.ts";
+import { requireWritable } from "./graph.ts";
+import { deleteInside, forgetLost } from "./inside-snapshots.ts";
+import { finishDelete, finishOperation, finishRestore } from "./journal/finish.ts";
+import { writeJournal } from "./journal/journal.ts";
+import { getReady, settle } from "./journal/recover.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "./layers.ts";
 import { putMounts } from "./mounts.ts";
 import { checkSpace } from "./pool.ts";
 import { requireSettled } from "./power.ts";
 import { createOverlay } from "./qcow2-overlay.ts";
-import { collectLayers, finish, finishRestore, getReady } from "./recovery.ts";
+import { reconcile } from "./reconcile.ts";
 import { LibvirtError, SnapshotCreateFlags } from "./rpc/index.ts";
 import {
   currentName,
-  deleteRecord,
-  keepMark,
-  listFrozen,
+  listRecords,
   listSnapshots,
   lookupRemoval,
   lookupSnapshot,
@@ -38,8 +43,8 @@ import {
 } from "./snapshot-records.ts";
 import { keepShort } from "./stand-ins.ts";
 import { steadily } from "./steady-look.ts";
-import { parse, serialize } from "./xml/document.ts";
-import { readDisk, readInterfaces, readResources, restoredDomain } from "./xml/domain.ts";
+import { copy, type Element, parse, serialize } from "./xml/document.ts";
+import { readDisk, readInterfaces, readResources, restoredDomain, setDisk } from "./xml/domain.ts";
 import { readMetadata } from "./xml/metadata.ts";
 import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "./xml/snapshot.ts";
 
@@ -107,7 +112,7 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
     ]);
     if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
   }
-  return { names, standsOn: await standsOn(managed, await listFrozen(domain), head) };
+  return { names, standsOn: await standsOn(managed, await listRecords(domain), head) };
 }
 
 async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
@@ -143,6 +148,7 @@ async function capture(
   const managed = await getReady(engine, id);
   const { domain, name } = managed;
   await requireSettled(managed, "Only stopped instances can be snapshotted");
+  await requireNoCheckpoints(managed);
   if (Buffer.byteLength(record.comment) > LONGEST_COMMENT)
     throw failure("INVALID_VALUE", {
       what: "the comment",
@@ -151,9 +157,13 @@ async function capture(
     });
   const { folder } = managed.metadata;
   const head = readDisk(managed.document);
+  const copies = await reconcile(managed);
+  // One that libvirt has lost can be recorded again, and must find its name free.
+  if (copies.some((copy) => copy.name === record.name))
+    throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
   const graph = await readLayers(name, folder, [head]);
   await checkChain(name, graph, head);
-  await requireOpenHead(managed, graph);
+  requireWritable(managed, graph, copies);
   const short = await keepShort(engine, { name, head }, graph, [head], runOptions(engine, id, context));
   requireDepth(name, short.opened(head).length + 1);
   await checkSpace(folder);
@@ -161,30 +171,32 @@ async function capture(
   const parent = record.parent;
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
-  const operation = {
-    kind: "take",
-    name: record.name,
-    file,
-    taken: String(taken),
-    parent: parent ?? "",
-  } as const;
-  const note = snapshotNote(record.comment, record.createdAt, head);
-  const noted = await writeMetadata(managed, { operation, snapshot: note }, false);
+  const { createdAt } = record;
+  const note = { createdAt, frozen: head, overlay: file, name: record.name, taken };
+  const noted = await writeMetadata(managed, { snapshot: snapshotNote(record.comment, note) }, false);
   try {
     await createOverlay(file, head);
     const document = takeDocument(managed.document, record.name, record.comment, file);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
-    const recorded = await snapshot.getParent();
-    if ((recorded?.name ?? null) !== parent)
-      await redefine(managed, readSnapshot(await parse(await snapshot.getXml())), { parent }, true);
-    const done = { record: { snapshotsTaken: taken }, operation: null, snapshot: null };
+    const xml = await snapshot.getXml();
+    const recorded = readSnapshot(await parse(xml));
+    if (recorded.parent === parent) await writeRecordCopy(folder, { name: record.name, frozen: head, xml });
+    else
+      await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
+    const done = { record: { snapshotsTaken: taken }, snapshot: null };
     await writeMetadata(noted, done, false);
   } catch (error) {
     // An error does not mean that nothing happened: look, then finish or undo.
-    await finish(engine, id);
+    await settle(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
     if (there?.frozen !== head) throw captureError(error, name, record.name);
   }
+}
+
+function withDisk(document: Element, file: string): Element {
+  const switched = copy(document);
+  setDisk(switched, file);
+  return switched;
 }
 
 /** libvirt has no code for a name that is taken. */
@@ -214,6 +226,8 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   const managed = await getReady(engine, id);
   await requireSettled(managed, "Only stopped instances can be restored");
   const snapshot = await getRestorable(managed, name);
+  await reconcile(managed);
+  await requireRedefinable(managed, snapshot);
   const { folder } = managed.metadata;
   const old = readDisk(managed.document);
   const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
@@ -226,15 +240,15 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
   const operation = { kind: "restore", name, file, old } as const;
-  const noted = await writeMetadata(managed, { operation }, false);
+  await writeJournal(folder, operation);
   let restored: Managed;
   try {
     await createOverlay(file, snapshot.frozen);
     const recorded = snapshot.domain;
     if (recorded === undefined) throw failure("INTERNAL", { reason: "a snapshot without its domain" });
     const then = readMetadata(recorded);
-    const metadata = changedMetadata(noted.metadata, {
-      record: { cloudInstanceId: then?.record.cloudInstanceId ?? noted.metadata.record.cloudInstanceId },
+    const metadata = changedMetadata(managed.metadata, {
+      record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
       mounts: then?.mounts ?? [],
     });
     const document = restoredDomain(recorded, managed.document, file, metadata);
@@ -242,15 +256,15 @@ async function revert(engine: Engine, id: string, name: string, context: Context
     // Bringing the chain together may have taken long, and virsh starts what it likes.
     await requireSettled(managed, "Only stopped instances can be restored");
     // The definition is the turning point: before it the instance is as it was, after it restored.
-    await engine.connection.defineDomain(serialize(document));
-    restored = { ...noted, document, metadata };
+    await define(engine, document);
+    restored = { ...managed, document, metadata };
   } catch (error) {
-    await finish(engine, id);
+    await settle(engine, id);
     const now = await getManaged(engine, id);
     if (readDisk(now.document) !== file) throw error;
     return;
   }
-  await finishRestore(restored, operation);
+  await finishRestore(engine, restored, operation);
 }
 
 async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
@@ -258,18 +272,20 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
   if (await managed.domain.hasManagedSaveImage())
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
   const snapshot = await lookupSnapshot(managed.domain, removal.name);
-  if (snapshot !== null) {
-    if (snapshot.parent !== removal.parent)
-      throw failure("RECORDS_DIFFER", {
-        name: managed.name,
-        reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
-      });
-    context.signal.throwIfAborted();
-    const noted = await writeMetadata(managed, { operation: { kind: "delete", name: removal.name } });
-    await deleteRecord(noted, removal.name);
-    await keepMark(noted);
-  }
-  await collectLayers(engine, id, context);
+  await reconcile(managed);
+  if (snapshot === null) return forgetLost(managed, removal.name);
+  if (snapshot.parent !== removal.parent)
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
+    });
+  // The records of children are written anew.
+  if (removal.children.length > 0) await requireRedefinable(managed, snapshot);
+  if (snapshot.frozen === null) return deleteInside(managed, snapshot, runOptions(engine, id, context));
+  context.signal.throwIfAborted();
+  const operation = { kind: "delete", name: removal.name, layer: snapshot.frozen } as const;
+  await writeJournal(managed.metadata.folder, operation);
+  await finishDelete(engine, managed, operation, context);
 }
 
 async function amend(
@@ -281,17 +297,20 @@ async function amend(
 ): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
+  const copies = await reconcile(managed);
   const { domain } = managed;
   const snapshot = await lookupSnapshot(domain, name);
   if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  await requireRedefinable(managed, snapshot);
   if (change.comment !== undefined) {
     const current = (await currentName(domain)) === name;
     await redefine(managed, snapshot, { comment: change.comment }, current);
   }
   const to = change.name;
   if (to === undefined || to === name) return;
-  if ((await lookupSnapshot(domain, to)) !== null)
+  if (copies.some((copy) => copy.name === to))
     throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
-  await writeMetadata(managed, { operation: { kind: "rename", from: name, to } });
-  await finish(engine, id);
+  const operation = { kind: "rename", from: name, to } as const;
+  await writeJournal(managed.metadata.folder, operation);
+  await finishOperation(engine, managed, operation, context);
 }

@@ -1,6 +1,7 @@
 import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../lib/errors.ts";
+import { removeIfThere, TEMPORARY } from "./durable-file.ts";
 import type { Engine } from "./engine.ts";
 import { fileError } from "./errors.ts";
 import { type Keyframe, planKeyframes } from "./keyframes.ts";
@@ -19,6 +20,7 @@ import {
 import { checkSpace } from "./pool.ts";
 import { copyInto, flush, pointTo, type RunOptions } from "./qemu-img.ts";
 import { makeBy, type Recipe, recipeOf } from "./recipe.ts";
+import { keepingTimes } from "./released.ts";
 
 /** Most files that a chain has before keyframes shorten it, where the setting does not say. */
 const CHAIN_LENGTH = 48;
@@ -33,11 +35,12 @@ function keyframeSpan(engine: Pick<Engine, "settings">): number {
   return Math.max(1, Math.floor(chainLength(engine) / 2) - 1);
 }
 
-/** Takes away what builds that died have left. The caller holds the instance, so none is under way. */
+/** Takes away what builds and writes that died have left. The caller holds the instance, so none is under way. */
 export async function removePartials(folder: string): Promise<void> {
   for (const file of await readdir(folder)) {
     const path = join(folder, file);
     if (isPartialPath(folder, path)) await removeLayer(folder, path);
+    else if (TEMPORARY.test(file)) await removeIfThere(path);
   }
 }
 
@@ -116,10 +119,12 @@ export async function leaveReadImages(
   for (const [path, { backing, through }] of graph.headers) {
     if (through === null || backing === null || through === backing) continue;
     if (!isLayerPath(graph.folder, path)) continue;
+    // One that waits for its removal is told by its file's time.
+    if (graph.releases.has(path) && graph.dependants(path).length === 0) continue;
     const frame = standInPath("frame", backing);
     const kept = graph.standIns.has(through) && (path === head || through === frame);
     if (kept) continue;
-    await pointTo(path, graph.standIns.has(frame) ? frame : backing, options);
+    await keepingTimes(path, () => pointTo(path, graph.standIns.has(frame) ? frame : backing, options));
     changed = true;
   }
   return changed ? graph.again() : graph;
@@ -187,7 +192,7 @@ export async function shorten(
   await checkSpace(graph.folder, bytes);
   for (const { frame, child, recipe } of keyframes) {
     if (recipe !== null) await buildStandIn(name, frame, recipe, options);
-    await pointTo(child, frame, options);
+    await keepingTimes(child, () => pointTo(child, frame, options));
   }
   return graph.again();
 }

@@ -1,5 +1,5 @@
 import { EventEmitter, on } from "node:events";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import type {
@@ -12,6 +12,7 @@ import type {
   SnapshotRecord,
 } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { atOwn, makeFolder, readOwn } from "../../lib/own-files.ts";
 import type { Faults } from "./faults.ts";
 
 /** Files of a guest's disk by path, a character for each byte. */
@@ -100,10 +101,7 @@ async function* watch(changes: EventEmitter, signal: AbortSignal): AsyncGenerato
 const BIGINT = /^bigint:(-?\d+)$/;
 
 async function read(file: string): Promise<readonly StoredInstance[]> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "[]";
-    throw error;
-  });
+  const text = (await readOwn(file, () => readFile(file, "utf8"))) ?? "[]";
   return JSON.parse(text, (_, value: unknown) => {
     const found = typeof value === "string" ? BIGINT.exec(value)?.[1] : undefined;
     return found === undefined ? value : BigInt(found);
@@ -111,9 +109,11 @@ async function read(file: string): Promise<readonly StoredInstance[]> {
 }
 
 async function write(file: string, instances: readonly StoredInstance[]): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const text = JSON.stringify(instances, (_, value: unknown) =>
     typeof value === "bigint" ? `bigint:${value}` : value,
   );
-  await writeFileAtomic(file, text, { mode: 0o600 });
+  await atOwn(file, async () => {
+    await makeFolder(dirname(file));
+    await writeFileAtomic(file, text, { mode: 0o600 });
+  });
 }

@@ -9,6 +9,7 @@ import { isStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
 import { isLayerPath, isPartialPath, isStandInPath, layerOf } from "../../plugins/libvirt/layers.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
+import { readReleases } from "../../plugins/libvirt/released.ts";
 import { type Connection, connect, DomainXmlFlags } from "../../plugins/libvirt/rpc/index.ts";
 import { parse } from "../../plugins/libvirt/xml/document.ts";
 import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
@@ -21,7 +22,7 @@ export const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 export interface LibvirtFixture extends Fixture {
   readonly folder: string;
   readonly connection: Connection;
-  /** The file that the domain writes, the folder of its layers, and the disks that wait to be taken away. */
+  /** The file that the domain writes, the folder of its layers, and the layers that wait to be taken away. */
   layers(
     instance: Pick<Instance, "id">,
   ): Promise<{ head: string; folder: string; discarded: readonly string[] }>;
@@ -64,8 +65,8 @@ export async function libvirtFixture(
   const layers = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-    const { folder = "", discarded = [] } = readMetadata(document) ?? {};
-    return { head: readDisk(document), folder, discarded };
+    const { folder = "" } = readMetadata(document) ?? {};
+    return { head: readDisk(document), folder, discarded: [...readReleases(folder).keys()] };
   };
   return {
     backend,

@@ -103,10 +103,11 @@ async function work(
   let hang: NodeJS.Timeout | undefined;
   try {
     return await new Promise<End>((resolve, reject) => {
-      hang = setTimeout(
-        () => reject(new Error(`hangs: ${JSON.stringify(verb)} with ${JSON.stringify(plan)}`)),
-        HANGS,
-      );
+      hang = setTimeout(() => {
+        // It has a lock that others would wait for.
+        kill(actor, true);
+        reject(new Error(`hangs: ${JSON.stringify(verb)} with ${JSON.stringify(plan)}`));
+      }, HANGS);
       actor.on("message", (report: Report) => {
         if (report.kind === "ended") resolve(report);
         if (report.kind === "asking") during(report.boundary).then(() => actor.send("go on"), reject);

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { runHands, runStarts } from "./hands/run.ts";
 import {
   anyKill,
   disturb,
@@ -13,16 +14,19 @@ import {
 } from "./trials.ts";
 
 /**
- * The full run: kills at every boundary and then anywhere, faults, deaths of the daemon, full disks, on as
- * many worlds at once as there are workers. `--only N` runs trial N of a seed alone.
+ * The full run: kills at every boundary and then anywhere, faults, deaths of the daemon, full disks, then
+ * what others do with virsh and on files, on as many worlds at once as there are workers. `--only N` runs
+ * trial N of a seed alone; `--what` names the parts that are wanted.
  */
 const { values } = parseArgs({
   options: {
     kills: { type: "string", default: "1000" },
+    hands: { type: "string", default: "300" },
+    starts: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
     workers: { type: "string", default: "2" },
     only: { type: "string" },
-    what: { type: "string", default: "kills,faults,daemon,full" },
+    what: { type: "string", default: "kills,faults,daemon,full,hands,starts" },
   },
 });
 const MIB = 1024 ** 2;
@@ -56,7 +60,7 @@ async function attempt(torture: Torture, trial: Trial, as: Count, label: string)
 }
 
 async function work(worker: number, workers: number): Promise<void> {
-  if (wanted.some((what) => what !== "full")) {
+  if (wanted.some((what) => ["kills", "faults", "daemon"].includes(what))) {
     await using torture = await open(worker);
     if (wanted.includes("kills")) await killing(torture, worker, workers);
     const faults = wanted.includes("faults") ? everyFault(torture) : [];
@@ -92,13 +96,45 @@ function share<T>(list: readonly T[], worker: number, workers: number): [number,
   return [...list.entries()].filter(([at]) => at % workers === worker);
 }
 
-const workers = Number(values.workers);
-const begin = Date.now();
-console.log(`seed ${seed}, ${workers} workers`);
-await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker, workers)));
-const { kills, faults, lost } = totals;
-console.log(
-  `${kills} kills, ${faults} faults, ${totals["daemon deaths"]} deaths of the daemon, ` +
-    `${totals["full disks"]} full disks, ${lost} lost, ${Math.round((Date.now() - begin) / 1000)} s`,
-);
-process.exitCode = lost > 0 || kills + faults + totals["daemon deaths"] + totals["full disks"] === 0 ? 1 : 0;
+/** What others do, and guests that they start: as many interferences as are wanted. */
+async function others(what: "hands" | "starts", interferences: number): Promise<boolean> {
+  const begin = Date.now();
+  const found = await (what === "hands" ? runHands : runStarts)({
+    interferences,
+    seed,
+    workers: Number(values.workers),
+    ...(values.only === undefined ? {} : { only: Number(values.only) }),
+    tell: (text) => console.log(text),
+  });
+  const { lost, stuck, unnamed, unclear, refusals } = found;
+  const words = [...refusals].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, times]) => `${what} ${times}`);
+  console.log(`refused: ${words.join(", ") || "nothing"}`);
+  console.log(
+    `${what}: ${found.interferences} interferences, ${lost} lost, ${stuck} stuck, ${unnamed} unnamed, ` +
+      `${unclear} unclear; ${found.stories} stories, ${Math.round((Date.now() - begin) / 1000)} s`,
+  );
+  return found.interferences > 0 && lost + stuck + unnamed + unclear === 0;
+}
+
+/** Everything that dies or fails by itself. */
+async function deaths(): Promise<boolean> {
+  const workers = Number(values.workers);
+  const begin = Date.now();
+  await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker, workers)));
+  const { kills, faults, lost } = totals;
+  console.log(
+    `${kills} kills, ${faults} faults, ${totals["daemon deaths"]} deaths of the daemon, ` +
+      `${totals["full disks"]} full disks, ${lost} lost, ${Math.round((Date.now() - begin) / 1000)} s`,
+  );
+  return lost === 0 && kills + faults + totals["daemon deaths"] + totals["full disks"] > 0;
+}
+
+console.log(`seed ${seed}, ${values.workers} workers`);
+const DEATHS = ["kills", "faults", "daemon", "full"];
+let right = true;
+if (wanted.some((what) => DEATHS.includes(what))) right = await deaths();
+// A number is a trial of one part.
+const whole = values.only === undefined || wanted.length === 1;
+if (wanted.includes("hands") && whole) right = (await others("hands", Number(values.hands))) && right;
+if (wanted.includes("starts") && whole) right = (await others("starts", Number(values.starts))) && right;
+process.exitCode = right ? 0 : 1;

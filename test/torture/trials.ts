@@ -17,7 +17,7 @@ export interface Scenario {
 }
 
 /** All operations, each on the same instance. */
-function verbs(image: Image): Readonly<Record<string, Verb>> {
+export function verbs(image: Image): Readonly<Record<string, Verb>> {
   const on = INSTANCE;
   return {
     take: { kind: "take", on, name: "new", createdAt: 1_700_000_100_000 },

@@ -15,11 +15,21 @@ export type Verb =
   | { readonly kind: "start"; readonly on: string }
   | { readonly kind: "suspend"; readonly on: string }
   /** `grace` in ms. */
-  | { readonly kind: "stop"; readonly on: string; readonly grace: number }
+  | { readonly kind: "stop"; readonly on: string; readonly grace: number | "force" }
   | { readonly kind: "optimize"; readonly on: string }
   | { readonly kind: "clone"; readonly on: string; readonly name: string }
   | { readonly kind: "purge"; readonly on: string }
-  | { readonly kind: "launch"; readonly on: string; readonly image: Image };
+  | { readonly kind: "launch"; readonly on: string; readonly image: Image }
+  /** Whatever doctor would repair, anywhere. */
+  | { readonly kind: "repair"; readonly on: string }
+  /** One of the ways that doctor gives to choose from. */
+  | {
+      readonly kind: "choose";
+      readonly on: string;
+      readonly finding: string;
+      readonly subject: string;
+      readonly choice: string;
+    };
 
 /** An `ImageSource` that survives JSON. */
 export type Image = Omit<ImageSource, "virtualSize">;
@@ -39,6 +49,18 @@ export async function perform(
   if (verb.kind === "launch") {
     const image = { ...verb.image, virtualSize: MIB };
     await instances.create(specOf(verb.on, image), context());
+    return;
+  }
+  if (verb.kind === "repair") {
+    for (const finding of (await backend.maintenance?.audit()) ?? [])
+      await backend.maintenance?.repair(finding, context());
+    return;
+  }
+  if (verb.kind === "choose") {
+    const finding = ((await backend.maintenance?.audit()) ?? []).find(
+      ({ kind, subject }) => kind === verb.finding && subject === verb.subject,
+    );
+    if (finding !== undefined) await backend.maintenance?.repair(finding, context(), verb.choice);
     return;
   }
   const found = await instances.find(verb.on);
@@ -62,7 +84,7 @@ export function specOf(name: string, image: ImageSource) {
 async function act(
   { instances, snapshots, readImages }: Backend,
   instance: Instance,
-  verb: Exclude<Verb, { kind: "launch" }>,
+  verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
 ): Promise<void> {
   const { id, resources, mounts, nics, record } = instance;
   switch (verb.kind) {
@@ -91,7 +113,7 @@ async function act(
     case "suspend":
       return instances.suspend?.(id, context());
     case "stop":
-      return instances.stop(id, { grace: verb.grace }, context());
+      return instances.stop(id, verb.grace === "force" ? "force" : { grace: verb.grace }, context());
     case "mark":
       return instances.annotate(id, { deleted: true });
     case "optimize":

@@ -20,4 +20,6 @@ export interface Progress {
  */
 export interface Hold extends AsyncDisposable {
   readonly id: string;
+  /** The snapshot whose deletion had died half-way and was finished by taking this hold. */
+  readonly deleted?: string;
 }

@@ -71,7 +71,9 @@ export function completionCommand(cli: Cli): Command {
     "completion fish > ~/.config/fish/completions/strata.fish",
   )
     .addArgument(new Argument("<shell>", "the shell").choices(Object.keys(SCRIPTS)))
-    .action(async (shell: string) => write(cli.io, SCRIPTS[shell] ?? ""));
+    .action(async (shell: string) => {
+      await write(cli.io, SCRIPTS[shell] ?? "");
+    });
 }
 
 /** What the scripts ask. An engine that does not answer leaves names out and is no error. */

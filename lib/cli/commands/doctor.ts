@@ -4,9 +4,18 @@ import type { Strata } from "../../core/api.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
-import { formatDoctor, formatPlan } from "../format/doctor.ts";
+import { formatDoctor, formatPlan, longSubject } from "../format/doctor.ts";
 import { parseFormat } from "../format/format.ts";
 import { canAsk, confirm, write } from "../io.ts";
+
+interface Options {
+  readonly format: string;
+  readonly deep?: boolean;
+  readonly repair?: boolean;
+  readonly only?: string;
+  readonly by?: string;
+  readonly yes?: boolean;
+}
 
 export function doctorCommand(cli: Cli): Command {
   return command(
@@ -14,29 +23,42 @@ export function doctorCommand(cli: Cli): Command {
     "check this host and the records of instances, and say what to put right",
     "doctor",
     "doctor --repair",
+    "doctor --repair --only snapshot1 --by record",
   )
+    .option("--deep", "check the contents of all layers too, which may take minutes")
     .option("--repair", "put right what can be without losing anything, after showing the plan")
+    .option("--only <subject>", "repair nothing but what is found of this file or snapshot")
+    .option("--by <choice>", "repair it in this way, one of those that doctor offers for it")
     .option("-y, --yes", "do not ask before repairing")
     .addOption(formatOption())
-    .action(async (options: { format: string; repair?: boolean; yes?: boolean }) => {
+    .action(async (options: Options) => {
       const format = parseFormat(options.format);
-      if (options.yes === true && options.repair !== true)
-        throw failure("USAGE", { reason: "--yes goes with --repair: without it nothing is asked" });
+      checkUsage(options);
       const strata = await cli.strata();
       const checks = await strata.doctor();
       const failed = checks.some(({ ok }) => !ok);
-      let findings = await strata.audit().catch((error: unknown) => {
+      const audit = { deep: options.deep === true };
+      let findings = await strata.audit(audit, cli.call).catch((error: unknown) => {
         // What keeps the engine from answering is among the checks.
-        if (failed) return [];
+        if (failed && !cli.call.signal.aborted) return [];
         throw error;
       });
-      const repaired =
-        options.repair === true ? await repair(cli, strata, findings, options.yes === true, format) : [];
-      if (repaired.length > 0) findings = await strata.audit();
+      const repaired = options.repair === true ? await repair(cli, strata, findings, options, format) : [];
+      if (repaired.length > 0) findings = await strata.audit(audit, cli.call);
+      cli.progress.clear();
       const colour = cli.io.stdout.isTTY === true && !cli.io.env.NO_COLOR;
-      await write(cli.io, formatDoctor({ checks, findings, repaired }, format, colour));
+      const { driver } = cli.global;
+      await write(cli.io, formatDoctor({ checks, findings, repaired }, format, { colour, driver, ...audit }));
       if (failed || findings.length > 0) cli.exit(1);
     });
+}
+
+function checkUsage({ repair, yes, only, by }: Options): void {
+  if (yes === true && repair !== true)
+    throw failure("USAGE", { reason: "--yes goes with --repair: without it nothing is asked" });
+  if (only !== undefined && repair !== true) throw failure("USAGE", { reason: "--only goes with --repair" });
+  if (by !== undefined && only === undefined)
+    throw failure("USAGE", { reason: "--by goes with --only: a choice is made for one finding at a time" });
 }
 
 /** Shows the plan, asks, and does it; resolves to what was repaired. */
@@ -44,14 +66,52 @@ async function repair(
   cli: Cli,
   strata: Strata,
   findings: readonly Finding[],
-  yes: boolean,
+  { yes = false, only, by }: Options,
   format: string,
 ): Promise<Finding[]> {
-  const plan = findings.filter((finding) => finding.repair !== undefined);
+  const plan =
+    only === undefined
+      ? findings.filter((finding) => finding.repair !== undefined)
+      : choose(findings, only, by);
   if (plan.length === 0) return [];
   if (!yes && (format !== "table" || !canAsk(cli.io)))
     throw failure("CONFIRMATION_REQUIRED", { what: "repairing", option: "--yes" });
-  if (format === "table") await write(cli.io, formatPlan(plan));
+  cli.progress.clear();
+  if (format === "table") await write(cli.io, formatPlan(plan, by));
   if (!yes && !(await confirm(cli, "Do this? (yes/No)", false))) return [];
-  return strata.repair(plan, cli.call);
+  return strata.repair(plan, by === undefined ? {} : { choice: by }, cli.call);
+}
+
+/** The findings that are meant by their subject and can be repaired as it is wanted, all of one instance. */
+function choose(findings: readonly Finding[], only: string, by: string | undefined): Finding[] {
+  const meant = findings.filter((finding) => [finding.subject, longSubject(finding)].includes(only));
+  if (meant.length === 0)
+    throw failure("FINDING_NOT_FOUND", { subject: only, known: someSubjects(findings) });
+  const choices = new Set(meant.flatMap((finding) => (finding.choices ?? []).map(({ name }) => name)));
+  const able = meant.filter((finding) =>
+    by === undefined ? finding.repair !== undefined : finding.choices?.some(({ name }) => name === by),
+  );
+  const owners = [...new Set(able.map(longSubject))];
+  if (owners.length > 1)
+    throw failure("USAGE", { reason: `"${only}" is ambiguous: name one of ${owners.join(", ")}` });
+  if (able.length > 0) return able;
+  const offered = [...choices].join(", ");
+  if (by !== undefined) {
+    const reason = choices.size === 0 ? "there is nothing to choose from" : `must be one of ${offered}`;
+    throw failure("INVALID_VALUE", { value: by, what: "--by", reason });
+  }
+  const reason =
+    choices.size === 0
+      ? `strata cannot repair "${only}" without guessing`
+      : `choose how to repair "${only}": --by with one of ${offered}`;
+  throw failure("USAGE", { reason });
+}
+
+/** Subjects that are listed in a hint. */
+const LISTED = 10;
+
+function someSubjects(findings: readonly Finding[]): string {
+  const subjects = [...new Set(findings.map(({ subject }) => subject))];
+  const more = subjects.length > LISTED ? ` and ${subjects.length - LISTED} more` : "";
+  return `${subjects.slice(0, LISTED).join(", ")}${more}`;
 }

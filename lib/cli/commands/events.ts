@@ -15,6 +15,6 @@ export function eventsCommand(cli: Cli): Command {
     .action(async ({ format }: { format: string }) => {
       const strata = await cli.strata();
       for await (const event of strata.events(cli.call.signal))
-        await write(cli.io, formatEvent(event, format === "json"));
+        if (!(await write(cli.io, formatEvent(event, format === "json")))) return;
     });
 }

@@ -26,13 +26,14 @@ export function execCommand(cli: Cli): Command {
         throw failure("USAGE", { reason: "exec needs a command, such as: exec NAME -- uname -a" });
       const strata = await cli.strata();
       const cwd = options.workingDirectory;
+      const over = new AbortController();
       const session = await strata.exec(name, argv, {
-        signal: cli.call.signal,
+        signal: AbortSignal.any([cli.call.signal, over.signal]),
         ...(cwd === undefined ? {} : { cwd }),
         ...(options.mapWorkingDirectory ? currentFolder() : {}),
         ...(canAsk(cli.io) ? { tty: terminal(cli.io) } : {}),
       });
-      cli.exit(await connect(cli.io, session));
+      cli.exit(await connect(cli.io, session, over));
     });
 }
 
@@ -57,9 +58,11 @@ export function shellCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const names = await chosenNames(strata, given === undefined ? [] : [given], false);
       await launchPrimary(cli, strata, names);
-      const session = await strata.shell(names[0] ?? "", { tty: terminal(cli.io) }, cli.call);
+      const over = new AbortController();
+      const call = { ...cli.call, signal: AbortSignal.any([cli.call.signal, over.signal]) };
+      const session = await strata.shell(names[0] ?? "", { tty: terminal(cli.io) }, call);
       cli.progress.clear();
-      cli.exit(await connect(cli.io, session));
+      cli.exit(await connect(cli.io, session, over));
     },
   );
 }
@@ -70,8 +73,11 @@ function terminal({ stdout, env }: Io) {
   return { ...size, term: env.TERM ?? "xterm" };
 }
 
-/** Connects our streams with the command's until it ends; resolves to its exit status. */
-async function connect(io: Io, session: ExecSession): Promise<number> {
+/**
+ * Connects our streams with the command's until it ends; resolves to its exit status. `over` ends it where
+ * nobody gets its output any more.
+ */
+async function connect(io: Io, session: ExecSession, over: AbortController): Promise<number> {
   const { stdin, stdout } = io;
   const raw = "setRawMode" in stdin && canAsk(io) ? stdin : undefined;
   const resize = () => "columns" in stdout && session.resize(stdout.columns, stdout.rows);
@@ -85,6 +91,10 @@ async function connect(io: Io, session: ExecSession): Promise<number> {
     const errors = pipeline(session.stderr, io.stderr, { end: false });
     const [ended] = await Promise.all([session.exit, output, errors]);
     return ended.code ?? 128 + signalNumber(ended.signal);
+  } catch (error) {
+    session.exit.catch(() => {});
+    over.abort();
+    throw error;
   } finally {
     stdin.unpipe(session.stdin);
     stdin.pause();

@@ -34,12 +34,27 @@ export function deleteCommand(cli: Cli): Command {
 }
 
 export function recoverCommand(cli: Cli): Command {
-  return command("recover [names...]", "bring deleted instances back", "recover web")
+  return command(
+    "recover [names...]",
+    "bring deleted instances back, or one that its engine has lost",
+    "recover web",
+    "recover --from /var/lib/libvirt/images/strata/instances/3c5f0f6e-7a4e-4f8e-9a55-0d9b6c1f2a10",
+  )
     .option("--all", "recover all deleted instances")
-    .action(async (names: string[], options: { all?: boolean }) => {
-      const strata = await cli.strata();
-      if (names.length === 0 && options.all !== true)
+    .option("--from <folder>", "recover an instance that its engine no longer knows from its folder")
+    .action(async (names: string[], options: { all?: boolean; from?: string }) => {
+      const named = names.length > 0 || options.all === true;
+      if (options.from !== undefined && named)
+        throw failure("USAGE", { reason: "give --from, or names or --all, not both" });
+      if (options.from === undefined && !named)
         throw failure("USAGE", { reason: "give the names of deleted instances, or --all" });
+      const strata = await cli.strata();
+      if (options.from !== undefined) {
+        const { name } = await strata.recoverFrom(options.from, cli.call);
+        cli.progress.clear();
+        await write(cli.io, `Recovered: ${name}\n`);
+        return;
+      }
       const deleted = async () =>
         (await strata.list()).filter(({ state }) => state === "Deleted").map(({ name }) => name);
       await strata.recover(options.all === true ? await deleted() : names, callOn(cli, options.all));

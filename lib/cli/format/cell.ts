@@ -1,10 +1,4 @@
-/** Made at first use: most texts are plain ASCII and need none. */
-let segmenter: Intl.Segmenter | undefined;
-
-function graphemesOf(text: string): string[] {
-  segmenter ??= new Intl.Segmenter("en", { granularity: "grapheme" });
-  return [...segmenter.segment(text)].map(({ segment }) => segment);
-}
+import { graphemes } from "./graphemes.ts";
 
 /** Ranges that terminals draw two columns wide: East Asian wide and emoji. */
 const WIDE =
@@ -14,7 +8,7 @@ const WIDE =
 export function displayWidth(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
-  for (const segment of graphemesOf(text)) {
+  for (const segment of graphemes(text)) {
     if (/^\p{Mark}+$/u.test(segment)) continue;
     width += WIDE.test(segment) || segment.includes("\ufe0f") ? 2 : 1;
   }
@@ -43,11 +37,20 @@ export function printable(text: string): string {
 
 /** A comment in one line: to its first newline, about 50 characters, `…` where something is cut. */
 export function briefly(comment: string, longest = 50): string {
-  const [first = ""] = comment.split(/\r?\n/);
-  const graphemes = graphemesOf(first);
-  const cut = graphemes.length > longest || first.length < comment.trimEnd().length;
-  const kept = graphemes.slice(0, longest - (graphemes.length > longest ? 1 : 0)).join("");
-  return printable(cut ? `${kept.trimEnd()}…` : kept);
+  const newline = comment.search(/\r?\n/);
+  const first = newline < 0 ? comment : comment.slice(0, newline);
+  const kept: string[] = [];
+  // One more than there is room for tells that something is cut.
+  for (const grapheme of graphemes(first)) if (kept.push(grapheme) > longest) break;
+  const cut = kept.length > longest || (newline >= 0 && /\S/.test(comment.slice(newline)));
+  return printable(
+    cut
+      ? `${kept
+          .slice(0, longest - (kept.length > longest ? 1 : 0))
+          .join("")
+          .trimEnd()}…`
+      : first,
+  );
 }
 
 /** Rows in columns, each as wide as its widest cell and three spaces apart; nothing trails. */
@@ -58,7 +61,8 @@ export function columns(rows: readonly (readonly string[])[], gap = 3): string {
   return rows
     .map((row) =>
       row
-        .map((cell, at) => pad(cell, (widths[at] ?? 0) + gap))
+        // Nothing stands behind the last, which may be long.
+        .map((cell, at) => (at === row.length - 1 ? cell : pad(cell, (widths[at] ?? 0) + gap)))
         .join("")
         .trimEnd(),
     )

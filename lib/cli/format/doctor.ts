@@ -1,5 +1,6 @@
 import pc from "picocolors";
 import type { Check, Finding } from "../../backend/contract.ts";
+import { quote } from "../../guest/quote.ts";
 import { columns, csvField, csvLines, printable } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
@@ -9,11 +10,19 @@ export interface Diagnosis {
   readonly repaired: readonly Finding[];
 }
 
+export interface Shown {
+  readonly colour: boolean;
+  /** The engine that was named on the command line, which commands to paste have to name as well. */
+  readonly driver?: string | undefined;
+  /** True where contents were looked at: what is found there, a repair finds only if it looks there too. */
+  readonly deep?: boolean;
+}
+
 /** What doctor has found and done. */
 export function formatDoctor(
   { checks, findings, repaired }: Diagnosis,
   format: Format,
-  colour: boolean,
+  { colour, ...how }: Shown,
 ): string {
   const rows = checks.map(({ what, ok, detail, fix }) => ({ check: what, ok, detail, fix: fix ?? "" }));
   switch (format) {
@@ -25,21 +34,30 @@ export function formatDoctor(
       return csvLines([
         ["Check", "OK", "Detail", "Fix"],
         ...rows.map(({ check, ok, detail, fix }) => [check, String(ok), csvField(detail), csvField(fix)]),
-        ...findings.map(({ kind, detail, repair }) => [
-          csvField(kind),
+        ...findings.map((finding) => [
+          csvField(finding.kind),
           "false",
-          csvField(detail),
-          csvField(repair ?? ""),
+          csvField(finding.detail),
+          csvField(finding.repair ?? repairCommands(finding, findings, how).join("; ")),
         ]),
       ]);
     case "table": {
       const { green, red } = pc.createColors(colour);
       const lines = [
-        ...rows.map(({ check, ok, detail, fix }) => ({ ok, cells: [check, detail], fix })),
-        ...findings.map(({ kind, detail, instance, repair }) => ({
+        ...rows.map(({ check, ok, detail, fix }) => ({
+          ok,
+          cells: [check, detail],
+          below: fix === "" ? [] : [`fix: ${fix}`],
+        })),
+        ...findings.map((finding) => ({
           ok: false,
-          cells: [kind, instance === undefined ? detail : `"${instance}": ${detail}`],
-          fix: repair === undefined ? "" : `${repair}: strata doctor --repair`,
+          cells: [finding.kind, withInstance(finding, finding.detail)],
+          below: [
+            ...(finding.repair === undefined
+              ? []
+              : [`fix: ${finding.repair}: strata doctor${how.deep === true ? " --deep" : ""} --repair`]),
+            ...repairCommands(finding, findings, how),
+          ],
         })),
       ];
       const table = columns(
@@ -50,7 +68,7 @@ export function formatDoctor(
           const row = lines[at];
           if (row === undefined) return [line];
           const shown = row.ok ? green("ok") + line.slice(2) : red("FAILED") + line.slice(6);
-          return row.fix === "" ? [shown] : [shown, `         fix: ${printable(row.fix)}`];
+          return [shown, ...row.below.map((text) => `         ${printable(text)}`)];
         })
         .join("\n");
     }
@@ -58,14 +76,49 @@ export function formatDoctor(
 }
 
 /** What a repair would do, before anybody is asked. */
-export function formatPlan(findings: readonly Finding[]): string {
-  const lines = findings.map(
-    ({ instance, detail, repair }) =>
-      `${instance === undefined ? "" : `"${instance}": `}${detail}\n  -> ${repair ?? ""}\n`,
-  );
+export function formatPlan(findings: readonly Finding[], choice?: string): string {
+  const lines = findings.map((finding) => {
+    const chosen = finding.choices?.find(({ name }) => name === choice)?.detail;
+    return `${withInstance(finding, finding.detail)}\n  -> ${chosen ?? finding.repair ?? ""}\n`;
+  });
   return printable(`To be repaired:\n${lines.join("")}`);
 }
 
-function toRow({ kind, instance, subject, detail, repair }: Finding) {
-  return { kind, instance: instance ?? "", subject, detail, repair: repair ?? "" };
+/** The subject together with its instance, where the subject alone may be one of several. */
+export function longSubject({ instance, subject }: Finding): string {
+  return instance === undefined ? subject : `${instance}:${subject}`;
+}
+
+/** Each choice of a finding with the command that makes it, to be pasted into a shell. */
+function repairCommands(
+  finding: Finding,
+  all: readonly Finding[],
+  { driver, deep }: Pick<Shown, "driver" | "deep">,
+): readonly string[] {
+  const alone = all.every(
+    (other) => other.subject !== finding.subject || longSubject(other) === longSubject(finding),
+  );
+  const only = alone ? finding.subject : longSubject(finding);
+  const strata = driver === undefined ? ["strata"] : ["strata", "--driver", driver];
+  return (finding.choices ?? []).map(({ name, detail }) => {
+    const argv = [
+      ...strata,
+      "doctor",
+      ...(deep === true ? ["--deep"] : []),
+      "--repair",
+      "--only",
+      only,
+      "--by",
+      name,
+    ];
+    return `${name}: ${detail}: ${argv.map(quote).join(" ")}`;
+  });
+}
+
+function withInstance({ instance }: Finding, text: string): string {
+  return instance === undefined ? text : `"${instance}": ${text}`;
+}
+
+function toRow({ kind, instance, subject, detail, repair, choices }: Finding) {
+  return { kind, instance: instance ?? "", subject, detail, repair: repair ?? "", choices: choices ?? [] };
 }

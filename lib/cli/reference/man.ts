@@ -50,6 +50,7 @@ const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   timeout: "timed out",
   unsupported: "not supported",
   integrity: "data that cannot be trusted",
+  output: "the output could not be written",
   cancelled: "cancelled",
 };
 

@@ -2,7 +2,7 @@ import type { Backend, Context, Log } from "../../backend/contract.ts";
 
 /** What a caller may pass to a long call: a signal to cancel it, a function that hears its progress. */
 export interface CallOptions extends Partial<Context> {
-  /** Instances that were found rather than named may be gone by their turn, and are passed over. */
+  /** Instances and snapshots that were found rather than named may be gone by their turn, and are passed over. */
   readonly gone?: "allowed";
 }
 

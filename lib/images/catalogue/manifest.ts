@@ -1,11 +1,11 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import type { Log } from "../../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
 import { fetchText, publicName } from "../../http.ts";
-import { storageFailure } from "../storage.ts";
+import { atOwn, makeFolder } from "../../own-files.ts";
 import type { Remote } from "./remotes.ts";
 import { type PublishedImage, parseIndex, parseProducts } from "./simplestreams.ts";
 
@@ -113,10 +113,8 @@ async function readKept(path: string): Promise<z.infer<typeof keptShape> | undef
 }
 
 async function keep(path: string, record: object, folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+  await atOwn(path, async () => {
+    await makeFolder(folder);
     await writeFileAtomic(path, JSON.stringify(record), { mode: 0o600 });
-  } catch (error) {
-    throw storageFailure(error, path);
-  }
+  });
 }

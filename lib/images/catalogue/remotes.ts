@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { failure } from "../../errors.ts";
+import { readOwn } from "../../own-files.ts";
 
 /** A server that publishes images in the form of simplestreams. */
 export interface Remote {
@@ -43,10 +44,7 @@ const shape = z.record(
  * point elsewhere. An absent file names none; rejects with INVALID_VALUE for a broken one.
  */
 export async function readRemotes(path: string): Promise<Remote[]> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "{}";
-    throw failure("FILE_NOT_FOUND", { path }, error);
-  });
+  const text = (await readOwn(path, () => readFile(path, "utf8"))) ?? "{}";
   const named: Record<string, Named> = { ...BUILT_IN, ...parse(path, text) };
   return Object.entries(named).map(([name, { url, username = USERNAME }]) => ({
     name,

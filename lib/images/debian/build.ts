@@ -1,8 +1,9 @@
-import { chmod, mkdir, mkdtemp, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Context } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import { requireSpace } from "../../free-space.ts";
+import { makeFolder } from "../../own-files.ts";
 import { requirePrograms, run } from "../../programs.ts";
 import { inspectImage } from "../inspect.ts";
 import type { ImageFormat } from "../record.ts";
@@ -149,6 +150,6 @@ async function writeBootMenu(root: string, variant: Machine): Promise<void> {
     `initrd /boot/initrd.img-${version}`,
     "boot",
   ];
-  await mkdir(join(root, "boot/grub"), { recursive: true });
+  await makeFolder(join(root, "boot/grub"), 0o755);
   await writeFile(join(root, "boot/grub/grub.cfg"), `${menu.join("\n")}\n`);
 }

@@ -1,6 +1,7 @@
 import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
+import { makeFolder } from "../../own-files.ts";
 import {
   CLOUD_FILES,
   CLOUD_LINKS,
@@ -104,13 +105,13 @@ async function writeFiles(
 ): Promise<void> {
   for (const [path, [mode, text]] of Object.entries(files)) {
     const target = join(root, path);
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target), 0o755);
     await rm(target, { force: true });
     await writeFile(target, text);
     await chmod(target, mode);
   }
   for (const [path, target] of Object.entries(links)) {
-    await mkdir(dirname(join(root, path)), { recursive: true });
+    await makeFolder(dirname(join(root, path)), 0o755);
     await rm(join(root, path), { force: true });
     await symlink(target, join(root, path));
   }

@@ -235,6 +235,45 @@ export function setDisk(domain: Element, file: string): void {
   put(disk, element("source", { file }));
 }
 
+/** The files that a definition says the root disk stands on, by itself and against the headers. */
+export interface ExplicitChain {
+  /** From the first below the disk down. */
+  readonly files: readonly string[];
+  /** True where it says that the last stands on nothing; else the last's header goes on. */
+  readonly ends: boolean;
+}
+
+/** The chain that libvirt writes into a definition when a snapshot is taken of a running guest; undefined for none. */
+export function readExplicitChain(domain: Element): ExplicitChain | undefined {
+  let at = find(rootDisk(domain), "backingStore");
+  if (at === undefined) return undefined;
+  const files: string[] = [];
+  for (; at !== undefined; at = find(at, "backingStore")) {
+    if (at.children.length === 0) return { files, ends: true };
+    files.push(find(at, "source")?.attributes.file ?? "");
+  }
+  return { files, ends: false };
+}
+
+/** The files that disks other than the root disk name. */
+export function readOtherDisks(domain: Element): string[] {
+  const root = rootDisk(domain);
+  return elements(find(domain, "devices"), "disk").flatMap((disk) =>
+    disk === root ? [] : (find(disk, "source")?.attributes.file ?? []),
+  );
+}
+
+/** Puts the seed back in the place of the overlay that libvirt's own restore has given it. */
+export function putSeed(domain: Element, overlay: string, seed: string): void {
+  const disk = elements(find(domain, "devices"), "disk").find(
+    (each) => find(each, "source")?.attributes.file === overlay,
+  );
+  if (disk === undefined) return;
+  prune(disk, ({ name }) => name === "backingStore");
+  put(disk, element("driver", { name: "qemu", type: "raw" }));
+  put(disk, element("source", { file: seed }));
+}
+
 /** Targets of all disks. */
 export function diskTargets(domain: Element): string[] {
   return elements(find(domain, "devices"), "disk").flatMap((disk) => {

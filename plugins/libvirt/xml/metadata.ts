@@ -1,5 +1,5 @@
 import type { IdMap, InstanceRecord, Mount } from "../../../lib/backend/contract.ts";
-import type { Operation } from "../operation.ts";
+import { type Operation, readOperation, type Unusable } from "../journal/entry.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
 
 /** Namespace of what strata keeps in a domain's `<metadata>`. */
@@ -18,14 +18,11 @@ export interface Metadata {
   readonly target?: string;
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
-  /**
-   * Disks that restores have left, absolute, which are taken away when the records are read next; see
-   * `discarded.ts`. No proof of anything: an old definition may be brought back.
-   */
+  /** Of versions before 0.2: disks that restores have left, absolute. Since then `released.ts` tells of them. */
   readonly discarded?: readonly string[];
-  /** What was under way when this was written; see `recovery.ts`. */
-  readonly operation?: Operation;
-  /** Of a snapshot that is being taken: what libvirt itself cannot carry. */
+  /** What was under way when this was written; see `journal/entry.ts`. */
+  readonly operation?: Operation | Unusable;
+  /** Of a snapshot that is being taken: what libvirt itself cannot carry, and what finishing it needs. */
   readonly snapshot?: SnapshotNote;
 }
 
@@ -34,19 +31,34 @@ export interface SnapshotNote {
   readonly createdAt: number;
   /** The file that freezes, absolute: libvirt rewrites the one it records when others are deleted. */
   readonly frozen: string;
+  /**
+   * The overlay that is made with the snapshot, absolute. No other snapshot's record has it, so a note that came
+   * back with a definition of old, and into the record of another snapshot, shows itself. Absent before 0.2.
+   */
+  readonly overlay?: string;
+  /** Name of the snapshot while it is being taken, and the instance's counter then. */
+  readonly name?: string;
+  readonly taken?: number;
   /** Present when the comment holds characters that XML cannot carry. */
   readonly comment?: string;
 }
 
-function isOurs(child: Element): boolean {
-  return Object.entries(child.attributes).some(
-    ([key, value]) => key.startsWith("xmlns") && value === NAMESPACE,
-  );
+/** The namespace that an element is in, given the elements around it: it may be declared on any of these. */
+function namespaceOf(element: Element, around: readonly (Element | undefined)[]): string | undefined {
+  const [prefix = ""] = element.name.includes(":") ? element.name.split(":") : [];
+  const key = prefix === "" ? "xmlns" : `xmlns:${prefix}`;
+  return [element, ...around].find((each) => each?.attributes[key] !== undefined)?.attributes[key];
+}
+
+/** True for strata's own among the elements in a domain's metadata. */
+function isOurs(domain: Element): (child: Element) => boolean {
+  const around = [find(domain, "metadata"), domain];
+  return (child) => namespaceOf(child, around) === NAMESPACE;
 }
 
 /** strata's metadata of a domain document; undefined for a foreign domain. */
 export function readMetadata(domain: Element): Metadata | undefined {
-  const own = elements(find(domain, "metadata")).find(isOurs);
+  const own = elements(find(domain, "metadata")).find(isOurs(domain));
   return own === undefined ? undefined : readOwn(own);
 }
 
@@ -79,8 +91,7 @@ export function readOwn(own: Element): Metadata {
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     ...(discarded.length === 0 ? {} : { discarded }),
-    // The attributes are the operation's members; recovery checks the kind and what it needs of them.
-    ...(operation === undefined ? {} : { operation: operation as unknown as Operation }),
+    ...(operation === undefined ? {} : { operation: readOperation(operation) }),
     ...(note === undefined ? {} : { snapshot: readNote(note) }),
   };
 }
@@ -107,12 +118,25 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
 }
 
 function readNote(note: Element): SnapshotNote {
-  const comment = text(note);
+  const comment = readComment(text(note));
+  const { frozen = "", overlay, name, taken } = note.attributes;
   return {
     createdAt: Number(note.attributes["created-at"] ?? 0),
-    frozen: note.attributes.frozen ?? "",
-    ...(comment === "" ? {} : { comment: String(JSON.parse(comment)) }),
+    frozen,
+    ...(overlay === undefined ? {} : { overlay }),
+    ...(name === undefined ? {} : { name }),
+    ...(taken === undefined ? {} : { taken: Number(taken) }),
+    ...(comment === undefined ? {} : { comment }),
   };
+}
+
+/** A comment that cannot be read is none: libvirt's description has most of it. */
+function readComment(json: string): string | undefined {
+  try {
+    return json === "" ? undefined : String(JSON.parse(json));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The same element with other names all through. */
@@ -144,7 +168,9 @@ export function metadataElement(metadata: Metadata): Element {
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
     ...metadata.mounts.map(mountElement),
     ...(metadata.discarded ?? []).map((file) => element("discarded", { file })),
-    metadata.operation === undefined ? undefined : element("operation", { ...metadata.operation }),
+    metadata.operation === undefined || metadata.operation.kind === "unusable"
+      ? undefined
+      : element("operation", { ...metadata.operation }),
     metadata.snapshot === undefined ? undefined : noteElement(metadata.snapshot),
   );
 }
@@ -152,7 +178,13 @@ export function metadataElement(metadata: Metadata): Element {
 function noteElement(note: SnapshotNote): Element {
   return element(
     "snapshot",
-    { "created-at": note.createdAt, frozen: note.frozen },
+    {
+      "created-at": note.createdAt,
+      frozen: note.frozen,
+      overlay: note.overlay,
+      name: note.name,
+      taken: note.taken,
+    },
     note.comment === undefined ? undefined : asciiJson(note.comment),
   );
 }
@@ -168,7 +200,7 @@ function asciiJson(value: string): string {
 /** Puts strata's metadata in the place of what is there, leaving that of others alone. */
 export function putMetadata(domain: Element, metadata: Metadata): void {
   const holder = find(domain, "metadata") ?? element("metadata");
-  prune(holder, isOurs);
+  prune(holder, isOurs(domain));
   const own = withNames(metadataElement(metadata), (name) => `strata:${name}`);
   own.attributes["xmlns:strata"] = NAMESPACE;
   holder.children.push(own);

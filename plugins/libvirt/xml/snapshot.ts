@@ -15,6 +15,10 @@ export interface SnapshotDocument {
   readonly domain: Element | undefined;
   /** The file that the snapshot froze; null for one that is not an external disk snapshot. */
   readonly frozen: string | null;
+  /** The overlay that was made with it, by libvirt's record; "" for none. */
+  readonly overlay: string;
+  /** The file that the recorded domain writes, which libvirt's own tools would restore; "" for none. */
+  readonly recorded: string;
 }
 
 /** A comment as XML can carry it: what XML forbids or would change is replaced. */
@@ -25,8 +29,11 @@ export function describable(comment: string): string {
 const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
 /** The note to keep beside a snapshot: the comment is in it only where the description falls short. */
-export function snapshotNote(comment: string, createdAt: number, frozen: string): SnapshotNote {
-  return { createdAt, frozen, ...(describable(comment) === comment ? {} : { comment }) };
+export function snapshotNote(
+  comment: string,
+  note: Pick<SnapshotNote, "createdAt" | "frozen" | "overlay" | "name" | "taken">,
+): SnapshotNote {
+  return { ...note, ...(describable(comment) === comment ? {} : { comment }) };
 }
 
 /** The document that takes a disk-only snapshot of the root disk into a new overlay. */
@@ -52,27 +59,60 @@ export function takeDocument(domain: Element, name: string, comment: string, ove
   );
 }
 
+/** The document that has libvirt record a snapshot without taking one. */
+export function recordDocument(
+  domain: Element,
+  o: {
+    readonly name: string;
+    readonly comment: string;
+    readonly parent: string | null;
+    readonly overlay: string;
+    /** Milliseconds. */
+    readonly createdAt: number;
+  },
+): Element {
+  const document = takeDocument(domain, o.name, o.comment, o.overlay);
+  document.children.push(
+    element("state", {}, "shutoff"),
+    element("creationTime", {}, String(Math.floor(o.createdAt / 1000))),
+    domain,
+  );
+  if (o.parent !== null) document.children.push(element("parent", {}, element("name", {}, o.parent)));
+  return document;
+}
+
 export function readSnapshot(document: Element): SnapshotDocument {
   const inactive = find(document, "inactiveDomain");
   const domain = inactive ?? find(document, "domain");
-  const note = domain === undefined ? undefined : readMetadata(domain)?.snapshot;
+  const noted = domain === undefined ? undefined : readMetadata(domain)?.snapshot;
   const description = text(find(document, "description"));
   const parent = text(find(document, "parent", "name"));
   const seconds = Number(text(find(document, "creationTime")));
   const root = domain === undefined ? undefined : rootTarget(domain);
-  const external = elements(find(document, "disks"), "disk").some(
+  const external = elements(find(document, "disks"), "disk").find(
     (disk) => disk.attributes.name === root && disk.attributes.snapshot === "external",
   );
+  const overlay = find(external, "source")?.attributes.file ?? "";
+  const recorded = domain === undefined ? "" : readDisk(domain);
+  // A note may be another snapshot's: it comes back with a definition of old, into whatever is taken then.
+  const name = text(find(document, "name"));
+  const own =
+    noted?.overlay === undefined ||
+    noted.overlay === overlay ||
+    (noted.name === name && noted.frozen === recorded);
+  const note = own ? noted : undefined;
   // Someone may have changed the description since; then the note's comment is the older one.
-  const noted = note?.comment !== undefined && describable(note.comment) === description;
+  const commented = note?.comment !== undefined && describable(note.comment) === description;
   return {
     document,
-    name: text(find(document, "name")),
+    name,
     parent: parent === "" ? null : parent,
-    comment: noted ? (note.comment ?? "") : description,
+    comment: commented ? (note.comment ?? "") : description,
     createdAt: note?.createdAt ?? seconds * 1000,
     domain,
-    frozen: external && domain !== undefined ? note?.frozen || readDisk(domain) || null : null,
+    frozen: external === undefined ? null : note?.frozen || recorded || null,
+    overlay,
+    recorded,
   };
 }
 
@@ -83,25 +123,27 @@ export function readSnapshot(document: Element): SnapshotDocument {
 export function frozenInText(xml: string): string | undefined {
   // Where there is neither comment nor CDATA, what looks like an element is one.
   if (/<[!?]|<inactiveDomain\b/.test(xml)) return undefined;
-  const notes = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)];
-  const [frozen, ...others] = notes.map(([note]) => /\sfrozen="([^"&]+)"/.exec(note)?.[1]);
-  const external = xml.includes(`<disk name='${targetInText(xml)}' snapshot='external'`);
-  return external && others.length === 0 ? frozen : undefined;
+  const [note, ...others] = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)].map(([text]) => text);
+  if (note === undefined || others.length > 0) return undefined;
+  const frozen = /\sfrozen="([^"&]+)"/.exec(note)?.[1];
+  const overlay = /\soverlay="([^"&]+)"/.exec(note)?.[1];
+  const external = xml.indexOf(`<disk name='${targetInText(xml)}' snapshot='external'`);
+  if (external === -1) return undefined;
+  const disk = xml.slice(external, xml.indexOf("</disk>", external));
+  // Where the note is not of this record, a reading decides.
+  return overlay === undefined || disk.includes(`<source file='${overlay}'`) ? frozen : undefined;
 }
 
 /** Where a snapshot is among others, and its layer among files. */
-export interface SnapshotPlace extends Pick<SnapshotDocument, "name" | "parent" | "frozen"> {
-  /** The file that the recorded domain writes, which libvirt's own tools would restore; "" for none. */
-  readonly recorded: string;
-}
+export type SnapshotPlace = Pick<SnapshotDocument, "name" | "parent" | "frozen" | "recorded">;
 
 /** True where libvirt's own tools would restore another file than the one that the snapshot froze. */
 export function isRewritten({ frozen, recorded }: SnapshotPlace): boolean {
   return frozen !== null && recorded !== frozen;
 }
 
-export function placeOf({ name, parent, frozen, domain }: SnapshotDocument): SnapshotPlace {
-  return { name, parent, frozen, recorded: domain === undefined ? "" : readDisk(domain) };
+export function placeOf({ name, parent, frozen, recorded }: SnapshotDocument): SnapshotPlace {
+  return { name, parent, frozen, recorded };
 }
 
 /** `placeOf` of a snapshot of ours, told from the text of its record as `frozenInText` does. */
@@ -122,11 +164,19 @@ function targetInText(xml: string): string {
   return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? ROOT_DISK;
 }
 
-/** The same snapshot with other name, parent, comment or file that is restored, to be redefined. */
-export function amendedSnapshot(
-  snapshot: SnapshotDocument,
-  change: { name?: string; parent?: string | null; comment?: string; recorded?: string },
-): Element {
+/** What of a record can be written anew. */
+export interface SnapshotChange {
+  readonly name?: string;
+  readonly parent?: string | null;
+  readonly comment?: string;
+  /** The file that libvirt's own tools restore. */
+  readonly recorded?: string;
+  /** The file that libvirt's own tools take for what was written since, and remove with a restore. */
+  readonly overlay?: string;
+}
+
+/** The same snapshot with a change, to be redefined. */
+export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChange): Element {
   const document = copy(snapshot.document);
   for (const domain of recordedDomains(document))
     if (change.recorded !== undefined) setDisk(domain, change.recorded);
@@ -135,18 +185,26 @@ export function amendedSnapshot(
     prune(document, (child) => child.name === "parent");
     if (change.parent !== null) put(document, element("parent", {}, element("name", {}, change.parent)));
   }
-  if (change.comment !== undefined) {
-    put(document, element("description", {}, describable(change.comment)));
-    for (const domain of recordedDomains(document)) {
-      const metadata = readMetadata(domain);
-      if (metadata !== undefined)
-        putMetadata(domain, {
-          ...metadata,
-          snapshot: snapshotNote(change.comment, snapshot.createdAt, snapshot.frozen ?? ""),
-        });
-    }
+  if (change.comment !== undefined) put(document, element("description", {}, describable(change.comment)));
+  if (change.overlay !== undefined && snapshot.frozen !== null) setOverlay(document, change.overlay);
+  // The note says of which record it is, and what it was made with.
+  for (const domain of recordedDomains(document)) {
+    const metadata = readMetadata(domain);
+    if (metadata === undefined || snapshot.frozen === null) continue;
+    const { createdAt, frozen } = snapshot;
+    const overlay = change.overlay ?? snapshot.overlay;
+    const name = change.name ?? snapshot.name;
+    const note = snapshotNote(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
+    putMetadata(domain, { ...metadata, snapshot: note });
   }
   return document;
+}
+
+function setOverlay(document: Element, overlay: string): void {
+  const domain = find(document, "inactiveDomain") ?? find(document, "domain");
+  const root = domain === undefined ? undefined : rootTarget(domain);
+  const disk = elements(find(document, "disks"), "disk").find(({ attributes }) => attributes.name === root);
+  if (disk !== undefined) put(disk, element("source", { file: overlay }));
 }
 
 function recordedDomains(document: Element): Element[] {

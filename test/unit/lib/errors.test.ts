@@ -29,6 +29,26 @@ describe("errors", () => {
     expect(told("WRONG_STATE", { name: "web", reason, state: "not alone on it" })[1]).to.equal(undefined);
   });
 
+  it("claim nothing of an operation's outcome that the row cannot know", () => {
+    const claims = /nothing (was|has been|is) (changed|lost)|as it (is|was)\b|finishes or undoes/i;
+    const claiming = Object.entries(ERRORS).filter(([, { message, hint }]) =>
+      claims.test(`${message} ${typeof hint === "string" ? hint : ""}`),
+    );
+    expect(claiming.map(([code]) => code)).to.deep.equal([]);
+  });
+
+  it("leave a backup tool's checkpoints to whoever uses it, with commands to paste", () => {
+    const [message, hint] = told("CHECKPOINTS_IN_WAY", { name: "web", checkpoints: "daily1, daily2" });
+    expect(message).to.equal('libvirt refuses this while "web" has checkpoints: daily1, daily2');
+    expect(hint).to.contain("`virsh checkpoint-list web`").and.to.contain("a full one");
+  });
+
+  it("name what still works beside an operation that cannot be finished", () => {
+    const [message, hint] = told("OPERATION_UNFINISHED", { name: "web", kind: "merge", reason: "no space" });
+    expect(message).to.equal('an earlier operation (merge) on "web" could not be finished: no space');
+    expect(hint).to.contain("`strata doctor`").and.to.contain("`strata delete --purge`");
+  });
+
   it("tell sizes as they are typed, and round nothing", () => {
     const shrink = (current: bigint, wanted: bigint) =>
       told("DISK_SHRINK", { name: "web", current, wanted })[0];

@@ -12,6 +12,8 @@ function layer(number: number): string {
 }
 
 /** Layers 1, 2, 3… on the base image, read through what `through` says. */
+const PLAIN = { virtualSize: 0n, inside: 0, encrypted: false };
+
 class Chain {
   readonly through = new Map<string, string>();
   readonly standIns = new Map<string, string>();
@@ -23,12 +25,14 @@ class Chain {
       return found;
     };
     const headers = [...this.through].map(
-      ([path, through]) => [path, { virtualSize: 0n, backing: layerOf(FOLDER, through), through }] as const,
+      ([path, through]) => [path, { ...PLAIN, backing: layerOf(FOLDER, through), through }] as const,
     );
     return {
       folder: FOLDER,
       headers: new Map(headers),
-      standIns: new Map([...this.standIns].map(([path, backing]) => [path, { virtualSize: 0n, backing }])),
+      standIns: new Map([...this.standIns].map(([path, backing]) => [path, { ...PLAIN, backing }])),
+      unreadable: new Map(),
+      releases: new Map(),
       dependants: () => [],
       chain: (path) =>
         walk(path, (at) => {

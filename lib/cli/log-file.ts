@@ -1,0 +1,46 @@
+import { chmodSync, fchmodSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+
+/** A log that is this large when a command begins to write is put aside, bytes. */
+const FILE_SIZE = 5 * 1024 * 1024;
+/** Older ones that are kept. */
+const OLDER = 2;
+
+/**
+ * Appends to `strata.log` in a folder, both their owner's alone. winston's own transport for files waits for
+ * ever for one that cannot be opened or written. This one tells of it once, and lets the lines go.
+ */
+export function logFile(folder: string, tell: (error: unknown) => void): Writable {
+  let file: number | undefined | null;
+  return new Writable({
+    write(chunk: Uint8Array, _, done) {
+      try {
+        if (file === undefined) file = open(folder);
+        if (file !== null) for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
+      } catch (error) {
+        file = null;
+        tell(error);
+      }
+      done();
+    },
+  });
+}
+
+function open(folder: string): number {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  const path = join(folder, "strata.log");
+  const file = openSync(path, "a", 0o600);
+  fchmodSync(file, 0o600);
+  if (fstatSync(file).size < FILE_SIZE) return file;
+  const name = (number: number) => join(folder, number === 0 ? "strata.log" : `strata${number}.log`);
+  // Of two that do so at once, one finds a file moved already. It stays with the one that it has open.
+  for (let number = OLDER; number > 0; number--)
+    try {
+      renameSync(name(number - 1), name(number));
+    } catch {}
+  const next = openSync(path, "a", 0o600);
+  fchmodSync(next, 0o600);
+  return next;
+}

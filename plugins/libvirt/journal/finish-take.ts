@@ -1,0 +1,103 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../copies/record-copies.ts";
+import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
+import { libvirtError } from "../errors.ts";
+import { readFileUsers } from "../file-users.ts";
+import { layerOf } from "../layers.ts";
+import { letGo } from "../let-go.ts";
+import { readHeader } from "../qcow2-header.ts";
+import { secure } from "../qemu-img.ts";
+import {
+  keepMark,
+  listRecords,
+  lookupSnapshot,
+  readRecordText,
+  redefine,
+  standsOn,
+} from "../snapshot-records.ts";
+import { isStray, removeStray } from "../stray.ts";
+import { isSettled } from "../view.ts";
+import { parse } from "../xml/document.ts";
+import { readDisk, setDisk } from "../xml/domain.ts";
+import { putMetadata, readMetadata } from "../xml/metadata.ts";
+import type { OperationOf } from "./entry.ts";
+
+/**
+ * Ends a take by what is there. The note of one under way may also have come back with a definition of old, long
+ * after that take has ended: then nothing is left to be done, and it is only removed.
+ */
+export async function finishTake(
+  engine: Engine,
+  managed: Managed,
+  { name, file, taken }: Pick<OperationOf<"take">, "name" | "file" | "taken">,
+): Promise<void> {
+  const { domain, metadata, document } = managed;
+  const head = readDisk(document);
+  const below = await backingOf(metadata.folder, file);
+  const snapshot = await lookupSnapshot(domain, name);
+  const recorded = snapshot !== null && (snapshot.overlay === file || snapshot.frozen === below);
+  let now = document;
+  if (recorded) {
+    if (existsSync(file)) await secure(file);
+    // The record outlived a power cut that the definition did not: the domain would write what is frozen.
+    if (head === snapshot.frozen && (await isSettled(managed)) && (await isStray(engine, managed, file)))
+      now = await switchTo(engine, managed, file);
+    await correctParent(engine, managed, name);
+    const text = await readRecordText(domain, name);
+    if (text !== null) await writeRecordCopy(metadata.folder, text);
+  } else if (head !== file) {
+    // QEMU may have switched to the overlay and libvirt not know: then it is what the guest writes.
+    if (below === head && (await domain.isActive()) && (await (await readFileUsers()).has(file)))
+      now = await switchTo(engine, managed, file);
+    else await removeStray(engine, managed, file);
+  } else if (below !== null && (await isSettled(managed)) && (await isStray(engine, managed, file))) {
+    // Switched but not recorded: back to the old file, unless the guest has written since.
+    now = await switchTo(engine, managed, below);
+    await removeStray(engine, { ...managed, document: now }, file);
+  } else if (below !== null) await letGo(managed, below, await listCopies(metadata.folder));
+  if (!recorded) await keepMark({ ...managed, document: now });
+  // A definition of old has the counter of then; the copy has that of the last operation of ours.
+  const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));
+  const counted = recorded ? Math.max(Number(taken), ever) : ever;
+  await writeMetadata(managed, {
+    operation: null,
+    snapshot: null,
+    record: { snapshotsTaken: counted },
+  });
+}
+
+async function takenByCopy(folder: string): Promise<number> {
+  try {
+    const xml = await readCopy(join(folder, DEFINITION));
+    return xml === null ? 0 : (readMetadata(await parse(xml))?.record.snapshotsTaken ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+async function backingOf(folder: string, file: string): Promise<string | null> {
+  const header = await readHeader(file).catch(() => null);
+  return header === null || header.backing === null ? null : layerOf(folder, header.backing);
+}
+
+async function switchTo(engine: Engine, { document, metadata }: Managed, file: string) {
+  setDisk(document, file);
+  putMetadata(document, metadata);
+  await define(engine, document);
+  return document;
+}
+
+/** Records the parent that the layers tell. libvirt may refuse, and a wrong parent is a matter for `strata doctor`. */
+async function correctParent(engine: Engine, managed: Managed, name: string): Promise<void> {
+  try {
+    const snapshot = await lookupSnapshot(managed.domain, name);
+    if (snapshot === null || snapshot.frozen === null) return;
+    const parent = await standsOn(managed, await listRecords(managed.domain), snapshot.frozen);
+    if (parent !== snapshot.parent) await redefine(managed, snapshot, { parent }, true);
+  } catch (error) {
+    engine.log.warn(
+      `the parent of "${managed.name}.${name}" was not recorded: ${libvirtError(error).message}`,
+    );
+  }
+}

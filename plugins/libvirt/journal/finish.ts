@@ -1,0 +1,211 @@
+import type { Context } from "../../../lib/backend/contract.ts";
+import { collectLayers, endMerge } from "../collect.ts";
+import { listCopies, removeRecordCopies } from "../copies/record-copies.ts";
+import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
+import { libvirtError } from "../errors.ts";
+import { findInUse, readGraph } from "../graph.ts";
+import { layersAbove, letGo } from "../let-go.ts";
+import { mergeLayer, putBack } from "../merge.ts";
+import { relieve } from "../pending.ts";
+import { readHeader } from "../qcow2-header.ts";
+import { growImage } from "../qemu-img.ts";
+import { finishRelease } from "../release.ts";
+import { release } from "../released.ts";
+import {
+  currentName,
+  deleteRecord,
+  keepMark,
+  listChildren,
+  lookupSnapshot,
+  markCurrent,
+  redefine,
+} from "../snapshot-records.ts";
+import { removeStray } from "../stray.ts";
+import { isSettled } from "../view.ts";
+import { readDisk, setResources } from "../xml/domain.ts";
+import type { Operation, OperationOf } from "./entry.ts";
+import { finishTake } from "./finish-take.ts";
+import { clearJournal } from "./journal.ts";
+
+/**
+ * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may be repeated:
+ * whoever is killed here leaves the same to the next. False where it must wait until a guest has stopped.
+ */
+export async function finishOperation(
+  engine: Engine,
+  managed: Managed,
+  operation: Exclude<Operation, { kind: "create" | "purge" }>,
+  context?: Pick<Context, "signal">,
+): Promise<boolean> {
+  switch (operation.kind) {
+    case "release":
+      if (!(await isSettled(managed))) return false;
+      await finishRelease(engine, managed);
+      return true;
+    case "take":
+      await finishTake(engine, managed, operation);
+      break;
+    case "restore":
+      await finishRestore(engine, managed, operation);
+      return true;
+    case "delete":
+      await finishDelete(engine, managed, operation, context);
+      return true;
+    case "merge":
+      if (!(await finishMerge(engine, managed, operation, context))) return false;
+      break;
+    case "rename":
+      await finishRename(managed, operation);
+      break;
+    case "resize":
+      // QEMU has the disk open; it grows once the guest has stopped.
+      if (!(await isSettled(managed))) return false;
+      await finishResize(engine, managed, operation);
+  }
+  await clearJournal(managed.metadata.folder);
+  return true;
+}
+
+/** Sets the mark and lets the disk go that a restore has left, or removes the new one of a restore that was none. */
+export async function finishRestore(
+  engine: Engine,
+  managed: Managed,
+  { name, file, old }: OperationOf<"restore">,
+): Promise<void> {
+  const { document, metadata } = managed;
+  if (readDisk(document) === file) {
+    await markCurrent(managed, name).catch((error: unknown) => {
+      // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
+      engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
+    });
+    const copies = await listCopies(metadata.folder);
+    await letGo(managed, old, copies);
+    // A guest that somebody has started may run on the old one; collected once it has stopped.
+    if (await isSettled(managed)) await relieve(managed, copies);
+  } else await removeStray(engine, managed, file);
+  await clearJournal(metadata.folder);
+}
+
+/** Takes a snapshot's record away and lets its layer go. */
+export async function finishDelete(
+  engine: Engine,
+  managed: Managed,
+  { name, layer }: OperationOf<"delete">,
+  context?: Pick<Context, "signal"> & Partial<Context>,
+): Promise<void> {
+  const { domain, metadata } = managed;
+  const { folder } = metadata;
+  const snapshot = await lookupSnapshot(domain, name);
+  // A snapshot of that name with another layer is one that was taken since.
+  const same = layer === undefined || layer === "" || snapshot?.frozen === layer;
+  if (snapshot !== null && same) {
+    const children = await listChildren(domain, name);
+    if (snapshot.frozen !== null && snapshot.frozen !== readDisk(managed.document))
+      await release(snapshot.frozen, layersAbove(folder, children));
+    await deleteRecord(managed, name, children);
+  }
+  if (snapshot === null || same) await removeRecordCopies(await listCopies(folder), name);
+  await keepMark(managed);
+  // Whoever watches the domain sees no deletion otherwise.
+  const noted = await writeMetadata(managed, { operation: null });
+  await clearJournal(folder);
+  await collectLayers(engine, noted.domain.uuid, context);
+}
+
+/** A rename is a second record under the new name, the children moved over, then the old one removed. */
+async function finishRename(managed: Managed, { from, to }: OperationOf<"rename">): Promise<void> {
+  const { domain, metadata } = managed;
+  const old = await lookupSnapshot(domain, from);
+  if (old !== null) {
+    const current = await currentName(domain);
+    if ((await lookupSnapshot(domain, to)) === null)
+      await redefine(managed, old, { name: to }, current === from);
+    const children = await listChildren(domain, from);
+    for (const child of children) await redefine(managed, child, { parent: to }, false);
+    await deleteRecord(managed, from);
+  }
+  await removeRecordCopies(await listCopies(metadata.folder), from);
+  await keepMark(managed);
+  await writeMetadata(managed, { operation: null });
+}
+
+async function finishResize(
+  engine: Engine,
+  managed: Managed,
+  { disk, cpus, memory }: OperationOf<"resize">,
+): Promise<void> {
+  const { document, domain } = managed;
+  const head = readDisk(document);
+  const { virtualSize } = await readHeader(head);
+  if (BigInt(disk) > virtualSize) await growImage(head, BigInt(disk), runOptions(engine, domain.uuid));
+  setResources(document, {
+    ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
+    ...(memory === undefined ? {} : { memory: BigInt(memory) }),
+  });
+  await define(engine, document);
+}
+
+/**
+ * A merge that was killed may have switched the child's backing file before all was copied. The headers
+ * cannot be believed until it has been done again from the start, so this comes before any other look.
+ */
+async function finishMerge(
+  engine: Engine,
+  managed: Managed,
+  merge: OperationOf<"merge">,
+  context?: Pick<Context, "signal">,
+): Promise<boolean> {
+  await putBack(merge);
+  const { folder } = managed.metadata;
+  const graph = await readGraph(managed);
+  if (graph.headers.has(merge.layer)) {
+    if ((await findInUse(managed, graph)).has(merge.child)) return false;
+    if (await mergeLayer(engine, managed, graph, merge, context)) await endMerge(managed, graph, merge);
+  } else await endMerge(managed, graph, merge);
+  await clearJournal(folder);
+  await collectLayers(engine, managed.domain.uuid, context);
+  return true;
+}
+
+/** Undoes what could not be finished, where that loses nothing. Rejects where it cannot. */
+export async function undoOperation(engine: Engine, managed: Managed, operation: Operation): Promise<void> {
+  const { folder } = managed.metadata;
+  switch (operation.kind) {
+    case "merge": {
+      // A child that stands on the layer reads right, however far a merge has come.
+      await putBack(operation);
+      const graph = await readGraph(managed);
+      if (graph.headers.has(operation.layer))
+        await mergeUndone(engine, await getHeld(engine, managed.domain.uuid), operation);
+      break;
+    }
+    case "rename": {
+      const { domain } = managed;
+      const [old, made] = await Promise.all([
+        lookupSnapshot(domain, operation.from),
+        lookupSnapshot(domain, operation.to),
+      ]);
+      if (old !== null && made !== null && old.frozen === made.frozen) {
+        await deleteRecord(managed, operation.to, []);
+        await removeRecordCopies(await listCopies(folder), operation.to);
+      }
+      break;
+    }
+    case "restore":
+      if (readDisk(managed.document) !== operation.file) await removeStray(engine, managed, operation.file);
+      break;
+    default:
+      // What is half done shows in what is there, and loses nothing: the entry is all that is in the way.
+      break;
+  }
+  await clearJournal(folder);
+}
+
+async function mergeUndone(
+  engine: Engine,
+  managed: Managed,
+  { layer, child }: OperationOf<"merge">,
+): Promise<void> {
+  const { pointTo } = await import("../qemu-img.ts");
+  await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
+}

@@ -1,0 +1,67 @@
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
+import { readIfThere, removeIfThere, writeDurably } from "../durable-file.ts";
+import { fileError } from "../errors.ts";
+import { flushFolder } from "../qemu-img.ts";
+import { type Operation, readOperation, type Unusable } from "./entry.ts";
+
+/** In an instance's folder: the entry of what is under way. */
+export const JOURNAL = "journal.json";
+/** Entries that could be neither finished nor undone, each under the time at which it was set aside. */
+export const SET_ASIDE = /^journal-\d+\.json$/;
+
+const VERSION = 1;
+
+export interface Entry {
+  readonly operation: Operation | Unusable;
+  /** How often finishing it was refused. */
+  readonly refusals: number;
+}
+
+/** The entry of an instance's folder; undefined for none. Never rejects for what is in the file. */
+export async function readJournal(folder: string): Promise<Entry | undefined> {
+  const text = await readIfThere(join(folder, JOURNAL));
+  return text === null ? undefined : readEntry(text);
+}
+
+export function readEntry(text: string): Entry {
+  const unusable = (code: Unusable["code"], reason: string): Entry => ({
+    operation: { kind: "unusable", code, reason },
+    refusals: 0,
+  });
+  let read: unknown;
+  try {
+    read = JSON.parse(text);
+  } catch {
+    return unusable("RECORDS_DIFFER", "its journal entry is broken: it is not JSON");
+  }
+  const { version, operation, refusals } = Object(read) as Record<string, unknown>;
+  if (typeof version === "number" && version > VERSION)
+    return unusable("RECORD_TOO_NEW", `its journal entry has version ${version}`);
+  return {
+    operation: readOperation(operation),
+    refusals: typeof refusals === "number" ? refusals : 0,
+  };
+}
+
+/** Notes what is about to be done, durably. Takes the place of what was noted before. */
+export async function writeJournal(folder: string, operation: Operation, refusals = 0): Promise<void> {
+  const text = JSON.stringify({ version: VERSION, operation, refusals });
+  await writeDurably(join(folder, JOURNAL), `${text}\n`);
+}
+
+/** Says that nothing is under way any more. */
+export async function clearJournal(folder: string): Promise<void> {
+  await removeIfThere(join(folder, JOURNAL));
+}
+
+/** Keeps the entry for whoever looks into it, and stops it from being in the way. */
+export async function setJournalAside(folder: string): Promise<void> {
+  const path = join(folder, JOURNAL);
+  try {
+    await rename(path, join(folder, `journal-${Date.now()}.json`));
+    await flushFolder(path);
+  } catch (error) {
+    throw fileError(error, path);
+  }
+}

@@ -1,0 +1,116 @@
+import type { Context } from "../../../lib/backend/contract.ts";
+import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
+import { ownDefinition } from "../definition-chain.ts";
+import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
+import { libvirtError } from "../errors.ts";
+import { removeInstance } from "../removal.ts";
+import { takeUpSaved } from "../snapshot-records.ts";
+import type { Operation } from "./entry.ts";
+import { finishOperation, undoOperation } from "./finish.ts";
+import { finishTake } from "./finish-take.ts";
+import { readJournal, setJournalAside, writeJournal } from "./journal.ts";
+
+/** How often finishing an operation is refused before it is undone. */
+const REFUSALS = 2;
+
+/** What says nothing about whether an operation can be finished: another try may end it. */
+const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
+
+/**
+ * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
+ * undone either is set aside, so that nothing locks an instance for good. The caller holds the instance.
+ */
+export async function settle(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
+  let managed = await getHeld(engine, id);
+  const { operation } = managed.metadata;
+  if (operation?.kind === "create" || operation?.kind === "purge") return removeInstance(engine, managed);
+  if (operation !== undefined) managed = await moveToJournal(managed, operation);
+  await takeUpSaved(managed);
+  const { snapshot } = managed.metadata;
+  if (snapshot !== undefined) {
+    const { name, overlay, taken = 0 } = snapshot;
+    if (name !== undefined && overlay !== undefined)
+      await finishTake(engine, managed, { name, file: overlay, taken: String(taken) });
+    // Of a version before 0.2, whose operation says the rest.
+    else managed = await writeMetadata(managed, { snapshot: null });
+  }
+  await settleJournal(engine, id, context);
+}
+
+/** An operation of a version before 0.2, which kept it in the metadata, where a record of old brings it back. */
+async function moveToJournal(
+  managed: Managed,
+  operation: Managed["metadata"]["operation"],
+): Promise<Managed> {
+  const { folder } = managed.metadata;
+  if (operation === undefined) return managed;
+  if (operation.kind === "unusable")
+    throw failure(operation.code, { ...versions(managed.name), reason: operation.reason });
+  if ((await readJournal(folder)) === undefined) await writeJournal(folder, operation);
+  return writeMetadata(managed, { operation: null });
+}
+
+/** Details for RECORD_TOO_NEW, which tells versions, and RECORDS_DIFFER, which tells a reason. */
+function versions(name: string) {
+  return { name, version: "a newer one", supported: "its own" };
+}
+
+async function settleJournal(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
+  const managed = await getHeld(engine, id);
+  const { folder } = managed.metadata;
+  const entry = await readJournal(folder);
+  if (entry === undefined) return;
+  const { operation, refusals } = entry;
+  if (operation.kind === "unusable")
+    throw failure(operation.code, { ...versions(managed.name), reason: operation.reason });
+  if (operation.kind === "create" || operation.kind === "purge") return setJournalAside(folder);
+  engine.log.debug("finishing an operation", { name: managed.name, ...operation });
+  try {
+    await finishOperation(engine, managed, operation, context);
+  } catch (error) {
+    const refused = libvirtError(error);
+    if (PASSING.includes(refused.code) || context?.signal.aborted) throw error;
+    if (refusals + 1 < REFUSALS) {
+      await writeJournal(folder, operation, refusals + 1);
+      throw error;
+    }
+    await giveUp(engine, managed, operation, refused.message);
+  }
+}
+
+async function giveUp(engine: Engine, managed: Managed, operation: Operation, reason: string): Promise<void> {
+  const { name, metadata } = managed;
+  engine.log.warn(`the ${operation.kind} that was under way on "${name}" could not be finished: ${reason}`);
+  try {
+    await undoOperation(engine, managed, operation);
+    engine.log.warn(`it was undone; \`strata doctor\` shows what is left of it`);
+  } catch (error) {
+    engine.log.warn(`nor could it be undone, and was set aside: ${asStrataError(error).message}`);
+    await setJournalAside(metadata.folder);
+  }
+}
+
+/**
+ * The domain of that id, held and with nothing left half done: what every change begins with. While a guest runs on
+ * layers that an interrupted operation must change, that must wait, and so must the change.
+ */
+export async function getReady(
+  engine: Engine,
+  id: string,
+  context?: Pick<Context, "signal">,
+): Promise<Managed> {
+  const before = await getHeld(engine, id);
+  const { held, metadata } = before;
+  if (held?.refused !== undefined) throw held.refused;
+  if (held !== undefined && !held.settled) {
+    await settle(engine, id, context);
+    held.settled = true;
+  }
+  const entry = await readJournal(metadata.folder);
+  const managed = held?.changed === true ? await getHeld(engine, id) : before;
+  if (entry === undefined) return ownDefinition(engine, managed);
+  const { name, domain } = managed;
+  const reason = `A ${entry.operation.kind} was interrupted and ends once it is stopped`;
+  if (!(await domain.isActive())) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}

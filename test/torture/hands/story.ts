@@ -1,0 +1,256 @@
+import { rm } from "node:fs/promises";
+import type { Finding } from "../../../lib/backend/contract.ts";
+import { asStrataError } from "../../../lib/errors.ts";
+import type { Plan } from "../actor.ts";
+import type { Actors, End } from "../process.ts";
+import type { Verb } from "../verb.ts";
+import { INSTANCE, type World } from "../world.ts";
+import { type Deed, define, type Hand, openHand } from "./hand.ts";
+import { accept, type Fault, judge, type Model, modelOf } from "./model.ts";
+import { deletedUnderGuest, type Observation, observe, type Place } from "./observation.ts";
+import { wordsOf } from "./operation.ts";
+import { keepNotes } from "./records.ts";
+import { unnamed, wrongs } from "./wrongs.ts";
+
+/** A trial under way: the world, what must be there, and what has been done. */
+export interface Story extends AsyncDisposable {
+  readonly world: World;
+  readonly actors: Actors;
+  readonly hand: Hand;
+  readonly model: Model;
+  readonly log: string[];
+  readonly faults: Fault[];
+  /** Interferences that came to something. */
+  interferences: number;
+  /** Refusals, as "verb CODE". */
+  readonly refusals: string[];
+  /** What doctor found last. */
+  findings: readonly Finding[];
+  /** Says what is wrong, in the log as well, where it shows after what. */
+  blame(kind: Fault["kind"], what: string): void;
+  /** True until something is lost or stuck, from where on nothing can be told. */
+  goesOn(): boolean;
+}
+
+/** A step of an operation. */
+export type Step = Extract<Plan, { kind: "ask" }>["at"];
+
+/** Longest that a look may take, ms; those of this size take a thousandth. */
+const PATIENCE = 60_000;
+
+/** Bounds a piece that would wait for ever. */
+export async function within<T>(what: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`hangs: ${what}`)), PATIENCE);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Begins a trial on a world as it is after a reset. */
+export async function openStory(
+  world: World,
+  actors: Actors,
+  place: Place,
+  random: () => number,
+): Promise<Story> {
+  await rm(place.elsewhere, { recursive: true, force: true });
+  const now = await observe(world, place, []);
+  const hand = await openHand(world, place, random, now);
+  const faults: Fault[] = [];
+  const log: string[] = [];
+  const story: Story = {
+    world,
+    actors,
+    hand,
+    model: modelOf(place, now),
+    log,
+    faults,
+    interferences: 0,
+    refusals: [],
+    findings: [],
+    blame(kind, what) {
+      faults.push({ kind, what });
+      log.push(`  ${kind.toUpperCase()}: ${what}`);
+    },
+    goesOn: () => !faults.some(({ kind }) => kind === "lost" || kind === "stuck"),
+    async [Symbol.asyncDispose]() {
+      for (const locker of hand.lockers.splice(0)) locker.kill("SIGKILL");
+    },
+  };
+  remember(story, now);
+  await keepNotes(hand);
+  return story;
+}
+
+function remember({ hand }: Story, { xml, records }: Observation): void {
+  hand.definitions.push(xml);
+  for (const record of records.values())
+    if (!hand.records.includes(record.xml)) hand.records.push(record.xml);
+}
+
+/** Looks at what is there, all that is known of outside included. */
+export async function look({ world, hand, model }: Story): Promise<Observation> {
+  const known = [...model.now.files.keys(), ...hand.outside];
+  return observe(world, model.place, known);
+}
+
+/** Another's hand does something. */
+export async function interfere(
+  story: Story,
+  name: string,
+  work: (hand: Hand) => Promise<Deed>,
+): Promise<void> {
+  const { hand, model, log } = story;
+  hand.now = await look(story);
+  const deed = await work(hand);
+  log.push(`${deed.done ? "hand" : "hand, in vain"} (${name}): ${deed.what}`);
+  if (deed.done) story.interferences += 1;
+  const now = await look(story);
+  for (const said of accept(model, deed, now)) log.push(`  ${said}`);
+  await readings(story, deed.wrong ?? []);
+  await keepNotes(hand);
+  if (!now.xml.includes("urn:strata:1")) {
+    await define(hand, hand.now.xml, "metadata put back");
+    log.push("hand: our metadata are put back");
+    accept(model, { what: "", done: true }, await look(story));
+  }
+}
+
+/** strata does something, perhaps with a hand that comes between at one of its steps. */
+export async function operate(
+  story: Story,
+  verb: Verb,
+  between?: { readonly at: Step; readonly die: boolean; work(hand: Hand): Promise<Deed> },
+): Promise<End> {
+  const { model, hand, actors, log } = story;
+  let came = false;
+  const during = async () => {
+    if (between === undefined) return;
+    await keepNotes(hand);
+    const deed = await between.work(hand);
+    came = deed.done;
+    if (came) story.interferences += 1;
+    log.push(
+      `  between (${between.at}${between.die ? ", then killed" : ""}): ${deed.what}${came ? "" : ", in vain"}`,
+    );
+  };
+  hand.now = model.now;
+  const plan =
+    between === undefined
+      ? ({ kind: "look" } as const)
+      : ({ kind: "ask", at: between.at, die: between.die } as const);
+  const end = await actors.run(verb, plan, during);
+  log.push(`${wordsOf(verb)}: ${toldOf(end)}`);
+  refusal(story, verb, end);
+  // Killed: whoever comes next finishes it or undoes it.
+  if (end.kind === "killed") await finishing(story);
+  const now = await look(story);
+  for (const { kind, what } of judge(model, verb, { end, meanwhile: came }, now)) story.blame(kind, what);
+  await guest(story, verb, end, hand.now.live);
+  if (story.goesOn()) await readings(story, []);
+  remember(story, now);
+  await keepNotes(hand);
+  return end;
+}
+
+function toldOf(end: End): string {
+  if (end.kind === "killed") return "killed";
+  return end.error === undefined ? "done" : `${end.error.code}: ${end.error.message}`;
+}
+
+/** The table's word for it is wanted, and no fault of the program's. */
+function refusal(story: Story, verb: Verb, end: End): void {
+  const { refusals, model } = story;
+  if (end.kind === "killed" || end.error === undefined) return;
+  const { code, message } = end.error;
+  refusals.push(`${verb.kind} ${code}`);
+  const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
+  // Faults of the program that pass for the engine's, and what is to be looked for beforehand.
+  const slip =
+    code === "ENGINE_ERROR" && /Cannot read propert|is not a |undefined|checkpoint exists/.test(message);
+  if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
+    story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
+  const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");
+  if (way && !unknown) story.blame("stuck", `${verb.kind} is refused: ${code}: ${message}`);
+}
+
+/** Takes a hold, as any command would. */
+async function finishing({ world, log, model }: Story): Promise<void> {
+  const { instances } = world.fixture.backend;
+  const context = { signal: new AbortController().signal, progress() {} };
+  try {
+    await using _hold = await within("a hold", instances.hold(model.place.id, { wait: 30_000 }, context));
+  } catch (error) {
+    log.push(`  the next hold: ${asStrataError(error).code}: ${asStrataError(error).message}`);
+  }
+}
+
+/** A guest must write files that will be found again, and none that others need. */
+async function guest(story: Story, verb: Verb, end: End, before: string | null): Promise<void> {
+  const { world, model } = story;
+  const { now, kept } = model;
+  if (now.live === null) return;
+  const deleted = await deletedUnderGuest(world);
+  if (deleted.length > 0) story.blame("lost", `a guest runs on ${deleted.join(", ")}`);
+  // One that ran already was started by others.
+  if (verb.kind !== "start" || before !== null || end.kind === "killed" || end.error !== undefined) return;
+  const owner = [...kept].find(
+    ([name, { file }]) => file === now.live && !now.records.get(name)?.internal,
+  )?.[0];
+  if (owner !== undefined)
+    story.blame("lost", `strata has started a guest that writes the frozen file of ${owner}`);
+}
+
+/** What asks and changes nothing works whatever was done, and doctor names what is wrong. */
+export async function readings(story: Story, told: NonNullable<Deed["wrong"]>): Promise<void> {
+  const { world, model, log } = story;
+  const { instances, snapshots, maintenance } = world.fixture.backend;
+  const { id } = model.place;
+  const ours = model.now.xml.includes("urn:strata:1");
+  const ask = async <T>(what: string, work: Promise<T>): Promise<T | undefined> => {
+    try {
+      return await within(what, work);
+    } catch (error) {
+      const { code, message } = asStrataError(error);
+      story.blame("stuck", `${what} fails: ${code}: ${message}`);
+      return undefined;
+    }
+  };
+  const list = await ask("list", instances.list());
+  const outline = await ask("outline", instances.outline?.() ?? Promise.resolve([]));
+  if (ours && list !== undefined && !list.some((each) => each.id === id))
+    story.blame("stuck", "list does not show the instance");
+  if (
+    ours &&
+    outline !== undefined &&
+    instances.outline !== undefined &&
+    !outline.some((each) => each.id === id)
+  )
+    story.blame("stuck", "the outline does not show the instance");
+  const found = await ask("info", instances.find(INSTANCE));
+  if (ours && found === null) story.blame("stuck", "info does not find the instance");
+  if (ours && found !== null) {
+    const tree = await ask("list --snapshots", snapshots.tree(id));
+    const names = tree?.snapshots.map(({ name }) => name) ?? [];
+    const hidden = [...model.now.records.keys()].filter(
+      (name) => tree !== undefined && !names.includes(name),
+    );
+    if (hidden.length > 0) story.blame("stuck", `the tree does not show ${hidden.join(", ")}`);
+  }
+  story.findings = (await ask("doctor", maintenance?.audit() ?? Promise.resolve([]))) ?? [];
+  for (const { kind, subject, repair } of story.findings) {
+    // A subject comes from what is not checked, too.
+    if (typeof subject !== "string" || typeof kind !== "string")
+      story.blame("unclear", `doctor finds ${kind} of ${subject}`);
+    log.push(
+      `  doctor: ${kind} ${String(subject).replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
+    );
+  }
+  const all = [...wrongs(model), ...told.map((words) => ({ what: "that interference", words }))];
+  for (const { what } of unnamed(all, story.findings)) story.blame("unnamed", what);
+}
