@@ -1,0 +1,93 @@
+import { expect } from "chai";
+import { isStrataError } from "../../../lib/errors.ts";
+import { virsh } from "../../support/virsh.ts";
+import { openStage, Scene, type Stage } from "../../support/virsh-scene.ts";
+import { type Power, VERBS, type Verb } from "../../support/virsh-verbs.ts";
+
+/** What libvirt says of a verb that this version does not have, or not for such a snapshot. */
+const REFUSALS = [
+  /revert to external snapshot not supported yet/,
+  /could not find base disk source in disk source chain/,
+  /deletion of external (?:children )?disk snapshots? (?:with .*)?not supported/,
+  /deletion of .* not supported/,
+];
+
+/** What strata does first afterwards; each is tried on an instance of its own. */
+const ACTS: Readonly<Record<string, (scene: Scene, verb: Verb) => Promise<void>>> = {
+  async "starts and takes"(scene, verb) {
+    if (verb.frozen) {
+      await scene.powerOff();
+      await refused(scene.start());
+      return refused(scene.stage.strata.snapshot(scene.name, { name: "mine" }));
+    }
+    await scene.start();
+    expect(await virsh("domstate", scene.name)).to.equal("running");
+    await scene.powerOff();
+    expect(await virsh("domstate", scene.name)).to.equal("shut off");
+    await scene.requireReadable("after a start and a stop");
+    await scene.take("mine");
+    await scene.write(20);
+  },
+  async restores(scene) {
+    await scene.powerOff();
+    const [first = ""] = external(scene);
+    await scene.restore(first);
+  },
+  async deletes(scene) {
+    const snapshot = external(scene).at(-1) ?? "";
+    await scene.stage.strata.remove([{ instance: scene.name, snapshot }]);
+    scene.expected.snapshots.delete(snapshot);
+    await scene.requireReadable("after a deletion");
+    await scene.powerOff();
+  },
+};
+
+function external({ expected }: Scene): string[] {
+  return [...expected.snapshots.keys()].filter((name) => !expected.internal.has(name));
+}
+
+async function refused(work: Promise<unknown>): Promise<void> {
+  const error = await work.then(
+    () => new Error("it was not refused, and would write what a snapshot froze"),
+    (reason: unknown) => reason,
+  );
+  if (!isStrataError(error) || error.code === "INTERNAL") throw error;
+}
+
+/** Every verb of libvirt's that its version has, and then every one of strata's: nothing is lost. */
+describe("after virsh", () => {
+  let stage: Stage;
+  before(async () => {
+    stage = await openStage();
+  });
+  after(() => stage[Symbol.asyncDispose]());
+
+  async function prepare(verb: Verb, power: Power, scene: Scene): Promise<string | null> {
+    await verb.setting(scene);
+    if (power === "running") await scene.run();
+    const reason = await verb.act(scene, power);
+    if (reason !== null && !REFUSALS.some((known) => known.test(reason))) throw new Error(reason);
+    return reason;
+  }
+
+  for (const verb of VERBS)
+    for (const power of verb.power)
+      describe(`${verb.what}, ${power},`, () => {
+        let refusal: string | null = null;
+        for (const [act, work] of Object.entries(ACTS))
+          it(`strata ${act}`, async function () {
+            // What one instance was refused, the next one is as well.
+            if (refusal !== null) return this.skip();
+            await using scene = await Scene.open(stage);
+            refusal = await prepare(verb, power, scene);
+            if (refusal !== null) return this.skip();
+            await scene.requireReadable("after virsh");
+            const found = await scene.findings();
+            if (verb.frozen) expect(found, "what doctor finds").not.to.deep.equal([]);
+            await work(scene, verb);
+            await scene.requireReadable("after strata");
+            await scene.requireUsable();
+            await scene.purge();
+          });
+      });
+});
