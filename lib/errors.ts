@@ -305,7 +305,7 @@ const entries = {
   },
   RECORD_TOO_NEW: {
     exit: EXIT.unsupported,
-    message: 'the record of "{name}" has version {version}; this strata reads up to {supported}',
+    message: 'the record of "{name}" is of a newer strata: {reason}',
     hint: "Use the newer strata that wrote it.",
   },
   RECORD_FORGOTTEN: {

@@ -6,7 +6,7 @@ import { notFound } from "./engines.ts";
 import { contextOf, type Session } from "./session.ts";
 
 /** How long an operation waits for another one on the same instance, ms. */
-const PATIENCE = 120_000;
+const LOCK_TIMEOUT_MS = 120_000;
 
 const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
   stopped: "Stopped",
@@ -95,9 +95,10 @@ export async function whileHeld<T>(
   { id, name, record }: Instance,
   context: Context,
   work: (fresh: Instance, hold: Hold) => Promise<T>,
+  options: { readonly wait?: number; readonly finish?: boolean } = {},
 ): Promise<T> {
   const { instances } = await session.backend();
-  await using hold = await instances.hold(id, { wait: PATIENCE }, context);
+  await using hold = await instances.hold(id, { wait: LOCK_TIMEOUT_MS, ...options }, context);
   const fresh = await instances.find(name);
   if (fresh?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
   // It was deleted while we waited; what was allowed on a deleted instance before still is.

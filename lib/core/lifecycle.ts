@@ -1,5 +1,5 @@
 import type { Context, Instance } from "../backend/contract.ts";
-import { failure } from "../errors.ts";
+import { asStrataError, failure } from "../errors.ts";
 import type { CallOptions, StopOptions } from "./api.ts";
 import type { Work } from "./engines.ts";
 import { requireGroup } from "./features.ts";
@@ -11,6 +11,8 @@ import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts"
 
 /** How long a guest may take to answer after its start, ms: emulated ones are slow. */
 export const START_TIMEOUT = 300_000;
+/** How long `stop --force` waits for another operation on the instance, ms. */
+const CUT_LOCK_TIMEOUT_MS = 5000;
 /** How long a guest may take to shut down, ms. */
 export const STOP_TIMEOUT = 120_000;
 
@@ -53,8 +55,35 @@ export async function stop(
   call?: CallOptions,
 ): Promise<Work> {
   const chosen = await getInstances(session, names, {}, call);
-  return () =>
-    eachHeld(session, chosen, call, (fresh, context) => stopHeld(session, fresh, options, context));
+  const context = contextOf(call);
+  return async () => {
+    for (const instance of chosen) await unlessGone(call, () => stopOne(session, instance, options, context));
+  };
+}
+
+/**
+ * Stops an instance, whatever another operation has left of itself. Whoever cuts the power does not wait long for
+ * another operation either, where the engine can do without.
+ */
+async function stopOne(
+  session: Session,
+  instance: Instance,
+  options: StopOptions,
+  context: Context,
+): Promise<void> {
+  const { instances } = await session.backend();
+  const cuts = options.force === true && instances.cut !== undefined;
+  const wait = cuts ? { wait: CUT_LOCK_TIMEOUT_MS } : {};
+  const work = (fresh: Instance) => stopHeld(session, fresh, options, context);
+  try {
+    await whileHeld(session, instance, context, work, { ...wait, finish: false });
+  } catch (error) {
+    if (!cuts || asStrataError(error).code !== "BUSY") throw error;
+    await instances.cut?.(instance.id, context);
+    context.warn?.(
+      `another operation is under way on "${instance.name}"; its power was cut, and layers are merged by the next stop`,
+    );
+  }
 }
 
 async function stopHeld(

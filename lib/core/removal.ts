@@ -50,8 +50,12 @@ export async function remove(
     }
     for (const instance of whole.values())
       await unlessGone(call, () =>
-        whileHeld(session, instance, context, (fresh) =>
-          removeOne(session, fresh, options.purge === true, context),
+        whileHeld(
+          session,
+          instance,
+          context,
+          (fresh) => removeOne(session, fresh, options.purge === true, context),
+          { finish: false },
         ),
       ).catch((error: unknown) => {
         // Taking hold takes away what a removal or a launch that died has left, which is what was asked for.

@@ -107,7 +107,11 @@ export async function readManaged(domain: Domain, read = parse): Promise<Managed
   if (metadata === undefined) return undefined;
   const name = text(find(document, "name"));
   const { version } = metadata.record;
-  if (version > RECORD_VERSION) throw failure("RECORD_TOO_NEW", { name, version, supported: RECORD_VERSION });
+  if (version > RECORD_VERSION)
+    throw failure("RECORD_TOO_NEW", {
+      name,
+      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+    });
   if (!(version >= 1)) throw failure("RECORDS_DIFFER", { name, reason: "its record has no version" });
   return { domain, name, document, metadata };
 }

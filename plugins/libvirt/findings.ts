@@ -24,7 +24,7 @@ import {
 } from "./record-findings.ts";
 import { instanceFolder } from "./removal.ts";
 import { currentName, isExposed, listRecords, lookupSnapshot, standsOn } from "./snapshot-records.ts";
-import { readDisk } from "./xml/domain.ts";
+import { readDisk, rootTarget } from "./xml/domain.ts";
 import type { SnapshotPlace } from "./xml/snapshot.ts";
 
 /**
@@ -46,7 +46,10 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   const { metadata, name, document } = managed;
   const { folder } = metadata;
   const underWay = await findUnderWay(managed);
-  if (underWay.some(({ kind }) => kind === "operation-unfinished")) return underWay;
+  if (underWay.some(({ kind }) => kind === "operation-unfinished")) {
+    const records = await listRecords(managed.domain);
+    return [...underWay, ...findLost(await findLostCopies(managed, records, await listCopies(folder)))];
+  }
   const pool = await engine.pool();
   const found = [...underWay];
   if (folder !== instanceFolder(pool, managed.domain.uuid))
@@ -69,6 +72,12 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   if (broken.length > 0) return found;
   const missing = await findMissing(graph, owners, head);
   found.push(...missing, ...findShared(records));
+  if (head === "")
+    found.push({
+      kind: "disk-detached",
+      subject: rootTarget(document),
+      detail: `its definition has no disk ${rootTarget(document)} any more; the layer that it wrote is still there`,
+    });
   found.push(...findUnwritable(head, graph, owners, name));
   const difference = await findDifference(document, folder);
   if (difference !== undefined) found.push({ kind: "chain-differs", subject: head, detail: difference });
@@ -117,7 +126,7 @@ async function findMissing(
   }
   for (const { name, frozen } of snapshots)
     if (frozen !== null) needed.set(frozen, `snapshot "${name}" is in it`);
-  needed.set(head, "the instance writes it");
+  if (head !== "") needed.set(head, "the instance writes it");
   const found = await Promise.all(
     [...needed].map(async ([path, why]) => {
       if (graph.headers.has(path) || graph.standIns.has(path)) return [];

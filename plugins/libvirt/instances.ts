@@ -6,7 +6,7 @@ import { isLibvirt, mapped } from "./errors.ts";
 import { hold } from "./hold.ts";
 import { list, outline } from "./listing.ts";
 import { leaseReader } from "./networks.ts";
-import { start, stop, suspend } from "./power.ts";
+import { cut, start, stop, suspend } from "./power.ts";
 import { removeInstance } from "./removal.ts";
 import { resize } from "./resize.ts";
 import { toInstance } from "./view.ts";
@@ -20,6 +20,7 @@ export function instanceGroup(engine: Engine): Instances {
     check: (plan) => mapped(() => check(engine, plan)),
     create: (spec, context) => mapped(() => create(engine, spec, context)),
     start: (id, context) => mapped(() => start(engine, id, context)),
+    cut: (id) => mapped(() => cut(engine, id)),
     stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
     suspend: (id, context) => mapped(() => suspend(engine, id, context)),
     clone: (id, copy, context) => mapped(() => clone(engine, id, copy, context)),

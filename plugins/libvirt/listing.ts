@@ -63,7 +63,10 @@ async function readRecord(domain: Domain): Promise<Metadata | undefined> {
   const metadata = readOwn(await readDocument(xml));
   const { version } = metadata.record;
   if (version > RECORD_VERSION)
-    throw failure("RECORD_TOO_NEW", { name: domain.name, version, supported: RECORD_VERSION });
+    throw failure("RECORD_TOO_NEW", {
+      name: domain.name,
+      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+    });
   return metadata;
 }
 

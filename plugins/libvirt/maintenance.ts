@@ -4,11 +4,11 @@ import type { AuditOptions, Context, Finding, Maintenance } from "../../lib/back
 import { failure, isStrataError } from "../../lib/errors.ts";
 import { collectLayers } from "./collect.ts";
 import { listCopies } from "./copies/record-copies.ts";
-import { type Engine, getHeld, lockInstance, type Managed, readManaged } from "./engine.ts";
+import { type Engine, getHeld, lockInstance, type Managed, readManaged, writeMetadata } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
 import { findInInstance } from "./findings.ts";
 import { hold } from "./hold.ts";
-import { setJournalAside } from "./journal/journal.ts";
+import { JOURNAL, setJournalAside, writeAside } from "./journal/journal.ts";
 import { checkContents } from "./layer-health.ts";
 import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
 import { lockFile } from "./lock.ts";
@@ -20,6 +20,7 @@ import {
   recordLayer,
   recordLost,
 } from "./orphans.ts";
+import { exists } from "./pool.ts";
 import { findInPool, findUnheld, type Owner } from "./pool-findings.ts";
 import { findUnreachable, openFolder } from "./reach-findings.ts";
 import { recoverFolder } from "./recover-folder.ts";
@@ -29,7 +30,11 @@ import { correctRecords, markCurrent } from "./snapshot-records.ts";
 export function maintenanceGroup(engine: Engine): Maintenance {
   return {
     audit: (options, context) => mapped(() => audit(engine, options, context)),
-    repair: (finding, context, choice) => mapped(() => repair(engine, finding, context, choice)),
+    repair: (finding, context, choice) =>
+      mapped(
+        () => repair(engine, finding, context, choice),
+        finding.instance === undefined ? {} : { name: finding.instance },
+      ),
     recover: (folder, context) => mapped(() => recoverFolder(engine, folder, context)),
   };
 }
@@ -175,12 +180,22 @@ async function repairInstance(
       return repairRecord(engine, managed, subject, context, choice);
     case "operation-too-new":
     case "operation-unreadable":
-      return setJournalAside(managed.metadata.folder);
+      return dropOperation(managed);
     case "operation-set-aside":
       return unlink(subject);
     default:
       throw failure("INTERNAL", { reason: `no repair of ${kind} is known` });
   }
+}
+
+/** Sets an operation aside that this version cannot use, wherever it is noted. */
+async function dropOperation(managed: Managed): Promise<void> {
+  const { folder, operation } = managed.metadata;
+  if (operation?.kind === "unusable") {
+    if (!(await exists(join(folder, JOURNAL)))) await writeAside(folder, operation.reason);
+    await writeMetadata(managed, { operation: null });
+  }
+  if (await exists(join(folder, JOURNAL))) await setJournalAside(folder);
 }
 
 async function repairLayer(

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { collectLayers } from "./collect.ts";
-import { changedMetadata, define, type Engine, getHeld, type Managed } from "./engine.ts";
+import { changedMetadata, define, type Engine, getHeld, getManaged, type Managed } from "./engine.ts";
 import { isLibvirt, libvirtError } from "./errors.ts";
 import { readGraph, requireWritable } from "./graph.ts";
 import { getReady } from "./journal/recover.ts";
@@ -108,6 +108,12 @@ export async function stop(
     if (context.signal.aborted) throw error;
     engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
   }
+}
+
+/** Cuts the power, whoever holds the instance: what others do to it must bear a guest that dies at any time. */
+export async function cut(engine: Engine, id: string): Promise<void> {
+  const { domain } = await getManaged(engine, id);
+  if (await domain.isActive()) await tolerate(domain.destroy());
 }
 
 /** The domain has stopped meanwhile: what was asked for is so. */

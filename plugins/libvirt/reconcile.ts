@@ -3,6 +3,7 @@ import {
   listCopies,
   RECORDS,
   type RecordCopy,
+  readCopy,
   recordCopyPath,
   removeRecordCopies,
   writeRecordCopy,
@@ -11,9 +12,12 @@ import { removeIfThere } from "./durable-file.ts";
 import type { Managed } from "./engine.ts";
 import { readGraph } from "./graph.ts";
 import { exists } from "./pool.ts";
+import { readHeader } from "./qcow2-header.ts";
 import { forget, release } from "./released.ts";
 import { listRecords, readRecordText, type SnapshotText } from "./snapshot-records.ts";
+import { parse } from "./xml/document.ts";
 import { readDisk } from "./xml/domain.ts";
+import { readSnapshot } from "./xml/snapshot.ts";
 
 /**
  * Brings the copies of an instance's records together with what libvirt has, whose list costs one call: a record
@@ -75,13 +79,22 @@ export async function deletedByLibvirt(
   const graph = await readGraph(managed, lost);
   const is = await Promise.all(
     lost.map(async (copy) => {
-      if (copy.frozen === null) return true;
+      if (copy.frozen === null) return !(await isHeldInside(copy));
       if (frozen.has(copy.frozen)) return true;
       if (copy.frozen === head) return graph.dependants(head).length === 0;
       return !(await exists(copy.frozen));
     }),
   );
   return lost.filter((_, at) => is[at]);
+}
+
+/** True where the image that the snapshot is inside of still holds snapshots. */
+async function isHeldInside({ path }: RecordCopy): Promise<boolean> {
+  const xml = await readCopy(path).catch(() => null);
+  if (xml === null) return false;
+  const { recorded } = readSnapshot(await parse(xml));
+  const header = await readHeader(recorded).catch(() => null);
+  return header !== null && header.inside > 0;
 }
 
 /** Versions before 0.2 kept a list of the disks that restores had left in the metadata. */

@@ -118,7 +118,17 @@ export async function redefine(
   const exposed = current && snapshot.overlay !== head && snapshot.frozen !== head;
   const change = exposed ? { ...wanted, overlay: head } : wanted;
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
-  const write = () => managed.domain.createSnapshot(serialize(amendedSnapshot(snapshot, change)), flags);
+  const { domain } = managed;
+  const create = (given: SnapshotChange) =>
+    domain.createSnapshot(serialize(amendedSnapshot(snapshot, given)), flags);
+  const write = () =>
+    create(change).catch(async (error: unknown) => {
+      // Under a parent whose record libvirt has lost it records nothing; `strata doctor` puts both back.
+      const parent = change.parent === undefined ? snapshot.parent : change.parent;
+      if (parent === null || !isLibvirt(error, "INVALID_ARG")) throw error;
+      if ((await lookupSnapshot(domain, parent)) !== null) throw error;
+      return create({ ...change, parent: null });
+    });
   const written = change.name === undefined ? await whileSaved(managed, snapshot, write) : await write();
   const { folder } = managed.metadata;
   const { name, frozen } = readSnapshot(amendedSnapshot(snapshot, change));
@@ -168,6 +178,13 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
  * marks by itself, the parent of one that was deleted, must name the disk that the instance writes; see `redefine`.
  */
 export async function keepMark(managed: Managed): Promise<void> {
+  await correctMark(managed).catch((error: unknown) => {
+    // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
+    if (!isLibvirt(error, "OPERATION_UNSUPPORTED", "INVALID_ARG")) throw error;
+  });
+}
+
+async function correctMark(managed: Managed): Promise<void> {
   const { domain, document } = managed;
   const current = await domain.currentSnapshot();
   if (current !== null) {
@@ -217,7 +234,8 @@ export async function standsOn(
 ): Promise<string | null> {
   const byFile = new Map(snapshots.map((snapshot) => [snapshot.frozen, snapshot.name]));
   const seen = new Set<string>();
-  for (let file: string | null = head; file !== null && !seen.has(file); ) {
+  // A definition without the disk stands on nothing.
+  for (let file: string | null = head === "" ? null : head; file !== null && !seen.has(file); ) {
     seen.add(file);
     const header: { backing: string | null } = await readLayer(managed.name, file);
     if (header.backing === null) return null;

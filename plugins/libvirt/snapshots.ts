@@ -105,7 +105,7 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
   const head = readDisk(document);
   const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
   const names = all.map((snapshot) => snapshot.name);
-  if (current !== null) {
+  if (current !== null && head !== "") {
     const [{ frozen }, { backing }] = await Promise.all([
       current.getXml().then(parse).then(readSnapshot),
       readLayer(name, head),

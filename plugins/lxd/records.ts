@@ -88,7 +88,11 @@ export function readOwn(name: string, config: Config): OwnRecord | undefined {
   const text = config[KEYS.instance];
   if (text === undefined) return undefined;
   const version = read(name, config, KEYS.instance, z.looseObject({ version: z.number() }))?.version ?? 0;
-  if (version > RECORD_VERSION) throw failure("RECORD_TOO_NEW", { name, version, supported: RECORD_VERSION });
+  if (version > RECORD_VERSION)
+    throw failure("RECORD_TOO_NEW", {
+      name,
+      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+    });
   const found = read(name, config, KEYS.instance, instanceShape);
   if (found === undefined) return undefined;
   const { id, ...record } = found;

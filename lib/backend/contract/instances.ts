@@ -109,8 +109,17 @@ export interface Instances {
   outline?(): Promise<InstanceOutline[]>;
   /** The instance of that name, or null. Takes no hold. */
   find(name: string): Promise<Instance | null>;
-  /** Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. */
-  hold(id: string, options: { wait: number }, context: Context): Promise<Hold>;
+  /**
+   * Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. What an
+   * operation that died has left half done is finished first, unless `finish` is false: that may take long, and
+   * who only stops or removes an instance needs none of it. That it cannot be finished does not fail the hold.
+   */
+  hold(id: string, options: { wait: number; finish?: boolean }, context: Context): Promise<Hold>;
+  /**
+   * Present where the power of a guest can be cut while somebody else holds the instance, which then is for
+   * "force" to do. What waits for a stop is left to the next one. Takes no hold.
+   */
+  cut?(id: string, context: Context): Promise<void>;
   /**
    * Present where the engine can tell before the image is here: rejects as `create` would, for a taken name
    * with INSTANCE_EXISTS. What a launch or a removal that died has left does not take a name where `create`

@@ -106,7 +106,7 @@ export async function readCopy(path: string): Promise<string | null> {
   if (text === null) return null;
   const version = Number(FIRST_LINE.exec(text)?.[1] ?? Number.NaN);
   const name = path;
-  if (version > VERSION) throw failure("RECORD_TOO_NEW", { name, version, supported: VERSION });
+  if (version > VERSION) throw failure("RECORD_TOO_NEW", { name, reason: `it has version ${version}` });
   if (version !== VERSION) throw failure("RECORDS_DIFFER", { name, reason: "it is not a copy of a record" });
   return text.replace(FIRST_LINE, "");
 }

@@ -55,6 +55,11 @@ export async function clearJournal(folder: string): Promise<void> {
   await removeIfThere(join(folder, JOURNAL));
 }
 
+/** Keeps what is known of an entry that was noted elsewhere. */
+export async function writeAside(folder: string, reason: string): Promise<void> {
+  await writeDurably(join(folder, `journal-${Date.now()}.json`), `${JSON.stringify({ reason })}\n`);
+}
+
 /** Keeps the entry for whoever looks into it, and stops it from being in the way. */
 export async function setJournalAside(folder: string): Promise<void> {
   const path = join(folder, JOURNAL);

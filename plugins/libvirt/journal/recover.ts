@@ -48,14 +48,9 @@ async function moveToJournal(
   const { folder } = managed.metadata;
   if (operation === undefined) return managed;
   if (operation.kind === "unusable")
-    throw failure(operation.code, { ...versions(managed.name), reason: operation.reason });
+    throw failure(operation.code, { name: managed.name, reason: operation.reason });
   if ((await readJournal(folder)) === undefined) await writeJournal(folder, operation);
   return writeMetadata(managed, { operation: null });
-}
-
-/** Details for RECORD_TOO_NEW, which tells versions, and RECORDS_DIFFER, which tells a reason. */
-function versions(name: string) {
-  return { name, version: "a newer one", supported: "its own" };
 }
 
 async function settleJournal(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
@@ -65,7 +60,7 @@ async function settleJournal(engine: Engine, id: string, context?: Pick<Context,
   if (entry === undefined) return;
   const { operation, refusals } = entry;
   if (operation.kind === "unusable")
-    throw failure(operation.code, { ...versions(managed.name), reason: operation.reason });
+    throw failure(operation.code, { name: managed.name, reason: operation.reason });
   if (operation.kind === "create" || operation.kind === "purge") return setJournalAside(folder);
   engine.log.debug("finishing an operation", { name: managed.name, ...operation });
   try {
