@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
+import { DEFINITION, RECORDS } from "../../plugins/libvirt/copies/record-copies.ts";
 import { isImagePath } from "../../plugins/libvirt/layers.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
+import { RELEASED } from "../../plugins/libvirt/released.ts";
 import {
   type Domain,
   SnapshotCreateFlags,
@@ -269,6 +271,9 @@ async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) =>
   }
 }
 
+/** What an instance's folder has beside images; an entry of the journal is of something unfinished. */
+const KEPT = ["seed.iso", "lock", DEFINITION, RECORDS, RELEASED];
+
 async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
   const instances = await fixture.backend.instances.list();
   const ids = instances.map(({ id }) => id);
@@ -280,8 +285,7 @@ async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
   for (const id of ids) {
     const folder = join(daemon.pool, "instances", id);
     for (const file of await readdir(folder))
-      if (!isImagePath(folder, join(folder, file)) && file !== "seed.iso" && file !== "lock")
-        strangers.push(file);
+      if (!isImagePath(folder, join(folder, file)) && !KEPT.includes(file)) strangers.push(file);
   }
   return [...folders, ...bases, ...strangers];
 }
