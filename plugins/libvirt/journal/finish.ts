@@ -1,6 +1,8 @@
+import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { collectLayers, endMerge } from "../collect.ts";
 import { listCopies, removeRecordCopies } from "../copies/record-copies.ts";
+import { removeIfThere } from "../durable-file.ts";
 import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { findInUse, readGraph } from "../graph.ts";
@@ -103,6 +105,8 @@ export async function finishDelete(
     if (snapshot.frozen !== null && snapshot.frozen !== readDisk(managed.document))
       await release(snapshot.frozen, layersAbove(folder, children));
     await deleteRecord(managed, name, children);
+    // libvirt leaves the memory that it saved with the snapshot.
+    if (dirname(snapshot.memory) === folder) await removeIfThere(snapshot.memory);
   }
   if (snapshot === null || same) await removeRecordCopies(await listCopies(folder), name);
   await keepMark(managed);

@@ -19,6 +19,8 @@ export interface SnapshotDocument {
   readonly overlay: string;
   /** The file that the recorded domain writes, which libvirt's own tools would restore; "" for none. */
   readonly recorded: string;
+  /** The file that the guest's memory was saved in; "" for none. */
+  readonly memory: string;
 }
 
 /** A comment as XML can carry it: what XML forbids or would change is replaced. */
@@ -113,6 +115,7 @@ export function readSnapshot(document: Element): SnapshotDocument {
     frozen: external === undefined ? null : note?.frozen || recorded || null,
     overlay,
     recorded,
+    memory: find(document, "memory")?.attributes.file ?? "",
   };
 }
 
