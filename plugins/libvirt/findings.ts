@@ -151,7 +151,7 @@ async function findMark(
   if (stands === null) return [];
   if (mark === stands) {
     const snapshot = await lookupSnapshot(managed.domain, mark);
-    if (snapshot === null || !isExposed(snapshot, head)) return [];
+    if (snapshot === null || !(await isExposed(managed, snapshot))) return [];
     return [
       {
         kind: "mark-exposed",

@@ -103,6 +103,24 @@ export async function currentName(domain: Domain): Promise<string | null> {
   return (await domain.currentSnapshot())?.name ?? null;
 }
 
+/** The first version of libvirt whose own tools restore external snapshots. */
+const FIRST_TO_RESTORE = 9_009_000;
+
+const versions = new WeakMap<Domain["connection"], Promise<number>>();
+
+/**
+ * True where libvirt's own tools restore external snapshots, and remove the overlay then that the current snapshot's
+ * record names. Before, the same record would have them merge a layer that other snapshots stand on.
+ */
+async function restores({ connection }: Domain): Promise<boolean> {
+  let version = versions.get(connection);
+  if (version === undefined) {
+    version = connection.libVersion().then(Number);
+    versions.set(connection, version);
+  }
+  return (await version) >= FIRST_TO_RESTORE;
+}
+
 /**
  * Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. A restore by
  * libvirt's own tools removes the overlay that the current snapshot's record names: where the instance was restored
@@ -115,7 +133,7 @@ export async function redefine(
   current: boolean,
 ): Promise<void> {
   const head = readDisk(managed.document);
-  const exposed = current && snapshot.overlay !== head && snapshot.frozen !== head;
+  const exposed = current && (await isExposed(managed, snapshot));
   const change = exposed ? { ...wanted, overlay: head } : wanted;
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
   const { domain } = managed;
@@ -146,8 +164,13 @@ export async function correctRecords(managed: Managed): Promise<void> {
 }
 
 /** True for a current snapshot whose record names an overlay that is there and is not the instance's disk. */
-export function isExposed({ overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">, head: string) {
-  return frozen !== null && frozen !== head && overlay !== "" && overlay !== head && existsSync(overlay);
+export async function isExposed(
+  { domain, document }: Managed,
+  { overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">,
+): Promise<boolean> {
+  const head = readDisk(document);
+  if (frozen === null || frozen === head || overlay === "" || overlay === head) return false;
+  return existsSync(overlay) && (await restores(domain));
 }
 
 /** Moves libvirt's current mark to a snapshot. */
@@ -189,7 +212,7 @@ async function correctMark(managed: Managed): Promise<void> {
   const current = await domain.currentSnapshot();
   if (current !== null) {
     const snapshot = await lookupSnapshot(domain, current.name);
-    if (snapshot !== null && isExposed(snapshot, readDisk(document)))
+    if (snapshot !== null && (await isExposed(managed, snapshot)))
       await redefine(managed, snapshot, {}, true);
     return;
   }
