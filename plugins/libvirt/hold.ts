@@ -13,6 +13,7 @@ import {
 } from "./engine.ts";
 import { isLibvirt, libvirtError } from "./errors.ts";
 import { clearMark, fence } from "./fence.ts";
+import { readJournal } from "./journal/journal.ts";
 import { settle } from "./journal/recover.ts";
 import { DomainXmlFlags } from "./rpc/index.ts";
 import { removePartials } from "./stand-ins.ts";
@@ -46,12 +47,13 @@ export async function hold(
     })();
     return released;
   };
+  let deleted: string | undefined;
   const held: Held = { lock, changed: false };
   engine.holds.set(id, held);
   try {
     await fence(engine, id, lock);
     const found = await getManaged(engine, id, name);
-    if (finish) await finishFirst(engine, held, id, signal);
+    if (finish) deleted = await finishFirst(engine, held, found, signal);
     // What was finished may have been its removal.
     if (found.metadata.operation !== undefined || held.changed) await getManaged(engine, id, name);
     await removePartials(metadata.folder);
@@ -59,16 +61,26 @@ export async function hold(
     await release();
     throw error;
   }
-  return { id, [Symbol.asyncDispose]: release };
+  return { id, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
 }
 
-async function finishFirst(engine: Engine, held: Held, id: string, signal: AbortSignal): Promise<void> {
+/** Resolves to the snapshot whose deletion was under way and is finished, if any was. */
+async function finishFirst(
+  engine: Engine,
+  held: Held,
+  { domain, metadata }: Managed,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const id = domain.uuid;
   try {
+    const operation = metadata.operation ?? (await readJournal(metadata.folder))?.operation;
     await settle(engine, id, { signal });
+    return operation?.kind === "delete" ? operation.name : undefined;
   } catch (error) {
     if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") throw error;
     held.refused = libvirtError(error);
     engine.log.debug("what was under way could not be finished", { id, error });
+    return undefined;
   }
 }
 
