@@ -6,6 +6,7 @@ import tar from "tar-stream";
 import type { ExecSession } from "../backend/contract.ts";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
 import { confined, type Entry, PERMISSIONS } from "./entry.ts";
+import { startRecipient, untilDestroyed } from "./recipient.ts";
 import { RECEIVE, SEND, STATUS } from "./scripts.ts";
 
 /** A guest as a transfer sees it: a name for errors, and commands that run as the default user. */
@@ -181,7 +182,6 @@ async function send(
   signal: AbortSignal,
   fill: (pack: tar.Pack) => Promise<void>,
 ): Promise<void> {
-  const mine = new AbortController();
   const argv = [
     "sh",
     "-c",
@@ -193,12 +193,13 @@ async function send(
     parents ? "parents" : "",
     token,
   ];
-  const session = await guest.run(argv, AbortSignal.any([signal, mine.signal]));
+  using recipient = await startRecipient(guest, argv, signal);
+  const { session, calledOff } = recipient;
   session.stdout.resume();
   const complaint = text(session.stderr).catch(() => "");
   const pack = tar.pack();
   pack.on("error", ignored);
-  const leaving = pipeline(pack, session.stdin);
+  const leaving = pipeline(untilDestroyed(pack), session.stdin);
   leaving.catch(() => pack.destroy());
   const sent = fill(pack).then(() => {
     pack.finalize();
@@ -206,10 +207,15 @@ async function send(
   });
   // A guest that refuses ends before all is sent. Then nothing more is, and what is being read is let go.
   const refused = session.exit.finally(() => pack.destroy());
-  const cause = await Promise.race([sent.catch((error: unknown) => error), refused.then(() => undefined)]);
+  const cause = await Promise.race([
+    sent.catch((error: unknown) => error),
+    refused.then(() => undefined),
+    calledOff,
+  ]);
   // What went wrong on our side ends the guest's; what the guest says goes before what that did to us.
   if (cause !== undefined && !isClosed(cause)) {
-    mine.abort();
+    refused.catch(() => {});
+    await recipient.hangUp(pack);
     throw cause;
   }
   const { code } = await refused;

@@ -20,8 +20,11 @@ export interface SshServer extends AsyncDisposable {
 
 export type Keys = ReturnType<typeof makeKeyPair>;
 
-/** An sshd on a free port of this host that lets one key in and runs commands with this host's shell. */
-export async function sshServer(accepted: Keys): Promise<SshServer> {
+/**
+ * An sshd on a free port of this host that lets one key in and runs commands with this host's shell. A signal
+ * reaches all processes of a command, as OpenSSH has it, or its shell alone, as dropbear has it.
+ */
+export async function sshServer(accepted: Keys, signals: "group" | "shell" = "group"): Promise<SshServer> {
   const host = makeKeyPair();
   const seen: string[] = [];
   const connections = new Set<ssh2.Connection>();
@@ -38,7 +41,7 @@ export async function sshServer(accepted: Keys): Promise<SshServer> {
       if (context.method === "publickey" && context.key.data.toString("base64") === allowed) context.accept();
       else context.reject(["publickey"]);
     });
-    connection.on("session", (accept) => serve(accept(), seen));
+    connection.on("session", (accept) => serve(accept(), seen, signals));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -62,7 +65,7 @@ export async function sshServer(accepted: Keys): Promise<SshServer> {
   };
 }
 
-function serve(session: ssh2.Session, seen: string[]): void {
+function serve(session: ssh2.Session, seen: string[], signals: "group" | "shell"): void {
   // As sshd has it: whose input has ended is still told signals.
   session.on("eof", () => {
     if ("_ending" in session) session._ending = false;
@@ -76,7 +79,8 @@ function serve(session: ssh2.Session, seen: string[]): void {
     seen.push("exec");
     const channel = accept();
     const child = spawn("bash", ["-c", command], { detached: true });
-    const kill = (name: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, name);
+    const kill = (name: NodeJS.Signals) =>
+      child.pid !== undefined && process.kill(signals === "group" ? -child.pid : child.pid, name);
     session.on("signal", (_, __, { name }) => {
       seen.push(`signal ${name}`);
       kill(`SIG${name}` as NodeJS.Signals);
