@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../copies/record-copies.ts";
 import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
-import { libvirtError } from "../errors.ts";
+import { isPassing, libvirtError } from "../errors.ts";
 import { readFileUsers } from "../file-users.ts";
 import { layerOf } from "../layers.ts";
 import { letGo } from "../let-go.ts";
@@ -96,6 +96,7 @@ async function correctParent(engine: Engine, managed: Managed, name: string): Pr
     const parent = await standsOn(managed, await listRecords(managed.domain), snapshot.frozen);
     if (parent !== snapshot.parent) await redefine(managed, snapshot, { parent }, true);
   } catch (error) {
+    if (isPassing(error)) throw error;
     engine.log.warn(
       `the parent of "${managed.name}.${name}" was not recorded: ${libvirtError(error).message}`,
     );

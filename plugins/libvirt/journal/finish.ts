@@ -4,7 +4,7 @@ import { collectLayers, endMerge } from "../collect.ts";
 import { listCopies, removeRecordCopies } from "../copies/record-copies.ts";
 import { removeIfThere } from "../durable-file.ts";
 import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
-import { libvirtError } from "../errors.ts";
+import { isPassing, libvirtError } from "../errors.ts";
 import { findInUse, readGraph } from "../graph.ts";
 import { layersAbove, letGo } from "../let-go.ts";
 import { mergeLayer, putBack } from "../merge.ts";
@@ -77,6 +77,7 @@ export async function finishRestore(
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
     await markCurrent(managed, name).catch((error: unknown) => {
+      if (isPassing(error)) throw error;
       // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
       engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
     });

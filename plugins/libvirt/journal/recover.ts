@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
+import { asStrataError, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
-import { libvirtError } from "../errors.ts";
+import { isPassing, libvirtError } from "../errors.ts";
 import { exists } from "../pool.ts";
 import { removeInstance } from "../removal.ts";
 import { SAVED_RECORD } from "../saved-record.ts";
@@ -15,9 +15,6 @@ import { JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.t
 
 /** How often finishing an operation is refused before it is undone. */
 const REFUSALS = 2;
-
-/** What says nothing about whether an operation can be finished: another try may end it. */
-const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
 
 /**
  * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
@@ -66,13 +63,12 @@ async function settleJournal(engine: Engine, id: string, context?: Pick<Context,
   try {
     await finishOperation(engine, managed, operation, context);
   } catch (error) {
-    const refused = libvirtError(error);
-    if (PASSING.includes(refused.code) || context?.signal.aborted) throw error;
+    if (isPassing(error) || context?.signal.aborted) throw error;
     if (refusals + 1 < REFUSALS) {
       await writeJournal(folder, operation, refusals + 1);
       throw error;
     }
-    await giveUp(engine, managed, operation, refused.message);
+    await giveUp(engine, managed, operation, libvirtError(error).message);
   }
 }
 
