@@ -38,7 +38,7 @@ torture:
 	@$(if $(TORTURE),,TORTURE_CROWD=full $(MOCHA) $(SLOW) test/torture/crowd.test.ts)
 
 conformance:
-	@$(MOCHA) $(SLOW) 'test/conformance/**/*.test.ts'
+	@STRATA_TREES=$${STRATA_TREES:-300} $(MOCHA) $(SLOW) 'test/conformance/**/*.test.ts'
 
 e2e: build
 	@$(MOCHA) $(SLOW) 'test/e2e/**/*.test.ts'

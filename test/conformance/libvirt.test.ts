@@ -18,5 +18,5 @@ conformance(
     // Chains so short that the random trees are full of keyframes.
     return { ...(await libvirtFixture({ "chain-length": "6" })), guest };
   },
-  { runs: 300, steps: 30 },
+  { runs: Number(process.env.STRATA_TREES ?? 60), steps: 30 },
 );
