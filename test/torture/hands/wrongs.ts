@@ -25,11 +25,14 @@ export function wrongs(model: Model): Wrong[] {
 
   for (const path of model.damaged.keys())
     if (needed(path) && inFolder(path)) found.push({ what: `${path} is damaged`, words: [basename(path)] });
-  for (const [name, { file }] of broken)
+  for (const [name, { file }] of broken) {
+    // A guest on a frozen layer is named while it runs; afterwards nothing tells what it wrote.
+    if (now.files.get(file)?.contents != null && !model.damaged.has(file)) continue;
     found.push({
       what: `snapshot ${name} cannot be read`,
       words: [`"${name}"`, basename(file), ...[...model.damaged.keys()].map((path) => basename(path))],
     });
+  }
   // One that was recorded under another name is not lost.
   for (const [name, { file }] of lost)
     if (!meant.has(file))
@@ -43,7 +46,9 @@ export function wrongs(model: Model): Wrong[] {
       found.push({ what: `nothing names ${path}, which holds data`, words: [basename(path)] });
   }
 
-  const owner = [...kept].find(([, { file }]) => file === now.active)?.[0];
+  const owner = [...kept].find(
+    ([name, { file }]) => file === now.active && now.records.get(name)?.internal !== true,
+  )?.[0];
   if (owner !== undefined)
     found.push({ what: `the disk is the frozen file of ${owner}`, words: [basename(now.active), owner] });
   else if (now.active !== "" && above(place, now, now.active).length > 0)
