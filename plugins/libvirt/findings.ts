@@ -6,7 +6,7 @@ import { listCopies, type RecordCopy } from "./copies/record-copies.ts";
 import { findDifference } from "./definition-chain.ts";
 import type { Engine, Managed } from "./engine.ts";
 import { fileError, isAbsent, isLibvirt, libvirtError } from "./errors.ts";
-import { readGraph } from "./graph.ts";
+import { readGraph, readGuest } from "./graph.ts";
 import { findUnderWay } from "./journal/findings.ts";
 import { findDamaged } from "./layer-health.ts";
 import { isImagePath, isPartialPath, type LayerGraph, layerOf } from "./layers.ts";
@@ -15,6 +15,7 @@ import { readHeader } from "./qcow2-header.ts";
 import { deletedByLibvirt } from "./reconcile.ts";
 import {
   findForeign,
+  findGuestAstray,
   findLost,
   findMisplaced,
   findRewritten,
@@ -79,6 +80,8 @@ async function look(engine: Engine, managed: Managed): Promise<Note[]> {
       detail: `its definition has no disk ${rootTarget(document)} any more; the layer that it wrote is still there`,
     });
   found.push(...findUnwritable(head, graph, owners, name));
+  const guest = await readGuest(managed);
+  if (guest !== undefined && guest.disk !== head) found.push(...findGuestAstray(guest, graph, owners, name));
   const difference = await findDifference(document, folder);
   if (difference !== undefined) found.push({ kind: "chain-differs", subject: head, detail: difference });
   if (missing.length === 0) {

@@ -77,6 +77,13 @@ export function findObstacle(
   return { kind: "depended-on", reason: `other layers stand on its disk ${head}` };
 }
 
+/** What there is to do about an obstacle, for people. */
+export function wayRound(instance: string, { snapshot }: Obstacle): string {
+  return snapshot === undefined
+    ? "`strata doctor` shows which"
+    : `\`strata restore ${instance}.${snapshot}\` gives it a disk of its own`;
+}
+
 /** Rejects where `findObstacle` finds one, with the way out. */
 export function requireWritable(
   { name, document }: Managed,
@@ -85,9 +92,33 @@ export function requireWritable(
 ): void {
   const obstacle = findObstacle(readDisk(document), graph, copies);
   if (obstacle === undefined) return;
-  const way =
-    obstacle.snapshot === undefined
-      ? "`strata doctor` shows which"
-      : `\`strata restore ${name}.${obstacle.snapshot}\` gives it a disk of its own`;
+  throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${wayRound(name, obstacle)}` });
+}
+
+/** A guest with a definition of its own: one that runs, or whose memory is saved. */
+export interface Guest {
+  readonly state: "running" | "saved";
+  /** The file that it writes, or will once it is resumed. */
+  readonly disk: string;
+}
+
+/** The guest of an instance, where it has one: its disk may be another than the definition says. */
+export async function readGuest({ domain }: Managed): Promise<Guest | undefined> {
+  if (await domain.isActive())
+    return { state: "running", disk: readDisk(await parse(await domain.getXml())) };
+  const saved = await domain.managedSaveXml();
+  return saved === null ? undefined : { state: "saved", disk: readDisk(await parse(saved)) };
+}
+
+/** Rejects where a guest whose memory is saved would write, once resumed, what it must not. */
+export async function requireResumable(managed: Managed): Promise<void> {
+  const { name, metadata } = managed;
+  const guest = await readGuest(managed);
+  if (guest?.state !== "saved") return;
+  const copies = await listCopies(metadata.folder);
+  const graph = await readGraph(managed, copies);
+  const obstacle = findObstacle(guest.disk, graph, copies);
+  if (obstacle === undefined) return;
+  const way = `\`strata stop --force ${name}\` gives its saved memory up`;
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });
 }

@@ -4,14 +4,13 @@ import { failure } from "../../lib/errors.ts";
 import { collectLayers } from "./collect.ts";
 import { changedMetadata, define, type Engine, getHeld, getManaged, type Managed } from "./engine.ts";
 import { isLibvirt, libvirtError } from "./errors.ts";
-import { readGraph, requireWritable } from "./graph.ts";
+import { readGraph, requireResumable, requireWritable } from "./graph.ts";
 import { getReady } from "./journal/recover.ts";
 import { checkChain } from "./layers.ts";
 import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "./mounts.ts";
 import { ensureNetwork, freePort } from "./networks.ts";
 import { prepareReads } from "./read-images.ts";
 import { reconcile } from "./reconcile.ts";
-
 import { type Domain, DomainState } from "./rpc/index.ts";
 import { readDisk, readInterfaces, setForwardedPort } from "./xml/domain.ts";
 import { putMetadata } from "./xml/metadata.ts";
@@ -46,7 +45,8 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
   if (state === DomainState.RUNNING) return plugMounts(engine, found, context);
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
-  if (!(await isSaved(found))) await prepare(engine, found, context);
+  if (await isSaved(found)) await requireResumable(found);
+  else await prepare(engine, found, context);
   // That may take long, and others than strata may change the domain meanwhile.
   const managed = await getHeld(engine, id);
   const { document, metadata } = managed;

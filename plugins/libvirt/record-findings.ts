@@ -1,6 +1,6 @@
 import type { Finding } from "../../lib/backend/contract.ts";
 import type { RecordCopy } from "./copies/record-copies.ts";
-import { findObstacle } from "./graph.ts";
+import { findObstacle, type Guest, wayRound } from "./graph.ts";
 import type { LayerGraph } from "./layers.ts";
 import { isRewritten, type SnapshotPlace } from "./xml/snapshot.ts";
 
@@ -41,10 +41,24 @@ export function findUnwritable(
 ): Note[] {
   const obstacle = findObstacle(head, graph, snapshots);
   if (obstacle === undefined) return [];
-  const { snapshot, reason } = obstacle;
-  const way =
-    snapshot === undefined ? "" : `; \`strata restore ${instance}.${snapshot}\` gives it a disk of its own`;
-  return [{ kind: "head-frozen", subject: head, detail: `${reason}${way}` }];
+  const way = obstacle.snapshot === undefined ? "" : `; ${wayRound(instance, obstacle)}`;
+  return [{ kind: "head-frozen", subject: head, detail: `${obstacle.reason}${way}` }];
+}
+
+/** A guest that writes, or will once it is resumed, what it must not, on another disk than its definition says. */
+export function findGuestAstray(
+  { state, disk }: Guest,
+  graph: LayerGraph,
+  snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
+  instance: string,
+): Note[] {
+  const obstacle = findObstacle(disk, graph, snapshots);
+  if (obstacle === undefined) return [];
+  const what =
+    state === "running" ? "the guest that runs writes there" : "the guest whose memory is saved would";
+  const end = state === "running" ? "ends that" : "gives that memory up";
+  const detail = `${obstacle.reason}, and ${what}; \`strata stop --force ${instance}\` ${end}`;
+  return [{ kind: "guest-astray", subject: disk, detail }];
 }
 
 export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {

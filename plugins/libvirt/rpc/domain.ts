@@ -102,6 +102,16 @@ export class Domain {
     await this.connection.call("domain_managed_save_remove", { ...this.dom, flags: 0 });
   }
 
+  /** The definition that a managed save starts with; null where there is none. */
+  async managedSaveXml(): Promise<string | null> {
+    try {
+      return (await this.connection.call("domain_managed_save_get_xml_desc", { ...this.dom, flags: 0 })).xml;
+    } catch (error) {
+      if (isCode(error, "OPERATION_INVALID")) return null;
+      throw error;
+    }
+  }
+
   async rename(name: string): Promise<void> {
     await this.connection.call("domain_rename", { ...this.dom, new_name: name, flags: 0 });
   }

@@ -27,6 +27,7 @@ export const domainProcedures = {
   domain_managed_save: remote(182, struct({ dom: domain, flags: u32 }), nothing),
   domain_has_managed_save_image: remote(183, struct({ dom: domain, flags: u32 }), struct({ result: i32 })),
   domain_managed_save_remove: remote(184, struct({ dom: domain, flags: u32 }), nothing),
+  domain_managed_save_get_xml_desc: remote(388, struct({ dom: domain, flags: u32 }), struct({ xml: string })),
   domain_save_flags: remote(
     232,
     struct({ dom: domain, to: string, dxml: nullable(string), flags: u32 }),
