@@ -14,6 +14,8 @@ export interface Wrong {
 export function wrongs(model: Model): Wrong[] {
   const { now, place, kept, lost, broken, free } = model;
   if (now.live !== null || now.saved) return [];
+  // What is not known to be an instance has no records.
+  if (!now.xml.includes("urn:strata:1")) return [{ what: "its metadata are lost", words: [place.folder] }];
   const found: Wrong[] = [];
   const inFolder = (path: string) => path.startsWith(`${place.folder}/`);
   const meant = new Set([...now.records.values()].flatMap(({ candidates }) => candidates));
