@@ -45,6 +45,7 @@ function isRelease(value: unknown): value is Release {
   return (
     typeof file === "string" &&
     file === basename(file) &&
+    !["", ".", ".."].includes(file) &&
     typeof inode === "number" &&
     typeof modified === "number" &&
     Array.isArray(above) &&

@@ -85,14 +85,25 @@ async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
   const head = readDisk(managed.document);
   const [records, position] = await Promise.all([
     Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
-    // Those who may see the domain but not its files are told libvirt's own mark.
-    standsOn(managed, snapshots, head).catch((error: unknown) => {
-      if (isStrataError(error) && error.code === "PERMISSION_DENIED") return currentName(managed.domain);
-      throw error;
-    }),
+    readPosition(managed, snapshots, head),
   ]);
   records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
   return { snapshots: records, standsOn: position };
+}
+
+/**
+ * Those who may see the domain but not its files are told libvirt's own mark, and so are all where the layers cannot
+ * be followed: that one is missing must not keep anybody from seeing the rest.
+ */
+async function readPosition(
+  managed: Managed,
+  snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
+  head: string,
+): Promise<string | null> {
+  return standsOn(managed, snapshots, head).catch((error: unknown) => {
+    if (isStrataError(error)) return currentName(managed.domain);
+    throw error;
+  });
 }
 
 /**
@@ -108,11 +119,11 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
   if (current !== null && head !== "") {
     const [{ frozen }, { backing }] = await Promise.all([
       current.getXml().then(parse).then(readSnapshot),
-      readLayer(name, head),
+      readLayer(name, head).catch(() => ({ backing: null })),
     ]);
     if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
   }
-  return { names, standsOn: await standsOn(managed, await listRecords(domain), head) };
+  return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
 }
 
 async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {

@@ -2,6 +2,7 @@ import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
+import { context } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
@@ -108,6 +109,15 @@ describe("a way out", () => {
       await requireWays();
     });
 
+    it("where it is the disk that the instance writes, the tree is told and a restore brings a new one", async () => {
+      await scene.write(10);
+      await rename(await scene.head(), `${await scene.head()}.away`);
+      const [tree] = await stage.strata.snapshots([scene.name]);
+      expect(tree?.snapshots.map(({ name }) => name)).to.have.members(["a", "b", "c"]);
+      await scene.restore("c");
+      await requireWays();
+    });
+
     it("a deletion of the one below leaves the others as they were", async () => {
       await stage.strata.remove([{ instance: scene.name, snapshot: "a" }]);
       scene.expected.snapshots.delete("a");
@@ -203,6 +213,20 @@ describe("a way out", () => {
       await strata.snapshot(foreign.name, { name: "c" });
       expect(await readdir(folder)).not.to.include(JOURNAL);
     });
+  });
+
+  it("of a lock that somebody holds: the guest's power can be cut, and all is told", async () => {
+    const { fixture, strata } = stage;
+    await scene.chain(["a"], 2);
+    await scene.run();
+    {
+      await using _held = await fixture.backend.instances.hold(scene.instance.id, { wait: 0 }, context());
+      await strata.stop([scene.name], { force: true });
+      expect(await virsh("domstate", scene.name)).to.equal("shut off");
+      expect((await strata.info([scene.name]))[0]?.name).to.equal(scene.name);
+      await strata.audit();
+    }
+    await requireWays();
   });
 
   describe("of memory that was saved before a snapshot by virsh", () => {
