@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { ExecaError } from "execa";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
 import type { Plan } from "../actor.ts";
@@ -107,7 +108,7 @@ export async function interfere(
 ): Promise<void> {
   const { hand, model, log } = story;
   hand.now = await look(story);
-  const deed = await work(hand);
+  const deed = await work(hand).catch(inVain);
   log.push(`${deed.done ? "hand" : "hand, in vain"} (${name}): ${deed.what}`);
   if (deed.done) story.interferences += 1;
   const now = await look(story);
@@ -121,6 +122,13 @@ export async function interfere(
   }
 }
 
+/** A hand comes to nothing where a guest has the file locked. */
+function inVain(error: unknown): Deed {
+  const locked = error instanceof ExecaError && /Failed to get .*lock/.test(error.message);
+  if (!locked) throw error;
+  return { what: "a file is locked", done: false };
+}
+
 /** strata does something, perhaps with a hand that comes between at one of its steps. */
 export async function operate(
   story: Story,
@@ -132,7 +140,7 @@ export async function operate(
   const during = async () => {
     if (between === undefined) return;
     await keepNotes(hand);
-    const deed = await between.work(hand);
+    const deed = await between.work(hand).catch(inVain);
     came = deed.done;
     if (came) story.interferences += 1;
     log.push(

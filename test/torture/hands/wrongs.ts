@@ -78,6 +78,8 @@ function chainBelow({ now, place }: Model): string[] {
 
 /** Those that no finding names. */
 export function unnamed(all: readonly Wrong[], findings: readonly Finding[]): Wrong[] {
+  // What else is wrong may be a step of it, and is told once it has ended.
+  if (findings.some(({ kind }) => kind === "operation-unfinished")) return [];
   const told = findings.map(({ instance, subject, detail }) => `${instance ?? ""} ${subject} ${detail}`);
   return all.filter(({ words }) =>
     words.length === 0 ? told.length === 0 : !told.some((text) => words.some((word) => text.includes(word))),
