@@ -306,7 +306,7 @@ const entries = {
   RECORD_TOO_NEW: {
     exit: EXIT.unsupported,
     message: 'the record of "{name}" is of a newer strata: {reason}',
-    hint: "Use the newer strata that wrote it.",
+    hint: "Use the newer strata that wrote it. Where there is none any more, `strata doctor` says what else can be done.",
   },
   RECORD_FORGOTTEN: {
     exit: EXIT.exhausted,
