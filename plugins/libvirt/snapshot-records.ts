@@ -103,22 +103,14 @@ export async function currentName(domain: Domain): Promise<string | null> {
   return (await domain.currentSnapshot())?.name ?? null;
 }
 
-/** The first version of libvirt whose own tools restore external snapshots. */
-const FIRST_TO_RESTORE = 9_009_000;
-
-const versions = new WeakMap<Domain["connection"], Promise<number>>();
-
 /**
- * True where libvirt's own tools restore external snapshots, and remove the overlay then that the current snapshot's
- * record names. Before, the same record would have them merge a layer that other snapshots stand on.
+ * True where libvirt's own tools restore external snapshots, as they do from 9.9 on, and remove the overlay then that
+ * the current snapshot's record names. Before, the same record would have them merge a layer that other snapshots
+ * stand on.
  */
 async function restores({ connection }: Domain): Promise<boolean> {
-  let version = versions.get(connection);
-  if (version === undefined) {
-    version = connection.libVersion().then(Number);
-    versions.set(connection, version);
-  }
-  return (await version) >= FIRST_TO_RESTORE;
+  const { major, minor } = await connection.libVersion();
+  return major > 9 || (major === 9 && minor >= 9);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { virsh, virshRefusal } from "./virsh.ts";
 import type { Scene } from "./virsh-scene.ts";
 
@@ -72,6 +73,13 @@ const goBack =
     return reason;
   };
 
+/** libvirt names the files that it makes by the second, and refuses to make one that is there. */
+async function nextSecond(): Promise<void> {
+  const second = () => Math.floor(Date.now() / 1000);
+  const begun = second();
+  while (second() === begun) await delay(10);
+}
+
 const rewrite =
   (snapshot: string, change: (xml: string) => string): Verb["act"] =>
   async (scene) => {
@@ -139,6 +147,7 @@ export const VERBS: readonly Verb[] = [
     setting: row,
     async act(scene, power) {
       const reason = await goBack("s1")(scene, power);
+      await nextSecond();
       return reason ?? goBack("s2")(scene, power);
     },
   },
