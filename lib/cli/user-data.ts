@@ -11,7 +11,7 @@ const PATIENCE = 30_000;
 export async function readUserData({ io, call }: Cli, from: string): Promise<string> {
   if (/^https?:\/\//i.test(from)) {
     if (!URL.canParse(from)) throw invalid(from, "it is no URL");
-    const { fetchText } = await import("../http.ts");
+    const { fetchText } = await import("../util/http.ts");
     return fetchText(new URL(from), { limit: LIMIT, timeout: PATIENCE, signal: call.signal });
   }
   if (from === "-") return readText(io.stdin as AsyncIterable<Buffer | string>, from);

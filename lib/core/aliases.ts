@@ -1,7 +1,5 @@
 import { join } from "node:path";
 import { failure } from "../errors.ts";
-import { lockFile } from "../file-lock.ts";
-import { atOwn, makeFolder } from "../own-files.ts";
 import {
   type Alias,
   type Aliases,
@@ -10,6 +8,8 @@ import {
   writeAliases,
   writeScripts,
 } from "../settings/aliases.ts";
+import { lockFile } from "../util/file-lock.ts";
+import { atOwn, makeFolder } from "../util/own-files.ts";
 import { locate } from "./engines.ts";
 import { getInstance } from "./instances.ts";
 import type { Session } from "./session.ts";

@@ -1,6 +1,6 @@
 import type { EngineEvent, Instance } from "../backend/contract.ts";
 import { asStrataError } from "../errors.ts";
-import { merge } from "../merge.ts";
+import { merge } from "../util/merge.ts";
 import type { StrataEvent } from "./api.ts";
 import { requireGroup } from "./features.ts";
 import { displayState } from "./instances.ts";

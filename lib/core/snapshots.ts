@@ -1,9 +1,9 @@
 import type { Context, Hold, Instance, SnapshotOutline, SnapshotTree } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
-import { fewAtOnce } from "../few-at-once.ts";
 import { checkName, nextSnapshot } from "../snapshots/names.ts";
 import { planRemoval } from "../snapshots/plan.ts";
 import { childrenOf } from "../snapshots/tree.ts";
+import { fewAtOnce } from "../util/few-at-once.ts";
 import type { CallOptions, Ref, SnapshotTreeInfo } from "./api.ts";
 import { getInstance, getInstances, requireStopped, unlessGone, whileHeld } from "./instances.ts";
 import { contextOf, type Session } from "./session.ts";

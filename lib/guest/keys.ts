@@ -3,7 +3,7 @@ import { chmod, link, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import { failure } from "../errors.ts";
-import { atOwn, createFile, makeFolder } from "../own-files.ts";
+import { atOwn, createFile, makeFolder } from "../util/own-files.ts";
 
 export interface KeyPair {
   /** One line, `ssh-ed25519 BASE64 COMMENT`. */

@@ -5,8 +5,8 @@ import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import type { Context, Log } from "../backend/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
-import { type FileLock, lockFile } from "../file-lock.ts";
-import { atOwn, makeFolder, ownFailure } from "../own-files.ts";
+import { type FileLock, lockFile } from "../util/file-lock.ts";
+import { atOwn, makeFolder, ownFailure } from "../util/own-files.ts";
 import { EXTENSIONS, type ImageRecord, readRecords, writeRecord } from "./record.ts";
 import { fileSize } from "./storage.ts";
 

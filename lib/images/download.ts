@@ -3,9 +3,9 @@ import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../backend/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
-import { requireSpace } from "../free-space.ts";
-import { publicName, reasonOf, withoutLogin } from "../http.ts";
-import { createFile, ownFailure } from "../own-files.ts";
+import { requireSpace } from "../util/free-space.ts";
+import { publicName, reasonOf, withoutLogin } from "../util/http.ts";
+import { createFile, ownFailure } from "../util/own-files.ts";
 
 /** How often a download that was cut is taken up again without real progress in between. */
 const RESUMES = 5;

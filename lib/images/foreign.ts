@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Context } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
-import { publicName } from "../http.ts";
+import { publicName } from "../util/http.ts";
 import type { Cache } from "./cache.ts";
 import { USERNAME } from "./catalogue/remotes.ts";
 import { type DownloadOptions, download } from "./download.ts";

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { asStrataError, failure } from "../errors.ts";
-import { type Limits, run } from "../programs.ts";
+import { type Limits, run } from "../util/programs.ts";
 import { type Qcow2Header, readQcow2Header } from "./qcow2-header.ts";
 
 /** What is known of an image that may be launched. */

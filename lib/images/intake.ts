@@ -1,6 +1,6 @@
 import type { Context } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
-import { run } from "../programs.ts";
+import { run } from "../util/programs.ts";
 import type { Cache, CachedImage } from "./cache.ts";
 import { type Inspection, inspectImage } from "./inspect.ts";
 import type { ImageRecord } from "./record.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import type { Log } from "../backend/contract.ts";
-import { atOwn } from "../own-files.ts";
+import { atOwn } from "../util/own-files.ts";
 
 /** The formats of images in the cache, with the ends of their files' names. */
 export const EXTENSIONS = { qcow2: "qcow2", "lxd-rootfs": "tar.zst" } as const;

@@ -4,8 +4,8 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
-import { requireSpace } from "../free-space.ts";
-import { atOwn, createFile } from "../own-files.ts";
+import { requireSpace } from "../util/free-space.ts";
+import { atOwn, createFile } from "../util/own-files.ts";
 
 const CHUNK = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK);

@@ -4,8 +4,8 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import type { Context } from "../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
-import { atOwn, createFile, ownFailure } from "../own-files.ts";
-import { type Limits, runReading } from "../programs.ts";
+import { atOwn, createFile, ownFailure } from "../util/own-files.ts";
+import { type Limits, runReading } from "../util/programs.ts";
 import { writeSparse } from "./storage.ts";
 
 /** What a packed file is packed with. */

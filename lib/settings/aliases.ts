@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure } from "../errors.ts";
-import { atOwn, createFile, makeFolder, readOwn } from "../own-files.ts";
+import { atOwn, createFile, makeFolder, readOwn } from "../util/own-files.ts";
 
 /** A command of an instance under a name of the client. */
 export interface Alias {

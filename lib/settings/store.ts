@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../errors.ts";
-import { atOwn, makeFolder, readOwn } from "../own-files.ts";
+import { atOwn, makeFolder, readOwn } from "../util/own-files.ts";
 
 /** The settings that a user has set, by key. */
 export type SettingValues = Readonly<Record<string, string>>;

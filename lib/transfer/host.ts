@@ -17,7 +17,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
-import { requireSpace } from "../free-space.ts";
+import { requireSpace } from "../util/free-space.ts";
 import { type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
 
 /** Bytes of all files at a path of this host. Rejects with FILE_NOT_FOUND. */

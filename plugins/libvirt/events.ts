@@ -1,6 +1,6 @@
 import type { EngineEvent, EngineState } from "../../lib/backend/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
-import { merge } from "../../lib/merge.ts";
+import { merge } from "../../lib/util/merge.ts";
 import { type Engine, readManaged } from "./engine.ts";
 import { isLibvirt, libvirtError } from "./errors.ts";
 import { type DomainEvent, type Gap, LifecycleEvent, StoppedDetail } from "./rpc/index.ts";

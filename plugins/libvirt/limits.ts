@@ -1,6 +1,6 @@
 import type { Resources } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { requireMemory } from "../../lib/host-memory.ts";
+import { requireMemory } from "../../lib/util/host-memory.ts";
 import type { Engine } from "./engine.ts";
 import { find, parse } from "./xml/document.ts";
 import type { Machine } from "./xml/domain.ts";

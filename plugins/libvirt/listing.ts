@@ -1,7 +1,7 @@
 import type { Instance, InstanceOutline } from "../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../lib/errors.ts";
-import { fewAtOnce } from "../../lib/few-at-once.ts";
+import { fewAtOnce } from "../../lib/util/few-at-once.ts";
 import { type Engine, readManaged } from "./engine.ts";
 import { isLibvirt } from "./errors.ts";
 import { addressesOf, leaseReader } from "./networks.ts";

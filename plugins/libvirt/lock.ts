@@ -1,4 +1,4 @@
-import { type FileLock, lockFile as lock } from "../../lib/file-lock.ts";
+import { type FileLock, lockFile as lock } from "../../lib/util/file-lock.ts";
 import { fileError } from "./errors.ts";
 
 export type { FileLock };

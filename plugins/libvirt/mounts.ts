@@ -2,7 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Feature, GuestMount, Mount, Mounts } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { run } from "../../lib/programs.ts";
+import { run } from "../../lib/util/programs.ts";
 import { changedMetadata, define, type Engine, getManaged, type Managed, writeMetadata } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
 import { getReady } from "./journal/recover.ts";

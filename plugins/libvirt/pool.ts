@@ -3,8 +3,8 @@ import { chmod, chown, constants, copyFile, readdir, rename, rm, stat } from "no
 import { dirname, join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { requireSpace } from "../../lib/free-space.ts";
-import { makeFolder } from "../../lib/own-files.ts";
+import { requireSpace } from "../../lib/util/free-space.ts";
+import { makeFolder } from "../../lib/util/own-files.ts";
 import { fileError, isAbsent, isLibvirt } from "./errors.ts";
 import { readHeader } from "./qcow2-header.ts";
 import { flush } from "./qemu-img.ts";

@@ -1,5 +1,5 @@
 import { failure } from "../../lib/errors.ts";
-import { createFile } from "../../lib/own-files.ts";
+import { createFile } from "../../lib/util/own-files.ts";
 import { fileError } from "./errors.ts";
 import { LONGEST_NAME, MAGIC, readHeader } from "./qcow2-header.ts";
 import { flushFolder } from "./qemu-img.ts";

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Seed } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { createFile } from "../../lib/own-files.ts";
+import { createFile } from "../../lib/util/own-files.ts";
 import { secure } from "./qemu-img.ts";
 
 /** Programs that make an ISO 9660 image, with what comes before mkisofs's own options. */

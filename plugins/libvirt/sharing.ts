@@ -1,7 +1,7 @@
 import { access, constants, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { asStrataError } from "../../lib/errors.ts";
-import { run } from "../../lib/programs.ts";
+import { run } from "../../lib/util/programs.ts";
 import { launcherScript } from "./launcher.ts";
 import type { Connection } from "./rpc/index.ts";
 import { elements, find, parse, text } from "./xml/document.ts";

@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
-import { run } from "../../lib/programs.ts";
+import { run } from "../../lib/util/programs.ts";
 import type { Identity } from "./rest/endpoint.ts";
 
 /** The certificate and key that this user shows to servers, and where the certificate is. */

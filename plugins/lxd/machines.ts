@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { InstanceSpec, Resources, Seed, SshAccess } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { requireMemory } from "../../lib/host-memory.ts";
+import { requireMemory } from "../../lib/util/host-memory.ts";
 import { DEFAULT_NIC } from "./devices.ts";
 import { type Engine, getManaged, type Managed } from "./engine.ts";
 import { mapped } from "./errors.ts";

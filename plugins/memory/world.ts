@@ -12,7 +12,7 @@ import type {
   SnapshotRecord,
 } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { atOwn, makeFolder, readOwn } from "../../lib/own-files.ts";
+import { atOwn, makeFolder, readOwn } from "../../lib/util/own-files.ts";
 import type { Faults } from "./faults.ts";
 
 /** Files of a guest's disk by path, a character for each byte. */

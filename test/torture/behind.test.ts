@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import type { Backend, Finding } from "../../lib/backend/contract.ts";
-import { lockFile } from "../../lib/file-lock.ts";
+import { lockFile } from "../../lib/util/file-lock.ts";
 import { getManaged, openEngine } from "../../plugins/libvirt/engine.ts";
 import { findInInstance } from "../../plugins/libvirt/findings.ts";
 import libvirt from "../../plugins/libvirt/index.ts";

@@ -4,8 +4,8 @@ import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import type { Log } from "../../backend/contract.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
-import { fetchText, publicName } from "../../http.ts";
-import { atOwn, makeFolder } from "../../own-files.ts";
+import { fetchText, publicName } from "../../util/http.ts";
+import { atOwn, makeFolder } from "../../util/own-files.ts";
 import type { Remote } from "./remotes.ts";
 import { type PublishedImage, parseIndex, parseProducts } from "./simplestreams.ts";
 

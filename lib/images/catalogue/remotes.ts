@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { failure } from "../../errors.ts";
-import { readOwn } from "../../own-files.ts";
+import { readOwn } from "../../util/own-files.ts";
 
 /** A server that publishes images in the form of simplestreams. */
 export interface Remote {

@@ -1,6 +1,6 @@
 import { open, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { run } from "../../programs.ts";
+import { run } from "../../util/programs.ts";
 import type { AsRoot } from "./superuser.ts";
 
 /** GRUB's own files by the kind of firmware that starts it, and the packages that have them. */

@@ -1,7 +1,7 @@
 import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
-import { makeFolder } from "../../own-files.ts";
+import { makeFolder } from "../../util/own-files.ts";
 import {
   CLOUD_FILES,
   CLOUD_LINKS,

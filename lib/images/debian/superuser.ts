@@ -1,5 +1,5 @@
 import { failure } from "../../errors.ts";
-import { run } from "../../programs.ts";
+import { run } from "../../util/programs.ts";
 
 /** Runs a program as root, with its package for the hint; resolves to its standard output. */
 export type AsRoot = (program: string, args: readonly string[], packageName?: string) => Promise<string>;

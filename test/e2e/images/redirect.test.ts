@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { isStrataError } from "../../../lib/errors.ts";
-import { fetchText } from "../../../lib/http.ts";
+import { fetchText } from "../../../lib/util/http.ts";
 import { type Identity, type ImageServer, imageServer } from "../../support/image-server.ts";
 
 /** What catalogues and user-data come by. */

@@ -6,14 +6,14 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
-import { lockFile } from "../../../lib/file-lock.ts";
+import { lockFile } from "../../../lib/util/file-lock.ts";
 import { refusalCode } from "../../support/thrown-code.ts";
 
 const moduleOf = (path: string) => JSON.stringify(pathToFileURL(join(process.cwd(), path)).href);
 
 /** Takes the lock and has a layer rewritten under it. */
 const HOLDER = `
-  const { lockFile } = await import(${moduleOf("lib/file-lock.ts")});
+  const { lockFile } = await import(${moduleOf("lib/util/file-lock.ts")});
   const { growImage } = await import(${moduleOf("plugins/libvirt/qemu-img.ts")});
   const lock = await lockFile("lock", { name: "it", wait: 0 });
   await growImage("layer.qcow2", 1n, { lock: lock.descriptor });

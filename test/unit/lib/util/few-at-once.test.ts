@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { expect } from "chai";
-import { fewAtOnce } from "../../../lib/few-at-once.ts";
+import { fewAtOnce } from "../../../../lib/util/few-at-once.ts";
 
 describe("a few at once", () => {
   it("keep the order of the items, whichever ends first, and are never more", async () => {

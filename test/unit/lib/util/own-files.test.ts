@@ -2,9 +2,9 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { lockFile } from "../../../lib/file-lock.ts";
-import { createFile, makeFolder, ownFailure } from "../../../lib/own-files.ts";
-import { createOverlay } from "../../../plugins/libvirt/qcow2-overlay.ts";
+import { lockFile } from "../../../../lib/util/file-lock.ts";
+import { createFile, makeFolder, ownFailure } from "../../../../lib/util/own-files.ts";
+import { createOverlay } from "../../../../plugins/libvirt/qcow2-overlay.ts";
 
 describe("files of strata's own", () => {
   let folder: string;

@@ -1,7 +1,7 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { failure } from "./errors.ts";
+import { failure } from "../errors.ts";
 
 /** Programs that are looked for beside the PATH: ordinary users' PATH often lacks the sbin folders. */
 const MORE_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
-import { failure } from "./errors.ts";
+import { failure } from "../errors.ts";
 
 /** A lock on a file, held until disposed of or until every process that has its descriptor is dead. */
 export interface FileLock extends AsyncDisposable {

@@ -1,6 +1,6 @@
 import { statfs } from "node:fs/promises";
-import { failure } from "./errors.ts";
-import { formatSize } from "./size/format.ts";
+import { failure } from "../errors.ts";
+import { formatSize } from "../size/format.ts";
 
 /**
  * Rejects with NO_SPACE, which says how much is missing, unless `bytes` are free where `folder` is. The

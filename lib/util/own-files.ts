@@ -1,7 +1,7 @@
 import { chmod, type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { getSystemErrorMap } from "node:util";
-import { failure, isStrataError, type StrataError } from "./errors.ts";
+import { failure, isStrataError, type StrataError } from "../errors.ts";
 
 /** A failure to read or write at `path`, in a folder of the user's where strata keeps files, as the table has it. */
 export function ownFailure(error: unknown, path: string): StrataError {

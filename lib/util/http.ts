@@ -1,4 +1,4 @@
-import { failure, isStrataError } from "./errors.ts";
+import { failure, isStrataError } from "../errors.ts";
 
 /** What errors and records may show of a URL: neither a password nor a token. */
 export function publicName(url: URL): string {
