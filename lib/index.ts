@@ -1,5 +1,5 @@
-import type * as Api from "./core/api.ts";
-import { openStrata } from "./core/open.ts";
+import type * as Api from "./core/api/strata.ts";
+import { openStrata } from "./core/session/open.ts";
 
 export type {
   Check,
@@ -12,9 +12,9 @@ export type {
   Mount,
   Progress,
 } from "./backend/contract.ts";
-export * from "./core/api.ts";
+export * from "./core/api/strata.ts";
+export { formatRef, parseRef } from "./core/snapshots/ref.ts";
 export { ERRORS, type ErrorCode, EXIT, failure, isStrataError, StrataError } from "./errors.ts";
-export { formatRef, parseRef } from "./snapshots/ref.ts";
 export { openStrata };
 
 /** The use cases of strata: `await using strata = await Strata.open()`. */

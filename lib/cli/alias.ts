@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Command } from "commander";
-import type { Folders } from "../core/api.ts";
+import type { Folders } from "../core/api/strata.ts";
 
 /**
  * The command line with an alias in the place of a command replaced by what it stands for. Aliases are

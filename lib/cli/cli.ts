@@ -1,5 +1,5 @@
 import type { Context, Log } from "../backend/contract.ts";
-import type { OpenStrataOptions, Strata } from "../core/api.ts";
+import type { OpenStrataOptions, Strata } from "../core/api/strata.ts";
 import { EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { printable } from "./format/cell.ts";
@@ -36,7 +36,7 @@ export interface OpenCli {
 /** Opens strata; tests bring their own. */
 export type Opener = (options: OpenStrataOptions) => Promise<Strata>;
 
-const openReal: Opener = async (options) => (await import("../core/open.ts")).openStrata(options);
+const openReal: Opener = async (options) => (await import("../core/session/open.ts")).openStrata(options);
 
 export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal): OpenCli {
   const global: GlobalOptions = { driver: undefined, verbosity: 0 };

@@ -1,5 +1,5 @@
 import type { Context } from "../backend/contract.ts";
-import type { FindOptions, ImageOffer, ImageOffers } from "../core/api.ts";
+import type { FindOptions, ImageOffer, ImageOffers } from "../core/api/strata.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import type { Cache } from "./cache.ts";
 import type { Catalogue } from "./catalogue/catalogue.ts";

@@ -1,5 +1,5 @@
 import type { Context, ImageSource, Log } from "../backend/contract.ts";
-import type { FindOptions, ImageInfo, ImageOffers } from "../core/api.ts";
+import type { FindOptions, ImageInfo, ImageOffers } from "../core/api/strata.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";

@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import type { Folders } from "../core/api.ts";
+import type { Folders } from "../core/api/strata.ts";
 
 /** The XDG folders of strata. A relative XDG variable is ignored, as its specification says. */
 export function defaultFolders(env: NodeJS.ProcessEnv = process.env): Folders {

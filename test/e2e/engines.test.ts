@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
-import { openStrata } from "../../lib/core/open.ts";
+import { openStrata } from "../../lib/core/session/open.ts";
 import { writeRecord } from "../../lib/images/record.ts";
 import { lxdFixture } from "../support/lxd.ts";
 import { guestImage } from "../support/program.ts";

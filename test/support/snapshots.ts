@@ -1,6 +1,6 @@
 import { context, type Fixture } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
-import { planRemoval } from "../../lib/snapshots/plan.ts";
+import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 
 /** Deletes a snapshot as the core does. Needs a hold. */
 export async function dropSnapshot(

@@ -1,6 +1,6 @@
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
-import type { Strata } from "../../lib/core/api.ts";
+import type { Strata } from "../../lib/core/api/strata.ts";
 
 /** An engine as the story sees it: strata on it, and an image that it can launch. */
 export interface Stage {

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { context } from "../../lib/backend/conformance/fixture.ts";
-import { openStrata } from "../../lib/core/open.ts";
+import { openStrata } from "../../lib/core/session/open.ts";
 import { codeOf, whileHolding } from "../support/libvirt.ts";
 import { type Actors, openActors } from "./process.ts";
 import { MIB, perform } from "./verb.ts";

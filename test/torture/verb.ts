@@ -1,7 +1,7 @@
 import { cloneSpec } from "../../lib/backend/conformance/clone.ts";
 import { context, newSpec } from "../../lib/backend/conformance/fixture.ts";
 import type { Backend, ImageSource, Instance } from "../../lib/backend/contract.ts";
-import { planRemoval } from "../../lib/snapshots/plan.ts";
+import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 
 /** One operation on the instance `on`, as plain data: it is sent to another process. */
 export type Verb =

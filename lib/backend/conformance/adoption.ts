@@ -1,4 +1,4 @@
-import { planRemoval } from "../../snapshots/plan.ts";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import { type Adoption, type Instance, RECORD_VERSION } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, type Fixture, type Foreign, take, withInstance } from "./fixture.ts";

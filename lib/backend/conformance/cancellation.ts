@@ -1,6 +1,6 @@
 import { it } from "mocha";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
-import { planRemoval } from "../../snapshots/plan.ts";
 import type { Context } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, MIB, newSpec, take, withInstance } from "./fixture.ts";

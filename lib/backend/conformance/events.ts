@@ -1,4 +1,4 @@
-import { planRemoval } from "../../snapshots/plan.ts";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { EngineEvent } from "../contract.ts";
 import { same } from "./assert.ts";
 import { context, type Fixture, newSpec, take } from "./fixture.ts";

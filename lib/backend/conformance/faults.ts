@@ -1,6 +1,6 @@
 import { it } from "mocha";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
-import { planRemoval } from "../../snapshots/plan.ts";
 import type { Instance } from "../contract.ts";
 import { same } from "./assert.ts";
 import { context, type Fixture, MIB, newSpec, take } from "./fixture.ts";

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { planRemoval } from "../../snapshots/plan.ts";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Instance, Mount } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, type Fixture, newSpec, take, withInstance } from "./fixture.ts";

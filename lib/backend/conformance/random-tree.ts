@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
-import { planRemoval } from "../../snapshots/plan.ts";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Instance, Mount, Removal, Resources } from "../contract.ts";
 import { same } from "./assert.ts";
 import { context, current, type Fixture, MIB, take, withInstance } from "./fixture.ts";

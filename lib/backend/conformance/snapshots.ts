@@ -1,5 +1,5 @@
 import { it } from "mocha";
-import { planRemoval } from "../../snapshots/plan.ts";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, MIB, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";

@@ -1,4 +1,4 @@
-import { planRemoval } from "../../snapshots/plan.ts";
+import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Context, Instance } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
 import { cloneSpec } from "./clone.ts";

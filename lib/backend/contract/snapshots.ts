@@ -35,7 +35,7 @@ export interface SnapshotOutline {
   readonly standsOn: string | null;
 }
 
-/** What a deletion does to the records, worked out by the core (`lib/snapshots/plan.ts`). */
+/** What a deletion does to the records, worked out by the core (`lib/core/snapshots/plan.ts`). */
 export interface Removal {
   readonly name: string;
   /** What the children and, if it stood on the snapshot, the instance get as their parent. */

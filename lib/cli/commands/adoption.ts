@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Candidate } from "../../core/api.ts";
+import type { Candidate } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";

@@ -1,5 +1,5 @@
 import { Argument, Command } from "commander";
-import type { Strata } from "../../core/api.ts";
+import type { Strata } from "../../core/api/strata.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { complete, type Names } from "../completion.ts";

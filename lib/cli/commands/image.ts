@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import type { ImageInfo } from "../../core/api.ts";
+import type { ImageInfo } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
 import { formatSize } from "../../size/format.ts";
 import type { Cli } from "../cli.ts";

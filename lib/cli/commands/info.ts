@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import type { SnapshotInfo, Strata } from "../../core/api.ts";
+import type { SnapshotInfo, Strata } from "../../core/api/strata.ts";
+import { parseRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
-import { parseRef } from "../../snapshots/ref.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { parseFormat } from "../format/format.ts";

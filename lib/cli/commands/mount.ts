@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import type { MountOptions, MountPlace } from "../../core/api.ts";
+import type { MountOptions, MountPlace } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
 import { parseIdMap } from "../../mounts/id-map.ts";
 import type { Cli } from "../cli.ts";

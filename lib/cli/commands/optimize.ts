@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Strata } from "../../core/api.ts";
+import type { Strata } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
 import { formatSize } from "../../size/format.ts";
 import type { Cli } from "../cli.ts";

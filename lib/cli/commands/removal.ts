@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import { formatRef, parseRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
-import { formatRef, parseRef } from "../../snapshots/ref.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { canAsk, confirm, write } from "../io.ts";

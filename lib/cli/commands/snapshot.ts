@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import type { Ref } from "../../core/api.ts";
+import type { Ref } from "../../core/api/strata.ts";
+import { formatRef, parseRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
-import { formatRef, parseRef } from "../../snapshots/ref.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { canAsk, confirm, write } from "../io.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import type { GuestPath, HostPath } from "../../core/api.ts";
+import type { GuestPath, HostPath } from "../../core/api/strata.ts";
+import { checkName } from "../../core/snapshots/names.ts";
 import { failure } from "../../errors.ts";
-import { checkName } from "../../snapshots/names.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 

@@ -1,4 +1,4 @@
-import type { StrataEvent } from "../../core/api.ts";
+import type { StrataEvent } from "../../core/api/strata.ts";
 import { formatSize } from "../../size/format.ts";
 
 /** An event in one line; as JSON, one object a line. */

@@ -1,4 +1,4 @@
-import type { ImageOffer, ImageOffers } from "../../core/api.ts";
+import type { ImageOffer, ImageOffers } from "../../core/api/strata.ts";
 import { columns, csvField, csvLines, printable } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 

@@ -1,4 +1,4 @@
-import type { EngineFailure, InstanceSummary, Listing } from "../../core/api.ts";
+import type { EngineFailure, InstanceSummary, Listing } from "../../core/api/strata.ts";
 import { columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 

@@ -1,4 +1,4 @@
-import type { NetworkInfo } from "../../core/api.ts";
+import type { NetworkInfo } from "../../core/api/strata.ts";
 import { columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 

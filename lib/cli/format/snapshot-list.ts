@@ -1,5 +1,5 @@
-import type { SnapshotTreeInfo } from "../../core/api.ts";
-import { type Branch, forest } from "../../snapshots/tree.ts";
+import type { SnapshotTreeInfo } from "../../core/api/strata.ts";
+import { type Branch, forest } from "../../core/snapshots/tree.ts";
 import { briefly, columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 

@@ -2,7 +2,7 @@ import { readFile, utimes, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
-import type { FindOptions } from "../../../lib/core/api.ts";
+import type { FindOptions } from "../../../lib/core/api/strata.ts";
 import { recipeOf } from "../../../lib/images/debian/recipe.ts";
 import {
   type Answer,

@@ -2,7 +2,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Backend, ImageSource } from "../../../lib/backend/contract.ts";
-import { openStrata } from "../../../lib/core/open.ts";
+import { openStrata } from "../../../lib/core/session/open.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images.ts";
 import { context, newInstanceSpec } from "../../support/instance-spec.ts";

@@ -1,7 +1,7 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { openStrata } from "../../../lib/core/open.ts";
+import { openStrata } from "../../../lib/core/session/open.ts";
 import { buildSample, type Home, installStrata, makeHome, testPlugin } from "../../support/plugin.ts";
 import { done, strata } from "../../support/program.ts";
 import { story } from "../../support/story.ts";

@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect } from "chai";
 import fc from "fast-check";
-import { openStrata } from "../../../lib/core/open.ts";
+import { openStrata } from "../../../lib/core/session/open.ts";
 import { cliRoom } from "../../support/cli.ts";
 import { refusal, type TransferRoom, transferRoom } from "../../support/transfer-room.ts";
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import { formatFind } from "../../../../lib/cli/format/find.ts";
 import { FORMATS } from "../../../../lib/cli/format/format.ts";
-import type { ImageOffers } from "../../../../lib/core/api.ts";
+import type { ImageOffers } from "../../../../lib/core/api/strata.ts";
 
 const offers: ImageOffers = {
   images: [

@@ -1,6 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { expect } from "chai";
-import type { InstanceInfo, SnapshotInfo, SnapshotTreeInfo, Strata } from "../../../../lib/core/api.ts";
+import type {
+  InstanceInfo,
+  SnapshotInfo,
+  SnapshotTreeInfo,
+  Strata,
+} from "../../../../lib/core/api/strata.ts";
 import { type CliRoom, cliRoom } from "../../../support/cli.ts";
 
 const FOLDER = new URL("../../../fixtures/golden/", import.meta.url);

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { contextOf } from "../../../../lib/core/session.ts";
+import { contextOf } from "../../../../lib/core/session/session.ts";
 import type { Cache } from "../../../../lib/images/cache.ts";
 import type { Catalogue } from "../../../../lib/images/catalogue/catalogue.ts";
 import { findOffers } from "../../../../lib/images/offers.ts";

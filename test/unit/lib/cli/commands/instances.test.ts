@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { LaunchOptions, Strata } from "../../../../../lib/core/api.ts";
+import type { LaunchOptions, Strata } from "../../../../../lib/core/api/strata.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 
 describe("commands on instances", () => {

@@ -3,7 +3,7 @@ import { briefly, columns, displayWidth, printable } from "../../../../../lib/cl
 import { graphemes } from "../../../../../lib/cli/format/graphemes.ts";
 import { line } from "../../../../../lib/cli/format/line.ts";
 import { formatSnapshotList, formatTrees } from "../../../../../lib/cli/format/snapshot-list.ts";
-import type { SnapshotInfo } from "../../../../../lib/core/api.ts";
+import type { SnapshotInfo } from "../../../../../lib/core/api/strata.ts";
 
 /** What a comment may have at most, in bytes. */
 const MIB = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { formatTrees } from "../../../../../lib/cli/format/snapshot-list.ts";
-import type { SnapshotInfo, SnapshotTreeInfo } from "../../../../../lib/core/api.ts";
+import type { SnapshotInfo, SnapshotTreeInfo } from "../../../../../lib/core/api/strata.ts";
 
 /** A tree from `NAME<PARENT`, in the order of creation. */
 function treeOf(nodes: readonly string[], standsOn: string): SnapshotTreeInfo {

@@ -1,0 +1,164 @@
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import type { Context, ExecOptions, ExecSession, GuestAccess, Instance } from "../../backend/contract.ts";
+import { failure, isStrataError } from "../../errors.ts";
+import type { RootExec } from "../../guest/mounts.ts";
+import type { Guest } from "../../guest/ssh.ts";
+import { folderInside } from "../../mounts/folder.ts";
+import { displayState, getInstance, whileHeld } from "../instances/instances.ts";
+import { contextOf, type Session } from "../session/session.ts";
+
+/** Key pair of this user for all guests. */
+export async function userKeys(session: Session) {
+  const { keyPair } = await import("../../guest/keys.ts");
+  return keyPair(join(session.folders.data, "ssh"));
+}
+
+/** How a guest is reached: an engine may reach some of its guests by itself and leave others to us. */
+async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess> {
+  const { guest } = await session.backend();
+  return guest.via === "engine" ? ((await guest.ssh?.(id)) ?? guest) : guest;
+}
+
+/** Rejects where nobody can log in: an instance may have been adopted without a user. */
+function requireLogin({ name, record }: Instance): void {
+  if (record.username === "") throw failure("NO_LOGIN", { name });
+}
+
+/** How to log in to an instance over ssh, with the host key pinned at first contact. */
+async function login(session: Session, instance: Instance, held: boolean) {
+  const { instances } = await session.backend();
+  const { name, id, record } = instance;
+  const { privateKey } = await userKeys(session);
+  const pin = (hostKey: string) => instances.annotate(id, { hostKey });
+  return {
+    name,
+    username: record.username,
+    privateKey,
+    ...(record.hostKey === undefined ? {} : { hostKey: record.hostKey }),
+    onHostKey: (key: string) => (held ? pin(key) : whileHeld(session, instance, contextOf(), () => pin(key))),
+  };
+}
+
+/**
+ * Waits until commands can run in a guest that was started; the caller says whether it holds the instance.
+ * Where nobody can log in there is nothing to wait for.
+ */
+export async function awaitReady(
+  session: Session,
+  instance: Instance,
+  timeout: number,
+  context: Context,
+  held: boolean,
+): Promise<void> {
+  const guest = await accessTo(session, instance);
+  if (guest.via === "engine") {
+    await guest.ready(instance.id, timeout, context);
+    return mountAll(session, instance, (argv) => guest.exec(instance.id, argv, { user: "root" }), context);
+  }
+  if (instance.record.username === "") return;
+  const { awaitGuest } = await import("../../guest/await.ts");
+  await using reached = await awaitGuest({
+    ...(await login(session, instance, held)),
+    endpoint: () => guest.endpoint(instance.id),
+    timeout,
+    signal: context.signal,
+    progress: context.progress,
+  });
+  await mountAll(session, instance, (argv) => reached.exec(argv, { user: "root" }), context);
+}
+
+/** Mounts in a guest that is ready what its instance has; what cannot be mounted is warned about. */
+async function mountAll(
+  session: Session,
+  { id, name, mounts }: Instance,
+  exec: RootExec,
+  context: Context,
+): Promise<void> {
+  const { mounts: group } = await session.backend();
+  if (group === undefined || mounts.length === 0) return;
+  const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
+  for (const each of outermostFirst(await group.inside(id)))
+    await mountInside(name, exec, each).catch((error: unknown) => {
+      if (!isStrataError(error) || error.code !== "MOUNT_FAILED") throw error;
+      context.warn?.(error.message);
+    });
+}
+
+/** Starts a command in a running instance; `held` where the caller holds it. */
+export async function execIn(
+  session: Session,
+  instance: Instance,
+  argv: readonly string[],
+  options: ExecOptions & { readonly timeout?: number; readonly held?: boolean },
+): Promise<ExecSession> {
+  const guest = await accessTo(session, instance);
+  if (guest.via === "engine") return guest.exec(instance.id, argv, options);
+  requireLogin(instance);
+  const endpoint = await guest.endpoint(instance.id);
+  if (endpoint === null)
+    throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });
+  const { openGuest } = await import("../../guest/ssh.ts");
+  const connection = await openGuest({
+    ...(await login(session, instance, options.held === true)),
+    endpoint,
+    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  return hangUpAfter(connection, argv, options);
+}
+
+/** The connection serves one command and ends with it. */
+async function hangUpAfter(
+  connection: Guest,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecSession> {
+  try {
+    const running = await connection.exec(argv, options);
+    const exit = running.exit.finally(() => connection[Symbol.asyncDispose]());
+    exit.catch(() => {});
+    return { ...running, exit };
+  } catch (error) {
+    await connection[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Runs argv as the default user of a running instance. */
+export async function exec(
+  session: Session,
+  name: string,
+  argv: readonly string[],
+  { hostFolder, ...options }: ExecOptions & { readonly hostFolder?: string } = {},
+): Promise<ExecSession> {
+  const instance = await getInstance(session, name);
+  if (instance.state !== "running")
+    throw failure("WRONG_STATE", {
+      name,
+      reason: "Commands run in running instances only",
+      state: displayState(instance),
+    });
+  const cwd =
+    options.cwd ?? (hostFolder === undefined ? undefined : folderInside(instance.mounts, hostFolder));
+  return execIn(session, instance, argv, { ...options, ...(cwd === undefined ? {} : { cwd }) });
+}
+
+/** Runs a command and gives its output; null when the guest does not answer or the command fails. */
+export async function tryOutput(
+  session: Session,
+  instance: Instance,
+  argv: readonly string[],
+  timeout: number,
+): Promise<string | null> {
+  try {
+    const running = await execIn(session, instance, argv, { timeout, signal: AbortSignal.timeout(timeout) });
+    running.stdin.end();
+    running.stderr.resume();
+    const output = await text(running.stdout);
+    return (await running.exit).code === 0 ? output : null;
+  } catch (error) {
+    session.log.debug(`the guest of ${instance.name} does not answer`, { error: String(error) });
+    return null;
+  }
+}

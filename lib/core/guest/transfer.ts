@@ -1,0 +1,181 @@
+import { mkdir, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Context } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import type { Entry } from "../../transfer/entry.ts";
+import type { GuestEnd, Placement } from "../../transfer/guest.ts";
+import type { CallOptions, GuestPath, TransferSource, TransferTarget } from "../api/strata.ts";
+import { getInstance } from "../instances/instances.ts";
+import { locate } from "../session/engines.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { exec } from "./guest.ts";
+
+interface Options {
+  readonly recursive?: boolean;
+  readonly parents?: boolean;
+}
+
+/** Copies files between this host and instances. What can be checked is checked before anything is copied. */
+export async function transfer(
+  session: Session,
+  sources: readonly TransferSource[],
+  target: TransferTarget,
+  options: Options = {},
+  call?: CallOptions,
+): Promise<void> {
+  const context = contextOf(call);
+  const ends = [...sources, target];
+  const guests = ends.filter((end): end is GuestPath => "instance" in end);
+  if (guests.length === 0)
+    throw failure("USAGE", { reason: "one end of a transfer is an instance: give NAME:PATH" });
+  if (sources.length > 1 && ends.some((end) => "stream" in end))
+    throw failure("USAGE", { reason: "a stream is transferred alone" });
+  for (const { instance } of guests) await getInstance(await locate(session, instance), instance);
+  for (const source of sources) if (isHostPath(source)) await checkHost(source.path, options);
+  const { transferError } = await import("../../transfer/host.ts");
+  for (const source of sources)
+    await transferOne(session, source, target, { several: sources.length > 1, ...options }, context).catch(
+      (error: unknown) => {
+        if (context.signal.aborted) throw failure("CANCELLED", {}, error);
+        throw transferError("path" in source ? source.path : "-", error);
+      },
+    );
+}
+
+function isHostPath(end: TransferSource | TransferTarget): end is { readonly path: string } {
+  return "path" in end && !("instance" in end);
+}
+
+async function checkHost(path: string, { recursive }: Options): Promise<void> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw failure("FILE_NOT_FOUND", { path }, error);
+  });
+  if (found.isDirectory() && recursive !== true)
+    throw failure("TRANSFER_FAILED", { path, reason: "it is a folder; use --recursive" });
+  if (!found.isDirectory() && !found.isFile())
+    throw failure("TRANSFER_FAILED", { path, reason: "it is neither a file nor a folder" });
+}
+
+async function transferOne(
+  session: Session,
+  source: TransferSource,
+  target: TransferTarget,
+  options: Options & { readonly several: boolean },
+  context: Context,
+): Promise<void> {
+  const { signal } = context;
+  signal.throwIfAborted();
+  const { writeGuest, writeGuestStream } = await import("../../transfer/guest.ts");
+  const name = "path" in source ? nameOf(source.path) : "";
+  const to = "path" in target ? target.path : "";
+  const folder = options.several || /(^|\/)\.{0,2}$/.test(to);
+  const placement: Placement = { path: to, name, folder, parents: options.parents === true };
+  if ("stream" in source) {
+    if (!("instance" in target)) throw failure("USAGE", { reason: "a stream goes to an instance" });
+    const bytes = watched(source.stream, context, undefined);
+    return writeGuestStream(endOf(session, target.instance), placement, bytes, signal);
+  }
+  const over = new AbortController();
+  const reading = { ...context, signal: AbortSignal.any([signal, over.signal]) };
+  try {
+    const entries = await read(session, source, options, reading);
+    if ("instance" in target)
+      return await writeGuest(endOf(session, target.instance), placement, entries, signal);
+    if ("stream" in target) return await writeStream(entries, target.stream, signal);
+    const { writeHost } = await import("../../transfer/host.ts");
+    await writeHost(await place(placement), entries, signal);
+  } finally {
+    // A target that refuses leaves the source in the middle of what it sends.
+    over.abort();
+  }
+}
+
+/** A guest, asked as its default user. */
+function endOf(session: Session, name: string): GuestEnd {
+  return { name, run: async (argv, signal) => exec(await locate(session, name), name, argv, { signal }) };
+}
+
+async function read(
+  session: Session,
+  source: { readonly path: string } | GuestPath,
+  { recursive }: Options,
+  context: Context,
+): Promise<AsyncIterable<Entry>> {
+  if ("instance" in source) {
+    const { readGuest } = await import("../../transfer/guest.ts");
+    const end = endOf(session, source.instance);
+    return withProgress(readGuest(end, source.path, recursive === true, context.signal), context, undefined);
+  }
+  const { measureHost, readHost } = await import("../../transfer/host.ts");
+  const skipped = (path: string) =>
+    session.log.warn(`left out, as it is neither file, folder nor link: ${path}`);
+  return withProgress(readHost(source.path, skipped), context, await measureHost(source.path));
+}
+
+/** Tells how far it is; of a guest's folder nobody knows the size before. */
+async function* withProgress(
+  entries: AsyncIterable<Entry>,
+  context: Context,
+  total: bigint | undefined,
+): AsyncGenerator<Entry> {
+  let before = 0n;
+  for await (const entry of entries) {
+    if (entry.kind !== "file") {
+      yield entry;
+      continue;
+    }
+    const whole = total ?? (entry.path === "" ? BigInt(entry.size) : undefined);
+    const bytes = watched(entry.body, context, whole, before);
+    yield { ...entry, body: Readable.from(bytes, { objectMode: false }) };
+    before += BigInt(entry.size);
+  }
+}
+
+async function* watched(
+  bytes: AsyncIterable<Uint8Array>,
+  { progress }: Context,
+  total: bigint | undefined,
+  before = 0n,
+): AsyncGenerator<Uint8Array> {
+  let done = before;
+  for await (const chunk of bytes) {
+    done += BigInt(chunk.length);
+    progress({ phase: "Transferring", done, ...(total === undefined ? {} : { total }) });
+    yield chunk;
+  }
+}
+
+/** What a source is called in a folder; "" for what has no name of its own, such as "." and "..". */
+function nameOf(path: string): string {
+  const name = basename(path);
+  return name === "." || name === ".." ? "" : name;
+}
+
+/** Where on this host a source is to be. */
+async function place({ path, name, folder, parents }: Placement): Promise<string> {
+  if (parents) await mkdir(folder ? path : dirname(path), { recursive: true });
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isDirectory() === true) return join(path, name);
+  if (folder)
+    throw failure("TRANSFER_FAILED", { path, reason: "there is no such folder; --parents makes it" });
+  if ((await stat(dirname(path)).catch(() => undefined))?.isDirectory() !== true)
+    throw failure("TRANSFER_FAILED", {
+      path,
+      reason: "the folder above it does not exist; --parents makes it",
+    });
+  // A link that the user names is meant to stay one.
+  return there === undefined ? path : realpath(path);
+}
+
+async function writeStream(
+  entries: AsyncIterable<Entry>,
+  stream: NodeJS.WritableStream,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const entry of entries) {
+    if (entry.kind !== "file") throw failure("USAGE", { reason: "only a file can be written to a stream" });
+    await pipeline(entry.body, stream, { end: false, signal });
+  }
+}

@@ -1,0 +1,47 @@
+import type { AuditOptions, Finding } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import type { CallOptions } from "../api/strata.ts";
+import { contextOf, type Session } from "../session/session.ts";
+
+/** What an engine's records and files do not agree in; nothing where the engine cannot tell. */
+export async function audit(
+  session: Session,
+  options?: AuditOptions,
+  call?: CallOptions,
+): Promise<readonly Finding[]> {
+  const { maintenance } = await session.backend();
+  return (await maintenance?.audit(options, contextOf(call))) ?? [];
+}
+
+/** Rejects with INVALID_VALUE unless the choice is one of those of every finding. */
+export function checkChoice(findings: readonly Finding[], choice: string): void {
+  for (const { subject, choices = [] } of findings) {
+    const names = choices.map(({ name }) => name);
+    if (names.includes(choice)) continue;
+    const reason =
+      names.length === 0 ? "there is nothing to choose from" : `must be one of ${names.join(", ")}`;
+    throw failure("INVALID_VALUE", { value: choice, what: `the repair of ${subject}`, reason });
+  }
+}
+
+/**
+ * Repairs what can be repaired of an engine's findings, in the way that is chosen where one is; resolves to
+ * what has been.
+ */
+export async function repair(
+  session: Session,
+  findings: readonly Finding[],
+  choice?: string,
+  call?: CallOptions,
+): Promise<Finding[]> {
+  const context = contextOf(call);
+  const { maintenance } = await session.backend();
+  const repaired: Finding[] = [];
+  for (const finding of findings) {
+    if (maintenance === undefined || (finding.repair === undefined && choice === undefined)) continue;
+    context.signal.throwIfAborted();
+    context.progress({ phase: "Repairing" });
+    if (await maintenance.repair(finding, context, choice)) repaired.push(finding);
+  }
+  return repaired;
+}

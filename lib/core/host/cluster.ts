@@ -1,0 +1,49 @@
+import type { Instance } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import type { CallOptions } from "../api/strata.ts";
+import { getInstance, requireStopped, whileHeld } from "../instances/instances.ts";
+import { requireGroup } from "../session/features.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { formatRef } from "../snapshots/ref.ts";
+
+/** Moves a stopped instance with its snapshots to another member of the cluster. */
+export async function move(
+  session: Session,
+  name: string,
+  member: string,
+  call?: CallOptions,
+): Promise<void> {
+  const context = contextOf(call);
+  const cluster = await requireGroup(session, "cluster", "moving instances", (backend) => backend.cluster);
+  const instance = await getInstance(session, name);
+  await whileHeld(session, instance, context, async (fresh) => {
+    requireStopped(fresh, "Only stopped instances can be moved");
+    const stays = fresh.member === member;
+    if (!stays) await requireMovable(session, fresh, member);
+    await cluster.move(fresh.id, member, context);
+    const left = stays ? [] : await snapshotsWithMounts(session, fresh);
+    if (left.length > 0)
+      context.warn?.(
+        `${left.join(", ")}: folders of ${fresh.member} were mounted; restored, those of ${member} at the same paths are`,
+      );
+  });
+}
+
+/** A mount is of a folder of the host that the instance is on; at its path on another one is something else. */
+async function requireMovable(session: Session, { name, member, mounts }: Instance, to: string) {
+  const [first] = mounts;
+  if (first === undefined) return;
+  const { engine } = await session.info();
+  throw failure("UNSUPPORTED", {
+    what: `moving "${name}" to ${to} with its mounts`,
+    engine,
+    reason: `the folder ${first.source} stays on ${member}; \`strata umount ${name}\` takes its mounts away`,
+  });
+}
+
+async function snapshotsWithMounts(session: Session, instance: Instance): Promise<string[]> {
+  if (instance.snapshotCount === 0) return [];
+  const { snapshots } = await (await session.backend()).snapshots.tree(instance.id);
+  const mounted = snapshots.filter(({ mounts }) => mounts.length > 0);
+  return mounted.map((snapshot) => formatRef({ instance: instance.name, snapshot: snapshot.name }));
+}

@@ -1,0 +1,188 @@
+import type { EngineEvent, Instance } from "../../backend/contract.ts";
+import { asStrataError } from "../../errors.ts";
+import { merge } from "../../util/merge.ts";
+import type { StrataEvent } from "../api/strata.ts";
+import { displayState } from "../instances/instances.ts";
+import { requireGroup } from "../session/features.ts";
+import type { Session } from "../session/session.ts";
+
+/**
+ * What happens from now on, in all engines of the configuration that tell of it, until the signal. The
+ * first is `resync`: nothing after it is missed.
+ */
+export async function* events(session: Session, signal: AbortSignal): AsyncGenerator<StrataEvent> {
+  await requireGroup(session, "events", "telling of events", (backend) => backend.events);
+  const sessions = [session];
+  for (const other of await session.others()) {
+    const { features } = await other.info();
+    if (features.has("events")) sessions.push(other);
+  }
+  const end = new AbortController();
+  const any = AbortSignal.any([signal, end.signal]);
+  try {
+    yield* merge(sessions.map((each) => watch(each, any)));
+  } finally {
+    end.abort();
+  }
+}
+
+/** What of an instance is looked at for changes. */
+interface Seen {
+  readonly instance: Instance;
+  /** Snapshots by name, with what stays when one is renamed; null where they could not be read. */
+  readonly snapshots: ReadonlyMap<
+    string,
+    { readonly createdAt: number; readonly parent: string | null }
+  > | null;
+  readonly standsOn: string | null;
+}
+
+async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<StrataEvent> {
+  const backend = await session.backend();
+  const seen = new Map<string, Seen>();
+  let begun = false;
+  for await (const event of backend.events?.(signal) ?? []) {
+    const { at } = event;
+    if (event.kind !== "resync") {
+      yield* follow(session, seen, event);
+      continue;
+    }
+    const now = await backend.instances.list().catch((error: unknown) => {
+      if (!begun) throw error;
+      return passOver(session, "a gap", error);
+    });
+    // Lost again: another mark follows.
+    if (now === null) continue;
+    const late: StrataEvent[] = [];
+    for (const [id, { instance }] of seen) {
+      if (now.some((each) => each.id === id)) continue;
+      seen.delete(id);
+      late.push({ at, kind: "purge", instance: instance.name });
+    }
+    for (const instance of now) {
+      const before = seen.get(instance.id);
+      if (instance.removing && before !== undefined) continue;
+      const after = await look(session, instance, before);
+      seen.set(instance.id, after);
+      late.push(...differences(at, before, after));
+    }
+    yield { at, kind: "resync" };
+    // What happened in a gap is told late; what was there before the beginning is not told.
+    if (begun) yield* late;
+    begun = true;
+  }
+}
+
+async function* follow(
+  session: Session,
+  seen: Map<string, Seen>,
+  event: Exclude<EngineEvent, { kind: "resync" }>,
+): AsyncGenerator<StrataEvent> {
+  const { at, id } = event;
+  const before = seen.get(id);
+  const instance =
+    event.kind === "removed"
+      ? undefined
+      : await find(session, id, before?.instance.name).catch((error: unknown) =>
+          passOver(session, id, error),
+        );
+  // A removal is told when it is done: that a record is marked on the way is no news.
+  if (instance === null || instance?.removing) return;
+  if (instance === undefined) {
+    if (seen.delete(id) && before !== undefined) yield { at, kind: "purge", instance: before.instance.name };
+    return;
+  }
+  let told = before;
+  if (event.kind === "state" && before !== undefined) {
+    // Told as it was, even if it is another by now.
+    told = { ...before, instance: { ...before.instance, state: event.state } };
+    yield* differences(at, before, told);
+  }
+  const after = await look(session, instance, before);
+  seen.set(id, after);
+  yield* differences(at, told, after);
+}
+
+async function find(session: Session, id: string, name: string | undefined): Promise<Instance | undefined> {
+  const { instances } = await session.backend();
+  const found = name === undefined ? null : await instances.find(name);
+  return found?.id === id ? found : (await instances.list()).find((each) => each.id === id);
+}
+
+/** What cannot be read now is told when it can be: one instance must not end the events of all. */
+function passOver(session: Session, about: string, error: unknown): null {
+  session.log.debug(`${about} is passed over`, { error: asStrataError(error).message });
+  return null;
+}
+
+async function look(session: Session, found: Instance, before: Seen | undefined): Promise<Seen> {
+  // Where the disk's size cannot be told, it is what it was.
+  const disk = found.resources.disk || (before?.instance.resources.disk ?? 0n);
+  const instance = { ...found, resources: { ...found.resources, disk } };
+  const seen = await lookAt(session, instance, before).catch((error: unknown) =>
+    passOver(session, instance.name, error),
+  );
+  return seen ?? { instance, snapshots: before?.snapshots ?? null, standsOn: before?.standsOn ?? null };
+}
+
+/** The tree is read whole only when its names have changed: an outline costs the same at any size. */
+async function lookAt(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
+  const { snapshots: group } = await session.backend();
+  const { names, standsOn } =
+    instance.snapshotCount === 0 ? { names: [], standsOn: null } : await group.outline(instance.id);
+  const known = before?.snapshots ?? new Map<string, never>();
+  if (before?.snapshots !== null && names.length === known.size && names.every((name) => known.has(name)))
+    return { instance, snapshots: known, standsOn };
+  const tree = await group.tree(instance.id);
+  const snapshots = new Map(
+    tree.snapshots.map(({ name, createdAt, parent }) => [name, { createdAt, parent }] as const),
+  );
+  return { instance, snapshots, standsOn: tree.standsOn };
+}
+
+/** What must have happened between two looks. */
+function* differences(at: number, before: Seen | undefined, after: Seen): Generator<StrataEvent> {
+  const { name, record, resources } = after.instance;
+  const about = { at, instance: name };
+  if (before === undefined) yield { ...about, kind: "create" };
+  const was = before?.instance;
+  if (was?.record.deleted === true && !record.deleted) yield { ...about, kind: "recover" };
+  yield* snapshotDifferences(about, before, after);
+  if (was !== undefined && was.record.restoredAt !== record.restoredAt) {
+    // A snapshot that was taken since stands on what was restored.
+    let snapshot = after.standsOn;
+    while (snapshot !== null && before?.snapshots?.has(snapshot) !== true)
+      snapshot = after.snapshots?.get(snapshot)?.parent ?? null;
+    if (snapshot !== null) yield { ...about, kind: "restore", snapshot };
+  }
+  const { cpus, memory, disk } = resources;
+  const old = was?.resources;
+  const grown = old !== undefined && old.disk !== 0n && old.disk !== disk;
+  if (old !== undefined && (old.cpus !== cpus || old.memory !== memory || grown))
+    yield { ...about, kind: "resize", cpus, memory, disk };
+  const state = displayState(after.instance);
+  if (was !== undefined && !was.record.deleted && record.deleted) yield { ...about, kind: "delete" };
+  if (was === undefined || displayState(was) !== state) yield { ...about, kind: "state", state };
+}
+
+function* snapshotDifferences(
+  about: { readonly at: number; readonly instance: string },
+  before: Seen | undefined,
+  after: Seen,
+): Generator<StrataEvent> {
+  const [was, is] = [before === undefined ? new Map<string, never>() : before.snapshots, after.snapshots];
+  if (was === null || is === null) return;
+  const gone = new Map([...was].filter(([name]) => !is.has(name)));
+  const come = new Map([...is].filter(([name]) => !was.has(name)));
+  for (const [name, { createdAt }] of gone) {
+    const [renamed] = [...come].find(([, other]) => other.createdAt === createdAt) ?? [];
+    if (renamed === undefined) {
+      yield { ...about, kind: "snapshot-delete", snapshot: name };
+      continue;
+    }
+    come.delete(renamed);
+    yield { ...about, kind: "snapshot-rename", snapshot: renamed, from: name };
+  }
+  const taken = [...come].sort(([, a], [, b]) => a.createdAt - b.createdAt);
+  for (const [snapshot] of taken) yield { ...about, kind: "snapshot", snapshot };
+}

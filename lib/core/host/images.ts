@@ -1,0 +1,37 @@
+import { asStrataError } from "../../errors.ts";
+import type { CallOptions, FindOptions, ImageInfo, ImageOffers } from "../api/strata.ts";
+import { contextOf, type Session } from "../session/session.ts";
+
+/** The images that can be launched; those for other engines too where ours does not tell what it takes. */
+export async function findImages(
+  session: Session,
+  options: FindOptions = {},
+  call?: CallOptions,
+): Promise<ImageOffers> {
+  const formats = await session.info().then(
+    ({ imageFormats }) => imageFormats,
+    (error: unknown) => {
+      session.log.warn(`${session.engineName} was not asked for formats: ${asStrataError(error).message}`);
+      return undefined;
+    },
+  );
+  return (await session.images()).find(options, contextOf(call), formats);
+}
+
+/** Removes images from the cache and from the engines of the configuration that keep them too. */
+export async function removeImages(
+  session: Session,
+  names: readonly string[],
+  call?: CallOptions,
+): Promise<ImageInfo[]> {
+  const context = contextOf(call);
+  const removed = await (await session.images()).remove(names);
+  const sums = removed.map(({ sha256 }) => sha256);
+  for (const each of [session, ...(await session.others())])
+    try {
+      await (await each.plugin()).forgetImages?.(await each.openOptions(), sums);
+    } catch (error) {
+      context.warn?.(`${each.engineName} may have kept an image: ${asStrataError(error).message}`);
+    }
+  return removed;
+}

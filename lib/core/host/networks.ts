@@ -1,0 +1,109 @@
+import type { Instance, NicSpec } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import type { NetworkInfo } from "../api/strata.ts";
+import { getInstance, requireStopped, whileHeld } from "../instances/instances.ts";
+import { requireFeature, requireGroup } from "../session/features.ts";
+import { contextOf, type Session } from "../session/session.ts";
+
+/** Setting with the network that `bridged` means. */
+export const BRIDGED_NETWORK = "local.bridged-network";
+/** Stands for that network wherever one is named. */
+const BRIDGED = "bridged";
+
+/** The networks that instances can be on, by name. */
+export async function networks(session: Session): Promise<NetworkInfo[]> {
+  const group = await requireGroup(
+    session,
+    "network.list",
+    "listing networks",
+    (backend) => backend.networks,
+  );
+  return (await group.list()).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Why a value is not right for the setting; undefined when it is. */
+export async function bridgedNetworkRefusal(session: Session, value: string): Promise<string | undefined> {
+  if (value === "") return undefined;
+  const names = (await networks(session)).map(({ name }) => name);
+  return names.includes(value) ? undefined : `it is one of ${names.join(", ")}`;
+}
+
+/** Checks the interfaces of a request before anything is made, and puts the network in for `bridged`. */
+export async function checkNics(session: Session, specs: readonly NicSpec[]): Promise<NicSpec[]> {
+  if (specs.length === 0) return [];
+  await requireFeature(session, "network.list", "a further network");
+  const names = (await networks(session)).map(({ name }) => name);
+  const { instances } = await session.backend();
+  const taken = (await instances.list()).flatMap(({ nics }) => nics.map(({ mac }) => mac.toLowerCase()));
+  const checked: NicSpec[] = [];
+  for (const spec of specs) {
+    const network =
+      spec.network === BRIDGED && !names.includes(BRIDGED) ? await bridged(session) : spec.network;
+    if (!names.includes(network))
+      throw failure("INVALID_VALUE", {
+        what: "the network",
+        value: network,
+        reason: `it is one of ${names.join(", ")}`,
+      });
+    if (spec.mac === undefined) {
+      checked.push({ ...spec, network });
+      continue;
+    }
+    const mac = spec.mac.toLowerCase();
+    const reason = macRefusal(mac, taken);
+    if (reason !== undefined)
+      throw failure("INVALID_VALUE", { what: "the MAC address", value: spec.mac, reason });
+    taken.push(mac);
+    checked.push({ ...spec, network, mac });
+  }
+  return checked;
+}
+
+function macRefusal(mac: string, taken: readonly string[]): string | undefined {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
+    return "it is six pairs of hexadecimal digits, such as 52:54:00:12:34:56";
+  if (Number.parseInt(mac.slice(0, 2), 16) % 2 === 1)
+    return "its first byte is odd: that is a group of machines";
+  return taken.includes(mac) ? "another interface has it" : undefined;
+}
+
+async function bridged(session: Session): Promise<string> {
+  const network = (await session.settings())[BRIDGED_NETWORK] ?? "";
+  if (network !== "") return network;
+  throw failure("USAGE", {
+    reason: `there is no bridged network; \`strata set ${BRIDGED_NETWORK}=NAME\` names one, \`strata networks\` lists them`,
+  });
+}
+
+/** True when the instance has an interface on the bridged network. */
+export async function isBridged(session: Session, { nics }: Instance): Promise<boolean> {
+  const network = (await session.settings())[BRIDGED_NETWORK] ?? "";
+  return nics.some((nic) => nic.network === network);
+}
+
+/** Adds an interface on the bridged network to a stopped instance that has none. There is no way back. */
+export async function setBridged(session: Session, name: string, value: string): Promise<void> {
+  if (value !== "true" && value !== "false")
+    throw failure("INVALID_VALUE", { what: "bridged", value, reason: "it is true or false" });
+  const instance = await getInstance(session, name);
+  if (value === "false") {
+    if (!(await isBridged(session, instance))) return;
+    throw failure("INVALID_VALUE", {
+      what: "bridged",
+      value,
+      reason: "an interface cannot be taken away; restore a snapshot from before it",
+    });
+  }
+  const attach = await requireGroup(
+    session,
+    "network.attach",
+    "adding an interface",
+    (backend) => backend.networks?.attach,
+  );
+  const [nic] = await checkNics(session, [{ network: await bridged(session) }]);
+  const context = contextOf();
+  await whileHeld(session, instance, context, async (fresh) => {
+    requireStopped(fresh, "Interfaces can be added to stopped instances only");
+    if (nic !== undefined && !(await isBridged(session, fresh))) await attach(fresh.id, nic, context);
+  });
+}

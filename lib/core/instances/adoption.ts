@@ -1,0 +1,63 @@
+import { RECORD_VERSION } from "../../backend/contract.ts";
+import { failure, isStrataError } from "../../errors.ts";
+import type { CallOptions, Candidate } from "../api/strata.ts";
+import { requireGroup } from "../session/features.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { checkName } from "../snapshots/names.ts";
+import { getInstance, whileHeld } from "./instances.ts";
+
+function groupOf(session: Session) {
+  return requireGroup(session, "adopt", "adopting", ({ adoption }) => adoption);
+}
+
+/** What the engine has and strata did not make, by name. */
+export async function candidates(session: Session): Promise<Candidate[]> {
+  const found = await (await groupOf(session)).candidates();
+  return found
+    .map(({ name, obstacle }) => ({ name, obstacle: obstacle ?? nameObstacle(name) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function nameObstacle(name: string): string | null {
+  try {
+    checkName("instance", name);
+    return null;
+  } catch (error) {
+    if (isStrataError(error)) return `${error.message}; give it another first`;
+    throw error;
+  }
+}
+
+/** Takes over what strata did not make. Without a user name nobody logs in to it, nor waits for its guest. */
+export async function adopt(
+  session: Session,
+  name: string,
+  { username = "" }: { readonly username?: string } = {},
+  call?: CallOptions,
+): Promise<void> {
+  checkName("instance", name);
+  const record = {
+    version: RECORD_VERSION,
+    image: { sha256: "", release: "", os: "" },
+    username,
+    deleted: false,
+    snapshotsTaken: 0,
+    cloudInstanceId: "",
+    createdAt: Date.now(),
+  };
+  const group = await groupOf(session);
+  await group.adopt(name, record, contextOf(call)).catch((error: unknown) => {
+    // It is to become an instance; what is not there was none.
+    if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND")
+      throw failure("DOMAIN_NOT_FOUND", { name }, error);
+    throw error;
+  });
+}
+
+/** Lets it go again. */
+export async function release(session: Session, name: string, call?: CallOptions): Promise<void> {
+  const context = contextOf(call);
+  const group = await groupOf(session);
+  const instance = await getInstance(session, name);
+  await whileHeld(session, instance, context, ({ id }) => group.release(id, context));
+}

@@ -1,0 +1,112 @@
+import { join } from "node:path";
+import { failure } from "../../errors.ts";
+import {
+  type Alias,
+  type Aliases,
+  findAlias,
+  readAliases,
+  writeAliases,
+  writeScripts,
+} from "../../settings/aliases.ts";
+import { lockFile } from "../../util/file-lock.ts";
+import { atOwn, makeFolder } from "../../util/own-files.ts";
+import { locate } from "../session/engines.ts";
+import type { Session } from "../session/session.ts";
+import { getInstance } from "./instances.ts";
+
+/** How long one client waits for another that changes the aliases, ms. */
+const PATIENCE = 10_000;
+
+/** Names a script, so neither a path nor an option. */
+const ALIAS = /^[A-Za-z0-9_+][A-Za-z0-9_+.-]{0,62}$/;
+/** A dot ends the name of a context. */
+const CONTEXT = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$/;
+
+const pathOf = ({ folders }: Session) => join(folders.config, "aliases.json");
+
+/** The folder of the scripts, one for each alias. */
+export function scriptsFolder({ folders }: Pick<Session, "folders">): string {
+  return join(folders.data, "bin");
+}
+
+export async function aliases(session: Session): Promise<Aliases> {
+  return readAliases(pathOf(session));
+}
+
+/** Adds an alias to the active context. Rejects with ALIAS_EXISTS. */
+export async function addAlias(session: Session, name: string, alias: Alias): Promise<void> {
+  if (!ALIAS.test(name))
+    throw failure("INVALID_VALUE", {
+      what: "the name of an alias",
+      value: name,
+      reason: "it has letters, digits, and _ + . - after the first of them",
+    });
+  if (alias.command === "" || alias.command.includes("\0"))
+    throw failure("USAGE", { reason: "an alias is of a command: give NAME:COMMAND" });
+  await getInstance(await locate(session, alias.instance), alias.instance);
+  await change(session, (before) => {
+    const context = Object.hasOwn(before.contexts, before.active)
+      ? before.contexts[before.active]
+      : undefined;
+    if (Object.hasOwn(context ?? {}, name)) throw failure("ALIAS_EXISTS", { name, context: before.active });
+    return { ...before, contexts: { ...before.contexts, [before.active]: { ...context, [name]: alias } } };
+  });
+}
+
+/** Removes aliases of the active context, or `CONTEXT.ALIAS`. An unknown one fails the request before any is removed. */
+export async function removeAliases(session: Session, names: readonly string[]): Promise<void> {
+  await change(session, (before) => {
+    const missing = names.filter((name) => findAlias(before, name) === undefined);
+    if (missing.length > 0) throw failure("ALIAS_NOT_FOUND", { name: missing.join(", ") });
+    const gone = names.map((name) => findAlias(before, name));
+    return without(before, (context, name) =>
+      gone.some((each) => each?.context === context && each.name === name),
+    );
+  });
+}
+
+/** Makes a context the active one; it need not have aliases yet. */
+export async function preferContext(session: Session, context: string): Promise<void> {
+  if (!CONTEXT.test(context))
+    throw failure("INVALID_VALUE", {
+      what: "the name of a context",
+      value: context,
+      reason: "it has letters, digits, and _ - after the first of them",
+    });
+  await change(session, (before) => ({ ...before, active: context }));
+}
+
+/** Removes the aliases of instances that are gone for good. */
+export async function forgetAliases(session: Session, instances: readonly string[]): Promise<void> {
+  const concerned = (all: Aliases) =>
+    Object.values(all.contexts).some((context) =>
+      Object.values(context).some(({ instance }) => instances.includes(instance)),
+    );
+  if (!concerned(await aliases(session))) return;
+  await change(session, (before) => without(before, (_, __, { instance }) => instances.includes(instance)));
+}
+
+/** The same without some, and without contexts that are empty then. */
+function without(
+  { active, contexts }: Aliases,
+  gone: (context: string, name: string, alias: Alias) => boolean,
+): Aliases {
+  const kept = Object.entries(contexts).map(([context, inner]) => {
+    const left = Object.entries(inner).filter(([name, alias]) => !gone(context, name, alias));
+    return [context, Object.fromEntries(left)] as const;
+  });
+  return { active, contexts: Object.fromEntries(kept.filter(([, inner]) => Object.keys(inner).length > 0)) };
+}
+
+async function change(session: Session, make: (before: Aliases) => Aliases): Promise<void> {
+  const path = pathOf(session);
+  const scripts = scriptsFolder(session);
+  await using _lock = await atOwn(path, async () => {
+    await makeFolder(session.folders.config);
+    return lockFile(`${path}.lock`, { name: "the aliases", wait: PATIENCE });
+  });
+  const after = make(await readAliases(path));
+  await writeAliases(path, after);
+  for (const name of await atOwn(scripts, () => writeScripts(scripts, after)))
+    session.log.warn(`no script for "${name}": there is a file of that name in ${scripts}`);
+}

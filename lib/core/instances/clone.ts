@@ -1,0 +1,62 @@
+import { randomUUID } from "node:crypto";
+import type { Instance } from "../../backend/contract.ts";
+import { RECORD_VERSION } from "../../backend/contract.ts";
+import { makeSeed } from "../../guest/seed.ts";
+import type { CallOptions } from "../api/strata.ts";
+import { userKeys } from "../guest/guest.ts";
+import { requireGroup } from "../session/features.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { checkName } from "../snapshots/names.ts";
+import { getInstance, outlines, requireStopped, whileHeld } from "./instances.ts";
+
+/**
+ * Copies a stopped instance as it stands, without its snapshots. Inside, the copy is another machine: its
+ * seed has an instance id of its own, at which cloud-init renews host name and host keys. The user's own
+ * cloud-init data is not in it, since what it asked for is on the disk.
+ */
+export async function clone(
+  session: Session,
+  name: string,
+  options: { readonly name?: string } = {},
+  call?: CallOptions,
+): Promise<{ readonly name: string }> {
+  if (options.name !== undefined) checkName("instance", options.name);
+  const context = contextOf(call);
+  const copy = await requireGroup(session, "clone", "cloning", ({ instances }) => instances.clone);
+  const original = await getInstance(session, name);
+  return whileHeld(session, original, context, async (fresh) => {
+    requireStopped(fresh, "Only stopped instances can be cloned");
+    const wanted = await freeName(session, fresh, options.name);
+    const { id, record } = fresh;
+    const { image, username } = record;
+    const instanceId = `i-${randomUUID()}`;
+    const { publicKey } = await userKeys(session);
+    const spec = {
+      name: wanted,
+      seed: makeSeed({ name: wanted, instanceId, username, publicKey }),
+      record: {
+        version: RECORD_VERSION,
+        image,
+        username,
+        deleted: false,
+        snapshotsTaken: 0,
+        cloudInstanceId: instanceId,
+        createdAt: Date.now(),
+      },
+    };
+    await copy(id, spec, context);
+    return { name: wanted };
+  });
+}
+
+/** The wanted name if it is free; without one, `NAME-cloneN` with the lowest N that is. */
+async function freeName(session: Session, { name }: Instance, wanted: string | undefined): Promise<string> {
+  // Whether it is free is the engine's to say, as with a launch.
+  if (wanted !== undefined) return wanted;
+  const taken = new Set((await outlines(session)).map(({ name }) => name));
+  let number = 1;
+  while (taken.has(`${name}-clone${number}`)) number += 1;
+  const made = `${name}-clone${number}`;
+  checkName("instance", made);
+  return made;
+}

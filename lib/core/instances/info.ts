@@ -1,0 +1,93 @@
+import type { Instance, InstanceOutline } from "../../backend/contract.ts";
+import type { CallOptions, InstanceInfo, InstanceSummary, Listing, Usage } from "../api/strata.ts";
+import { tryOutput } from "../guest/guest.ts";
+import { askAll } from "../session/engines.ts";
+import type { Session } from "../session/session.ts";
+import { displayState, getInstances, outlines, unlessGone } from "./instances.ts";
+import { readImageSize } from "./read-images.ts";
+
+/** How long a guest may take to tell about itself, ms. */
+const PATIENCE = 10_000;
+
+const PROBE = "cat /proc/loadavg /proc/meminfo /etc/os-release; df -B1 --output=used,size / | tail -1";
+
+function releaseOf({ record }: InstanceOutline): string {
+  return [record.image.os, record.image.release].filter(Boolean).join(" ");
+}
+
+function summary(session: Session, instance: InstanceOutline): InstanceSummary {
+  return {
+    name: instance.name,
+    engine: session.engineName,
+    state: displayState(instance),
+    ipv4: instance.addresses,
+    release: releaseOf(instance),
+    ...(instance.member === undefined ? {} : { member: instance.member }),
+  };
+}
+
+const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
+
+/** Every instance in a line, of every engine of the configuration. */
+export async function listing(session: Session): Promise<Listing> {
+  const engines = [session, ...(await session.others())].map(({ engineName }) => engineName);
+  const { found, failures } = await askAll(session, async (each) =>
+    (await outlines(each)).map((instance) => summary(each, instance)),
+  );
+  return { engines, instances: [...found].sort(byName), failures };
+}
+
+/** Everything about the named instances, or about all; what only a guest knows is asked of it. */
+export async function info(session: Session, names?: readonly string[]): Promise<InstanceInfo[]> {
+  const { instances } = await session.backend();
+  const chosen =
+    names === undefined ? await instances.list() : await getInstances(session, names, { deleted: "allowed" });
+  const call: CallOptions = names === undefined ? { gone: "allowed" } : {};
+  const infos = await Promise.all(
+    chosen.map((instance) => unlessGone(call, () => infoOf(session, instance))),
+  );
+  return infos.filter((each) => each !== undefined).sort(byName);
+}
+
+async function infoOf(session: Session, instance: Instance): Promise<InstanceInfo> {
+  const running = instance.state === "running" && !instance.record.deleted;
+  const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], PATIENCE) : null;
+  const inside = readProbe(probed ?? "");
+  const extra = await readImageSize(session, instance);
+  return {
+    ...summary(session, instance),
+    ...(inside.release === undefined ? {} : { release: inside.release }),
+    snapshotCount: instance.snapshotCount,
+    imageHash: instance.record.image.sha256,
+    imageRelease: releaseOf(instance),
+    cpus: instance.resources.cpus,
+    load: inside.load,
+    disk: inside.disk,
+    memory: inside.memory,
+    mounts: instance.mounts,
+    readImageSize: extra,
+  };
+}
+
+/** Reads what the probe printed; what is not in it stays empty. */
+export function readProbe(output: string): {
+  load: number[];
+  memory: Usage | null;
+  disk: Usage | null;
+  release: string | undefined;
+} {
+  const load = /^([\d.]+) ([\d.]+) ([\d.]+) \d+\/\d+ \d+$/m.exec(output)?.slice(1).map(Number) ?? [];
+  const kib = (key: string) => {
+    const found = new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(output)?.[1];
+    return found === undefined ? undefined : BigInt(found) * 1024n;
+  };
+  const total = kib("MemTotal");
+  const available = kib("MemAvailable");
+  const [, used, size] = /^\s*(\d+)\s+(\d+)\s*$/m.exec(output) ?? [];
+  return {
+    load,
+    memory: total === undefined || available === undefined ? null : { used: total - available, total },
+    disk: used === undefined || size === undefined ? null : { used: BigInt(used), total: BigInt(size) },
+    release: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(output)?.[1],
+  };
+}

@@ -1,0 +1,127 @@
+import type { Context, Hold, Instance, InstanceOutline } from "../../backend/contract.ts";
+import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
+import type { CallOptions, InstanceState } from "../api/strata.ts";
+import { notFound } from "../session/engines.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { checkName } from "../snapshots/names.ts";
+
+/** How long an operation waits for another one on the same instance, ms. */
+const LOCK_TIMEOUT_MS = 120_000;
+
+const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
+  stopped: "Stopped",
+  starting: "Starting",
+  running: "Running",
+  restarting: "Restarting",
+  stopping: "Delayed Shutdown",
+  suspending: "Suspending",
+  suspended: "Suspended",
+  unknown: "Unknown",
+};
+
+/** How long after its time a shutdown may still be under way, ms. */
+const LATE = 120_000;
+
+/** True while an instance runs that was told to shut down by itself. */
+export function awaitsShutdown({ state, record }: InstanceOutline): boolean {
+  return state === "running" && Date.now() < (record.shutdownAt ?? 0) + LATE;
+}
+
+/** The state as a user sees it. */
+export function displayState(instance: InstanceOutline): InstanceState {
+  if (instance.record.deleted) return "Deleted";
+  return awaitsShutdown(instance) ? "Delayed Shutdown" : STATES[instance.state];
+}
+
+/** All instances in outline, deleted ones included. */
+export async function outlines(session: Session): Promise<InstanceOutline[]> {
+  const { instances } = await session.backend();
+  return instances.outline === undefined ? instances.list() : instances.outline();
+}
+
+/** Names in the order given, each once, against the rules none. */
+export function distinct(names: readonly string[]): string[] {
+  for (const name of names) checkName("instance", name);
+  return [...new Set(names)];
+}
+
+/** The instance of that name; rejects with INSTANCE_NOT_FOUND, and unless allowed with INSTANCE_DELETED. */
+export async function getInstance(
+  session: Session,
+  name: string,
+  options: { readonly deleted?: "allowed" } = {},
+): Promise<Instance> {
+  checkName("instance", name);
+  const { instances } = await session.backend();
+  const instance = await instances.find(name);
+  if (instance === null) throw await notFound(session, name);
+  if (instance.record.deleted && options.deleted === undefined) throw failure("INSTANCE_DELETED", { name });
+  return instance;
+}
+
+/** All instances of a request; one that is missing or deleted fails it before anything is changed. */
+export async function getInstances(
+  session: Session,
+  names: readonly string[],
+  options: { readonly deleted?: "allowed" } = {},
+  call?: CallOptions,
+): Promise<Instance[]> {
+  const found: Instance[] = [];
+  for (const name of distinct(names)) {
+    const instance = await unlessGone(call, () => getInstance(session, name, options));
+    if (instance !== undefined) found.push(instance);
+  }
+  return found;
+}
+
+const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED", "SNAPSHOT_NOT_FOUND"];
+
+/** What a piece resolves to; nothing where its instance or snapshot is gone and the caller allows it. */
+export async function unlessGone<T>(
+  call: Pick<CallOptions, "gone"> | undefined,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (call?.gone === undefined || !GONE.includes(asStrataError(error).code)) throw error;
+    return undefined;
+  }
+}
+
+/** Runs a piece while the instance is held, with the instance as it is then. */
+export async function whileHeld<T>(
+  session: Session,
+  { id, name, record }: Instance,
+  context: Context,
+  work: (fresh: Instance, hold: Hold) => Promise<T>,
+  options: { readonly wait?: number; readonly finish?: boolean } = {},
+): Promise<T> {
+  const { instances } = await session.backend();
+  await using hold = await instances.hold(id, { wait: LOCK_TIMEOUT_MS, ...options }, context);
+  const fresh = await instances.find(name);
+  if (fresh?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
+  // It was deleted while we waited; what was allowed on a deleted instance before still is.
+  if (fresh.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
+  // Awaited here: a promise that is handed on would outlive the hold.
+  return await work(fresh, hold);
+}
+
+/** The same for one after the other; those that are gone by their turn are passed over where the caller allows it. */
+export async function eachHeld(
+  session: Session,
+  chosen: readonly Instance[],
+  call: CallOptions | undefined,
+  work: (fresh: Instance, context: Context) => Promise<unknown>,
+): Promise<void> {
+  const context = contextOf(call);
+  for (const instance of chosen)
+    await unlessGone(call, () => whileHeld(session, instance, context, (fresh) => work(fresh, context)));
+}
+
+/** Rejects unless the instance is stopped, saying `reason`. */
+export function requireStopped(instance: Instance, reason: string): void {
+  const { name, state } = instance;
+  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: displayState(instance) });
+}

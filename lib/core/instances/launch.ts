@@ -1,0 +1,168 @@
+import { randomInt, randomUUID } from "node:crypto";
+import type { Context, ImageSource, InstancePlan, InstanceSpec, Instances } from "../../backend/contract.ts";
+import { RECORD_VERSION } from "../../backend/contract.ts";
+import { asStrataError, failure, type StrataError } from "../../errors.ts";
+import { makeSeed } from "../../guest/seed.ts";
+import { checkUserData } from "../../guest/user-data.ts";
+import { CONTAINER, MACHINES } from "../../images/local.ts";
+import type { ResolvedImage } from "../../images/store.ts";
+import { exactSize } from "../../size/format.ts";
+import type { CallOptions, LaunchOptions } from "../api/strata.ts";
+import { awaitReady, userKeys } from "../guest/guest.ts";
+import { mountsForLaunch } from "../guest/mounts.ts";
+import { checkNics } from "../host/networks.ts";
+import { requireFeature } from "../session/features.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { getSetting } from "../session/settings.ts";
+import { ADJECTIVES, ANIMALS } from "../session/words.ts";
+import { checkName } from "../snapshots/names.ts";
+import { outlines, whileHeld } from "./instances.ts";
+import { START_TIMEOUT } from "./lifecycle.ts";
+import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
+
+const GIB = 1024n ** 3n;
+/** The user of most images, while it is not known of which. */
+const USERNAME = "ubuntu";
+const DEFAULTS = { cpus: 1, memory: GIB, disk: 5n * GIB };
+
+/** Creates an instance, starts it and waits for its guest. */
+export async function launch(
+  session: Session,
+  options: LaunchOptions,
+  call?: CallOptions,
+): Promise<{ readonly name: string }> {
+  const context = contextOf(call);
+  const { instances } = await session.backend();
+  const spec = await prepare(session, options, context);
+  const { name } = spec;
+  const instance = await instances.create(spec, context);
+  try {
+    await whileHeld(session, instance, context, () => instances.start(instance.id, context));
+  } catch (error) {
+    // What never ran is of no use to anybody.
+    const whole = contextOf();
+    await whileHeld(session, instance, whole, () => instances.remove(instance.id, whole));
+    throw error;
+  }
+  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false).catch(
+    (error: unknown) => {
+      // Who cancels only waits no longer: it runs, and may be wanted.
+      if (asStrataError(error).code === "CANCELLED")
+        context.warn?.(
+          `"${name}" was launched and was left as it is, starting; \`strata delete --purge ${name}\` removes it`,
+        );
+      throw error;
+    },
+  );
+  return { name };
+}
+
+/** Checks everything and brings the image here, before anything is created. */
+async function prepare(session: Session, options: LaunchOptions, context: Context): Promise<InstanceSpec> {
+  if (options.name !== undefined) checkName("instance", options.name);
+  const cpus = options.cpus ?? DEFAULTS.cpus;
+  const memory = options.memory ?? DEFAULTS.memory;
+  checkCpus(cpus);
+  checkMemory(memory);
+  if (options.disk !== undefined && options.disk < MIN_DISK)
+    throw failure("SIZE_TOO_SMALL", { kind: "disk", value: options.disk, minimum: "512M" });
+  if (options.member !== undefined)
+    await requireFeature(session, "cluster", "placing an instance on a member");
+  const name = await freeName(session, options.name);
+  const instanceId = `i-${randomUUID()}`;
+  const { publicKey } = await userKeys(session);
+  const userData = options.userData === undefined ? {} : { userData: options.userData };
+  const home = name === (await getSetting(session, "client.primary-name"));
+  const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
+  // Before the image is fetched: what a user wrote wrong should show at once.
+  const networks = await checkNics(session, options.networks ?? []);
+  if (options.userData !== undefined) await checkUserData(options.userData);
+  const { instances } = await session.backend();
+  const member = options.member === undefined ? {} : { member: options.member };
+  const mounts = await mountsOf(USERNAME, contextOf());
+  const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
+  await checkPlan(instances, { name, resources, mounts, networks, ...member });
+  const image = await resolveImage(session, options.image, context);
+  return {
+    name,
+    image: image.source,
+    resources: { cpus, memory, disk: diskSize(image.source, options.disk) },
+    mounts: await mountsOf(image.username, context),
+    networks,
+    seed: makeSeed({ name, instanceId, username: image.username, publicKey, ...userData }),
+    record: {
+      version: RECORD_VERSION,
+      image: { sha256: image.source.sha256, release: image.release, os: image.os },
+      username: image.username,
+      deleted: false,
+      snapshotsTaken: 0,
+      cloudInstanceId: instanceId,
+      createdAt: Date.now(),
+    },
+    ...member,
+  };
+}
+
+function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): bigint {
+  if (wanted === undefined) return virtualSize > DEFAULTS.disk ? virtualSize : DEFAULTS.disk;
+  if (wanted < virtualSize)
+    throw failure("SIZE_TOO_SMALL", {
+      kind: "disk",
+      value: wanted,
+      minimum: `${exactSize(virtualSize)}, the image's own size`,
+    });
+  return wanted;
+}
+
+/** An engine that takes any image has no use for a real one. */
+async function resolveImage(session: Session, image: string, context: Context): Promise<ResolvedImage> {
+  const { imageFormats } = await session.info();
+  if (!imageFormats.includes("any"))
+    try {
+      return await (await session.images()).resolve(image, context, imageFormats);
+    } catch (error) {
+      throw await otherKind(session, image, asStrataError(error));
+    }
+  const source = { path: "", format: "any", sha256: "0".repeat(64), virtualSize: MIN_DISK };
+  return { source, os: "", release: image, username: USERNAME };
+}
+
+/** Who has an image of another kind than the engine's is told so, and not that there is none. */
+async function otherKind(session: Session, image: string, error: StrataError): Promise<StrataError> {
+  if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") return error;
+  const name = image.toLowerCase();
+  // Any build of Debian would do, and the error says which.
+  if (name === "debian") return error;
+  const here = (await (await session.images()).list()).find(({ aliases }) => aliases.includes(name));
+  const { engine, imageFormats, missing } = await session.info();
+  const container = (here?.aliases ?? [name]).includes(CONTAINER);
+  if (container && imageFormats[0] === "qcow2") {
+    const reason = "it is a container's, for engines such as LXD; `strata --driver lxd launch` takes it";
+    return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
+  }
+  const disk = MACHINES.includes(name) && !imageFormats.includes("qcow2");
+  if (here === undefined && !disk) return error;
+  const takes = `it takes images of the format ${imageFormats.join(" or ")}`;
+  const reason = [takes, missing.get("vm")].filter((each) => each !== undefined).join("; ");
+  return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
+}
+
+/**
+ * Rejects what could not be made. Whether the name is free is the engine's to say: it may take away what a
+ * launch that died has left.
+ */
+async function checkPlan(instances: Instances, plan: InstancePlan): Promise<void> {
+  if (instances.check !== undefined) return instances.check(plan);
+  const { name } = plan;
+  if ((await instances.find(name)) !== null) throw failure("INSTANCE_EXISTS", { name });
+}
+
+async function freeName(session: Session, wanted: string | undefined): Promise<string> {
+  if (wanted !== undefined) return wanted;
+  const taken = new Set((await outlines(session)).map(({ name }) => name));
+  for (let attempt = 0; ; attempt++) {
+    const pair = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}-${ANIMALS[randomInt(ANIMALS.length)]}`;
+    const name = attempt < 100 ? pair : `${pair}-${randomInt(1_000_000)}`;
+    if (!taken.has(name)) return name;
+  }
+}

@@ -1,0 +1,151 @@
+import type { Context, Instance } from "../../backend/contract.ts";
+import { asStrataError, failure } from "../../errors.ts";
+import type { CallOptions, StopOptions } from "../api/strata.ts";
+import { awaitReady } from "../guest/guest.ts";
+import { withoutMounts } from "../guest/mounts.ts";
+import type { Work } from "../session/engines.ts";
+import { requireGroup } from "../session/features.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { eachHeld, getInstances, unlessGone, whileHeld } from "./instances.ts";
+import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
+
+/** How long a guest may take to answer after its start, ms: emulated ones are slow. */
+export const START_TIMEOUT = 300_000;
+/** How long `stop --force` waits for another operation on the instance, ms. */
+const CUT_LOCK_TIMEOUT_MS = 5000;
+/** How long a guest may take to shut down, ms. */
+export const STOP_TIMEOUT = 120_000;
+
+export async function start(
+  session: Session,
+  names: readonly string[],
+  options: { readonly timeout?: number } = {},
+  call?: CallOptions,
+): Promise<Work> {
+  const context = contextOf(call);
+  const chosen = await getInstances(session, names, {}, call);
+  return async () => {
+    for (const instance of chosen)
+      await unlessGone(call, () => startOne(session, instance, options.timeout ?? START_TIMEOUT, context));
+  };
+}
+
+/**
+ * Starts an instance and waits for its guest. Waiting needs no hold: others may look, or stop it. Whoever
+ * starts what is about to shut down wants it to stay.
+ */
+export async function startOne(
+  session: Session,
+  instance: Instance,
+  timeout: number,
+  context: Context,
+): Promise<void> {
+  const { instances } = await session.backend();
+  await whileHeld(session, instance, context, async (fresh) => {
+    await cancelShutdown(session, fresh, context);
+    await instances.start(instance.id, context);
+  });
+  await awaitReady(session, instance, timeout, context, false);
+}
+
+export async function stop(
+  session: Session,
+  names: readonly string[],
+  options: StopOptions = {},
+  call?: CallOptions,
+): Promise<Work> {
+  const chosen = await getInstances(session, names, {}, call);
+  const context = contextOf(call);
+  return async () => {
+    for (const instance of chosen) await unlessGone(call, () => stopOne(session, instance, options, context));
+  };
+}
+
+/**
+ * Stops an instance, whatever another operation has left of itself. Whoever cuts the power does not wait long for
+ * another operation either, where the engine can do without.
+ */
+async function stopOne(
+  session: Session,
+  instance: Instance,
+  options: StopOptions,
+  context: Context,
+): Promise<void> {
+  const { instances } = await session.backend();
+  const cuts = options.force === true && instances.cut !== undefined;
+  const wait = cuts ? { wait: CUT_LOCK_TIMEOUT_MS } : {};
+  const work = (fresh: Instance) => stopHeld(session, fresh, options, context);
+  try {
+    await whileHeld(session, instance, context, work, { ...wait, finish: false });
+  } catch (error) {
+    if (!cuts || asStrataError(error).code !== "BUSY") throw error;
+    await instances.cut?.(instance.id, context);
+    context.warn?.(
+      `another operation is under way on "${instance.name}"; its power was cut, and layers are merged by the next stop`,
+    );
+  }
+}
+
+async function stopHeld(
+  session: Session,
+  instance: Instance,
+  options: StopOptions,
+  context: Context,
+): Promise<void> {
+  const { instances } = await session.backend();
+  const { id, name, state } = instance;
+  if (options.cancel === true) return cancelShutdown(session, instance, context);
+  if (state === "suspended" && options.force !== true)
+    return context.warn?.(
+      `"${name}" is Suspended and stays so: it does not run; \`strata stop --force ${name}\` drops its memory`,
+    );
+  if (options.after !== undefined && options.after > 0) {
+    if (state !== "stopped") await scheduleShutdown(session, instance, options.after, context);
+    return;
+  }
+  const how = options.force === true ? "force" : { grace: options.timeout ?? STOP_TIMEOUT };
+  await instances.stop(id, how, context);
+  await forgetShutdown(session, instance);
+}
+
+/** Keeps the memory and stops; what does not run has none to keep and is left alone. */
+export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
+  const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
+  const chosen = await getInstances(session, names, {}, call);
+  return () =>
+    eachHeld(session, chosen, call, async (fresh, context) => {
+      if (fresh.state === "stopped") return;
+      // Told to shut down, the guest would do it as soon as it is resumed.
+      await cancelShutdown(session, fresh, context);
+      await withoutMounts(session, fresh, context, () => save(fresh.id, context));
+    });
+}
+
+/** Nothing that is suspended can be restarted: resumed it would not be, and anew it would lose its memory. */
+function requireAwake({ name, state }: Instance): void {
+  if (state === "suspended")
+    throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be restarted" });
+}
+
+export async function restart(
+  session: Session,
+  names: readonly string[],
+  options: { readonly timeout?: number } = {},
+  call?: CallOptions,
+): Promise<Work> {
+  const context = contextOf(call);
+  const { instances } = await session.backend();
+  const chosen = await getInstances(session, names, {}, call);
+  for (const instance of chosen) requireAwake(instance);
+  const restartOne = async (instance: Instance) => {
+    await whileHeld(session, instance, context, async (fresh) => {
+      requireAwake(fresh);
+      await stopHeld(session, fresh, {}, context);
+      await instances.start(fresh.id, context);
+    });
+    await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
+  };
+  return async () => {
+    for (const instance of chosen) await unlessGone(call, () => restartOne(instance));
+  };
+}

@@ -1,0 +1,33 @@
+import type { Instance } from "../../backend/contract.ts";
+import { isStrataError } from "../../errors.ts";
+import type { CallOptions, Optimized } from "../api/strata.ts";
+import { requireGroup } from "../session/features.ts";
+import type { Session } from "../session/session.ts";
+import { eachHeld, getInstances, requireStopped } from "./instances.ts";
+
+/** Makes reads of stopped instances as fast as they get, whatever has to be copied. */
+export async function optimize(
+  session: Session,
+  names: readonly string[],
+  call?: CallOptions,
+): Promise<Optimized[]> {
+  const group = await requireGroup(session, "read-image", "optimizing", (backend) => backend.readImages);
+  const optimized: Optimized[] = [];
+  const chosen = await getInstances(session, names, {}, call);
+  await eachHeld(session, chosen, call, async (fresh, context) => {
+    requireStopped(fresh, "Only stopped instances can be optimized");
+    await group.build(fresh.id, context);
+    optimized.push({ name: fresh.name, size: await group.size(fresh.id) });
+  });
+  return optimized;
+}
+
+/** Bytes that the engine keeps for an instance's reads; null where it keeps none or may not be asked. */
+export async function readImageSize(session: Session, { id }: Instance): Promise<bigint | null> {
+  const { readImages } = await session.backend();
+  if (readImages === undefined) return null;
+  return readImages.size(id).catch((error: unknown) => {
+    if (isStrataError(error) && error.code === "PERMISSION_DENIED") return null;
+    throw error;
+  });
+}

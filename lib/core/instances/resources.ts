@@ -1,0 +1,47 @@
+import type { Resources } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import type { CallOptions } from "../api/strata.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { getInstance, requireStopped, whileHeld } from "./instances.ts";
+
+const MIB = 1024n ** 2n;
+/** Least sizes of an instance, bytes. */
+export const MIN_MEMORY = 128n * MIB;
+export const MIN_DISK = 512n * MIB;
+/** Beyond this no machine goes; it catches slips of the finger before an engine does. */
+const MAX_CPUS = 1024;
+
+export function checkCpus(cpus: number): void {
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS)
+    throw failure("INVALID_VALUE", {
+      what: "cpus",
+      value: cpus,
+      reason: `it is a whole number from 1 to ${MAX_CPUS}`,
+    });
+}
+
+export function checkMemory(memory: bigint): void {
+  if (memory < MIN_MEMORY)
+    throw failure("SIZE_TOO_SMALL", { kind: "memory", value: memory, minimum: "128M" });
+}
+
+/** Changes CPUs, memory or disk of a stopped instance; the disk grows only. */
+export async function resize(
+  session: Session,
+  name: string,
+  change: Partial<Resources>,
+  call?: CallOptions,
+): Promise<void> {
+  if (change.cpus !== undefined) checkCpus(change.cpus);
+  if (change.memory !== undefined) checkMemory(change.memory);
+  const context = contextOf(call);
+  const { instances } = await session.backend();
+  const instance = await getInstance(session, name);
+  await whileHeld(session, instance, context, async (fresh) => {
+    requireStopped(fresh, "Only stopped instances can be resized");
+    const { disk } = fresh.resources;
+    if (change.disk !== undefined && change.disk < disk)
+      throw failure("DISK_SHRINK", { name, current: disk, wanted: change.disk });
+    await instances.resize(fresh.id, change, context);
+  });
+}

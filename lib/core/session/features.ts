@@ -1,0 +1,47 @@
+import type { Backend, Feature } from "../../backend/contract.ts";
+import { failure, type StrataError } from "../../errors.ts";
+import type { Session } from "./session.ts";
+
+const PLAIN = "it has no such feature";
+
+/**
+ * Rejects with UNSUPPORTED and the engine's own reason unless the engine declares the feature, or one of
+ * them. `what` is the work as a user sees it: "suspending an instance".
+ */
+export async function requireFeature(
+  session: Session,
+  features: Feature | readonly Feature[],
+  what: string,
+): Promise<void> {
+  const wanted = typeof features === "string" ? [features] : features;
+  const { features: declared, missing } = await session.info();
+  if (wanted.some((feature) => declared.has(feature))) return;
+  const reasons = wanted.flatMap((feature) => missing.get(feature) ?? []);
+  throw await unsupported(session, what, reasons.join("; "));
+}
+
+/** The failure of what an engine cannot do, for the reason that it gives. */
+export async function unsupported(session: Session, what: string, reason = ""): Promise<StrataError> {
+  const { engine } = await session.info();
+  return failure("UNSUPPORTED", { what, engine, reason: reason || PLAIN });
+}
+
+/**
+ * A group of the contract that only some engines have: `requireGroup(session, "clone", "cloning",
+ * ({ instances }) => instances.clone)`. Rejects as `requireFeature` does where it is not declared.
+ */
+export async function requireGroup<T>(
+  session: Session,
+  features: Feature | readonly Feature[],
+  what: string,
+  pick: (backend: Backend) => T | undefined,
+): Promise<T> {
+  await requireFeature(session, features, what);
+  const group = pick(await session.backend());
+  if (group !== undefined) return group;
+  const declared = typeof features === "string" ? features : features.join(" or ");
+  throw failure("PLUGIN_ERROR", {
+    plugin: session.engineName,
+    reason: `it declares ${declared} and has nothing behind it`,
+  });
+}

@@ -1,0 +1,133 @@
+import { join } from "node:path";
+import type { Backend, BackendPlugin, Context, EngineInfo, Log } from "../../backend/contract.ts";
+import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "../../backend/registry.ts";
+import type { ImageStore } from "../../images/store.ts";
+import { defaultFolders } from "../../settings/folders.ts";
+import { readSettings, type SettingValues, writeSettings } from "../../settings/store.ts";
+import type { CallOptions, Folders, OpenStrataOptions } from "../api/strata.ts";
+
+/** What the use cases share. The engine is opened at first use: settings can be put right without it. */
+export interface Session extends AsyncDisposable {
+  readonly folders: Folders;
+  readonly log: Log;
+  readonly engineName: string;
+  /** The engines that there are, and those that the configuration names. */
+  catalogue(): Promise<Catalogue>;
+  /** Sessions with the further engines of the configuration; none where the caller chose one engine. */
+  others(): Promise<readonly Session[]>;
+  /** A session of the caller's own with an engine that may be none of these. */
+  beside(engineName: string): Session;
+  plugin(): Promise<BackendPlugin>;
+  backend(): Promise<Backend>;
+  info(): Promise<EngineInfo>;
+  images(): Promise<ImageStore>;
+  settings(): Promise<SettingValues>;
+  saveSettings(values: SettingValues): Promise<void>;
+  /** What the plugin is opened with. */
+  openOptions(): Promise<Parameters<BackendPlugin["open"]>[0]>;
+}
+
+/** What the sessions with all engines have in common. */
+type Shared = Pick<
+  Session,
+  "folders" | "log" | "catalogue" | "beside" | "images" | "settings" | "saveSettings"
+>;
+
+const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
+
+export async function openSession(options: OpenStrataOptions): Promise<Session> {
+  const folders = { ...defaultFolders(), ...options.folders };
+  const log = options.log ?? silent;
+  const path = join(folders.config, "settings.json");
+  let values = await readSettings(path);
+  const shared: Shared = {
+    folders,
+    log,
+    catalogue: once(() =>
+      openCatalogue(pluginEntries(values["local.plugins"] ?? ""), join(folders.data, "plugins")),
+    ),
+    beside: (name) => sessionOf(shared, name, { settings: options.settings ?? {} }, async () => []),
+    images: once(async () => {
+      const { openImageStore } = await import("../../images/store.ts");
+      return openImageStore({
+        folder: join(folders.cache, "images"),
+        catalogues: join(folders.cache, "catalogues"),
+        remotesFile: join(folders.config, "remotes.json"),
+        log,
+      });
+    }),
+    settings: async () => values,
+    async saveSettings(next) {
+      await writeSettings(path, next);
+      values = next;
+    },
+  };
+  const engineName = options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE;
+  const chosen = options.driver !== undefined || options.backend !== undefined;
+  const others = once(async () => {
+    if (chosen || !values["local.plugins"]) return [];
+    const { configured } = await shared.catalogue();
+    return configured.filter(({ name }) => name !== engineName).map(({ name }) => shared.beside(name));
+  });
+  const main = sessionOf(shared, engineName, options, others);
+  return {
+    ...main,
+    async [Symbol.asyncDispose]() {
+      for (const session of [main, ...(await others())]) await session[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A session with one engine. */
+function sessionOf(
+  shared: Shared,
+  engineName: string,
+  options: Pick<OpenStrataOptions, "settings" | "backend">,
+  others: Session["others"],
+): Session {
+  const plugin = once(async () => (await (await shared.catalogue()).find(engineName)).load());
+  let opened: Backend | undefined;
+  const openOptions = async () => {
+    const [{ settings }, values] = await Promise.all([plugin(), shared.settings()]);
+    const chosen = settings.map(({ key, default: fallback }) => {
+      const name = `local.${engineName}.${key}`;
+      return [key, options.settings?.[name] ?? values[name] ?? fallback];
+    });
+    return { settings: Object.fromEntries(chosen), dataFolder: shared.folders.data, log: shared.log };
+  };
+  const backend = once(async () => {
+    opened = options.backend ?? (await (await plugin()).open(await openOptions()));
+    return opened;
+  });
+  return {
+    ...shared,
+    engineName,
+    others,
+    plugin,
+    backend,
+    info: once(async () => (await backend()).info()),
+    openOptions,
+    [Symbol.asyncDispose]: async () => opened?.[Symbol.asyncDispose](),
+  };
+}
+
+/** Remembers the first result; a failure is tried again at the next call. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
+}
+
+/** A whole context from what a caller gave of one. */
+export function contextOf(call: CallOptions = {}): Context {
+  return {
+    signal: call.signal ?? new AbortController().signal,
+    progress: call.progress ?? (() => {}),
+    warn: call.warn ?? (() => {}),
+  };
+}

@@ -1,0 +1,160 @@
+import type { BackendPlugin, EngineSetting } from "../../backend/contract.ts";
+import { DEFAULT_ENGINE } from "../../backend/registry.ts";
+import { failure } from "../../errors.ts";
+import { parseSize } from "../../size/parse.ts";
+import type { Ref } from "../api/strata.ts";
+import { BRIDGED_NETWORK, bridgedNetworkRefusal, isBridged, setBridged } from "../host/networks.ts";
+import { getInstance } from "../instances/instances.ts";
+import { resize } from "../instances/resources.ts";
+import { checkName } from "../snapshots/names.ts";
+import { amendSnapshot } from "../snapshots/snapshots.ts";
+import { gather, locate } from "./engines.ts";
+import { driverRefusal, pluginsRefusal } from "./plugins.ts";
+import type { Session } from "./session.ts";
+
+/** Settings of the client, with their defaults. */
+const CLIENT: Readonly<Record<string, string>> = {
+  "client.primary-name": "primary",
+  [BRIDGED_NETWORK]: "",
+  "local.driver": DEFAULT_ENGINE,
+  "local.plugins": "",
+  "local.privileged-mounts": "true",
+};
+
+const RESOURCES = ["cpus", "disk", "memory"] as const;
+const BRIDGED = "bridged";
+const SNAPSHOT_KEYS = ["comment", "name"] as const;
+
+type Key =
+  | { readonly kind: "client"; readonly default: string }
+  | { readonly kind: "engine"; readonly setting: EngineSetting }
+  | { readonly kind: "resource"; readonly instance: string; readonly which: (typeof RESOURCES)[number] }
+  | { readonly kind: "bridged"; readonly instance: string }
+  | {
+      readonly kind: "snapshot";
+      readonly ref: Required<Ref>;
+      readonly which: (typeof SNAPSHOT_KEYS)[number];
+    };
+
+/** Reads a key. Throws UNKNOWN_SETTING. */
+async function parseKey(session: Session, key: string): Promise<Key> {
+  const fallback = CLIENT[key];
+  if (fallback !== undefined && Object.hasOwn(CLIENT, key)) return { kind: "client", default: fallback };
+  if (key === "local.passphrase") throw failure("NO_PASSPHRASE");
+  const [local, first = "", second = "", third, ...more] = key.split(".");
+  if (local !== "local" || more.length > 0) throw failure("UNKNOWN_SETTING", { key });
+  const resource = RESOURCES.find((which) => which === second);
+  if (third === undefined && resource !== undefined)
+    return { kind: "resource", instance: first, which: resource };
+  if (third === undefined && second === BRIDGED) return { kind: "bridged", instance: first };
+  if (third === undefined) {
+    const setting = (await pluginNamed(session, first))?.settings.find((each) => each.key === second);
+    if (setting !== undefined) return { kind: "engine", setting };
+  }
+  const which = SNAPSHOT_KEYS.find((each) => each === third);
+  if (which !== undefined) return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
+  throw failure("UNKNOWN_SETTING", { key });
+}
+
+/** The engine of that name, which need not be the one in use; undefined where there is none. */
+async function pluginNamed(session: Session, name: string): Promise<BackendPlugin | undefined> {
+  if (name === session.engineName) return session.plugin();
+  const { names, find } = await session.catalogue();
+  return (await names()).includes(name) ? (await find(name)).load() : undefined;
+}
+
+/** All keys that exist now, sorted. */
+export async function settingKeys(session: Session): Promise<string[]> {
+  const found = await gather(session, engineKeys);
+  return [...new Set([...Object.keys(CLIENT), ...found])].sort();
+}
+
+/** Keys of an engine and of its instances. */
+async function engineKeys(session: Session): Promise<string[]> {
+  const plugin = await session.plugin();
+  const { instances, snapshots } = await session.backend();
+  const keys = plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`);
+  for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
+    keys.push(...[...RESOURCES, BRIDGED].map((which) => `local.${instance.name}.${which}`));
+    const tree = await snapshots.tree(instance.id);
+    for (const { name } of tree.snapshots)
+      keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
+  }
+  return keys;
+}
+
+export async function getSetting(session: Session, text: string): Promise<string> {
+  const key = await parseKey(session, text);
+  const values = await session.settings();
+  switch (key.kind) {
+    case "client":
+      return values[text] ?? key.default;
+    case "engine":
+      return values[text] ?? key.setting.default;
+    case "resource":
+      return String(
+        (await getInstance(await locate(session, key.instance), key.instance)).resources[key.which],
+      );
+    case "bridged": {
+      const owner = await locate(session, key.instance);
+      return String(await isBridged(owner, await getInstance(owner, key.instance)));
+    }
+    case "snapshot": {
+      const owner = await locate(session, key.ref.instance);
+      const instance = await getInstance(owner, key.ref.instance);
+      checkName("snapshot", key.ref.snapshot);
+      const { snapshots } = await (await owner.backend()).snapshots.tree(instance.id);
+      const snapshot = snapshots.find(({ name }) => name === key.ref.snapshot);
+      if (snapshot === undefined)
+        throw failure("SNAPSHOT_NOT_FOUND", { name: key.ref.instance, snapshot: key.ref.snapshot });
+      return snapshot[key.which];
+    }
+  }
+}
+
+export async function setSetting(session: Session, text: string, value: string): Promise<void> {
+  const key = await parseKey(session, text);
+  switch (key.kind) {
+    case "client":
+    case "engine": {
+      const reason = await refusal(session, text, key, value);
+      if (reason !== undefined) throw failure("INVALID_VALUE", { what: text, value, reason });
+      return session.saveSettings({ ...(await session.settings()), [text]: value });
+    }
+    case "resource":
+      return resize(await locate(session, key.instance), key.instance, readResource(key.which, value));
+    case "bridged":
+      return setBridged(await locate(session, key.instance), key.instance, value);
+    case "snapshot":
+      checkName("snapshot", key.ref.snapshot);
+      return amendSnapshot(await locate(session, key.ref.instance), key.ref, { [key.which]: value });
+  }
+}
+
+function readResource(which: (typeof RESOURCES)[number], value: string) {
+  if (which !== "cpus") return { [which]: parseSize(which, value) };
+  if (!/^\d{1,6}$/.test(value))
+    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "it is a whole number, 1 or more" });
+  return { cpus: Number(value) };
+}
+
+/** Why a value is not right, undefined when it is. */
+async function refusal(
+  session: Session,
+  text: string,
+  key: Extract<Key, { kind: "client" | "engine" }>,
+  value: string,
+): Promise<string | undefined> {
+  if (key.kind === "engine") return key.setting.validate(value);
+  if (text === "client.primary-name") {
+    // Without a primary instance, commands need names.
+    if (value !== "") checkName("instance", value);
+    return undefined;
+  }
+  if (text === BRIDGED_NETWORK) return bridgedNetworkRefusal(session, value);
+  if (text === "local.privileged-mounts")
+    return value === "true" || value === "false" ? undefined : "it is true or false";
+  if (text === "local.plugins")
+    return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);
+  return driverRefusal(session, value);
+}

@@ -1,0 +1,20 @@
+import type { Removal, SnapshotTree } from "../../backend/contract.ts";
+import { childrenOf } from "./tree.ts";
+
+/** What deleting a snapshot does to the tree; undefined when it is not there. */
+export function planRemoval(tree: SnapshotTree, name: string): Removal | undefined {
+  const snapshot = tree.snapshots.find((each) => each.name === name);
+  if (snapshot === undefined) return undefined;
+  return { name, parent: snapshot.parent, children: childrenOf(tree.snapshots, name) };
+}
+
+/** The tree after a removal: children and the instance take the parent of what went. */
+export function afterRemoval(tree: SnapshotTree, { name, parent, children }: Removal): SnapshotTree {
+  const moved = new Set(children);
+  return {
+    snapshots: tree.snapshots
+      .filter((snapshot) => snapshot.name !== name)
+      .map((snapshot) => (moved.has(snapshot.name) ? { ...snapshot, parent } : snapshot)),
+    standsOn: tree.standsOn === name ? parent : tree.standsOn,
+  };
+}

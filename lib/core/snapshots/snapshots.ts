@@ -1,0 +1,167 @@
+import type { Context, Hold, Instance, SnapshotOutline, SnapshotTree } from "../../backend/contract.ts";
+import { failure } from "../../errors.ts";
+import { fewAtOnce } from "../../util/few-at-once.ts";
+import type { CallOptions, Ref, SnapshotTreeInfo } from "../api/strata.ts";
+import { getInstance, getInstances, requireStopped, unlessGone, whileHeld } from "../instances/instances.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { checkName, nextSnapshot } from "./names.ts";
+import { planRemoval } from "./plan.ts";
+import { childrenOf } from "./tree.ts";
+
+/** Trees of the named instances, of all that are not deleted when none is named. */
+export async function snapshots(session: Session, names?: readonly string[]): Promise<SnapshotTreeInfo[]> {
+  const backend = await session.backend();
+  const chosen =
+    names === undefined
+      ? (await backend.instances.list()).filter(({ record }) => !record.deleted)
+      : await getInstances(session, names, { deleted: "allowed" });
+  const call: CallOptions = names === undefined ? { gone: "allowed" } : {};
+  const trees = await fewAtOnce(chosen, (instance) =>
+    unlessGone(call, async () => toInfo(instance, await treeOf(session, instance))),
+  );
+  return trees.filter((tree) => tree !== undefined).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+}
+
+async function treeOf(session: Session, { id, snapshotCount }: Instance): Promise<SnapshotTree> {
+  if (snapshotCount === 0) return { snapshots: [], standsOn: null };
+  return (await session.backend()).snapshots.tree(id);
+}
+
+function toInfo({ name: instance }: Instance, tree: SnapshotTree): SnapshotTreeInfo {
+  return {
+    instance,
+    standsOn: tree.standsOn,
+    snapshots: tree.snapshots.map((snapshot) => ({
+      instance,
+      name: snapshot.name,
+      comment: snapshot.comment,
+      parent: snapshot.parent,
+      children: childrenOf(tree.snapshots, snapshot.name),
+      createdAt: snapshot.createdAt,
+      ...snapshot.resources,
+      mounts: snapshot.mounts,
+      size: snapshot.size,
+    })),
+  };
+}
+
+/** Rejects with SNAPSHOT_NOT_FOUND, naming both, unless the snapshot is there. */
+export function requireSnapshot({ names }: SnapshotOutline, name: string, snapshot: string): void {
+  if (!names.includes(snapshot)) throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+}
+
+/** Takes a snapshot of a stopped instance. */
+export async function snapshot(
+  session: Session,
+  name: string,
+  options: { readonly name?: string; readonly comment?: string } = {},
+  call?: CallOptions,
+): Promise<Required<Ref>> {
+  if (options.name !== undefined) checkName("snapshot", options.name);
+  const context = contextOf(call);
+  const instance = await getInstance(session, name);
+  return whileHeld(session, instance, context, async (fresh) => {
+    requireStopped(fresh, "Only stopped instances can be snapshotted");
+    return { instance: name, snapshot: await take(session, fresh, options, context) };
+  });
+}
+
+/** Needs a hold. The parent is the snapshot that the instance stands on: last taken or restored. */
+async function take(
+  session: Session,
+  instance: Instance,
+  options: { readonly name?: string; readonly comment?: string },
+  context: Context,
+): Promise<string> {
+  const { snapshots: group } = await session.backend();
+  const { id, record, resources, mounts, nics } = instance;
+  const { names, standsOn } = await group.outline(id);
+  const next = nextSnapshot(record.snapshotsTaken, names);
+  const name = options.name ?? next.name;
+  if (names.includes(name)) throw failure("SNAPSHOT_EXISTS", { name: instance.name, snapshot: name });
+  const taken = options.name === undefined ? next.taken : record.snapshotsTaken + 1;
+  context.progress({ phase: "Taking snapshot" });
+  const described = {
+    name,
+    comment: options.comment ?? "",
+    parent: standsOn,
+    resources,
+    mounts,
+    nics,
+    cloudInstanceId: record.cloudInstanceId,
+    createdAt: Date.now(),
+  };
+  await group.capture(id, described, taken, context);
+  return name;
+}
+
+/** Brings a stopped instance back to a snapshot; with `saveFirst`, after a snapshot of what is there now. */
+export async function restore(
+  session: Session,
+  ref: Required<Ref>,
+  options: { readonly saveFirst?: boolean } = {},
+  call?: CallOptions,
+): Promise<{ readonly saved: string | null }> {
+  checkName("snapshot", ref.snapshot);
+  const context = contextOf(call);
+  const { instances, snapshots: group } = await session.backend();
+  const instance = await getInstance(session, ref.instance);
+  return whileHeld(session, instance, context, async (fresh) => {
+    requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
+    requireStopped(fresh, "Only stopped instances can be restored");
+    const comment = `Before restoring ${ref.snapshot}`;
+    const saved = options.saveFirst === true ? await take(session, fresh, { comment }, context) : null;
+    context.progress({ phase: "Restoring snapshot" });
+    await group.revert(fresh.id, ref.snapshot, context);
+    // Going back to what it stands on anyway leaves no other trace for those who watch.
+    await instances.annotate(fresh.id, {
+      restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
+    });
+    return { saved };
+  });
+}
+
+/**
+ * Deletes a snapshot, wherever it is in the tree. Rejects with SNAPSHOT_NOT_FOUND where somebody else has
+ * deleted it while we waited for the hold.
+ */
+export async function dropSnapshot(
+  session: Session,
+  instance: Instance,
+  name: string,
+  hold: Hold,
+  context: Context,
+): Promise<void> {
+  const { snapshots: group } = await session.backend();
+  const removal =
+    group.removal === undefined
+      ? planRemoval(await treeOf(session, instance), name)
+      : await group.removal(instance.id, name);
+  if (removal == null) {
+    // A deletion that had died was asked for as well, and taking the hold has carried it out.
+    if (hold.deleted === name) return;
+    throw failure("SNAPSHOT_NOT_FOUND", { name: instance.name, snapshot: name });
+  }
+  context.progress({ phase: "Deleting snapshot" });
+  await group.drop(instance.id, removal, context);
+}
+
+/** Changes name or comment of a snapshot. */
+export async function amendSnapshot(
+  session: Session,
+  ref: Required<Ref>,
+  change: { readonly name?: string; readonly comment?: string },
+): Promise<void> {
+  if (change.name !== undefined) checkName("snapshot", change.name);
+  const context = contextOf();
+  const { snapshots: group } = await session.backend();
+  const instance = await getInstance(session, ref.instance);
+  await whileHeld(session, instance, context, async (fresh) => {
+    const outline = await group.outline(fresh.id);
+    requireSnapshot(outline, ref.instance, ref.snapshot);
+    const { name } = change;
+    if (name !== undefined && name !== ref.snapshot && outline.names.includes(name))
+      throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: name });
+    await group.amend(fresh.id, ref.snapshot, change, context);
+  });
+}

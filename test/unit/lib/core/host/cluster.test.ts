@@ -1,0 +1,61 @@
+import { expect } from "chai";
+import type { Backend } from "../../../../../lib/backend/contract.ts";
+import { openStrata } from "../../../../../lib/core/session/open.ts";
+import { asStrataError } from "../../../../../lib/errors.ts";
+import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+
+const FOLDER = import.meta.dirname;
+
+/** An engine in memory with the members n1, where everything is, and n2. */
+async function open() {
+  const memory = memoryBackend();
+  const { instances } = memory;
+  const moved: string[] = [];
+  const backend: Backend = {
+    ...memory,
+    info: async () => {
+      const info = await memory.info();
+      return { ...info, engine: "Fake 3", features: new Set([...info.features, "cluster"]) };
+    },
+    instances: {
+      ...instances,
+      async find(name) {
+        const found = await instances.find(name);
+        return found === null ? null : { ...found, member: "n1" };
+      },
+    },
+    cluster: {
+      members: async () => ["n1", "n2"].map((name) => ({ name, online: true, detail: "" })),
+      move: async (_, member) => void moved.push(member),
+    },
+  };
+  const strata = await openStrata({ driver: "memory", backend });
+  await strata.launch({ image: "any", name: "web", mounts: [{ source: FOLDER, target: "/srv" }] });
+  await strata.stop(["web"]);
+  return { strata, moved };
+}
+
+describe("moving an instance", () => {
+  it("is refused while a folder of its host is mounted in it, with what to do", async () => {
+    const { strata, moved } = await open();
+    const error = await strata.move("web", "n2").then(() => undefined, asStrataError);
+    expect(error?.code).to.equal("UNSUPPORTED");
+    expect(error?.message).to.contain(`the folder ${FOLDER} stays on n1`).and.contain("strata umount web");
+    expect(moved).to.deep.equal([]);
+    await strata.move("web", "n1");
+    await strata.umount([{ instance: "web" }]);
+    await strata.move("web", "n2");
+    expect(moved).to.deep.equal(["n1", "n2"]);
+  });
+
+  it("tells of snapshots that have such mounts, which another member's folders would take the place of", async () => {
+    const { strata } = await open();
+    await strata.snapshot("web");
+    await strata.umount([{ instance: "web" }]);
+    await strata.snapshot("web");
+    const told: string[] = [];
+    await strata.move("web", "n2", { warn: (message) => void told.push(message) });
+    expect(told).to.have.length(1);
+    expect(told[0]).to.contain("web.snapshot1").and.not.contain("snapshot2");
+  });
+});

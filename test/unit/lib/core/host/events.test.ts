@@ -1,0 +1,135 @@
+import { expect } from "chai";
+import { context } from "../../../../../lib/backend/conformance/fixture.ts";
+import type { Backend, Instance } from "../../../../../lib/backend/contract.ts";
+import { formatEvent } from "../../../../../lib/cli/format/event.ts";
+import type { Strata, StrataEvent } from "../../../../../lib/core/api/strata.ts";
+import { openStrata } from "../../../../../lib/core/session/open.ts";
+import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+
+/** Waits for the next line, without its time, that is about the instance. */
+type Heard = () => Promise<string>;
+
+/** Runs a piece with a launched instance "web" and what is told of it from then on. */
+async function whileWatching(
+  work: (strata: Strata, heard: Heard) => Promise<void>,
+  backend: Backend = memoryBackend(),
+): Promise<void> {
+  const strata = await openStrata({ driver: "memory", backend });
+  const abort = new AbortController();
+  const events = strata.events(abort.signal)[Symbol.asyncIterator]();
+  const heard = async () => {
+    const { value, done } = await events.next();
+    if (done === true) throw new Error("the events have ended");
+    return formatEvent(value, false).trimEnd().replace(/^\S+ /, "");
+  };
+  expect(await heard()).to.equal("resync");
+  await strata.launch({ image: "any", name: "web" });
+  expect([await heard(), await heard()]).to.deep.equal(["create web", "state web Running"]);
+  await work(strata, heard);
+  abort.abort();
+  expect((await events.next()).done).to.equal(true);
+}
+
+describe("events", () => {
+  it("tell each thing once that happens to instances and snapshots, by its command's name", () =>
+    whileWatching(async (strata, heard) => {
+      const clean = { instance: "web", snapshot: "clean" };
+      const steps: readonly [() => Promise<unknown>, ...string[]][] = [
+        [() => strata.stop(["web"]), "state web Stopped"],
+        [() => strata.snapshot("web", { name: "clean" }), "snapshot web.clean"],
+        [() => strata.set("local.web.cpus", "2"), "resize web 2 CPUs, 1.0GiB of memory, 5.0GiB of disk"],
+        [() => strata.snapshot("web", { name: "more" }), "snapshot web.more"],
+        [
+          () => strata.restore(clean),
+          "restore web.clean",
+          "resize web 1 CPUs, 1.0GiB of memory, 5.0GiB of disk",
+        ],
+        [() => strata.restore(clean), "restore web.clean"],
+        [() => strata.set("local.web.more.name", "most"), "snapshot-rename web.more web.most"],
+        [
+          () => strata.remove([{ instance: "web", snapshot: "most" }], { purge: true }),
+          "snapshot-delete web.most",
+        ],
+        [() => strata.remove([{ instance: "web" }]), "delete web", "state web Deleted"],
+        [() => strata.recover(["web"]), "recover web", "state web Stopped"],
+        [() => strata.remove([{ instance: "web" }], { purge: true }), "purge web"],
+      ];
+      for (const [step, ...expected] of steps) {
+        await step();
+        for (const line of expected) expect(await heard()).to.equal(line);
+      }
+    }));
+
+  it("tell neither of a disk whose size cannot be told for a while nor of a mark that a removal makes on its way", async () => {
+    const backend = memoryBackend();
+    // As an engine shows an instance whose disk is not there yet or not any more.
+    let view = (instance: Instance): Instance => instance;
+    const without = (instance: Instance) => ({
+      ...instance,
+      resources: { ...instance.resources, disk: 0n },
+    });
+    const { find, list } = backend.instances;
+    const instances = {
+      ...backend.instances,
+      find: async (name: string) => {
+        const found = await find(name);
+        return found === null ? null : view(found);
+      },
+      list: async () => (await list()).map((each) => view(each)),
+    };
+    await whileWatching(
+      async (strata, heard) => {
+        view = without;
+        await strata.stop(["web"]);
+        expect(await heard()).to.equal("state web Stopped");
+        view = (instance) => instance;
+        await strata.snapshot("web", { name: "clean" });
+        expect(await heard()).to.equal("snapshot web.clean");
+        const next = heard();
+        const seen = new Promise<void>((resolve) => {
+          view = (instance) => {
+            resolve();
+            const record = { ...instance.record, deleted: true };
+            return { ...without(instance), record, removing: true };
+          };
+        });
+        const [{ id = "" } = {}] = await list();
+        const hold = await instances.hold(id, { wait: 0 }, context());
+        await backend.snapshots.amend(id, "clean", { comment: "seen while it goes" }, context());
+        await hold[Symbol.asyncDispose]();
+        await seen;
+        view = without;
+        await strata.remove([{ instance: "web" }], { purge: true });
+        expect(await next).to.equal("purge web");
+      },
+      { ...backend, instances },
+    );
+  });
+
+  it("tell of every state that is gone through", () =>
+    whileWatching(async (strata, heard) => {
+      await strata.suspend(["web"]);
+      await strata.start(["web"]);
+      for (const state of ["Suspended", "Running"]) expect(await heard()).to.equal(`state web ${state}`);
+      await strata.stop(["web"], { after: 60_000 });
+      expect(await heard()).to.equal("state web Delayed Shutdown");
+      await strata.stop(["web"], { cancel: true });
+      expect(await heard()).to.equal("state web Running");
+      await strata.stop(["web"]);
+      expect(await heard()).to.equal("state web Stopped");
+    }));
+
+  it("are objects of JSON, one a line", () => {
+    const event: StrataEvent = { at: 0, kind: "resize", instance: "web", cpus: 2, memory: 1n, disk: 2n };
+    const text = formatEvent(event, true);
+    expect(text.endsWith("}\n")).to.equal(true);
+    expect(JSON.parse(text)).to.deep.equal({
+      time: "1970-01-01T00:00:00.000Z",
+      event: "resize",
+      instance: "web",
+      cpus: 2,
+      memory: "1",
+      disk: "2",
+    });
+  });
+});

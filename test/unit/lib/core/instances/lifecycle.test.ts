@@ -1,0 +1,136 @@
+import { expect } from "chai";
+import type { Strata } from "../../../../../lib/core/api/strata.ts";
+import { openStrata } from "../../../../../lib/core/session/open.ts";
+import { isStrataError } from "../../../../../lib/errors.ts";
+import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+
+async function open(): Promise<Strata & { readonly backend: ReturnType<typeof memoryBackend> }> {
+  const backend = memoryBackend();
+  const strata = await openStrata({ driver: "memory", backend });
+  await strata.launch({ image: "any", name: "web" });
+  return { ...strata, backend };
+}
+
+async function stateOf(strata: Strata, wanted = "web"): Promise<string | undefined> {
+  return (await strata.list()).find(({ name }) => name === wanted)?.state;
+}
+
+async function code(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "nothing was refused",
+    (error: unknown) => (isStrataError(error) ? error.code : String(error)),
+  );
+}
+
+describe("suspending", () => {
+  it("keeps an instance from all that would part its memory from its disk, until it is resumed", async () => {
+    const strata = await open();
+    await strata.stop(["web"]);
+    await strata.snapshot("web");
+    await strata.start(["web"]);
+    await strata.suspend(["web"]);
+    await strata.suspend(["web"]);
+    expect(await stateOf(strata)).to.equal("Suspended");
+    for (const refused of [
+      () => strata.snapshot("web"),
+      () => strata.restore({ instance: "web", snapshot: "snapshot1" }),
+      () => strata.remove([{ instance: "web", snapshot: "snapshot1" }]),
+      () => strata.set("local.web.cpus", "2"),
+      () => strata.restart(["web"]),
+    ])
+      expect(await code(refused())).to.equal("INSTANCE_SUSPENDED");
+    await strata.start(["web"]);
+    expect(await stateOf(strata)).to.equal("Running");
+  });
+
+  it("is nothing to shut down, which is told and keeps no other instance from it", async () => {
+    for (const options of [{}, { after: 60_000 }]) {
+      const strata = await open();
+      await strata.launch({ image: "any", name: "db" });
+      await strata.suspend(["web"]);
+      const told: string[] = [];
+      await strata.stop(["web", "db"], options, { warn: (message) => told.push(message) });
+      expect(await stateOf(strata)).to.equal("Suspended");
+      expect(await stateOf(strata, "db")).not.to.equal("Running");
+      expect(told.join()).to.contain('"web" is Suspended').and.contain("strata stop --force web");
+    }
+  });
+
+  it("keeps a restart of several from beginning", async () => {
+    const strata = await open();
+    await strata.launch({ image: "any", name: "db" });
+    await strata.stop(["db"]);
+    await strata.suspend(["web"]);
+    expect(await code(strata.restart(["db", "web"]))).to.equal("INSTANCE_SUSPENDED");
+    expect(await stateOf(strata, "db")).to.equal("Stopped");
+  });
+
+  it("ends with the memory dropped where the stop is forced", async () => {
+    const strata = await open();
+    await strata.suspend(["web"]);
+    await strata.stop(["web"], { force: true });
+    expect(await stateOf(strata)).to.equal("Stopped");
+  });
+
+  it("leaves alone what does not run", async () => {
+    const strata = await open();
+    await strata.stop(["web"]);
+    await strata.suspend(["web"]);
+    expect(await stateOf(strata)).to.equal("Stopped");
+  });
+});
+
+describe("a delayed shutdown", () => {
+  it("shows, and is over when it is called off, stopped, started or suspended", async () => {
+    const strata = await open();
+    const endings: readonly [() => Promise<void>, string][] = [
+      [() => strata.stop(["web"], { cancel: true }), "Running"],
+      [() => strata.start(["web"]), "Running"],
+      [() => strata.restart(["web"]), "Running"],
+      [() => strata.stop(["web"]), "Stopped"],
+      [() => strata.suspend(["web"]), "Suspended"],
+    ];
+    for (const [end, after] of endings) {
+      await strata.start(["web"]);
+      await strata.stop(["web"], { after: 60_000 });
+      expect(await stateOf(strata)).to.equal("Delayed Shutdown");
+      await end();
+      expect(await stateOf(strata)).to.equal(after);
+      await strata.start(["web"]);
+      expect(await stateOf(strata)).to.equal("Running");
+    }
+  });
+
+  it("leaves commands working, and keeps snapshots out like any running instance", async () => {
+    const strata = await open();
+    await strata.stop(["web"], { after: 60_000 });
+    const { exit } = await strata.exec("web", ["true"]);
+    expect((await exit).code).to.equal(0);
+    expect(await code(strata.snapshot("web"))).to.equal("WRONG_STATE");
+  });
+
+  it("is a shutdown at once when there is no time to wait, and nothing where nothing runs", async () => {
+    const strata = await open();
+    await strata.stop(["web"], { after: 0 });
+    expect(await stateOf(strata)).to.equal("Stopped");
+    await strata.stop(["web"], { after: 60_000 });
+    await strata.stop(["web"], { cancel: true });
+    expect(await stateOf(strata)).to.equal("Stopped");
+  });
+
+  it("does not show when the guest did not obey", async () => {
+    const strata = await open();
+    const { guest } = strata.backend;
+    if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
+    const disobedient = {
+      ...strata.backend,
+      guest: {
+        ...guest,
+        exec: (id: string, _: readonly string[], options: object) => guest.exec(id, ["false"], options),
+      },
+    };
+    const other = await openStrata({ driver: "memory", backend: disobedient });
+    expect(await code(other.stop(["web"], { after: 60_000 }))).to.equal("PROGRAM_FAILED");
+    expect(await stateOf(strata)).to.equal("Running");
+  });
+});
