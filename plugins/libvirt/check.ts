@@ -3,9 +3,9 @@ import { asStrataError } from "../../lib/errors.ts";
 import { formatSize } from "../../lib/size/format.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
-import { hasExtensions } from "./host.ts";
-import { POOL } from "./pool.ts";
+import { hasExtensions } from "./host/probe.ts";
 import { StoragePoolState } from "./rpc/index.ts";
+import { POOL } from "./storage/pool.ts";
 
 /** Programs that the engine calls, with the Debian package of each. */
 const PROGRAMS = [

@@ -3,12 +3,12 @@ import type { Context, InstanceRecord, Mount, OpenOptions } from "../../lib/back
 import { RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { ENGINE, isLibvirt, mapped } from "./errors.ts";
-import { type Host, probeHost } from "./host.ts";
-import { type FileLock, lockFile } from "./lock.ts";
-import { openPool } from "./pool.ts";
-import type { RunOptions } from "./qemu-img.ts";
+import { type Host, probeHost } from "./host/probe.ts";
+import { type FileLock, lockFile } from "./lock/lock.ts";
+import { probeSharing, type Sharing } from "./mounts/sharing.ts";
+import type { RunOptions } from "./qcow2/qemu-img.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
-import { probeSharing, type Sharing } from "./sharing.ts";
+import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
 import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
 

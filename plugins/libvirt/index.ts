@@ -6,18 +6,18 @@ import {
   type EngineSetting,
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
-import { adoptionGroup } from "./adoption.ts";
+import { maintenanceGroup } from "./audit/repair.ts";
 import { checkHost } from "./check.ts";
+import { events } from "./domain/events.ts";
+import { instanceGroup } from "./domain/instances.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { events } from "./events.ts";
-import { instanceGroup } from "./instances.ts";
-import { NO_NETWORKS, networkGroup } from "./interfaces.ts";
-import { maintenanceGroup } from "./maintenance.ts";
-import { mountFeatures, mountGroup } from "./mounts.ts";
-import { sshAccess } from "./networks.ts";
-import { readImageGroup } from "./read-images.ts";
-import { snapshotGroup } from "./snapshots.ts";
+import { readImageGroup } from "./layers/flattened/read-images.ts";
+import { adoptionGroup } from "./lifecycle/adoption.ts";
+import { mountFeatures, mountGroup } from "./mounts/mounts.ts";
+import { NO_NETWORKS, networkGroup } from "./network/interfaces.ts";
+import { sshAccess } from "./network/networks.ts";
+import { snapshotGroup } from "./snapshots/snapshots.ts";
 
 const NETWORKING = ["network.list", "network.attach"];
 

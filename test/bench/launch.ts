@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { keyPair } from "../../lib/guest/keys.ts";
 import { makeSeed } from "../../lib/guest/seed.ts";
 import { Strata } from "../../lib/index.ts";
-import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
+import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
 import { byTurns, type Figure, least, type Scope } from "./measure.ts";
 import { strata } from "./start-up.ts";
 

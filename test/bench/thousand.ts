@@ -1,6 +1,6 @@
 import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
-import { readLayers } from "../../plugins/libvirt/layers.ts";
+import { readLayers } from "../../plugins/libvirt/layers/layers.ts";
 import { libvirtFixture } from "../support/libvirt.ts";
 import { type Figure, least, type Scope, sideBySide, timed } from "./measure.ts";
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
-import { newLayerPath } from "../../plugins/libvirt/layers.ts";
+import { newLayerPath } from "../../plugins/libvirt/layers/layers.ts";
 import { SnapshotCreateFlags, SnapshotDeleteFlags } from "../../plugins/libvirt/rpc/index.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
 import { type Figure, least, type Scope, timed } from "./measure.ts";

@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
-import { DEFINITION, RECORDS } from "../../plugins/libvirt/copies/record-copies.ts";
-import { isImagePath } from "../../plugins/libvirt/layers.ts";
-import { readHeader } from "../../plugins/libvirt/qcow2-header.ts";
-import { RELEASED } from "../../plugins/libvirt/released.ts";
+import { isImagePath } from "../../plugins/libvirt/layers/layers.ts";
+import { RELEASED } from "../../plugins/libvirt/layers/released.ts";
+import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
 import {
   type Domain,
   SnapshotCreateFlags,
   SnapshotListFlags,
   UndefineFlags,
 } from "../../plugins/libvirt/rpc/index.ts";
+import { DEFINITION, RECORDS } from "../../plugins/libvirt/snapshots/record-copies.ts";
 import { find, parse, text } from "../../plugins/libvirt/xml/document.ts";
 import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";

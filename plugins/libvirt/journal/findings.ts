@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { Note } from "../audit/records.ts";
 import type { Managed } from "../engine.ts";
-import type { Note } from "../record-findings.ts";
 import type { Operation, Unusable } from "./entry.ts";
 import { JOURNAL, readJournal, SET_ASIDE } from "./journal.ts";
 

@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../copies/record-copies.ts";
+import { isSettled } from "../domain/view.ts";
 import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
 import { isPassing, libvirtError } from "../errors.ts";
-import { readFileUsers } from "../file-users.ts";
-import { layerOf } from "../layers.ts";
-import { letGo } from "../let-go.ts";
-import { readHeader } from "../qcow2-header.ts";
-import { secure } from "../qemu-img.ts";
+import { layerOf } from "../layers/layers.ts";
+import { letGo } from "../layers/let-go.ts";
+import { isStray, removeStray } from "../layers/stray.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { secure } from "../qcow2/qemu-img.ts";
+import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
 import {
   keepMark,
   listRecords,
@@ -15,9 +16,8 @@ import {
   readRecordText,
   redefine,
   standsOn,
-} from "../snapshot-records.ts";
-import { isStray, removeStray } from "../stray.ts";
-import { isSettled } from "../view.ts";
+} from "../snapshots/records.ts";
+import { readFileUsers } from "../storage/file-users.ts";
 import { parse } from "../xml/document.ts";
 import { readDisk, setDisk } from "../xml/domain.ts";
 import { putMetadata, readMetadata } from "../xml/metadata.ts";

@@ -1,18 +1,19 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { collectLayers, endMerge } from "../collect.ts";
-import { listCopies, removeRecordCopies } from "../copies/record-copies.ts";
-import { removeIfThere } from "../durable-file.ts";
+import { isSettled } from "../domain/view.ts";
 import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { isPassing, libvirtError } from "../errors.ts";
-import { findInUse, readGraph } from "../graph.ts";
-import { layersAbove, letGo } from "../let-go.ts";
-import { mergeLayer, putBack } from "../merge.ts";
-import { relieve } from "../pending.ts";
-import { readHeader } from "../qcow2-header.ts";
-import { growImage } from "../qemu-img.ts";
-import { finishRelease } from "../release.ts";
-import { release } from "../released.ts";
+import { collectLayers, endMerge } from "../layers/collect.ts";
+import { findInUse, readGraph } from "../layers/graph.ts";
+import { layersAbove, letGo } from "../layers/let-go.ts";
+import { mergeLayer, putBack } from "../layers/merge.ts";
+import { relieve } from "../layers/pending-removal.ts";
+import { release } from "../layers/released.ts";
+import { removeStray } from "../layers/stray.ts";
+import { finishRelease } from "../lifecycle/release.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { growImage } from "../qcow2/qemu-img.ts";
+import { listCopies, removeRecordCopies } from "../snapshots/record-copies.ts";
 import {
   currentName,
   deleteRecord,
@@ -21,9 +22,8 @@ import {
   lookupSnapshot,
   markCurrent,
   redefine,
-} from "../snapshot-records.ts";
-import { removeStray } from "../stray.ts";
-import { isSettled } from "../view.ts";
+} from "../snapshots/records.ts";
+import { removeIfThere } from "../storage/durable-file.ts";
 import { readDisk, setResources } from "../xml/domain.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishTake } from "./finish-take.ts";
@@ -211,6 +211,6 @@ async function mergeUndone(
   managed: Managed,
   { layer, child }: OperationOf<"merge">,
 ): Promise<void> {
-  const { pointTo } = await import("../qemu-img.ts");
+  const { pointTo } = await import("../qcow2/qemu-img.ts");
   await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
 }

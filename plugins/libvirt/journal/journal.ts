@@ -1,8 +1,8 @@
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { readIfThere, removeIfThere, writeDurably } from "../durable-file.ts";
 import { fileError } from "../errors.ts";
-import { flushFolder } from "../qemu-img.ts";
+import { flushFolder } from "../qcow2/qemu-img.ts";
+import { readIfThere, removeIfThere, writeDurably } from "../storage/durable-file.ts";
 import { type Operation, readOperation, type Unusable } from "./entry.ts";
 
 /** In an instance's folder: the entry of what is under way. */

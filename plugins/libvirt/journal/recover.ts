@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { asStrataError, failure } from "../../../lib/errors.ts";
-import { ownDefinition } from "../definition-chain.ts";
+import { ownDefinition } from "../domain/definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
 import { isPassing, libvirtError } from "../errors.ts";
-import { exists } from "../pool.ts";
-import { removeInstance } from "../removal.ts";
-import { SAVED_RECORD } from "../saved-record.ts";
-import { takeUpSaved } from "../snapshot-records.ts";
+import { removeInstance } from "../lifecycle/removal.ts";
+import { SAVED_RECORD } from "../snapshots/record-backup.ts";
+import { takeUpSaved } from "../snapshots/records.ts";
+import { exists } from "../storage/pool.ts";
 import type { Operation } from "./entry.ts";
 import { finishOperation, undoOperation } from "./finish.ts";
 import { finishTake } from "./finish-take.ts";

@@ -5,8 +5,8 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { newLayerPath, readLayers } from "../../../plugins/libvirt/layers.ts";
-import { createOverlay } from "../../../plugins/libvirt/qcow2-overlay.ts";
+import { newLayerPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
+import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 
 const CLUSTER = 65536;

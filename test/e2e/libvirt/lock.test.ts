@@ -14,7 +14,7 @@ const moduleOf = (path: string) => JSON.stringify(pathToFileURL(join(process.cwd
 /** Takes the lock and has a layer rewritten under it. */
 const HOLDER = `
   const { lockFile } = await import(${moduleOf("lib/util/file-lock.ts")});
-  const { growImage } = await import(${moduleOf("plugins/libvirt/qemu-img.ts")});
+  const { growImage } = await import(${moduleOf("plugins/libvirt/qcow2/qemu-img.ts")});
   const lock = await lockFile("lock", { name: "it", wait: 0 });
   await growImage("layer.qcow2", 1n, { lock: lock.descriptor });
 `;

@@ -6,7 +6,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
 import type { Context, Instance, Mount } from "../../../lib/backend/contract.ts";
-import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";
 

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { launcherScript } from "../../../plugins/libvirt/launcher.ts";
+import { launcherScript } from "../../../plugins/libvirt/mounts/launcher.ts";
 import { done, guestImage, strata } from "../../support/program.ts";
 
 const NAME = `strata-test-mounts-${process.pid}`;

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import fc from "fast-check";
-import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
-import { createOverlay } from "../../../plugins/libvirt/qcow2-overlay.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
+import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 
 /** The overlays that strata writes itself, beside those that `qemu-img create` makes. */
 describe("overlays", () => {

@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding, Instance } from "../../../lib/backend/contract.ts";
-import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { type PrivateDaemon, privateDaemon } from "../../support/private-daemon.ts";
 

@@ -4,8 +4,8 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers.ts";
-import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { done } from "../../support/program.ts";
 

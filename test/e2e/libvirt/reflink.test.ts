@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
-import { readLayers } from "../../../plugins/libvirt/layers.ts";
+import { readLayers } from "../../../plugins/libvirt/layers/layers.ts";
 import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
 import { type PrivateDaemon, privateDaemon } from "../../support/private-daemon.ts";
 

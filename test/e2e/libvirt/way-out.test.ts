@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { context } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
-import { readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/foreign-domain.ts";
 import { refusalCode } from "../../support/thrown-code.ts";
 import { virsh } from "../../support/virsh.ts";

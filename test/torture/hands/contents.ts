@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { open, readFile, rm, stat } from "node:fs/promises";
 import { execa } from "execa";
-import { type Qcow2Header, readHeader } from "../../../plugins/libvirt/qcow2-header.ts";
+import { type Qcow2Header, readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 
 /**
  * What a disk shows, in words: every block of 4 KiB that is not all zeros, with the byte that fills it or a

@@ -66,7 +66,7 @@ describe("programs of the host", () => {
 
   it("are no shell with a script, but for one trial with no word of anybody's", () => {
     const shells = linesWith(/\b(?:run|spawn|execa|asRoot)\(\s*["'`](?:\/bin\/)?(?:ba|da)?sh["'`][^\n]*/g);
-    expect(shells).to.deep.equal(['plugins/libvirt/sharing.ts: run("sh", ["-c", trial]).then(']);
+    expect(shells).to.deep.equal(['plugins/libvirt/mounts/sharing.ts: run("sh", ["-c", trial]).then(']);
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { lockFile } from "../../../../lib/util/file-lock.ts";
 import { createFile, makeFolder, ownFailure } from "../../../../lib/util/own-files.ts";
-import { createOverlay } from "../../../../plugins/libvirt/qcow2-overlay.ts";
+import { createOverlay } from "../../../../plugins/libvirt/qcow2/overlay.ts";
 
 describe("files of strata's own", () => {
   let folder: string;

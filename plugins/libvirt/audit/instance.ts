@@ -1,0 +1,229 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Finding } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import { findDifference } from "../domain/definition-chain.ts";
+import type { Engine, Managed } from "../engine.ts";
+import { fileError, isAbsent, isLibvirt, libvirtError } from "../errors.ts";
+import { findUnderWay } from "../journal/findings.ts";
+import { readGraph, readGuest } from "../layers/graph.ts";
+import { isImagePath, isPartialPath, type LayerGraph, layerOf } from "../layers/layers.ts";
+import { instanceFolder } from "../lifecycle/removal.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { deletedByLibvirt } from "../snapshots/reconcile.ts";
+import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
+import { currentName, isExposed, listRecords, lookupSnapshot, standsOn } from "../snapshots/records.ts";
+import { readDisk, rootTarget } from "../xml/domain.ts";
+import type { SnapshotPlace } from "../xml/snapshot.ts";
+import { findDamaged } from "./layer-health.ts";
+import { findLeftLayers } from "./orphans.ts";
+import {
+  findForeign,
+  findGuestAstray,
+  findLost,
+  findMisplaced,
+  findRewritten,
+  findShared,
+  findUnwritable,
+  type Note,
+} from "./records.ts";
+
+/**
+ * Everything about an instance that does not agree: its definition, its snapshots, its files. Changes
+ * nothing. While somebody holds the instance, what is found may be a step of theirs.
+ */
+export async function findInInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
+  const notes = await look(engine, managed).catch((error: unknown): Note[] => {
+    if (isLibvirt(error, "NO_DOMAIN")) return [];
+    // A snapshot that goes while it is read is a step of somebody's.
+    if (!isStrataError(error) && !isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
+    const detail = libvirtError(error).message;
+    return [{ kind: "unreadable", subject: managed.metadata.folder, detail }];
+  });
+  return notes.map((note) => ({ ...note, instance: managed.name }));
+}
+
+async function look(engine: Engine, managed: Managed): Promise<Note[]> {
+  const { metadata, name, document } = managed;
+  const { folder } = metadata;
+  const underWay = await findUnderWay(managed);
+  if (underWay.some(({ kind }) => kind === "operation-unfinished")) {
+    const records = await listRecords(managed.domain);
+    return [...underWay, ...findLost(await findLostCopies(managed, records, await listCopies(folder)))];
+  }
+  const pool = await engine.pool();
+  const found = [...underWay];
+  if (folder !== instanceFolder(pool, managed.domain.uuid))
+    found.push({
+      kind: "folder-elsewhere",
+      subject: folder,
+      detail: `its files are to be in ${folder}, and the pool is ${pool}`,
+    });
+  const files = await readdir(folder).catch((error: unknown) => {
+    throw fileError(error, folder);
+  });
+  const records = await listRecords(managed.domain);
+  const copies = await listCopies(folder);
+  const lost = await findLostCopies(managed, records, copies);
+  const owners = [...records, ...lost];
+  const head = readDisk(document);
+  const graph = await readGraph(managed, owners);
+  const broken = findUnreadable(graph);
+  found.push(...findForeign(records), ...findLost(lost), ...broken);
+  if (broken.length > 0) return found;
+  const missing = await findMissing(graph, owners, head);
+  found.push(...missing, ...findShared(records));
+  if (head === "")
+    found.push({
+      kind: "disk-detached",
+      subject: rootTarget(document),
+      detail: `its definition has no disk ${rootTarget(document)} any more; the layer that it wrote is still there`,
+    });
+  found.push(...findUnwritable(head, graph, owners, name));
+  const guest = await readGuest(managed);
+  if (guest !== undefined && guest.disk !== head) found.push(...findGuestAstray(guest, graph, owners, name));
+  const difference = await findDifference(document, folder);
+  if (difference !== undefined) found.push({ kind: "chain-differs", subject: head, detail: difference });
+  if (missing.length === 0) {
+    found.push(...findMisplaced(graph, owners), ...findRewritten(records));
+    found.push(...(await findMark(managed, records, head)));
+  }
+  found.push(...(await findLeftLayers(managed, graph, owners, records)));
+  found.push(...findLeftFiles(graph, files), ...(await findOpen(folder, files)));
+  found.push(...(await findDamaged(managed, graph, records)));
+  return found;
+}
+
+/** The copies whose records libvirt has lost; those of snapshots that its own tools have deleted are no loss. */
+async function findLostCopies(
+  managed: Managed,
+  records: readonly SnapshotPlace[],
+  copies: readonly RecordCopy[],
+): Promise<RecordCopy[]> {
+  const listed = new Set(records.map(({ name }) => name));
+  const lost = copies.filter(({ name }) => !listed.has(name));
+  const deleted = await deletedByLibvirt(managed, lost, records);
+  return lost.filter((copy) => !deleted.includes(copy));
+}
+
+function findUnreadable({ unreadable, folder }: LayerGraph): Note[] {
+  return [...unreadable]
+    .filter(([path, { code }]) => code !== "LAYER_MISSING" && path.startsWith(`${folder}/`))
+    .map(([path, { details, message }]) => ({
+      kind: "layer-unreadable",
+      subject: path,
+      detail: String(details.reason ?? message),
+    }));
+}
+
+/** Files that a snapshot or the domain needs and that are not there. */
+async function findMissing(
+  graph: LayerGraph,
+  snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
+  head: string,
+): Promise<Note[]> {
+  const needed = new Map<string, string>();
+  for (const [path, { backing, through }] of graph.headers) {
+    if (backing !== null) needed.set(backing, `${path} stands on it`);
+    if (through !== null && through !== backing) needed.set(through, `${path} reads through it`);
+  }
+  for (const { name, frozen } of snapshots)
+    if (frozen !== null) needed.set(frozen, `snapshot "${name}" is in it`);
+  if (head !== "") needed.set(head, "the instance writes it");
+  const found = await Promise.all(
+    [...needed].map(async ([path, why]) => {
+      if (graph.headers.has(path) || graph.standIns.has(path)) return [];
+      const there = await readHeader(path).then(
+        () => true,
+        () => false,
+      );
+      return there
+        ? []
+        : [{ kind: "layer-missing", subject: path, detail: `${path} cannot be read; ${why}` }];
+    }),
+  );
+  return found.flat();
+}
+
+async function findMark(
+  managed: Managed,
+  snapshots: readonly SnapshotPlace[],
+  head: string,
+): Promise<Note[]> {
+  const [mark, stands] = await Promise.all([currentName(managed.domain), standsOn(managed, snapshots, head)]);
+  if (stands === null) return [];
+  if (mark === stands) {
+    const snapshot = await lookupSnapshot(managed.domain, mark);
+    if (snapshot === null || !(await isExposed(managed, snapshot))) return [];
+    return [
+      {
+        kind: "mark-exposed",
+        subject: stands,
+        detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" takes for the present disk`,
+        repair: "put the present disk into the record",
+      },
+    ];
+  }
+  return [
+    {
+      kind: "mark-misplaced",
+      subject: stands,
+      detail: `the instance stands on "${stands}", and libvirt marks ${mark === null ? "none" : `"${mark}"`}`,
+      repair: `have libvirt mark "${stands}"`,
+    },
+  ];
+}
+
+/** What builds have left. */
+function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
+  const { folder } = graph;
+  const found: Note[] = [];
+  for (const file of files) {
+    const path = join(folder, file);
+    if (isPartialPath(folder, path))
+      found.push({
+        kind: "build-left",
+        subject: path,
+        detail: `${path} was being built when its process died`,
+        repair: "remove it",
+      });
+  }
+  const used = new Set([...graph.headers.values()].map(({ through }) => through));
+  for (const { backing } of graph.standIns.values()) used.add(backing);
+  for (const path of graph.standIns.keys())
+    if (!used.has(path) && !graph.headers.has(layerOf(folder, path)))
+      found.push({
+        kind: "stand-in-left",
+        subject: path,
+        detail: `${path} stands in for a layer that is gone, and nothing reads through it`,
+        repair: "remove it",
+      });
+  return found;
+}
+
+async function findOpen(folder: string, files: readonly string[]): Promise<Note[]> {
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const path = join(folder, file);
+      if (!isImagePath(folder, path)) return [];
+      const mode = await stat(path).then(
+        (found) => found.mode,
+        (error: unknown) => {
+          if (isAbsent(error)) return 0;
+          throw fileError(error, path);
+        },
+      );
+      if ((mode & 0o077) === 0) return [];
+      const rights = (mode & 0o777).toString(8);
+      return [
+        {
+          kind: "file-open",
+          subject: path,
+          detail: `others than its owner may use ${path}: its mode is ${rights}`,
+          repair: "take it away from them",
+        },
+      ];
+    }),
+  );
+  return found.flat();
+}

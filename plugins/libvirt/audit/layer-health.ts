@@ -1,0 +1,200 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Context, Finding } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import type { Managed } from "../engine.ts";
+import { isLibvirt } from "../errors.ts";
+import { readGraph } from "../layers/graph.ts";
+import { type LayerGraph, layerSize, sizeOf } from "../layers/layers.ts";
+import { checkImage, type ImageCheck } from "../qcow2/qemu-img.ts";
+import { extentOfFile } from "../qcow2/tables.ts";
+import { listRecords } from "../snapshots/records.ts";
+import { parse } from "../xml/document.ts";
+import { readDisk } from "../xml/domain.ts";
+import type { SnapshotPlace } from "../xml/snapshot.ts";
+import type { Note } from "./records.ts";
+
+/** The files that an instance's contents are in. */
+interface Reach {
+  readonly layers: readonly string[];
+  /** Read images and keyframes. */
+  readonly standIns: readonly string[];
+  /** What the lowest layers stand on. */
+  readonly bases: readonly string[];
+}
+
+function reachOf({ headers, standIns }: LayerGraph): Reach {
+  const below = [...headers.values()].map(({ through }) => through);
+  for (const { backing } of standIns.values()) below.push(backing);
+  const bases = new Set<string>();
+  for (const path of below) if (path !== null && !headers.has(path) && !standIns.has(path)) bases.add(path);
+  return { layers: [...headers.keys()], standIns: [...standIns.keys()], bases: [...bases] };
+}
+
+/**
+ * Files that have been cut off, as a power cut or a copy onto a full disk leaves them, and files that QEMU
+ * has marked as corrupt. A file looks as if it were cut off, too, where QEMU was killed before it wrote what
+ * it had made room for: there qemu-img has the last word.
+ */
+export async function findDamaged(
+  managed: Managed,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotPlace[],
+): Promise<Note[]> {
+  const { layers, standIns, bases } = reachOf(graph);
+  const found: Note[] = [];
+  let written: ReadonlySet<string> | undefined;
+  for (const path of [...layers, ...standIns, ...bases]) {
+    const extent = extentOfFile(path);
+    if (extent === "whole" || extent === "unknown") continue;
+    written ??= await findWritten(managed);
+    if (extent !== "corrupt" && written.has(path)) continue;
+    if (extent === "short" && !(await isDamaged(path, {}))) continue;
+    found.push(damaged(path, extent === "corrupt" ? extent : "cut", graph, snapshots));
+  }
+  return found;
+}
+
+/** True where a file is known to have lost contents. */
+export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
+  const extent = extentOfFile(path);
+  if (extent === "corrupt" || extent === "cut") return true;
+  if (extent === "unknown") return false;
+  const checked = await checkAtRest(path, call);
+  return checked !== null && isWrong(checked);
+}
+
+const DAMAGE = {
+  cut: ["layer-truncated", "has been cut off, and what came after is gone"],
+  corrupt: ["layer-corrupt", "was found corrupt by QEMU, which opens it for reading only"],
+  wrong: ["layer-corrupt", "is corrupt: its tables contradict each other"],
+} as const;
+
+function damaged(
+  path: string,
+  damage: keyof typeof DAMAGE,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotPlace[],
+): Note {
+  const [kind, what] = DAMAGE[damage];
+  if (graph.standIns.has(path))
+    return {
+      kind: "stand-in-damaged",
+      subject: path,
+      detail: `${path} ${what}; it holds nothing that the layers do not hold`,
+      repair: "read the layers themselves and remove it; the next start builds another where one is needed",
+    };
+  const names = snapshots.flatMap(({ name, frozen }) =>
+    frozen !== null && graph.chain(frozen).includes(path) ? [`"${name}"`] : [],
+  );
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
+  const whose = names.length === 0 ? "" : `, which ${names.slice(0, NAMED).join(", ")}${more} need`;
+  return { kind, subject: path, detail: `${path}${whose}, ${what}; bring it back from a backup` };
+}
+
+/** Snapshots that a finding names. */
+const NAMED = 3;
+
+/**
+ * Checks the contents of all that instances consist of, one file after the other. Locks nothing: what
+ * changes while it is read is passed over, and so is what a guest writes. Of a base image only what is
+ * lost is told, since it is to stay as it was downloaded.
+ */
+export async function checkContents(all: readonly Managed[], context: Context): Promise<Finding[]> {
+  const found: Finding[] = [];
+  const seen = new Set<string>();
+  for (const managed of all) {
+    const notes = await checkInstance(managed, seen, context).catch((error: unknown) => {
+      // What cannot be read has been found already.
+      const gone = isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_SNAPSHOT");
+      if (gone || (isStrataError(error) && error.code !== "CANCELLED" && error.code !== "PROGRAM_MISSING"))
+        return [];
+      throw error;
+    });
+    found.push(...notes);
+  }
+  return found;
+}
+
+async function checkInstance(managed: Managed, seen: Set<string>, context: Context): Promise<Finding[]> {
+  const { domain, name: instance } = managed;
+  const snapshots = await listRecords(domain);
+  const graph = await readGraph(managed, snapshots);
+  const { layers, standIns, bases } = reachOf(graph);
+  const written = await findWritten(managed);
+  const files = [...layers, ...standIns, ...bases].filter((path) => !written.has(path) && !seen.has(path));
+  const total = await sizeOf(files);
+  const found: Finding[] = [];
+  let done = 0n;
+  for (const path of files) {
+    seen.add(path);
+    context.progress({ phase: `Checking the contents of ${instance}`, done, total });
+    const owner = bases.includes(path) ? {} : { instance };
+    const note = await checkFile(path, graph, snapshots, context);
+    if (note !== null && note.kind !== "layer-leaks") found.push({ ...owner, ...note });
+    else if (note !== null && layers.includes(path)) {
+      const ours = dirname(path) === graph.folder && namedFiles(managed, snapshots).includes(path);
+      found.push({
+        ...owner,
+        ...note,
+        ...(ours ? { repair: "free them, once the instance has stopped" } : {}),
+      });
+    }
+    done += (await layerSize(path)) ?? 0n;
+  }
+  return found;
+}
+
+/** What is wrong in one file, except what is found without reading its contents. */
+async function checkFile(
+  path: string,
+  graph: LayerGraph,
+  snapshots: readonly SnapshotPlace[],
+  context: Context,
+): Promise<Note | null> {
+  const extent = extentOfFile(path);
+  if (extent === "corrupt" || extent === "unknown" || extent === "cut") return null;
+  const checked = await checkAtRest(path, context);
+  if (checked === null || (extent === "short" && isWrong(checked))) return null;
+  const { corruptions, leaks, failed } = checked;
+  if (failed !== null)
+    return { kind: "layer-unreadable", subject: path, detail: `${path} cannot be checked: ${failed}` };
+  if (corruptions > 0) return damaged(path, "wrong", graph, snapshots);
+  if (leaks === 0) return null;
+  const clusters = leaks === 1 ? "1 cluster" : `${leaks} clusters`;
+  return {
+    kind: "layer-leaks",
+    subject: path,
+    detail: `${clusters} of ${path} took room and were never used, as after a crash; nothing is lost`,
+  };
+}
+
+export const isWrong = ({ corruptions, failed }: ImageCheck) => corruptions > 0 || failed !== null;
+
+/** The layers that strata's records name. */
+export function namedFiles({ document }: Managed, snapshots: readonly SnapshotPlace[]): string[] {
+  return [readDisk(document), ...snapshots.flatMap(({ frozen }) => frozen ?? [])];
+}
+
+/** What qemu-img says of a file; null where it was written, replaced or removed meanwhile. */
+async function checkAtRest(
+  path: string,
+  { signal }: Partial<Pick<Context, "signal">>,
+): Promise<ImageCheck | null> {
+  const before = await stampOf(path);
+  const checked = await checkImage(path, signal === undefined ? {} : { signal });
+  return before !== null && before === (await stampOf(path)) ? checked : null;
+}
+
+async function stampOf(path: string): Promise<string | null> {
+  return stat(path, { bigint: true }).then(
+    ({ ino, size, mtimeNs }) => `${ino} ${size} ${mtimeNs}`,
+    () => null,
+  );
+}
+
+/** The disks that a guest writes now, which may be another than the one of its next start. */
+async function findWritten({ domain, document }: Managed): Promise<ReadonlySet<string>> {
+  if (!(await domain.isActive())) return new Set();
+  return new Set([readDisk(document), readDisk(await parse(await domain.getXml()))]);
+}

@@ -1,0 +1,64 @@
+import { dirname } from "node:path";
+import type { Context, Finding } from "../../../lib/backend/contract.ts";
+import { isSettled } from "../domain/view.ts";
+import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { readGraph } from "../layers/graph.ts";
+import { type LayerGraph, removeLayer } from "../layers/layers.ts";
+import { keepingTimes } from "../layers/released.ts";
+import { checkImage, pointTo, type RunOptions, repairLeaks } from "../qcow2/qemu-img.ts";
+import { listRecords } from "../snapshots/records.ts";
+import { isDamaged, isWrong, namedFiles } from "./layer-health.ts";
+
+/** Repairs of what `layer-health` finds in the contents of files. */
+const REPAIRS: Readonly<Record<string, Repair>> = {
+  "layer-leaks": freeLeaks,
+  "stand-in-damaged": leaveStandIn,
+};
+
+type Repair = (managed: Managed, path: string, options: RunOptions) => Promise<boolean>;
+
+export function isLayerRepair({ kind }: Finding): boolean {
+  return Object.hasOwn(REPAIRS, kind);
+}
+
+/** Repairs a finding of that kind, where it is still so and no guest uses the layers. Needs a hold. */
+export async function repairLayer(
+  engine: Engine,
+  managed: Managed,
+  { kind, subject }: Finding,
+  context: Context,
+): Promise<boolean> {
+  if (!(await isSettled(managed))) return false;
+  const options = runOptions(engine, managed.domain.uuid, context);
+  return (await REPAIRS[kind]?.(managed, subject, options)) ?? false;
+}
+
+/** Frees leaked clusters of a layer that a snapshot or the definition names. */
+async function freeLeaks(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
+  const named = namedFiles(managed, await listRecords(managed.domain));
+  if (!named.includes(path) || dirname(path) !== managed.metadata.folder) return false;
+  const checked = await checkImage(path, options);
+  if (isWrong(checked) || checked.leaks === 0) return false;
+  const { leaks, failed } = await repairLeaks(path, options);
+  return failed === null && leaks === 0;
+}
+
+/** Has every layer read through the layers themselves that reads through a stand-in, and removes that. */
+async function leaveStandIn(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
+  const graph = await readGraph(managed);
+  if (!graph.standIns.has(path) || !(await isDamaged(path, options))) return false;
+  const gone = standInsOn(graph, path);
+  for (const [child, { backing, through }] of graph.headers)
+    if (backing !== null && through !== null && gone.has(through))
+      await keepingTimes(child, () => pointTo(child, backing, options));
+  for (const each of gone) await removeLayer(graph.folder, each);
+  return true;
+}
+
+/** A stand-in with all those that read through it, each after what reads through it. */
+function standInsOn({ standIns }: LayerGraph, path: string): ReadonlySet<string> {
+  const found = new Set([path]);
+  for (const each of found)
+    for (const [above, { backing }] of standIns) if (backing === each) found.add(above);
+  return new Set([...found].reverse());
+}

@@ -1,0 +1,111 @@
+import { dirname } from "node:path";
+import type { RepairChoice } from "../../../lib/backend/contract.ts";
+import { isSettled } from "../domain/view.ts";
+import type { Managed } from "../engine.ts";
+import { findInUse } from "../layers/graph.ts";
+import type { LayerGraph } from "../layers/layers.ts";
+import { isEmptyImage } from "../qcow2/header.ts";
+import { readFileUsers } from "../storage/file-users.ts";
+import { readDisk } from "../xml/domain.ts";
+import type { SnapshotPlace } from "../xml/snapshot.ts";
+import type { Note } from "./records.ts";
+
+const RECORD: RepairChoice = { name: "record", detail: "record it as a snapshot" };
+const ACTIVATE: RepairChoice = { name: "activate", detail: "make it the disk that the instance writes" };
+const REMOVE: RepairChoice = { name: "remove", detail: "remove it with what it holds" };
+const MERGE: RepairChoice = {
+  name: "remove",
+  detail: "give it up as a state of its own; what stands on it keeps its contents",
+};
+
+/** Layers that strata let go and could not take away yet, and those that nothing names and nobody let go. */
+export async function findLeftLayers(
+  managed: Managed,
+  graph: LayerGraph,
+  owners: readonly Pick<SnapshotPlace, "frozen">[],
+  records: readonly SnapshotPlace[],
+): Promise<Note[]> {
+  const { folder } = graph;
+  const head = readDisk(managed.document);
+  const named = new Set([head, ...owners.map(({ frozen }) => frozen)]);
+  const settled = await isSettled(managed);
+  const inUse = await findInUse(managed, graph);
+  const users = await readFileUsers();
+  const found: Note[] = [];
+  for (const [path, { inside }] of graph.headers) {
+    if (named.has(path) || dirname(path) !== folder) continue;
+    const above = graph.dependants(path);
+    if (inside > 0) {
+      found.push(holdingInside(path, inside, records));
+      continue;
+    }
+    if (graph.releases.has(path)) {
+      if (above.length === 1 && settled) found.push(unmerged(path));
+      continue;
+    }
+    if (above.length > 0) {
+      // A layer that a guest runs on may be what a backup tool has made for a while.
+      if (!inUse.has(path)) found.push(unnamed(path, above.length));
+      continue;
+    }
+    if (inUse.has(path)) continue;
+    found.push(await orphaned(path, await users.has(path)));
+  }
+  return found;
+}
+
+function unmerged(path: string): Note {
+  return {
+    kind: "layer-unmerged",
+    subject: path,
+    detail: `${path} belongs to no snapshot any more, and one layer stands on it`,
+    repair: "merge the two",
+  };
+}
+
+function unnamed(path: string, above: number): Note {
+  return {
+    kind: "layer-unnamed",
+    subject: path,
+    detail: `${path} is no snapshot's that libvirt knows, and strata did not let it go; ${above === 1 ? "one layer stands" : `${above} layers stand`} on it`,
+    choices: [RECORD, MERGE],
+  };
+}
+
+async function orphaned(path: string, used: boolean): Promise<Note> {
+  const detail = `neither a snapshot nor the instance refers to ${path}`;
+  if (used)
+    return {
+      kind: "layer-orphaned",
+      subject: path,
+      detail: `${detail}; a process has it open for writing`,
+      choices: [ACTIVATE],
+    };
+  if (await isEmptyImage(path).catch(() => false))
+    return {
+      kind: "layer-unreferenced",
+      subject: path,
+      detail: `${detail}; it is empty`,
+      repair: "remove it",
+    };
+  return {
+    kind: "layer-orphaned",
+    subject: path,
+    detail: `${detail}; it holds data`,
+    repair: "record it as a snapshot",
+    choices: [RECORD, ACTIVATE, REMOVE],
+  };
+}
+
+function holdingInside(path: string, inside: number, records: readonly SnapshotPlace[]): Note {
+  const names = records.filter(({ frozen, recorded }) => frozen === null && recorded === path);
+  const which = names.length === 0 ? "" : ` (${names.map(({ name }) => `"${name}"`).join(", ")})`;
+  return {
+    kind: "layer-kept",
+    subject: path,
+    detail: `${path} stays since it holds ${inside} of QEMU's own snapshots${which}, which strata neither reads nor removes by itself`,
+    choices: [
+      { name: "activate", detail: "make it the disk that the instance writes, for virsh to restore them" },
+    ],
+  };
+}

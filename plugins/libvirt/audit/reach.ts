@@ -1,0 +1,166 @@
+import { stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Finding } from "../../../lib/backend/contract.ts";
+import { quote } from "../../../lib/guest/quote.ts";
+import type { Engine, Managed } from "../engine.ts";
+import { instanceFolder } from "../lifecycle/removal.ts";
+import { readHeaderSync } from "../qcow2/header.ts";
+import { makePrivateFolder } from "../storage/pool.ts";
+import { readDisk } from "../xml/domain.ts";
+
+/**
+ * Folders on the way to layers and base images that the user QEMU runs as may not enter: no guest whose
+ * disk is behind them starts. Files are no matter, since libvirt gives them to that user at every start.
+ * Changes nothing. Only root can try what another user may do.
+ */
+export async function findUnreachable(engine: Engine, all: readonly Managed[]): Promise<Finding[]> {
+  const user = await triedUser(engine);
+  if (user === null) return [];
+  const pool = await engine.pool();
+  const shared = ["instances", "images"].map((name) => join(pool, name));
+  const owners = ownersOf(all);
+  const wanted = [...new Set([...shared, ...owners.keys()])];
+  const entered = await enteredBy(user, wanted);
+  if (entered === null) return [];
+  const hidden = wanted.filter((folder) => !entered.has(folder));
+  if (hidden.length === 0) return [];
+
+  const open = await enteredBy(user, [...new Set(hidden.flatMap(wayTo))]);
+  if (open === null) return [];
+  /** Names of the instances that cannot be started, by the folder that keeps QEMU out. */
+  const closed = new Map<string, Set<string>>();
+  for (const folder of hidden) {
+    const first = wayTo(folder).find((each) => !open.has(each));
+    if (first === undefined) continue;
+    const names = closed.get(first) ?? new Set();
+    for (const name of owners.get(folder) ?? []) names.add(name);
+    closed.set(first, names);
+  }
+  const found = [...closed].map(([folder, names]) =>
+    describe(folder, [...names], { user, pool, shared, all }),
+  );
+  return (await Promise.all(found)).flat();
+}
+
+/** Lets QEMU's user into a folder of strata's own again; false where it may enter it, or it is not ours. */
+export async function openFolder(
+  engine: Engine,
+  all: readonly Managed[],
+  finding: Finding,
+): Promise<boolean> {
+  const { qemuUser } = await engine.host();
+  const same = (await findUnreachable(engine, all)).some(
+    ({ subject, repair }) => subject === finding.subject && repair !== undefined,
+  );
+  if (same) await makePrivateFolder(finding.subject, qemuUser);
+  return same;
+}
+
+interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The user that QEMU runs as, where it is another one and can be tried. */
+async function triedUser(engine: Engine): Promise<User | null> {
+  if (engine.session || process.getuid?.() !== 0) return null;
+  const { qemuUser } = await engine.host();
+  return qemuUser?.uid === 0 ? null : qemuUser;
+}
+
+/** The instances, by the folders that their definitions lead to: of the layers and of what those stand on. */
+function ownersOf(all: readonly Managed[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const owners = new Map<string, Set<string>>();
+  for (const { name, document, metadata } of all)
+    for (const folder of new Set([metadata.folder, ...chainOf(document).map((path) => dirname(path))])) {
+      const names = owners.get(folder);
+      if (names === undefined) owners.set(folder, new Set([name]));
+      else names.add(name);
+    }
+  return owners;
+}
+
+function chainOf(document: Managed["document"]): string[] {
+  const chain = new Set<string>();
+  try {
+    for (let at: string | null = readDisk(document); at !== null && !chain.has(at); ) {
+      chain.add(at);
+      at = readHeaderSync(at).backing;
+    }
+  } catch {
+    // What is missing or cannot be read has a finding of its own.
+  }
+  return [...chain];
+}
+
+interface Surroundings {
+  readonly user: User;
+  readonly pool: string;
+  /** Folders of the pool that belong to all instances. */
+  readonly shared: readonly string[];
+  readonly all: readonly Managed[];
+}
+
+async function describe(
+  folder: string,
+  names: readonly string[],
+  { user, pool, shared, all }: Surroundings,
+): Promise<Finding[]> {
+  const found = await stat(folder).catch(() => null);
+  if (found === null) return [];
+  const owner = all.find(({ domain }) => folder === instanceFolder(pool, domain.uuid));
+  const rights = `mode ${(found.mode & 0o7777).toString(8).padStart(4, "0")}, user ${found.uid}, group ${found.gid}`;
+  const named = names.slice(0, NAMED).map((name) => `"${name}"`);
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
+  const whose = names.length === 0 ? "no guest can start there" : `${named.join(", ")}${more} cannot start`;
+  const detail = `the user that QEMU runs as (uid ${user.uid}) may not enter ${folder} (${rights}): ${whose}`;
+  const finding = { kind: "folder-unreachable", subject: folder, detail };
+  if (owner !== undefined || shared.includes(folder))
+    return [
+      {
+        ...finding,
+        ...(owner === undefined ? {} : { instance: owner.name }),
+        repair: `give it to QEMU's group (${user.gid}), with mode 0710`,
+      },
+    ];
+  return [{ ...finding, detail: `${detail}; \`chmod o+x ${quote(folder)}\` lets it in` }];
+}
+
+/** Instances that a finding names. */
+const NAMED = 3;
+
+/** The folders on the way to a folder, from the root on, and itself. */
+function wayTo(folder: string): string[] {
+  const above = dirname(folder);
+  return above === folder ? [folder] : [...wayTo(above), folder];
+}
+
+/** Folders that are tried by one process. */
+const AT_ONCE = 400;
+
+/** Those of the folders that a user may enter, in the groups that libvirt starts QEMU with; null where that cannot be tried. */
+async function enteredBy(user: User, folders: readonly string[]): Promise<ReadonlySet<string> | null> {
+  const entered = new Set<string>();
+  for (let at = 0; at < folders.length; at += AT_ONCE) {
+    const paths = folders.slice(at, at + AT_ONCE);
+    const some =
+      (await listAs(user, paths, "--init-groups")) ?? (await listAs(user, paths, "--clear-groups"));
+    if (some === null) return null;
+    for (const path of some) entered.add(path);
+  }
+  return entered;
+}
+
+/** null where no process could be had: a user without a name, for one, has no groups to be looked up. */
+async function listAs(user: User, folders: readonly string[], groups: string): Promise<string[] | null> {
+  const { execa } = await import("execa");
+  // Whoever may enter a folder can look at it from inside, and that alone.
+  const inside = ["/", ...folders].map((folder) => join(folder, "/").concat("."));
+  const { stdout } = await execa(
+    "setpriv",
+    [`--reuid=${user.uid}`, `--regid=${user.gid}`, groups, "stat", "--printf=%n\\0", "--", ...inside],
+    { reject: false, stdin: "ignore", stderr: "ignore", env: { LC_ALL: "C" } },
+  );
+  const [root, ...entered] = String(stdout).split("\0").slice(0, -1);
+  return root === undefined ? null : entered.map((path) => path.slice(0, -2) || "/");
+}

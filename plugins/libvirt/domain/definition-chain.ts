@@ -1,0 +1,68 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { failure } from "../../../lib/errors.ts";
+import { define, type Engine, getHeld, type Managed } from "../engine.ts";
+import { layerOf } from "../layers/layers.ts";
+import { isEmptyImage, type Qcow2Header, readHeader } from "../qcow2/header.ts";
+import { removeIfThere } from "../storage/durable-file.ts";
+import { readFileUsers } from "../storage/file-users.ts";
+import type { Element } from "../xml/document.ts";
+import { putSeed, readDisk, readExplicitChain, readOtherDisks, setDisk } from "../xml/domain.ts";
+
+/**
+ * Takes out of a definition what libvirt's own tools have put into it and what would do harm.
+ *
+ * The chain that says again what the headers of the layers say: libvirt writes it when a snapshot is taken of a
+ * running guest, and believes that and no header from then on. A layer that is merged would keep the domain from
+ * starting, and a read image would never be opened. Where the two differ for certain, nothing is changed.
+ *
+ * The overlay on the seed, which every restore of libvirt's own makes anew.
+ */
+export async function ownDefinition(engine: Engine, managed: Managed): Promise<Managed> {
+  const { name, document, metadata, domain } = managed;
+  const seed = join(metadata.folder, "seed.iso");
+  const overlays = await findSeedOverlays(document, seed);
+  if (readExplicitChain(document) === undefined && overlays.length === 0) return managed;
+  const reason = await findDifference(document, metadata.folder);
+  if (reason !== undefined) throw failure("RECORDS_DIFFER", { name, reason });
+  setDisk(document, readDisk(document));
+  for (const overlay of overlays) putSeed(document, overlay, seed);
+  await define(engine, document);
+  const users = await readFileUsers();
+  for (const overlay of overlays)
+    if (!(await users.has(overlay)) && (await isEmptyImage(overlay))) await removeIfThere(overlay);
+  return getHeld(engine, domain.uuid);
+}
+
+/** The overlays that stand on the seed in its place, in the instance's folder. */
+async function findSeedOverlays(document: Element, seed: string): Promise<string[]> {
+  const others = readOtherDisks(document).filter((path) => path !== seed && dirname(path) === dirname(seed));
+  const found = await Promise.all(
+    others.map(async (path) => {
+      const header = await readHeader(path).catch(() => null);
+      return header?.backing === seed ? [path] : [];
+    }),
+  );
+  return found.flat();
+}
+
+/** Where a definition's chain differs from that of the headers; undefined where it does not. */
+export async function findDifference(document: Element, folder: string): Promise<string | undefined> {
+  const explicit = readExplicitChain(document);
+  if (explicit === undefined) return undefined;
+  let file = readDisk(document);
+  for (const next of explicit.files) {
+    const header: Qcow2Header | null = await readHeader(file).catch(() => null);
+    // What is not there cannot be read; whoever needs it says so.
+    if (header === null) return undefined;
+    const named = header.backing === null ? null : layerOf(folder, header.backing);
+    if (named !== layerOf(folder, next) && existsSync(next))
+      return `its definition says that ${file} stands on ${next}, and the file says ${named ?? "nothing"}`;
+    if (named === null) return undefined;
+    // A name that is gone is one that was merged since.
+    file = existsSync(next) ? next : named;
+  }
+  const last = await readHeader(file).catch(() => null);
+  if (!explicit.ends || last === null || last.backing === null) return undefined;
+  return `its definition says that ${file} stands on nothing, and the file says ${last.backing}`;
+}

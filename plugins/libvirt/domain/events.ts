@@ -1,0 +1,92 @@
+import type { EngineEvent, EngineState } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import { merge } from "../../../lib/util/merge.ts";
+import { type Engine, readManaged } from "../engine.ts";
+import { isLibvirt, libvirtError } from "../errors.ts";
+import { type DomainEvent, type Gap, LifecycleEvent, StoppedDetail } from "../rpc/index.ts";
+import { NAMESPACE } from "../xml/metadata.ts";
+
+/**
+ * What happens to strata's domains, whoever does it. libvirt tells nothing of snapshots, but every change
+ * of one begins and ends with a note in the domain's metadata, and of that it tells.
+ */
+export async function* events(engine: Engine, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+  const { connection } = engine;
+  const end = new AbortController();
+  const options = { signal: AbortSignal.any([signal, end.signal]) };
+  try {
+    const sources: AsyncIterable<Gap | OurEvent>[] = await Promise.all([
+      connection.domainEvents("lifecycle", options),
+      connection.domainEvents("metadataChange", options),
+    ]);
+    const ours = new Set<string>();
+    for (const { uuid } of await connection.listDomains()) if (await isOurs(engine, uuid)) ours.add(uuid);
+    yield { at: Date.now(), kind: "resync" };
+    for await (const event of merge(sources)) {
+      const at = Date.now();
+      if (event.kind === "resync") {
+        yield { at, kind: "resync" };
+        continue;
+      }
+      const told = await translate(engine, ours, event);
+      if (told !== undefined) yield { at, id: event.dom.uuid, ...told };
+    }
+  } catch (error) {
+    if (!signal.aborted) throw libvirtError(error);
+  } finally {
+    end.abort();
+  }
+}
+
+type OurEvent = DomainEvent<"lifecycle"> | DomainEvent<"metadataChange">;
+
+type Told =
+  | { readonly kind: "state"; readonly state: EngineState }
+  | { readonly kind: "changed" | "removed" };
+
+/** What an event means, undefined where it means nothing to us. Keeps account of which domains are ours. */
+async function translate(engine: Engine, ours: Set<string>, event: OurEvent): Promise<Told | undefined> {
+  const id = event.dom.uuid;
+  const gone = () => (ours.delete(id) ? ({ kind: "removed" } as const) : undefined);
+  if (event.kind === "metadataChange") {
+    if (event.nsuri !== NAMESPACE) return undefined;
+    // That is all that adopting a domain and releasing it change.
+    if (!(await isOurs(engine, id))) return gone();
+    ours.add(id);
+    return { kind: "changed" };
+  }
+  if (event.event === LifecycleEvent.UNDEFINED) return gone();
+  if (!ours.has(id) && !(await isOurs(engine, id))) return undefined;
+  ours.add(id);
+  if (event.event === LifecycleEvent.DEFINED) return { kind: "changed" };
+  const state = stateAfter(event);
+  return state === undefined ? undefined : { kind: "state", state };
+}
+
+async function isOurs(engine: Engine, uuid: string): Promise<boolean> {
+  try {
+    return (await readManaged(engine.connection.domainOfUuid(uuid))) !== undefined;
+  } catch (error) {
+    // What has a record that is too new for us is not listed either.
+    if (isLibvirt(error, "NO_DOMAIN") || isStrataError(error)) return false;
+    throw error;
+  }
+}
+
+/** The state that an event in the life of a domain leads to; undefined where it leads to none. */
+function stateAfter({ event, detail }: { event: number; detail: number }): EngineState | undefined {
+  switch (event) {
+    case LifecycleEvent.STARTED:
+    case LifecycleEvent.RESUMED:
+      return "running";
+    case LifecycleEvent.SUSPENDED:
+    case LifecycleEvent.PMSUSPENDED:
+      return "suspended";
+    case LifecycleEvent.STOPPED:
+      return detail === StoppedDetail.SAVED ? "suspended" : "stopped";
+    case LifecycleEvent.CRASHED:
+      return "stopped";
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,90 @@
+import type { Instance, InstanceOutline } from "../../../lib/backend/contract.ts";
+import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../../lib/errors.ts";
+import { fewAtOnce } from "../../../lib/util/few-at-once.ts";
+import { type Engine, readManaged } from "../engine.ts";
+import { isLibvirt } from "../errors.ts";
+import { addressesOf, leaseReader } from "../network/networks.ts";
+import { type Domain, DomainState, ListDomainsFlags, StatsTypes } from "../rpc/index.ts";
+import { type Metadata, NAMESPACE, readOwn } from "../xml/metadata.ts";
+import { readDocument } from "../xml/reader.ts";
+import { readState, type States, toInstance, visibleRecord } from "./view.ts";
+
+const ELEMENT = 2;
+const CONFIG = 2;
+
+/** All instances, each with everything that its domain tells. */
+export async function list(engine: Engine): Promise<Instance[]> {
+  const leases = leaseReader(engine);
+  const states = await readStates(engine);
+  return each(engine, states.domains, async (domain) => {
+    const managed = await readManaged(domain, readDocument);
+    return managed === undefined ? undefined : toInstance(managed, leases, states);
+  });
+}
+
+/** All instances in outline: states in two calls for all, and of each domain our own element alone. */
+export async function outline(engine: Engine): Promise<InstanceOutline[]> {
+  const leases = leaseReader(engine);
+  const states = await readStates(engine);
+  return each(engine, states.domains, async (domain) => {
+    const metadata = await readRecord(domain);
+    if (metadata === undefined) return undefined;
+    const state = await readState(domain, metadata, states);
+    const managed = state === "running" ? await readManaged(domain) : undefined;
+    const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
+    return { id: domain.uuid, name: domain.name, state, record: visibleRecord(metadata), addresses };
+  });
+}
+
+/** The states of all domains, in two calls. */
+async function readStates({ connection }: Engine): Promise<States & { readonly domains: readonly Domain[] }> {
+  const [stats, saved] = await Promise.all([
+    connection.allDomainStats(StatsTypes.STATE),
+    connection.listDomains(ListDomainsFlags.MANAGEDSAVE),
+  ]);
+  const withMemory = new Set(saved.map(({ uuid }) => uuid));
+  const states = new Map(stats.map(({ domain, params }) => [domain.uuid, Number(params["state.state"])]));
+  return {
+    domains: stats.map(({ domain }) => domain),
+    stateOf: async ({ uuid }) => states.get(uuid) ?? DomainState.NOSTATE,
+    isSaved: async ({ uuid }) => withMemory.has(uuid),
+  };
+}
+
+/** What strata keeps in a domain; undefined for a foreign one. */
+async function readRecord(domain: Domain): Promise<Metadata | undefined> {
+  const xml = await domain.getMetadata(ELEMENT, NAMESPACE, CONFIG).catch((error: unknown) => {
+    // A transient domain has no configuration, and is none of ours.
+    if (isLibvirt(error, "OPERATION_INVALID")) return null;
+    throw error;
+  });
+  if (xml === null) return undefined;
+  const metadata = readOwn(await readDocument(xml));
+  const { version } = metadata.record;
+  if (version > RECORD_VERSION)
+    throw failure("RECORD_TOO_NEW", {
+      name: domain.name,
+      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+    });
+  return metadata;
+}
+
+/** What can be read of each domain; one that has gone meanwhile or cannot be read is left out. */
+async function each<T>(
+  engine: Engine,
+  domains: readonly Domain[],
+  read: (domain: Domain) => Promise<T | undefined>,
+): Promise<T[]> {
+  const found = await fewAtOnce(domains, async (domain) => {
+    try {
+      return await read(domain);
+    } catch (error) {
+      if (isLibvirt(error, "NO_DOMAIN")) return undefined;
+      if (!isStrataError(error)) throw error;
+      engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
+      return undefined;
+    }
+  });
+  return found.filter((value) => value !== undefined);
+}

@@ -1,0 +1,93 @@
+import type { EngineState, Instance, InstanceRecord } from "../../../lib/backend/contract.ts";
+import type { Managed } from "../engine.ts";
+import { addressesOf, type LeaseReader } from "../network/networks.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { type Domain, DomainState } from "../rpc/index.ts";
+import { readDisk, readInterfaces, readResources, rootTarget } from "../xml/domain.ts";
+import type { Metadata } from "../xml/metadata.ts";
+
+/** Where the states of domains are known from. */
+export interface States {
+  /** A `DomainState`. */
+  stateOf(domain: Domain): Promise<number>;
+  /** True when the memory of a guest that does not run is kept. */
+  isSaved(domain: Domain): Promise<boolean>;
+}
+
+/** libvirt, asked about each. */
+const ASKED: States = {
+  stateOf: async (domain) => (await domain.getState()).state,
+  isSaved: (domain) => domain.hasManagedSaveImage(),
+};
+
+/** A domain as the core sees it. */
+export async function toInstance(
+  managed: Managed,
+  leases: LeaseReader,
+  states: States = ASKED,
+): Promise<Instance> {
+  const { domain, document, metadata } = managed;
+  const [state, snapshotCount, disk] = await Promise.all([
+    readState(domain, metadata, states),
+    domain.snapshotCount(),
+    diskSize(managed),
+  ]);
+  return {
+    id: domain.uuid,
+    name: managed.name,
+    state,
+    resources: { ...readResources(document), disk },
+    mounts: metadata.mounts,
+    nics: readInterfaces(document).slice(1),
+    record: visibleRecord(metadata),
+    addresses: state === "running" ? await addressesOf(managed, leases) : [],
+    snapshotCount,
+    ...(metadata.operation?.kind === "purge" ? { removing: true } : {}),
+  };
+}
+
+/** A removal that died is one that was asked for: purge finishes it. */
+export function visibleRecord({ operation, record }: Metadata): InstanceRecord {
+  return operation?.kind === "purge" ? { ...record, deleted: true } : record;
+}
+
+/** The state as the contract has it. */
+export async function readState(
+  domain: Domain,
+  { operation }: Pick<Metadata, "operation">,
+  { stateOf, isSaved }: States,
+): Promise<EngineState> {
+  if (operation?.kind === "create") return "starting";
+  switch (await stateOf(domain)) {
+    case DomainState.RUNNING:
+    case DomainState.BLOCKED:
+      return "running";
+    case DomainState.SHUTDOWN:
+      return "stopping";
+    case DomainState.PAUSED:
+    case DomainState.PMSUSPENDED:
+      return "suspended";
+    case DomainState.SHUTOFF:
+    case DomainState.CRASHED:
+      return (await isSaved(domain)) ? "suspended" : "stopped";
+    default:
+      return "unknown";
+  }
+}
+
+/** Virtual size of the head layer; 0 where it cannot be told. libvirt reads it for those who may not. */
+async function diskSize({ domain, document }: Managed): Promise<bigint> {
+  try {
+    return (await readHeader(readDisk(document))).virtualSize;
+  } catch {
+    return domain.blockInfo(rootTarget(document)).then(
+      (info) => info.capacity,
+      () => 0n,
+    );
+  }
+}
+
+/** True when neither a guest nor the saved memory of one refers to the files of the chain. */
+export async function isSettled({ domain }: Managed): Promise<boolean> {
+  return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
+}

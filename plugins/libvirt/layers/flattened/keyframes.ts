@@ -1,0 +1,49 @@
+import { isLayerPath, type LayerGraph, standInPath } from "../layers.ts";
+
+/** `child` is to read through `frame`, which stands in for `layer`; it is built on `on` if it is not there. */
+export interface Keyframe {
+  readonly layer: string;
+  readonly frame: string;
+  readonly child: string;
+  /** The keyframe below, or the base image; null where the frame is there already. */
+  readonly on: string | null;
+}
+
+/**
+ * The keyframes that the chain of `top` lacks, lowest first: one after every `span` layers, each on the
+ * one below, and after `span` of them one on the base image again. So a chain of any length opens at
+ * most about twice `span` files, every layer is copied once, and all of them once more only after
+ * `span` times `span`.
+ */
+export function planKeyframes(graph: LayerGraph, top: string, span: number): Keyframe[] {
+  const { folder } = graph;
+  const [base, ...layers] = graph.chain(top).reverse();
+  if (base === undefined) return [];
+  const keyframes: Keyframe[] = [];
+  let below = { file: base, depth: 0 };
+  let between = 0;
+  for (const [at, layer] of layers.entries()) {
+    const child = layers[at + 1];
+    if (child === undefined) break;
+    between += 1;
+    const through = graph.headers.get(child)?.through ?? layer;
+    if (through !== layer) {
+      // Already there. Only keyframes are stood on: a read image moves on with the head.
+      if (through === standInPath("frame", layer))
+        below = { file: through, depth: graph.opened(through).length - 1 };
+      between = 0;
+    } else if (between >= span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
+      const frame = standInPath("frame", layer);
+      if (graph.standIns.has(frame)) {
+        keyframes.push({ layer, frame, child, on: null });
+        below = { file: frame, depth: graph.opened(frame).length - 1 };
+      } else {
+        if (below.depth >= span) below = { file: base, depth: 0 };
+        keyframes.push({ layer, frame, child, on: below.file });
+        below = { file: frame, depth: below.depth + 1 };
+      }
+      between = 0;
+    }
+  }
+  return keyframes;
+}

@@ -1,0 +1,124 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { failure } from "../../../lib/errors.ts";
+import { isSettled } from "../domain/view.ts";
+import type { Managed } from "../engine.ts";
+import { isAbsent } from "../errors.ts";
+import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
+import { parse } from "../xml/document.ts";
+import { readDisk } from "../xml/domain.ts";
+import { type LayerGraph, readLayers } from "./layers.ts";
+
+/**
+ * The layers of an instance with all that stands on them as far as its definition, its snapshots and the releases
+ * tell, wherever it is: what a removal must look at. A file that is gone stands on nothing.
+ */
+export async function readGraph(
+  managed: Managed,
+  copies?: readonly Pick<RecordCopy, "frozen">[],
+): Promise<LayerGraph> {
+  const { folder } = managed.metadata;
+  const head = readDisk(managed.document);
+  const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen ?? []);
+  const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
+  const graph = await readLayers(managed.name, folder, [head, ...(await thoseThere(elsewhere))]);
+  const above = [...graph.releases.values()].flatMap((release) => release.above);
+  const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
+  if (further.length === 0) return graph;
+  return readLayers(managed.name, folder, [head, ...(await thoseThere([...elsewhere, ...further]))]);
+}
+
+async function thoseThere(paths: Iterable<string>): Promise<string[]> {
+  const there = await Promise.all([...paths].map(async (path) => ((await isGone(path)) ? [] : [path])));
+  return there.flat();
+}
+
+async function isGone(path: string): Promise<boolean> {
+  return stat(path).then(() => false, isAbsent);
+}
+
+/**
+ * The layers that must stay as they are: those that a guest runs on, which may be others than its definition
+ * says, and all of them while its memory is saved.
+ */
+export async function findInUse(managed: Managed, graph: LayerGraph): Promise<ReadonlySet<string>> {
+  if (await isSettled(managed)) return new Set();
+  const live = (await managed.domain.isActive()) ? readDisk(await parse(await managed.domain.getXml())) : "";
+  if (!graph.headers.has(live)) return new Set(graph.headers.keys());
+  return new Set([...graph.chain(live), ...graph.chain(readDisk(managed.document))]);
+}
+
+/** Why a guest may not write the disk that an instance's definition names. */
+export interface Obstacle {
+  readonly kind: "frozen" | "depended-on";
+  readonly reason: string;
+  /** The snapshot that froze it, where one did. */
+  readonly snapshot?: string;
+}
+
+/**
+ * The one rule for what may be started, snapshotted and written: the file that the definition names was frozen by
+ * no snapshot, also none whose record libvirt has lost, and no layer stands on it. A definition of old that was
+ * brought back with virsh breaks it: a guest that writes there changes snapshots.
+ */
+export function findObstacle(
+  head: string,
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "name" | "frozen">[],
+): Obstacle | undefined {
+  const owner = copies.find(({ frozen }) => frozen === head);
+  if (owner !== undefined)
+    return {
+      kind: "frozen",
+      reason: `its disk ${head} is what snapshot "${owner.name}" keeps`,
+      snapshot: owner.name,
+    };
+  if (graph.dependants(head).length === 0) return undefined;
+  return { kind: "depended-on", reason: `other layers stand on its disk ${head}` };
+}
+
+/** What there is to do about an obstacle, for people. */
+export function wayRound(instance: string, { snapshot }: Obstacle): string {
+  return snapshot === undefined
+    ? "`strata doctor` shows which"
+    : `\`strata restore ${instance}.${snapshot}\` gives it a disk of its own`;
+}
+
+/** Rejects where `findObstacle` finds one, with the way out. */
+export function requireWritable(
+  { name, document }: Managed,
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "name" | "frozen">[],
+): void {
+  const obstacle = findObstacle(readDisk(document), graph, copies);
+  if (obstacle === undefined) return;
+  throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${wayRound(name, obstacle)}` });
+}
+
+/** A guest with a definition of its own: one that runs, or whose memory is saved. */
+export interface Guest {
+  readonly state: "running" | "saved";
+  /** The file that it writes, or will once it is resumed. */
+  readonly disk: string;
+}
+
+/** The guest of an instance, where it has one: its disk may be another than the definition says. */
+export async function readGuest({ domain }: Managed): Promise<Guest | undefined> {
+  if (await domain.isActive())
+    return { state: "running", disk: readDisk(await parse(await domain.getXml())) };
+  const saved = await domain.managedSaveXml();
+  return saved === null ? undefined : { state: "saved", disk: readDisk(await parse(saved)) };
+}
+
+/** Rejects where a guest whose memory is saved would write, once resumed, what it must not. */
+export async function requireResumable(managed: Managed): Promise<void> {
+  const { name, metadata } = managed;
+  const guest = await readGuest(managed);
+  if (guest?.state !== "saved") return;
+  const copies = await listCopies(metadata.folder);
+  const graph = await readGraph(managed, copies);
+  const obstacle = findObstacle(guest.disk, graph, copies);
+  if (obstacle === undefined) return;
+  const way = `\`strata stop --force ${name}\` gives its saved memory up`;
+  throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });
+}

@@ -1,0 +1,28 @@
+import { dirname } from "node:path";
+import type { Managed } from "../engine.ts";
+import { readHeader } from "../qcow2/header.ts";
+import type { RecordCopy } from "../snapshots/record-copies.ts";
+import { readDisk } from "../xml/domain.ts";
+import type { SnapshotDocument } from "../xml/snapshot.ts";
+import { release } from "./released.ts";
+
+/**
+ * Notes that strata's own operation has let a disk of the instance go. What lies elsewhere, what a snapshot froze,
+ * and a file that holds snapshots of QEMU's own is not ours to let go.
+ */
+export async function letGo(
+  { metadata, document }: Managed,
+  path: string,
+  copies: readonly Pick<RecordCopy, "frozen">[],
+): Promise<void> {
+  if (dirname(path) !== metadata.folder || path === readDisk(document)) return;
+  if (copies.some(({ frozen }) => frozen === path)) return;
+  const header = await readHeader(path).catch(() => null);
+  if (header === null || header.inside > 0) return;
+  await release(path);
+}
+
+/** What the children of a snapshot froze outside of the folder: it stands on the snapshot's layer, and no folder lists it. */
+export function layersAbove(folder: string, children: readonly Pick<SnapshotDocument, "frozen">[]): string[] {
+  return children.flatMap(({ frozen }) => (frozen !== null && dirname(frozen) !== folder ? [frozen] : []));
+}

@@ -1,0 +1,145 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Context } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { define, type Engine, type Managed } from "../engine.ts";
+import { requireSettled } from "../lifecycle/power.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { SnapshotCreateFlags } from "../rpc/index.ts";
+import { listCopies, type RecordCopy, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
+import { listRecords, lookupSnapshot, markCurrent, redefine, standsOn } from "../snapshots/records.ts";
+import { removeIfThere } from "../storage/durable-file.ts";
+import { readFileUsers } from "../storage/file-users.ts";
+import { parse, serialize } from "../xml/document.ts";
+import { readDisk, setDisk } from "../xml/domain.ts";
+import { putMetadata } from "../xml/metadata.ts";
+import { readSnapshot, recordDocument, snapshotNote } from "../xml/snapshot.ts";
+import { collectLayers } from "./collect.ts";
+import { readGraph } from "./graph.ts";
+import { checkChain, newLayerPath } from "./layers.ts";
+import { forget, release } from "./released.ts";
+
+/** Has libvirt record a snapshot that has frozen the layer, where nothing says any more which snapshot it was of. */
+export async function recordLayer(managed: Managed, path: string): Promise<void> {
+  const { domain, document, metadata, name } = managed;
+  const graph = await readGraph(managed);
+  await checkChain(name, graph, path);
+  const records = await listRecords(domain);
+  const taken = new Set([...records, ...(await listCopies(metadata.folder))].map((each) => each.name));
+  let number = 1;
+  while (taken.has(`recovered${number}`)) number += 1;
+  const snapshot = `recovered${number}`;
+  const [overlay = newLayerPath(metadata.folder)] = graph.dependants(path);
+  const createdAt = Math.round((await stat(path)).mtimeMs);
+  const comment = "Recorded again by strata doctor";
+  const note = snapshotNote(comment, { createdAt, frozen: path, overlay });
+  const recorded = await parse(serialize(document));
+  setDisk(recorded, path);
+  putMetadata(recorded, { ...metadata, snapshot: note });
+  const parent = await standsOn(managed, records, path);
+  const made = recordDocument(recorded, { name: snapshot, comment, parent, overlay, createdAt });
+  const written = await domain.createSnapshot(serialize(made), SnapshotCreateFlags.REDEFINE);
+  await writeRecordCopy(metadata.folder, { name: snapshot, frozen: path, xml: await written.getXml() });
+  await forget(metadata.folder, [path]);
+  await correctParents(managed);
+}
+
+/** Has libvirt record again what it has lost, those that others hang under first. */
+export async function recordLost(managed: Managed, lost: readonly RecordCopy[]): Promise<void> {
+  const { domain, name, metadata } = managed;
+  const texts = new Map<string, string>();
+  for (const { name: snapshot, path } of lost) {
+    const xml = await readCopy(path);
+    if (xml !== null) texts.set(snapshot, xml);
+  }
+  const waiting = new Map(texts);
+  for (let before = -1; waiting.size !== before; ) {
+    before = waiting.size;
+    for (const [snapshot, xml] of waiting) {
+      const document = await parse(xml);
+      const { parent, frozen } = readSnapshot(document);
+      if (parent !== null && waiting.has(parent)) continue;
+      if (parent !== null && (await lookupSnapshot(domain, parent)) === null)
+        document.children.splice(
+          0,
+          document.children.length,
+          ...document.children.filter((child) => typeof child === "string" || child.name !== "parent"),
+        );
+      if (frozen !== null) await readHeader(frozen);
+      await domain.createSnapshot(serialize(document), SnapshotCreateFlags.REDEFINE);
+      waiting.delete(snapshot);
+    }
+  }
+  const [circular] = waiting.keys();
+  if (circular !== undefined)
+    throw failure("RECORDS_DIFFER", { name, reason: `snapshot "${circular}" would be its own ancestor` });
+  await forget(
+    metadata.folder,
+    lost.flatMap(({ frozen }) => frozen ?? []),
+  );
+  await correctParents(managed);
+}
+
+/** Gives up a snapshot whose record libvirt has lost. */
+export async function forgetRecord(
+  engine: Engine,
+  managed: Managed,
+  { path, frozen }: RecordCopy,
+  context: Context,
+): Promise<void> {
+  const { folder } = managed.metadata;
+  if (frozen !== null && dirname(frozen) === folder && frozen !== readDisk(managed.document))
+    await release(frozen);
+  await removeIfThere(path);
+  await collectLayers(engine, managed.domain.uuid, context);
+}
+
+/** Records for every snapshot the parent that its layer tells, and puts libvirt's mark where the instance stands. */
+export async function correctParents(managed: Managed): Promise<void> {
+  const { domain } = managed;
+  const records = await listRecords(domain);
+  const byFile = new Map(records.map(({ frozen, name }) => [frozen, name]));
+  const graph = await readGraph(managed, records);
+  for (const { name, parent, frozen } of records) {
+    if (frozen === null) continue;
+    const below = graph.chain(frozen).slice(1);
+    const actual = below.map((file) => byFile.get(file)).find((found) => found !== undefined) ?? null;
+    const snapshot = actual === parent ? null : await lookupSnapshot(domain, name);
+    if (snapshot !== null) await redefine(managed, snapshot, { parent: actual }, false);
+  }
+  const stands = await standsOn(managed, records, readDisk(managed.document)).catch(() => null);
+  if (stands !== null) await markCurrent(managed, stands);
+}
+
+/** Makes a layer the disk that the instance writes. What it wrote before stays where it is. */
+export async function activateLayer(engine: Engine, managed: Managed, path: string): Promise<void> {
+  const { document, metadata, name } = managed;
+  const graph = await readGraph(managed);
+  if (!(await (await readFileUsers()).has(path)))
+    await requireSettled(managed, "Only stopped instances can be given another disk");
+  await checkChain(name, graph, path);
+  if (graph.dependants(path).length > 0)
+    throw failure("RECORDS_DIFFER", { name, reason: `other layers stand on ${path}` });
+  setDisk(document, path);
+  putMetadata(document, metadata);
+  await define(engine, document);
+  await forget(metadata.folder, [path]);
+  await correctParents({ ...managed, document });
+}
+
+/** Gives up a layer that nobody names, because the user has said so. */
+export async function giveUpLayer(
+  engine: Engine,
+  managed: Managed,
+  path: string,
+  context: Context,
+): Promise<void> {
+  if (await (await readFileUsers()).has(path))
+    throw failure("WRONG_STATE", {
+      name: managed.name,
+      reason: `${path} is open for writing and cannot be removed`,
+      state: "Running",
+    });
+  await release(path);
+  await collectLayers(engine, managed.domain.uuid, context);
+}

@@ -1,0 +1,91 @@
+import type { Managed } from "../engine.ts";
+import type { RecordCopy } from "../snapshots/record-copies.ts";
+import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
+import { hasSpace } from "../storage/pool.ts";
+import { readDisk } from "../xml/domain.ts";
+import { findInUse, readGraph } from "./graph.ts";
+import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
+import { forget, isAsReleased, readReleases } from "./released.ts";
+
+/** Most that layers which wait for their removal may take, bytes. */
+const LARGEST = 256n * 1024n ** 2n;
+/** Least that must be free beside them, bytes. */
+const FREE = 1024n ** 3n;
+/** Most of them. */
+const MOST = 16;
+
+/**
+ * Removes the disks that restores have left when many or large ones wait. Small ones wait for the next start, stop
+ * or deletion, as the removal of a file may take longer than all the rest of a restore.
+ */
+export async function relieve(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
+  const { folder } = managed.metadata;
+  const waiting = [...readReleases(folder).keys()];
+  const waits =
+    waiting.length <= MOST && (await sizeOf(waiting)) <= LARGEST && (await hasSpace(folder, FREE));
+  if (!waits) await removeBare(managed, copies);
+}
+
+/** The layers that strata has let go and that nothing keeps from being merged or removed now. */
+export async function findFree(
+  managed: Managed,
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "frozen">[],
+  users: FileUsers,
+): Promise<string[]> {
+  const head = readDisk(managed.document);
+  const frozen = new Set(copies.map((copy) => copy.frozen));
+  const inUse = new Set(await findInUse(managed, graph));
+  // Where there is no base image, stand-ins stand on the lowest layer.
+  for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
+  const free: string[] = [];
+  for (const path of graph.releases.keys()) {
+    const header = graph.headers.get(path);
+    if (header === undefined || header.inside > 0) continue;
+    if (path === head || frozen.has(path) || inUse.has(path) || (await users.has(path))) continue;
+    free.push(path);
+  }
+  return free;
+}
+
+/**
+ * Why nothing can be merged or removed now: a layer that is missing or cannot be read may stand on any other, and
+ * may be brought back from a backup. Undefined where nothing is in the way.
+ */
+export function findUnknown(
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "name" | "frozen">[],
+): string | undefined {
+  const [unreadable] = graph.unreadable.values();
+  if (unreadable !== undefined) return unreadable.message;
+  for (const { name, frozen } of copies) {
+    if (frozen === null || graph.headers.has(frozen) || !frozen.startsWith(`${graph.folder}/`)) continue;
+    return `the layer ${frozen} of snapshot "${name}" is missing`;
+  }
+  return undefined;
+}
+
+/**
+ * Removes the layers that strata has let go and that nothing stands on, then those below them that are left so. One
+ * that was written since it was let go stays, and is nobody's then. Resolves to the graph as it is then.
+ */
+export async function removeBare(managed: Managed, copies: readonly RecordCopy[]): Promise<LayerGraph> {
+  const { folder } = managed.metadata;
+  let graph = await readGraph(managed, copies);
+  const users = await readFileUsers();
+  while (graph.releases.size > 0 && findUnknown(graph, copies) === undefined) {
+    const free = await findFree(managed, graph, copies, users);
+    const bare = free.filter((path) => graph.dependants(path).length === 0);
+    const gone = [...graph.releases.keys()].filter(
+      (path) => !graph.headers.has(path) && !graph.unreadable.has(path),
+    );
+    if (bare.length + gone.length === 0) break;
+    for (const path of bare) {
+      const known = graph.releases.get(path);
+      if (known !== undefined && isAsReleased(path, known)) await removeLayer(folder, path);
+    }
+    await forget(folder, [...bare, ...gone]);
+    graph = await readGraph(managed, copies);
+  }
+  return graph;
+}

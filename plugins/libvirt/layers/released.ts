@@ -1,0 +1,107 @@
+import { readFileSync, type Stats, statSync } from "node:fs";
+import { utimes } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { removeIfThere, writeDurably } from "../storage/durable-file.ts";
+
+/** In an instance's folder: the layers that strata's own operations have let go. */
+export const RELEASED = "released.json";
+
+const VERSION = 1;
+
+/** A layer that was let go, as its file was then. */
+export interface Release {
+  /** Name in the folder. */
+  readonly file: string;
+  readonly inode: number;
+  /** Milliseconds, whole. */
+  readonly modified: number;
+  /** Files elsewhere that stand on it, absolute. */
+  readonly above: readonly string[];
+}
+
+/**
+ * The layers of a folder that may be merged or removed, by absolute path. That nothing names a layer is no leave to
+ * take it away: a record may be lost, a definition edited. Only what a deletion, a restore or a take of strata's let
+ * go may go, and this file says so before the act. One that cannot be read lets nothing go.
+ */
+export type Releases = ReadonlyMap<string, Release>;
+
+export function readReleases(folder: string): Releases {
+  try {
+    return parseReleases(folder, readFileSync(join(folder, RELEASED), "utf8"));
+  } catch {
+    return new Map();
+  }
+}
+
+export function parseReleases(folder: string, text: string): Releases {
+  const { version, layers } = Object(JSON.parse(text)) as Record<string, unknown>;
+  if (version !== VERSION || !Array.isArray(layers)) return new Map();
+  return new Map(layers.filter(isRelease).map((release) => [join(folder, release.file), release]));
+}
+
+function isRelease(value: unknown): value is Release {
+  const { file, inode, modified, above } = Object(value) as Record<string, unknown>;
+  return (
+    typeof file === "string" &&
+    file === basename(file) &&
+    !["", ".", ".."].includes(file) &&
+    typeof inode === "number" &&
+    typeof modified === "number" &&
+    Array.isArray(above) &&
+    above.every((path) => typeof path === "string")
+  );
+}
+
+async function writeReleases(folder: string, releases: readonly Release[]): Promise<void> {
+  const path = join(folder, RELEASED);
+  if (releases.length > 0)
+    return writeDurably(path, `${JSON.stringify({ version: VERSION, layers: releases })}\n`);
+  await removeIfThere(path);
+}
+
+/** Notes that a layer in the folder may be merged or removed, with what stands on it elsewhere. */
+export async function release(path: string, above: readonly string[] = []): Promise<void> {
+  const folder = dirname(path);
+  const found = statIfThere(path);
+  if (found === undefined) return;
+  const others = [...readReleases(folder).values()].filter(({ file }) => file !== basename(path));
+  await writeReleases(folder, [...others, releaseOf(path, found, above)]);
+}
+
+function releaseOf(path: string, { ino, mtimeMs }: Stats, above: readonly string[]): Release {
+  return { file: basename(path), inode: ino, modified: Math.floor(mtimeMs), above };
+}
+
+/** Takes layers off the list: those that are gone, and those that something needs again. */
+export async function forget(folder: string, paths: Iterable<string>): Promise<void> {
+  const releases = readReleases(folder);
+  const gone = new Set(paths);
+  const kept = [...releases].filter(([path]) => !gone.has(path));
+  if (kept.length === releases.size) return;
+  await writeReleases(
+    folder,
+    kept.map(([, release]) => release),
+  );
+}
+
+/** True unless the file has been written or replaced since it was let go. */
+export function isAsReleased(path: string, { inode, modified }: Release): boolean {
+  const found = statIfThere(path);
+  // Times are set with less precision than they are told.
+  return found !== undefined && found.ino === inode && Math.abs(found.mtimeMs - modified) < 2;
+}
+
+/** Runs work that rewrites a layer's header and not what it holds: it is as it was let go also after that. */
+export async function keepingTimes<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const before = statIfThere(path);
+  const known = before === undefined ? undefined : readReleases(dirname(path)).get(path);
+  const kept = known !== undefined && isAsReleased(path, known);
+  const value = await work();
+  if (before !== undefined && kept) await utimes(path, before.atimeMs / 1000, before.mtimeMs / 1000);
+  return value;
+}
+
+function statIfThere(path: string): Stats | undefined {
+  return statSync(path, { throwIfNoEntry: false });
+}

@@ -1,0 +1,37 @@
+import { dirname } from "node:path";
+import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { isEmptyImage, readHeader } from "../qcow2/header.ts";
+import { holdsData } from "../qcow2/qemu-img.ts";
+import { listCopies } from "../snapshots/record-copies.ts";
+import { removeIfThere } from "../storage/durable-file.ts";
+import { readFileUsers } from "../storage/file-users.ts";
+import { readDisk } from "../xml/domain.ts";
+import { readGraph } from "./graph.ts";
+
+/**
+ * True for an overlay that an operation of ours has made and that nothing came of: it holds nothing, nobody has it
+ * locked, nothing stands on it and no snapshot froze it. Without the first two it may be what a guest writes: QEMU may
+ * have switched to it without libvirt's knowing.
+ */
+export async function isStray(engine: Engine, managed: Managed, path: string): Promise<boolean> {
+  const { folder } = managed.metadata;
+  if (dirname(path) !== folder) return false;
+  const blank = await readHeader(path).then(
+    () => false,
+    // What cannot be opened is no blank file. One without a header was not written to its end.
+    (error: unknown) => !(error instanceof Error && "code" in error),
+  );
+  if (blank) return true;
+  const copies = await listCopies(folder);
+  const graph = await readGraph(managed, copies);
+  if (!graph.headers.has(path) || graph.dependants(path).length > 0) return false;
+  if (copies.some(({ frozen }) => frozen === path)) return false;
+  if (await (await readFileUsers()).has(path)) return false;
+  return (await isEmptyImage(path)) || !(await holdsData(path, runOptions(engine, managed.domain.uuid)));
+}
+
+/** Removes a stray overlay that the domain does not use. One that is none stays, for `strata doctor` to show. */
+export async function removeStray(engine: Engine, managed: Managed, path: string): Promise<void> {
+  if (readDisk(managed.document) === path) return;
+  if (await isStray(engine, managed, path)) await removeIfThere(path);
+}

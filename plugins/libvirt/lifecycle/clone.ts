@@ -1,0 +1,92 @@
+import { dirname, join } from "node:path";
+import type { CloneSpec, Context, Instance } from "../../../lib/backend/contract.ts";
+import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { getReady } from "../journal/recover.ts";
+import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";
+import { checkChain, readLayers, sizeOf } from "../layers/layers.ts";
+import { putMounts } from "../mounts/mounts.ts";
+import { freePort, newMac } from "../network/networks.ts";
+import { checkSpace } from "../storage/pool.ts";
+import { writeSeed } from "../storage/seed.ts";
+import { clonedDomain, readDisk, readInterfaces } from "../xml/domain.ts";
+import { establish } from "./creation.ts";
+import { requireSettled } from "./power.ts";
+
+/**
+ * Copies an instance as it stands. The copy's one layer holds all that the original's layers hold and
+ * stands on the same base image; the original is only read. Where the file system shares blocks, the layer
+ * begins as a clone of the original's lowest.
+ */
+export async function clone(
+  engine: Engine,
+  id: string,
+  spec: CloneSpec,
+  context: Context,
+): Promise<Instance> {
+  const source = await getReady(engine, id, context);
+  await requireSettled(source, "Only stopped instances can be cloned");
+  const { document, metadata } = source;
+  const pool = await engine.pool();
+  const recipe = await copyRecipe(source, join(pool, "images"));
+  const { bytes } = recipe;
+  await checkSpace(pool, bytes);
+  const sshPort = metadata.sshPort === undefined ? undefined : await freePort();
+  if (metadata.adopted !== undefined)
+    context.warn?.(
+      `"${source.name}" has no seed of strata's: inside, the copy has the same host name, host keys and machine id`,
+    );
+  const macs: string[] = [];
+  return establish(engine, spec.name, context, {
+    async document({ uuid, folder, disk, seed }) {
+      const own = {
+        record: spec.record,
+        folder,
+        mounts: metadata.mounts,
+        ...(metadata.target === undefined ? {} : { target: metadata.target }),
+        ...(sshPort === undefined ? {} : { sshPort }),
+        operation: { kind: "create" },
+      } as const;
+      const copy = clonedDomain(document, {
+        name: spec.name,
+        uuid,
+        metadata: own,
+        disk,
+        seed: { old: join(metadata.folder, "seed.iso"), new: seed },
+        newMac,
+      });
+      macs.push(...readInterfaces(copy).map(({ mac }) => mac));
+      await putMounts(engine, copy, own, context);
+      return copy;
+    },
+    async fill({ uuid, folder, disk }) {
+      const phase = "Copying disk";
+      context.progress({ phase });
+      const progress = (fraction: number) =>
+        context.progress({
+          phase,
+          done: (bytes * BigInt(Math.round(fraction * 1000))) / 1000n,
+          total: bytes,
+        });
+      const options = { ...runOptions(engine, uuid, context), progress };
+      await makeBy(recipe, { name: source.name, path: disk, layer: readDisk(document) }, options);
+      const nics = macs.map((mac) => ({ mac, mode: "auto" }) as const);
+      await writeSeed(folder, spec.seed, nics, context.signal);
+    },
+  });
+}
+
+/**
+ * How the copy's layer is made: on the base image of the pool that the head stands on, or on nothing where
+ * there is none, with all that lies between.
+ */
+async function copyRecipe({ name, document, metadata }: Managed, images: string) {
+  const head = readDisk(document);
+  const graph = await readLayers(name, metadata.folder, [head]);
+  const files = await checkChain(name, graph, head);
+  const last = files.at(-1) ?? head;
+  const base = dirname(last) === images ? last : null;
+  const bytes = await sizeOf(files.filter((file) => file !== base));
+  if (base === null) return { on: base, clone: null, copied: files, bytes };
+  const recipe = await recipeOf(graph, head, base);
+  return recipe.clone === null ? { ...recipe, bytes } : recipe;
+}

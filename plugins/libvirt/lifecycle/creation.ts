@@ -1,0 +1,172 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import type { Context, Instance, InstancePlan, InstanceSpec } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { toInstance } from "../domain/view.ts";
+import { type Engine, findDomain, getManaged, lockInstance, readManaged, writeMetadata } from "../engine.ts";
+import { newLayerPath } from "../layers/layers.ts";
+import { awaitTaken } from "../lock/await-inflight.ts";
+import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/hold.ts";
+import { putMounts, requireServable } from "../mounts/mounts.ts";
+import { requireNetworks } from "../network/interfaces.ts";
+import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
+import { createOverlay } from "../qcow2/overlay.ts";
+import { ConnectionLostError, type Domain } from "../rpc/index.ts";
+import { checkSpaceFor, importBase, makePrivateFolder } from "../storage/pool.ts";
+import { writeSeed } from "../storage/seed.ts";
+import { type Element, serialize } from "../xml/document.ts";
+import { domainDocument, newMachine } from "../xml/domain.ts";
+import { requireAttainable } from "./limits.ts";
+import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
+
+/** Rejects what could not be made, as far as that can be told without its image. */
+export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
+  const { name, mounts, resources } = plan;
+  const domain = await findDomain(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  // What a launch or a removal that died has left is taken away by the next.
+  const free = domain === null || (managed !== undefined && isUnfinished(managed.metadata));
+  if (!free) throw failure("INSTANCE_EXISTS", { name });
+  await requireServable(engine, name, mounts);
+  await requireAttainable(engine, newMachine(await engine.host()), resources);
+}
+
+/** Makes a new instance; all or nothing. */
+export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
+  const { name, image, record, resources, mounts } = spec;
+  await check(engine, spec);
+  await requireNetworks(engine, spec.networks);
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  const network = engine.session
+    ? ({ kind: "user", port: await freePort() } as const)
+    : ({ kind: "network", name: engine.settings.network || "default" } as const);
+  await checkSpaceFor(pool, image);
+  if (network.kind === "network") await ensureNetwork(engine, network.name);
+  const mac = newMac();
+  const nics = spec.networks.map(({ mac = newMac(), mode = "auto", ...nic }) => ({ ...nic, mac, mode }));
+  return establish(engine, name, context, {
+    async document({ uuid, folder, disk, seed }) {
+      const document = domainDocument({
+        name,
+        uuid,
+        metadata: {
+          record,
+          folder,
+          mounts,
+          ...(network.kind === "user" ? { sshPort: network.port } : {}),
+          operation: { kind: "create" },
+        },
+        resources,
+        disk,
+        seed,
+        mac,
+        accelerator: host.accelerator,
+        arch: host.arch,
+        network,
+        nics,
+      });
+      await putMounts(engine, document, { folder, mounts });
+      return document;
+    },
+    async fill({ folder, disk }) {
+      const user = host.qemuUser;
+      await makeDisk({ pool, disk, image, size: resources.disk, user, context });
+      await writeSeed(folder, spec.seed, [{ mac, mode: "auto" }, ...nics], context.signal);
+    },
+  });
+}
+
+/** Where a new instance is: its id, the folder of its files, two of them. */
+export interface Place {
+  readonly uuid: string;
+  readonly folder: string;
+  readonly disk: string;
+  readonly seed: string;
+}
+
+/**
+ * Makes an instance: locks a new folder, defines the domain of `document`, whose metadata say that it is
+ * being made, has `fill` make the files, and takes the note away. All or nothing.
+ */
+export async function establish(
+  engine: Engine,
+  name: string,
+  context: Context,
+  make: { document(place: Place): Promise<Element>; fill(place: Place): Promise<void> },
+): Promise<Instance> {
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  await clearUnfinished(engine, name, context);
+  if ((await findDomain(engine, name)) !== null) throw failure("INSTANCE_EXISTS", { name });
+  const uuid = randomUUID();
+  const folder = instanceFolder(pool, uuid);
+  await makePrivateFolder(join(pool, "instances"), host.qemuUser);
+  await using lock = await openFolder(engine, folder, name, context);
+  engine.holds.set(uuid, { lock, changed: false });
+  try {
+    const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
+    const domain = await defineNew(engine, name, () => make.document(place), place);
+    try {
+      await make.fill(place);
+      const managed = await getManaged(engine, domain.uuid);
+      const made = await writeMetadata(managed, { operation: null });
+      await copyDefinition(engine, uuid, folder);
+      return await toInstance(made, leaseReader(engine));
+    } catch (error) {
+      await removeInstance(engine, await getManaged(engine, uuid));
+      throw error;
+    }
+  } finally {
+    engine.holds.delete(uuid);
+  }
+}
+
+/** Makes and locks the folder of a new instance. No audit sees it without its lock. */
+async function openFolder(engine: Engine, folder: string, name: string, { signal }: Context) {
+  const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
+  await using _lock = await lockPool(pool);
+  try {
+    await makePrivateFolder(folder, host.qemuUser);
+    return await lockInstance(folder, { name, wait: 0, signal });
+  } catch (error) {
+    await removeFiles(engine, folder);
+    throw error;
+  }
+}
+
+async function defineNew(
+  engine: Engine,
+  name: string,
+  document: () => Promise<Element>,
+  { uuid, folder }: Pick<Place, "uuid" | "folder">,
+): Promise<Domain> {
+  try {
+    return await engine.connection.defineDomain(serialize(await document()));
+  } catch (error) {
+    // Without a connection nobody can look; whoever holds it next finds the note.
+    if (error instanceof ConnectionLostError) await undefineLate(engine, uuid).catch(() => {});
+    await removeFiles(engine, folder);
+    const taken = error instanceof Error && /already exists with uuid/.test(error.message);
+    throw taken ? failure("INSTANCE_EXISTS", { name }, error) : error;
+  }
+}
+
+/** A call whose connection broke off may be carried out all the same. */
+async function undefineLate(engine: Engine, uuid: string): Promise<void> {
+  await awaitTaken(engine);
+  await engine.connection.domainOfUuid(uuid).undefine();
+}
+
+async function makeDisk(o: {
+  pool: string;
+  disk: string;
+  image: InstanceSpec["image"];
+  size: bigint;
+  user: { readonly gid: number } | null;
+  context: Context;
+}): Promise<void> {
+  o.context.progress({ phase: "Preparing disk" });
+  // Locked until the layer refers to the base image, so that no purge takes it for unused.
+  await using _lock = await lockPool(o.pool);
+  const base = await importBase(o.pool, o.image, o.user);
+  await createOverlay(o.disk, base, o.size);
+}

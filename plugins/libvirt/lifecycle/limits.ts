@@ -1,0 +1,25 @@
+import type { Resources } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { requireMemory } from "../../../lib/util/host-memory.ts";
+import type { Engine } from "../engine.ts";
+import { find, parse } from "../xml/document.ts";
+import type { Machine } from "../xml/domain.ts";
+
+/**
+ * Rejects with INVALID_VALUE what a domain cannot have: more CPUs than its machine takes, more memory than
+ * the host has. libvirt defines such a domain, and QEMU then does not start it.
+ */
+export async function requireAttainable(
+  { connection }: Engine,
+  machine: Machine,
+  { cpus, memory }: Partial<Resources>,
+): Promise<void> {
+  if (memory !== undefined) requireMemory(memory, await connection.totalMemory());
+  if (cpus === undefined) return;
+  const capabilities = await connection.domainCapabilities(machine);
+  const most = Number(find(await parse(capabilities), "vcpu")?.attributes.max ?? Number.POSITIVE_INFINITY);
+  if (cpus > most) {
+    const reason = `it is a whole number from 1 to ${most}, the most that a machine of this kind takes`;
+    throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
+  }
+}

@@ -1,0 +1,173 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { changedMetadata, define, type Engine, getHeld, getManaged, type Managed } from "../engine.ts";
+import { isLibvirt, libvirtError } from "../errors.ts";
+import { getReady } from "../journal/recover.ts";
+import { collectLayers } from "../layers/collect.ts";
+import { prepareReads } from "../layers/flattened/read-images.ts";
+import { readGraph, requireResumable, requireWritable } from "../layers/graph.ts";
+import { checkChain } from "../layers/layers.ts";
+import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "../mounts/mounts.ts";
+import { ensureNetwork, freePort } from "../network/networks.ts";
+import { type Domain, DomainState } from "../rpc/index.ts";
+import { reconcile } from "../snapshots/reconcile.ts";
+import { readDisk, readInterfaces, setForwardedPort } from "../xml/domain.ts";
+import { putMetadata } from "../xml/metadata.ts";
+
+/** How often a guest is asked whether it has stopped, ms. */
+const POLL = 250;
+/** How often a guest that goes on is asked to shut down again: one in early boot does not listen yet. */
+const ASK_AGAIN = 10_000;
+
+/** True when the memory of a guest that does not run is kept. */
+export async function isSaved(managed: Managed): Promise<boolean> {
+  return !(await managed.domain.isActive()) && (await managed.domain.hasManagedSaveImage());
+}
+
+/** Rejects, saying `reason`, unless it is stopped with no memory saved: what changes or copies its disk would part the two. */
+export async function requireSettled(managed: Managed, reason: string): Promise<void> {
+  const [{ state }, saved] = await Promise.all([
+    managed.domain.getState(),
+    managed.domain.hasManagedSaveImage(),
+  ]);
+  const { name } = managed;
+  if (saved) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== DomainState.SHUTOFF) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}
+
+/** Starts the domain, or resumes what was saved or paused. */
+export async function start(engine: Engine, id: string, context: Context): Promise<void> {
+  const found = await getReady(engine, id, context);
+  context.signal.throwIfAborted();
+  const { domain } = found;
+  const { state } = await domain.getState();
+  if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
+  if (state === DomainState.RUNNING) return plugMounts(engine, found, context);
+  if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
+  if (await isSaved(found)) await requireResumable(found);
+  else await prepare(engine, found, context);
+  // That may take long, and others than strata may change the domain meanwhile.
+  const managed = await getHeld(engine, id);
+  const { document, metadata } = managed;
+  context.progress({ phase: "Starting" });
+  for (const network of new Set(readInterfaces(document).map(({ network }) => network)))
+    await ensureNetwork(engine, network);
+  if (await isSaved(managed)) {
+    await domain.create();
+    return plugMounts(engine, managed, context);
+  }
+  const { sshPort: oldPort, mounts } = metadata;
+  const changed = await putMounts(engine, document, metadata, context);
+  if (oldPort !== undefined) {
+    const sshPort = await freePort();
+    setForwardedPort(document, sshPort);
+    putMetadata(document, changedMetadata(metadata, { sshPort }));
+  }
+  if (changed || oldPort !== undefined) await define(engine, document);
+  if (mounts.length > 0) await sweepLaunchers(managed);
+  await domain.create();
+}
+
+/** Makes sure that the guest may write the disk, before and after it is made quick to read. */
+async function prepare(engine: Engine, managed: Managed, context: Context): Promise<void> {
+  const { name, document } = managed;
+  const head = readDisk(document);
+  const copies = await reconcile(managed);
+  const graph = await readGraph(managed, copies);
+  await checkChain(name, graph, head);
+  requireWritable(managed, graph, copies);
+  await prepareReads(engine, managed, context);
+}
+
+/** Shuts the guest down or cuts its power, and merges what waited for that. */
+export async function stop(
+  engine: Engine,
+  id: string,
+  options: { readonly grace: number } | "force",
+  context: Context,
+): Promise<void> {
+  const managed = await getHeld(engine, id);
+  const { domain, name } = managed;
+  if (await isSaved(managed)) {
+    if (options !== "force")
+      throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+    return domain.managedSaveRemove();
+  }
+  if (await domain.isActive()) {
+    context.progress({ phase: "Stopping" });
+    if (options === "force") await tolerate(domain.destroy());
+    else await shutDown(name, domain, options.grace, context.signal);
+  }
+  // What was deleted while it ran can be merged now. It has stopped whatever comes of that.
+  try {
+    const stopped = await getReady(engine, id, context);
+    await reconcile(stopped);
+    await collectLayers(engine, id, context);
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
+  }
+}
+
+/** Cuts the power, whoever holds the instance: what others do to it must bear a guest that dies at any time. */
+export async function cut(engine: Engine, id: string): Promise<void> {
+  const { domain } = await getManaged(engine, id);
+  if (await domain.isActive()) await tolerate(domain.destroy());
+}
+
+/** The domain has stopped meanwhile: what was asked for is so. */
+async function tolerate(work: Promise<void>): Promise<void> {
+  await work.catch((error: unknown) => {
+    if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
+  });
+}
+
+/**
+ * A QEMU that dies over a question gives it no answer, and libvirt takes seconds to tell that the domain has
+ * stopped. Where it goes on all the same, the next question comes to no more.
+ */
+function unheard(error: unknown): { readonly error: unknown } {
+  if (isLibvirt(error, "SYSTEM_ERROR", "INTERNAL_ERROR", "OPERATION_FAILED")) return { error };
+  throw error;
+}
+
+async function shutDown(name: string, domain: Domain, grace: number, signal: AbortSignal): Promise<void> {
+  const begin = Date.now();
+  let asked = Number.NEGATIVE_INFINITY;
+  let refused: { readonly error: unknown } | undefined;
+  while (await domain.isActive()) {
+    const now = Date.now();
+    if (now - begin > grace)
+      throw failure("TIMEOUT", {
+        seconds: Math.round(grace / 1000),
+        what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power`,
+      });
+    if (now - asked > ASK_AGAIN) {
+      if (refused !== undefined) throw refused.error;
+      refused = await tolerate(domain.shutdown()).then(() => undefined, unheard);
+      asked = now;
+    }
+    await delay(POLL, undefined, { signal });
+  }
+}
+
+/** Saves the memory of a running guest and stops it. */
+export async function suspend(engine: Engine, id: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  if (await isSaved(managed)) return;
+  if (!(await managed.domain.isActive()))
+    throw failure("WRONG_STATE", {
+      name: managed.name,
+      reason: "Only running instances can be suspended",
+      state: "Stopped",
+    });
+  context.progress({ phase: "Suspending" });
+  await unplugMounts(managed);
+  try {
+    await managed.domain.managedSave();
+  } catch (error) {
+    await plugMounts(engine, managed, context);
+    throw error;
+  }
+}

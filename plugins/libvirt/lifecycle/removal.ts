@@ -1,0 +1,135 @@
+import { readdir, rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { failure } from "../../../lib/errors.ts";
+import { type Engine, type Managed, writeMetadata } from "../engine.ts";
+import { fileError, isLibvirt } from "../errors.ts";
+import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
+import { readGraph } from "../layers/graph.ts";
+import { isImagePath } from "../layers/layers.ts";
+import { RELEASED } from "../layers/released.ts";
+import { lockFile } from "../lock/lock.ts";
+import { isLauncher } from "../mounts/launcher.ts";
+import { readHeaderSync } from "../qcow2/header.ts";
+import { UndefineFlags } from "../rpc/index.ts";
+import { SAVED_RECORD } from "../snapshots/record-backup.ts";
+import { DEFINITION, RECORDS } from "../snapshots/record-copies.ts";
+import { listRecords } from "../snapshots/records.ts";
+import { TEMPORARY } from "../storage/durable-file.ts";
+import { basePath, usedBases } from "../storage/pool.ts";
+import { readDisk, readOtherDisks } from "../xml/domain.ts";
+
+const UNDEFINE =
+  UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
+
+/** What strata puts into an instance's folder beside images and launchers. */
+const OTHERS: readonly string[] = ["seed.iso", "lock", SAVED_RECORD, JOURNAL, RELEASED, DEFINITION];
+
+/** Folder of an instance in the pool. */
+export function instanceFolder(pool: string, uuid: string): string {
+  return join(pool, "instances", uuid);
+}
+
+/** A lock on what instances share: the base images, and which folders there are. Held for moments only. */
+export function lockPool(pool: string, wait = 600_000) {
+  return lockFile(join(pool, "lock"), { name: "the storage pool", wait });
+}
+
+/**
+ * Removes an instance for good. The note that says so stays in the domain until all files are gone, so
+ * that whoever comes after a crash goes on with it. What an adopted domain brought along, its disk and its
+ * firmware variables, stays where it is. Needs a hold.
+ */
+export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
+  const { domain, name, metadata } = managed;
+  const pool = await engine.pool();
+  if (metadata.folder !== instanceFolder(pool, domain.uuid))
+    throw failure("RECORDS_DIFFER", {
+      name,
+      reason: `its folder ${metadata.folder} is not its own in ${pool}`,
+    });
+  await writeMetadata(managed, { operation: { kind: "purge" } });
+  if (await domain.isActive()) {
+    await domain.destroy().catch((error: unknown) => {
+      if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
+    });
+  }
+  await removeFiles(engine, metadata.folder, await namedFiles(managed));
+  const { adopted } = metadata;
+  await domain.undefine(
+    adopted === undefined ? UNDEFINE | UndefineFlags.NVRAM : UNDEFINE | UndefineFlags.KEEP_NVRAM,
+  );
+  await using _lock = await lockPool(pool);
+  await removeUnusedBase(pool, metadata.record.image.sha256);
+}
+
+/**
+ * The files in the folder that are the instance's though strata did not name them: layers that libvirt has made,
+ * named by the definition and the records or standing on the instance's own, and memory that it has saved there.
+ */
+async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
+  const { domain, document, metadata } = managed;
+  const { folder } = metadata;
+  const records = await listRecords(domain).catch(() => []);
+  const graph = await readGraph(managed).catch(() => undefined);
+  const above = [...(graph?.headers ?? [])].flatMap(([path, { backing }]) =>
+    backing !== null && dirname(backing) === folder ? [path] : [],
+  );
+  const frozen = records.flatMap((record) => record.frozen ?? []);
+  const memory = records.flatMap(
+    ({ xml }) => /<memory snapshot='external' file='([^'&]+)'/.exec(xml)?.[1] ?? [],
+  );
+  return new Set([readDisk(document), ...readOtherDisks(document), ...frozen, ...above, ...memory]);
+}
+
+/** Removes what strata puts into an instance's folder, and the named layers in it; anything else stays and is told. */
+export async function removeFiles(
+  engine: Pick<Engine, "log">,
+  folder: string,
+  named: ReadonlySet<string> = new Set(),
+): Promise<void> {
+  try {
+    for (const entry of await readdir(folder)) {
+      const path = join(folder, entry);
+      if (
+        isImagePath(folder, path) ||
+        named.has(path) ||
+        isLauncher(entry) ||
+        isOurs(entry) ||
+        isOnSeed(path)
+      )
+        await rm(path, { force: true });
+      else if (entry === RECORDS) await rm(path, { recursive: true, force: true });
+      else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
+    }
+    await rmdir(folder);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return;
+    if (code !== "ENOTEMPTY") throw fileError(error, folder);
+    engine.log.warn(`${folder} holds files that are not strata's; it was left there`);
+  }
+}
+
+function isOurs(entry: string): boolean {
+  return OTHERS.includes(entry) || SET_ASIDE.test(entry) || TEMPORARY.test(entry) || REPLACED.test(entry);
+}
+
+/** True for an overlay of the seed, which holds nothing of the user's. */
+function isOnSeed(path: string): boolean {
+  if (!/\/seed\.[^/]+$/.test(path)) return false;
+  try {
+    return readHeaderSync(path).backing === join(dirname(path), "seed.iso");
+  } catch {
+    return false;
+  }
+}
+
+const REPLACED = /^layer-[0-9a-f-]{36}\.qcow2\.replaced$/;
+
+/** Removes a base image that no disk in the pool stands on. The caller holds the pool's lock. */
+async function removeUnusedBase(pool: string, sha256: string): Promise<void> {
+  if (sha256 === "") return;
+  const base = basePath(pool, sha256);
+  const used = await usedBases(pool);
+  if (used !== null && !used.has(base)) await rm(base, { force: true });
+}

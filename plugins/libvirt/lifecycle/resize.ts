@@ -1,0 +1,72 @@
+import type { Context, Resources } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { define, type Engine, runOptions } from "../engine.ts";
+import { clearJournal, writeJournal } from "../journal/journal.ts";
+import { getReady } from "../journal/recover.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { growImage } from "../qcow2/qemu-img.ts";
+import { checkSpace } from "../storage/pool.ts";
+import { copy } from "../xml/document.ts";
+import { readDisk, readMachine, setResources } from "../xml/domain.ts";
+import { requireAttainable } from "./limits.ts";
+import { isSaved } from "./power.ts";
+
+/** Changes CPUs, memory and disk of a stopped instance, all or none. */
+export async function resize(
+  engine: Engine,
+  id: string,
+  change: Partial<Resources>,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  context.signal.throwIfAborted();
+  const { domain, name, document } = managed;
+  const reason = "Only stopped instances can be resized";
+  if (await isSaved(managed)) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (await domain.isActive()) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  const head = readDisk(document);
+  const { virtualSize } = await readHeader(head);
+  const { disk } = change;
+  if (disk !== undefined && disk < virtualSize)
+    throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
+  await requireAttainable(engine, readMachine(document), change);
+  const grows = disk !== undefined && disk > virtualSize;
+  if (grows) await checkSpace(managed.metadata.folder);
+  const { cpus, memory } = change;
+  const before = copy(document);
+  setResources(document, {
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memory }),
+  });
+  if (!grows) {
+    await define(engine, document);
+    return;
+  }
+  const { folder } = managed.metadata;
+  await writeJournal(folder, {
+    kind: "resize",
+    disk: String(disk),
+    ...(cpus === undefined ? {} : { cpus: String(cpus) }),
+    ...(memory === undefined ? {} : { memory: String(memory) }),
+  });
+  try {
+    await define(engine, document);
+    await growImage(head, disk, runOptions(engine, id, context));
+  } catch (error) {
+    // All or none. A disk that has grown all the same, and was only not flushed, keeps its entry: the next
+    // hold ends what was begun. Else the definition is as it was.
+    if (!(await hasGrown(head, disk))) {
+      await define(engine, before);
+      await clearJournal(folder);
+    }
+    throw error;
+  }
+  await clearJournal(folder);
+}
+
+async function hasGrown(head: string, size: bigint): Promise<boolean> {
+  return readHeader(head).then(
+    ({ virtualSize }) => virtualSize === size,
+    () => false,
+  );
+}

@@ -1,0 +1,51 @@
+import { fstat, ftruncate } from "node:fs";
+import { promisify } from "node:util";
+import type { Engine } from "../engine.ts";
+import { isLibvirt } from "../errors.ts";
+import { MetadataType, ModificationImpact } from "../rpc/index.ts";
+import type { FileLock } from "./lock.ts";
+
+/** No element of this namespace is ever there. */
+const NOWHERE = "urn:strata:fence";
+
+/**
+ * Makes sure that nothing comes any more of the holder before us, if it died. Its lock ended with it, but
+ * a call that it had sent is carried out all the same, perhaps after we have looked. From here on a
+ * holder that dies leaves its mark on the lock's file, until `clearMark`.
+ */
+export async function fence(engine: Engine, id: string, lock: FileLock): Promise<void> {
+  const { size } = await promisify(fstat)(lock.descriptor);
+  // A size takes no room, so the mark can be made on a full disk.
+  await promisify(ftruncate)(lock.descriptor, 1);
+  if (size > 0) await outwait(engine, id);
+}
+
+/** Says that the holder has ended of its own will. */
+export async function clearMark(lock: FileLock): Promise<void> {
+  await promisify(ftruncate)(lock.descriptor, 0);
+}
+
+/**
+ * Waits until the daemon has taken up all calls that were sent before, over whichever connection: after an
+ * answer and another it has read all sockets since, and its queue is worked off in order.
+ */
+export async function awaitTaken({ connection }: Pick<Engine, "connection">): Promise<void> {
+  await connection.libVersion();
+  await connection.libVersion();
+}
+
+/**
+ * Calls of the dead are in the daemon's sockets at the latest when they die. Once it has taken them up, a
+ * change of the domain, which this is though it changes nothing, waits for the change that is under way.
+ */
+async function outwait(engine: Engine, id: string): Promise<void> {
+  engine.log.debug("the holder before died: waiting for what it has sent", { id });
+  await awaitTaken(engine);
+  const domain = engine.connection.domainOfUuid(id);
+  for (let round = 0; round < 2; round += 1)
+    await domain
+      .setMetadata(MetadataType.ELEMENT, null, null, NOWHERE, ModificationImpact.CONFIG)
+      .catch((error: unknown) => {
+        if (!isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_METADATA")) throw error;
+      });
+}

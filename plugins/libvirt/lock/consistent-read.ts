@@ -1,0 +1,64 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isStrataError } from "../../../lib/errors.ts";
+import { type Engine, getManaged } from "../engine.ts";
+import { isLibvirt } from "../errors.ts";
+import { serialize } from "../xml/document.ts";
+import { readDisk } from "../xml/domain.ts";
+
+/** What those without a hold may meet while somebody else moves layers. */
+const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
+
+/**
+ * Runs a piece that reads an instance without a hold, and runs it again for as long as what it meets may
+ * be a step of somebody else's: until what it comes to is whole, or nothing of the instance changed
+ * meanwhile, so that it is as it is.
+ */
+export async function steadily<T>(
+  engine: Engine,
+  id: string,
+  look: () => Promise<T>,
+  isWhole: (value: T) => boolean,
+): Promise<T> {
+  for (let before: string | undefined; ; ) {
+    const seen = await look().then(
+      (value) => ({ value }),
+      (error: unknown) => {
+        if (!isPassing(error)) throw error;
+        return { error };
+      },
+    );
+    if ("value" in seen && isWhole(seen.value)) return seen.value;
+    const now = await stateOf(engine, id);
+    if (now === before) {
+      if ("value" in seen) return seen.value;
+      throw seen.error;
+    }
+    before = now;
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return true;
+  return isStrataError(error) && PASSING.includes(error.code);
+}
+
+/**
+ * Changes with every change of the definition, of the snapshots and of the files; not when a guest writes,
+ * which may go on for good. Whoever moves layers changes more than the head's contents.
+ */
+async function stateOf(engine: Engine, id: string): Promise<string> {
+  const { domain, document, metadata } = await getManaged(engine, id);
+  const { folder } = metadata;
+  const head = readDisk(document);
+  const files = await readdir(folder).catch((): string[] => []);
+  const [snapshots, ...found] = await Promise.all([
+    domain.listSnapshots(),
+    ...files.map(async (file) => {
+      const path = join(folder, file);
+      const { ino, mtimeMs } = await stat(path).catch(() => ({ ino: 0, mtimeMs: 0 }));
+      return `${file} ${ino} ${path === head ? "" : mtimeMs}`;
+    }),
+  ]);
+  return [serialize(document), ...snapshots.map(({ name }) => name), ...found].join("\n");
+}

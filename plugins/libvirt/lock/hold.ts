@@ -1,0 +1,120 @@
+import { mkdir } from "node:fs/promises";
+import type { Context, Hold } from "../../../lib/backend/contract.ts";
+import { asStrataError, isStrataError } from "../../../lib/errors.ts";
+import {
+  type Engine,
+  findDomain,
+  getManaged,
+  type Held,
+  lockInstance,
+  type Managed,
+  readManaged,
+} from "../engine.ts";
+import { isLibvirt, libvirtError } from "../errors.ts";
+import { readJournal } from "../journal/journal.ts";
+import { settle } from "../journal/recover.ts";
+import { removePartials } from "../layers/flattened/flattened.ts";
+import { DomainXmlFlags } from "../rpc/index.ts";
+import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
+import { clearMark, fence } from "./await-inflight.ts";
+
+/**
+ * Locks the instance and, unless the caller wants to do without, finishes what an operation that died has left half
+ * done. That this is refused is no reason to refuse the lock: whoever only stops or removes the instance needs none
+ * of it, and whoever changes layers is refused then (`getReady`).
+ */
+export async function hold(
+  engine: Engine,
+  id: string,
+  { wait, finish = true }: { readonly wait: number; readonly finish?: boolean },
+  { signal }: Context,
+): Promise<Hold> {
+  const { name, metadata } = await getManaged(engine, id);
+  // A removal that died has taken the folder and left the domain: there must be something to lock.
+  if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
+  const lock = await lockInstance(metadata.folder, { name, wait, signal });
+  let released: Promise<void> | undefined;
+  // Once only: the descriptor's number may be another file's by the second time.
+  const release = () => {
+    released ??= (async () => {
+      engine.holds.delete(id);
+      try {
+        if (held.changed) await copyDefinition(engine, id, metadata.folder);
+        await clearMark(lock);
+      } finally {
+        await lock[Symbol.asyncDispose]();
+      }
+    })();
+    return released;
+  };
+  let deleted: string | undefined;
+  const held: Held = { lock, changed: false };
+  engine.holds.set(id, held);
+  try {
+    await fence(engine, id, lock);
+    const found = await getManaged(engine, id, name);
+    if (finish) deleted = await finishFirst(engine, held, found, signal);
+    // What was finished may have been its removal.
+    if (found.metadata.operation !== undefined || held.changed) await getManaged(engine, id, name);
+    await removePartials(metadata.folder);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return { id, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
+}
+
+/** Resolves to the snapshot whose deletion was under way and is finished, if any was. */
+async function finishFirst(
+  engine: Engine,
+  held: Held,
+  { domain, metadata }: Managed,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const id = domain.uuid;
+  try {
+    const operation = metadata.operation ?? (await readJournal(metadata.folder))?.operation;
+    await settle(engine, id, { signal });
+    return operation?.kind === "delete" ? operation.name : undefined;
+  } catch (error) {
+    if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") throw error;
+    held.refused = libvirtError(error);
+    engine.log.debug("what was under way could not be finished", { id, error });
+    return undefined;
+  }
+}
+
+/** Keeps a copy of the definition beside the layers. That it cannot be written takes nothing back. */
+export async function copyDefinition(engine: Engine, id: string, folder: string): Promise<void> {
+  try {
+    await writeDefinitionCopy(
+      folder,
+      await engine.connection.domainOfUuid(id).getXml(DomainXmlFlags.INACTIVE),
+    );
+  } catch (error) {
+    if (isLibvirt(error, "NO_DOMAIN")) return;
+    engine.log.warn(
+      `the copy of the definition in ${folder} was not written: ${libvirtError(error).message}`,
+    );
+  }
+}
+
+/** Operations that make an instance or end it: one that died has perhaps left no folder. */
+const ENDS = ["create", "purge", "release"];
+
+/** True for what a launch, a removal or a release that died has left of an instance. */
+export function isUnfinished({ operation }: Managed["metadata"]): boolean {
+  return operation !== undefined && ENDS.includes(operation.kind);
+}
+
+/** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
+export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+  const domain = await findDomain(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  if (managed === undefined || !isUnfinished(managed.metadata)) return;
+  const { uuid } = managed.domain;
+  await using _hold = await hold(engine, uuid, { wait: 0 }, context).catch((error: unknown) => {
+    if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) return null;
+    throw error;
+  });
+}

@@ -1,0 +1,92 @@
+import { createHash } from "node:crypto";
+import { chmod, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { IdMap, Mount } from "../../../lib/backend/contract.ts";
+import { quote } from "../../../lib/guest/quote.ts";
+import { fileError } from "../errors.ts";
+
+/** Owner, on the host, of what ids of the guest without a map make: NFS squashes to it too. */
+const NOBODY = 65534;
+/** How many ids there are; the last one is no id. */
+const ALL = 2 ** 32 - 1;
+
+const NAME = /^virtiofsd-[0-9a-f]{16}$/;
+
+/** True for the file names that `writeLauncher` gives. */
+export function isLauncher(file: string): boolean {
+  return NAME.test(file);
+}
+
+/**
+ * The lines of /proc/PID/uid_map for a map, and of gid_map: id inside, id outside, how many. The guest's
+ * root must be somebody; where the map does not say who, it is nobody. An empty map leaves ids as they are.
+ */
+export function idMapLines(map: readonly IdMap[]): string {
+  if (map.length === 0) return `0 0 ${ALL}\n`;
+  const lines = map.map(({ host, guest }) => `${guest} ${host} 1\n`);
+  if (map.some(({ guest }) => guest === 0)) return lines.join("");
+  let nobody = NOBODY;
+  while (map.some(({ host }) => host === nobody)) nobody -= 1;
+  return [`0 ${nobody} 1\n`, ...lines].join("");
+}
+
+/**
+ * A script that libvirt starts in the place of virtiofsd. It does what libvirt has no elements for:
+ *
+ * - It enters the source and looks where it is before it serves it, so that nobody who may write one of
+ *   the folders above can put a link to another folder in its place.
+ * - virtiofsd runs in a user namespace in which the guest's ids are those of the map. The kernel applies
+ *   it. In the namespace virtiofsd has no power over files of ids that are not mapped.
+ *
+ * The source is bound to /mnt of a mount namespace of its own, where virtiofsd finds it whoever may enter
+ * the folders above. The process that libvirt started becomes virtiofsd; nothing else stays.
+ */
+export function launcherScript(
+  { source, uidMap, gidMap }: Pick<Mount, "source" | "uidMap" | "gidMap">,
+  virtiofsd: string,
+): string {
+  const map = (lines: string) => quote(lines.replaceAll("\n", "\\n"));
+  return `#!/bin/sh
+# Written by strata, and again whenever it is needed.
+set -eu
+cd -P -- ${quote(source)}
+[ "$PWD" = ${quote(source)} ] || { echo "another folder has taken the place of the source" >&2; exit 1; }
+left=$#
+while [ "$left" -gt 0 ]; do
+  arg=$1; shift; left=$((left - 1))
+  case $arg in
+    source=* | --shared-dir=*) arg="${"$"}{arg%%=*}=/mnt" ;;
+    --shared-dir) shift; left=$((left - 1)); arg=--shared-dir=/mnt ;;
+  esac
+  set -- "$@" "$arg"
+done
+# Lives until it is joined; it ends by itself should that never be.
+holder=$(unshare --user -- sh -c 'echo $$; exec sleep 60 </dev/null >/dev/null 2>&1' &)
+printf ${map(idMapLines(uidMap))} > "/proc/$holder/uid_map"
+printf ${map(idMapLines(gidMap))} > "/proc/$holder/gid_map"
+exec unshare --mount --propagation slave -- sh -c '
+  mount --rbind . /mnt &&
+  exec nsenter --user="/proc/$0/ns/user" --setuid 0 --setgid 0 -- sh -c "kill \\$0; exec \\"\\$@\\"" "$0" "$@"
+' "$holder" ${quote(virtiofsd)} "$@"
+`;
+}
+
+/** Writes the launcher of a mount into the instance's folder; resolves to its path. */
+export async function writeLauncher(folder: string, mount: Mount, virtiofsd: string): Promise<string> {
+  const script = launcherScript(mount, virtiofsd);
+  // Named by what it does: one that a definition of before refers to is never another one now.
+  const path = join(folder, `virtiofsd-${createHash("sha256").update(script).digest("hex").slice(0, 16)}`);
+  try {
+    await writeFile(path, script, { mode: 0o700 });
+    await chmod(path, 0o700);
+  } catch (error) {
+    throw fileError(error, path);
+  }
+  return path;
+}
+
+/** Removes the launchers that are not among `used`. */
+export async function removeLaunchers(folder: string, used: readonly string[]): Promise<void> {
+  const left = (await readdir(folder)).filter(isLauncher).map((file) => join(folder, file));
+  for (const path of left) if (!used.includes(path)) await rm(path, { force: true });
+}

@@ -1,0 +1,55 @@
+import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { define, type Engine } from "../engine.ts";
+import { ENGINE, mapped } from "../errors.ts";
+import { getReady } from "../journal/recover.ts";
+import { requireSettled } from "../lifecycle/power.ts";
+import { elements, find, parse } from "../xml/document.ts";
+import { addInterface } from "../xml/domain.ts";
+import { ensureNetwork, newMac } from "./networks.ts";
+
+/** Rejects unless each is there, starting those that are not active. Session mode has none. */
+export async function requireNetworks(engine: Engine, nics: readonly NicSpec[]): Promise<void> {
+  const [first] = nics;
+  if (first !== undefined && engine.session)
+    throw failure("UNSUPPORTED", {
+      what: `the network "${first.network}"`,
+      engine: ENGINE,
+      reason: NO_NETWORKS,
+    });
+  for (const { network } of nics) await ensureNetwork(engine, network);
+}
+
+/** Why session mode has no networks to choose from. */
+export const NO_NETWORKS =
+  "in session mode the guest's one network is QEMU's own; the system mode has others";
+
+/** One definition: the instance has the interface, or it does not. */
+async function attach(engine: Engine, id: string, nic: NicSpec, context: Context): Promise<void> {
+  const managed = await getReady(engine, id, context);
+  await requireSettled(managed, "Interfaces can be added to stopped instances only");
+  await requireNetworks(engine, [nic]);
+  addInterface(managed.document, { network: nic.network, mac: nic.mac ?? newMac() });
+  await define(engine, managed.document);
+}
+
+export function networkGroup(engine: Engine): Networks {
+  return {
+    attach: (id, nic, context) => mapped(() => attach(engine, id, nic, context)),
+    list: () =>
+      mapped(async () => {
+        const networks = await engine.connection.listNetworks();
+        return Promise.all(
+          networks.map(async (network) => {
+            const document = await parse(await network.getXml());
+            const mode =
+              find(document, "forward")?.attributes.mode ??
+              (elements(document, "forward").length > 0 ? "nat" : "isolated");
+            const bridge = find(document, "bridge")?.attributes.name;
+            const description = bridge === undefined ? "libvirt network" : `libvirt network on ${bridge}`;
+            return { name: network.name, type: mode, description };
+          }),
+        );
+      }),
+  };
+}

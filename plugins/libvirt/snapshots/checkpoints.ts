@@ -1,0 +1,30 @@
+import { failure } from "../../../lib/errors.ts";
+import type { Managed } from "../engine.ts";
+import { isLibvirt } from "../errors.ts";
+import type { SnapshotDocument } from "../xml/snapshot.ts";
+import { redefine } from "./records.ts";
+
+/** Rejects where libvirt has checkpoints of the domain: it takes no snapshot of a stopped one then (up to 11.3). */
+export async function requireNoCheckpoints({
+  name,
+  domain,
+}: Pick<Managed, "name" | "domain">): Promise<void> {
+  const checkpoints = await domain.listCheckpoints();
+  if (checkpoints.length === 0) return;
+  throw failure("CHECKPOINTS_IN_WAY", { name, checkpoints: checkpoints.join(", ") });
+}
+
+/**
+ * Rejects where libvirt would not write a snapshot's record anew: 9.0 refuses that beside checkpoints, as backup
+ * tools leave them, and 11.3 does not. So it is tried, with the record as it is, before anything else is changed.
+ */
+export async function requireRedefinable(managed: Managed, snapshot: SnapshotDocument): Promise<void> {
+  const { name, domain } = managed;
+  const checkpoints = await domain.listCheckpoints();
+  if (checkpoints.length === 0) return;
+  const current = (await domain.currentSnapshot())?.name === snapshot.name;
+  await redefine(managed, snapshot, {}, current).catch((error: unknown) => {
+    if (!isLibvirt(error, "OPERATION_UNSUPPORTED")) throw error;
+    throw failure("CHECKPOINTS_IN_WAY", { name, checkpoints: checkpoints.join(", ") }, error);
+  });
+}

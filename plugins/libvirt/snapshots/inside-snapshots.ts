@@ -1,0 +1,43 @@
+import { failure } from "../../../lib/errors.ts";
+import type { Managed } from "../engine.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { deleteInsideSnapshot, listInsideSnapshots, type RunOptions } from "../qcow2/qemu-img.ts";
+import { readFileUsers } from "../storage/file-users.ts";
+import type { SnapshotDocument } from "../xml/snapshot.ts";
+import { listCopies, removeRecordCopies } from "./record-copies.ts";
+import { deleteRecord, keepMark } from "./records.ts";
+
+/**
+ * Deletes a snapshot of the kind that QEMU keeps inside an image, which virsh makes: first what the image holds of
+ * it, then the record. What else the image holds stays as it is.
+ */
+export async function deleteInside(
+  managed: Managed,
+  { name, recorded }: Pick<SnapshotDocument, "name" | "recorded">,
+  options: RunOptions,
+): Promise<void> {
+  const header = await readHeader(recorded).catch(() => null);
+  if (header !== null && header.inside > 0) {
+    if (await (await readFileUsers()).has(recorded))
+      throw failure("WRONG_STATE", {
+        name: managed.name,
+        reason: `Snapshot "${name}" is inside the disk image ${recorded}, and can be deleted only while it is not in use`,
+        state: "Running",
+      });
+    const held = await listInsideSnapshots(recorded, options);
+    if (held.includes(name)) await deleteInsideSnapshot(recorded, name, options);
+  }
+  await deleteRecord(managed, name);
+  await removeRecordCopies(await listCopies(managed.metadata.folder), name);
+  await keepMark(managed);
+}
+
+/** A snapshot that libvirt does not know, and whose record was perhaps lost, is not deleted by its name alone. */
+export async function forgetLost(managed: Managed, name: string): Promise<void> {
+  const copies = await listCopies(managed.metadata.folder);
+  if (copies.some((copy) => copy.name === name))
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: `libvirt has lost its record of snapshot "${name}"`,
+    });
+}

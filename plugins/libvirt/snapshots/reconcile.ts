@@ -1,0 +1,107 @@
+import { dirname } from "node:path";
+import type { Managed } from "../engine.ts";
+import { readGraph } from "../layers/graph.ts";
+import { forget, release } from "../layers/released.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { removeIfThere } from "../storage/durable-file.ts";
+import { exists } from "../storage/pool.ts";
+import { parse } from "../xml/document.ts";
+import { readDisk } from "../xml/domain.ts";
+import { readSnapshot } from "../xml/snapshot.ts";
+import {
+  listCopies,
+  RECORDS,
+  type RecordCopy,
+  readCopy,
+  recordCopyPath,
+  removeRecordCopies,
+  writeRecordCopy,
+} from "./record-copies.ts";
+import { listRecords, readRecordText, type SnapshotText } from "./records.ts";
+
+/**
+ * Brings the copies of an instance's records together with what libvirt has, whose list costs one call: a record
+ * without a copy is somebody else's and gets one; a copy without a record is of a snapshot that libvirt's own tools
+ * have deleted, or of a record that was lost, which stays until it is recorded again. Resolves to the copies: all
+ * that snapshots froze, lost ones included. The caller holds the instance.
+ */
+export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]> {
+  const { domain, metadata, document } = managed;
+  const { folder } = metadata;
+  // Whoever put it back into the definition wants it: it is not to be removed any more.
+  await forget(folder, [readDisk(document)]);
+  const [names, copies] = await Promise.all([
+    domain.listSnapshots().then((all) => all.map(({ name }) => name)),
+    listCopies(folder),
+  ]);
+  const listed = new Set(names);
+  const copied = new Set(copies.map(({ name }) => name));
+  const unknown = names.filter((name) => !copied.has(name));
+  const lost = copies.filter(({ name }) => !listed.has(name));
+  if (unknown.length === 0 && lost.length === 0) return copies;
+  const first = copies.length === 0 && !(await exists(`${folder}/${RECORDS}`));
+  const records = lost.length > 0 ? await listRecords(domain) : await readThose(managed, unknown);
+  for (const record of records) await keep(folder, copies, record);
+  await forget(
+    folder,
+    records.flatMap(({ frozen }) => frozen ?? []),
+  );
+  if (first) await releaseDiscarded(managed, records);
+  const deleted = await deletedByLibvirt(managed, lost, records);
+  for (const copy of deleted) await removeIfThere(copy.path);
+  return listCopies(folder);
+}
+
+async function readThose({ domain }: Managed, names: readonly string[]): Promise<SnapshotText[]> {
+  const records = await Promise.all(names.map((name) => readRecordText(domain, name)));
+  return records.filter((record) => record !== null);
+}
+
+/** Writes the copy of a record unless there is one that says the same of its layer. */
+async function keep(folder: string, copies: readonly RecordCopy[], record: SnapshotText): Promise<void> {
+  const path = recordCopyPath(folder, record.name, record.frozen);
+  if (!copies.some((copy) => copy.path === path)) await writeRecordCopy(folder, record);
+  await removeRecordCopies(copies, record.name, path);
+}
+
+/**
+ * The copies of snapshots that libvirt has deleted with all they held: the layer is another snapshot's by now, or the
+ * instance's own disk, or it is gone.
+ */
+export async function deletedByLibvirt(
+  managed: Managed,
+  lost: readonly RecordCopy[],
+  records: readonly Pick<SnapshotText, "frozen">[],
+): Promise<RecordCopy[]> {
+  if (lost.length === 0) return [];
+  const frozen = new Set(records.map((record) => record.frozen));
+  const head = readDisk(managed.document);
+  const graph = await readGraph(managed, lost);
+  const is = await Promise.all(
+    lost.map(async (copy) => {
+      if (copy.frozen === null) return !(await isHeldInside(copy));
+      if (frozen.has(copy.frozen)) return true;
+      if (copy.frozen === head) return graph.dependants(head).length === 0;
+      return !(await exists(copy.frozen));
+    }),
+  );
+  return lost.filter((_, at) => is[at]);
+}
+
+/** True where the image that the snapshot is inside of still holds snapshots. */
+async function isHeldInside({ path }: RecordCopy): Promise<boolean> {
+  const xml = await readCopy(path).catch(() => null);
+  if (xml === null) return false;
+  const { recorded } = readSnapshot(await parse(xml));
+  const header = await readHeader(recorded).catch(() => null);
+  return header !== null && header.inside > 0;
+}
+
+/** Versions before 0.2 kept a list of the disks that restores had left in the metadata. */
+async function releaseDiscarded(managed: Managed, records: readonly SnapshotText[]): Promise<void> {
+  const { discarded = [], folder } = managed.metadata;
+  const head = readDisk(managed.document);
+  const frozen = new Set(records.map((record) => record.frozen));
+  for (const path of discarded)
+    if (path !== head && !frozen.has(path) && dirname(path) === folder) await release(path);
+}

@@ -1,0 +1,112 @@
+import { createHash } from "node:crypto";
+import { mkdir, readdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { failure } from "../../../lib/errors.ts";
+import { fileError, isAbsent } from "../errors.ts";
+import { isLayerPath } from "../layers/layers.ts";
+import { readIfThere, removeIfThere, writeDurably } from "../storage/durable-file.ts";
+import { parse } from "../xml/document.ts";
+import { readSnapshot } from "../xml/snapshot.ts";
+
+/** In an instance's folder: a copy of each snapshot's record. */
+export const RECORDS = "records";
+/** In an instance's folder: a copy of the domain's definition. */
+export const DEFINITION = "domain.xml";
+
+const VERSION = 1;
+const FIRST_LINE = /^<\?strata version="(\d+)"\?>\n/;
+
+/** A copy of a record, as its file's name tells it. */
+export interface RecordCopy {
+  /** Name of the snapshot. */
+  readonly name: string;
+  /** What the snapshot froze; null for one that is not an external disk snapshot. */
+  readonly frozen: string | null;
+  /** The copy's file. */
+  readonly path: string;
+}
+
+/** Names that a file may have as they are; the copy of another is found by a hash of it. */
+const PLAIN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,150}$/;
+/** `NAME.LAYER.xml`: LAYER is the UUID of the layer, "none" for no layer, "other" for one that is elsewhere. */
+const FILE = /^(.+)\.([0-9a-f-]{36}|none|other)\.xml$/;
+
+function fileName(folder: string, name: string, frozen: string | null): string {
+  const first = PLAIN.test(name) ? name : `=${createHash("sha256").update(name).digest("hex")}`;
+  if (frozen === null) return `${first}.none.xml`;
+  return `${first}.${isLayerPath(folder, frozen) ? basename(frozen).slice(6, 42) : "other"}.xml`;
+}
+
+/**
+ * The copies in an instance's folder, without reading those whose file's name tells all: it must cost little to
+ * know at each change what every snapshot froze.
+ */
+export async function listCopies(folder: string): Promise<RecordCopy[]> {
+  const files = await readdir(join(folder, RECORDS)).catch((error: unknown) => {
+    if (isAbsent(error)) return [];
+    throw fileError(error, join(folder, RECORDS));
+  });
+  const found = await Promise.all(files.map((file) => toCopy(folder, file)));
+  return found.filter((copy) => copy !== undefined);
+}
+
+async function toCopy(folder: string, file: string): Promise<RecordCopy | undefined> {
+  const [, first, layer] = FILE.exec(file) ?? [];
+  if (first === undefined || layer === undefined) return undefined;
+  const path = join(folder, RECORDS, file);
+  if (!first.startsWith("=") && layer !== "other") {
+    const frozen = layer === "none" ? null : join(folder, `layer-${layer}.qcow2`);
+    return { name: first, frozen, path };
+  }
+  // A copy that cannot be read names nothing; libvirt's record is what counts while there is one.
+  const xml = await readCopy(path).catch(() => null);
+  if (xml === null) return undefined;
+  const { name, frozen } = readSnapshot(await parse(xml));
+  return { name, frozen, path };
+}
+
+/** Keeps a copy of a record, in the place of those that there are of the same name. */
+export async function writeRecordCopy(
+  folder: string,
+  { name, frozen, xml }: { readonly name: string; readonly frozen: string | null; readonly xml: string },
+): Promise<void> {
+  const path = join(folder, RECORDS, fileName(folder, name, frozen));
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw fileError(error, path);
+  });
+  await writeDurably(path, withVersion(xml));
+}
+
+/** Removes the copies of a snapshot's record but the one to keep. */
+export async function removeRecordCopies(
+  copies: readonly RecordCopy[],
+  name: string,
+  keep?: string,
+): Promise<void> {
+  for (const copy of copies) if (copy.name === name && copy.path !== keep) await removeIfThere(copy.path);
+}
+
+/** Where the copy of a record is kept. */
+export function recordCopyPath(folder: string, name: string, frozen: string | null): string {
+  return join(folder, RECORDS, fileName(folder, name, frozen));
+}
+
+/** Keeps a copy of the domain's definition. */
+export async function writeDefinitionCopy(folder: string, xml: string): Promise<void> {
+  await writeDurably(join(folder, DEFINITION), withVersion(xml));
+}
+
+function withVersion(xml: string): string {
+  return `<?strata version="${VERSION}"?>\n${xml}`;
+}
+
+/** The document in a copy; null where there is none. Rejects with RECORD_TOO_NEW and RECORDS_DIFFER. */
+export async function readCopy(path: string): Promise<string | null> {
+  const text = await readIfThere(path);
+  if (text === null) return null;
+  const version = Number(FIRST_LINE.exec(text)?.[1] ?? Number.NaN);
+  const name = path;
+  if (version > VERSION) throw failure("RECORD_TOO_NEW", { name, reason: `it has version ${version}` });
+  if (version !== VERSION) throw failure("RECORDS_DIFFER", { name, reason: "it is not a copy of a record" });
+  return text.replace(FIRST_LINE, "");
+}

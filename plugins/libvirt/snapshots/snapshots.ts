@@ -1,0 +1,327 @@
+import type {
+  Context,
+  Removal,
+  Snapshot,
+  SnapshotOutline,
+  SnapshotRecord,
+  Snapshots,
+  SnapshotTree,
+} from "../../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../../lib/errors.ts";
+import {
+  changedMetadata,
+  define,
+  type Engine,
+  getManaged,
+  type Managed,
+  runOptions,
+  writeMetadata,
+} from "../engine.ts";
+import { mapped } from "../errors.ts";
+import { finishDelete, finishOperation, finishRestore } from "../journal/finish.ts";
+import { writeJournal } from "../journal/journal.ts";
+import { getReady, settle } from "../journal/recover.ts";
+import { keepShort } from "../layers/flattened/flattened.ts";
+import { requireWritable } from "../layers/graph.ts";
+import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "../layers/layers.ts";
+import { requireSettled } from "../lifecycle/power.ts";
+import { steadily } from "../lock/consistent-read.ts";
+import { putMounts } from "../mounts/mounts.ts";
+import { createOverlay } from "../qcow2/overlay.ts";
+import { LibvirtError, SnapshotCreateFlags } from "../rpc/index.ts";
+import { checkSpace } from "../storage/pool.ts";
+import { copy, type Element, parse, serialize } from "../xml/document.ts";
+import { readDisk, readInterfaces, readResources, restoredDomain, setDisk } from "../xml/domain.ts";
+import { readMetadata } from "../xml/metadata.ts";
+import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "../xml/snapshot.ts";
+import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
+import { deleteInside, forgetLost } from "./inside-snapshots.ts";
+import { reconcile } from "./reconcile.ts";
+import { writeRecordCopy } from "./record-copies.ts";
+import {
+  currentName,
+  listRecords,
+  listSnapshots,
+  lookupRemoval,
+  lookupSnapshot,
+  redefine,
+  standsOn,
+} from "./records.ts";
+
+/** The overlay is ours: one that libvirt makes may be read by anybody, and comes from a program it starts. */
+const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
+
+/** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
+const LONGEST_COMMENT = 1024 * 1024;
+
+export function snapshotGroup(engine: Engine): Snapshots {
+  return {
+    tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id), isClosed), { name: id }),
+    outline: (id) =>
+      mapped(() => steadily(engine, id, () => outline(engine, id), standsWithin), { name: id }),
+    removal: (id, name) => mapped(() => removal(engine, id, name)),
+    capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
+    revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
+    drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
+    amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
+  };
+}
+
+/** What was read in several calls is of one moment only where everything that it names is there. */
+function isClosed({ snapshots, standsOn }: SnapshotTree): boolean {
+  const names = snapshots.map(({ name }) => name);
+  const known = new Set<string | null>([null, ...names]);
+  return standsWithin({ names, standsOn }) && snapshots.every(({ parent }) => known.has(parent));
+}
+
+function standsWithin({ names, standsOn }: SnapshotOutline): boolean {
+  return standsOn === null || names.includes(standsOn);
+}
+
+async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
+  const managed = await getManaged(engine, id);
+  const snapshots = await listSnapshots(managed.domain);
+  if (snapshots.length === 0) return { snapshots: [], standsOn: null };
+  const head = readDisk(managed.document);
+  const [records, position] = await Promise.all([
+    Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
+    readPosition(managed, snapshots, head),
+  ]);
+  records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
+  return { snapshots: records, standsOn: position };
+}
+
+/**
+ * Those who may see the domain but not its files are told libvirt's own mark, and so are all where the layers cannot
+ * be followed: that one is missing must not keep anybody from seeing the rest.
+ */
+async function readPosition(
+  managed: Managed,
+  snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
+  head: string,
+): Promise<string | null> {
+  return standsOn(managed, snapshots, head).catch((error: unknown) => {
+    if (isStrataError(error)) return currentName(managed.domain);
+    throw error;
+  });
+}
+
+/**
+ * libvirt's mark is believed where the head stands right on the file that the marked snapshot froze; the
+ * whole tree is read where it does not.
+ */
+async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
+  const managed = await getManaged(engine, id);
+  const { domain, document, name } = managed;
+  const head = readDisk(document);
+  const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
+  const names = all.map((snapshot) => snapshot.name);
+  if (current !== null && head !== "") {
+    const [{ frozen }, { backing }] = await Promise.all([
+      current.getXml().then(parse).then(readSnapshot),
+      readLayer(name, head).catch(() => ({ backing: null })),
+    ]);
+    if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
+  }
+  return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
+}
+
+async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
+  const { domain } = await getManaged(engine, id);
+  return lookupRemoval(domain, name);
+}
+
+async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {
+  const { domain, frozen } = snapshot;
+  const header = frozen === null ? null : await readLayer(managed.name, frozen).catch(() => null);
+  const resources = domain === undefined ? { cpus: 0, memory: 0n } : readResources(domain);
+  const recorded = domain === undefined ? undefined : readMetadata(domain);
+  return {
+    name: snapshot.name,
+    comment: snapshot.comment,
+    parent: snapshot.parent,
+    createdAt: snapshot.createdAt,
+    resources: { ...resources, disk: header?.virtualSize ?? 0n },
+    mounts: recorded?.mounts ?? [],
+    nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
+    cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
+    size: frozen === null ? null : await layerSize(frozen),
+  };
+}
+
+async function capture(
+  engine: Engine,
+  id: string,
+  record: SnapshotRecord,
+  taken: number,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  const { domain, name } = managed;
+  await requireSettled(managed, "Only stopped instances can be snapshotted");
+  await requireNoCheckpoints(managed);
+  if (Buffer.byteLength(record.comment) > LONGEST_COMMENT)
+    throw failure("INVALID_VALUE", {
+      what: "the comment",
+      value: `${record.comment.slice(0, 20)}…`,
+      reason: `it is longer than ${LONGEST_COMMENT} bytes`,
+    });
+  const { folder } = managed.metadata;
+  const head = readDisk(managed.document);
+  const copies = await reconcile(managed);
+  // One that libvirt has lost can be recorded again, and must find its name free.
+  if (copies.some((copy) => copy.name === record.name))
+    throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
+  const graph = await readLayers(name, folder, [head]);
+  await checkChain(name, graph, head);
+  requireWritable(managed, graph, copies);
+  const short = await keepShort(engine, { name, head }, graph, [head], runOptions(engine, id, context));
+  requireDepth(name, short.opened(head).length + 1);
+  await checkSpace(folder);
+
+  const parent = record.parent;
+  const file = newLayerPath(folder);
+  context.signal.throwIfAborted();
+  const { createdAt } = record;
+  const note = { createdAt, frozen: head, overlay: file, name: record.name, taken };
+  const noted = await writeMetadata(managed, { snapshot: snapshotNote(record.comment, note) }, false);
+  try {
+    await createOverlay(file, head);
+    const document = takeDocument(managed.document, record.name, record.comment, file);
+    const snapshot = await domain.createSnapshot(serialize(document), TAKE);
+    const xml = await snapshot.getXml();
+    const recorded = readSnapshot(await parse(xml));
+    if (recorded.parent === parent) await writeRecordCopy(folder, { name: record.name, frozen: head, xml });
+    else
+      await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
+    const done = { record: { snapshotsTaken: taken }, snapshot: null };
+    await writeMetadata(noted, done, false);
+  } catch (error) {
+    // An error does not mean that nothing happened: look, then finish or undo.
+    await settle(engine, id);
+    const there = await lookupSnapshot(domain, record.name).catch(() => null);
+    if (there?.frozen !== head) throw captureError(error, name, record.name);
+  }
+}
+
+function withDisk(document: Element, file: string): Element {
+  const switched = copy(document);
+  setDisk(switched, file);
+  return switched;
+}
+
+/** libvirt has no code for a name that is taken. */
+function captureError(error: unknown, name: string, snapshot: string): unknown {
+  const taken = error instanceof LibvirtError && error.message.endsWith("already exists");
+  return taken ? failure("SNAPSHOT_EXISTS", { name, snapshot }, error) : error;
+}
+
+function requireDepth(name: string, depth: number): void {
+  if (depth > CHAIN_LIMIT)
+    throw failure("CHAIN_TOO_DEEP", { name, depth, limit: CHAIN_LIMIT, engine: "libvirt" });
+}
+
+/** The snapshot of that name with a frozen layer to go back to. */
+async function getRestorable(managed: Managed, name: string): Promise<SnapshotDocument & { frozen: string }> {
+  const snapshot = await lookupSnapshot(managed.domain, name);
+  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  if (snapshot.frozen === null || snapshot.domain === undefined)
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: `snapshot "${name}" is no external disk snapshot; only libvirt's own tools can use it`,
+    });
+  return { ...snapshot, frozen: snapshot.frozen };
+}
+
+async function revert(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  await requireSettled(managed, "Only stopped instances can be restored");
+  const snapshot = await getRestorable(managed, name);
+  await reconcile(managed);
+  await requireRedefinable(managed, snapshot);
+  const { folder } = managed.metadata;
+  const old = readDisk(managed.document);
+  const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
+  await checkChain(managed.name, graph, snapshot.frozen);
+  const place = { name: managed.name, head: old };
+  const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
+  requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);
+  await checkSpace(folder);
+
+  const file = newLayerPath(folder);
+  context.signal.throwIfAborted();
+  const operation = { kind: "restore", name, file, old } as const;
+  await writeJournal(folder, operation);
+  let restored: Managed;
+  try {
+    await createOverlay(file, snapshot.frozen);
+    const recorded = snapshot.domain;
+    if (recorded === undefined) throw failure("INTERNAL", { reason: "a snapshot without its domain" });
+    const then = readMetadata(recorded);
+    const metadata = changedMetadata(managed.metadata, {
+      record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
+      mounts: then?.mounts ?? [],
+    });
+    const document = restoredDomain(recorded, managed.document, file, metadata);
+    await putMounts(engine, document, metadata, context);
+    // Bringing the chain together may have taken long, and virsh starts what it likes.
+    await requireSettled(managed, "Only stopped instances can be restored");
+    // The definition is the turning point: before it the instance is as it was, after it restored.
+    await define(engine, document);
+    restored = { ...managed, document, metadata };
+  } catch (error) {
+    await settle(engine, id);
+    const now = await getManaged(engine, id);
+    if (readDisk(now.document) !== file) throw error;
+    return;
+  }
+  await finishRestore(engine, restored, operation);
+}
+
+async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  if (await managed.domain.hasManagedSaveImage())
+    throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
+  const snapshot = await lookupSnapshot(managed.domain, removal.name);
+  await reconcile(managed);
+  if (snapshot === null) return forgetLost(managed, removal.name);
+  if (snapshot.parent !== removal.parent)
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
+    });
+  // The records of children are written anew.
+  if (removal.children.length > 0) await requireRedefinable(managed, snapshot);
+  if (snapshot.frozen === null) return deleteInside(managed, snapshot, runOptions(engine, id, context));
+  context.signal.throwIfAborted();
+  const operation = { kind: "delete", name: removal.name, layer: snapshot.frozen } as const;
+  await writeJournal(managed.metadata.folder, operation);
+  await finishDelete(engine, managed, operation, context);
+}
+
+async function amend(
+  engine: Engine,
+  id: string,
+  name: string,
+  change: { name?: string; comment?: string },
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  context.signal.throwIfAborted();
+  const copies = await reconcile(managed);
+  const { domain } = managed;
+  const snapshot = await lookupSnapshot(domain, name);
+  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  await requireRedefinable(managed, snapshot);
+  if (change.comment !== undefined) {
+    const current = (await currentName(domain)) === name;
+    await redefine(managed, snapshot, { comment: change.comment }, current);
+  }
+  const to = change.name;
+  if (to === undefined || to === name) return;
+  if (copies.some((copy) => copy.name === to))
+    throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
+  const operation = { kind: "rename", from: name, to } as const;
+  await writeJournal(managed.metadata.folder, operation);
+  await finishOperation(engine, managed, operation, context);
+}

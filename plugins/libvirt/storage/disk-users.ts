@@ -1,0 +1,79 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isLibvirt } from "../errors.ts";
+import { readBackingFiles } from "../qcow2/header.ts";
+import { type Connection, type Domain, DomainXmlFlags, type StoragePool } from "../rpc/index.ts";
+import { type Element, elements, find, parse, text } from "../xml/document.ts";
+
+/** Which domains use a file: as a disk, or as what one stands on. */
+export type DiskUsers = (path: string) => Promise<readonly Domain[]>;
+
+/** Looks through the disks of all domains, strata's and others, down to what they stand on. */
+export async function readDiskUsers(connection: Connection): Promise<DiskUsers> {
+  const users = new Map<string, Domain[]>();
+  for (const domain of await connection.listDomains())
+    for (const file of await filesOf(connection, domain))
+      users.set(file, [...(users.get(file) ?? []), domain]);
+  return async (path) => users.get(await identity(path)) ?? [];
+}
+
+async function filesOf(connection: Connection, domain: Domain): Promise<ReadonlySet<string>> {
+  const files = new Set<string>();
+  try {
+    // One that runs may use other disks than after its next start.
+    const flags = (await domain.isActive()) ? [DomainXmlFlags.INACTIVE, 0] : [DomainXmlFlags.INACTIVE];
+    for (const each of flags) {
+      const document = await parse(await domain.getXml(each));
+      for (const disk of elements(find(document, "devices"), "disk"))
+        for (const source of sourcesOf(disk)) await addChain(files, await pathOf(connection, source));
+    }
+  } catch (error) {
+    if (!isLibvirt(error, "NO_DOMAIN")) throw error;
+  }
+  return files;
+}
+
+/** What a disk is, what its definition says that it stands on, and what it is being copied to. */
+function sourcesOf(disk: Element): Element[] {
+  const further = ["backingStore", "mirror"].flatMap((name) => elements(disk, name));
+  return [...elements(disk, "source"), ...further.flatMap(sourcesOf)];
+}
+
+/** The file or device that a source names, itself or as a volume of a pool. */
+async function pathOf(connection: Connection, { attributes }: Element): Promise<string | undefined> {
+  const { file, dev, pool: poolName, volume } = attributes;
+  if (poolName === undefined || volume === undefined) return file ?? dev;
+  try {
+    return await pathOfVolume(await connection.lookupStoragePoolByName(poolName), volume);
+  } catch (error) {
+    // Nothing is in a pool that is not there.
+    if (isLibvirt(error, "NO_STORAGE_POOL")) return undefined;
+    throw error;
+  }
+}
+
+async function pathOfVolume(pool: StoragePool, name: string): Promise<string> {
+  try {
+    return await (await pool.lookupVolumeByName(name)).getPath();
+  } catch (error) {
+    // Until it is started or refreshed, a pool does not know what is in its folder all the same.
+    if (!isLibvirt(error, "NO_STORAGE_VOL", "OPERATION_INVALID")) throw error;
+    return join(text(find(await parse(await pool.getXml()), "target", "path")), name);
+  }
+}
+
+async function addChain(files: Set<string>, path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  const file = await identity(path);
+  if (files.has(file)) return;
+  files.add(file);
+  for (const backing of await readBackingFiles(path).catch(() => [])) await addChain(files, backing);
+}
+
+/** The same for all names of a file: there are links. */
+async function identity(path: string): Promise<string> {
+  return stat(path, { bigint: true }).then(
+    ({ dev, ino }) => `${dev}:${ino}`,
+    () => path,
+  );
+}

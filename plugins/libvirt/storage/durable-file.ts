@@ -1,0 +1,45 @@
+import { randomUUID } from "node:crypto";
+import { open, readFile, rename, unlink } from "node:fs/promises";
+import { fileError, isAbsent } from "../errors.ts";
+import { flushFolder } from "../qcow2/qemu-img.ts";
+
+/** Suffix of a file that is being written; what a process that died has left of one is removed by the next. */
+export const TEMPORARY = /^\.[0-9a-zA-Z._%-]+\.[0-9a-f-]{36}\.new$/;
+
+/**
+ * Replaces a file as a whole: whoever reads it sees the old text or the new one, also after a power cut. Only its
+ * owner can read it.
+ */
+export async function writeDurably(path: string, text: string): Promise<void> {
+  const at = path.lastIndexOf("/") + 1;
+  const temporary = `${path.slice(0, at)}.${path.slice(at)}.${randomUUID()}.new`;
+  try {
+    {
+      await using file = await open(temporary, "wx", 0o600);
+      // The mode above is what the umask leaves of it.
+      await file.chmod(0o600);
+      await file.writeFile(text);
+      await file.sync();
+    }
+    await rename(temporary, path);
+    await flushFolder(path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw fileError(error, path);
+  }
+}
+
+/** The text of a file; null where there is none. */
+export async function readIfThere(path: string): Promise<string | null> {
+  return readFile(path, "utf8").catch((error: unknown) => {
+    if (isAbsent(error)) return null;
+    throw fileError(error, path);
+  });
+}
+
+/** Removes a file; one that is gone is fine. */
+export async function removeIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error: unknown) => {
+    if (!isAbsent(error)) throw fileError(error, path);
+  });
+}

@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import { chmod, chown, constants, copyFile, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ImageSource } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { requireSpace } from "../../../lib/util/free-space.ts";
+import { makeFolder } from "../../../lib/util/own-files.ts";
+import { fileError, isAbsent, isLibvirt } from "../errors.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { flush } from "../qcow2/qemu-img.ts";
+import type { Connection } from "../rpc/index.ts";
+import { element, find, parse, serialize, text } from "../xml/document.ts";
+
+/** libvirt's storage pool of strata. The administrator may define one of this name elsewhere. */
+export const POOL = "strata";
+
+/** Room that an overlay and libvirt's own records need at least, bytes. */
+const RESERVE = 4n * 1024n * 1024n;
+
+/** The folder of the pool, which is defined and started when it is missing. */
+export async function openPool(connection: Connection, folder: string): Promise<string> {
+  const pool = await connection.lookupStoragePoolByName(POOL).catch(async (error: unknown) => {
+    if (!isLibvirt(error, "NO_STORAGE_POOL")) throw error;
+    return definePool(connection, folder);
+  });
+  if (!(await pool.isActive())) await pool.create();
+  return text(find(await parse(await pool.getXml()), "target", "path"));
+}
+
+async function definePool(connection: Connection, folder: string) {
+  const permissions = element("permissions", {}, element("mode", {}, "0711"));
+  const target = element("target", {}, element("path", {}, folder), permissions);
+  const pool = await connection.defineStoragePool(
+    serialize(element("pool", { type: "dir" }, element("name", {}, POOL), target)),
+  );
+  await pool.build();
+  await pool.setAutostart(true);
+  return pool;
+}
+
+/** Makes a folder that its owner and QEMU's group alone can enter, and nobody but the owner can list. */
+export async function makePrivateFolder(
+  path: string,
+  qemuUser: { readonly gid: number } | null,
+): Promise<void> {
+  try {
+    await makeFolder(path, 0o710);
+    if (process.getuid?.() === 0 && qemuUser !== null) await chown(path, 0, qemuUser.gid);
+    await chmod(path, 0o710);
+  } catch (error) {
+    throw fileError(error, path);
+  }
+}
+
+/** Takes away what copies that died have left. The caller holds the pool's lock, so none is under way. */
+async function removePartials(folder: string): Promise<void> {
+  const left = (await readdir(folder)).filter((file) =>
+    /^[0-9a-f]{64}\.qcow2\.[0-9a-f-]{36}\.partial$/.test(file),
+  );
+  await Promise.all(left.map((file) => rm(join(folder, file), { force: true })));
+}
+
+/** Path of a base image in the pool. */
+export function basePath(pool: string, sha256: string): string {
+  if (!/^[0-9a-f]{64}$/.test(sha256)) throw failure("INTERNAL", { reason: `${sha256} is no SHA-256` });
+  return join(pool, "images", `${sha256}.qcow2`);
+}
+
+/**
+ * The files that disks in the pool stand on; null where that cannot be said: a folder that cannot be
+ * listed, a disk that cannot be read or has just gone may have stood on any.
+ */
+export async function usedBases(pool: string): Promise<ReadonlySet<string> | null> {
+  const root = join(pool, "instances");
+  const used = new Set<string>();
+  try {
+    for (const uuid of await listIfThere(root)) {
+      const folder = join(root, uuid);
+      for (const file of await listIfThere(folder)) {
+        if (!file.endsWith(".qcow2")) continue;
+        const { backing } = await readHeader(join(folder, file));
+        if (backing !== null) used.add(backing);
+      }
+    }
+  } catch {
+    return null;
+  }
+  return used;
+}
+
+/** What is in a folder; nothing is in one that is not there. */
+export async function listIfThere(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    if (isAbsent(error)) return [];
+    throw fileError(error, folder);
+  });
+}
+
+/** Copies an image into the pool, once. The caller holds the pool's lock. */
+export async function importBase(
+  pool: string,
+  image: ImageSource,
+  qemuUser: { readonly gid: number } | null,
+): Promise<string> {
+  const path = basePath(pool, image.sha256);
+  if (await exists(path)) return path;
+  await makePrivateFolder(join(pool, "images"), qemuUser);
+  await removePartials(dirname(path));
+  const partial = `${path}.${randomUUID()}.partial`;
+  try {
+    const { size } = await stat(image.path, { bigint: true });
+    await checkSpace(pool, size);
+    await copyFile(image.path, partial, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    await chmod(partial, 0o600);
+    await flush(partial);
+    await rename(partial, path);
+    await flush(path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw fileError(error, image.path);
+  }
+  return path;
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Rejects with NO_SPACE unless `bytes` and a reserve are free where `folder` is. */
+export async function checkSpace(folder: string, bytes = 0n): Promise<void> {
+  await requireSpace(folder, bytes + RESERVE);
+}
+
+/** True unless `checkSpace` rejects. */
+export async function hasSpace(folder: string, bytes: bigint): Promise<boolean> {
+  return checkSpace(folder, bytes).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Rejects with NO_SPACE unless the pool has room for a new instance, and for its base image if that is not there. */
+export async function checkSpaceFor(pool: string, image: ImageSource): Promise<void> {
+  const there = await exists(basePath(pool, image.sha256));
+  await checkSpace(pool, there ? 0n : (await stat(image.path, { bigint: true })).size);
+}

@@ -1,0 +1,114 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { planKeyframes } from "../../../../../../plugins/libvirt/layers/flattened/keyframes.ts";
+import { filesAbove } from "../../../../../../plugins/libvirt/layers/flattened/recipe.ts";
+import { type LayerGraph, layerOf, standInPath } from "../../../../../../plugins/libvirt/layers/layers.ts";
+
+const FOLDER = "/pool/instances/i";
+const BASE = "/pool/images/base.qcow2";
+
+function layer(number: number): string {
+  return `${FOLDER}/layer-00000000-0000-0000-0000-${String(number).padStart(12, "0")}.qcow2`;
+}
+
+/** Layers 1, 2, 3… on the base image, read through what `through` says. */
+const PLAIN = { virtualSize: 0n, inside: 0, encrypted: false };
+
+class Chain {
+  readonly through = new Map<string, string>();
+  readonly standIns = new Map<string, string>();
+
+  graph(): LayerGraph {
+    const walk = (path: string, below: (at: string) => string | undefined) => {
+      const found = [path];
+      for (let at = below(path); at !== undefined; at = below(at)) found.push(at);
+      return found;
+    };
+    const headers = [...this.through].map(
+      ([path, through]) => [path, { ...PLAIN, backing: layerOf(FOLDER, through), through }] as const,
+    );
+    return {
+      folder: FOLDER,
+      headers: new Map(headers),
+      standIns: new Map([...this.standIns].map(([path, backing]) => [path, { ...PLAIN, backing }])),
+      unreadable: new Map(),
+      releases: new Map(),
+      dependants: () => [],
+      chain: (path) =>
+        walk(path, (at) => {
+          const through = this.through.get(at);
+          return through === undefined ? undefined : layerOf(FOLDER, through);
+        }),
+      again: () => Promise.reject(new Error("nothing to read")),
+      opened: (path) => walk(path, (at) => this.through.get(at) ?? this.standIns.get(at)),
+    };
+  }
+
+  /** Does what is planned; returns how many layers were copied. */
+  apply(top: string, span: number): number {
+    let copied = 0;
+    const graph = this.graph();
+    for (const { layer, frame, child, on } of planKeyframes(graph, top, span)) {
+      if (on !== null) {
+        copied += filesAbove(graph, layer, on).length;
+        this.standIns.set(frame, on);
+      }
+      this.through.set(child, frame);
+    }
+    return copied;
+  }
+}
+
+function chainOf(length: number): Chain {
+  const chain = new Chain();
+  for (let at = 1; at <= length; at++) chain.through.set(layer(at), at === 1 ? BASE : layer(at - 1));
+  return chain;
+}
+
+describe("keyframes", () => {
+  it("are not made for a chain that is short", () => {
+    expect(planKeyframes(chainOf(5).graph(), layer(5), 5)).to.deep.equal([]);
+  });
+
+  it("stand on each other, and keep a thousand layers within 48 files, each copied once and half of them again", () => {
+    const chain = chainOf(1000);
+    const copied = chain.apply(layer(1000), 23);
+    expect(chain.graph().opened(layer(1000)).length).to.be.at.most(48);
+    expect(copied).to.be.at.most(1000 + 23 * 23);
+    const first = standInPath("frame", layer(23));
+    expect(chain.standIns.get(first)).to.equal(BASE);
+    expect(chain.standIns.get(standInPath("frame", layer(46)))).to.equal(first);
+  });
+
+  it("keep any chain short however it grows and shrinks, and are stable", () => {
+    const step = fc.oneof(fc.constant("grow" as const), fc.record({ remove: fc.nat() }));
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 6 }), (steps, span) => {
+        const chain = chainOf(1);
+        let layers = [layer(1)];
+        let number = 1;
+        for (const each of steps) {
+          if (each === "grow") {
+            number += 1;
+            chain.through.set(layer(number), layers.at(-1) ?? BASE);
+            layers.push(layer(number));
+          } else {
+            // As a merge does: the layer above gets what is below, and the keyframe of the layer is not read.
+            const at = each.remove % layers.length;
+            const [gone, above] = [layers[at], layers[at + 1]];
+            if (gone === undefined || above === undefined) continue;
+            chain.through.set(above, chain.through.get(gone) ?? BASE);
+            chain.through.delete(gone);
+            layers = layers.filter((path) => path !== gone);
+          }
+          const top = layers.at(-1) ?? BASE;
+          chain.apply(top, span);
+          const graph = chain.graph();
+          expect(graph.opened(top).length).to.be.at.most(2 * span + 2);
+          expect(graph.chain(top)).to.deep.equal([...layers].reverse().concat(BASE));
+          expect(planKeyframes(graph, top, span)).to.deep.equal([]);
+        }
+      }),
+    );
+  });
+});
