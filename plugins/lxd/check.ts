@@ -1,10 +1,10 @@
 import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
+import { placement } from "./domain/placement.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { engineInfo, ONLY } from "./info.ts";
-import { machineRefusal } from "./machines.ts";
-import { placement } from "./placement.ts";
+import { machineRefusal } from "./lifecycle/machines.ts";
 
 /** Looks at everything the engine needs of its server. Never rejects. */
 export async function checkHost(options: OpenOptions): Promise<Check[]> {

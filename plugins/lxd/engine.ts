@@ -2,10 +2,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import type { OpenOptions } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { clientIdentity } from "./domain/identity.ts";
+import { KEYS, type OwnRecord, readOperation, readOwn } from "./domain/records.ts";
+import { lostMember } from "./domain/view.ts";
 import { isBusy, isStatus, isUntold, lxdError } from "./errors.ts";
-import { clientIdentity } from "./identity.ts";
-import type { Operation } from "./operation.ts";
-import { KEYS, type OwnRecord, readOperation, readOwn } from "./records.ts";
+import type { Operation } from "./journal/operation.ts";
 import { type Client, openClient } from "./rest/client.ts";
 import { defaultSocket, type Endpoint, socketEndpoint, tlsEndpoint } from "./rest/endpoint.ts";
 import {
@@ -17,7 +18,6 @@ import {
   type ServerInfo,
   serverShape,
 } from "./rest/shapes.ts";
-import { lostMember } from "./view.ts";
 
 /** What the parts of this plugin share: the connection, the settings, and who holds what. */
 export interface Engine extends AsyncDisposable {

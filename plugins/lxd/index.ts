@@ -6,19 +6,19 @@ import {
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
 import { checkHost } from "./check.ts";
-import { clusterGroup } from "./cluster.ts";
+import { clusterGroup } from "./domain/cluster.ts";
+import { engineEvents } from "./domain/events.ts";
+import { instanceGroup } from "./domain/instances.ts";
 import { openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
-import { engineEvents } from "./events.ts";
-import { guestAccess } from "./guest.ts";
-import { forgetImages } from "./images.ts";
+import { guestAccess } from "./guest/guest.ts";
 import { engineInfo } from "./info.ts";
-import { instanceGroup } from "./instances.ts";
-import { runsMachines } from "./machines.ts";
-import { mountGroup } from "./mounts.ts";
-import { networkGroup } from "./networks.ts";
+import { forgetImages } from "./lifecycle/images.ts";
+import { runsMachines } from "./lifecycle/machines.ts";
+import { mountGroup } from "./mounts/mounts.ts";
+import { networkGroup } from "./network/networks.ts";
 import type { Client } from "./rest/client.ts";
-import { snapshotGroup } from "./snapshots.ts";
+import { snapshotGroup } from "./snapshots/snapshots.ts";
 
 const settings: readonly EngineSetting[] = [
   {

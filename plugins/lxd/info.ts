@@ -1,11 +1,11 @@
 import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
+import { placement } from "./domain/placement.ts";
 import type { Engine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
-import { sampleRefusal } from "./id-maps.ts";
-import { FORMAT } from "./images.ts";
-import { DISK_FORMAT, machineRefusal } from "./machines.ts";
-import { REMOTE } from "./mount-devices.ts";
-import { placement } from "./placement.ts";
+import { FORMAT } from "./lifecycle/images.ts";
+import { DISK_FORMAT, machineRefusal } from "./lifecycle/machines.ts";
+import { sampleRefusal } from "./mounts/id-maps.ts";
+import { REMOTE } from "./mounts/mount-devices.ts";
 
 const VERSION = "0.1.0";
 

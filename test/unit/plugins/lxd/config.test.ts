@@ -1,11 +1,11 @@
 import { expect } from "chai";
 import type { Mount } from "../../../../lib/backend/contract.ts";
-import { readCpus, readNics, readSize } from "../../../../plugins/lxd/devices.ts";
-import { firstError } from "../../../../plugins/lxd/id-map-trial.ts";
-import { explain, idMapKeys } from "../../../../plugins/lxd/id-maps.ts";
-import { isUnused } from "../../../../plugins/lxd/images.ts";
-import { mountDevice, mountDevices, withoutMounts } from "../../../../plugins/lxd/mount-devices.ts";
-import { networkKeys } from "../../../../plugins/lxd/network-config.ts";
+import { readCpus, readNics, readSize } from "../../../../plugins/lxd/domain/devices.ts";
+import { isUnused } from "../../../../plugins/lxd/lifecycle/images.ts";
+import { firstError } from "../../../../plugins/lxd/mounts/id-map-trial.ts";
+import { explain, idMapKeys } from "../../../../plugins/lxd/mounts/id-maps.ts";
+import { mountDevice, mountDevices, withoutMounts } from "../../../../plugins/lxd/mounts/mount-devices.ts";
+import { networkKeys } from "../../../../plugins/lxd/network/network-config.ts";
 import type { Devices } from "../../../../plugins/lxd/rest/shapes.ts";
 import { thrownCode } from "../../../support/thrown-code.ts";
 

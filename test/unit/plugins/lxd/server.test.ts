@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { failure } from "../../../../lib/errors.ts";
 import { isBusy, isStatus, lxdError } from "../../../../plugins/lxd/errors.ts";
 import lxd from "../../../../plugins/lxd/index.ts";
-import { readLease } from "../../../../plugins/lxd/lease.ts";
+import { readLease } from "../../../../plugins/lxd/lock/lease.ts";
 import { pinFailure } from "../../../../plugins/lxd/rest/endpoint.ts";
 import { LxdConnectionError, LxdError } from "../../../../plugins/lxd/rest/errors.ts";
 

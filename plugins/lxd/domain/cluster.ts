@@ -1,0 +1,51 @@
+import { z } from "zod";
+import type { Cluster, ClusterMember, Context } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { type Engine, instancePath } from "../engine.ts";
+import { mapped } from "../errors.ts";
+import { getReady } from "../journal/recovery.ts";
+import { memberShape } from "../rest/shapes.ts";
+import { requireStopped } from "./instances.ts";
+
+export function clusterGroup(engine: Engine): Cluster {
+  return {
+    members: () => mapped(() => members(engine)),
+    move: (id, member, context) => mapped(() => move(engine, id, member, context)),
+  };
+}
+
+async function members({ client }: Engine): Promise<ClusterMember[]> {
+  const { value } = await client.get("/1.0/cluster/members", z.array(memberShape), {
+    query: { recursion: "1" },
+  });
+  return value.map(({ server_name: name, status, message }) => ({
+    name,
+    online: status === "Online",
+    detail: status === "Online" ? message : `${status}: ${message}`,
+  }));
+}
+
+/** Rejects with INVALID_VALUE unless there is such a member and it is there. */
+export async function requireMember(engine: Engine, member: string): Promise<void> {
+  const all = await members(engine);
+  const found = all.find(({ name }) => name === member);
+  const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the member", value: member, reason });
+  if (found === undefined) throw refuse(`the cluster has ${all.map(({ name }) => name).join(", ")}`);
+  if (!found.online) throw refuse(`it does not answer: ${found.detail}`);
+}
+
+/** LXD copies disk and snapshots over, then forgets the old ones. */
+async function move(engine: Engine, id: string, member: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  const { name } = managed;
+  await requireMember(engine, member);
+  if (managed.member === member) return;
+  requireStopped(managed, "Only stopped instances can be moved");
+  context.signal.throwIfAborted();
+  context.progress({ phase: `Moving to ${member}` });
+  const body = { name, migration: true, live: false };
+  await engine.client.run("POST", instancePath(name), body, {
+    query: { target: member },
+    progress: context.progress,
+  });
+}

@@ -1,0 +1,104 @@
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import type { EngineEvent, EngineState } from "../../../lib/backend/contract.ts";
+import type { Engine } from "../engine.ts";
+import { findManaged } from "../engine.ts";
+import { lxdError } from "../errors.ts";
+import { eventShape } from "../rest/shapes.ts";
+import { listManaged } from "./instances.ts";
+
+/** What an instance is after an action of LXD's; the rest changes something else about it. */
+const STATES: Readonly<Record<string, EngineState>> = {
+  "instance-started": "running",
+  "instance-restarted": "running",
+  "instance-resumed": "running",
+  "instance-stopped": "stopped",
+  "instance-shutdown": "stopped",
+  "instance-paused": "suspended",
+};
+
+/** Between attempts to hear again of a server that was lost, ms. */
+const PAUSE = 1000;
+
+/**
+ * LXD's events of all members, as strata's. LXD names instances, strata has ids: names are looked up once,
+ * and kept so that one that is gone can still be told by its id.
+ */
+export async function* engineEvents(engine: Engine, signal: AbortSignal): AsyncIterable<EngineEvent> {
+  const ids = new Map<string, string>();
+  for (let lost = 0; !signal.aborted; ) {
+    const queue: string[] = [];
+    let wake = () => {};
+    const socket = await engine.client
+      .socket("/1.0/events", { type: "lifecycle" })
+      .catch((error: unknown) => {
+        if (lost === 0 || signal.aborted) throw lxdError(error);
+        return undefined;
+      });
+    if (socket !== undefined) {
+      const close = () => socket.close();
+      signal.addEventListener("abort", close, { once: true });
+      let open = true;
+      socket.on("message", (data: Buffer) => {
+        queue.push(String(data));
+        wake();
+      });
+      socket.on("error", () => {});
+      socket.resume();
+      void once(socket, "close").finally(() => {
+        open = false;
+        wake();
+      });
+      for (const managed of await listManaged(engine)) ids.set(managed.name, managed.id);
+      yield { at: Date.now(), kind: "resync" };
+      try {
+        while (!signal.aborted && (open || queue.length > 0)) {
+          const text = queue.shift();
+          if (text === undefined) {
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+              if (!open || queue.length > 0 || signal.aborted) resolve();
+            });
+            continue;
+          }
+          const event = await translate(engine, ids, text);
+          if (event !== undefined) yield event;
+        }
+      } finally {
+        signal.removeEventListener("abort", close);
+        socket.close();
+      }
+    }
+    lost += 1;
+    if (!signal.aborted) await delay(PAUSE, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Undefined for what is not about an instance of strata's. */
+async function translate(
+  engine: Engine,
+  ids: Map<string, string>,
+  text: string,
+): Promise<EngineEvent | undefined> {
+  const parsed = eventShape.safeParse(JSON.parse(text));
+  if (!parsed.success) return undefined;
+  const { timestamp, metadata } = parsed.data;
+  const { action, source } = metadata;
+  const [, , kind = "", encoded = ""] = new URL(source, "http://lxd").pathname.split("/");
+  if (kind !== "instances" || !action.startsWith("instance-")) return undefined;
+  const name = decodeURIComponent(encoded);
+  const at = Date.parse(timestamp);
+  const known = ids.get(name);
+  if (action === "instance-deleted") {
+    // A name that is in use again, or still since it was moved, belongs to what is there.
+    if (known === undefined || (await findManaged(engine, name).catch(() => undefined))?.id === known)
+      return undefined;
+    ids.delete(name);
+    return { at, kind: "removed", id: known };
+  }
+  const id = known ?? (await findManaged(engine, name).catch(() => undefined))?.id;
+  if (id === undefined) return undefined;
+  ids.set(name, id);
+  const state = STATES[action];
+  return state === undefined ? { at, kind: "changed", id } : { at, kind: "state", id, state };
+}

@@ -1,0 +1,59 @@
+import { chmod, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { hostname, userInfo } from "node:os";
+import { join } from "node:path";
+import { run } from "../../../lib/util/programs.ts";
+import type { Identity } from "../rest/endpoint.ts";
+
+/** The certificate and key that this user shows to servers, and where the certificate is. */
+export interface ClientIdentity extends Identity {
+  readonly path: string;
+}
+
+/** The user's identity, made at first use: a certificate signed by itself, its key for its owner alone. */
+export async function clientIdentity(dataFolder: string): Promise<ClientIdentity> {
+  const folder = join(dataFolder, "lxd");
+  return (await readIdentity(folder)) ?? makeIdentity(dataFolder, folder);
+}
+
+async function readIdentity(folder: string): Promise<ClientIdentity | undefined> {
+  const path = join(folder, "client.crt");
+  try {
+    const [certificate, key] = await Promise.all([
+      readFile(path, "utf8"),
+      readFile(join(folder, "client.key"), "utf8"),
+    ]);
+    return { certificate, key, path };
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function makeIdentity(dataFolder: string, folder: string): Promise<ClientIdentity> {
+  await mkdir(dataFolder, { recursive: true, mode: 0o700 });
+  const work = await mkdtemp(join(dataFolder, ".lxd-"));
+  try {
+    const name = `${userInfo().username}@${hostname()}`.replace(/[^A-Za-z0-9@.-]/g, "");
+    const key = join(work, "client.key");
+    await run(
+      "openssl",
+      [
+        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1", "-sha384", "-nodes"],
+        ...["-days", "3650", "-subj", `/O=strata/CN=${name}`],
+        ...["-addext", "extendedKeyUsage=clientAuth"],
+        ...["-keyout", key, "-out", join(work, "client.crt")],
+      ],
+      { package: "openssl" },
+    );
+    await chmod(key, 0o600);
+    // Whole or not at all; should another process have been quicker, its identity is ours too.
+    await rename(work, folder).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  const made = await readIdentity(folder);
+  if (made === undefined) throw new Error(`${folder} holds no client.crt with its client.key`);
+  return made;
+}

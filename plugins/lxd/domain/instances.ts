@@ -1,0 +1,109 @@
+import { z } from "zod";
+import type { Context, InstanceRecord, Instances, Resources } from "../../../lib/backend/contract.ts";
+import { failure, isStrataError } from "../../../lib/errors.ts";
+import {
+  type Engine,
+  findManaged,
+  getHeld,
+  instancePath,
+  type Managed,
+  toManaged,
+  whenIdle,
+  writeConfig,
+} from "../engine.ts";
+import { mapped } from "../errors.ts";
+import { getReady, removeInstance } from "../journal/recovery.ts";
+import { clone } from "../lifecycle/clone.ts";
+import { check, create } from "../lifecycle/creation.ts";
+import { isMachine, requireAttainable } from "../lifecycle/machines.ts";
+import { start, stop, suspend } from "../lifecycle/power.ts";
+import { hold } from "../lock/hold.ts";
+import { instanceShape, type LxdInstance } from "../rest/shapes.ts";
+import { limitKeys, ROOT, readResources } from "./devices.ts";
+import { ownKeys } from "./records.ts";
+import { lostMember, readState, toInstance, unreachable } from "./view.ts";
+
+export function instanceGroup(engine: Engine): Instances {
+  return {
+    list: () =>
+      mapped(async () => {
+        const all = await listAll(engine);
+        const lost = all.flatMap((instance) => {
+          const member = lostMember(instance);
+          return member === undefined ? [] : unreachable(instance.name, member);
+        });
+        return [...managedOf(engine, all).map(toInstance), ...lost];
+      }),
+    find: (name) =>
+      mapped(async () => {
+        const managed = await findManaged(engine, name);
+        return managed === undefined ? null : toInstance(managed);
+      }),
+    hold: (id, options, context) => mapped(() => hold(engine, id, options, context)),
+    check: (plan) => mapped(() => check(engine, plan)),
+    create: (spec, context) => mapped(() => create(engine, spec, context)),
+    start: (id, context) => mapped(() => start(engine, id, context)),
+    stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
+    suspend: (id, context) => mapped(() => suspend(engine, id, context)),
+    clone: (id, copy, context) => mapped(() => clone(engine, id, copy, context)),
+    resize: (id, change, context) => mapped(() => resize(engine, id, change, context)),
+    annotate: (id, change) => mapped(() => annotate(engine, id, change)),
+    remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),
+  };
+}
+
+/** All of strata's instances that can be reached; one whose record cannot be read is told and left out. */
+export async function listManaged(engine: Engine): Promise<Managed[]> {
+  return managedOf(engine, await listAll(engine));
+}
+
+/** All instances, foreign ones included. */
+async function listAll({ client }: Engine): Promise<LxdInstance[]> {
+  const query = { recursion: "2" };
+  return (await client.get("/1.0/instances", z.array(instanceShape), { query })).value;
+}
+
+function managedOf(engine: Engine, instances: readonly LxdInstance[]): Managed[] {
+  return instances.flatMap((instance) => {
+    try {
+      return toManaged(instance, "") ?? [];
+    } catch (error) {
+      if (!isStrataError(error)) throw error;
+      engine.log.warn(`${instance.name} is left out of the list: ${error.message}`);
+      return [];
+    }
+  });
+}
+
+/** Rejects with the state's own error unless the instance is stopped. */
+export function requireStopped({ name, instance }: Managed, reason: string): void {
+  const state = readState(instance.status);
+  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: instance.status });
+}
+
+async function resize(
+  engine: Engine,
+  id: string,
+  change: Partial<Resources>,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  requireStopped(managed, "Only stopped instances can be resized");
+  const { name, instance, config } = managed;
+  const { disk: current } = readResources(config, instance.devices);
+  const { disk } = change;
+  if (disk !== undefined && disk < current) throw failure("DISK_SHRINK", { name, current, wanted: disk });
+  if (isMachine(managed)) await requireAttainable(engine, change);
+  const grows = disk !== undefined && disk > current;
+  context.signal.throwIfAborted();
+  const root = { ...instance.devices[ROOT], ...(grows ? { size: String(disk) } : {}) };
+  // One change of LXD's: all of it or none.
+  const body = { config: limitKeys(change), ...(grows ? { devices: { [ROOT]: root } } : {}) };
+  await whenIdle(() => engine.client.run("PATCH", instancePath(name), body));
+}
+
+async function annotate(engine: Engine, id: string, change: Partial<InstanceRecord>): Promise<void> {
+  const { name, own } = await getHeld(engine, id);
+  await writeConfig(engine, name, ownKeys({ ...own, record: { ...own.record, ...change } }));
+}

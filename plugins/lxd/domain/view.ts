@@ -1,0 +1,86 @@
+import { type EngineState, type Instance, RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import type { Managed } from "../engine.ts";
+import type { Config, LxdInstance } from "../rest/shapes.ts";
+import { DEFAULT_NIC, readNics, readResources } from "./devices.ts";
+import { readMounts } from "./records.ts";
+
+const STATES: Readonly<Record<string, EngineState>> = {
+  Running: "running",
+  Ready: "running",
+  Stopped: "stopped",
+  Frozen: "suspended",
+  Starting: "starting",
+  Stopping: "stopping",
+  Aborting: "stopping",
+  Freezing: "suspending",
+  Thawed: "running",
+};
+
+/** LXD's word for a state, such as "Running", as the contract has it. */
+export function readState(status: string): EngineState {
+  return STATES[status] ?? "unknown";
+}
+
+/** An instance as the core sees it. */
+export function toInstance(managed: Managed): Instance {
+  const { id, name, own, config, instance, member, operation, snapshots } = managed;
+  const state = operation?.kind === "create" ? "starting" : readState(instance.status);
+  return {
+    id,
+    name,
+    state,
+    resources: readResources(config, instance.devices),
+    mounts: readMounts(name, config),
+    nics: readNics(instance.devices),
+    // A removal that died is one that was asked for: purge finishes it.
+    record: operation?.kind === "purge" ? { ...own.record, deleted: true } : own.record,
+    addresses: state === "running" ? addressesOf(instance, config) : [],
+    snapshotCount: snapshots.length,
+    ...(member === undefined ? {} : { member }),
+  };
+}
+
+/**
+ * The member that an instance is on, where that does not answer: of those LXD tells name and member, and
+ * nothing else, so not whose they are either. Undefined for one that is there.
+ */
+export function lostMember({ status, location, config }: LxdInstance): string | undefined {
+  return status === "Error" && location !== "" && Object.keys(config).length === 0 ? location : undefined;
+}
+
+/** An instance whose member does not answer. Its id fits none, so nothing can be done to it by that. */
+export function unreachable(name: string, member: string): Instance {
+  return {
+    id: `${name}/`,
+    name,
+    state: "unknown",
+    resources: { cpus: 0, memory: 0n, disk: 0n },
+    mounts: [],
+    nics: [],
+    record: {
+      version: RECORD_VERSION,
+      image: { sha256: "", release: "", os: "" },
+      username: "",
+      deleted: false,
+      snapshotsTaken: 0,
+      cloudInstanceId: "",
+      createdAt: 0,
+    },
+    addresses: [],
+    snapshotCount: 0,
+    member,
+  };
+}
+
+/** IPv4 addresses that others can reach, the default interface's first. */
+function addressesOf({ state }: LxdInstance, config: Config): string[] {
+  const mac = config[`volatile.${DEFAULT_NIC}.hwaddr`];
+  const found = Object.entries(state?.network ?? {}).flatMap(([nic, { addresses, hwaddr }]) =>
+    (addresses ?? [])
+      .filter(({ family, scope }) => family === "inet" && scope === "global")
+      .map(({ address }) => ({ nic, hwaddr, address })),
+  );
+  // A virtual machine has its own names for them.
+  const own = found.filter(({ nic, hwaddr }) => nic === DEFAULT_NIC || (hwaddr !== "" && hwaddr === mac));
+  return [...own, ...found.filter((each) => !own.includes(each))].map(({ address }) => address);
+}

@@ -1,0 +1,146 @@
+import { Readable, Writable } from "node:stream";
+import type WebSocket from "ws";
+import { z } from "zod";
+import type { ExecOptions, ExecSession } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { type Engine, instancePath } from "../engine.ts";
+import { lxdError } from "../errors.ts";
+
+/** What a started command's operation says of its streams: a secret for each. */
+const streams = z.object({ fds: z.record(z.string(), z.string()) });
+
+/**
+ * Runs argv in a running instance as root. With a terminal LXD has one stream for all, which comes out as
+ * stdout; without one there are three.
+ */
+export async function execute(
+  engine: Engine,
+  name: string,
+  argv: readonly string[],
+  options: Pick<ExecOptions, "tty" | "signal"> & { readonly environment?: Readonly<Record<string, string>> },
+): Promise<ExecSession> {
+  const { tty, signal } = options;
+  signal?.throwIfAborted();
+  const { client } = engine;
+  const operation = await client.start("POST", instancePath(name, "exec"), {
+    command: argv,
+    "wait-for-websocket": true,
+    interactive: tty !== undefined,
+    environment: { ...options.environment, ...(tty === undefined ? {} : { TERM: tty.term }) },
+    ...(tty === undefined ? {} : { width: tty.columns, height: tty.rows }),
+  });
+  const { fds } = streams.parse(operation.metadata);
+  const open = (fd: string) =>
+    client.socket(`/1.0/operations/${operation.id}/websocket`, { secret: fds[fd] });
+  // LXD begins when all of them are connected.
+  const [control, first, ...more] = await Promise.all(
+    ["control", ...(tty === undefined ? ["0", "1", "2"] : ["0"])].map(open),
+  );
+  if (control === undefined || first === undefined)
+    throw failure("INTERNAL", { reason: "a command without its streams" });
+  const stdin = sink(first, tty === undefined ? { data: "", binary: false } : END_OF_INPUT);
+  if (more.length > 0) first.resume();
+  const stdout = source(more[0] ?? first);
+  // With a terminal LXD reads on from this one after the command has ended, until it is closed.
+  if (tty !== undefined)
+    first.on("message", (_: Buffer, binary: boolean) => {
+      if (!binary) first.close();
+    });
+  const stderr = more[1] === undefined ? Readable.from([]) : source(more[1]);
+  const send = (message: object) => {
+    if (control.readyState === control.OPEN) control.send(JSON.stringify(message));
+  };
+  control.on("error", () => {});
+  control.resume();
+  // A KILL that the guest cannot refuse: whoever cancels does not want to wait for it.
+  const kill = () => send({ command: "signal", signal: 9 });
+  signal?.addEventListener("abort", kill, { once: true });
+  const exit = (async () => {
+    try {
+      const code = await client
+        .wait(operation.id)
+        .then(({ metadata }) => z.object({ return: z.number() }).parse(metadata).return, exitCodeOf);
+      await Promise.all([drained(stdout), tty === undefined ? drained(stderr) : undefined]);
+      if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
+      return { code };
+    } catch (error) {
+      throw lxdError(error, { name });
+    } finally {
+      signal?.removeEventListener("abort", kill);
+      for (const socket of [control, first, ...more]) socket.close();
+    }
+  })();
+  // Whoever only reads the output must not be hit by an unhandled rejection.
+  exit.catch(() => {});
+  return {
+    stdin,
+    stdout,
+    stderr,
+    resize: (columns, rows) =>
+      send({ command: "window-resize", args: { width: String(columns), height: String(rows) } }),
+    exit,
+  };
+}
+
+/** LXD takes two exit codes of a command, whoever gave them, for failures of its own. */
+function exitCodeOf(error: unknown): number {
+  const message = error instanceof Error ? error.message : "";
+  if (/Command not executable/i.test(message)) return 126;
+  if (/Command not found/i.test(message)) return 127;
+  throw error;
+}
+
+/** Resolves when a stream has been read to its end, or was thrown away. */
+function drained(stream: Readable): Promise<void> {
+  if (stream.readableEnded || stream.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    stream
+      .once("end", resolve)
+      .once("close", resolve)
+      .once("error", () => resolve());
+  });
+}
+
+/** What comes in over a websocket; LXD ends it with a text message, which carries nothing. */
+function source(socket: WebSocket): Readable {
+  const stream = new Readable({
+    read: () => socket.resume(),
+    destroy(error, done) {
+      socket.resume();
+      done(error);
+    },
+  });
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    stream.push(null);
+  };
+  socket.on("message", (data: Buffer, binary: boolean) => {
+    if (!binary) return end();
+    if (!ended && !stream.destroyed && !stream.push(data)) socket.pause();
+  });
+  socket.on("close", end);
+  socket.on("error", end);
+  return stream;
+}
+
+/** At a terminal input ends with a key: LXD would take the terminal away with it. */
+const END_OF_INPUT = { data: "\x04", binary: true };
+
+/** What goes out over a websocket. A command that has ended reads no more: what comes after is dropped. */
+function sink(socket: WebSocket, end: { readonly data: string; readonly binary: boolean }): Writable {
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (socket.readyState !== socket.OPEN) return done();
+      socket.send(chunk, { binary: true }, () => done());
+    },
+    final(done) {
+      if (socket.readyState !== socket.OPEN) return done();
+      socket.send(end.data, { binary: end.binary }, () => done());
+    },
+  });
+  socket.on("close", () => stream.destroy());
+  socket.on("error", () => {});
+  return stream;
+}

@@ -1,0 +1,117 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context, EngineAccess, ExecOptions, ExecSession } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { readState } from "../domain/view.ts";
+import { type Engine, getManaged } from "../engine.ts";
+import { mapped } from "../errors.ts";
+import { machineAccess } from "../lifecycle/machines.ts";
+import { execute } from "./exec.ts";
+
+/** Between two looks at a guest that starts, ms. */
+const PAUSE = 200;
+
+/**
+ * Ends with 0 once this boot is finished: cloud-init has done its part, where there is one. One that
+ * systemd has not enabled for this boot never will.
+ */
+const FINISHED =
+  "test -e /run/cloud-init/result.json || test -e /run/cloud-init/disabled || ! test -d /etc/cloud";
+
+/**
+ * Runs "$@" as a user, in his home or in a folder, with the environment of a login. Without argv it is his
+ * login shell. Arguments: user, folder ("" for the home), how long to linger ("" for not at all), command.
+ *
+ * What is killed is what LXD has started, and a terminal is that one's, so nothing stays between LXD and the
+ * command. `su` of util-linux would, and gives its child a session without the terminal; it comes last, for
+ * busybox, whose own does neither.
+ *
+ * But LXD 5.0 may lose the last that was said at a terminal if nothing has it open any more. So a shell
+ * lingers after the command; killing it hangs up on the command.
+ */
+const AS_USER = `user=$1 folder=$2 linger=$3
+shift 3
+home=$(eval "printf %s ~$user")
+entry=$(grep "^$user:" /etc/passwd) || { printf '%s\\n' "there is no user $user" >&2; sleep "\${linger:-0}"; exit 126; }
+shell=\${entry##*:}
+export HOME="$home" USER="$user" LOGNAME="$user" SHELL="\${shell:=/bin/sh}"
+cd -- "\${folder:-$home}" || { sleep "\${linger:-0}"; exit 126; }
+if [ $# = 0 ]; then set -- "$shell" -l; fi
+launch() {
+  [ -n "$linger" ] || exec "$@"
+  trap : INT QUIT
+  (exec "$@")
+  code=$?
+  sleep "$linger"
+  exit "$code"
+}
+[ "$user" != root ] || launch "$@"
+if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q init-groups; then
+  launch setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
+fi
+if chroot --help 2>&1 | grep -q skip-chdir; then
+  ids=$(id -u "$user"):$(id -g "$user") groups=$(id -G "$user" | tr ' ' ,)
+  launch chroot --userspec "$ids" --groups "$groups" --skip-chdir / "$@"
+fi
+launch su -s /bin/sh -c 'exec "$0" "$@"' "$user" -- "$@"`;
+
+/** Seconds; LXD has read what was said long before. */
+const LINGER = "0.1";
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** What the shell above may read as the name of a user. */
+const USER = /^[a-z_][a-z0-9_-]*$/i;
+
+/** `machines`: whether there may be virtual machines among the instances. */
+export function guestAccess(engine: Engine, { machines }: { readonly machines: boolean }): EngineAccess {
+  return {
+    via: "engine",
+    ...(machines ? { ssh: (id: string) => mapped(() => machineAccess(engine, id)) } : {}),
+    ready: (id, timeout, context) => mapped(() => ready(engine, id, timeout, context)),
+    exec: (id, argv, options) => mapped(() => exec(engine, id, argv, options)),
+  };
+}
+
+async function exec(
+  engine: Engine,
+  id: string,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecSession> {
+  const { name, own, instance } = await getManaged(engine, id);
+  if (readState(instance.status) !== "running")
+    throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
+  const user = options.user ?? own.record.username;
+  if (!USER.test(user))
+    throw failure("INVALID_VALUE", { what: "the user", value: user, reason: "it is no name of a user" });
+  const linger = options.tty === undefined ? "" : LINGER;
+  const command = ["/bin/sh", "-c", AS_USER, "sh", user, options.cwd ?? "", linger, ...argv];
+  return execute(engine, name, command, { ...options, environment: { PATH, LANG: "C.UTF-8" } });
+}
+
+async function ready(engine: Engine, id: string, timeout: number, context: Context): Promise<void> {
+  const { name } = await getManaged(engine, id);
+  const end = Date.now() + timeout;
+  context.progress({ phase: "Waiting for the guest" });
+  for (;;) {
+    const reason = await unready(engine, id, context);
+    if (reason === undefined) return;
+    if (Date.now() > end)
+      throw failure("GUEST_UNREACHABLE", {
+        name,
+        reason: `nothing within ${Math.round(timeout / 1000)} s; at last: ${reason}`,
+      });
+    await delay(PAUSE, undefined, { signal: context.signal }).catch((error: unknown) => {
+      throw failure("CANCELLED", {}, error);
+    });
+  }
+}
+
+/** Why no work can begin in a guest yet; undefined when it can. */
+async function unready(engine: Engine, id: string, { signal }: Context): Promise<string | undefined> {
+  const { name, instance } = await getManaged(engine, id);
+  if (readState(instance.status) !== "running") return "it does not run";
+  const session = await execute(engine, name, ["/bin/sh", "-c", FINISHED], { signal });
+  session.stdin.end();
+  session.stdout.resume();
+  session.stderr.resume();
+  return (await session.exit).code === 0 ? undefined : "cloud-init has not finished";
+}

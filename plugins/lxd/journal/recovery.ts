@@ -1,0 +1,207 @@
+import { failure } from "../../../lib/errors.ts";
+import { KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
+import {
+  ASIDE,
+  type Engine,
+  getHeld,
+  getManaged,
+  instancePath,
+  type Managed,
+  replaceConfig,
+  whenIdle,
+  writeConfig,
+} from "../engine.ts";
+import { isStatus } from "../errors.ts";
+import { type Config, type Operation as LxdOperation, operationsShape } from "../rest/shapes.ts";
+import { type Node, pruned, readNodes } from "../snapshots/tree.ts";
+import type { Operation } from "./operation.ts";
+
+/** LXD's own operations that are at work on an instance. */
+export async function runningOperations(
+  { client }: Engine,
+  { name }: Pick<Managed, "name">,
+): Promise<LxdOperation[]> {
+  const { value } = await client.get("/1.0/operations", operationsShape, { query: { recursion: "1" } });
+  return Object.values(value)
+    .flat()
+    .filter(
+      (operation) =>
+        operation.class === "task" &&
+        operation.status_code < 200 &&
+        (operation.resources.instances ?? []).some(
+          (url) => new URL(url, "http://lxd").pathname.split("/")[3] === name,
+        ),
+    );
+}
+
+/** Waits until LXD has ended what it was told to do to an instance, whatever came of it. */
+export async function settle(engine: Engine, managed: Managed): Promise<void> {
+  for (const { id } of await runningOperations(engine, managed))
+    await engine.client.wait(id).catch((error: unknown) => {
+      engine.log.debug("an operation of LXD has failed", { name: managed.name, error: String(error) });
+    });
+}
+
+/**
+ * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may be
+ * repeated: whoever is killed here leaves the same to the next. Needs a hold.
+ */
+export async function finish(engine: Engine, id: string): Promise<void> {
+  const managed = await getManaged(engine, id);
+  const { operation, name } = managed;
+  if (operation === undefined) {
+    if (managed.aside !== undefined) await removeAside(engine, name);
+    return;
+  }
+  engine.log.debug("finishing an operation", { name, ...operation });
+  switch (operation.kind) {
+    case "create":
+    case "purge":
+      return removeInstance(engine, managed);
+    case "take":
+      return finishTake(engine, managed, operation);
+    case "restore":
+      return finishRestore(engine, managed, operation);
+    case "delete":
+      return finishDelete(engine, managed, operation);
+    case "amend":
+      return finishAmend(engine, managed, operation);
+  }
+}
+
+/** The instance of that id, held and with nothing left half done: what every change begins with. */
+export async function getReady(engine: Engine, id: string): Promise<Managed> {
+  const managed = await getHeld(engine, id);
+  if (managed.operation === undefined && managed.aside === undefined) return managed;
+  await finish(engine, id);
+  return getHeld(engine, id);
+}
+
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
+
+function findNode(managed: Managed, id: string): Node | undefined {
+  return readNodes(managed).find((node) => node.id === id);
+}
+
+async function finishTake(engine: Engine, managed: Managed, { id, taken }: Of<"take">): Promise<void> {
+  const nodes = readNodes(managed);
+  const done = { ...operationKeys(null), [KEYS.snapshot]: "" };
+  if (!nodes.some((node) => node.id === id)) return writeConfig(engine, managed.name, done);
+  const { name, own, config } = managed;
+  await writeConfig(engine, name, {
+    ...done,
+    ...ownKeys({ ...own, record: { ...own.record, snapshotsTaken: taken } }),
+    ...treeKeys(pruned({ ...readTree(name, config), standsOn: id }, nodes)),
+  });
+}
+
+async function finishRestore(engine: Engine, managed: Managed, operation: Of<"restore">): Promise<void> {
+  // Nothing was set aside: nothing has happened yet, or all has.
+  if (managed.aside !== undefined) await bringBack(engine, managed, operation);
+  await forgetRestore(engine, managed.name);
+}
+
+/** Has LXD restore, once what is there is set aside, and puts right what it brings back too much of. */
+export async function bringBack(engine: Engine, managed: Managed, { id }: Of<"restore">): Promise<void> {
+  const node = findNode(managed, id);
+  if (node === undefined)
+    throw failure("RECORDS_DIFFER", {
+      name: managed.name,
+      reason: "a snapshot that is being restored is gone",
+    });
+  const body = { restore: node.name, stateful: false };
+  await whenIdle(() => engine.client.run("PUT", instancePath(managed.name), body));
+  await putBack(engine, managed, node);
+}
+
+/** The last of a restore, whichever way it went. */
+export async function forgetRestore(engine: Engine, name: string): Promise<void> {
+  await removeAside(engine, name);
+  await writeConfig(engine, name, operationKeys(null));
+}
+
+/** What LXD has brought back with a snapshot and must be the present one again. */
+async function putBack(engine: Engine, managed: Managed, node: Node): Promise<void> {
+  await replaceConfig(engine, managed, restoredConfig(managed, node), node.snapshot.devices);
+}
+
+/**
+ * The config after a restore: the snapshot's, with what belongs to the instance whatever it stands on: its
+ * records, the lock and the note, the addresses of its interfaces.
+ */
+export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">, node: Node): Config {
+  const { name, own, config } = managed;
+  const isOurs = (key: string) => key.startsWith("user.strata.") && key !== KEYS.mounts;
+  const isIdentity = (key: string) => /^volatile\..*\.hwaddr$/.test(key) || key === "volatile.uuid";
+  const restored = Object.entries(node.snapshot.config).filter(([key]) => !isOurs(key));
+  const kept = Object.entries(config).filter(([key]) => isOurs(key) || isIdentity(key));
+  const record = { ...own.record, cloudInstanceId: node.cloudInstanceId || own.record.cloudInstanceId };
+  return {
+    ...Object.fromEntries([...restored, ...kept]),
+    ...ownKeys({ ...own, record }),
+    ...treeKeys({ ...readTree(name, config), standsOn: node.id }),
+    // A disk that was brought back has lost its limit on some pools; LXD sets it again at the next start.
+    "volatile.root.apply_quota": "true",
+  };
+}
+
+/** Back to what was set aside, where a restore cannot be finished. */
+export async function abandonRestore(engine: Engine, managed: Managed): Promise<void> {
+  const { name, aside, config } = managed;
+  if (aside !== undefined) {
+    const body = { restore: ASIDE, stateful: false };
+    await whenIdle(() => engine.client.run("PUT", instancePath(name), body));
+    await replaceConfig(engine, managed, { ...config, "volatile.root.apply_quota": "true" }, aside.devices);
+  }
+  await forgetRestore(engine, name);
+}
+
+async function removeAside(engine: Engine, name: string): Promise<void> {
+  await removeSnapshot(engine, name, ASIDE);
+}
+
+/** One that is gone is fine. */
+async function removeSnapshot(engine: Engine, name: string, snapshot: string): Promise<void> {
+  await whenIdle(() =>
+    engine.client.run("DELETE", instancePath(name, "snapshots", snapshot), undefined),
+  ).catch((error: unknown) => {
+    if (!isStatus(error, 404)) throw error;
+  });
+}
+
+export async function finishDelete(
+  engine: Engine,
+  managed: Managed,
+  { id, tree }: Of<"delete">,
+): Promise<void> {
+  const node = findNode(managed, id);
+  if (node !== undefined) await removeSnapshot(engine, managed.name, node.name);
+  await writeConfig(engine, managed.name, { ...operationKeys(null), ...treeKeys(tree) });
+}
+
+export async function finishAmend(engine: Engine, managed: Managed, { id, to }: Of<"amend">): Promise<void> {
+  const { name } = managed;
+  const node = findNode(managed, id);
+  if (node !== undefined && node.name !== to)
+    await engine.client.run("POST", instancePath(name, "snapshots", node.name), { name: to });
+  await writeConfig(engine, name, operationKeys(null));
+}
+
+/** Removes an instance with its snapshots for good, running or not. The note has whoever comes next go on. */
+export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
+  const { name, instance } = managed;
+  const { client } = engine;
+  if (managed.operation?.kind !== "purge" && managed.operation?.kind !== "create")
+    await writeConfig(engine, name, operationKeys({ kind: "purge" }));
+  if (instance.status !== "Stopped")
+    await client
+      .run("PUT", instancePath(name, "state"), { action: "stop", force: true, timeout: -1 })
+      .catch((error: unknown) => {
+        if (!/already stopped/i.test(error instanceof Error ? error.message : "")) throw error;
+      });
+  try {
+    await whenIdle(() => client.run("DELETE", instancePath(name), undefined));
+  } catch (error) {
+    if (!isStatus(error, 404)) throw error;
+  }
+}

@@ -1,0 +1,41 @@
+import { randomUUID } from "node:crypto";
+import type { CloneSpec, Context, Instance } from "../../../lib/backend/contract.ts";
+import { readNics } from "../domain/devices.ts";
+import { requireStopped } from "../domain/instances.ts";
+import { nicDevices } from "../domain/placement.ts";
+import { operationKeys, ownKeys, treeKeys } from "../domain/records.ts";
+import type { Engine } from "../engine.ts";
+import { getReady } from "../journal/recovery.ts";
+import { clearUnfinished, make, requireFree, seedKeys } from "./creation.ts";
+import { isMachine, metaKeys } from "./machines.ts";
+
+/** LXD copies the disk, on pools that can without copying its bytes, and what is not said otherwise here. */
+export async function clone(
+  engine: Engine,
+  id: string,
+  copy: CloneSpec,
+  context: Context,
+): Promise<Instance> {
+  const original = await getReady(engine, id);
+  requireStopped(original, "Only stopped instances can be cloned");
+  const { name, seed, record } = copy;
+  context.signal.throwIfAborted();
+  await clearUnfinished(engine, name, context);
+  await requireFree(engine, name);
+  const nics = readNics(original.instance.devices).map(({ network }) => ({ network }));
+  context.progress({ phase: "Copying instance" });
+  const uuid = randomUUID();
+  const body = {
+    type: original.instance.type,
+    source: { type: "copy", source: original.name, instance_only: true },
+    config: {
+      ...seedKeys(seed),
+      ...(isMachine(original) ? metaKeys(seed) : {}),
+      ...ownKeys({ id: uuid, record }),
+      ...treeKeys({ standsOn: null, amended: {} }),
+      ...operationKeys({ kind: "create" }),
+    },
+    devices: await nicDevices(engine, { nics }),
+  };
+  return make(engine, { name, uuid, body, member: original.member }, context);
+}

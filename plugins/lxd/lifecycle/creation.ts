@@ -1,0 +1,190 @@
+import { randomUUID } from "node:crypto";
+import type {
+  Context,
+  ImageSource,
+  Instance,
+  InstancePlan,
+  InstanceSpec,
+  Seed,
+} from "../../../lib/backend/contract.ts";
+import { asStrataError, failure } from "../../../lib/errors.ts";
+import { requireMember } from "../domain/cluster.ts";
+import { limitKeys, ROOT } from "../domain/devices.ts";
+import { nicDevices, placement } from "../domain/placement.ts";
+import { KEYS, mountKeys, operationKeys, ownKeys } from "../domain/records.ts";
+import { toInstance } from "../domain/view.ts";
+import { type Engine, findManaged, getManaged, instancePath, type Managed, writeConfig } from "../engine.ts";
+import { isMisread, isStatus } from "../errors.ts";
+import { removeInstance, settle } from "../journal/recovery.ts";
+import { hold } from "../lock/hold.ts";
+import { newLease } from "../lock/lease.ts";
+import { idMapKeys, requireMappable } from "../mounts/id-maps.ts";
+import { checkMount, memberHere, mountDevices } from "../mounts/mount-devices.ts";
+import { networkKeys } from "../network/network-config.ts";
+import { type Config, type Devices, instanceShape } from "../rest/shapes.ts";
+import { FORMAT, importImage } from "./images.ts";
+import { DISK_FORMAT, machineKeys, requireMachine, requireNetwork, SEED_DEVICE } from "./machines.ts";
+
+/** Rejects what could not be made, whatever its image. */
+export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
+  const managed = await findManaged(engine, plan.name);
+  // What a launch that died has left is taken away by the next.
+  if (managed === undefined || !isUnfinished(managed)) await requireFree(engine, plan.name);
+  await prepare(engine, plan);
+}
+
+/** Where an instance goes and what it is on. Rejects what could not be made under any name. */
+async function prepare(engine: Engine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
+  for (const mount of mounts) checkMount(engine, mount);
+  await requireMappable(engine, mounts);
+  if (plan.member !== undefined) await requireMember(engine, plan.member);
+  const member = mounts.length === 0 ? plan.member : await memberHere(engine, plan.member);
+  const { pool, network } = await placement(engine);
+  return { member, pool, interfaces: await nicDevices(engine, { network, nics: networks }) };
+}
+
+export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
+  const { name, image, resources, mounts } = spec;
+  context.signal.throwIfAborted();
+  const machine = image.format === DISK_FORMAT;
+  if (machine) await requireMachine(engine, spec);
+  else requireRoot(image);
+  await clearUnfinished(engine, name, context);
+  await requireFree(engine, name);
+  const { member, pool, interfaces } = await prepare(engine, spec);
+  if (machine) requireNetwork(interfaces);
+  const fingerprint = await importImage(engine, image, context);
+  context.signal.throwIfAborted();
+  context.progress({ phase: "Creating instance" });
+  const uuid = randomUUID();
+  const config: Config = {
+    ...limitKeys(resources),
+    ...seedKeys(spec.seed),
+    ...(machine ? machineKeys(spec.seed) : {}),
+    ...networkKeys(spec.networks),
+    ...idMapKeys(mounts),
+    ...ownKeys({ id: uuid, record: spec.record }),
+    ...mountKeys(mounts),
+    ...operationKeys({ kind: "create" }),
+  };
+  const devices: Devices = {
+    [ROOT]: { type: "disk", path: "/", pool: pool.name, size: String(resources.disk) },
+    ...interfaces,
+    ...(machine ? SEED_DEVICE : {}),
+    ...mountDevices(mounts),
+  };
+  const type = machine ? "virtual-machine" : "container";
+  const body = { type, source: { type: "image", fingerprint }, config, devices };
+  return make(engine, { name, uuid, body, member }, context);
+}
+
+function requireRoot({ format }: ImageSource): void {
+  if (format !== FORMAT)
+    throw failure("UNSUPPORTED", {
+      what: `an image of the format ${format}`,
+      engine: "LXD",
+      reason: "containers are made from a root folder: strata image build debian --variant container",
+    });
+}
+
+/**
+ * Has LXD make an instance whose config says that it is being made; all or nothing. It is ours from its
+ * first moment: the lock is in its config.
+ */
+export async function make(
+  engine: Engine,
+  what: {
+    readonly name: string;
+    readonly uuid: string;
+    readonly body: {
+      readonly type: string;
+      readonly source: object;
+      readonly config: Config;
+      readonly devices: Devices;
+    };
+    /** Of the cluster; undefined where there is none, or LXD is to choose. */
+    readonly member: string | undefined;
+  },
+  context: Context,
+): Promise<Instance> {
+  const { name, uuid, body, member } = what;
+  const id = `${name}/${uuid}`;
+  const lease = JSON.stringify(await newLease());
+  const config = withoutEmpty({ ...body.config, [KEYS.lock]: lease });
+  engine.holds.set(id, lease);
+  try {
+    const request = { ...body, name, profiles: [], config };
+    const options = { ...context, query: { target: member } };
+    await whenRead(() => engine.client.run("POST", "/1.0/instances", request, options));
+    // LXD cannot stop what it has begun.
+    context.signal.throwIfAborted();
+    await writeConfig(engine, name, { ...operationKeys(null), [KEYS.lock]: "" });
+    return toInstance(await getManaged(engine, id));
+  } catch (error) {
+    const made = await findManaged(engine, name).catch(() => undefined);
+    if (made?.id === id) {
+      await settle(engine, made);
+      await removeInstance(engine, made);
+    }
+    if (/already exists|already in use/i.test(error instanceof Error ? error.message : ""))
+      throw failure("INSTANCE_EXISTS", { name }, error);
+    throw error;
+  } finally {
+    engine.holds.delete(id);
+  }
+}
+
+/** How often what LXD has missed is asked for. */
+const ATTEMPTS = 5;
+
+/**
+ * LXD 5.0 may look at what qemu-img says of a disk before that has come, on a busy host. It takes away what
+ * it has begun then, so it can be asked again.
+ */
+async function whenRead<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isMisread(error)) throw error;
+    }
+  }
+}
+
+/** LXD refuses empty values in the config of what is new. */
+function withoutEmpty(config: Config): Config {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== ""));
+}
+
+/** Rejects with INSTANCE_EXISTS where any instance has the name, foreign ones included. */
+export async function requireFree({ client }: Engine, name: string): Promise<void> {
+  try {
+    await client.get(instancePath(name), instanceShape);
+  } catch (error) {
+    if (isStatus(error, 404)) return;
+    throw error;
+  }
+  throw failure("INSTANCE_EXISTS", { name });
+}
+
+/** cloud-init's data, where its datasource of LXD looks for them. */
+export function seedKeys({ userData, vendorData }: Seed): Config {
+  return { "cloud-init.user-data": userData, "cloud-init.vendor-data": vendorData };
+}
+
+/** True of what a launch or a removal that died has left of an instance. */
+function isUnfinished({ operation }: Managed): boolean {
+  return operation?.kind === "create" || operation?.kind === "purge";
+}
+
+/** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
+export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+  const managed = await findManaged(engine, name);
+  if (managed === undefined || !isUnfinished(managed)) return;
+  try {
+    await using _hold = await hold(engine, managed.id, { wait: 0 }, context);
+  } catch (error) {
+    const { code } = asStrataError(error);
+    if (code !== "INSTANCE_NOT_FOUND" && code !== "BUSY") throw error;
+  }
+}

@@ -1,0 +1,142 @@
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { z } from "zod";
+import type { Context, ImageSource } from "../../../lib/backend/contract.ts";
+import type { Engine } from "../engine.ts";
+import { isStatus } from "../errors.ts";
+import { imageShape, type LxdImage } from "../rest/shapes.ts";
+import { splitImage } from "./machine-image.ts";
+import { DISK_FORMAT } from "./machines.ts";
+
+/** A tarball with `metadata.yaml` and `rootfs/`: LXD calls it a unified image. */
+export const FORMAT = "lxd-rootfs";
+
+/**
+ * In the properties of an image that strata has handed to LXD: the SHA-256 of its file. That is LXD's own
+ * fingerprint too, but of a disk, for which the second property has that.
+ */
+const OWN = "strata.image";
+const OWN_DISK = "strata.fingerprint";
+/** One that no instance was made from for so long is taken away, ms: as in strata's own cache. */
+const UNUSED = 14 * 24 * 60 * 60 * 1000;
+
+/**
+ * Hands an image to LXD, once, and resolves to LXD's fingerprint of it. It stays there for the next
+ * instance, until it is deleted or was not used for long.
+ */
+export async function importImage(engine: Engine, image: ImageSource, context: Context): Promise<string> {
+  await sweep(engine, image.sha256);
+  const there = await findImage(engine, image);
+  if (there !== undefined) return there;
+  context.progress({ phase: "Handing the image to LXD" });
+  try {
+    return await (image.format === DISK_FORMAT ? handDisk : handRoot)(engine, image, context);
+  } catch (error) {
+    // Another launch may have been quicker.
+    const theirs = await findImage(engine, image);
+    if (theirs === undefined) throw error;
+    return theirs;
+  }
+}
+
+async function handRoot({ client }: Engine, { path, sha256 }: ImageSource, context: Context) {
+  const { size } = await stat(path, { bigint: true });
+  const headers = {
+    ...ownHeaders(sha256),
+    ...named({ public: "0", filename: `${sha256}.tar.gz` }),
+  };
+  await client.upload("/1.0/images", createReadStream(path), { ...context, size, headers });
+  return sha256;
+}
+
+async function handDisk(engine: Engine, image: ImageSource, context: Context) {
+  const { architectures } = (await engine.server()).environment;
+  const split = await splitImage(image, architectures[0] ?? "x86_64");
+  const { body, size, contentType, fingerprint } = split;
+  if (await isThere(engine, fingerprint)) {
+    body.destroy();
+    return fingerprint;
+  }
+  const headers = {
+    ...ownHeaders(image.sha256, fingerprint),
+    ...named({ public: "0", fingerprint }),
+    "Content-Type": contentType,
+  };
+  await engine.client.upload("/1.0/images", body, { ...context, size, headers });
+  return fingerprint;
+}
+
+/** LXD's fingerprint of an image that it has. */
+async function findImage(engine: Engine, { sha256, format }: ImageSource): Promise<string | undefined> {
+  if (format !== DISK_FORMAT) return (await isThere(engine, sha256)) ? sha256 : undefined;
+  return (await ownImages(engine)).find((each) => each.properties[OWN] === sha256)?.fingerprint;
+}
+
+/** Headers of an upload that make the image known as strata's. */
+export function ownHeaders(sha256: string, fingerprint = sha256): Readonly<Record<string, string>> {
+  const properties = { [OWN]: sha256, ...(fingerprint === sha256 ? {} : { [OWN_DISK]: fingerprint }) };
+  return named({ properties: new URLSearchParams(properties).toString() });
+}
+
+/** Headers as LXD reads them and as Incus does, which passes over the others. */
+function named(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    ["LXD", "Incus"].flatMap((server) =>
+      Object.entries(values).map(([name, value]) => [`X-${server}-${name}`, value]),
+    ),
+  );
+}
+
+async function isThere({ client }: Engine, sha256: string): Promise<boolean> {
+  try {
+    await client.get(`/1.0/images/${sha256}`, z.unknown());
+    return true;
+  } catch (error) {
+    if (isStatus(error, 404)) return false;
+    throw error;
+  }
+}
+
+/** Takes images away that strata has handed to LXD, and no others. LXD's instances do not need them. */
+export async function forgetImages(engine: Engine, sums: readonly string[]): Promise<void> {
+  for (const { fingerprint, properties } of await ownImages(engine))
+    if (sums.includes(properties[OWN] ?? "")) await removeImage(engine, fingerprint);
+}
+
+async function ownImages({ client }: Engine): Promise<LxdImage[]> {
+  const { value } = await client.get("/1.0/images", z.array(imageShape), { query: { recursion: "1" } });
+  return value.filter(isOwn);
+}
+
+/** True of what strata has handed to LXD. What others made of it has another fingerprint. */
+export function isOwn({ fingerprint, properties }: Pick<LxdImage, "fingerprint" | "properties">): boolean {
+  return (properties[OWN_DISK] ?? properties[OWN]) === fingerprint;
+}
+
+async function removeImage({ client }: Engine, fingerprint: string): Promise<void> {
+  try {
+    await client.run("DELETE", `/1.0/images/${fingerprint}`, undefined);
+  } catch (error) {
+    if (!isStatus(error, 404)) throw error;
+  }
+}
+
+/** True of an image that no instance was made from for long. LXD says of one that never was: year 1. */
+export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): boolean {
+  return now - Math.max(Date.parse(last_used_at), Date.parse(uploaded_at)) > UNUSED;
+}
+
+/** Whoever launches does not have to wait for, or fail with, what concerns other images. */
+async function sweep(engine: Engine, wanted: string): Promise<void> {
+  try {
+    for (const image of await ownImages(engine))
+      if (image.properties[OWN] !== wanted && isUnused(image, Date.now())) {
+        engine.log.info("an image that was not used for 14 days is taken from LXD", {
+          fingerprint: image.fingerprint,
+        });
+        await removeImage(engine, image.fingerprint);
+      }
+  } catch (error) {
+    engine.log.debug("unused images could not be taken away", { error: String(error) });
+  }
+}

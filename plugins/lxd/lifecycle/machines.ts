@@ -1,0 +1,122 @@
+/** What virtual machines of LXD have that its containers have not. */
+
+import { z } from "zod";
+import type { InstanceSpec, Resources, Seed, SshAccess } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { requireMemory } from "../../../lib/util/host-memory.ts";
+import { DEFAULT_NIC } from "../domain/devices.ts";
+import { readState, toInstance } from "../domain/view.ts";
+import { type Engine, getManaged, type Managed } from "../engine.ts";
+import { mapped } from "../errors.ts";
+import type { Client } from "../rest/client.ts";
+import { type Config, type Devices, resourcesShape, warningShape } from "../rest/shapes.ts";
+
+/** A disk that UEFI boots. */
+export const DISK_FORMAT = "qcow2";
+
+/** Where LXD puts cloud-init's data into a virtual machine; its guest needs no agent of LXD's for that. */
+export const SEED_DEVICE: Devices = { "strata-seed": { type: "disk", source: "cloud-init:config" } };
+
+export function isMachine({ instance }: Pick<Managed, "instance">): boolean {
+  return instance.type === "virtual-machine";
+}
+
+/** What is asked whether there can be virtual machines. */
+type Server = Pick<Engine, "server" | "remote"> & { readonly client: Pick<Client, "get"> };
+
+/** Why strata makes no virtual machines on the server; null where it does. */
+export async function machineRefusal(engine: Server): Promise<string | null> {
+  const { environment } = await engine.server();
+  if (!runsMachines(environment.driver)) return `the server cannot run virtual machines${await why(engine)}`;
+  if (engine.remote) return `${REACHED}, whose addresses this host does not have: the server is behind a URL`;
+  if (environment.server_clustered) return `${REACHED}, which other members of the cluster do not have`;
+  return null;
+}
+
+const REACHED = "strata reaches virtual machines over ssh, on a bridge of the server's own";
+
+export function runsMachines(driver: string): boolean {
+  return /\bqemu\b/.test(driver);
+}
+
+/** What LXD itself has found out, in parentheses. */
+async function why({ client }: Server): Promise<string> {
+  const warnings = await client
+    .get("/1.0/warnings", z.array(warningShape), { query: { recursion: "1" } })
+    .then(
+      ({ value }) => value,
+      () => [],
+    );
+  const found = warnings.find(({ type }) => type === "Instance type not operational");
+  return found?.last_message ? ` (${found.last_message})` : "";
+}
+
+/** Rejects with UNSUPPORTED a virtual machine that could not be as it is wished. */
+export async function requireMachine(
+  engine: Engine,
+  { mounts, networks, resources }: Pick<InstanceSpec, "mounts" | "networks" | "resources">,
+): Promise<void> {
+  const reason = await machineRefusal(engine);
+  if (reason !== null) throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
+  if (mounts.length > 0) throw noMounts();
+  if (networks.length > 0) throw noInterfaces();
+  await requireAttainable(engine, resources);
+}
+
+/** Without a network nobody would reach it. */
+export function requireNetwork(interfaces: Devices): void {
+  if (interfaces[DEFAULT_NIC] !== undefined) return;
+  const reason = "it needs a network to be reached; make one: lxc network create lxdbr0";
+  throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
+}
+
+/**
+ * Rejects with INVALID_VALUE what no virtual machine there can have: LXD takes it all the same, and then
+ * does not start it.
+ */
+export async function requireAttainable(
+  { client }: Engine,
+  { cpus, memory }: Partial<Resources>,
+): Promise<void> {
+  if (cpus === undefined && memory === undefined) return;
+  const host = (await client.get("/1.0/resources", resourcesShape)).value;
+  if (cpus !== undefined && cpus > host.cpu.total) {
+    const reason = `it is a whole number from 1 to ${host.cpu.total}, all that the host has`;
+    throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
+  }
+  if (memory !== undefined) requireMemory(memory, BigInt(host.memory.total));
+}
+
+export function noMounts() {
+  const reason = "folders of the host are for its containers; `strata transfer` copies into virtual machines";
+  return failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
+}
+
+export function noInterfaces() {
+  const reason = "its virtual machines have the default interface alone; containers can have further ones";
+  return failure("UNSUPPORTED", { what: "a further interface", engine: "LXD", reason });
+}
+
+/** Images that were built here are signed by nobody. */
+export function machineKeys(seed: Seed): Config {
+  return { "security.secureboot": "false", ...metaKeys(seed) };
+}
+
+/** LXD puts its own before, with the name for the id; of two the last counts. */
+export function metaKeys({ metaData }: Seed): Config {
+  return { "user.meta-data": metaData };
+}
+
+/** How a virtual machine is reached; null for a container, which LXD itself reaches. */
+export async function machineAccess(engine: Engine, id: string): Promise<SshAccess | null> {
+  const managed = await getManaged(engine, id);
+  return isMachine(managed) ? { via: "ssh", endpoint: (of) => mapped(() => endpoint(engine, of)) } : null;
+}
+
+/** At the address that its network leased to it. */
+async function endpoint(engine: Engine, id: string) {
+  const managed = await getManaged(engine, id);
+  if (readState(managed.instance.status) !== "running") return null;
+  const [host] = toInstance(managed).addresses;
+  return host === undefined ? null : { host, port: 22 };
+}

@@ -1,0 +1,94 @@
+import type { Context } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { readState } from "../domain/view.ts";
+import { type Engine, getHeld, instancePath, whenIdle } from "../engine.ts";
+import { getReady } from "../journal/recovery.ts";
+import { firstError } from "../mounts/id-map-trial.ts";
+
+type Action = "start" | "stop" | "freeze" | "unfreeze";
+
+function act(engine: Engine, name: string, body: { action: Action; timeout?: number; force?: boolean }) {
+  return whenIdle(() => engine.client.run("PUT", instancePath(name, "state"), { timeout: -1, ...body }));
+}
+
+export async function start(engine: Engine, id: string, context: Context): Promise<void> {
+  const { name, instance } = await getReady(engine, id);
+  const state = readState(instance.status);
+  if (state === "running") return;
+  context.signal.throwIfAborted();
+  context.progress({ phase: "Starting" });
+  if (state === "suspended") {
+    await act(engine, name, { action: "unfreeze" });
+    return;
+  }
+  await act(engine, name, { action: "start" }).catch(async (error: unknown) => {
+    const reason = await logged(engine, name);
+    if (reason === undefined) throw error;
+    throw failure("ENGINE_ERROR", { engine: "LXD", reason: `"${name}" does not start: ${reason}` }, error);
+  });
+}
+
+/** Why a start failed, from the container's own log: LXD itself says only that it did. */
+async function logged({ client }: Engine, name: string): Promise<string | undefined> {
+  const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
+  return firstError(log);
+}
+
+/** Holds all processes where they are. They stay in memory: a host that goes down takes them along. */
+export async function suspend(engine: Engine, id: string, context: Context): Promise<void> {
+  const { name, instance } = await getReady(engine, id);
+  const state = readState(instance.status);
+  if (state === "suspended") return;
+  if (state !== "running")
+    throw failure("WRONG_STATE", {
+      name,
+      reason: "Only running instances can be suspended",
+      state: instance.status,
+    });
+  context.signal.throwIfAborted();
+  context.progress({ phase: "Suspending" });
+  await act(engine, name, { action: "freeze" });
+}
+
+export async function stop(
+  engine: Engine,
+  id: string,
+  options: { readonly grace: number } | "force",
+  context: Context,
+): Promise<void> {
+  const { name, instance } = await getHeld(engine, id);
+  const state = readState(instance.status);
+  if (state === "stopped") return;
+  if (state === "suspended" && options !== "force")
+    throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+  context.progress({ phase: "Stopping" });
+  if (options === "force") {
+    await act(engine, name, { action: "stop", force: true });
+    return;
+  }
+  // LXD counts in whole seconds, and takes 0 for no limit.
+  const seconds = Math.max(1, Math.ceil(options.grace / 1000));
+  const body = { action: "stop", force: false, timeout: seconds };
+  const { id: operation } = await engine.client.start("PUT", instancePath(name, "state"), body);
+  try {
+    await orAborted(engine.client.wait(operation), context.signal);
+  } catch (error) {
+    if (!/timed out|deadline exceeded|timeout/i.test(error instanceof Error ? error.message : ""))
+      throw error;
+    throw failure(
+      "TIMEOUT",
+      { seconds, what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power` },
+      error,
+    );
+  }
+}
+
+/** A guest that was asked to shut down cannot be asked to go on: only the wait can be ended. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(failure("CANCELLED", {}, signal.reason));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

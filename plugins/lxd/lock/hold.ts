@@ -1,0 +1,144 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context, Hold } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { KEYS } from "../domain/records.ts";
+import { change, type Engine, getManaged, type Managed, nameOf } from "../engine.ts";
+import { isBusy, isStatus } from "../errors.ts";
+import { finish, runningOperations, settle } from "../journal/recovery.ts";
+import type { Config } from "../rest/shapes.ts";
+import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
+
+/** Between two looks at a lock that another holds, ms. */
+const POLL = 100;
+/** How often a holder shows that it lives, ms. */
+const BEAT = 10_000;
+/** A holder on another system that has not been heard of for so long is dead, ms. */
+const SILENCE = 45_000;
+/** How long the config of an instance whose restore was interrupted must have been left alone, ms. */
+const QUIET = 2000;
+
+/**
+ * A hold is a lease in the instance's config, taken by a compare-and-swap on the config's ETag, which LXD
+ * does under a lock of its own. Why not a lock on a file: users of one server may be on several hosts.
+ */
+export async function hold(
+  engine: Engine,
+  id: string,
+  { wait }: { readonly wait: number },
+  { signal }: Pick<Context, "signal">,
+): Promise<Hold> {
+  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+  const lease = await newLease();
+  const inherited = await claim(engine, id, lease, wait, signal);
+  const heart = setInterval(() => void beat(engine, id, lease), BEAT);
+  heart.unref();
+  const release = async () => {
+    clearInterval(heart);
+    engine.holds.delete(id);
+    await giveUp(engine, id, lease);
+  };
+  engine.holds.set(id, JSON.stringify(lease));
+  try {
+    // Whoever held it before may have died while LXD went on with what it was told.
+    const managed = await getManaged(engine, id);
+    const unfinished = managed.operation !== undefined || managed.aside !== undefined;
+    if (inherited || unfinished) await settle(engine, managed);
+    if (unfinished) await finish(engine, id);
+    if (inherited || unfinished) await getManaged(engine, id);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return { id, [Symbol.asyncDispose]: release };
+}
+
+/** Resolves to true where a holder that died left the lock. */
+async function claim(
+  engine: Engine,
+  id: string,
+  lease: Lease,
+  wait: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const end = Date.now() + wait;
+  const name = nameOf(id);
+  let sign: string | undefined;
+  let since = Date.now();
+  for (;;) {
+    const managed = await getManaged(engine, id);
+    const { text, stale } = lockOf(managed);
+    const seen = stale ? `${text} ${managed.etag}` : text;
+    if (seen !== sign) since = Date.now();
+    sign = seen;
+    const silence = Date.now() - since;
+    const free = text === undefined || (await isDead(engine, managed, text, silence));
+    // Somebody may be about to put the right lock back.
+    if (free && (!stale || silence >= QUIET)) {
+      if (await swap(engine, managed, { [KEYS.lock]: JSON.stringify(lease) })) return text !== undefined;
+      continue;
+    }
+    const left = end - Date.now();
+    if (left <= 0) throw failure("BUSY", { name });
+    await delay(Math.min(POLL, left), undefined, { signal }).catch((error: unknown) => {
+      throw failure("CANCELLED", {}, error);
+    });
+  }
+}
+
+/**
+ * The lock that counts. While a restore is under way the config is for a moment that of the snapshot, with
+ * the lock of the one who took it: then the one that was set aside counts, and the other is stale.
+ */
+function lockOf({ instance, aside, operation, snapshots }: Managed): { text?: string; stale: boolean } {
+  const present = instance.config[KEYS.lock];
+  if (aside !== undefined && operation?.kind === "restore") {
+    const restored = snapshots.find(({ config }) => (config[KEYS.snapshot] ?? "").includes(operation.id));
+    const earlier = aside.config[KEYS.lock];
+    if (present === restored?.config[KEYS.lock] && earlier !== undefined)
+      return { text: earlier, stale: true };
+  }
+  return present === undefined ? { stale: false } : { text: present, stale: false };
+}
+
+async function isDead(engine: Engine, managed: Managed, text: string, silence: number): Promise<boolean> {
+  const lease = readLease(text);
+  if (lease !== undefined && (await isHere(lease))) return false;
+  if (lease !== undefined && (await isGone(lease))) return true;
+  return silence >= SILENCE && (await runningOperations(engine, managed)).length === 0;
+}
+
+/** Changes the config unless somebody else has changed it since it was read; false then. */
+async function swap(engine: Engine, { name, etag }: Managed, config: Config): Promise<boolean> {
+  try {
+    await change(engine, "PATCH", name, { config }, etag);
+    return true;
+  } catch (error) {
+    if (isStatus(error, 412) || isBusy(error)) return false;
+    throw error;
+  }
+}
+
+async function beat(engine: Engine, id: string, lease: Lease): Promise<void> {
+  try {
+    const managed = await getManaged(engine, id);
+    const present = readLease(managed.instance.config[KEYS.lock] ?? "");
+    if (present?.holder !== lease.holder) return;
+    await swap(engine, managed, { [KEYS.lock]: JSON.stringify({ ...lease, beat: present.beat + 1 }) });
+  } catch (error) {
+    engine.log.debug("the lock could not be renewed", { id, error: String(error) });
+  }
+}
+
+/** An instance that has gone has no lock either; one that cannot be reached is freed by our silence. */
+async function giveUp(engine: Engine, id: string, lease: Lease): Promise<void> {
+  try {
+    for (;;) {
+      const managed = await getManaged(engine, id);
+      if (readLease(lockOf(managed).text ?? "")?.holder !== lease.holder) return;
+      if (await swap(engine, managed, { [KEYS.lock]: "" })) return;
+      await delay(POLL);
+    }
+  } catch (error) {
+    engine.log.debug("the lock could not be given up", { id, error: String(error) });
+  }
+}

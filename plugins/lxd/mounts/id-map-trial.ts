@@ -1,0 +1,110 @@
+import { createHash, randomBytes } from "node:crypto";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
+import tar from "tar-stream";
+import { z } from "zod";
+import { ROOT } from "../domain/devices.ts";
+import { placement } from "../domain/placement.ts";
+import { type Engine, instancePath } from "../engine.ts";
+import { isStatus } from "../errors.ts";
+import { ownHeaders } from "../lifecycle/images.ts";
+import { LxdError } from "../rest/errors.ts";
+import { instanceShape } from "../rest/shapes.ts";
+
+/** Marks a container that is there for a trial only. */
+const TRIAL = "user.strata.trial";
+/** What LXD says of a container without a program to start: all else went well. */
+const NO_INIT = /Failed to exec "\/sbin\/init"/;
+/** By then the log has the reason. */
+const GIVEN_UP = /"ABORTING"|Failed to spawn container/;
+/** Between two looks at a container's log, ms. */
+const PAUSE = 50;
+/** How long a trial may take, ms. */
+const PATIENCE = 20_000;
+/** A trial's container that is older has been left behind, ms. */
+const STALE = 60_000;
+
+/**
+ * Why LXD does not start a container with these lines of `raw.idmap`; null where it does. It is told from
+ * the log of one that has nothing to start. LXD gives up on it a few seconds later, and then removes it
+ * by itself. Rejects where that could not be told.
+ */
+export async function tryIdMap(engine: Engine, lines: string): Promise<string | null> {
+  const { client } = engine;
+  await sweep(engine);
+  const { environment } = await engine.server();
+  const { pool } = await placement(engine);
+  const name = `strata-trial-${randomBytes(6).toString("hex")}`;
+  const image = await emptyImage(name, environment.architectures[0] ?? "x86_64");
+  const fingerprint = createHash("sha256").update(image).digest("hex");
+  const upload = { size: BigInt(image.length), headers: ownHeaders(fingerprint) };
+  await client.upload("/1.0/images", Readable.from([image]), upload);
+  try {
+    const body = {
+      name,
+      type: "container",
+      ephemeral: true,
+      profiles: [],
+      config: { "raw.idmap": lines, [TRIAL]: "true" },
+      devices: { [ROOT]: { type: "disk", path: "/", pool: pool.name } },
+      source: { type: "image", fingerprint },
+    };
+    // The folders that are mounted are those of the member that the socket is of.
+    const target = environment.server_clustered ? environment.server_name : undefined;
+    await client.run("POST", "/1.0/instances", body, { query: { target } });
+    return await startOf(engine, name);
+  } finally {
+    await client.run("DELETE", `/1.0/images/${fingerprint}`, undefined).catch(() => undefined);
+  }
+}
+
+async function startOf({ client }: Engine, name: string): Promise<string | null> {
+  const body = { action: "start", timeout: -1 };
+  const { id } = await client.start("PUT", instancePath(name, "state"), body);
+  let ended: string | undefined;
+  void client.wait(id).then(
+    () => {
+      ended = "a container without a program has started";
+    },
+    (error: unknown) => {
+      ended = error instanceof Error ? error.message : String(error);
+    },
+  );
+  for (const end = Date.now() + PATIENCE; Date.now() < end; await delay(PAUSE)) {
+    const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
+    if (NO_INIT.test(log)) return null;
+    if (GIVEN_UP.test(log)) return firstError(log) ?? "LXD does not say why";
+    if (ended !== undefined) throw new LxdError(0, ended);
+  }
+  throw new LxdError(0, `LXD has not told within ${PATIENCE / 1000} s`);
+}
+
+/** The first error in a container's log, without what it is prefixed with. */
+export function firstError(log: string): string | undefined {
+  const line = log.split("\n").find((each) => / ERROR /.test(each));
+  return line?.replace(/^.*? ERROR\s+\S+ - (\S+ - )?/, "").trim();
+}
+
+/** A root folder with nothing in it. `description` makes it an image of its own. */
+async function emptyImage(description: string, architecture: string): Promise<Buffer> {
+  const pack = tar.pack();
+  pack.entry(
+    { name: "metadata.yaml" },
+    `architecture: ${architecture}\ncreation_date: 1700000000\nproperties: {description: ${description}}\n`,
+  );
+  pack.entry({ name: "rootfs/", type: "directory", mode: 0o755 });
+  pack.finalize();
+  return buffer(pack);
+}
+
+/** Takes away the container of a trial whose process was killed before it began. */
+async function sweep({ client }: Engine): Promise<void> {
+  const shape = instanceShape.extend({ created_at: z.string() });
+  const { value } = await client.get("/1.0/instances", z.array(shape), { query: { recursion: "1" } });
+  for (const { name, config, status, created_at } of value)
+    if (config[TRIAL] !== undefined && status === "Stopped" && Date.now() - Date.parse(created_at) > STALE)
+      await client.run("DELETE", instancePath(name), undefined).catch((error: unknown) => {
+        if (!isStatus(error, 404)) throw error;
+      });
+}

@@ -1,0 +1,141 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { z } from "zod";
+import type { IdMap, Mount } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { callerIds } from "../../../lib/mounts/caller.ts";
+import type { Engine } from "../engine.ts";
+import { lxdError } from "../errors.ts";
+import type { Config } from "../rest/shapes.ts";
+import { tryIdMap } from "./id-map-trial.ts";
+
+type Maps = Pick<Mount, "uidMap" | "gidMap">;
+
+/**
+ * The instance's id map for all of its mounts: LXD has one for an instance, not one for a mount. Rejects
+ * with INVALID_VALUE where two mounts want different things of one id.
+ */
+export function idMapKeys(mounts: readonly Maps[]): Config {
+  return { "raw.idmap": idMapLines(mounts).join("\n") };
+}
+
+function idMapLines(mounts: readonly Maps[]): string[] {
+  return [
+    ...linesOf(
+      "uid",
+      mounts.flatMap(({ uidMap }) => uidMap),
+    ),
+    ...linesOf(
+      "gid",
+      mounts.flatMap(({ gidMap }) => gidMap),
+    ),
+  ];
+}
+
+function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
+  const guests = new Map<number, number>();
+  for (const { host, guest } of maps) {
+    const known = guests.get(host);
+    const taken = [...guests].some(([other, inside]) => inside === guest && other !== host);
+    if (taken || (known !== undefined && known !== guest))
+      throw failure("INVALID_VALUE", {
+        what: `the ${kind} map`,
+        value: `${host}:${guest}`,
+        reason:
+          "a container of LXD has one map for all of its mounts, and another mount maps that id otherwise",
+      });
+    guests.set(host, guest);
+  }
+  return [...guests].sort(([a], [b]) => a - b).map(([host, guest]) => `${kind} ${host} ${guest}`);
+}
+
+/** Rejects with UNSUPPORTED where the host does not let LXD map all of these in one container. */
+export async function requireMappable(engine: Engine, mounts: readonly Maps[]): Promise<void> {
+  const reason = await mapRefusal(engine, mounts);
+  if (reason !== null) throw failure("UNSUPPORTED", { what: "mapping these ids", engine: "LXD", reason });
+}
+
+/**
+ * Why the host does not let LXD map all of these in one container; null where it does. It is tried, once
+ * for each set of maps while neither the server nor what it may map has changed.
+ */
+export async function mapRefusal(engine: Engine, mounts: readonly Maps[]): Promise<string | null> {
+  const lines = idMapLines(mounts);
+  if (lines.length === 0) return null;
+  if (lines.some((line) => / 0 /.test(line)))
+    return "it would make somebody in the container the host's root, which strata does not";
+  const memory = await remembered(engine);
+  const key = lines.join("\n");
+  const known = memory.tried[key];
+  if (known !== undefined) return known;
+  const found = await tryIdMap(engine, key);
+  const reason = found === null ? null : explain(lines, found);
+  // What went wrong in another way may go well the next time.
+  if (found === null || REFUSED.test(found))
+    await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
+  return reason;
+}
+
+/** Whether ids can be mapped at all, told by those of the caller; the host's root is never mapped. */
+export async function sampleRefusal(engine: Engine): Promise<string | null> {
+  const { uid, gid } = callerIds();
+  const own = (host: number): IdMap[] => [{ host: host === 0 ? DEFAULT_USER : host, guest: DEFAULT_USER }];
+  return mapRefusal(engine, [{ uidMap: own(uid), gidMap: own(gid) }]).catch(
+    (error: unknown) => `it could not be tried: ${lxdError(error).message}`,
+  );
+}
+
+const DEFAULT_USER = 1000;
+
+const REFUSED = /new[ug]idmap failed/;
+
+/** LXC starts a program for the maps that the host may refuse; then it is known what would let it. */
+export function explain(lines: readonly string[], found: string): string {
+  if (!REFUSED.test(found)) return `LXD has tried: ${found}`;
+  const entries = (kind: string, file: string) =>
+    lines
+      .flatMap((line) => new RegExp(`^${kind} (\\d+)`).exec(line)?.[1] ?? [])
+      .map((host) => `root:${host}:1 in ${file}`);
+  const wanted = [...entries("uid", "/etc/subuid"), ...entries("gid", "/etc/subgid")];
+  return `the host does not let LXD map these ids; it does with the lines ${wanted.join(", ")}`;
+}
+
+const memoryShape = z.object({
+  /** Of all that the outcome of a trial hangs on. */
+  host: z.string(),
+  tried: z.record(z.string(), z.string().nullable()),
+});
+type Memory = z.infer<typeof memoryShape>;
+
+function memoryPath({ dataFolder }: Engine): string {
+  return join(dataFolder, "lxd-id-maps.json");
+}
+
+async function remembered(engine: Engine): Promise<Memory> {
+  const { environment } = await engine.server();
+  const files = ["/proc/sys/kernel/random/boot_id", "/etc/subuid", "/etc/subgid"];
+  const contents = await Promise.all(files.map((path) => readFile(path, "utf8").catch(() => "")));
+  const { server_pid, server_version } = environment;
+  const { settings } = engine;
+  const facts = JSON.stringify([...contents, server_pid, server_version, settings.project, settings.pool]);
+  const host = createHash("sha256").update(facts).digest("hex");
+  try {
+    const memory = memoryShape.parse(JSON.parse(await readFile(memoryPath(engine), "utf8")));
+    if (memory.host === host) return memory;
+  } catch {
+    // There is none yet, or it cannot be read: then it is tried again.
+  }
+  return { host, tried: {} };
+}
+
+/** Without it the next one tries again. */
+async function remember(engine: Engine, memory: Memory): Promise<void> {
+  try {
+    await mkdir(engine.dataFolder, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(memoryPath(engine), JSON.stringify(memory), { mode: 0o600 });
+  } catch (error) {
+    engine.log.debug("what was tried could not be kept", { error: String(error) });
+  }
+}

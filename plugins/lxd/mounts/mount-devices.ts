@@ -1,0 +1,52 @@
+import { createHash } from "node:crypto";
+import type { Mount } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import type { Engine } from "../engine.ts";
+import type { Devices } from "../rest/shapes.ts";
+
+const DEVICE = /^strata-mount-/;
+
+/** Rejects with UNSUPPORTED what this engine has no way to mount. */
+export function checkMount({ remote }: Pick<Engine, "remote">, { type }: Mount): void {
+  if (type !== "native") throw refuse("its containers have the host's folders themselves: use type native");
+  if (remote) throw refuse(REMOTE);
+}
+
+/**
+ * The member of the cluster that has the folders of this host, to which the socket is; undefined where
+ * there is no cluster. Rejects with UNSUPPORTED where an instance is, or is to be, on another one.
+ */
+export async function memberHere(engine: Engine, wanted: string | undefined): Promise<string | undefined> {
+  const { environment } = await engine.server();
+  if (!environment.server_clustered) return undefined;
+  const here = environment.server_name;
+  if (wanted !== undefined && wanted !== here)
+    throw refuse(`the folders of this host are on the member ${here}, not on ${wanted}`);
+  return here;
+}
+
+function refuse(reason: string) {
+  return failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
+}
+
+export const REMOTE = "the server is reached over a URL, and the folders of this host are not on it";
+
+/** A device's name says nothing of its folder: a target may be longer than LXD lets names be. */
+export function mountDevice({ target }: Pick<Mount, "target">): string {
+  return `strata-mount-${createHash("sha256").update(target).digest("hex").slice(0, 16)}`;
+}
+
+/** Folders of the host as disk devices. One whose source has gone is passed over at the start. */
+export function mountDevices(mounts: readonly Mount[]): Devices {
+  return Object.fromEntries(
+    mounts.map((mount) => [
+      mountDevice(mount),
+      { type: "disk", source: mount.source, path: mount.target, required: "false" },
+    ]),
+  );
+}
+
+/** Devices of an instance without those of its mounts. */
+export function withoutMounts(devices: Devices): Devices {
+  return Object.fromEntries(Object.entries(devices).filter(([name]) => !DEVICE.test(name)));
+}

@@ -1,0 +1,70 @@
+import type { Context, Mount, Mounts } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { mountKeys, readMounts } from "../domain/records.ts";
+import { type Engine, type Managed, replaceConfig } from "../engine.ts";
+import { mapped } from "../errors.ts";
+import { getReady } from "../journal/recovery.ts";
+import { isMachine, noMounts } from "../lifecycle/machines.ts";
+import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";
+import { checkMount, memberHere, mountDevices, withoutMounts } from "./mount-devices.ts";
+
+export function mountGroup(engine: Engine): Mounts {
+  return {
+    attach: (id, mount, context) => mapped(() => attach(engine, id, mount, context)),
+    detach: (id, target, context) => mapped(() => detach(engine, id, target, context)),
+    // LXD mounts them in the guest, also while it runs.
+    inside: async () => [],
+    refusal: (maps) => mapped(() => mapRefusal(engine, [maps])),
+  };
+}
+
+async function attach(
+  engine: Engine,
+  id: string,
+  mount: Mount,
+  context: Context,
+): Promise<"applied" | "restart"> {
+  const managed = await getReady(engine, id);
+  if (isMachine(managed)) throw noMounts();
+  checkMount(engine, mount);
+  await memberHere(engine, managed.member);
+  const mounts = readMounts(managed.name, managed.config);
+  const { target } = mount;
+  if (mounts.some((each) => each.target === target))
+    throw failure("MOUNT_EXISTS", { name: managed.name, target });
+  await requireMappable(engine, [...mounts, mount]);
+  return write(engine, managed, [...mounts, mount], context);
+}
+
+async function detach(
+  engine: Engine,
+  id: string,
+  target: string,
+  context: Context,
+): Promise<"applied" | "restart"> {
+  const managed = await getReady(engine, id);
+  const mounts = readMounts(managed.name, managed.config);
+  return write(
+    engine,
+    managed,
+    mounts.filter((each) => each.target !== target),
+    context,
+  );
+}
+
+/** One change of LXD's: record, devices and id map, all of it or none. */
+async function write(
+  engine: Engine,
+  managed: Managed,
+  mounts: readonly Mount[],
+  { signal }: Context,
+): Promise<"applied" | "restart"> {
+  const { config, instance } = managed;
+  signal.throwIfAborted();
+  const maps = idMapKeys(mounts);
+  const devices = { ...withoutMounts(instance.devices), ...mountDevices(mounts) };
+  await replaceConfig(engine, managed, { ...config, ...mountKeys(mounts), ...maps }, devices);
+  if (instance.status === "Stopped") return "restart";
+  // A new map of ids is the container's only from its next start on.
+  return (config["raw.idmap"] ?? "") === maps["raw.idmap"] ? "applied" : "restart";
+}

@@ -1,0 +1,34 @@
+import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.ts";
+import { readNics } from "../domain/devices.ts";
+import { requireStopped } from "../domain/instances.ts";
+import { listNetworks, nicDevices } from "../domain/placement.ts";
+import { type Engine, instancePath, whenIdle } from "../engine.ts";
+import { mapped } from "../errors.ts";
+import { getReady } from "../journal/recovery.ts";
+import { isMachine, noInterfaces } from "../lifecycle/machines.ts";
+import { networkKeys } from "./network-config.ts";
+
+export function networkGroup(engine: Engine): Networks {
+  return {
+    list: () =>
+      mapped(async () =>
+        (await listNetworks(engine)).map(({ name, type, description, config }) => ({
+          name,
+          type,
+          description: description || config["ipv4.address"] || "",
+        })),
+      ),
+    attach: (id, nic, context) => mapped(() => attach(engine, id, nic, context)),
+  };
+}
+
+async function attach(engine: Engine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  if (isMachine(managed)) throw noInterfaces();
+  requireStopped(managed, "Interfaces are added to stopped instances only");
+  const first = readNics(managed.instance.devices).length + 1;
+  const devices = await nicDevices(engine, { nics: [nic], first });
+  const config = networkKeys([nic], managed.config, first);
+  signal.throwIfAborted();
+  await whenIdle(() => engine.client.run("PATCH", instancePath(managed.name), { config, devices }));
+}

@@ -1,0 +1,204 @@
+import { randomUUID } from "node:crypto";
+import type {
+  Context,
+  Removal,
+  SnapshotRecord,
+  Snapshots,
+  SnapshotTree,
+} from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { requireStopped } from "../domain/instances.ts";
+import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/records.ts";
+import { readState } from "../domain/view.ts";
+import {
+  ASIDE,
+  type Engine,
+  getManaged,
+  instancePath,
+  type Managed,
+  whenIdle,
+  writeConfig,
+} from "../engine.ts";
+import { mapped } from "../errors.ts";
+import {
+  abandonRestore,
+  bringBack,
+  finish,
+  finishAmend,
+  finishDelete,
+  forgetRestore,
+  getReady,
+} from "../journal/recovery.ts";
+import { type Node, nameOfNode, readNodes, toSnapshot, withoutNode } from "./tree.ts";
+
+/** Longest comment, bytes of UTF-8: it goes into a key of LXD's config. */
+const LONGEST_COMMENT = 1024 * 1024;
+
+export function snapshotGroup(engine: Engine): Snapshots {
+  return {
+    tree: (id) => mapped(() => tree(engine, id)),
+    outline: (id) =>
+      mapped(async () => {
+        const { snapshots, standsOn } = await tree(engine, id);
+        return { names: snapshots.map(({ name }) => name), standsOn };
+      }),
+    capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
+    revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
+    drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
+    amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
+  };
+}
+
+async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
+  const managed = await getManaged(engine, id);
+  const nodes = readNodes(managed);
+  return {
+    snapshots: nodes.map((node) => toSnapshot(nodes, node)),
+    standsOn: nameOfNode(nodes, readTree(managed.name, managed.config).standsOn),
+  };
+}
+
+function takenError(name: string, snapshot: string) {
+  return failure("SNAPSHOT_EXISTS", { name, snapshot });
+}
+
+function requireNode(managed: Managed, nodes: readonly Node[], name: string): Node {
+  const node = nodes.find((each) => each.name === name);
+  if (node === undefined) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  return node;
+}
+
+async function capture(
+  engine: Engine,
+  id: string,
+  record: SnapshotRecord,
+  taken: number,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  requireStopped(managed, "Only stopped instances can be snapshotted");
+  const { name } = managed;
+  requireShort(record.comment);
+  const nodes = readNodes(managed);
+  if (nodes.some((node) => node.name === record.name)) throw takenError(name, record.name);
+  const own = randomUUID();
+  const parent = nodes.find((node) => node.name === record.parent)?.id ?? null;
+  context.signal.throwIfAborted();
+  // LXD copies the config into the snapshot, and with it the snapshot's record.
+  await writeConfig(engine, name, {
+    ...snapshotKeys(own, record, parent),
+    ...operationKeys({ kind: "take", id: own, taken }),
+  });
+  try {
+    const body = { name: record.name, stateful: false };
+    await whenIdle(() => engine.client.run("POST", instancePath(name, "snapshots"), body));
+  } catch (error) {
+    // An error does not mean that nothing happened: look, then finish or undo.
+    await complete(engine, id);
+    if (!(await nodesOf(engine, id)).some((node) => node.id === own)) throw error;
+    return;
+  }
+  await complete(engine, id);
+}
+
+/**
+ * Does what is left of an operation whose turning point is behind it. Once more if it fails: there is no
+ * way back from here, and what fails twice waits for the next hold.
+ */
+async function complete(engine: Engine, id: string): Promise<void> {
+  await finish(engine, id).catch(() => finish(engine, id));
+}
+
+async function nodesOf(engine: Engine, id: string): Promise<Node[]> {
+  return readNodes(await getManaged(engine, id));
+}
+
+function requireShort(comment: string): void {
+  if (Buffer.byteLength(comment) > LONGEST_COMMENT)
+    throw failure("INVALID_VALUE", {
+      what: "the comment",
+      value: `${comment.slice(0, 20)}…`,
+      reason: `it is longer than ${LONGEST_COMMENT} bytes`,
+    });
+}
+
+async function revert(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  requireStopped(managed, "Only stopped instances can be restored");
+  const node = requireNode(managed, readNodes(managed), name);
+  context.signal.throwIfAborted();
+  const operation = { kind: "restore", id: node.id } as const;
+  await writeConfig(engine, managed.name, operationKeys(operation));
+  try {
+    const path = instancePath(managed.name, "snapshots");
+    await whenIdle(() => engine.client.run("POST", path, { name: ASIDE, stateful: false }));
+    await bringBack(engine, await getManaged(engine, id), operation);
+  } catch (error) {
+    await abandonRestore(engine, await getManaged(engine, id));
+    throw error;
+  }
+  await forgetRestore(engine, managed.name).catch(() => forgetRestore(engine, managed.name));
+}
+
+async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+  const managed = await getReady(engine, id);
+  const { name, instance, config } = managed;
+  if (readState(instance.status) === "suspended")
+    throw failure("INSTANCE_SUSPENDED", { name, reason: "A snapshot cannot be deleted now" });
+  const nodes = readNodes(managed);
+  const node = nodes.find((each) => each.name === removal.name);
+  if (node === undefined) return;
+  const parent = nameOfNode(nodes, node.parent);
+  if (parent !== removal.parent)
+    throw failure("RECORDS_DIFFER", {
+      name,
+      reason: `the parent of snapshot "${removal.name}" is ${parent ?? "none"}, not ${removal.parent ?? "none"}`,
+    });
+  context.signal.throwIfAborted();
+  const after = withoutNode(readTree(name, config), nodes, node);
+  const operation = { kind: "delete", id: node.id, tree: after } as const;
+  await writeConfig(engine, name, operationKeys(operation));
+  try {
+    await finishDelete(engine, await getManaged(engine, id), operation);
+  } catch (error) {
+    if (!(await nodesOf(engine, id)).some((each) => each.id === node.id)) return complete(engine, id);
+    // Still there: nothing has changed but the note.
+    await writeConfig(engine, name, operationKeys(null));
+    throw error;
+  }
+}
+
+async function amend(
+  engine: Engine,
+  id: string,
+  name: string,
+  change: { name?: string; comment?: string },
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  context.signal.throwIfAborted();
+  const nodes = readNodes(managed);
+  const node = requireNode(managed, nodes, name);
+  const to = change.name ?? name;
+  if (to !== name && nodes.some((each) => each.name === to)) throw takenError(managed.name, to);
+  const keys: Record<string, string> = {};
+  const before = treeKeys(readTree(managed.name, managed.config));
+  if (change.comment !== undefined) {
+    requireShort(change.comment);
+    const { standsOn, amended } = readTree(managed.name, managed.config);
+    const entry = { ...amended[node.id], comment: change.comment };
+    Object.assign(keys, treeKeys({ standsOn, amended: { ...amended, [node.id]: entry } }));
+  }
+  context.signal.throwIfAborted();
+  const operation = { kind: "amend", id: node.id, to } as const;
+  if (to !== name) Object.assign(keys, operationKeys(operation));
+  await writeConfig(engine, managed.name, keys);
+  if (to === name) return;
+  try {
+    await finishAmend(engine, await getManaged(engine, id), operation);
+  } catch (error) {
+    if ((await nodesOf(engine, id)).some((each) => each.name === to)) return complete(engine, id);
+    await writeConfig(engine, managed.name, { ...before, ...operationKeys(null) });
+    throw error;
+  }
+}
