@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promi
 import { dirname, join } from "node:path";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import { DomainXmlFlags, SnapshotCreateFlags, UndefineFlags } from "../../plugins/libvirt/rpc/index.ts";
-import type { LibvirtFixture } from "../support/libvirt.ts";
+import type { LibvirtFixture } from "../support/libvirt/fixture.ts";
 
 /** Instances beside each other, each with the same snapshots, defined from one that was made as usual. */
 export interface Crowd extends AsyncDisposable {

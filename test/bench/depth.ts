@@ -1,4 +1,4 @@
-import { libvirtFixture } from "../support/libvirt.ts";
+import { libvirtFixture } from "../support/libvirt/fixture.ts";
 import { byTurns, type Figure, type Scope } from "./measure.ts";
 import { libraryWay, Subject, VERBS } from "./verbs.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
-import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { byTurns, type Figure, type Scope, timed } from "./measure.ts";
 
 const MIB = 1024 ** 2;

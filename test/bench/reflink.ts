@@ -1,7 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { execa } from "execa";
-import { libvirtFixture } from "../support/libvirt.ts";
-import { type FileSystem, privateDaemon } from "../support/private-daemon.ts";
+import { libvirtFixture } from "../support/libvirt/fixture.ts";
+import { type FileSystem, privateDaemon } from "../support/libvirt/private-daemon.ts";
 import { type Figure, type Scope, timed } from "./measure.ts";
 import { Stack } from "./reads.ts";
 

@@ -1,6 +1,6 @@
 import { execa } from "execa";
-import { libvirtFixture } from "../support/libvirt.ts";
-import { privateDaemon } from "../support/private-daemon.ts";
+import { libvirtFixture } from "../support/libvirt/fixture.ts";
+import { privateDaemon } from "../support/libvirt/private-daemon.ts";
 import { gather } from "./crowd.ts";
 import { type Figure, type Scope, sideBySide } from "./measure.ts";
 import { PROGRAM } from "./start-up.ts";

@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import { readLayers } from "../../plugins/libvirt/layers/layers.ts";
-import { libvirtFixture } from "../support/libvirt.ts";
+import { libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type Figure, least, type Scope, sideBySide, timed } from "./measure.ts";
 
 const CLUSTER = 65536;

@@ -6,7 +6,7 @@ import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts
 import type { Instance } from "../../lib/backend/contract.ts";
 import { newLayerPath } from "../../plugins/libvirt/layers/layers.ts";
 import { SnapshotCreateFlags, SnapshotDeleteFlags } from "../../plugins/libvirt/rpc/index.ts";
-import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type Figure, least, type Scope, timed } from "./measure.ts";
 import { strata } from "./start-up.ts";
 

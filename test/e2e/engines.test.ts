@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ImageSource } from "../../lib/backend/contract.ts";
 import { openStrata } from "../../lib/core/session/open.ts";
 import { writeRecord } from "../../lib/images/record.ts";
-import { lxdFixture } from "../support/lxd.ts";
+import { lxdFixture } from "../support/lxd/fixture.ts";
 import { guestImage } from "../support/program.ts";
 import { type Stage, story } from "../support/story.ts";
 

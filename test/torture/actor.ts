@@ -1,6 +1,6 @@
 import { asStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
-import { silent } from "../support/libvirt.ts";
+import { silent } from "../support/libvirt/fixture.ts";
 import { type Boundary, install, type Verdict, watch } from "./boundaries.ts";
 import { perform, type Verb } from "./verb.ts";
 

@@ -11,7 +11,7 @@ import libvirt from "../../plugins/libvirt/index.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
 import { parse } from "../../plugins/libvirt/xml/document.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
-import { codeOf, silent } from "../support/libvirt.ts";
+import { codeOf, silent } from "../support/libvirt/fixture.ts";
 import { PROGRAM, strata } from "../support/program.ts";
 import { perform } from "./verb.ts";
 import { INSTANCE, openWorld, type State, type World } from "./world.ts";

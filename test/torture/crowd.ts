@@ -1,7 +1,7 @@
 import { appendFileSync } from "node:fs";
 import { asStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
-import { silent } from "../support/libvirt.ts";
+import { silent } from "../support/libvirt/fixture.ts";
 import { numbers, pick } from "./trials.ts";
 import { perform, type Verb } from "./verb.ts";
 

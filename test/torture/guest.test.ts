@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { context } from "../../lib/backend/conformance/fixture.ts";
 import { openStrata } from "../../lib/core/session/open.ts";
-import { codeOf, whileHolding } from "../support/libvirt.ts";
+import { codeOf, whileHolding } from "../support/libvirt/fixture.ts";
 import { type Actors, openActors } from "./process.ts";
 import { MIB, perform } from "./verb.ts";
 import { INSTANCE, openWorld, type State, type World } from "./world.ts";

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { expect } from "chai";
 import { execa } from "execa";
 import { context } from "../../lib/backend/conformance/fixture.ts";
-import { codeOf } from "../support/libvirt.ts";
+import { codeOf } from "../support/libvirt/fixture.ts";
 import { openActors } from "./process.ts";
 import { openTorture, type Torture } from "./trials.ts";
 import { INSTANCE } from "./world.ts";

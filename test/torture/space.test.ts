@@ -8,9 +8,9 @@ import { isStrataError } from "../../lib/errors.ts";
 import { formatSize } from "../../lib/size/format.ts";
 import { writeHost } from "../../lib/transfer/host.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
-import { imageServer } from "../support/image-server.ts";
-import { contextOf, type ImageRoom, imageRoom, sha256 } from "../support/images.ts";
-import { silent, whileHolding } from "../support/libvirt.ts";
+import { imageServer } from "../support/images/image-server.ts";
+import { contextOf, type ImageRoom, imageRoom, sha256 } from "../support/images/images.ts";
+import { silent, whileHolding } from "../support/libvirt/fixture.ts";
 import { perform, specOf } from "./verb.ts";
 import { INSTANCE, openWorld, type World } from "./world.ts";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { makeKeyPair } from "../../lib/guest/keys.ts";
-import { type SshServer, sshServer } from "../support/ssh-server.ts";
+import { type SshServer, sshServer } from "../support/guest/ssh-server.ts";
 import { type Actors, openActors } from "./process.ts";
 import { disturb, openTorture, type Torture, type Trial } from "./trials.ts";
 

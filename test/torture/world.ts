@@ -18,8 +18,8 @@ import { find, parse, text } from "../../plugins/libvirt/xml/document.ts";
 import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
-import { type LibvirtFixture, libvirtFixture } from "../support/libvirt.ts";
-import { type FileSystem, type PrivateDaemon, privateDaemon } from "../support/private-daemon.ts";
+import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
+import { type FileSystem, type PrivateDaemon, privateDaemon } from "../support/libvirt/private-daemon.ts";
 import { perform, specOf } from "./verb.ts";
 
 /** Everything that may be there after an operation, by its meaning: no ids, no file names. */

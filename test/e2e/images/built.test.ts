@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { makeContainerRoot } from "../../../lib/images/debian/root-folder.ts";
 import { becomeRoot } from "../../../lib/images/debian/superuser.ts";
-import { type ImageRoom, imageRoom } from "../../support/images.ts";
+import { type ImageRoom, imageRoom } from "../../support/images/images.ts";
 import { guestImage } from "../../support/program.ts";
 
 describe("a built image", () => {

@@ -12,8 +12,15 @@ import {
   imageServer,
   type Product,
   sendFile,
-} from "../../support/image-server.ts";
-import { contextOf, type ImageRoom, imageRoom, makeImage, refusal, sha256 } from "../../support/images.ts";
+} from "../../support/images/image-server.ts";
+import {
+  contextOf,
+  type ImageRoom,
+  imageRoom,
+  makeImage,
+  refusal,
+  sha256,
+} from "../../support/images/images.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
 const INDEX = "/streams/v1/index.json";
@@ -231,7 +238,7 @@ describe("images from a catalogue", () => {
       if (server.seen.filter(({ path }) => path === LIST).length === 2) go();
       else both.push(go);
     });
-    const script = fileURLToPath(new URL("../../support/resolve-image.ts", import.meta.url));
+    const script = fileURLToPath(new URL("../../support/images/resolve-image.ts", import.meta.url));
     const launch = () => execa(process.execPath, ["--import", "tsx", script, room.folder, "noble"]);
     const first = launch();
     const second = launch();

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { type CliRoom, cliRoom } from "../../support/cli.ts";
-import { fromFiles, type ImageServer, imageServer } from "../../support/image-server.ts";
+import { fromFiles, type ImageServer, imageServer } from "../../support/images/image-server.ts";
 
 const BROKEN = "#cloud-config\nruncmd: [\n";
 

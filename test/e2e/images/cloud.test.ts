@@ -3,7 +3,12 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { catalogueFiles, fromFiles, type ImageServer, imageServer } from "../../support/image-server.ts";
+import {
+  catalogueFiles,
+  fromFiles,
+  type ImageServer,
+  imageServer,
+} from "../../support/images/image-server.ts";
 import { done, guestImage, strata } from "../../support/program.ts";
 
 const NAME = `strata-test-cloud-${process.pid}`;

@@ -3,8 +3,15 @@ import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
 import type { Progress } from "../../../lib/backend/contract.ts";
-import { type Answer, type ImageServer, imageServer, sendFile } from "../../support/image-server.ts";
-import { contextOf, type ImageRoom, imageRoom, makeImage, refusal, sha256 } from "../../support/images.ts";
+import { type Answer, type ImageServer, imageServer, sendFile } from "../../support/images/image-server.ts";
+import {
+  contextOf,
+  type ImageRoom,
+  imageRoom,
+  makeImage,
+  refusal,
+  sha256,
+} from "../../support/images/images.ts";
 
 describe("images over HTTP", () => {
   let room: ImageRoom;

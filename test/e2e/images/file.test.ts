@@ -2,7 +2,14 @@ import { chmod, chown, copyFile, mkdir, open, readFile, rm, stat, utimes, writeF
 import { dirname } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { contextOf, type ImageRoom, imageRoom, makeImage, refusal, sha256 } from "../../support/images.ts";
+import {
+  contextOf,
+  type ImageRoom,
+  imageRoom,
+  makeImage,
+  refusal,
+  sha256,
+} from "../../support/images/images.ts";
 
 const MIB = 1024 * 1024;
 

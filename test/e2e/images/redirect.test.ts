@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { isStrataError } from "../../../lib/errors.ts";
 import { fetchText } from "../../../lib/util/http.ts";
-import { type Identity, type ImageServer, imageServer } from "../../support/image-server.ts";
+import { type Identity, type ImageServer, imageServer } from "../../support/images/image-server.ts";
 
 /** What catalogues and user-data come by. */
 describe("a text that is fetched", () => {

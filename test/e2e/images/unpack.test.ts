@@ -3,7 +3,14 @@ import { delimiter } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { unpack } from "../../../lib/images/unpack.ts";
-import { contextOf, type ImageRoom, imageRoom, makeImage, refusal, sha256 } from "../../support/images.ts";
+import {
+  contextOf,
+  type ImageRoom,
+  imageRoom,
+  makeImage,
+  refusal,
+  sha256,
+} from "../../support/images/images.ts";
 
 const MIB = 1024 * 1024;
 const PROGRAMS = { gz: "gzip", xz: "xz", zst: "zstd" } as const;

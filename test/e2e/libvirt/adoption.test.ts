@@ -8,8 +8,8 @@ import type { Instance } from "../../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { openEngine, readManaged, writeMetadata } from "../../../plugins/libvirt/engine.ts";
-import { type ForeignDomain, foreignDomain } from "../../support/foreign-domain.ts";
-import { type LibvirtFixture, libvirtFixture, silent } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture, silent } from "../../support/libvirt/fixture.ts";
+import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";
 
 const RECORD: Instance["record"] = {

@@ -6,7 +6,7 @@ import { domainEvents } from "../../../plugins/libvirt/rpc/procedures/domain-eve
 import { procedures } from "../../../plugins/libvirt/rpc/procedures/index.ts";
 import { Program } from "../../../plugins/libvirt/rpc/procedures/procedure.ts";
 import { encode } from "../../../plugins/libvirt/rpc/xdr.ts";
-import { type FakeClient, fakeDaemon, replyTo } from "../../support/fake-daemon.ts";
+import { type FakeClient, fakeDaemon, replyTo } from "../../support/libvirt/fake-daemon.ts";
 
 async function failureOf(work: Promise<unknown>): Promise<unknown> {
   return work.then(

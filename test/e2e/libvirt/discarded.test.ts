@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
 
 const MIB = 1024n ** 2n;
 

@@ -7,7 +7,7 @@ import { context, newSpec, take } from "../../../lib/backend/conformance/fixture
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { newLayerPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
 
 const CLUSTER = 65536;
 /** Where the layers that strata makes have their refcounts, of two bytes each. */

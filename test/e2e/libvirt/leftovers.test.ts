@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
-import { foreignDomain } from "../../support/foreign-domain.ts";
 import { clearLeftovers } from "../../support/leftovers.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 
 /** The number of a process that has ended. */
 async function deadPid(): Promise<number> {

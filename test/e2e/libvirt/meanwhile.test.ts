@@ -7,7 +7,7 @@ import { execa } from "execa";
 import { context, newSpec, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
 import type { Context, Instance, Mount } from "../../../lib/backend/contract.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";
 
 /** What others do with virsh between two steps of ours, and what a power cut leaves of one step only. */

@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { context, MIB, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt/fixture.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";
 
 const TIB = 1024n ** 4n;

@@ -5,8 +5,8 @@ import { execa } from "execa";
 import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding, Instance } from "../../../lib/backend/contract.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
-import { type PrivateDaemon, privateDaemon } from "../../support/private-daemon.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type PrivateDaemon, privateDaemon } from "../../support/libvirt/private-daemon.ts";
 
 /** What is wrong with the pool as a whole, on a pool that is the test's alone. */
 describe("what QEMU can reach of the pool", () => {

@@ -6,7 +6,7 @@ import { context, newSpec, take } from "../../../lib/backend/conformance/fixture
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
 import { done } from "../../support/program.ts";
 
 /** Longest chain that is allowed here: short, so that few snapshots need many keyframes. */

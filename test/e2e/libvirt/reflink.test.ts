@@ -6,8 +6,8 @@ import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
 import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { readLayers } from "../../../plugins/libvirt/layers/layers.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
-import { type PrivateDaemon, privateDaemon } from "../../support/private-daemon.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type PrivateDaemon, privateDaemon } from "../../support/libvirt/private-daemon.ts";
 
 const MIB = 1024 ** 2;
 /** What the lowest layer holds, MiB; those above hold a cluster or two each. */

@@ -8,8 +8,8 @@ import type { Instance } from "../../../lib/backend/contract.ts";
 import { newLayerPath, removeLayer } from "../../../plugins/libvirt/layers/layers.ts";
 import { isLauncher } from "../../../plugins/libvirt/mounts/launcher.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
-import { imageServer } from "../../support/image-server.ts";
-import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { imageServer } from "../../support/images/image-server.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
 import { done, strata } from "../../support/program.ts";
 
 async function modeOf(path: string): Promise<string> {

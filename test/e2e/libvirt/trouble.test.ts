@@ -9,7 +9,7 @@ import { newLayerPath } from "../../../plugins/libvirt/layers/layers.ts";
 import { lockFile } from "../../../plugins/libvirt/lock/lock.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { DomainState, SnapshotCreateFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
 import { strata } from "../../support/program.ts";
 
 /** Everything of an instance that must be the same after a refusal. */

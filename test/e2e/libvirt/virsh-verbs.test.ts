@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { isStrataError } from "../../../lib/errors.ts";
-import { virsh } from "../../support/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/virsh-scene.ts";
-import { type Power, VERBS, type Verb } from "../../support/virsh-verbs.ts";
+import { virsh } from "../../support/libvirt/virsh.ts";
+import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import { type Power, VERBS, type Verb } from "../../support/libvirt/virsh-verbs.ts";
 
 /** What libvirt says of a verb that this version does not have, or not for such a snapshot. */
 const REFUSALS = [

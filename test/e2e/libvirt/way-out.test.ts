@@ -6,10 +6,10 @@ import { context } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type ForeignDomain, foreignDomain } from "../../support/foreign-domain.ts";
+import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
+import { virsh } from "../../support/libvirt/virsh.ts";
+import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
 import { refusalCode } from "../../support/thrown-code.ts";
-import { virsh } from "../../support/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/virsh-scene.ts";
 
 /** What stands in the way of some operations must not stand in the way of all, and goes away as its hint says. */
 describe("a way out", () => {

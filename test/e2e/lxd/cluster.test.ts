@@ -4,11 +4,11 @@ import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import type { Backend, Context, ImageSource, Instance } from "../../../lib/backend/contract.ts";
 import lxd from "../../../plugins/lxd/index.ts";
-import { refusal } from "../../support/images.ts";
-import { context, newInstanceSpec } from "../../support/instance-spec.ts";
-import { silent } from "../../support/libvirt.ts";
-import { type LxdCluster, lxdCluster, trust } from "../../support/lxd-cluster.ts";
-import { makeContainerImage } from "../../support/lxd-image.ts";
+import { refusal } from "../../support/images/images.ts";
+import { silent } from "../../support/libvirt/fixture.ts";
+import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
+import { type LxdCluster, lxdCluster, trust } from "../../support/lxd/cluster.ts";
+import { makeContainerImage } from "../../support/lxd/image.ts";
 
 describe("a cluster of LXD, over TLS", () => {
   let cluster: LxdCluster;

@@ -8,13 +8,13 @@ import { execa } from "execa";
 import type { Backend } from "../../../lib/backend/contract.ts";
 import { operationKeys } from "../../../plugins/lxd/domain/records.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
-import { refusal } from "../../support/images.ts";
-import { context, newInstanceSpec } from "../../support/instance-spec.ts";
-import { silent } from "../../support/libvirt.ts";
-import { type LxdFixture, lxdFixture } from "../../support/lxd.ts";
-import { type LxdTestInstance, lxdInstance } from "../../support/lxd-instance.ts";
+import { refusal } from "../../support/images/images.ts";
+import { silent } from "../../support/libvirt/fixture.ts";
+import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
+import { type LxdFixture, lxdFixture } from "../../support/lxd/fixture.ts";
+import { type LxdTestInstance, lxdInstance } from "../../support/lxd/instance.ts";
 
-const HOLDER = fileURLToPath(new URL("../../support/lxd-holder.ts", import.meta.url));
+const HOLDER = fileURLToPath(new URL("../../support/lxd/holder.ts", import.meta.url));
 
 describe("a daemon of LXD", () => {
   let fixture: LxdFixture;

@@ -5,10 +5,10 @@ import { execa } from "execa";
 import type { Backend, ExecSession } from "../../../lib/backend/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
 import { lxdBackend } from "../../../plugins/lxd/index.ts";
-import { refusal } from "../../support/images.ts";
-import { silent } from "../../support/libvirt.ts";
-import { type LxdFixture, lxdFixture } from "../../support/lxd.ts";
-import { type LxdTestInstance, lxdInstance } from "../../support/lxd-instance.ts";
+import { refusal } from "../../support/images/images.ts";
+import { silent } from "../../support/libvirt/fixture.ts";
+import { type LxdFixture, lxdFixture } from "../../support/lxd/fixture.ts";
+import { type LxdTestInstance, lxdInstance } from "../../support/lxd/instance.ts";
 import { PROGRAM } from "../../support/program.ts";
 
 /** What is typed into a command at a terminal, and waiting for what it answers. */

@@ -6,8 +6,8 @@ import type { Strata } from "../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
 import { keyPair } from "../../../lib/guest/keys.ts";
 import { memoryBackend } from "../../../plugins/memory/index.ts";
-import { type SshServer, sshServer } from "../../support/ssh-server.ts";
-import { archive, refusal, type TransferRoom, transferRoom } from "../../support/transfer-room.ts";
+import { type SshServer, sshServer } from "../../support/guest/ssh-server.ts";
+import { archive, refusal, type TransferRoom, transferRoom } from "../../support/guest/transfer-room.ts";
 
 describe("a transfer that does not come to its end", () => {
   let at: TransferRoom;

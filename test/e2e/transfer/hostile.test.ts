@@ -1,7 +1,7 @@
 import { mkdir, rm, stat } from "node:fs/promises";
 import { expect } from "chai";
 import type tar from "tar-stream";
-import { archive, refusal, type TransferRoom, transferRoom } from "../../support/transfer-room.ts";
+import { archive, refusal, type TransferRoom, transferRoom } from "../../support/guest/transfer-room.ts";
 
 const folder = { name: "./", type: "directory" } as const;
 

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { openStrata } from "../../../lib/core/session/open.ts";
 import { cliRoom } from "../../support/cli.ts";
-import { refusal, type TransferRoom, transferRoom } from "../../support/transfer-room.ts";
+import { refusal, type TransferRoom, transferRoom } from "../../support/guest/transfer-room.ts";
 
 describe("a transfer", () => {
   let at: TransferRoom;

@@ -11,7 +11,7 @@ import { isStrataError } from "../../../../lib/errors.ts";
 import { awaitGuest } from "../../../../lib/guest/await.ts";
 import { makeKeyPair } from "../../../../lib/guest/keys.ts";
 import { type Guest, type GuestOptions, openGuest } from "../../../../lib/guest/ssh.ts";
-import { type SshServer, sshServer } from "../../../support/ssh-server.ts";
+import { type SshServer, sshServer } from "../../../support/guest/ssh-server.ts";
 
 const keys = makeKeyPair();
 const MIB = 1024 ** 2;

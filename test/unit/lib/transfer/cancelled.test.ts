@@ -7,7 +7,7 @@ import { openStrata } from "../../../../lib/core/session/open.ts";
 import { asStrataError } from "../../../../lib/errors.ts";
 import { keyPair } from "../../../../lib/guest/keys.ts";
 import { memoryBackend } from "../../../../plugins/memory/index.ts";
-import { type SshServer, sshServer } from "../../../support/ssh-server.ts";
+import { type SshServer, sshServer } from "../../../support/guest/ssh-server.ts";
 
 const MIB = 1024 ** 2;
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { isStrataError } from "../../../../../lib/errors.ts";
 import type { Remote } from "../../../../../lib/images/catalogue/remotes.ts";
 import { parseIndex, parseProducts } from "../../../../../lib/images/catalogue/simplestreams.ts";
-import { catalogueFiles } from "../../../../support/image-server.ts";
+import { catalogueFiles } from "../../../../support/images/image-server.ts";
 
 const remote: Remote = {
   name: "lab",

@@ -1,13 +1,13 @@
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Fixture } from "../../lib/backend/conformance/index.ts";
-import type { Instance } from "../../lib/backend/contract.ts";
-import { lxdBackend } from "../../plugins/lxd/index.ts";
-import { silent } from "./libvirt.ts";
-import { type LxdDaemon, lxdFolder, startDaemon } from "./lxd-daemon.ts";
-import { faultyClient } from "./lxd-faults.ts";
-import { makeContainerImage } from "./lxd-image.ts";
+import type { Fixture } from "../../../lib/backend/conformance/index.ts";
+import type { Instance } from "../../../lib/backend/contract.ts";
+import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { silent } from "../libvirt/fixture.ts";
+import { type LxdDaemon, lxdFolder, startDaemon } from "./daemon.ts";
+import { faultyClient } from "./faults.ts";
+import { makeContainerImage } from "./image.ts";
 
 const PRESEED = `storage_pools:
 - {name: default, driver: btrfs, config: {size: SIZE}}

@@ -4,8 +4,8 @@ import { chmod, cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
-import { connect } from "../../plugins/libvirt/rpc/index.ts";
-import { clearFolders, ownFolder } from "./leftovers.ts";
+import { connect } from "../../../plugins/libvirt/rpc/index.ts";
+import { clearFolders, ownFolder } from "../leftovers.ts";
 
 /** What libvirtd takes for its own on a host; a private one sees folders of ours in their place. */
 const PLACES = {

@@ -8,10 +8,10 @@ import {
   FrameParser,
   FrameStatus,
   FrameType,
-} from "../../plugins/libvirt/rpc/frame.ts";
-import { procedures } from "../../plugins/libvirt/rpc/procedures/index.ts";
-import type { Procedure } from "../../plugins/libvirt/rpc/procedures/procedure.ts";
-import { encode } from "../../plugins/libvirt/rpc/xdr.ts";
+} from "../../../plugins/libvirt/rpc/frame.ts";
+import { procedures } from "../../../plugins/libvirt/rpc/procedures/index.ts";
+import type { Procedure } from "../../../plugins/libvirt/rpc/procedures/procedure.ts";
+import { encode } from "../../../plugins/libvirt/rpc/xdr.ts";
 
 /** A daemon in this process that answers the opening and leaves the rest to the test. */
 export interface FakeDaemon extends AsyncDisposable {

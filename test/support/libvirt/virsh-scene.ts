@@ -1,10 +1,10 @@
 import { access } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec } from "../../lib/backend/conformance/fixture.ts";
-import type { Finding, Instance } from "../../lib/backend/contract.ts";
-import { openStrata, type Strata } from "../../lib/index.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "./libvirt.ts";
+import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
+import type { Finding, Instance } from "../../../lib/backend/contract.ts";
+import { openStrata, type Strata } from "../../../lib/index.ts";
+import { type LibvirtFixture, libvirtFixture, whileHolding } from "./fixture.ts";
 import { Contents, virsh } from "./virsh.ts";
 
 /** What must be there after somebody used virsh on an instance. */

@@ -1,6 +1,6 @@
-import type { InjectedFault } from "../../lib/backend/conformance/fixture.ts";
-import type { Client } from "../../plugins/lxd/rest/client.ts";
-import { LxdError } from "../../plugins/lxd/rest/errors.ts";
+import type { InjectedFault } from "../../../lib/backend/conformance/fixture.ts";
+import type { Client } from "../../../plugins/lxd/rest/client.ts";
+import { LxdError } from "../../../plugins/lxd/rest/errors.ts";
 
 type How = "fail" | "die";
 

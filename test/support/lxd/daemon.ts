@@ -4,7 +4,7 @@ import { closeSync, openSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { execa } from "execa";
-import { clearFolder, endProcesses, isAlive } from "./leftovers.ts";
+import { clearFolder, endProcesses, isAlive } from "../leftovers.ts";
 
 const ROOT = "/var/tmp";
 const PREFIX = "strata-lxd-";

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
-import type { Backend, EngineAccess, ExecSession } from "../../lib/backend/contract.ts";
-import { failure } from "../../lib/errors.ts";
-import { memoryBackend } from "../../plugins/memory/index.ts";
+import type { Backend, EngineAccess, ExecSession } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { memoryBackend } from "../../../plugins/memory/index.ts";
 
 /** The memory engine, with guests whose commands are processes of this host at home in `home(name)`. */
 export function hostGuests(

@@ -1,6 +1,6 @@
 /** A process of its own that brings an image into a room's cache: `resolve-image.ts FOLDER IMAGE`. */
 import { join } from "node:path";
-import { openImageStore } from "../../lib/images/store.ts";
+import { openImageStore } from "../../../lib/images/store.ts";
 
 const [folder = "", image = ""] = process.argv.slice(2);
 const phases = new Set<string>();

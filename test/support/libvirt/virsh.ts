@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 
 /** What a command of virsh's says; rejects where it fails. */
 export async function virsh(...args: readonly string[]): Promise<string> {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import ssh2 from "ssh2";
-import { makeKeyPair } from "../../lib/guest/keys.ts";
+import { makeKeyPair } from "../../../lib/guest/keys.ts";
 
 export interface SshServer extends AsyncDisposable {
   readonly endpoint: { readonly host: string; readonly port: number };

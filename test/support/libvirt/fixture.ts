@@ -2,20 +2,25 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
-import type { Fixture } from "../../lib/backend/conformance/index.ts";
-import type { Instance, Log } from "../../lib/backend/contract.ts";
-import { isStrataError } from "../../lib/errors.ts";
-import libvirt from "../../plugins/libvirt/index.ts";
-import { isLayerPath, isPartialPath, isStandInPath, layerOf } from "../../plugins/libvirt/layers/layers.ts";
-import { readReleases } from "../../plugins/libvirt/layers/released.ts";
-import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
-import { type Connection, connect, DomainXmlFlags } from "../../plugins/libvirt/rpc/index.ts";
-import { parse } from "../../plugins/libvirt/xml/document.ts";
-import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
-import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
+import { context } from "../../../lib/backend/conformance/fixture.ts";
+import type { Fixture } from "../../../lib/backend/conformance/index.ts";
+import type { Instance, Log } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import libvirt from "../../../plugins/libvirt/index.ts";
+import {
+  isLayerPath,
+  isPartialPath,
+  isStandInPath,
+  layerOf,
+} from "../../../plugins/libvirt/layers/layers.ts";
+import { readReleases } from "../../../plugins/libvirt/layers/released.ts";
+import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
+import { type Connection, connect, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
+import { parse } from "../../../plugins/libvirt/xml/document.ts";
+import { readDisk } from "../../../plugins/libvirt/xml/domain.ts";
+import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
+import { clearLeftovers, ownFolder } from "../leftovers.ts";
 import { foreignDomain } from "./foreign-domain.ts";
-import { clearLeftovers, ownFolder } from "./leftovers.ts";
 
 export const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 

@@ -2,9 +2,9 @@
  * A process of its own that holds an instance, for tests that kill it: `SOCKET DATA ID` holds until killed;
  * with a fourth argument it restores that snapshot, and kills itself once LXD has begun.
  */
-import { lxdBackend } from "../../plugins/lxd/index.ts";
-import { context } from "./instance-spec.ts";
-import { silent } from "./libvirt.ts";
+import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { silent } from "../libvirt/fixture.ts";
+import { context } from "../libvirt/instance-spec.ts";
 
 const [socket = "", dataFolder = "", id = "", snapshot] = process.argv.slice(2);
 const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent }, (client) => ({

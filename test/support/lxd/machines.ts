@@ -1,7 +1,7 @@
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import type { Surroundings } from "./lxd-daemon.ts";
+import type { Surroundings } from "./daemon.ts";
 
 /** Same machine, but for what this host has not: processor extensions, and sockets of the kernel's to guests. */
 const QEMU = `#!/bin/sh

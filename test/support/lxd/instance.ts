@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
-import type { Context, ExecOptions, ExecSession, Instance } from "../../lib/backend/contract.ts";
-import { context, newInstanceSpec } from "./instance-spec.ts";
-import type { LxdFixture } from "./lxd.ts";
+import type { Context, ExecOptions, ExecSession, Instance } from "../../../lib/backend/contract.ts";
+import { context, newInstanceSpec } from "../libvirt/instance-spec.ts";
+import type { LxdFixture } from "./fixture.ts";
 
 /** A container on a fixture's daemon, with what most tests do to one. */
 export interface LxdTestInstance {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type LxdDaemon, lxdFolder, startDaemon } from "./lxd-daemon.ts";
+import { type LxdDaemon, lxdFolder, startDaemon } from "./daemon.ts";
 
 const PORT = 18443;
 

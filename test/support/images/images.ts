@@ -3,9 +3,9 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import type { Context, Progress } from "../../lib/backend/contract.ts";
-import { isStrataError } from "../../lib/errors.ts";
-import { type ImageStore, openImageStore } from "../../lib/images/store.ts";
+import type { Context, Progress } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import { type ImageStore, openImageStore } from "../../../lib/images/store.ts";
 
 export interface ImageRoom extends AsyncDisposable {
   readonly folder: string;
