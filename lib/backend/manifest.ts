@@ -28,7 +28,7 @@ export function malformed(entry: string): string | undefined {
 
 /**
  * Finds the package of an engine, by its name or at an absolute path, and reads its manifest:
- * `"strata": { "plugin": "NAME", "api": "^1.0.0", "entry": "./dist/index.js" }`. Looks in `folder` first,
+ * `"strata": { "plugin": "NAME", "api": "^2.0.0", "entry": "./dist/index.js" }`. Looks in `folder` first,
  * then where Node looks from here. Rejects with PLUGIN_MISSING, PLUGIN_INCOMPATIBLE or PLUGIN_ERROR.
  */
 export async function readManifest(wanted: string, folder: string): Promise<Manifest> {

@@ -21,13 +21,13 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
       const { snapshots, standsOn } = await world.get(id);
       return { names: snapshots.map(({ name }) => name), standsOn };
     },
-    async capture(id, record, taken, context) {
+    async take(id, record, taken, context) {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be snapshotted");
       if (stored.snapshots.some(({ name }) => name === record.name))
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
       goOn(context);
-      world.step("capture");
+      world.step("take");
       await world.put({
         ...stored,
         snapshots: [...stored.snapshots, { ...record, contents: stored.contents }],
@@ -35,12 +35,12 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         record: { ...stored.record, snapshotsTaken: taken },
       });
     },
-    async revert(id, name, context) {
+    async restore(id, name, context) {
       const stored = await held(id);
       requireStopped(stored, "Only stopped instances can be restored");
       const snapshot = find(stored, name);
       goOn(context);
-      world.step("revert");
+      world.step("restore");
       await world.put({
         ...stored,
         resources: snapshot.resources,
@@ -51,7 +51,7 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         record: { ...stored.record, cloudInstanceId: snapshot.cloudInstanceId },
       });
     },
-    async drop(id, { name, parent, children }, context) {
+    async delete(id, { name, parent, children }, context) {
       const stored = await held(id);
       if (stored.state === "suspended")
         throw failure("INSTANCE_SUSPENDED", {
@@ -59,7 +59,7 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
           reason: "A snapshot cannot be deleted now",
         });
       goOn(context);
-      world.step("drop");
+      world.step("delete");
       await world.put({
         ...stored,
         snapshots: stored.snapshots
@@ -68,23 +68,34 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         standsOn: stored.standsOn === name ? parent : stored.standsOn,
       });
     },
-    async amend(id, name, change, context) {
+    async rename(id, name, to, context) {
       const stored = await held(id);
       goOn(context);
       find(stored, name);
-      const to = change.name ?? name;
       if (to !== name && stored.snapshots.some((snapshot) => snapshot.name === to))
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: to });
       const renamed = (old: string | null) => (old === name ? to : old);
-      world.step("amend");
+      world.step("rename");
       await world.put({
         ...stored,
         snapshots: stored.snapshots.map((snapshot) => ({
           ...snapshot,
-          ...(snapshot.name === name ? { name: to, comment: change.comment ?? snapshot.comment } : {}),
+          ...(snapshot.name === name ? { name: to } : {}),
           parent: renamed(snapshot.parent),
         })),
         standsOn: renamed(stored.standsOn),
+      });
+    },
+    async describe(id, name, comment, context) {
+      const stored = await held(id);
+      goOn(context);
+      find(stored, name);
+      world.step("describe");
+      await world.put({
+        ...stored,
+        snapshots: stored.snapshots.map((snapshot) =>
+          snapshot.name === name ? { ...snapshot, comment } : snapshot,
+        ),
       });
     },
   };

@@ -34,7 +34,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
     const restores: number[] = [];
     const opened: number[] = [];
     for (let at = 1; at <= count; at++) {
-      restores.push(await timed(() => snapshots.revert(instance.id, `s${at}`, context())));
+      restores.push(await timed(() => snapshots.restore(instance.id, `s${at}`, context())));
       const [file, { folder }] = [await head(), await fixture.layers(instance)];
       opened.push((await readLayers(instance.name, folder)).opened(file).length);
       // qemu-io says so when a read finds another pattern.

@@ -130,7 +130,7 @@ export class Subject implements AsyncDisposable {
   async drop(name: string): Promise<void> {
     const { snapshots } = this.fixture.backend;
     const removal = await snapshots.removal?.(this.instance.id, name);
-    if (removal != null) await snapshots.drop(this.instance.id, removal, context());
+    if (removal != null) await snapshots.delete(this.instance.id, removal, context());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,7 +146,7 @@ export function libraryWay(subject: Subject): Way {
     what: "library call",
     prepare: async () => {},
     take: (name) => subject.held(() => take(fixture, instance, name)),
-    restore: (name) => subject.held(() => snapshots.revert(instance.id, name, context())),
+    restore: (name) => subject.held(() => snapshots.restore(instance.id, name, context())),
     delete: (name) => subject.held(() => subject.drop(name)),
   };
 }

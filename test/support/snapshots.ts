@@ -10,5 +10,5 @@ export async function dropSnapshot(
 ): Promise<void> {
   const removal = planRemoval(await backend.snapshots.tree(id), name);
   if (removal === undefined) throw new Error(`there is no ${name}`);
-  await backend.snapshots.drop(id, removal, context());
+  await backend.snapshots.delete(id, removal, context());
 }

@@ -93,19 +93,19 @@ async function act(
       const { cloudInstanceId, snapshotsTaken } = record;
       const { name, createdAt } = verb;
       const made = { name, comment: "", parent, resources, mounts, nics, cloudInstanceId, createdAt };
-      return snapshots.capture(id, made, snapshotsTaken + 1, context());
+      return snapshots.take(id, made, snapshotsTaken + 1, context());
     }
     case "restore":
-      return snapshots.revert(id, verb.name, context());
+      return snapshots.restore(id, verb.name, context());
     case "delete": {
       const removal = planRemoval(await snapshots.tree(id), verb.name);
-      if (removal !== undefined) await snapshots.drop(id, removal, context());
+      if (removal !== undefined) await snapshots.delete(id, removal, context());
       return;
     }
     case "rename":
-      return snapshots.amend(id, verb.name, { name: verb.to }, context());
+      return snapshots.rename(id, verb.name, verb.to, context());
     case "comment":
-      return snapshots.amend(id, verb.name, { comment: verb.text }, context());
+      return snapshots.describe(id, verb.name, verb.text, context());
     case "resize":
       return instances.resize(id, { cpus: verb.cpus, disk: BigInt(verb.mebibytes) * MIB }, context());
     case "start":

@@ -27,11 +27,11 @@ export function adoptionTests(kit: Kit): void {
       const changed = await fixture.read(instance);
       await take(fixture, instance, "two");
       await fixture.audit?.(instance);
-      await snapshots.revert(instance.id, "one", context());
+      await snapshots.restore(instance.id, "one", context());
       same(await fixture.read(instance), contents, "restored");
       same(await foreign.digest(), before, "its own disk");
       await rejects(adoption.release(instance.id, context()), "HAS_SNAPSHOTS");
-      await snapshots.revert(instance.id, "two", context());
+      await snapshots.restore(instance.id, "two", context());
       for (const name of ["one", "two"]) await drop(fixture, instance, name);
       same(await fixture.read(instance), changed, "after the snapshots");
       await adoption.release(instance.id, context());
@@ -103,7 +103,7 @@ async function drop(fixture: Fixture, { id }: Instance, name: string): Promise<v
   const { snapshots } = fixture.backend;
   const removal = planRemoval(await snapshots.tree(id), name);
   if (removal === undefined) throw new Error(`${name} is not there`);
-  await snapshots.drop(id, removal, context());
+  await snapshots.delete(id, removal, context());
 }
 
 async function withForeign(

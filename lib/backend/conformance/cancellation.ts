@@ -40,10 +40,11 @@ export function cancellationTests(kit: Kit): void {
       if (removal === undefined || record === undefined) throw new Error("the snapshot is not there");
       const { size: _, ...described } = record;
       const calls = {
-        capture: () => snapshots.capture(id, { ...described, name: "second" }, 2, cancelled()),
-        revert: () => snapshots.revert(id, "first", cancelled()),
-        drop: () => snapshots.drop(id, removal, cancelled()),
-        amend: () => snapshots.amend(id, "first", { name: "other" }, cancelled()),
+        take: () => snapshots.take(id, { ...described, name: "second" }, 2, cancelled()),
+        restore: () => snapshots.restore(id, "first", cancelled()),
+        delete: () => snapshots.delete(id, removal, cancelled()),
+        rename: () => snapshots.rename(id, "first", "other", cancelled()),
+        describe: () => snapshots.describe(id, "first", "other", cancelled()),
         resize: () => instances.resize(id, { cpus: 3, memory: 512n * MIB }, cancelled()),
         start: () => instances.start(id, cancelled()),
       };

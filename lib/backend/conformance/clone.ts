@@ -22,9 +22,9 @@ export function cloneTests(kit: Kit): void {
         same(await fixture.read(original), contents, "the original");
         const ofCopy = await fixture.read(copy);
         await fixture.write(original, 5);
-        await snapshots.revert(original.id, "one", context());
+        await snapshots.restore(original.id, "one", context());
         same(await fixture.read(copy), ofCopy, "the copy");
-        await snapshots.revert(original.id, "two", context());
+        await snapshots.restore(original.id, "two", context());
       });
       const after = await current(fixture, original);
       same({ ...after, addresses: [] }, { ...before.instance, addresses: [] });
@@ -52,7 +52,7 @@ export function cloneTests(kit: Kit): void {
           same({ state, snapshotCount }, { state: "stopped", snapshotCount: 0 });
           same(await fixture.backend.snapshots.tree(copy.id), { snapshots: [], standsOn: null });
           await take(fixture, copy, "one");
-          await fixture.backend.snapshots.revert(copy.id, "one", context());
+          await fixture.backend.snapshots.restore(copy.id, "one", context());
         },
         spec,
       );

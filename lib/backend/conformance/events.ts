@@ -20,13 +20,13 @@ export function eventTests(kit: Kit): void {
       await heard(id, "changed");
       await take(fixture, instance, "one");
       await heard(id, "changed");
-      await snapshots.revert(id, "one", context());
+      await snapshots.restore(id, "one", context());
       await heard(id, "changed");
-      await snapshots.amend(id, "one", { name: "two" }, context());
+      await snapshots.rename(id, "one", "two", context());
       await heard(id, "changed");
       const removal = planRemoval(await snapshots.tree(id), "two");
       if (removal === undefined) throw new Error("the snapshot is not there");
-      await snapshots.drop(id, removal, context());
+      await snapshots.delete(id, removal, context());
       await heard(id, "changed");
       await instances.remove(id, context());
       await hold[Symbol.asyncDispose]();

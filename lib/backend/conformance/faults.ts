@@ -18,12 +18,12 @@ type Work = (fixture: Fixture, instance: Instance) => Promise<void>;
 
 const changes: Readonly<Record<string, Work>> = {
   "a snapshot that is taken": (fixture, instance) => take(fixture, instance, "new"),
-  "a restore": ({ backend }, { id }) => backend.snapshots.revert(id, "first", context()),
+  "a restore": ({ backend }, { id }) => backend.snapshots.restore(id, "first", context()),
   "a deletion": async ({ backend }, { id }) => {
     const removal = planRemoval(await backend.snapshots.tree(id), "first");
-    if (removal !== undefined) await backend.snapshots.drop(id, removal, context());
+    if (removal !== undefined) await backend.snapshots.delete(id, removal, context());
   },
-  "a rename": ({ backend }, { id }) => backend.snapshots.amend(id, "first", { name: "renamed" }, context()),
+  "a rename": ({ backend }, { id }) => backend.snapshots.rename(id, "first", "renamed", context()),
   "a resize": ({ backend }, { id }) =>
     backend.instances.resize(id, { cpus: 3, memory: 512n * MIB }, context()),
 };

@@ -107,5 +107,5 @@ export async function take(fixture: Fixture, instance: Instance, name: string, c
   const { cloudInstanceId } = record;
   const createdAt = Date.now();
   const described = { name, comment, parent: standsOn, resources, mounts, nics, cloudInstanceId, createdAt };
-  await snapshots.capture(instance.id, described, record.snapshotsTaken + 1, context());
+  await snapshots.take(instance.id, described, record.snapshotsTaken + 1, context());
 }

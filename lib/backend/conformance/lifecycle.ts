@@ -102,7 +102,7 @@ export function lifecycleTests(kit: Kit): void {
       await rejects(instances.resize(id, { cpus: 2 }, context()), "WRONG_STATE");
       if (!kit.info().features.has("snapshot.running")) {
         await rejects(take(fixture, instance, "running"), "WRONG_STATE");
-        await rejects(snapshots.revert(id, "stopped", context()), "WRONG_STATE");
+        await rejects(snapshots.restore(id, "stopped", context()), "WRONG_STATE");
       }
       const { state, resources, snapshotCount } = await current(fixture, instance);
       same({ state, resources }, { state: "running", resources: instance.resources });

@@ -49,9 +49,9 @@ export function networkTests(kit: Kit): void {
       await networks.attach(instance.id, { network, mac: MAC }, context());
       same((await current(fixture, instance)).nics, [{ network, mac: MAC }]);
       await take(fixture, instance, "with");
-      await snapshots.revert(instance.id, "without", context());
+      await snapshots.restore(instance.id, "without", context());
       same((await current(fixture, instance)).nics, []);
-      await snapshots.revert(instance.id, "with", context());
+      await snapshots.restore(instance.id, "with", context());
       same((await current(fixture, instance)).nics, [{ network, mac: MAC }]);
       const recorded = (await snapshots.tree(instance.id)).snapshots.map(({ nics }) => nics.length);
       same(recorded, [0, 1], "what the snapshots record");

@@ -129,7 +129,7 @@ async function apply(
   const saved = name === undefined ? undefined : model.snapshots.get(name);
   if (name === undefined || saved === undefined) return;
   if (each.kind === "restore") {
-    await snapshots.revert(id, name, context());
+    await snapshots.restore(id, name, context());
     model.contents = saved.contents;
     model.resources = saved.resources;
     model.mounts = saved.mounts;
@@ -139,12 +139,13 @@ async function apply(
     if (removal === undefined) throw new Error(`${name} is not in the engine's tree`);
     const planned = await snapshots.removal?.(id, name);
     if (planned != null) same(inOrder(planned), inOrder(removal));
-    await snapshots.drop(id, removal, context());
+    await snapshots.delete(id, removal, context());
     model.snapshots.delete(name);
     for (const other of model.snapshots.values()) if (other.parent === name) other.parent = saved.parent;
     if (model.standsOn === name) model.standsOn = saved.parent;
   } else {
-    await snapshots.amend(id, name, { name: fresh, comment: `was ${name}` }, context());
+    await snapshots.rename(id, name, fresh, context());
+    await snapshots.describe(id, fresh, `was ${name}`, context());
     // Order of creation stays, so the map is made anew with the name in its old place.
     model.snapshots = new Map(
       [...model.snapshots].map(([key, value]) => [key === name ? fresh : key, value]),
@@ -202,7 +203,7 @@ async function compare(fixture: Fixture, instance: Instance, model: Model): Prom
   same(await fixture.read(instance), model.contents, "the instance's disk");
   await fixture.audit?.(instance);
   for (const [name, saved] of model.snapshots) {
-    await snapshots.revert(instance.id, name, context());
+    await snapshots.restore(instance.id, name, context());
     same(await fixture.read(instance), saved.contents, `the disk of ${name}`);
     const restored = await current(fixture, instance);
     same(restored.resources, saved.resources, `the resources of ${name}`);

@@ -17,7 +17,7 @@ export function snapshotTests(kit: Kit): void {
       const grows = kit.info().features.has("disk.grow");
       const change = { cpus: 2, memory: 384n * MIB, disk: grows ? disk + 8n * MIB : disk };
       await instances.resize(instance.id, change, context());
-      await snapshots.revert(instance.id, "one", context());
+      await snapshots.restore(instance.id, "one", context());
       same(await kit.fixture().read(instance), before.contents);
       same((await current(kit.fixture(), instance)).resources, before.resources);
     });
@@ -39,7 +39,7 @@ export function snapshotTests(kit: Kit): void {
       const { snapshots } = kit.fixture().backend;
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
-      await snapshots.revert(instance.id, "a", context());
+      await snapshots.restore(instance.id, "a", context());
       await take(kit.fixture(), instance, "c");
       const tree = await snapshots.tree(instance.id);
       same(
@@ -69,13 +69,13 @@ export function snapshotTests(kit: Kit): void {
       await write(2, "middle");
       await take(kit.fixture(), instance, "empty");
       contents.set("empty", await kit.fixture().read(instance));
-      await snapshots.revert(instance.id, "root", context());
+      await snapshots.restore(instance.id, "root", context());
       await write(3, "branch");
       same((await snapshots.removal?.(instance.id, "none")) ?? null, null);
       for (const name of ["middle", "root"]) {
         const removal = planRemoval(await snapshots.tree(instance.id), name);
         if (removal === undefined) throw new Error(`${name} is not there`);
-        await snapshots.drop(instance.id, removal, context());
+        await snapshots.delete(instance.id, removal, context());
         await kit.fixture().audit?.(instance);
       }
       const tree = await snapshots.tree(instance.id);
@@ -87,7 +87,7 @@ export function snapshotTests(kit: Kit): void {
         ],
       );
       for (const name of ["empty", "branch"]) {
-        await snapshots.revert(instance.id, name, context());
+        await snapshots.restore(instance.id, name, context());
         same(await kit.fixture().read(instance), contents.get(name), name);
       }
     });
@@ -99,9 +99,9 @@ export function snapshotTests(kit: Kit): void {
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
       const before = await snapshots.tree(instance.id);
-      await rejects(snapshots.amend(instance.id, "a", { name: "b" }, context()), "SNAPSHOT_EXISTS");
-      await rejects(snapshots.amend(instance.id, "x", { name: "y" }, context()), "SNAPSHOT_NOT_FOUND");
-      await rejects(snapshots.revert(instance.id, "x", context()), "SNAPSHOT_NOT_FOUND");
+      await rejects(snapshots.rename(instance.id, "a", "b", context()), "SNAPSHOT_EXISTS");
+      await rejects(snapshots.rename(instance.id, "x", "y", context()), "SNAPSHOT_NOT_FOUND");
+      await rejects(snapshots.restore(instance.id, "x", context()), "SNAPSHOT_NOT_FOUND");
       same(await snapshots.tree(instance.id), before);
     });
   });
@@ -111,8 +111,9 @@ export function snapshotTests(kit: Kit): void {
       const { snapshots } = kit.fixture().backend;
       await take(kit.fixture(), instance, "a", "old");
       await take(kit.fixture(), instance, "b");
-      await snapshots.amend(instance.id, "a", { name: "z", comment: "new" }, context());
-      await snapshots.amend(instance.id, "b", { name: "y" }, context());
+      await snapshots.rename(instance.id, "a", "z", context());
+      await snapshots.describe(instance.id, "z", "new", context());
+      await snapshots.rename(instance.id, "b", "y", context());
       const tree = await snapshots.tree(instance.id);
       same(
         tree.snapshots.map(({ name, parent, comment }) => [name, parent, comment]),

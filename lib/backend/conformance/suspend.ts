@@ -16,8 +16,8 @@ export function suspendTests(kit: Kit): void {
       await suspend(fixture, id);
       same((await current(fixture, instance)).state, "suspended", "suspended again");
       await rejects(take(fixture, instance, "two"), "INSTANCE_SUSPENDED");
-      await rejects(snapshots.revert(id, "one", context()), "INSTANCE_SUSPENDED");
-      await rejects(snapshots.drop(id, removal, context()), "INSTANCE_SUSPENDED");
+      await rejects(snapshots.restore(id, "one", context()), "INSTANCE_SUSPENDED");
+      await rejects(snapshots.delete(id, removal, context()), "INSTANCE_SUSPENDED");
       await rejects(instances.resize(id, { memory: 384n * MIB }, context()), "INSTANCE_SUSPENDED");
       await rejects(instances.stop(id, { grace: 1000 }, context()), "INSTANCE_SUSPENDED");
       if (instances.clone !== undefined)

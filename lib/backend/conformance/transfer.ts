@@ -25,7 +25,7 @@ export function transferTests(kit: Kit): void {
     await whileHeld(kit.fixture(), guest, async () => {
       const { snapshots } = kit.fixture().backend;
       await take(kit.fixture(), guest.instance, "second");
-      await snapshots.revert(guest.instance.id, "first", context());
+      await snapshots.restore(guest.instance.id, "first", context());
     });
     await guest.start();
     same(await stored(guest), "first");

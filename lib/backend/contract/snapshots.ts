@@ -50,16 +50,13 @@ export interface Snapshots {
   /** What deleting a snapshot does; null when it is not there. Without it the core reads the whole tree. */
   removal?(id: string, name: string): Promise<Removal | null>;
   /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
-  capture(id: string, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
+  take(id: string, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
   /** Brings back all that the snapshot records; all or nothing. The instance then stands on it. */
-  revert(id: string, name: string, context: Context): Promise<void>;
+  restore(id: string, name: string, context: Context): Promise<void>;
   /** Contents of every other snapshot and of the instance stay as they are, bit for bit. */
-  drop(id: string, removal: Removal, context: Context): Promise<void>;
-  /** Changes name and comment; children follow a renamed parent. */
-  amend(
-    id: string,
-    name: string,
-    change: { name?: string; comment?: string },
-    context: Context,
-  ): Promise<void>;
+  delete(id: string, removal: Removal, context: Context): Promise<void>;
+  /** Children follow the renamed parent. Rejects with SNAPSHOT_EXISTS for a taken name. */
+  rename(id: string, name: string, to: string, context: Context): Promise<void>;
+  /** Replaces the comment. */
+  describe(id: string, name: string, comment: string, context: Context): Promise<void>;
 }

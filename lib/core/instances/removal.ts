@@ -6,7 +6,7 @@ import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
-import { dropSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
+import { deleteSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
 import { forgetAliases } from "./aliases.ts";
 import { eachHeld, getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
 
@@ -44,7 +44,7 @@ export async function remove(
       if (options.purge === true && whole.has(instance.name)) continue;
       await unlessGone(call, () =>
         whileHeld(session, instance, context, (fresh, hold) =>
-          dropSnapshot(session, fresh, snapshot, hold, context),
+          deleteSnapshot(session, fresh, snapshot, hold, context),
         ),
       );
     }

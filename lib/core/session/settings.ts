@@ -7,7 +7,7 @@ import { BRIDGED_NETWORK, bridgedNetworkRefusal, isBridged, setBridged } from ".
 import { getInstance } from "../instances/instances.ts";
 import { resize } from "../instances/resources.ts";
 import { checkName } from "../snapshots/names.ts";
-import { amendSnapshot } from "../snapshots/snapshots.ts";
+import { describeSnapshot, renameSnapshot } from "../snapshots/snapshots.ts";
 import { gather, locate } from "./engines.ts";
 import { driverRefusal, pluginsRefusal } from "./plugins.ts";
 import type { Session } from "./session.ts";
@@ -127,8 +127,12 @@ export async function setSetting(session: Session, text: string, value: string):
       return setBridged(await locate(session, key.instance), key.instance, value);
     case "snapshot":
       checkName("snapshot", key.ref.snapshot);
-      return amendSnapshot(await locate(session, key.ref.instance), key.ref, { [key.which]: value });
+      return changeSnapshot(await locate(session, key.ref.instance), key.ref, key.which, value);
   }
+}
+
+function changeSnapshot(session: Session, ref: Required<Ref>, which: "name" | "comment", value: string) {
+  return which === "name" ? renameSnapshot(session, ref, value) : describeSnapshot(session, ref, value);
 }
 
 function readResource(which: (typeof RESOURCES)[number], value: string) {

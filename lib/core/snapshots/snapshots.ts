@@ -1,4 +1,11 @@
-import type { Context, Hold, Instance, SnapshotOutline, SnapshotTree } from "../../backend/contract.ts";
+import type {
+  Context,
+  Hold,
+  Instance,
+  SnapshotOutline,
+  Snapshots,
+  SnapshotTree,
+} from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import { fewAtOnce } from "../../util/few-at-once.ts";
 import type { CallOptions, Ref, SnapshotTreeInfo } from "../api/strata.ts";
@@ -91,7 +98,7 @@ async function take(
     cloudInstanceId: record.cloudInstanceId,
     createdAt: Date.now(),
   };
-  await group.capture(id, described, taken, context);
+  await group.take(id, described, taken, context);
   return name;
 }
 
@@ -112,7 +119,7 @@ export async function restore(
     const comment = `Before restoring ${ref.snapshot}`;
     const saved = options.saveFirst === true ? await take(session, fresh, { comment }, context) : null;
     context.progress({ phase: "Restoring snapshot" });
-    await group.revert(fresh.id, ref.snapshot, context);
+    await group.restore(fresh.id, ref.snapshot, context);
     // Going back to what it stands on anyway leaves no other trace for those who watch.
     await instances.annotate(fresh.id, {
       restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
@@ -125,7 +132,7 @@ export async function restore(
  * Deletes a snapshot, wherever it is in the tree. Rejects with SNAPSHOT_NOT_FOUND where somebody else has
  * deleted it while we waited for the hold.
  */
-export async function dropSnapshot(
+export async function deleteSnapshot(
   session: Session,
   instance: Instance,
   name: string,
@@ -143,25 +150,37 @@ export async function dropSnapshot(
     throw failure("SNAPSHOT_NOT_FOUND", { name: instance.name, snapshot: name });
   }
   context.progress({ phase: "Deleting snapshot" });
-  await group.drop(instance.id, removal, context);
+  await group.delete(instance.id, removal, context);
 }
 
-/** Changes name or comment of a snapshot. */
-export async function amendSnapshot(
+/** Gives a snapshot another name; its children follow. */
+export async function renameSnapshot(session: Session, ref: Required<Ref>, to: string): Promise<void> {
+  checkName("snapshot", to);
+  await changeRecord(session, ref, async (group, id, outline, context) => {
+    if (to !== ref.snapshot && outline.names.includes(to))
+      throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: to });
+    await group.rename(id, ref.snapshot, to, context);
+  });
+}
+
+/** Replaces the comment of a snapshot. */
+export async function describeSnapshot(session: Session, ref: Required<Ref>, comment: string): Promise<void> {
+  await changeRecord(session, ref, (group, id, _, context) =>
+    group.describe(id, ref.snapshot, comment, context),
+  );
+}
+
+async function changeRecord(
   session: Session,
   ref: Required<Ref>,
-  change: { readonly name?: string; readonly comment?: string },
+  work: (group: Snapshots, id: string, outline: SnapshotOutline, context: Context) => Promise<void>,
 ): Promise<void> {
-  if (change.name !== undefined) checkName("snapshot", change.name);
   const context = contextOf();
   const { snapshots: group } = await session.backend();
   const instance = await getInstance(session, ref.instance);
   await whileHeld(session, instance, context, async (fresh) => {
     const outline = await group.outline(fresh.id);
     requireSnapshot(outline, ref.instance, ref.snapshot);
-    const { name } = change;
-    if (name !== undefined && name !== ref.snapshot && outline.names.includes(name))
-      throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: name });
-    await group.amend(fresh.id, ref.snapshot, change, context);
+    await work(group, fresh.id, outline, context);
   });
 }

@@ -60,10 +60,11 @@ export function snapshotGroup(engine: Engine): Snapshots {
     outline: (id) =>
       mapped(() => steadily(engine, id, () => outline(engine, id), standsWithin), { name: id }),
     removal: (id, name) => mapped(() => removal(engine, id, name)),
-    capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
-    revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
-    drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
-    amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
+    take: (id, record, taken, context) => mapped(() => take(engine, id, record, taken, context)),
+    restore: (id, name, context) => mapped(() => restore(engine, id, name, context)),
+    delete: (id, removal, context) => mapped(() => deleteSnapshot(engine, id, removal, context)),
+    rename: (id, name, to, context) => mapped(() => rename(engine, id, name, to, context)),
+    describe: (id, name, comment, context) => mapped(() => describe(engine, id, name, comment, context)),
   };
 }
 
@@ -149,7 +150,7 @@ async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<S
   };
 }
 
-async function capture(
+async function take(
   engine: Engine,
   id: string,
   record: SnapshotRecord,
@@ -200,7 +201,7 @@ async function capture(
     // An error does not mean that nothing happened: look, then finish or undo.
     await settle(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
-    if (there?.frozen !== head) throw captureError(error, name, record.name);
+    if (there?.frozen !== head) throw takeError(error, name, record.name);
   }
 }
 
@@ -211,7 +212,7 @@ function withDisk(document: Element, file: string): Element {
 }
 
 /** libvirt has no code for a name that is taken. */
-function captureError(error: unknown, name: string, snapshot: string): unknown {
+function takeError(error: unknown, name: string, snapshot: string): unknown {
   const taken = error instanceof LibvirtError && error.message.endsWith("already exists");
   return taken ? failure("SNAPSHOT_EXISTS", { name, snapshot }, error) : error;
 }
@@ -233,7 +234,7 @@ async function getRestorable(managed: Managed, name: string): Promise<SnapshotDo
   return { ...snapshot, frozen: snapshot.frozen };
 }
 
-async function revert(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+async function restore(engine: Engine, id: string, name: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   await requireSettled(managed, "Only stopped instances can be restored");
   const snapshot = await getRestorable(managed, name);
@@ -278,7 +279,7 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   await finishRestore(engine, restored, operation);
 }
 
-async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+async function deleteSnapshot(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   if (await managed.domain.hasManagedSaveImage())
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
@@ -299,29 +300,37 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
   await finishDelete(engine, managed, operation, context);
 }
 
-async function amend(
-  engine: Engine,
-  id: string,
-  name: string,
-  change: { name?: string; comment?: string },
-  context: Context,
-): Promise<void> {
+async function rename(engine: Engine, id: string, name: string, to: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
   const copies = await reconcile(managed);
-  const { domain } = managed;
-  const snapshot = await lookupSnapshot(domain, name);
-  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
-  await requireRedefinable(managed, snapshot);
-  if (change.comment !== undefined) {
-    const current = (await currentName(domain)) === name;
-    await redefine(managed, snapshot, { comment: change.comment }, current);
-  }
-  const to = change.name;
-  if (to === undefined || to === name) return;
+  await requireRewritable(managed, name);
+  if (to === name) return;
   if (copies.some((copy) => copy.name === to))
     throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
   const operation = { kind: "rename", from: name, to } as const;
   await writeJournal(managed.metadata.folder, operation);
   await finishOperation(engine, managed, operation, context);
+}
+
+async function describe(
+  engine: Engine,
+  id: string,
+  name: string,
+  comment: string,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  context.signal.throwIfAborted();
+  await reconcile(managed);
+  const snapshot = await requireRewritable(managed, name);
+  await redefine(managed, snapshot, { comment }, (await currentName(managed.domain)) === name);
+}
+
+/** The snapshot of that name, whose record libvirt can write anew. */
+async function requireRewritable(managed: Managed, name: string): Promise<SnapshotDocument> {
+  const snapshot = await lookupSnapshot(managed.domain, name);
+  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  await requireRedefinable(managed, snapshot);
+  return snapshot;
 }

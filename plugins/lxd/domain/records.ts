@@ -116,12 +116,20 @@ export function readOperation(name: string, config: Config): Operation | undefin
   return read(name, config, KEYS.operation, operationShape);
 }
 
+const renamed = ({ id, to }: { readonly id: string; readonly to: string }) => ({
+  kind: "rename" as const,
+  id,
+  to,
+});
+
 const operationShape: z.ZodType<Operation> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("create") }),
   z.object({ kind: z.literal("take"), id: z.string(), taken: z.number() }),
   z.object({ kind: z.literal("restore"), id: z.string() }),
   z.object({ kind: z.literal("delete"), id: z.string(), tree: treeShape }),
-  z.object({ kind: z.literal("amend"), id: z.string(), to: z.string() }),
+  z.object({ kind: z.literal("rename"), id: z.string(), to: z.string() }),
+  // Of versions before 0.2.
+  z.object({ kind: z.literal("amend"), id: z.string(), to: z.string() }).transform(renamed),
   z.object({ kind: z.literal("purge") }),
 ]);
 

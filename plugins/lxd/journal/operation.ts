@@ -11,5 +11,5 @@ export type Operation =
   | { readonly kind: "restore"; readonly id: string }
   /** `tree` is what the records are once the snapshot is gone. */
   | { readonly kind: "delete"; readonly id: string; readonly tree: TreeRecord }
-  | { readonly kind: "amend"; readonly id: string; readonly to: string }
+  | { readonly kind: "rename"; readonly id: string; readonly to: string }
   | { readonly kind: "purge" };

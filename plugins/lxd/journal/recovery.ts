@@ -64,8 +64,8 @@ export async function finish(engine: Engine, id: string): Promise<void> {
       return finishRestore(engine, managed, operation);
     case "delete":
       return finishDelete(engine, managed, operation);
-    case "amend":
-      return finishAmend(engine, managed, operation);
+    case "rename":
+      return finishRename(engine, managed, operation);
   }
 }
 
@@ -179,7 +179,11 @@ export async function finishDelete(
   await writeConfig(engine, managed.name, { ...operationKeys(null), ...treeKeys(tree) });
 }
 
-export async function finishAmend(engine: Engine, managed: Managed, { id, to }: Of<"amend">): Promise<void> {
+export async function finishRename(
+  engine: Engine,
+  managed: Managed,
+  { id, to }: Of<"rename">,
+): Promise<void> {
   const { name } = managed;
   const node = findNode(managed, id);
   if (node !== undefined && node.name !== to)

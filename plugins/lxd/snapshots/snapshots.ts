@@ -24,8 +24,8 @@ import {
   abandonRestore,
   bringBack,
   finish,
-  finishAmend,
   finishDelete,
+  finishRename,
   forgetRestore,
   getReady,
 } from "../journal/recovery.ts";
@@ -42,10 +42,11 @@ export function snapshotGroup(engine: Engine): Snapshots {
         const { snapshots, standsOn } = await tree(engine, id);
         return { names: snapshots.map(({ name }) => name), standsOn };
       }),
-    capture: (id, record, taken, context) => mapped(() => capture(engine, id, record, taken, context)),
-    revert: (id, name, context) => mapped(() => revert(engine, id, name, context)),
-    drop: (id, removal, context) => mapped(() => drop(engine, id, removal, context)),
-    amend: (id, name, change, context) => mapped(() => amend(engine, id, name, change, context)),
+    take: (id, record, taken, context) => mapped(() => take(engine, id, record, taken, context)),
+    restore: (id, name, context) => mapped(() => restore(engine, id, name, context)),
+    delete: (id, removal, context) => mapped(() => deleteSnapshot(engine, id, removal, context)),
+    rename: (id, name, to, context) => mapped(() => rename(engine, id, name, to, context)),
+    describe: (id, name, comment, context) => mapped(() => describe(engine, id, name, comment, context)),
   };
 }
 
@@ -68,7 +69,7 @@ function requireNode(managed: Managed, nodes: readonly Node[], name: string): No
   return node;
 }
 
-async function capture(
+async function take(
   engine: Engine,
   id: string,
   record: SnapshotRecord,
@@ -122,7 +123,7 @@ function requireShort(comment: string): void {
     });
 }
 
-async function revert(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+async function restore(engine: Engine, id: string, name: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   requireStopped(managed, "Only stopped instances can be restored");
   const node = requireNode(managed, readNodes(managed), name);
@@ -140,7 +141,7 @@ async function revert(engine: Engine, id: string, name: string, context: Context
   await forgetRestore(engine, managed.name).catch(() => forgetRestore(engine, managed.name));
 }
 
-async function drop(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+async function deleteSnapshot(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   const { name, instance, config } = managed;
   if (readState(instance.status) === "suspended")
@@ -168,37 +169,37 @@ async function drop(engine: Engine, id: string, removal: Removal, context: Conte
   }
 }
 
-async function amend(
-  engine: Engine,
-  id: string,
-  name: string,
-  change: { name?: string; comment?: string },
-  context: Context,
-): Promise<void> {
+async function rename(engine: Engine, id: string, name: string, to: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
   const nodes = readNodes(managed);
   const node = requireNode(managed, nodes, name);
-  const to = change.name ?? name;
-  if (to !== name && nodes.some((each) => each.name === to)) throw takenError(managed.name, to);
-  const keys: Record<string, string> = {};
-  const before = treeKeys(readTree(managed.name, managed.config));
-  if (change.comment !== undefined) {
-    requireShort(change.comment);
-    const { standsOn, amended } = readTree(managed.name, managed.config);
-    const entry = { ...amended[node.id], comment: change.comment };
-    Object.assign(keys, treeKeys({ standsOn, amended: { ...amended, [node.id]: entry } }));
-  }
-  context.signal.throwIfAborted();
-  const operation = { kind: "amend", id: node.id, to } as const;
-  if (to !== name) Object.assign(keys, operationKeys(operation));
-  await writeConfig(engine, managed.name, keys);
   if (to === name) return;
+  if (nodes.some((each) => each.name === to)) throw takenError(managed.name, to);
+  const operation = { kind: "rename", id: node.id, to } as const;
+  await writeConfig(engine, managed.name, operationKeys(operation));
   try {
-    await finishAmend(engine, await getManaged(engine, id), operation);
+    await finishRename(engine, await getManaged(engine, id), operation);
   } catch (error) {
     if ((await nodesOf(engine, id)).some((each) => each.name === to)) return complete(engine, id);
-    await writeConfig(engine, managed.name, { ...before, ...operationKeys(null) });
+    await writeConfig(engine, managed.name, operationKeys(null));
     throw error;
   }
+}
+
+async function describe(
+  engine: Engine,
+  id: string,
+  name: string,
+  comment: string,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  context.signal.throwIfAborted();
+  const node = requireNode(managed, readNodes(managed), name);
+  requireShort(comment);
+  const { standsOn, amended } = readTree(managed.name, managed.config);
+  const entry = { ...amended[node.id], comment };
+  context.signal.throwIfAborted();
+  await writeConfig(engine, managed.name, treeKeys({ standsOn, amended: { ...amended, [node.id]: entry } }));
 }

@@ -93,7 +93,7 @@ describe("a domain that strata did not make", () => {
       expect(await fixture.read(copy)).to.equal(contents);
       await take(fixture, copy, "one");
       await fixture.write(copy, 9);
-      await snapshots.revert(copy.id, "one", context());
+      await snapshots.restore(copy.id, "one", context());
       expect(await fixture.read(copy)).to.equal(contents);
       const before = await foreign.digest();
       await instances.remove(copy.id, context());

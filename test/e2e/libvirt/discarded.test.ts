@@ -31,9 +31,9 @@ describe("disks that restores leave", () => {
   after(() => fixture[Symbol.asyncDispose]());
 
   const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
-  const restore = (name: string) => fixture.backend.snapshots.revert(instance.id, name, context());
+  const restore = (name: string) => fixture.backend.snapshots.restore(instance.id, name, context());
   const drop = (name: string, parent: string | null, children: string[] = []) =>
-    fixture.backend.snapshots.drop(instance.id, { name, parent, children }, context());
+    fixture.backend.snapshots.delete(instance.id, { name, parent, children }, context());
   const head = async () => (await fixture.layers(instance)).head;
   const waiting = async () => (await fixture.layers(instance)).discarded;
   const isThere = (path: string) =>

@@ -193,7 +193,7 @@ describe("a stand-in that was damaged", () => {
     await fixture.audit?.(instance);
 
     await held(() => take(fixture, instance, "more"));
-    await held(() => fixture.backend.snapshots.revert(instance.id, "s16", context()));
+    await held(() => fixture.backend.snapshots.restore(instance.id, "s16", context()));
     expect(await fixture.read(instance)).to.equal(contents);
     await fixture.audit?.(instance);
   });

@@ -42,7 +42,7 @@ describe("what happens meanwhile", () => {
     redefine(instance, (xml) => xml.replace("</strata:instance>", `${note}</strata:instance>`));
 
   const restore = (instance: Instance, name: string, given: Context = context()) =>
-    fixture.backend.snapshots.revert(instance.id, name, given);
+    fixture.backend.snapshots.restore(instance.id, name, given);
 
   describe("an overlay that virsh made in another folder", () => {
     async function prepare(instance: Instance): Promise<string> {

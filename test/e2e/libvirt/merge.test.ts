@@ -47,7 +47,7 @@ describe("a deletion with nothing to copy", () => {
         expect(head).not.to.equal(layer);
         expect(await inodeOf(head)).to.equal(written);
         await holds(head, 2);
-        await fixture.backend.snapshots.revert(instance.id, "below", context());
+        await fixture.backend.snapshots.restore(instance.id, "below", context());
         await holds(await headOf(instance), 1);
         await fixture.audit?.(instance);
       },
@@ -70,7 +70,7 @@ describe("a deletion with nothing to copy", () => {
         expect(await inodeOf(third)).to.equal(written);
         expect((await readHeader(third)).backing).to.equal(first);
         await holds(await headOf(instance), 3);
-        await fixture.backend.snapshots.revert(instance.id, "first", context());
+        await fixture.backend.snapshots.restore(instance.id, "first", context());
         await holds(await headOf(instance), 1);
         await fixture.audit?.(instance);
       },

@@ -150,7 +150,7 @@ describe("read images and keyframes", () => {
     await held(async () => {
       const { snapshots } = fixture.backend;
       for (const [name, expected] of contents) {
-        await snapshots.revert(instance.id, name, context());
+        await snapshots.restore(instance.id, name, context());
         expect(await fixture.read(instance), name).to.equal(expected);
         expect((await opened()).length, name).to.be.at.most(LENGTH);
       }
@@ -161,12 +161,12 @@ describe("read images and keyframes", () => {
         const now = await snapshots.tree(instance.id);
         const found = now.snapshots.find((each) => each.name === name);
         const children = now.snapshots.filter(({ parent }) => parent === name).map((child) => child.name);
-        await snapshots.drop(instance.id, { name, parent: found?.parent ?? null, children }, context());
+        await snapshots.delete(instance.id, { name, parent: found?.parent ?? null, children }, context());
         contents.delete(name);
       }
       await fixture.audit?.(instance);
       for (const [name, expected] of contents) {
-        await snapshots.revert(instance.id, name, context());
+        await snapshots.restore(instance.id, name, context());
         expect(await fixture.read(instance), name).to.equal(expected);
         expect((await opened()).length, name).to.be.at.most(LENGTH);
       }

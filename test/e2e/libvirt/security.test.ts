@@ -35,7 +35,7 @@ describe("security on libvirt", () => {
     const { folder } = await fixture.layers(instance);
     await held(async () => {
       await take(fixture, instance, "first");
-      await fixture.backend.snapshots.revert(instance.id, "first", context());
+      await fixture.backend.snapshots.restore(instance.id, "first", context());
       await take(fixture, instance, "second");
     });
     const modes = await Promise.all(

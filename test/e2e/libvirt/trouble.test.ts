@@ -136,7 +136,7 @@ describe("trouble on libvirt", () => {
         const layer = (await readHeader(head)).backing ?? "";
         const files = { below: (await stat(layer)).ino, above: (await stat(head)).ino };
         const drop = () =>
-          fixture.backend.snapshots.drop(
+          fixture.backend.snapshots.delete(
             instance.id,
             { name: "merged", parent: "first", children: [] },
             context(),
@@ -175,7 +175,7 @@ describe("trouble on libvirt", () => {
     const { head, folder } = await fixture.layers(instance);
     expect(head.startsWith(folder)).to.equal(true);
     await held(() =>
-      fixture.backend.snapshots.drop(
+      fixture.backend.snapshots.delete(
         instance.id,
         { name: "foreign", parent: "renamed", children: [] },
         context(),
@@ -183,7 +183,7 @@ describe("trouble on libvirt", () => {
     );
     expect(await fixture.read(instance)).to.equal(contents);
     await held(async () => fixture.audit?.(instance));
-    await held(() => fixture.backend.snapshots.revert(instance.id, "renamed", context()));
+    await held(() => fixture.backend.snapshots.restore(instance.id, "renamed", context()));
     // Nobody's records prove this file strata's, so it is still there.
     await unlink(head);
   });
@@ -203,7 +203,7 @@ describe("trouble on libvirt", () => {
     const layers = async () => (await readdir(folder)).filter((file) => file.endsWith(".qcow2")).length;
     const before = await layers();
     await held(() =>
-      fixture.backend.snapshots.drop(
+      fixture.backend.snapshots.delete(
         instance.id,
         { name: "upper", parent: "lower", children: [] },
         context(),
@@ -218,7 +218,7 @@ describe("trouble on libvirt", () => {
     expect(await fixture.read(instance)).to.equal(contents);
     expect(await layers()).to.equal(before - 1);
     await held(async () => {
-      await fixture.backend.snapshots.drop(
+      await fixture.backend.snapshots.delete(
         instance.id,
         { name: "lower", parent: "renamed", children: [] },
         context(),
@@ -272,10 +272,10 @@ describe("trouble on libvirt", () => {
     const removal = { name: "renamed", parent: null, children: [] };
     await held(async () => {
       expect(await codeOf(take(fixture, instance, "never"))).to.equal("INSTANCE_SUSPENDED");
-      expect(await codeOf(fixture.backend.snapshots.revert(instance.id, "renamed", context()))).to.equal(
+      expect(await codeOf(fixture.backend.snapshots.restore(instance.id, "renamed", context()))).to.equal(
         "INSTANCE_SUSPENDED",
       );
-      expect(await codeOf(fixture.backend.snapshots.drop(instance.id, removal, context()))).to.equal(
+      expect(await codeOf(fixture.backend.snapshots.delete(instance.id, removal, context()))).to.equal(
         "INSTANCE_SUSPENDED",
       );
     });
@@ -336,7 +336,7 @@ describe("trouble on libvirt", () => {
     expect(
       (await execa("virsh", ["snapshot-list", "--name", instance.name])).stdout.trim().split("\n"),
     ).to.have.length(2);
-    await held(() => fixture.backend.snapshots.revert(instance.id, "top", context()));
+    await held(() => fixture.backend.snapshots.restore(instance.id, "top", context()));
     await held(async () => fixture.audit?.(instance));
   });
 });

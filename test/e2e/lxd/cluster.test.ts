@@ -137,7 +137,7 @@ describe("a cluster of LXD, over TLS", () => {
 
     // The member that it was on, and that the first of the URLs leads to, are not needed any more.
     await cluster.members.n1.kill();
-    await held(moving, (call) => snapshots.revert(moving.id, "first", call));
+    await held(moving, (call) => snapshots.restore(moving.id, "first", call));
     await held(moving, (call) => instances.start(moving.id, call));
     expect(await run(moving, "cat", "/root/note")).to.equal("first");
     await held(staying, (call) => instances.start(staying.id, call));
@@ -167,6 +167,6 @@ describe("a cluster of LXD, over TLS", () => {
     const { resources, mounts, nics, record } = await find(instance);
     const { cloudInstanceId } = record;
     const described = { comment: "", resources, mounts, nics, cloudInstanceId, createdAt: Date.now() };
-    await backend.snapshots.capture(instance.id, { ...described, name, parent }, taken, call);
+    await backend.snapshots.take(instance.id, { ...described, name, parent }, taken, call);
   }
 });

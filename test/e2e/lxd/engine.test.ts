@@ -153,9 +153,9 @@ describe("a daemon of LXD", () => {
     if (found === null) throw new Error("it is gone");
     const { resources, mounts, nics } = found;
     const record = { comment: "", parent: null, resources, mounts, nics, cloudInstanceId: "i-1" };
-    await plain.snapshots.capture(id, { ...record, name: "empty", createdAt: Date.now() }, 1, context());
+    await plain.snapshots.take(id, { ...record, name: "empty", createdAt: Date.now() }, 1, context());
     await writeFile(join(folder, "note"), "later");
-    await plain.snapshots.revert(id, "empty", context());
+    await plain.snapshots.restore(id, "empty", context());
     expect(await readdir(folder)).to.deep.equal([]);
     await plain.instances.remove(id, context());
   });

@@ -133,7 +133,7 @@ describe("inside a container of LXD", () => {
     await own.start();
     expect((await own.run(["ls", "/srv/mapped"])).out).to.equal("");
     await own.cut();
-    await own.held((call) => snapshots.revert(own.instance.id, "mapped", call));
+    await own.held((call) => snapshots.restore(own.instance.id, "mapped", call));
     await own.start();
     const inside = "cat note; echo more > made; stat -c %u:%g note made /home/tester /home/ubuntu /root";
     const seen = await own.run(["sh", "-c", inside], { cwd: mount.target });

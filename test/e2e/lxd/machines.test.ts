@@ -101,10 +101,10 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     const { id } = await instances.create(spec, context());
     const record = { name: "small", comment: "", parent: null, resources, mounts: [], nics: [] };
     await held(id, async () => {
-      await snapshots.capture(id, { ...record, cloudInstanceId: "i-1", createdAt: Date.now() }, 1, context());
+      await snapshots.take(id, { ...record, cloudInstanceId: "i-1", createdAt: Date.now() }, 1, context());
       await instances.resize(id, { disk: 2n * GIB, cpus: 2 }, context());
       expect(await diskOf("grower")).to.equal(2n * GIB);
-      await snapshots.revert(id, "small", context());
+      await snapshots.restore(id, "small", context());
       expect(await diskOf("grower")).to.equal(GIB);
       await instances.start(id, context());
     });

@@ -19,4 +19,4 @@ const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent
 await backend.instances.hold(id, { wait: 0 }, context());
 console.log("held");
 if (snapshot === undefined) setInterval(() => {}, 1000);
-else await backend.snapshots.revert(id, snapshot, context());
+else await backend.snapshots.restore(id, snapshot, context());

@@ -48,7 +48,7 @@ export async function lxdInstance({ backend, image }: LxdFixture, name: string):
         const { resources, mounts, nics } = found;
         const record = { name: snapshot, comment: "", parent, resources, mounts, nics };
         const own = { cloudInstanceId: "i-1", createdAt: Date.now() };
-        await snapshots.capture(id, { ...record, ...own }, taken, call);
+        await snapshots.take(id, { ...record, ...own }, taken, call);
       }),
     async run(argv, options) {
       const session = await open(argv, options);

@@ -8,7 +8,7 @@ import { openStore } from "./store.ts";
 /** The one export: what strata reads before it opens the engine. Loading this module does nothing. */
 const plugin: BackendPlugin = {
   // The version of the contract that this was written for: a constant of ours, never strata's own.
-  apiVersion: "1.0.0",
+  apiVersion: "2.0.0",
   name: "sample",
   description: "instances that are files of one folder",
   settings: [

@@ -23,7 +23,7 @@ export function snapshotGroup(store: Store): Snapshots {
       const { snapshots, standsOn } = await store.get(id);
       return { names: snapshots.map(({ name }) => name), standsOn };
     },
-    async capture(id, record, taken, context) {
+    async take(id, record, taken, context) {
       const stored = await store.get(id);
       requireStopped(stored, "Only stopped instances can be snapshotted");
       requireFree(stored, record.name);
@@ -36,7 +36,7 @@ export function snapshotGroup(store: Store): Snapshots {
         record: { ...stored.record, snapshotsTaken: taken },
       });
     },
-    async revert(id, name, context) {
+    async restore(id, name, context) {
       const stored = await store.get(id);
       requireStopped(stored, "Only stopped instances can be restored");
       const { disk, resources, mounts, nics, cloudInstanceId } = find(stored, name);
@@ -51,7 +51,7 @@ export function snapshotGroup(store: Store): Snapshots {
         record: { ...stored.record, cloudInstanceId },
       });
     },
-    async drop(id, { name, parent, children }, context) {
+    async delete(id, { name, parent, children }, context) {
       const stored = await store.get(id);
       goOn(context);
       await store.put({
@@ -62,10 +62,9 @@ export function snapshotGroup(store: Store): Snapshots {
         standsOn: stored.standsOn === name ? parent : stored.standsOn,
       });
     },
-    async amend(id, name, change, context) {
+    async rename(id, name, to, context) {
       const stored = await store.get(id);
-      const { comment } = { ...find(stored, name), ...change };
-      const to = change.name ?? name;
+      find(stored, name);
       if (to !== name) requireFree(stored, to);
       goOn(context);
       const renamed = (old: string | null) => (old === name ? to : old);
@@ -73,10 +72,21 @@ export function snapshotGroup(store: Store): Snapshots {
         ...stored,
         snapshots: stored.snapshots.map((snapshot) => ({
           ...snapshot,
-          ...(snapshot.name === name ? { name: to, comment } : {}),
+          ...(snapshot.name === name ? { name: to } : {}),
           parent: renamed(snapshot.parent),
         })),
         standsOn: renamed(stored.standsOn),
+      });
+    },
+    async describe(id, name, comment, context) {
+      const stored = await store.get(id);
+      const found = find(stored, name);
+      goOn(context);
+      await store.put({
+        ...stored,
+        snapshots: stored.snapshots.map((snapshot) =>
+          snapshot === found ? { ...snapshot, comment } : snapshot,
+        ),
       });
     },
   };

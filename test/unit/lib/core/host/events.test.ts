@@ -95,7 +95,7 @@ describe("events", () => {
         });
         const [{ id = "" } = {}] = await list();
         const hold = await instances.hold(id, { wait: 0 }, context());
-        await backend.snapshots.amend(id, "clean", { comment: "seen while it goes" }, context());
+        await backend.snapshots.describe(id, "clean", "seen while it goes", context());
         await hold[Symbol.asyncDispose]();
         await seen;
         view = without;

@@ -111,7 +111,7 @@ describe("what an operation that died was asked for", () => {
         async hold(id, options, context) {
           const hold = await instances.hold(id, options, context);
           if (!died) return hold;
-          await snapshots.drop(id, { name: "a", parent: null, children: [] }, context);
+          await snapshots.delete(id, { name: "a", parent: null, children: [] }, context);
           return { ...hold, deleted: "a" };
         },
       },
