@@ -1,10 +1,10 @@
 import type { Context } from "../backend/contract.ts";
-import type { FindOptions, ImageOffer, ImageOffers } from "../core/api/strata.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import type { Cache } from "./cache.ts";
 import type { Catalogue } from "./catalogue/catalogue.ts";
 import { DEFAULT_REMOTE } from "./catalogue/remotes.ts";
 import { inOrder, type PublishedImage } from "./catalogue/simplestreams.ts";
+import type { FindOptions, ImageOffer, ImageOffers } from "./image-info.ts";
 import { isHashPrefix, splitRemote } from "./image-name.ts";
 import { findLocal } from "./local.ts";
 import type { ImageRecord } from "./record.ts";

@@ -1,5 +1,4 @@
 import type { Context, ImageSource, Log } from "../backend/contract.ts";
-import type { FindOptions, ImageInfo, ImageOffers } from "../core/api/strata.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
@@ -7,6 +6,7 @@ import { buildDebian, VARIANTS, type Variant } from "./debian/build.ts";
 import { recipeOf } from "./debian/recipe.ts";
 import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
+import type { FindOptions, ImageInfo, ImageOffers } from "./image-info.ts";
 import { parseImageName } from "./image-name.ts";
 import { findCached, findLocal } from "./local.ts";
 import { findOffers } from "./offers.ts";

@@ -1,6 +1,12 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import type { Folders } from "../core/api/strata.ts";
+
+export interface Folders {
+  readonly config: string;
+  readonly data: string;
+  readonly cache: string;
+  readonly state: string;
+}
 
 /** The XDG folders of strata. A relative XDG variable is ignored, as its specification says. */
 export function defaultFolders(env: NodeJS.ProcessEnv = process.env): Folders {

@@ -8,7 +8,8 @@ import {
 import { failure } from "../../lib/errors.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
-import { type Holds, instanceGroup, releaseAll } from "./instances.ts";
+import { type Holds, releaseAll } from "./hold.ts";
+import { instanceGroup } from "./instances.ts";
 import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
 import { snapshotGroup } from "./snapshots.ts";

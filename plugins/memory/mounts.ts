@@ -1,6 +1,6 @@
 import type { Mount, Mounts } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Holds, heldInstance } from "./instances.ts";
+import { type Holds, heldInstance } from "./hold.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 /** Mounts that are records alone: there is no inside that a folder could appear in. */

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Networks, Nic, NicSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Holds, heldInstance, requireStopped } from "./instances.ts";
+import { type Holds, heldInstance, requireStopped } from "./hold.ts";
 import type { World } from "./world.ts";
 
 const NETWORKS = [

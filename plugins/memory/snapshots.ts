@@ -1,6 +1,6 @@
 import type { Snapshots } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { goOn, type Holds, heldInstance, requireStopped } from "./instances.ts";
+import { goOn, type Holds, heldInstance, requireStopped } from "./hold.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
 
 export function snapshotGroup(world: World, holds: Holds): Snapshots {

@@ -1,4 +1,5 @@
 import type { Backend, Context, Log } from "../../backend/contract.ts";
+import type { Folders } from "../../settings/folders.ts";
 
 /** What a caller may pass to a long call: a signal to cancel it, a function that hears its progress. */
 export interface CallOptions extends Partial<Context> {
@@ -21,9 +22,4 @@ export interface OpenStrataOptions {
   readonly backend?: Backend;
 }
 
-export interface Folders {
-  readonly config: string;
-  readonly data: string;
-  readonly cache: string;
-  readonly state: string;
-}
+export type { Folders };

@@ -6,9 +6,9 @@ import type {
   ExecSession,
   Finding,
 } from "../../backend/contract.ts";
+import type { FindOptions, ImageInfo, ImageOffers } from "../../images/image-info.ts";
 import type { Alias, Aliases } from "../../settings/aliases.ts";
 import type { StrataEvent } from "./events.ts";
-import type { FindOptions, ImageInfo, ImageOffers } from "./images.ts";
 import type {
   Candidate,
   InstanceInfo,
@@ -25,8 +25,8 @@ import type { CallOptions } from "./session.ts";
 import type { Ref, SnapshotTreeInfo } from "./snapshots.ts";
 import type { TransferSource, TransferTarget } from "./transfer.ts";
 
+export type * from "../../images/image-info.ts";
 export type * from "./events.ts";
-export type * from "./images.ts";
 export type * from "./instances.ts";
 export type * from "./mounts.ts";
 export type * from "./plugins.ts";

@@ -5,7 +5,7 @@ import { type Engine, instancePath } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { memberShape } from "../rest/shapes.ts";
-import { requireStopped } from "./instances.ts";
+import { requireStopped } from "./view.ts";
 
 export function clusterGroup(engine: Engine): Cluster {
   return {

@@ -21,7 +21,7 @@ import { hold } from "../lock/hold.ts";
 import { instanceShape, type LxdInstance } from "../rest/shapes.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
 import { ownKeys } from "./records.ts";
-import { lostMember, readState, toInstance, unreachable } from "./view.ts";
+import { lostMember, requireStopped, toInstance, unreachable } from "./view.ts";
 
 export function instanceGroup(engine: Engine): Instances {
   return {
@@ -73,13 +73,6 @@ function managedOf(engine: Engine, instances: readonly LxdInstance[]): Managed[]
       return [];
     }
   });
-}
-
-/** Rejects with the state's own error unless the instance is stopped. */
-export function requireStopped({ name, instance }: Managed, reason: string): void {
-  const state = readState(instance.status);
-  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: instance.status });
 }
 
 async function resize(

@@ -1,4 +1,5 @@
 import { type EngineState, type Instance, RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import type { Config, LxdInstance } from "../rest/shapes.ts";
 import { DEFAULT_NIC, readNics, readResources } from "./devices.ts";
@@ -70,6 +71,13 @@ export function unreachable(name: string, member: string): Instance {
     snapshotCount: 0,
     member,
   };
+}
+
+/** Rejects with the state's own error unless the instance is stopped. */
+export function requireStopped({ name, instance }: Managed, reason: string): void {
+  const state = readState(instance.status);
+  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: instance.status });
 }
 
 /** IPv4 addresses that others can reach, the default interface's first. */

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { CloneSpec, Context, Instance } from "../../../lib/backend/contract.ts";
 import { readNics } from "../domain/devices.ts";
-import { requireStopped } from "../domain/instances.ts";
 import { nicDevices } from "../domain/placement.ts";
 import { operationKeys, ownKeys, treeKeys } from "../domain/records.ts";
+import { requireStopped } from "../domain/view.ts";
 import type { Engine } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { clearUnfinished, make, requireFree, seedKeys } from "./creation.ts";

@@ -1,7 +1,7 @@
 import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.ts";
 import { readNics } from "../domain/devices.ts";
-import { requireStopped } from "../domain/instances.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
+import { requireStopped } from "../domain/view.ts";
 import { type Engine, instancePath, whenIdle } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";

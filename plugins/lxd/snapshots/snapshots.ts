@@ -7,9 +7,8 @@ import type {
   SnapshotTree,
 } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { requireStopped } from "../domain/instances.ts";
 import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/records.ts";
-import { readState } from "../domain/view.ts";
+import { readState, requireStopped } from "../domain/view.ts";
 import {
   ASIDE,
   type Engine,

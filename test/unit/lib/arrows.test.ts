@@ -37,13 +37,6 @@ describe("the core", () => {
     const found = [...sources("lib"), ...sources("bin")].filter(([, code]) => literal.test(code));
     expect(found.map(([path]) => path)).to.deep.equal(["lib/backend/registry.ts"]);
   });
-
-  it("imports no engine: one file finds them all", () => {
-    const found = [...sources("lib"), ...sources("bin")].filter(([, code]) =>
-      /["'`](\.\.?\/)+plugins\//.test(code.replace(/new URL\([^)]*\)/g, "")),
-    );
-    expect(found.map(([path]) => path)).to.deep.equal(["lib/backend/built-in.ts"]);
-  });
 });
 
 describe("programs of the host", () => {
