@@ -63,7 +63,7 @@ export async function startDaemon(
   await allow([]);
   const subids = SUBIDS.map((file) => [`${folder}.${basename(file)}`, file]);
   const bind = [...subids, ...Object.entries(surroundings.mounts)]
-    .map(([ours, theirs]) => `mount --bind "${ours}" ${theirs}`)
+    .map(([ours, theirs]) => `mount --rbind "${ours}" "${theirs}"`)
     .join(" && ");
   const command = ["--mount", "sh", "-c", `${bind} && exec lxd --group root`];
   const child = spawn("unshare", command, {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import type { Surroundings } from "./daemon.ts";
@@ -51,6 +51,21 @@ export async function imitateMachines(folder: string): Promise<Surroundings> {
   // QEMU runs as nobody; elsewhere everybody may open this.
   const tun = join(folder, "tun");
   await execa("mknod", ["-m", "666", tun, "c", "10", "200"]);
+  const devices = join(folder, "dev");
+  const below = await imitateDevices(devices);
   const env = { PATH: `${folder}:${process.env.PATH}`, LXD_EXEC_PATH: join(folder, "lxd") };
-  return { env, mounts: { [tun]: "/dev/net/tun" } };
+  return { env, mounts: { ...below, [devices]: "/dev", [tun]: "/dev/net/tun" } };
+}
+
+/**
+ * Copies the host's devices and adds one for KVM, which LXD asks for and nobody can open. Resolves to what else is to
+ * be mounted there.
+ */
+async function imitateDevices(folder: string): Promise<Record<string, string>> {
+  await execa("cp", ["--archive", "--one-file-system", "/dev", folder]);
+  const kvm = join(folder, "kvm");
+  await rm(kvm, { force: true });
+  await execa("mknod", ["-m", "600", kvm, "c", "10", "232"]);
+  const mounted = (await readFile("/proc/self/mounts", "utf8")).matchAll(/^\S+ \/dev\/(\S+) /gm);
+  return Object.fromEntries([...mounted].map(([, name = ""]) => [join("/dev", name), join(folder, name)]));
 }
