@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isSettled } from "../domain/view.ts";
 import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
-import { isPassing, libvirtError } from "../errors.ts";
+import { libvirtError } from "../errors.ts";
 import { layerOf } from "../layers/layers.ts";
 import { letGo } from "../layers/let-go.ts";
 import { isStray, removeStray } from "../layers/stray.ts";
@@ -10,6 +10,7 @@ import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
 import {
+  isRefusal,
   keepMark,
   listRecords,
   lookupSnapshot,
@@ -96,7 +97,7 @@ async function correctParent(engine: Engine, managed: Managed, name: string): Pr
     const parent = await standsOn(managed, await listRecords(managed.domain), snapshot.frozen);
     if (parent !== snapshot.parent) await redefine(managed, snapshot, { parent }, true);
   } catch (error) {
-    if (isPassing(error)) throw error;
+    if (!isRefusal(error)) throw error;
     engine.log.warn(
       `the parent of "${managed.name}.${name}" was not recorded: ${libvirtError(error).message}`,
     );

@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { isSettled } from "../domain/view.ts";
 import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
-import { isPassing, libvirtError } from "../errors.ts";
+import { libvirtError } from "../errors.ts";
 import { collectLayers, endMerge } from "../layers/collect.ts";
 import { findInUse, readGraph } from "../layers/graph.ts";
 import { layersAbove, letGo } from "../layers/let-go.ts";
@@ -17,6 +17,7 @@ import { listCopies, removeRecordCopies } from "../snapshots/record-copies.ts";
 import {
   currentName,
   deleteRecord,
+  isRefusal,
   keepMark,
   listChildren,
   lookupSnapshot,
@@ -77,7 +78,7 @@ export async function finishRestore(
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
     await markCurrent(managed, name).catch((error: unknown) => {
-      if (isPassing(error)) throw error;
+      if (!isRefusal(error)) throw error;
       // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
       engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
     });

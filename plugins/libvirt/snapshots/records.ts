@@ -195,8 +195,13 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
 export async function keepMark(managed: Managed): Promise<void> {
   await correctMark(managed).catch((error: unknown) => {
     // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
-    if (!isLibvirt(error, "OPERATION_UNSUPPORTED", "INVALID_ARG")) throw error;
+    if (!isRefusal(error)) throw error;
   });
+}
+
+/** True where libvirt will not write a record, however often it is asked: beside checkpoints, or without its parent. */
+export function isRefusal(error: unknown): boolean {
+  return isLibvirt(error, "OPERATION_UNSUPPORTED", "INVALID_ARG");
 }
 
 async function correctMark(managed: Managed): Promise<void> {
