@@ -168,8 +168,10 @@ async function next({ daemon, fixture }: Bare): Promise<void> {
     });
 }
 
+/** A change that changes nothing, and begins as all do: with nothing left half done. */
 async function touch({ backend }: LibvirtFixture, id: string): Promise<void> {
   await using _hold = await backend.instances.hold(id, { wait: 60_000 }, context());
+  await backend.instances.resize(id, {}, context());
 }
 
 async function observe({ daemon, fixture }: Bare): Promise<State> {
