@@ -4,8 +4,10 @@ import { asStrataError, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
 import { isPassing, libvirtError } from "../errors.ts";
+import { forget } from "../layers/released.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
 import { SAVED_RECORD } from "../snapshots/record-backup.ts";
+import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
 import { takeUpSaved } from "../snapshots/records.ts";
 import { exists } from "../storage/pool.ts";
 import type { Operation } from "./entry.ts";
@@ -23,8 +25,11 @@ const REFUSALS = 2;
 export async function settle(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
   let managed = await getHeld(engine, id);
   const { operation } = managed.metadata;
-  if (operation?.kind === "create" || operation?.kind === "purge") return removeInstance(engine, managed);
-  if (operation !== undefined) managed = await moveToJournal(managed, operation);
+  if (operation?.kind === "purge") return removeInstance(engine, managed);
+  if (operation?.kind === "create") {
+    if (await isHalfMade(managed)) return removeInstance(engine, managed);
+    managed = await writeMetadata(managed, { operation: null });
+  } else if (operation !== undefined) managed = await moveToJournal(managed, operation);
   await takeUpSaved(managed);
   const { snapshot } = managed.metadata;
   if (snapshot !== undefined) {
@@ -35,6 +40,15 @@ export async function settle(engine: Engine, id: string, context?: Pick<Context,
     else managed = await writeMetadata(managed, { snapshot: null });
   }
   await settleJournal(engine, id, context);
+}
+
+/**
+ * True for what a launch that died has left. An instance that was finished once has the copy of its definition: its
+ * note came back with a definition of old. One that runs is used by somebody.
+ */
+async function isHalfMade({ domain, metadata: { folder } }: Managed): Promise<boolean> {
+  if ((await exists(join(folder, DEFINITION))) || (await listCopies(folder)).length > 0) return false;
+  return (await domain.snapshotCount()) === 0 && !(await domain.isActive());
 }
 
 /** An operation of a version before 0.2, which kept it in the metadata, where a record of old brings it back. */
@@ -75,6 +89,8 @@ async function settleJournal(engine: Engine, id: string, context?: Pick<Context,
 async function giveUp(engine: Engine, managed: Managed, operation: Operation, reason: string): Promise<void> {
   const { name, metadata } = managed;
   engine.log.warn(`the ${operation.kind} that was under way on "${name}" could not be finished: ${reason}`);
+  // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
+  if (operation.kind === "merge") await forget(metadata.folder, [operation.layer]);
   try {
     await undoOperation(engine, managed, operation);
     engine.log.warn(`it was undone; \`strata doctor\` shows what is left of it`);

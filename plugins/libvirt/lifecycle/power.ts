@@ -1,7 +1,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { changedMetadata, define, type Engine, getHeld, getManaged, type Managed } from "../engine.ts";
+import {
+  changedMetadata,
+  define,
+  type Engine,
+  getHeld,
+  getManaged,
+  type Managed,
+  writeMetadata,
+} from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
@@ -95,6 +103,8 @@ export async function stop(
     return domain.managedSaveRemove();
   }
   if (await domain.isActive()) {
+    // Somebody has started what a launch that died had left, and may have written: it is no leftover any more.
+    if (managed.metadata.operation?.kind === "create") await writeMetadata(managed, { operation: null });
     context.progress({ phase: "Stopping" });
     if (options === "force") await tolerate(domain.destroy());
     else await shutDown(name, domain, options.grace, context.signal);

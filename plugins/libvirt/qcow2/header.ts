@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { filesOfBackingName } from "./backing-name.ts";
 
@@ -37,6 +37,17 @@ export function readHeaderSync(path: string): Qcow2Header {
   if (name === null) return { ...header, backing: null };
   const [backing = resolve(dirname(path), name)] = filesOfBackingName(name, dirname(path));
   return { ...header, backing };
+}
+
+/** True for a file that begins as qcow2 images do; throws the file system's error. */
+export function isQcow2(path: string): boolean {
+  if (!statSync(path).isFile()) return false;
+  const file = openSync(path, "r");
+  try {
+    return readSync(file, START, 0, 4, 0) === 4 && START.readUInt32BE(0) === MAGIC;
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Every file that an image's name of its backing file has QEMU open; rejects as `readHeader` does. */

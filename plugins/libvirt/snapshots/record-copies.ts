@@ -59,10 +59,14 @@ async function toCopy(folder: string, file: string): Promise<RecordCopy | undefi
     return { name: first, frozen, path };
   }
   // A copy that cannot be read names nothing; libvirt's record is what counts while there is one.
-  const xml = await readCopy(path).catch(() => null);
-  if (xml === null) return undefined;
-  const { name, frozen } = readSnapshot(await parse(xml));
-  return { name, frozen, path };
+  try {
+    const xml = await readCopy(path);
+    if (xml === null) return undefined;
+    const { name, frozen } = readSnapshot(await parse(xml));
+    return { name, frozen, path };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Keeps a copy of a record, in the place of those that there are of the same name. */

@@ -6,7 +6,7 @@ import { failure } from "../../../lib/errors.ts";
 import { requireSpace } from "../../../lib/util/free-space.ts";
 import { makeFolder } from "../../../lib/util/own-files.ts";
 import { fileError, isAbsent, isLibvirt } from "../errors.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { isQcow2, readHeader } from "../qcow2/header.ts";
 import { flush } from "../qcow2/qemu-img.ts";
 import type { Connection } from "../rpc/index.ts";
 import { element, find, parse, serialize, text } from "../xml/document.ts";
@@ -77,9 +77,10 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
     for (const uuid of await listIfThere(root)) {
       const folder = join(root, uuid);
       for (const file of await listIfThere(folder)) {
-        if (!file.endsWith(".qcow2")) continue;
-        const { backing } = await readHeader(join(folder, file));
-        if (backing !== null) used.add(backing);
+        const path = join(folder, file);
+        // libvirt's own tools give layers other names.
+        const header = file.endsWith(".qcow2") || isQcow2(path) ? await readHeader(path) : undefined;
+        if (header !== undefined && header.backing !== null) used.add(header.backing);
       }
     }
   } catch {

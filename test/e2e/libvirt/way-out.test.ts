@@ -229,6 +229,29 @@ describe("a way out", () => {
     await requireWays();
   });
 
+  it("of the note of a launch, in a definition of old: the instance is none that a launch has left", async () => {
+    await scene.chain(["a"], 2);
+    const xml = await virsh("dumpxml", scene.name, "--inactive");
+    const file = join(stage.fixture.folder, "old.xml");
+    const noted = xml.replace("</strata:instance>", '<strata:operation kind="create"/></strata:instance>');
+    expect(noted).not.to.equal(xml);
+    await writeFile(file, noted);
+    await virsh("define", file);
+    await stage.strata.stop([scene.name], { force: true });
+    await scene.take("b");
+    await requireWays();
+  });
+
+  it("of a base image that only a layer of libvirt's own stands on: it is in use", async () => {
+    await virsh("snapshot-create-as", scene.name, "theirs", "--disk-only", "--diskspec", "vdb,snapshot=no");
+    await stage.strata.remove([{ instance: scene.name, snapshot: "theirs" }]);
+    const { backing } = await readHeader(await scene.head());
+    expect(await scene.head()).not.to.match(/\.qcow2$/);
+    const unused = (await stage.strata.audit()).filter(({ kind }) => kind === "base-unused");
+    expect(unused.map(({ subject }) => subject)).not.to.include(backing);
+    await requireWays();
+  });
+
   describe("of memory that was saved before a snapshot by virsh", () => {
     beforeEach(async () => {
       await scene.take("a");
