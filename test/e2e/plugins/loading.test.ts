@@ -28,14 +28,14 @@ const works = plugin("instances: { list: async () => [], find: async () => null 
 
 const BAD: Readonly<Record<string, Bad>> = {
   "is made for a later contract": {
-    manifest: { plugin: "bad", api: "^2.0.0", entry: "./index.js" },
+    manifest: { plugin: "bad", api: "^3.0.0", entry: "./index.js" },
     module: "throw new Error('it was loaded all the same');",
-    says: /was made for version \^2\.0\.0 of the contract; this strata has 1\./,
+    says: /was made for version \^3\.0\.0 of the contract; this strata has 2\./,
     code: 11,
   },
   "says another version once it is loaded": {
     module: works.replace("'2.0.0'", "'2.99.0'"),
-    says: /was made for version \^1\.99\.0 of the contract/,
+    says: /was made for version \^2\.99\.0 of the contract/,
     code: 11,
   },
   "has a manifest that is no JSON": { manifest: "{", says: /package\.json: it is no JSON/, code: 1 },
