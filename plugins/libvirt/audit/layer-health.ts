@@ -55,6 +55,11 @@ export async function findDamaged(
   return found;
 }
 
+/** `isDamaged` that asks qemu-img only where the file's tables leave it open. */
+export async function hasLost(path: string): Promise<boolean> {
+  return extentOfFile(path) !== "whole" && isDamaged(path, {});
+}
+
 /** True where a file is known to have lost contents. */
 export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
   const extent = extentOfFile(path);

@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
+import { hasLost } from "../audit/layer-health.ts";
 import { isSettled } from "../domain/view.ts";
 import { type Engine, getHeld, type Managed, runOptions } from "../engine.ts";
 import type { OperationOf } from "../journal/entry.ts";
@@ -73,6 +74,11 @@ async function findMerge(
     if (child === undefined || others.length > 0) continue;
     // What is inside an image reads through what it stands on, and QEMU's tools look at the image alone.
     if ((graph.headers.get(child)?.inside ?? 0) > 0 || (await users.has(child))) continue;
+    // QEMU writes into what was cut off without a word, over clusters that something else refers to.
+    if ((await hasLost(layer)) || (await hasLost(child))) {
+      engine.log.warn(`${layer} and ${child} stay: one of them is damaged, as \`strata doctor\` says`);
+      continue;
+    }
     return { kind: "merge", layer, child, target: graph.headers.get(layer)?.through ?? "" };
   }
   return undefined;
