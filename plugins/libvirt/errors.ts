@@ -1,10 +1,4 @@
-import {
-  type ErrorCode,
-  type ErrorDetails,
-  failure,
-  isStrataError,
-  type StrataError,
-} from "../../lib/errors.ts";
+import { type ErrorDetails, failure, isStrataError, type StrataError } from "../../lib/errors.ts";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/index.ts";
 
 /** The engine's name in messages. */
@@ -55,13 +49,6 @@ export function libvirtError(error: unknown, details: ErrorDetails = {}): Strata
   if (/No space left on device/.test(reason))
     return failure("NO_SPACE", { where: "the storage pool", ...details }, error);
   return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
-}
-
-const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
-
-/** True for an error that says nothing about whether a call can succeed: another try may. */
-export function isPassing(error: unknown): boolean {
-  return PASSING.includes(libvirtError(error).code);
 }
 
 /** True when libvirt answered with one of these codes. */

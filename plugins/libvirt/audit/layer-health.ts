@@ -1,15 +1,13 @@
-import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context, Finding } from "../../../lib/backend/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
-import { readGraph } from "../layers/graph.ts";
+import { readGraph, readLiveDisk } from "../layers/graph.ts";
 import { type LayerGraph, layerSize, sizeOf } from "../layers/layers.ts";
-import { checkImage, type ImageCheck } from "../qcow2/qemu-img.ts";
+import { checkAtRest, isDamaged, isWrong } from "../qcow2/damage.ts";
 import { extentOfFile } from "../qcow2/tables.ts";
 import { listRecords } from "../snapshots/records.ts";
-import { parse } from "../xml/document.ts";
 import { readDisk } from "../xml/domain.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { Note } from "./records.ts";
@@ -53,20 +51,6 @@ export async function findDamaged(
     found.push(damaged(path, extent === "corrupt" ? extent : "cut", graph, snapshots));
   }
   return found;
-}
-
-/** `isDamaged` that asks qemu-img only where the file's tables leave it open. */
-export async function hasLost(path: string): Promise<boolean> {
-  return extentOfFile(path) !== "whole" && isDamaged(path, {});
-}
-
-/** True where a file is known to have lost contents. */
-export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
-  const extent = extentOfFile(path);
-  if (extent === "corrupt" || extent === "cut") return true;
-  if (extent === "unknown") return false;
-  const checked = await checkAtRest(path, call);
-  return checked !== null && isWrong(checked);
 }
 
 const DAMAGE = {
@@ -174,32 +158,13 @@ async function checkFile(
   };
 }
 
-export const isWrong = ({ corruptions, failed }: ImageCheck) => corruptions > 0 || failed !== null;
-
 /** The layers that strata's records name. */
 export function namedFiles({ document }: Managed, snapshots: readonly SnapshotPlace[]): string[] {
   return [readDisk(document), ...snapshots.flatMap(({ frozen }) => frozen ?? [])];
 }
 
-/** What qemu-img says of a file; null where it was written, replaced or removed meanwhile. */
-async function checkAtRest(
-  path: string,
-  { signal }: Partial<Pick<Context, "signal">>,
-): Promise<ImageCheck | null> {
-  const before = await stampOf(path);
-  const checked = await checkImage(path, signal === undefined ? {} : { signal });
-  return before !== null && before === (await stampOf(path)) ? checked : null;
-}
-
-async function stampOf(path: string): Promise<string | null> {
-  return stat(path, { bigint: true }).then(
-    ({ ino, size, mtimeNs }) => `${ino} ${size} ${mtimeNs}`,
-    () => null,
-  );
-}
-
 /** The disks that a guest writes now, which may be another than the one of its next start. */
-async function findWritten({ domain, document }: Managed): Promise<ReadonlySet<string>> {
-  if (!(await domain.isActive())) return new Set();
-  return new Set([readDisk(document), readDisk(await parse(await domain.getXml()))]);
+async function findWritten(managed: Managed): Promise<ReadonlySet<string>> {
+  const live = await readLiveDisk(managed);
+  return new Set(live === null ? [] : [readDisk(managed.document), live]);
 }

@@ -5,9 +5,10 @@ import { type Engine, type Managed, runOptions } from "../engine.ts";
 import { readGraph } from "../layers/graph.ts";
 import { type LayerGraph, removeLayer } from "../layers/layers.ts";
 import { keepingTimes } from "../layers/released.ts";
+import { isDamaged, isWrong } from "../qcow2/damage.ts";
 import { checkImage, pointTo, type RunOptions, repairLeaks } from "../qcow2/qemu-img.ts";
 import { listRecords } from "../snapshots/records.ts";
-import { isDamaged, isWrong, namedFiles } from "./layer-health.ts";
+import { namedFiles } from "./layer-health.ts";
 
 /** Repairs of what `layer-health` finds in the contents of files. */
 const REPAIRS: Readonly<Record<string, Repair>> = {

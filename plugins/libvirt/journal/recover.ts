@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { asStrataError, failure } from "../../../lib/errors.ts";
+import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
-import { isPassing, libvirtError } from "../errors.ts";
+import { libvirtError } from "../errors.ts";
 import { forget } from "../layers/released.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
 import { SAVED_RECORD } from "../snapshots/record-backup.ts";
@@ -17,6 +17,9 @@ import { JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.t
 
 /** How often finishing an operation is refused before it is undone. */
 const REFUSALS = 2;
+
+/** What says nothing about whether an operation can be finished: another try may end it. */
+const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
 
 /**
  * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
@@ -43,8 +46,8 @@ export async function settle(engine: Engine, id: string, context?: Pick<Context,
 }
 
 /**
- * True for what a launch that died has left. An instance that was finished once has the copy of its definition: its
- * note came back with a definition of old. One that runs is used by somebody.
+ * True for what a killed launch has left. A launch that ended left a copy of the definition: there the note came back
+ * with an old definition. A running domain is in use.
  */
 async function isHalfMade({ domain, metadata: { folder } }: Managed): Promise<boolean> {
   if ((await exists(join(folder, DEFINITION))) || (await listCopies(folder)).length > 0) return false;
@@ -77,12 +80,13 @@ async function settleJournal(engine: Engine, id: string, context?: Pick<Context,
   try {
     await finishOperation(engine, managed, operation, context);
   } catch (error) {
-    if (isPassing(error) || context?.signal.aborted) throw error;
+    const refused = libvirtError(error);
+    if (PASSING.includes(refused.code) || context?.signal.aborted) throw error;
     if (refusals + 1 < REFUSALS) {
       await writeJournal(folder, operation, refusals + 1);
       throw error;
     }
-    await giveUp(engine, managed, operation, libvirtError(error).message);
+    await giveUp(engine, managed, operation, refused.message);
   }
 }
 

@@ -1,10 +1,10 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { hasLost } from "../audit/layer-health.ts";
 import { isSettled } from "../domain/view.ts";
 import { type Engine, getHeld, type Managed, runOptions } from "../engine.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
+import { hasLost } from "../qcow2/damage.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk } from "../xml/domain.ts";

@@ -37,14 +37,25 @@ async function isGone(path: string): Promise<boolean> {
   return stat(path).then(() => false, isAbsent);
 }
 
+/** The file that a running guest writes, which may be another than that of its next start; null where none runs. */
+export async function readLiveDisk({ domain }: Managed): Promise<string | null> {
+  return (await domain.isActive()) ? readDisk(await parse(await domain.getXml())) : null;
+}
+
+/** The file that a guest whose memory is saved would write once it is resumed; null where none is. */
+async function readSavedDisk({ domain }: Managed): Promise<string | null> {
+  const saved = await domain.managedSaveXml();
+  return saved === null ? null : readDisk(await parse(saved));
+}
+
 /**
  * The layers that must stay as they are: those that a guest runs on, which may be others than its definition
  * says, and all of them while its memory is saved.
  */
 export async function findInUse(managed: Managed, graph: LayerGraph): Promise<ReadonlySet<string>> {
   if (await isSettled(managed)) return new Set();
-  const live = (await managed.domain.isActive()) ? readDisk(await parse(await managed.domain.getXml())) : "";
-  if (!graph.headers.has(live)) return new Set(graph.headers.keys());
+  const live = await readLiveDisk(managed);
+  if (live === null || !graph.headers.has(live)) return new Set(graph.headers.keys());
   return new Set([...graph.chain(live), ...graph.chain(readDisk(managed.document))]);
 }
 
@@ -103,21 +114,21 @@ export interface Guest {
 }
 
 /** The guest of an instance, where it has one: its disk may be another than the definition says. */
-export async function readGuest({ domain }: Managed): Promise<Guest | undefined> {
-  if (await domain.isActive())
-    return { state: "running", disk: readDisk(await parse(await domain.getXml())) };
-  const saved = await domain.managedSaveXml();
-  return saved === null ? undefined : { state: "saved", disk: readDisk(await parse(saved)) };
+export async function readGuest(managed: Managed): Promise<Guest | undefined> {
+  const live = await readLiveDisk(managed);
+  if (live !== null) return { state: "running", disk: live };
+  const saved = await readSavedDisk(managed);
+  return saved === null ? undefined : { state: "saved", disk: saved };
 }
 
 /** Rejects where a guest whose memory is saved would write, once resumed, what it must not. */
 export async function requireResumable(managed: Managed): Promise<void> {
   const { name, metadata } = managed;
-  const guest = await readGuest(managed);
-  if (guest?.state !== "saved") return;
+  const disk = await readSavedDisk(managed);
+  if (disk === null) return;
   const copies = await listCopies(metadata.folder);
   const graph = await readGraph(managed, copies);
-  const obstacle = findObstacle(guest.disk, graph, copies);
+  const obstacle = findObstacle(disk, graph, copies);
   if (obstacle === undefined) return;
   const way = `\`strata stop --force ${name}\` gives its saved memory up`;
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });

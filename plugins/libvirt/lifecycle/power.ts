@@ -103,7 +103,7 @@ export async function stop(
     return domain.managedSaveRemove();
   }
   if (await domain.isActive()) {
-    // Somebody has started what a launch that died had left, and may have written: it is no leftover any more.
+    // The domain was started after its launch had died, and may have been written: it is not a leftover any more.
     if (managed.metadata.operation?.kind === "create") await writeMetadata(managed, { operation: null });
     context.progress({ phase: "Stopping" });
     if (options === "force") await tolerate(domain.destroy());

@@ -1,0 +1,37 @@
+import { stat } from "node:fs/promises";
+import type { Context } from "../../../lib/backend/contract.ts";
+import { checkImage, type ImageCheck } from "./qemu-img.ts";
+import { extentOfFile } from "./tables.ts";
+
+/** `isDamaged` that asks qemu-img only where the file's tables leave it open. */
+export async function hasLost(path: string): Promise<boolean> {
+  return extentOfFile(path) !== "whole" && isDamaged(path, {});
+}
+
+/** True where a file is known to have lost contents. */
+export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
+  const extent = extentOfFile(path);
+  if (extent === "corrupt" || extent === "cut") return true;
+  if (extent === "unknown") return false;
+  const checked = await checkAtRest(path, call);
+  return checked !== null && isWrong(checked);
+}
+
+export const isWrong = ({ corruptions, failed }: ImageCheck) => corruptions > 0 || failed !== null;
+
+/** What qemu-img says of a file; null where it was written, replaced or removed meanwhile. */
+export async function checkAtRest(
+  path: string,
+  { signal }: Partial<Pick<Context, "signal">>,
+): Promise<ImageCheck | null> {
+  const before = await stampOf(path);
+  const checked = await checkImage(path, signal === undefined ? {} : { signal });
+  return before !== null && before === (await stampOf(path)) ? checked : null;
+}
+
+async function stampOf(path: string): Promise<string | null> {
+  return stat(path, { bigint: true }).then(
+    ({ ino, size, mtimeNs }) => `${ino} ${size} ${mtimeNs}`,
+    () => null,
+  );
+}
