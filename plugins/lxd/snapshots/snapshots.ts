@@ -199,6 +199,5 @@ async function describe(
   requireShort(comment);
   const { standsOn, amended } = readTree(managed.name, managed.config);
   const entry = { ...amended[node.id], comment };
-  context.signal.throwIfAborted();
   await writeConfig(engine, managed.name, treeKeys({ standsOn, amended: { ...amended, [node.id]: entry } }));
 }

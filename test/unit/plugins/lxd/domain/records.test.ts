@@ -49,6 +49,13 @@ describe("records in the config of LXD", () => {
     }
   });
 
+  it("tell of a rename in the word of versions before 0.2 as well", () => {
+    const rename = { kind: "rename", id: "s", to: "clean" } as const;
+    expect(readOperation("web", operationKeys(rename))).to.deep.equal(rename);
+    const old = { "user.strata.operation": JSON.stringify({ ...rename, kind: "amend" }) };
+    expect(readOperation("web", old)).to.deep.equal(rename);
+  });
+
   it("are told from those of a container that is not strata's, by one key alone", () => {
     expect(readOwn("web", { "user.strata.tree": "{}", "user.other": "x" })).to.equal(undefined);
     expect(readOwn("web", {})).to.equal(undefined);
