@@ -9,11 +9,3 @@ export function thrownCode(work: () => unknown): string {
     return asStrataError(error).code;
   }
 }
-
-/** The code of what a piece of work rejects with; "" where it succeeds. */
-export async function refusalCode(work: Promise<unknown>): Promise<string> {
-  return work.then(
-    () => "",
-    (error: unknown) => asStrataError(error).code,
-  );
-}

@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
 import { lockFile } from "../../../lib/util/file-lock.ts";
-import { refusalCode } from "../../support/thrown-code.ts";
+import { codeOf } from "../../support/libvirt/fixture.ts";
 
 const moduleOf = (path: string) => JSON.stringify(pathToFileURL(join(process.cwd(), path)).href);
 
@@ -43,7 +43,7 @@ describe("the lock of an instance whose holder was killed", () => {
     holder.kill("SIGKILL");
     await once(holder, "exit");
     const path = join(folder, "lock");
-    expect(await refusalCode(lockFile(path, { name: "it", wait: 0 }))).to.equal("BUSY");
+    expect(await codeOf(lockFile(path, { name: "it", wait: 0 }))).to.equal("BUSY");
     await execa("sh", ["-c", "echo > end"], { cwd: folder });
     await using lock = await lockFile(path, { name: "it", wait: 30_000 });
     expect(lock.descriptor).to.be.greaterThan(0);

@@ -6,10 +6,10 @@ import { context } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
+import { codeOf } from "../../support/libvirt/fixture.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
-import { refusalCode } from "../../support/thrown-code.ts";
 
 /** What stands in the way of some operations must not stand in the way of all, and goes away as its hint says. */
 describe("a way out", () => {
@@ -49,9 +49,7 @@ describe("a way out", () => {
 
     it("a take is refused beforehand, and the command that is named helps", async () => {
       const head = await scene.head();
-      expect(await refusalCode(stage.strata.snapshot(scene.name, { name: "c" }))).to.equal(
-        "CHECKPOINTS_IN_WAY",
-      );
+      expect(await codeOf(stage.strata.snapshot(scene.name, { name: "c" }))).to.equal("CHECKPOINTS_IN_WAY");
       expect(await scene.head()).to.equal(head);
       expect(await readdir(scene.folder)).not.to.include(JOURNAL);
       await scene.requireReadable("after it was refused");
@@ -62,8 +60,8 @@ describe("a way out", () => {
 
     it("a restore is done, or refused before anything is changed", async () => {
       const head = await scene.head();
-      const code = await refusalCode(scene.restore("a"));
-      if (code !== "") {
+      const code = await codeOf(scene.restore("a"));
+      if (code !== "nothing") {
         expect(code).to.equal("CHECKPOINTS_IN_WAY");
         expect(await scene.head()).to.equal(head);
       }
@@ -153,7 +151,7 @@ describe("a way out", () => {
         });
 
         it("a change is refused, and goes on once the entry was set aside", async () => {
-          expect(await refusalCode(stage.strata.snapshot(scene.name, { name: "b" }))).to.equal(code);
+          expect(await codeOf(stage.strata.snapshot(scene.name, { name: "b" }))).to.equal(code);
           const found = await findings(kind);
           expect(found.map(({ subject }) => subject)).to.deep.equal([join(scene.folder, JOURNAL)]);
           await stage.strata.repair(found, { choice: "remove" });
@@ -189,7 +187,7 @@ describe("a way out", () => {
 
     it("it is refused beforehand, and done once the disk can be written", async () => {
       const { strata } = stage;
-      expect(await refusalCode(strata.release(foreign.name))).to.equal("WRONG_STATE");
+      expect(await codeOf(strata.release(foreign.name))).to.equal("WRONG_STATE");
       expect((await strata.info([foreign.name]))[0]?.name).to.equal(foreign.name);
       await strata.stop([foreign.name], { force: true });
       await strata.snapshot(foreign.name, { name: "b" });
@@ -209,7 +207,7 @@ describe("a way out", () => {
         JSON.stringify({ version: 1, operation: { kind: "release" }, refusals: 0 }),
       );
       await strata.stop([foreign.name], { force: true });
-      await refusalCode(strata.snapshot(foreign.name, { name: "b" }));
+      await codeOf(strata.snapshot(foreign.name, { name: "b" }));
       await strata.snapshot(foreign.name, { name: "c" });
       expect(await readdir(folder)).not.to.include(JOURNAL);
     });
@@ -262,7 +260,7 @@ describe("a way out", () => {
     });
 
     it("it is not resumed onto what that snapshot keeps, and can be given up", async () => {
-      expect(await refusalCode(scene.start())).to.equal("RECORDS_DIFFER");
+      expect(await codeOf(scene.start())).to.equal("RECORDS_DIFFER");
       expect(await virsh("domstate", scene.name)).to.equal("shut off");
       expect(await findings("guest-astray")).to.have.length(1);
       await scene.powerOff();

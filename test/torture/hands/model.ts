@@ -2,7 +2,7 @@ import type { End } from "../process.ts";
 import type { Verb } from "../verb.ts";
 import { type Contents, difference } from "./contents.ts";
 import type { Deed } from "./hand.ts";
-import { below, holdsData, type Observation, type Place, type RecordState } from "./observation.ts";
+import { chainOf, holdsData, type Observation, type Place, type RecordState } from "./observation.ts";
 
 /** What must not be: something lost, no way on, something wrong that doctor is silent about, an unclear refusal. */
 export interface Fault {
@@ -154,7 +154,8 @@ export function judge(model: Model, verb: Verb, outcome: Outcome, now: Observati
   const allowed = target === undefined || open ? [contentsBefore, target] : [done ? target : contentsBefore];
   // What a damaged layer shows, nobody can say: QEMU reads zeros where it was cut off, or what is below.
   const unknown =
-    (verb.kind === "restore" && model.broken.has(verb.name)) || standsOnDamage(model, before.active);
+    (verb.kind === "restore" && model.broken.has(verb.name)) ||
+    chainOf(model.place, before, before.active).some((path) => model.damaged.has(path));
   if (contentsBefore !== null && !unknown && !allowed.includes(contentsNow))
     fault("lost", `the disk shows something else: ${difference(allowed[0] ?? contentsBefore, contentsNow)}`);
 
@@ -177,15 +178,6 @@ export function judge(model: Model, verb: Verb, outcome: Outcome, now: Observati
   names(model, verb, { open, refused, done }, contentsBefore, now, fault);
   model.now = now;
   return faults;
-}
-
-function standsOnDamage({ now, place, damaged }: Model, path: string): boolean {
-  for (let at: string | null = path; at !== null; ) {
-    if (damaged.has(at)) return true;
-    const file = now.files.get(at);
-    at = file === undefined ? null : below(place, file);
-  }
-  return false;
 }
 
 /** What the disk is to show when it is done, where that is something else than before. */

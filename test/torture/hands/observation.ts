@@ -117,6 +117,17 @@ export function below(place: Place, { backing }: Pick<FileState, "backing">): st
   return backing === null ? null : layerOf(place.folder, backing);
 }
 
+/** The file at `path` and all below it, as far as they are there; the last may be missing. */
+export function chainOf(place: Place, { files }: Observation, path: string): string[] {
+  const chain = [];
+  for (let at: string | null = path; at !== null; ) {
+    chain.push(at);
+    const file: FileState | undefined = files.get(at);
+    at = file === undefined ? null : below(place, file);
+  }
+  return chain;
+}
+
 /** Files that stand on the one at `path`. */
 export function above(place: Place, { files }: Observation, path: string): string[] {
   return [...files.values()].filter((file) => below(place, file) === path).map((file) => file.path);

@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { INSTANCE } from "../world.ts";
 import type { Model } from "./model.ts";
-import { above, below, holdsData } from "./observation.ts";
+import { above, chainOf, holdsData } from "./observation.ts";
 
 /** Something wrong that doctor must name, by any of these words; by any finding for none. */
 export interface Wrong {
@@ -60,20 +60,9 @@ export function wrongs(model: Model): Wrong[] {
     });
   if (now.active === "" || !now.files.has(now.active))
     found.push({ what: "the instance has no disk", words: [INSTANCE] });
-  if (now.explicit.length > 0 && now.explicit.join() !== chainBelow(model).join())
+  if (now.explicit.length > 0 && now.explicit.join() !== chainOf(place, now, now.active).slice(1).join())
     found.push({ what: "the definition names another chain than the headers", words: [INSTANCE] });
   return found;
-}
-
-function chainBelow({ now, place }: Model): string[] {
-  const chain = [];
-  for (let at = now.files.get(now.active); at !== undefined; ) {
-    const next = below(place, at);
-    if (next === null) break;
-    chain.push(next);
-    at = now.files.get(next);
-  }
-  return chain;
 }
 
 /** Those that no finding names. */
