@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { hasLost } from "../qcow2/damage.ts";
 import { isEmptyImage, readHeader } from "../qcow2/header.ts";
 import { holdsData } from "../qcow2/qemu-img.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
@@ -27,6 +28,8 @@ export async function isStray(engine: Engine, managed: Managed, path: string): P
   if (!graph.headers.has(path) || graph.dependants(path).length > 0) return false;
   if (copies.some(({ frozen }) => frozen === path)) return false;
   if (await (await readFileUsers()).has(path)) return false;
+  // What is left of its tables may say that it is empty.
+  if (await hasLost(path)) return false;
   return (await isEmptyImage(path)) || !(await holdsData(path, runOptions(engine, managed.domain.uuid)));
 }
 
