@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Removal } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { layerOf, readLayer } from "../layers/layers.ts";
@@ -194,8 +195,9 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
  */
 export async function keepMark(managed: Managed): Promise<void> {
   await correctMark(managed).catch((error: unknown) => {
-    // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
-    if (!isRefusal(error)) throw error;
+    // Where the instance stands is told by its layers, or by none where one is missing; a mark that is elsewhere is
+    // a matter for `strata doctor`.
+    if (!isRefusal(error) && !isStrataError(error)) throw error;
   });
 }
 
