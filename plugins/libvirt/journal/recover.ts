@@ -10,10 +10,10 @@ import { SAVED_RECORD } from "../snapshots/record-backup.ts";
 import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
 import { takeUpSaved } from "../snapshots/records.ts";
 import { exists } from "../storage/pool.ts";
-import type { Operation } from "./entry.ts";
+import type { Operation, OperationOf } from "./entry.ts";
 import { finishOperation, undoOperation } from "./finish.ts";
 import { finishTake } from "./finish-take.ts";
-import { JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.ts";
+import { clearJournal, JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.ts";
 
 /** How often finishing an operation is refused before it is undone. */
 const REFUSALS = 2;
@@ -38,7 +38,7 @@ export async function settle(engine: Engine, id: string, context?: Pick<Context,
   if (snapshot !== undefined) {
     const { name, overlay, taken = 0 } = snapshot;
     if (name !== undefined && overlay !== undefined)
-      await finishTake(engine, managed, { name, file: overlay, taken: String(taken) });
+      await settleTake(engine, managed, { kind: "take", name, file: overlay, taken: String(taken) }, context);
     // Of a version before 0.2, whose operation says the rest.
     else managed = await writeMetadata(managed, { snapshot: null });
   }
@@ -80,26 +80,56 @@ async function settleJournal(engine: Engine, id: string, context?: Pick<Context,
   try {
     await finishOperation(engine, managed, operation, context);
   } catch (error) {
-    const refused = libvirtError(error);
-    if (PASSING.includes(refused.code) || context?.signal.aborted) throw error;
-    if (refusals + 1 < REFUSALS) {
-      await writeJournal(folder, operation, refusals + 1);
-      throw error;
-    }
-    await giveUp(engine, managed, operation, refused.message);
+    await bearRefusal(engine, managed, { operation, refusals }, error, context);
   }
+}
+
+/** The note of a take is in the metadata; how often finishing it was refused is counted in the journal. */
+async function settleTake(
+  engine: Engine,
+  managed: Managed,
+  take: OperationOf<"take">,
+  context?: Pick<Context, "signal">,
+): Promise<void> {
+  const { folder } = managed.metadata;
+  const entry = await readJournal(folder);
+  try {
+    await finishTake(engine, managed, take);
+    if (entry?.operation.kind === "take") await clearJournal(folder);
+  } catch (error) {
+    if (entry !== undefined && entry.operation.kind !== "take") throw error;
+    await bearRefusal(engine, managed, { operation: take, refusals: entry?.refusals ?? 0 }, error, context);
+    await writeMetadata(await getHeld(engine, managed.domain.uuid), { snapshot: null });
+  }
+}
+
+/** Rejects with what kept an operation from being finished, unless that was once too often: then it is given up. */
+async function bearRefusal(
+  engine: Engine,
+  managed: Managed,
+  { operation, refusals }: { readonly operation: Operation; readonly refusals: number },
+  error: unknown,
+  context?: Pick<Context, "signal">,
+): Promise<void> {
+  const refused = libvirtError(error);
+  if (PASSING.includes(refused.code) || context?.signal.aborted) throw error;
+  if (refusals + 1 < REFUSALS) {
+    await writeJournal(managed.metadata.folder, operation, refusals + 1);
+    throw error;
+  }
+  await giveUp(engine, managed, operation, refused.message);
 }
 
 async function giveUp(engine: Engine, managed: Managed, operation: Operation, reason: string): Promise<void> {
   const { name, metadata } = managed;
   engine.log.warn(`the ${operation.kind} that was under way on "${name}" could not be finished: ${reason}`);
-  // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
-  if (operation.kind === "merge") await forget(metadata.folder, [operation.layer]);
   try {
     await undoOperation(engine, managed, operation);
     engine.log.warn(`it was undone; \`strata doctor\` shows what is left of it`);
   } catch (error) {
     engine.log.warn(`nor could it be undone, and was set aside: ${asStrataError(error).message}`);
+    // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
+    if (operation.kind === "merge") await forget(metadata.folder, [operation.layer]);
     await setJournalAside(metadata.folder);
   }
 }
