@@ -1,10 +1,11 @@
-import { chmod, rm, unlink } from "node:fs/promises";
+import { chmod, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { type Engine, getHeld, lockInstance, type Managed, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { JOURNAL, setJournalAside, writeAside } from "../journal/journal.ts";
+import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
 import {
   activateLayer,
@@ -138,16 +139,23 @@ async function repair(
   const { uuid } = found.domain;
   if (finding.kind === "operation-unfinished" || finding.kind === "build-left") {
     // Taking hold is all it takes; it may be what ends the instance.
-    await using _done = await hold(engine, uuid, { wait: 0 }, context).catch(ended);
+    await using done = await hold(engine, uuid, { wait: 0 }, context).catch(ended);
+    if (done !== null) await getReady(engine, uuid, context);
     return true;
   }
   await using _hold = await hold(engine, uuid, { wait: 0 }, context);
-  const now = await getHeld(engine, uuid);
+  // What an interrupted operation has left does not tell what is wrong, and nothing else may be repaired before.
+  const now = isOfEntry(finding) ? await getHeld(engine, uuid) : await getReady(engine, uuid, context);
   if (isLayerRepair(finding)) return await repairDamage(engine, now, finding, context);
   const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
   if (!same) return false;
   await repairInstance(engine, now, finding, context, choice);
   return true;
+}
+
+/** True for a finding about an entry that nothing can be done with, which getting ready would meet again. */
+function isOfEntry({ kind }: Finding): boolean {
+  return ["operation-too-new", "operation-unreadable", "operation-set-aside"].includes(kind);
 }
 
 async function repairInstance(
@@ -182,10 +190,18 @@ async function repairInstance(
     case "operation-unreadable":
       return dropOperation(managed);
     case "operation-set-aside":
-      return unlink(subject);
+      return choice === "retry" ? retry(engine, managed, subject, context) : unlink(subject);
     default:
       throw failure("INTERNAL", { reason: `no repair of ${kind} is known` });
   }
+}
+
+/** Has an operation that was set aside tried again. */
+async function retry(engine: Engine, managed: Managed, entry: string, context: Context): Promise<void> {
+  const { folder } = managed.metadata;
+  if (await exists(join(folder, JOURNAL))) await getReady(engine, managed.domain.uuid, context);
+  await rename(entry, join(folder, JOURNAL));
+  await getReady(engine, managed.domain.uuid, context);
 }
 
 /** Sets an operation aside that this version cannot use, wherever it is noted. */

@@ -21,6 +21,7 @@ export async function findUnderWay({ metadata }: Managed): Promise<Note[]> {
         subject: join(folder, file),
         detail: `an operation could be neither finished nor undone; ${join(folder, file)} says which`,
         choices: [
+          { name: "retry", detail: "try again to finish or undo it" },
           { name: "remove", detail: "remove that entry, once what is left of the operation is dealt with" },
         ],
       });
