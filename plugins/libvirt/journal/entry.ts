@@ -21,7 +21,15 @@ export type Operation =
   /** `layer` is what the snapshot froze, "" where that is none of the layers. */
   | { readonly kind: "delete"; readonly name: string; readonly layer?: string }
   /** `child` is being moved from `layer`, which goes, to `target`, the file below it ("" for none). */
-  | { readonly kind: "merge"; readonly layer: string; readonly child: string; readonly target: string }
+  | {
+      readonly kind: "merge";
+      readonly layer: string;
+      readonly child: string;
+      readonly target: string;
+      /** Both files as they were before the layer was given the child's place; absent until then. */
+      readonly childStamp?: string;
+      readonly layerStamp?: string;
+    }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "resize"; readonly disk: string; readonly cpus?: string; readonly memory?: string }
   | { readonly kind: "purge" }

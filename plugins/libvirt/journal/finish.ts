@@ -1,12 +1,11 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
-import { define, type Engine, getHeld, type Managed, runOptions, writeMetadata } from "../engine.ts";
+import { define, type Engine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
-import { collectLayers, endMerge } from "../layers/collect.ts";
-import { findInUse, readGraph } from "../layers/graph.ts";
+import { collectIfPossible } from "../layers/collect.ts";
 import { layersAbove, letGo } from "../layers/let-go.ts";
-import { mergeLayer, putBack } from "../layers/merge.ts";
 import { relieve } from "../layers/pending-removal.ts";
 import { release } from "../layers/released.ts";
 import { removeStray } from "../layers/stray.ts";
@@ -27,6 +26,7 @@ import {
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readDisk, setResources } from "../xml/domain.ts";
 import type { Operation, OperationOf } from "./entry.ts";
+import { finishMerge, undoMerge } from "./finish-merge.ts";
 import { finishTake } from "./finish-take.ts";
 import { clearJournal } from "./journal.ts";
 
@@ -115,7 +115,7 @@ export async function finishDelete(
   // Whoever watches the domain sees no deletion otherwise.
   const noted = await writeMetadata(managed, { operation: null });
   await clearJournal(folder);
-  await collectLayers(engine, noted.domain.uuid, context);
+  await collectIfPossible(engine, noted.domain.uuid, context);
 }
 
 /** A rename is a second record under the new name, the children moved over, then the old one removed. */
@@ -151,40 +151,17 @@ async function finishResize(
   await define(engine, document);
 }
 
-/**
- * A merge that was killed may have switched the child's backing file before all was copied. The headers
- * cannot be believed until it has been done again from the start, so this comes before any other look.
- */
-async function finishMerge(
-  engine: Engine,
-  managed: Managed,
-  merge: OperationOf<"merge">,
-  context?: Pick<Context, "signal">,
-): Promise<boolean> {
-  await putBack(merge);
-  const { folder } = managed.metadata;
-  const graph = await readGraph(managed);
-  if (graph.headers.has(merge.layer)) {
-    if ((await findInUse(managed, graph)).has(merge.child)) return false;
-    if (await mergeLayer(engine, managed, graph, merge, context)) await endMerge(managed, graph, merge);
-  } else await endMerge(managed, graph, merge);
-  await clearJournal(folder);
-  await collectLayers(engine, managed.domain.uuid, context);
-  return true;
-}
-
 /** Undoes what could not be finished, where that loses nothing. Rejects where it cannot. */
 export async function undoOperation(engine: Engine, managed: Managed, operation: Operation): Promise<void> {
   const { folder } = managed.metadata;
   switch (operation.kind) {
-    case "merge": {
-      // A child that stands on the layer reads right, however far a merge has come.
-      await putBack(operation);
-      const graph = await readGraph(managed);
-      if (graph.headers.has(operation.layer))
-        await mergeUndone(engine, await getHeld(engine, managed.domain.uuid), operation);
-      break;
-    }
+    case "merge":
+      if (await undoMerge(engine, managed, operation)) break;
+      throw failure("WRONG_STATE", {
+        name: managed.name,
+        reason: "A merge cannot be undone while a guest uses its layers",
+        state: "Running",
+      });
     case "rename": {
       const { domain } = managed;
       const [old, made] = await Promise.all([
@@ -205,13 +182,4 @@ export async function undoOperation(engine: Engine, managed: Managed, operation:
       break;
   }
   await clearJournal(folder);
-}
-
-async function mergeUndone(
-  engine: Engine,
-  managed: Managed,
-  { layer, child }: OperationOf<"merge">,
-): Promise<void> {
-  const { pointTo } = await import("../qcow2/qemu-img.ts");
-  await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
 }

@@ -1,4 +1,4 @@
-import { rename } from "node:fs/promises";
+import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { fileError } from "../errors.ts";
 import { flushFolder } from "../qcow2/qemu-img.ts";
@@ -58,6 +58,23 @@ export async function clearJournal(folder: string): Promise<void> {
 /** Keeps what is known of an entry that was noted elsewhere. */
 export async function writeAside(folder: string, reason: string): Promise<void> {
   await writeDurably(join(folder, `journal-${Date.now()}.json`), `${JSON.stringify({ reason })}\n`);
+}
+
+/**
+ * True where a merge was set aside: its child may read through less than it needs. So may what an entry tells of that
+ * cannot be read.
+ */
+export async function isHalfMerged(folder: string): Promise<boolean> {
+  const files = await readdir(folder).catch((error: unknown) => {
+    throw fileError(error, folder);
+  });
+  for (const file of files) {
+    if (!SET_ASIDE.test(file)) continue;
+    const text = await readIfThere(join(folder, file));
+    const kind = text === null ? undefined : readEntry(text).operation.kind;
+    if (kind === "merge" || kind === "unusable") return true;
+  }
+  return false;
 }
 
 /** Keeps the entry for whoever looks into it, and stops it from being in the way. */

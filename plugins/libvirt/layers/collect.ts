@@ -2,18 +2,36 @@ import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { isSettled } from "../domain/view.ts";
 import { type Engine, getHeld, type Managed, runOptions } from "../engine.ts";
+import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
-import { clearJournal, writeJournal } from "../journal/journal.ts";
+import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts";
 import { hasLost } from "../qcow2/damage.ts";
-import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
+import { reconcile } from "../snapshots/reconcile.ts";
+import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk } from "../xml/domain.ts";
+import { isPlaceOpen } from "./child-place.ts";
 import { isCached, keepShort, removeUnusedStandIns } from "./flattened/flattened.ts";
 import { readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer } from "./layers.ts";
 import { mergeLayer } from "./merge.ts";
 import { findFree, findUnknown, removeBare } from "./pending-removal.ts";
-import { forget, release } from "./released.ts";
+import { forget, isAsReleased, release } from "./released.ts";
+
+/** `collectLayers` after an act that is done whatever comes of it: what cannot be collected now stays until later. */
+export async function collectIfPossible(
+  engine: Engine,
+  id: string,
+  context?: Pick<Context, "signal"> & Partial<Context>,
+): Promise<void> {
+  try {
+    await collectLayers(engine, id, context);
+  } catch (error) {
+    if (context?.signal.aborted) throw error;
+    const { name } = await getHeld(engine, id);
+    engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
+  }
+}
 
 /**
  * Takes away the layers that strata has let go: one without dependants is removed; one with a single dependant is
@@ -27,7 +45,14 @@ export async function collectLayers(
 ): Promise<void> {
   const managed = await getHeld(engine, id);
   const { folder } = managed.metadata;
-  const copies = await listCopies(folder);
+  const copies = await reconcile(managed);
+  if (await isHalfMerged(folder)) {
+    // What its child reads cannot be believed, and so nothing that stands on or below it.
+    engine.log.info(
+      `the layers of "${managed.name}" stay as they are: a merge could be neither finished nor undone`,
+    );
+    return;
+  }
   if ((await managed.domain.listCheckpoints()).length > 0) {
     // A checkpoint is a bitmap in a layer, and worth nothing once that is merged.
     engine.log.info(`the layers of "${managed.name}" stay as they are while it has checkpoints`);
@@ -40,13 +65,13 @@ export async function collectLayers(
     if (next === undefined) break;
     context?.progress?.({ phase: "Merging layers" });
     await writeJournal(folder, next);
-    const merged = await mergeLayer(engine, managed, graph, next, context);
-    if (merged) await endMerge(managed, graph, next);
-    await clearJournal(folder);
-    if (!merged) {
+    if (!(await mergeLayer(engine, managed, graph, next, context))) {
+      if (isPlaceOpen(next)) return;
       graph = await readGraph(managed, copies);
       break;
     }
+    await endMerge(managed, graph, next);
+    await clearJournal(folder);
   }
   if (!(await isSettled(managed))) return;
   // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
@@ -63,13 +88,19 @@ async function findMerge(
   copies: readonly RecordCopy[],
 ): Promise<OperationOf<"merge"> | undefined> {
   if (graph.releases.size === 0) return undefined;
-  const unknown = findUnknown(graph, copies);
+  const [unknown] = findUnknown(graph, copies).values();
   if (unknown !== undefined) {
     engine.log.warn(`layers of "${managed.name}" stay until all can be read: ${unknown}`);
     return undefined;
   }
   const users = await readFileUsers();
   for (const layer of await findFree(managed, graph, copies, users)) {
+    const known = graph.releases.get(layer);
+    if (known === undefined || !isAsReleased(layer, known)) {
+      // It is nobody's then, and a matter for `strata doctor`.
+      await forget(graph.folder, [layer]);
+      continue;
+    }
     const [child, ...others] = graph.dependants(layer);
     if (child === undefined || others.length > 0) continue;
     // What is inside an image reads through what it stands on, and QEMU's tools look at the image alone.

@@ -1,7 +1,5 @@
-import { link, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
 import { type Engine, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
@@ -9,40 +7,41 @@ import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal } from "../journal/journal.ts";
 import { isEmptyImage, readHeader } from "../qcow2/header.ts";
 import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "../qcow2/qemu-img.ts";
-import { removeIfThere } from "../storage/durable-file.ts";
-import { isUsedElsewhere } from "../storage/file-users.ts";
-import { checkSpace, exists } from "../storage/pool.ts";
+import { checkSpace } from "../storage/pool.ts";
+import { isPlaceOpen, takePlace } from "./child-place.ts";
 import { removeUnusedStandIns } from "./flattened/flattened.ts";
-import { type LayerGraph, layerSize, replacedPath, standInPath } from "./layers.ts";
+import { type LayerGraph, layerSize, standInPath } from "./layers.ts";
 
 type Merge = OperationOf<"merge">;
 
 /**
  * Brings the layer and its only child together by copying whichever holds less. When that fails, for want of space above all,
  * the child is pointed back to the layer, which then stays, hidden: nothing is lost, nothing waits for it,
- * and whoever collects next tries again. False then.
+ * and whoever collects next tries again. False then. The entry of a merge that has an end of either kind is cleared.
  */
 export async function mergeLayer(
   engine: Engine,
   managed: Managed,
   graph: LayerGraph,
-  { layer, child, target }: Merge,
+  merge: Merge,
   context?: Pick<Context, "signal">,
 ): Promise<boolean> {
+  const { layer, child, target } = merge;
+  const { folder } = managed.metadata;
   const options = runOptions(engine, managed.domain.uuid);
   const cancellable = runOptions(engine, managed.domain.uuid, context);
   try {
-    if (await isBlank(managed, child, layer)) await takePlace(layer, child);
+    if (await isBlank(managed, child, layer)) await takePlace(folder, merge);
     else if (target !== "" && (await addsNothing(layer, target))) await pointTo(child, target, options);
-    else if (await isSmaller(managed, child, layer)) await sinkInto(graph, layer, child, cancellable);
+    else if (await isSmaller(managed, child, layer)) await sinkInto(graph, merge, cancellable);
     else await rebase(child, layer, target === "" ? null : target, cancellable);
     return true;
   } catch (error) {
-    if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
-    if (context?.signal.aborted) {
-      await clearJournal(managed.metadata.folder);
-      throw error;
+    if (!isPlaceOpen(merge)) {
+      if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
+      await clearJournal(folder);
     }
+    if (context?.signal.aborted) throw error;
     const { message: reason } = await explained(managed, [layer, child], error);
     engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
     return false;
@@ -74,38 +73,6 @@ async function isBlank(managed: Managed, child: string, layer: string): Promise<
   return (await addsNothing(child, layer)) && (await isSettled(managed));
 }
 
-/**
- * Gives the layer the child's name and place: what read the child now reads the layer itself. A guest that was
- * started by others has the child's file open under whatever name, and would write where nobody looks again: then
- * all is put back. It has the layer below it open as well, which the name did not matter to.
- */
-async function takePlace(layer: string, child: string): Promise<void> {
-  const kept = replacedPath(child);
-  await link(child, kept);
-  const replaced = await stat(kept);
-  await rename(layer, child);
-  if (await isUsedElsewhere(replaced)) {
-    await putBack({ layer, child });
-    throw failure("WRONG_STATE", { name: child, reason: "Layers cannot be merged", state: "Running" });
-  }
-  await removeIfThere(kept);
-  await flush(child);
-}
-
-/**
- * Gives a child whose place was taken its name back: what a process that died between the two has left. A guest may
- * have run on it since, so that the layer, which holds all that it held before, cannot stay in its place.
- */
-export async function putBack({ layer, child }: Pick<Merge, "layer" | "child">): Promise<void> {
-  const kept = replacedPath(child);
-  const [old, now] = await Promise.all([kept, child].map((path) => stat(path).catch(() => undefined)));
-  if (old === undefined) return;
-  if (old.ino === now?.ino) return removeIfThere(kept);
-  if (!(await exists(layer))) await link(child, layer);
-  await rename(kept, child);
-  await flush(child);
-}
-
 /** True when a file holds nothing itself and so reads as the one below it does. */
 async function addsNothing(above: string, below: string): Promise<boolean> {
   if (!(await isEmptyImage(above))) return false;
@@ -124,12 +91,13 @@ async function isSmaller({ metadata }: Managed, child: string, layer: string): P
  * Moves what the child holds into the layer, whose file then takes the child's name and place. The child
  * reads right at any moment: what the layer is overwritten with, the child holds itself.
  */
-async function sinkInto(graph: LayerGraph, layer: string, child: string, options: RunOptions): Promise<void> {
+async function sinkInto(graph: LayerGraph, merge: Merge, options: RunOptions): Promise<void> {
+  const { layer, child } = merge;
   await pointTo(child, layer, options);
   // The layer is about to change, and its stand-ins are not.
   const ours = [standInPath("image", layer), standInPath("frame", layer)];
   await removeUnusedStandIns(graph, (path) => !ours.includes(path));
   await copyInto(layer, child, options);
   await flush(layer);
-  await takePlace(layer, child);
+  await takePlace(graph.folder, merge);
 }

@@ -1,4 +1,5 @@
 import type { Managed } from "../engine.ts";
+import { isHalfMerged } from "../journal/journal.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
 import { hasSpace } from "../storage/pool.ts";
@@ -49,20 +50,21 @@ export async function findFree(
 }
 
 /**
- * Why nothing can be merged or removed now: a layer that is missing or cannot be read may stand on any other, and
- * may be brought back from a backup. Undefined where nothing is in the way.
+ * The layers that are missing or cannot be read, with what is to be said of them: each may stand on any other that is
+ * not above it, and may be brought back from a backup.
  */
 export function findUnknown(
   graph: LayerGraph,
   copies: readonly Pick<RecordCopy, "name" | "frozen">[],
-): string | undefined {
-  const [unreadable] = graph.unreadable.values();
-  if (unreadable !== undefined) return unreadable.message;
-  for (const { name, frozen } of copies) {
-    if (frozen === null || graph.headers.has(frozen) || !frozen.startsWith(`${graph.folder}/`)) continue;
-    return `the layer ${frozen} of snapshot "${name}" is missing`;
-  }
-  return undefined;
+): ReadonlyMap<string, string> {
+  const unknown = new Map([...graph.unreadable].map(([path, { message }]) => [path, message]));
+  const isMissing = (path: string | null): path is string =>
+    path?.startsWith(`${graph.folder}/`) === true && !graph.headers.has(path) && !unknown.has(path);
+  for (const { name, frozen } of copies)
+    if (isMissing(frozen)) unknown.set(frozen, `the layer ${frozen} of snapshot "${name}" is missing`);
+  for (const { backing } of graph.headers.values())
+    if (isMissing(backing)) unknown.set(backing, `the layer ${backing} is missing`);
+  return unknown;
 }
 
 /**
@@ -72,10 +74,15 @@ export function findUnknown(
 export async function removeBare(managed: Managed, copies: readonly RecordCopy[]): Promise<LayerGraph> {
   const { folder } = managed.metadata;
   let graph = await readGraph(managed, copies);
+  if (graph.releases.size === 0 || (await isHalfMerged(folder))) return graph;
   const users = await readFileUsers();
-  while (graph.releases.size > 0 && findUnknown(graph, copies) === undefined) {
+  while (graph.releases.size > 0) {
+    const unknown = [...findUnknown(graph, copies).keys()];
     const free = await findFree(managed, graph, copies, users);
-    const bare = free.filter((path) => graph.dependants(path).length === 0);
+    const bare = free.filter((path) => {
+      const chain = graph.chain(path);
+      return graph.dependants(path).length === 0 && unknown.every((each) => chain.includes(each));
+    });
     const gone = [...graph.releases.keys()].filter(
       (path) => !graph.headers.has(path) && !graph.unreadable.has(path),
     );

@@ -1,5 +1,5 @@
-import { stat } from "node:fs/promises";
 import type { Context } from "../../../lib/backend/contract.ts";
+import { stampOf } from "../storage/file-stamp.ts";
 import { checkImage, type ImageCheck } from "./qemu-img.ts";
 import { extentOfFile } from "./tables.ts";
 
@@ -24,14 +24,7 @@ export async function checkAtRest(
   path: string,
   { signal }: Partial<Pick<Context, "signal">>,
 ): Promise<ImageCheck | null> {
-  const before = await stampOf(path);
+  const before = stampOf(path);
   const checked = await checkImage(path, signal === undefined ? {} : { signal });
-  return before !== null && before === (await stampOf(path)) ? checked : null;
-}
-
-async function stampOf(path: string): Promise<string | null> {
-  return stat(path, { bigint: true }).then(
-    ({ ino, size, mtimeNs }) => `${ino} ${size} ${mtimeNs}`,
-    () => null,
-  );
+  return before !== "" && before === stampOf(path) ? checked : null;
 }

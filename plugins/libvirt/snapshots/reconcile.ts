@@ -66,7 +66,7 @@ async function keep(folder: string, copies: readonly RecordCopy[], record: Snaps
 
 /**
  * The copies of snapshots that libvirt has deleted with all they held: the layer is another snapshot's by now, or the
- * instance's own disk, or it is gone.
+ * instance's own disk, or it is gone and nothing misses it.
  */
 export async function deletedByLibvirt(
   managed: Managed,
@@ -82,7 +82,8 @@ export async function deletedByLibvirt(
       if (copy.frozen === null) return !(await isHeldInside(copy));
       if (frozen.has(copy.frozen)) return true;
       if (copy.frozen === head) return graph.dependants(head).length === 0;
-      return !(await exists(copy.frozen));
+      // Where something stands on it, it was taken away by another hand and may be brought back.
+      return !(await exists(copy.frozen)) && graph.dependants(copy.frozen).length === 0;
     }),
   );
   return lost.filter((_, at) => is[at]);
