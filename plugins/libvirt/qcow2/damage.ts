@@ -1,4 +1,5 @@
 import type { Context } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
 import { stampOf } from "../storage/file-stamp.ts";
 import { checkImage, type ImageCheck } from "./qemu-img.ts";
 import { extentOfFile } from "./tables.ts";
@@ -6,6 +7,13 @@ import { extentOfFile } from "./tables.ts";
 /** `isDamaged` that asks qemu-img only where the file's tables leave it open. */
 export async function hasLost(path: string): Promise<boolean> {
   return extentOfFile(path) !== "whole" && isDamaged(path, {});
+}
+
+/** Rejects with LAYER_UNREADABLE where one of the files is known to have lost contents. */
+export async function requireWhole(name: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths)
+    if (await hasLost(path))
+      throw failure("LAYER_UNREADABLE", { name, path, reason: "it is damaged; `strata doctor` says how" });
 }
 
 /** True where a file is known to have lost contents. */

@@ -27,6 +27,7 @@ import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers
 import { requireSettled } from "../lifecycle/power.ts";
 import { steadily } from "../lock/consistent-read.ts";
 import { putMounts } from "../mounts/mounts.ts";
+import { requireWhole } from "../qcow2/damage.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
 import { LibvirtError, SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
@@ -243,7 +244,8 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
   const { folder } = managed.metadata;
   const old = readDisk(managed.document);
   const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
-  await checkChain(managed.name, graph, snapshot.frozen);
+  // What is written now is given up for what the snapshot holds: that must be all there.
+  await requireWhole(managed.name, await checkChain(managed.name, graph, snapshot.frozen));
   const place = { name: managed.name, head: old };
   const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
   requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);

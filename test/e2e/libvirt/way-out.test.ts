@@ -124,6 +124,18 @@ describe("a way out", () => {
     });
   });
 
+  it("of a layer that was cut off: a restore to it is refused, others are done", async () => {
+    await scene.chain(["a", "b"], 2);
+    const layer = (await readHeader(await scene.head())).backing ?? "";
+    await execa("truncate", ["-s", "327680", layer]);
+    const before = await scene.head();
+    expect(await codeOf(scene.restore("b"))).to.equal("LAYER_UNREADABLE");
+    expect(await scene.head()).to.equal(before);
+    scene.expected.snapshots.delete("b");
+    await scene.restore("a");
+    await requireWays();
+  });
+
   describe("of an entry in the journal", () => {
     const entries: Readonly<Record<string, readonly [entry: string, code: string, finding: string]>> = {
       "of an operation that is not known": [
