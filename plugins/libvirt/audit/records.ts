@@ -20,10 +20,10 @@ export function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
 
 /** Snapshots that strata has a copy of and libvirt has no record: nothing of theirs is merged or removed. */
 export function findLost(lost: readonly RecordCopy[]): Note[] {
-  return lost.map(({ name }) => ({
+  return lost.map(({ name, frozen }) => ({
     kind: "record-lost",
     subject: name,
-    detail: `libvirt has no record of snapshot "${name}" any more; its layer is there, and so is a copy of the record`,
+    detail: `libvirt has no record of snapshot "${name}" any more; a copy of the record is there${frozen === null ? "" : `, and its layer is ${frozen}`}`,
     repair: "have libvirt record it again",
     choices: [
       { name: "record", detail: "have libvirt record it again" },

@@ -192,7 +192,7 @@ function release(model: Model, verb: Verb, refused: boolean, before: Observation
   if (refused) return;
   const files = new Map([...model.kept].map(([name, { file }]) => [file, name]));
   if (verb.kind === "delete") {
-    const file = model.kept.get(verb.name)?.file;
+    const file = (model.kept.get(verb.name) ?? model.broken.get(verb.name))?.file;
     if (file !== undefined && file !== before.active) model.free.add(file);
   }
   if (verb.kind === "choose" && verb.choice === "remove") {
@@ -225,10 +225,10 @@ function names(
   const { kept, lost, uncertain } = model;
   if (verb.kind === "delete") {
     const there = now.records.has(verb.name);
+    const file = (kept.get(verb.name) ?? model.broken.get(verb.name))?.file;
     if (done && there) fault("unclear", `delete ${verb.name} says done, and it is there`);
     if (refused && !open && !there && model.now.records.has(verb.name) && !uncertain.has(verb.name))
       fault("unclear", `delete ${verb.name} was refused, and it is gone`);
-    const file = kept.get(verb.name)?.file;
     // It was told to, whatever it says.
     if (!there && file !== undefined && file !== now.active) model.free.add(file);
     if (!there) for (const map of [kept, model.broken]) map.delete(verb.name);
