@@ -1,5 +1,5 @@
 import type { AuditOptions, Finding } from "../../backend/contract.ts";
-import { failure } from "../../errors.ts";
+import { failure, isStrataError } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
@@ -26,7 +26,7 @@ export function checkChoice(findings: readonly Finding[], choice: string): void 
 
 /**
  * Repairs what can be repaired of an engine's findings, in the way that is chosen where one is; resolves to
- * what has been.
+ * what has been. Of several, one that is refused keeps no other from being repaired.
  */
 export async function repair(
   session: Session,
@@ -37,11 +37,17 @@ export async function repair(
   const context = contextOf(call);
   const { maintenance } = await session.backend();
   const repaired: Finding[] = [];
-  for (const finding of findings) {
-    if (maintenance === undefined || (finding.repair === undefined && choice === undefined)) continue;
+  const able = findings.filter((finding) => finding.repair !== undefined || choice !== undefined);
+  if (maintenance === undefined) return repaired;
+  for (const finding of able) {
     context.signal.throwIfAborted();
     context.progress({ phase: "Repairing" });
-    if (await maintenance.repair(finding, context, choice)) repaired.push(finding);
+    try {
+      if (await maintenance.repair(finding, context, choice)) repaired.push(finding);
+    } catch (error) {
+      if (able.length === 1 || context.signal.aborted || !isStrataError(error)) throw error;
+      context.warn?.(`${finding.subject} was not repaired: ${error.message}`);
+    }
   }
   return repaired;
 }

@@ -19,7 +19,7 @@ import { checkChain } from "../layers/layers.ts";
 import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "../mounts/mounts.ts";
 import { ensureNetwork, freePort } from "../network/networks.ts";
 import { type Domain, DomainState } from "../rpc/index.ts";
-import { reconcile } from "../snapshots/reconcile.ts";
+import { copyNewRecords, reconcile } from "../snapshots/reconcile.ts";
 import { readDisk, readInterfaces, setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 
@@ -111,11 +111,14 @@ export async function stop(
   }
   // What was deleted while it ran can be merged now. It has stopped whatever comes of that.
   try {
-    const stopped = await getReady(engine, id, context);
-    await reconcile(stopped);
+    await getReady(engine, id, context);
     await collectLayers(engine, id, context);
   } catch (error) {
     if (context.signal.aborted) throw error;
+    // What libvirt's own tools record meanwhile must not be known to libvirt alone.
+    await getHeld(engine, id)
+      .then(copyNewRecords)
+      .catch(() => {});
     engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
   }
 }

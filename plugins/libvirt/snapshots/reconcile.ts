@@ -52,6 +52,16 @@ export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]
   return listCopies(folder);
 }
 
+/** Copies the records that have no copy, and nothing else: all that may be done where something is left half done. */
+export async function copyNewRecords(managed: Managed): Promise<void> {
+  const { folder } = managed.metadata;
+  const copies = await listCopies(folder);
+  const copied = new Set(copies.map(({ name }) => name));
+  const names = (await managed.domain.listSnapshots()).map(({ name }) => name);
+  const unknown = names.filter((name) => !copied.has(name));
+  for (const record of await readThose(managed, unknown)) await keep(folder, copies, record);
+}
+
 async function readThose({ domain }: Managed, names: readonly string[]): Promise<SnapshotText[]> {
   const records = await Promise.all(names.map((name) => readRecordText(domain, name)));
   return records.filter((record) => record !== null);

@@ -173,6 +173,20 @@ describe("a way out", () => {
           await requireWays();
         });
 
+        it("what virsh records meanwhile is known once it has stopped", async () => {
+          await virsh(
+            "snapshot-create-as",
+            scene.name,
+            "theirs",
+            "--disk-only",
+            "--diskspec",
+            "vdb,snapshot=no",
+          );
+          await scene.powerOff();
+          await virsh("snapshot-delete", scene.name, "theirs", "--metadata");
+          expect((await findings("record-lost")).map(({ subject }) => subject)).to.deep.equal(["theirs"]);
+        });
+
         it("what must always work does", () => requireWays());
       });
   });
