@@ -35,7 +35,7 @@ export type * from "./contract/networks.ts";
 export type * from "./contract/plugin.ts";
 export type * from "./contract/snapshots.ts";
 
-export const API_VERSION = "2.0.0";
+export const API_VERSION = "3.0.0";
 
 export interface Backend extends AsyncDisposable {
   info(): Promise<EngineInfo>;

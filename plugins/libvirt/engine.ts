@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Context, InstanceRecord, Mount, OpenOptions } from "../../lib/backend/contract.ts";
+import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { ENGINE, isLibvirt, mapped } from "./errors.ts";
@@ -12,7 +12,7 @@ import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
 import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
 
-/** What the parts of this plugin share: the connection, where things are, and who holds what. */
+/** What the parts of this plugin share: the connection, where things are, and the locks. */
 export interface Engine extends AsyncDisposable {
   readonly connection: Connection;
   readonly session: boolean;
@@ -24,16 +24,21 @@ export interface Engine extends AsyncDisposable {
   pool(): Promise<string>;
   /** How folders of this host get into guests. Probed at first use. */
   sharing(): Promise<Sharing>;
-  readonly holds: Map<string, Held>;
+  /** What holders know of the instances that this engine has locked, by id. */
+  readonly held: Map<string, Held>;
+  /** The locks that are held. */
+  readonly locks: WeakSet<Lock>;
 }
 
-/** A lock that is held on an instance, with what its holder knows. */
+/** A lock that is held on an instance, with what its holder knows. `Lock` is what others have of it. */
 export interface Held {
   readonly lock: FileLock;
   /** True once the definition has been changed, so that its copy must be written anew. */
   changed: boolean;
   /** Why what is left half done could not be finished. */
   refused?: unknown;
+  /** The instance as it was read once it was locked, until somebody has taken it up: then it may have been changed. */
+  read?: Managed;
 }
 
 /** No call takes as long unless something hangs, ms; those that move a guest's memory have none. */
@@ -57,7 +62,8 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
     host: once(() => mapped(() => probeHost(connection, settings.accelerator ?? "auto"))),
     pool: once(() => mapped(() => openPool(connection, poolFolder))),
     sharing: once(() => mapped(() => probeSharing(connection, session))),
-    holds: new Map(),
+    held: new Map(),
+    locks: new WeakSet(),
     [Symbol.asyncDispose]: () => connection.close(),
   };
 }
@@ -138,22 +144,31 @@ export async function getManaged(engine: Engine, id: string, name = id): Promise
   );
 }
 
-/** The domain of that id, on which the caller has a hold. */
+/** The id of the instance that was locked; rejects where the lock is not held any more. */
+export function lockedId({ locks }: Pick<Engine, "locks">, lock: Lock): string {
+  const { id, name } = lock.instance;
+  if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  return id;
+}
+
+/** The domain of that id, which the caller has locked: as it was read then, once, and read anew from then on. */
 export async function getHeld(engine: Engine, id: string): Promise<Managed> {
   const held = heldOf(engine, id);
-  return { ...(await getManaged(engine, id)), held };
+  const { read } = held;
+  delete held.read;
+  return { ...(read ?? (await getManaged(engine, id))), held };
 }
 
 function heldOf(engine: Engine, id: string): Held {
-  const held = engine.holds.get(id);
-  if (held === undefined) throw failure("INTERNAL", { reason: `no hold on ${id}` });
+  const held = engine.held.get(id);
+  if (held === undefined) throw failure("INTERNAL", { reason: `${id} is not locked` });
   return held;
 }
 
 /** Defines the domain anew. Whoever holds it leaves a copy of the definition behind. */
 export async function define(engine: Engine, document: Element): Promise<Domain> {
   const domain = await engine.connection.defineDomain(serialize(document));
-  const held = engine.holds.get(domain.uuid);
+  const held = engine.held.get(domain.uuid);
   if (held !== undefined) held.changed = true;
   return domain;
 }
@@ -215,7 +230,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
 }
 
 /** Locks the instance's folder; see `lockFile`. */
-export function lockInstance(
+export function lockFolder(
   folder: string,
   options: { readonly name: string; readonly wait: number; readonly signal: AbortSignal },
 ): Promise<FileLock> {

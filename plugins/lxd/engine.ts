@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import type { OpenOptions } from "../../lib/backend/contract.ts";
+import type { Lock, OpenOptions } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { clientIdentity } from "./domain/identity.ts";
 import { KEYS, type OwnRecord, readOperation, readOwn } from "./domain/records.ts";
@@ -19,7 +19,7 @@ import {
   serverShape,
 } from "./rest/shapes.ts";
 
-/** What the parts of this plugin share: the connection, the settings, and who holds what. */
+/** What the parts of this plugin share: the connection, the settings, and the locks. */
 export interface Engine extends AsyncDisposable {
   readonly client: Client;
   /** True where the server is another host, as far as can be told: reached over a URL. */
@@ -29,8 +29,10 @@ export interface Engine extends AsyncDisposable {
   readonly dataFolder: string;
   readonly log: OpenOptions["log"];
   server(): Promise<ServerInfo>;
-  /** The leases of the instances that this engine holds, as their configs have them, by id. */
-  readonly holds: Map<string, string>;
+  /** The leases of the instances that this engine has locked, as their configs have them, by id. */
+  readonly leases: Map<string, string>;
+  /** The locks that are held. */
+  readonly locks: WeakSet<Lock>;
 }
 
 /**
@@ -60,7 +62,8 @@ export async function openEngine(
     dataFolder,
     log,
     server,
-    holds: new Map(),
+    leases: new Map(),
+    locks: new WeakSet(),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };
 }
@@ -176,9 +179,16 @@ export async function getManaged(engine: Engine, id: string): Promise<Managed> {
   return managed;
 }
 
-/** The instance of that id, on which the caller has a hold. */
+/** The id of the instance that was locked; rejects where the lock is not held any more. */
+export function lockedId({ locks }: Pick<Engine, "locks">, lock: Lock): string {
+  const { id, name } = lock.instance;
+  if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  return id;
+}
+
+/** The instance of that id, which the caller has locked. */
 export async function getHeld(engine: Engine, id: string): Promise<Managed> {
-  if (!engine.holds.has(id)) throw failure("INTERNAL", { reason: `no hold on ${id}` });
+  if (!engine.leases.has(id)) throw failure("INTERNAL", { reason: `"${nameOf(id)}" is not locked` });
   return getManaged(engine, id);
 }
 
@@ -233,7 +243,7 @@ export async function replaceConfig(
   await whenIdle(async () => {
     const fresh = await engine.client.get(instancePath(managed.name), instanceShape);
     const { architecture, description, ephemeral, profiles } = fresh.value;
-    const locked = { ...config, [KEYS.lock]: engine.holds.get(managed.id) ?? "" };
+    const locked = { ...config, [KEYS.lock]: engine.leases.get(managed.id) ?? "" };
     const present = Object.fromEntries(Object.entries(locked).filter(([, value]) => value !== ""));
     const body = { architecture, description, ephemeral, profiles, config: present, devices };
     await change(engine, "PUT", managed.name, body, fresh.etag);

@@ -8,8 +8,8 @@ import {
 import { failure } from "../../lib/errors.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
-import { type Holds, releaseAll } from "./hold.ts";
 import { instanceGroup } from "./instances.ts";
+import { type Locks, releaseAll } from "./lock.ts";
 import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
 import { snapshotGroup } from "./snapshots.ts";
@@ -20,7 +20,7 @@ import { createWorld, type World } from "./world.ts";
  * authors of engines to read first (begin here, then `instances.ts`, `snapshots.ts`, `guest.ts`), and the
  * quick double for tests of what stands above an engine. See docs/plugins.md.
  *
- * Its holds are kept in the process: two commands at once on one file do not keep each other out.
+ * Its locks are kept in the process: two commands at once on one file do not keep each other out.
  */
 const plugin: BackendPlugin = {
   apiVersion: API_VERSION,
@@ -57,17 +57,17 @@ export default plugin;
 
 export interface MemoryBackend extends Backend {
   readonly world: World;
-  /** Plans a fault; dying loses the holds, as the end of a process does. */
+  /** Plans a fault; dying loses the locks, as the end of a process does. */
   fault(step: number, how: How): PlannedFault;
 }
 
 /** The engine itself, as tests use it. */
 export function memoryBackend(options: { file?: string | undefined; faults?: Faults } = {}): MemoryBackend {
-  const holds: Holds = { held: new Map() };
+  const locks: Locks = { held: new Map() };
   const faults =
     options.faults ??
     createFaults(() => {
-      releaseAll(holds);
+      releaseAll(locks);
       throw failure("ENGINE_LOST", { engine: "memory", reason: "it died, as was planned" });
     });
   const world = createWorld(options.file, faults);
@@ -100,10 +100,10 @@ export function memoryBackend(options: { file?: string | undefined; faults?: Fau
       ]),
       imageFormats: ["any"],
     }),
-    instances: instanceGroup(world, holds),
-    snapshots: snapshotGroup(world, holds),
-    mounts: mountGroup(world, holds),
-    networks: networkGroup(world, holds),
+    instances: instanceGroup(world, locks),
+    snapshots: snapshotGroup(world, locks),
+    mounts: mountGroup(world, locks),
+    networks: networkGroup(world, locks),
     guest: guestAccess(world),
     events: (signal) => world.watch(signal),
     [Symbol.asyncDispose]: async () => {},

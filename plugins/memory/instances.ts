@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import type { Instance, Instances } from "../../lib/backend/contract.ts";
+import type { Instance, Instances, Lock } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { goOn, type Holds, heldInstance, hold, requireStopped } from "./hold.ts";
+import { goOn, type Locks, lockedInstance, lockInstance, requireStopped } from "./lock.ts";
 import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
@@ -14,15 +14,15 @@ function view(stored: StoredInstance): Instance {
   };
 }
 
-export function instanceGroup(world: World, holds: Holds): Instances {
-  const held = (id: string) => heldInstance(world, holds, id);
+export function instanceGroup(world: World, locks: Locks): Instances {
+  const locked = (lock: Lock) => lockedInstance(world, locks, lock);
   return {
     list: async () => (await world.all()).map(view),
     find: async (name) => {
       const found = (await world.all()).find((instance) => instance.name === name);
       return found === undefined ? null : view(found);
     },
-    hold: (id, options, context) => hold(world, holds, id, options.wait, context),
+    lock: (instance, { wait }, context) => lockInstance(world, locks, instance, wait, context, view),
     check: ({ name }) => requireFree(world, name),
     async create(spec, context) {
       goOn(context);
@@ -43,14 +43,14 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       await world.put(stored);
       return view(stored);
     },
-    async start(id, context) {
-      const stored = await held(id);
+    async start(lock, context) {
+      const stored = await locked(lock);
       goOn(context);
       world.step("start");
       await world.put({ ...stored, state: "running" });
     },
-    async stop(id, options) {
-      const stored = await held(id);
+    async stop(lock, options) {
+      const stored = await locked(lock);
       if (stored.state === "suspended" && options !== "force")
         throw failure("INSTANCE_SUSPENDED", {
           name: stored.name,
@@ -59,8 +59,8 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       world.step("stop");
       await world.put({ ...stored, state: "stopped" });
     },
-    async suspend(id) {
-      const stored = await held(id);
+    async suspend(lock) {
+      const stored = await locked(lock);
       if (stored.state === "suspended") return;
       if (stored.state !== "running")
         throw failure("WRONG_STATE", {
@@ -71,8 +71,8 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       world.step("suspend");
       await world.put({ ...stored, state: "suspended" });
     },
-    async clone(id, copy, context) {
-      const stored = await held(id);
+    async clone(lock, copy, context) {
+      const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be cloned");
       goOn(context);
       await requireFree(world, copy.name);
@@ -83,8 +83,8 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       await world.put(made);
       return view(made);
     },
-    async resize(id, change, context) {
-      const stored = await held(id);
+    async resize(lock, change, context) {
+      const stored = await locked(lock);
       goOn(context);
       const { name, resources } = stored;
       requireStopped(stored, "Only stopped instances can be resized");
@@ -93,12 +93,12 @@ export function instanceGroup(world: World, holds: Holds): Instances {
       world.step("resize");
       await world.put({ ...stored, resources: { ...resources, ...change } });
     },
-    async annotate(id, change) {
-      const stored = await held(id);
+    async annotate(lock, change) {
+      const stored = await locked(lock);
       await world.put({ ...stored, record: { ...stored.record, ...change } });
     },
-    async remove(id) {
-      await held(id);
+    async remove(lock) {
+      const { id } = await locked(lock);
       world.step("remove");
       await world.remove(id);
     },

@@ -1,25 +1,25 @@
 import type { Mount, Mounts } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Holds, heldInstance } from "./hold.ts";
+import { type Locks, lockedInstance } from "./lock.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 /** Mounts that are records alone: there is no inside that a folder could appear in. */
-export function mountGroup(world: World, holds: Holds): Mounts {
+export function mountGroup(world: World, locks: Locks): Mounts {
   const put = async (stored: StoredInstance, mounts: readonly Mount[]) => {
     world.step("mount");
     await world.put({ ...stored, mounts });
     return stored.state === "running" ? ("applied" as const) : ("restart" as const);
   };
   return {
-    async attach(id, mount) {
-      const stored = await heldInstance(world, holds, id);
+    async attach(lock, mount) {
+      const stored = await lockedInstance(world, locks, lock);
       const { name, mounts } = stored;
       if (mounts.some(({ target }) => target === mount.target))
         throw failure("MOUNT_EXISTS", { name, target: mount.target });
       return put(stored, [...mounts, mount]);
     },
-    async detach(id, target) {
-      const stored = await heldInstance(world, holds, id);
+    async detach(lock, target) {
+      const stored = await lockedInstance(world, locks, lock);
       return put(
         stored,
         stored.mounts.filter((each) => each.target !== target),

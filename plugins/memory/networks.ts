@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Networks, Nic, NicSpec } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { type Holds, heldInstance, requireStopped } from "./hold.ts";
+import { type Locks, lockedInstance, requireStopped } from "./lock.ts";
 import type { World } from "./world.ts";
 
 const NETWORKS = [
@@ -20,11 +20,11 @@ export function newMac(): string {
   return ["52", "54", "00", ...(randomBytes(3).toString("hex").match(/../g) ?? [])].join(":");
 }
 
-export function networkGroup(world: World, holds: Holds): Networks {
+export function networkGroup(world: World, locks: Locks): Networks {
   return {
     list: async () => NETWORKS,
-    async attach(id, nic) {
-      const stored = await heldInstance(world, holds, id);
+    async attach(lock, nic) {
+      const stored = await lockedInstance(world, locks, lock);
       requireStopped(stored, "Interfaces can be added to stopped instances only");
       world.step("attach");
       await world.put({ ...stored, nics: [...stored.nics, toNic(nic)] });

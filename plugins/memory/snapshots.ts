@@ -1,10 +1,10 @@
-import type { Snapshots } from "../../lib/backend/contract.ts";
+import type { Lock, Snapshots } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { goOn, type Holds, heldInstance, requireStopped } from "./hold.ts";
+import { goOn, type Locks, lockedInstance, requireStopped } from "./lock.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
 
-export function snapshotGroup(world: World, holds: Holds): Snapshots {
-  const held = (id: string) => heldInstance(world, holds, id);
+export function snapshotGroup(world: World, locks: Locks): Snapshots {
+  const locked = (lock: Lock) => lockedInstance(world, locks, lock);
   return {
     async tree(id) {
       const { snapshots, standsOn } = await world.get(id);
@@ -21,8 +21,8 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
       const { snapshots, standsOn } = await world.get(id);
       return { names: snapshots.map(({ name }) => name), standsOn };
     },
-    async take(id, record, taken, context) {
-      const stored = await held(id);
+    async take(lock, record, taken, context) {
+      const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be snapshotted");
       if (stored.snapshots.some(({ name }) => name === record.name))
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
@@ -35,8 +35,8 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         record: { ...stored.record, snapshotsTaken: taken },
       });
     },
-    async restore(id, name, context) {
-      const stored = await held(id);
+    async restore(lock, name, context) {
+      const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be restored");
       const snapshot = find(stored, name);
       goOn(context);
@@ -51,8 +51,8 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         record: { ...stored.record, cloudInstanceId: snapshot.cloudInstanceId },
       });
     },
-    async delete(id, { name, parent, children }, context) {
-      const stored = await held(id);
+    async delete(lock, { name, parent, children }, context) {
+      const stored = await locked(lock);
       if (stored.state === "suspended")
         throw failure("INSTANCE_SUSPENDED", {
           name: stored.name,
@@ -68,8 +68,8 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         standsOn: stored.standsOn === name ? parent : stored.standsOn,
       });
     },
-    async rename(id, name, to, context) {
-      const stored = await held(id);
+    async rename(lock, name, to, context) {
+      const stored = await locked(lock);
       goOn(context);
       find(stored, name);
       if (to !== name && stored.snapshots.some((snapshot) => snapshot.name === to))
@@ -86,8 +86,8 @@ export function snapshotGroup(world: World, holds: Holds): Snapshots {
         standsOn: renamed(stored.standsOn),
       });
     },
-    async describe(id, name, comment, context) {
-      const stored = await held(id);
+    async describe(lock, name, comment, context) {
+      const stored = await locked(lock);
       goOn(context);
       find(stored, name);
       world.step("describe");

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import { DomainXmlFlags, SnapshotCreateFlags, UndefineFlags } from "../../plugins/libvirt/rpc/index.ts";
 import type { LibvirtFixture } from "../support/libvirt/fixture.ts";
 
@@ -24,7 +24,7 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
   const { instances } = fixture.backend;
   const original = await instances.create(newSpec(fixture, { name: newIdentity().name }), context());
   {
-    await using _hold = await instances.hold(original.id, { wait: 0 }, context());
+    await using _lock = await locked(fixture, original);
     for (let at = 1; at <= snapshots; at++) await take(fixture, original, `snapshot${at}`);
   }
   const { folder } = await fixture.layers(original);
@@ -70,8 +70,8 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
         await copy?.undefine(UndefineFlags.SNAPSHOTS_METADATA);
         await rm(join(dirname(folder), uuid), { recursive: true, force: true });
       }
-      await using _hold = await instances.hold(original.id, { wait: 0 }, context());
-      await instances.remove(original.id, context());
+      await using _lock = await locked(fixture, original);
+      await instances.remove(lockOf(original.id), context());
     },
   };
 }

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { byTurns, type Figure, type Scope, timed } from "./measure.ts";
@@ -106,7 +106,8 @@ export class Stack {
 
   async optimize(): Promise<void> {
     await this.#held(
-      () => this.#fixture.backend.readImages?.build(this.#instance.id, context()) ?? Promise.resolve(),
+      () =>
+        this.#fixture.backend.readImages?.build(lockOf(this.#instance.id), context()) ?? Promise.resolve(),
     );
   }
 
@@ -139,7 +140,7 @@ export class Stack {
   }
 
   async remove(): Promise<void> {
-    await this.#held(() => this.#fixture.backend.instances.remove(this.#instance.id, context()));
+    await this.#held(() => this.#fixture.backend.instances.remove(lockOf(this.#instance.id), context()));
   }
 
   async #write(commands: readonly string[]): Promise<void> {
@@ -148,7 +149,7 @@ export class Stack {
   }
 
   async #held(work: () => Promise<void>): Promise<void> {
-    await using _hold = await this.#fixture.backend.instances.hold(this.#instance.id, { wait: 0 }, context());
+    await using _lock = await locked(this.#fixture, this.#instance);
     await work();
   }
 }

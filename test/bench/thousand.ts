@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import { readLayers } from "../../plugins/libvirt/layers/layers.ts";
 import { libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type Figure, least, type Scope, sideBySide, timed } from "./measure.ts";
@@ -16,7 +16,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
   const { instances, snapshots, readImages } = fixture.backend;
   const resources = { cpus: 1, memory: 256n * 1024n ** 2n, disk: 1024n ** 3n };
   const instance = await instances.create(newSpec(fixture, { resources }), context());
-  await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
+  await using _lock = await locked(fixture, instance);
   const head = async () => (await fixture.layers(instance)).head;
   const pattern = (at: number) => (at % 255) + 1;
   try {
@@ -34,7 +34,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
     const restores: number[] = [];
     const opened: number[] = [];
     for (let at = 1; at <= count; at++) {
-      restores.push(await timed(() => snapshots.restore(instance.id, `s${at}`, context())));
+      restores.push(await timed(() => snapshots.restore(lockOf(instance.id), `s${at}`, context())));
       const [file, { folder }] = [await head(), await fixture.layers(instance)];
       opened.push((await readLayers(instance.name, folder)).opened(file).length);
       // qemu-io says so when a read finds another pattern.
@@ -91,6 +91,6 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
       },
     ];
   } finally {
-    await instances.remove(instance.id, context());
+    await instances.remove(lockOf(instance.id), context());
   }
 }

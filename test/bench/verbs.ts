@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
 import { newLayerPath } from "../../plugins/libvirt/layers/layers.ts";
 import { SnapshotCreateFlags, SnapshotDeleteFlags } from "../../plugins/libvirt/rpc/index.ts";
@@ -123,18 +123,18 @@ export class Subject implements AsyncDisposable {
   }
 
   async held<T>(work: () => Promise<T>): Promise<T> {
-    await using _hold = await this.fixture.backend.instances.hold(this.instance.id, { wait: 0 }, context());
+    await using _lock = await locked(this.fixture, this.instance);
     return await work();
   }
 
   async drop(name: string): Promise<void> {
     const { snapshots } = this.fixture.backend;
     const removal = await snapshots.removal?.(this.instance.id, name);
-    if (removal != null) await snapshots.delete(this.instance.id, removal, context());
+    if (removal != null) await snapshots.delete(lockOf(this.instance.id), removal, context());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.held(() => this.fixture.backend.instances.remove(this.instance.id, context()));
+    await this.held(() => this.fixture.backend.instances.remove(lockOf(this.instance.id), context()));
   }
 }
 
@@ -146,7 +146,7 @@ export function libraryWay(subject: Subject): Way {
     what: "library call",
     prepare: async () => {},
     take: (name) => subject.held(() => take(fixture, instance, name)),
-    restore: (name) => subject.held(() => snapshots.restore(instance.id, name, context())),
+    restore: (name) => subject.held(() => snapshots.restore(lockOf(instance.id), name, context())),
     delete: (name) => subject.held(() => subject.drop(name)),
   };
 }

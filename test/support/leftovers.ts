@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf } from "../../lib/backend/conformance/fixture.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
 import { connect } from "../../plugins/libvirt/rpc/index.ts";
@@ -44,8 +44,8 @@ async function clearDomains(): Promise<void> {
     if (instance === null) await removeDomain(name);
     else
       try {
-        await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
-        await instances.remove(instance.id, context());
+        await using _lock = await locked({ backend }, instance);
+        await instances.remove(lockOf(instance.id), context());
       } catch (error) {
         // Another run does the same, or a child of the dead one still works on it.
         if (!["BUSY", "INSTANCE_NOT_FOUND"].includes(asStrataError(error).code)) throw error;

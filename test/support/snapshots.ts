@@ -1,4 +1,4 @@
-import { context, type Fixture } from "../../lib/backend/conformance/fixture.ts";
+import { context, type Fixture, lockOf } from "../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../lib/backend/contract.ts";
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 
@@ -10,5 +10,5 @@ export async function dropSnapshot(
 ): Promise<void> {
   const removal = planRemoval(await backend.snapshots.tree(id), name);
   if (removal === undefined) throw new Error(`there is no ${name}`);
-  await backend.snapshots.delete(id, removal, context());
+  await backend.snapshots.delete(lockOf(id), removal, context());
 }

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context, lockOf } from "../../lib/backend/conformance/fixture.ts";
 import { openStrata } from "../../lib/core/session/open.ts";
-import { codeOf, whileHolding } from "../support/libvirt/fixture.ts";
+import { codeOf, whileLocked } from "../support/libvirt/fixture.ts";
 import { type Actors, openActors } from "./process.ts";
 import { MIB, perform } from "./verb.ts";
 import { INSTANCE, openWorld, type State, type World } from "./world.ts";
@@ -68,8 +68,8 @@ describe("QEMU is killed", () => {
   it("while its shutdown is waited for: that was what was wanted", async () => {
     const instance = await world.fixture.backend.instances.find(on);
     if (instance === null) throw new Error("it is gone");
-    await whileHolding(world.fixture, instance, async () => {
-      const stopped = world.fixture.backend.instances.stop(instance.id, { grace: 60_000 }, context());
+    await whileLocked(world.fixture, instance, async () => {
+      const stopped = world.fixture.backend.instances.stop(lockOf(instance.id), { grace: 60_000 }, context());
       await signal("SIGKILL");
       await stopped;
     });
@@ -117,8 +117,8 @@ describe("QEMU is killed", () => {
     const { backend } = world.fixture;
     const instance = await backend.instances.find(on);
     if (instance === null) throw new Error("it is gone");
-    await whileHolding(world.fixture, instance, () =>
-      backend.instances.annotate(instance.id, { shutdownAt: Date.now() + 3_600_000 }),
+    await whileLocked(world.fixture, instance, () =>
+      backend.instances.annotate(lockOf(instance.id), { shutdownAt: Date.now() + 3_600_000 }),
     );
     await using strata = await openStrata({ driver: "libvirt", backend });
     const state = async () => (await strata.list()).find(({ name }) => name === on)?.state;

@@ -64,9 +64,9 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
     expect(end.kind).to.equal("killed");
     const instance = await world.fixture.backend.instances.find(INSTANCE);
     if (instance === null) throw new Error("it is gone");
-    const hold = (wait: number) => world.fixture.backend.instances.hold(instance.id, { wait }, context());
-    const early = await codeOf(hold(0).then((each) => each[Symbol.asyncDispose]()));
-    const waiting = hold(60_000);
+    const lock = (wait: number) => world.fixture.backend.instances.lock(instance, { wait }, context());
+    const early = await codeOf(lock(0).then((each) => each[Symbol.asyncDispose]()));
+    const waiting = lock(60_000);
     await writeFile(go, "");
     await (await waiting)[Symbol.asyncDispose]();
     expect(early).to.equal("BUSY");

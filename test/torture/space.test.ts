@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context, lockOf } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { formatSize } from "../../lib/size/format.ts";
 import { writeHost } from "../../lib/transfer/host.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
 import { imageServer } from "../support/images/image-server.ts";
 import { contextOf, type ImageRoom, imageRoom, sha256 } from "../support/images/images.ts";
-import { silent, whileHolding } from "../support/libvirt/fixture.ts";
+import { silent, whileLocked } from "../support/libvirt/fixture.ts";
 import { perform, specOf } from "./verb.ts";
 import { INSTANCE, openWorld, type World } from "./world.ts";
 
@@ -96,7 +96,9 @@ describe("room that is missing is told before anything is made", () => {
     await withFree(0.1, () => perform(backend, { kind: "delete", on: INSTANCE, name: "b" }));
     expect(warnings.join("\n")).to.match(/could not be merged and stays for now: .* are missing/);
     expect((await backend.maintenance?.audit())?.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
-    await whileHolding({ backend }, instance, () => backend.instances.stop(instance.id, "force", context()));
+    await whileLocked({ backend }, instance, () =>
+      backend.instances.stop(lockOf(instance.id), "force", context()),
+    );
     expect(await backend.maintenance?.audit()).to.deep.equal([]);
   });
 });

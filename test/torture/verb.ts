@@ -1,6 +1,6 @@
 import { cloneSpec } from "../../lib/backend/conformance/clone.ts";
 import { context, newSpec } from "../../lib/backend/conformance/fixture.ts";
-import type { Backend, ImageSource, Instance } from "../../lib/backend/contract.ts";
+import type { Backend, ImageSource, Lock } from "../../lib/backend/contract.ts";
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 
 /** One operation on the instance `on`, as plain data: it is sent to another process. */
@@ -65,12 +65,10 @@ export async function perform(
   }
   const found = await instances.find(verb.on);
   if (found === null) throw new Error(`${verb.on} is gone`);
-  await using _hold = await instances.hold(found.id, { wait }, context());
-  const instance = await instances.find(verb.on);
-  if (instance === null) throw new Error(`${verb.on} is gone`);
+  await using lock = await instances.lock(found, { wait }, context());
   journal("begin");
   try {
-    await act(backend, instance, verb);
+    await act(backend, lock, verb);
   } finally {
     journal("end");
   }
@@ -83,45 +81,45 @@ export function specOf(name: string, image: ImageSource) {
 
 async function act(
   { instances, snapshots, readImages }: Backend,
-  instance: Instance,
+  lock: Lock,
   verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
 ): Promise<void> {
-  const { id, resources, mounts, nics, record } = instance;
+  const { id, resources, mounts, nics, record } = lock.instance;
   switch (verb.kind) {
     case "take": {
       const { standsOn: parent } = await snapshots.tree(id);
       const { cloudInstanceId, snapshotsTaken } = record;
       const { name, createdAt } = verb;
       const made = { name, comment: "", parent, resources, mounts, nics, cloudInstanceId, createdAt };
-      return snapshots.take(id, made, snapshotsTaken + 1, context());
+      return snapshots.take(lock, made, snapshotsTaken + 1, context());
     }
     case "restore":
-      return snapshots.restore(id, verb.name, context());
+      return snapshots.restore(lock, verb.name, context());
     case "delete": {
       const removal = planRemoval(await snapshots.tree(id), verb.name);
-      if (removal !== undefined) await snapshots.delete(id, removal, context());
+      if (removal !== undefined) await snapshots.delete(lock, removal, context());
       return;
     }
     case "rename":
-      return snapshots.rename(id, verb.name, verb.to, context());
+      return snapshots.rename(lock, verb.name, verb.to, context());
     case "comment":
-      return snapshots.describe(id, verb.name, verb.text, context());
+      return snapshots.describe(lock, verb.name, verb.text, context());
     case "resize":
-      return instances.resize(id, { cpus: verb.cpus, disk: BigInt(verb.mebibytes) * MIB }, context());
+      return instances.resize(lock, { cpus: verb.cpus, disk: BigInt(verb.mebibytes) * MIB }, context());
     case "start":
-      return instances.start(id, context());
+      return instances.start(lock, context());
     case "suspend":
-      return instances.suspend?.(id, context());
+      return instances.suspend?.(lock, context());
     case "stop":
-      return instances.stop(id, verb.grace === "force" ? "force" : { grace: verb.grace }, context());
+      return instances.stop(lock, verb.grace === "force" ? "force" : { grace: verb.grace }, context());
     case "mark":
-      return instances.annotate(id, { deleted: true });
+      return instances.annotate(lock, { deleted: true });
     case "optimize":
-      return readImages?.build(id, context());
+      return readImages?.build(lock, context());
     case "clone":
-      await instances.clone?.(id, { ...cloneSpec(instance), name: verb.name }, context());
+      await instances.clone?.(lock, { ...cloneSpec(lock.instance), name: verb.name }, context());
       return;
     case "purge":
-      return instances.remove(id, context());
+      return instances.remove(lock, context());
   }
 }

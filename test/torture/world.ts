@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/layers.ts";
 import { RELEASED } from "../../plugins/libvirt/layers/released.ts";
@@ -87,7 +87,7 @@ async function build({ backend, image, write }: LibvirtFixture): Promise<void> {
   let createdAt = 1_700_000_000_000;
   let value = 1;
   const put = async (...places: readonly number[]) => {
-    await using _hold = await backend.instances.hold(instance.id, { wait: 0 }, context());
+    await using _lock = await locked({ backend }, instance);
     for (const place of places) {
       await write(instance, value * 8 + place);
       value = (value % 29) + 1;
@@ -170,8 +170,8 @@ async function next({ daemon, fixture }: Bare): Promise<void> {
 
 /** A change that changes nothing, and begins as all do: with nothing left half done. */
 async function touch({ backend }: LibvirtFixture, id: string): Promise<void> {
-  await using _hold = await backend.instances.hold(id, { wait: 60_000 }, context());
-  await backend.instances.resize(id, {}, context());
+  await using lock = await backend.instances.lock({ name: INSTANCE, id }, { wait: 60_000 }, context());
+  await backend.instances.resize(lock, {}, context());
 }
 
 async function observe({ daemon, fixture }: Bare): Promise<State> {

@@ -1,7 +1,16 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { type Adoption, type Instance, RECORD_VERSION } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
-import { context, current, type Fixture, type Foreign, take, withInstance } from "./fixture.ts";
+import {
+  context,
+  current,
+  type Fixture,
+  type Foreign,
+  locked,
+  lockOf,
+  take,
+  withInstance,
+} from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** Instances made without strata, brought in and let go. */
@@ -20,21 +29,21 @@ export function adoptionTests(kit: Kit): void {
       same(await current(fixture, instance), instance);
       same({ record: instance.record, state: instance.state }, { record: record(), state: "stopped" });
       await rejects(adoption.adopt(foreign.name, record(), context()), "INSTANCE_EXISTS");
-      await using hold = await instances.hold(instance.id, { wait: 0 }, context());
+      await using hold = await locked(fixture, instance);
       const contents = await fixture.read(instance);
       await take(fixture, instance, "one");
       await fixture.write(instance, 1);
       const changed = await fixture.read(instance);
       await take(fixture, instance, "two");
       await fixture.audit?.(instance);
-      await snapshots.restore(instance.id, "one", context());
+      await snapshots.restore(lockOf(instance.id), "one", context());
       same(await fixture.read(instance), contents, "restored");
       same(await foreign.digest(), before, "its own disk");
-      await rejects(adoption.release(instance.id, context()), "HAS_SNAPSHOTS");
-      await snapshots.restore(instance.id, "two", context());
+      await rejects(adoption.release(lockOf(instance.id), context()), "HAS_SNAPSHOTS");
+      await snapshots.restore(lockOf(instance.id), "two", context());
       for (const name of ["one", "two"]) await drop(fixture, instance, name);
       same(await fixture.read(instance), changed, "after the snapshots");
-      await adoption.release(instance.id, context());
+      await adoption.release(lockOf(instance.id), context());
       await hold[Symbol.asyncDispose]();
       same(await instances.find(foreign.name), null, "after");
       const again = await adoption.adopt(foreign.name, record(), context());
@@ -46,12 +55,12 @@ export function adoptionTests(kit: Kit): void {
     withForeign(fixture, async (foreign, adoption) => {
       const { instances } = fixture.backend;
       const before = await foreign.digest();
-      const { id } = await adoption.adopt(foreign.name, record(), context());
-      const hold = await instances.hold(id, { wait: 0 }, context());
-      await adoption.release(id, context());
-      await hold[Symbol.asyncDispose]();
+      const instance = await adoption.adopt(foreign.name, record(), context());
+      const lock = await locked(fixture, instance);
+      await adoption.release(lock, context());
+      await lock[Symbol.asyncDispose]();
       same(await foreign.digest(), before);
-      await rejects(instances.hold(id, { wait: 0 }, context()), "INSTANCE_NOT_FOUND");
+      await rejects(instances.lock(instance, { wait: 0 }, context()), "INSTANCE_NOT_FOUND");
     }),
   );
 
@@ -60,12 +69,12 @@ export function adoptionTests(kit: Kit): void {
       const { instances } = fixture.backend;
       const before = await foreign.digest();
       const instance = await adoption.adopt(foreign.name, record(), context());
-      const hold = await instances.hold(instance.id, { wait: 0 }, context());
+      const lock = await locked(fixture, instance);
       await take(fixture, instance, "one");
       await fixture.write(instance, 1);
       await take(fixture, instance, "two");
-      await instances.remove(instance.id, context());
-      await hold[Symbol.asyncDispose]();
+      await instances.remove(lock, context());
+      await lock[Symbol.asyncDispose]();
       same(await instances.find(foreign.name), null);
       same(await foreign.digest(), before);
     }),
@@ -76,7 +85,7 @@ export function adoptionTests(kit: Kit): void {
     await rejects(adoption.adopt("no-such-instance", record(), context()), "INSTANCE_NOT_FOUND");
     await withInstance(fixture, async (instance) => {
       await rejects(adoption.adopt(instance.name, instance.record, context()), "INSTANCE_EXISTS");
-      await rejects(adoption.release(instance.id, context()), "UNSUPPORTED");
+      await rejects(adoption.release(lockOf(instance.id), context()), "UNSUPPORTED");
       same(await current(fixture, instance), instance);
     });
   });
@@ -103,7 +112,7 @@ async function drop(fixture: Fixture, { id }: Instance, name: string): Promise<v
   const { snapshots } = fixture.backend;
   const removal = planRemoval(await snapshots.tree(id), name);
   if (removal === undefined) throw new Error(`${name} is not there`);
-  await snapshots.delete(id, removal, context());
+  await snapshots.delete(lockOf(id), removal, context());
 }
 
 async function withForeign(

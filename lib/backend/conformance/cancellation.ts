@@ -3,16 +3,16 @@ import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Context } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
-import { context, current, MIB, newSpec, take, withInstance } from "./fixture.ts";
+import { context, current, locked, lockOf, MIB, newSpec, take, withInstance } from "./fixture.ts";
 import { inGuest, type Kit } from "./kit.ts";
 
 /** Calls that are called off: they reject with CANCELLED, and then nothing has happened. */
 export function cancellationTests(kit: Kit): void {
-  it("stop waiting for a hold", async () => {
+  it("stop waiting for a lock", async () => {
     const { instances } = kit.fixture().backend;
-    await withInstance(kit.fixture(), async ({ id }) => {
+    await withInstance(kit.fixture(), async (instance) => {
       const abort = new AbortController();
-      const waiting = instances.hold(id, { wait: 60_000 }, { ...context(), signal: abort.signal });
+      const waiting = instances.lock(instance, { wait: 60_000 }, { ...context(), signal: abort.signal });
       abort.abort();
       await rejects(waiting, "CANCELLED");
     });
@@ -40,13 +40,13 @@ export function cancellationTests(kit: Kit): void {
       if (removal === undefined || record === undefined) throw new Error("the snapshot is not there");
       const { size: _, ...described } = record;
       const calls = {
-        take: () => snapshots.take(id, { ...described, name: "second" }, 2, cancelled()),
-        restore: () => snapshots.restore(id, "first", cancelled()),
-        delete: () => snapshots.delete(id, removal, cancelled()),
-        rename: () => snapshots.rename(id, "first", "other", cancelled()),
-        describe: () => snapshots.describe(id, "first", "other", cancelled()),
-        resize: () => instances.resize(id, { cpus: 3, memory: 512n * MIB }, cancelled()),
-        start: () => instances.start(id, cancelled()),
+        take: () => snapshots.take(lockOf(id), { ...described, name: "second" }, 2, cancelled()),
+        restore: () => snapshots.restore(lockOf(id), "first", cancelled()),
+        delete: () => snapshots.delete(lockOf(id), removal, cancelled()),
+        rename: () => snapshots.rename(lockOf(id), "first", "other", cancelled()),
+        describe: () => snapshots.describe(lockOf(id), "first", "other", cancelled()),
+        resize: () => instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, cancelled()),
+        start: () => instances.start(lockOf(id), cancelled()),
       };
       for (const [name, call] of Object.entries(calls)) {
         const error = await call().then(() => undefined, asStrataError);
@@ -71,8 +71,8 @@ export function cancellationTests(kit: Kit): void {
       const found = await instances.find(spec.name);
       same(found?.id, made?.id);
       if (made === null) continue;
-      await using _hold = await instances.hold(made.id, { wait: 0 }, context());
-      await instances.remove(made.id, context());
+      await using _lock = await locked(fixture, made);
+      await instances.remove(lockOf(made.id), context());
     }
   });
 

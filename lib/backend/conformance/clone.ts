@@ -1,6 +1,6 @@
 import type { CloneSpec, Context, Instance } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
-import { context, current, type Fixture, newSpec, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, locked, lockOf, newSpec, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** Full, independent copies. */
@@ -22,9 +22,9 @@ export function cloneTests(kit: Kit): void {
         same(await fixture.read(original), contents, "the original");
         const ofCopy = await fixture.read(copy);
         await fixture.write(original, 5);
-        await snapshots.restore(original.id, "one", context());
+        await snapshots.restore(lockOf(original.id), "one", context());
         same(await fixture.read(copy), ofCopy, "the copy");
-        await snapshots.restore(original.id, "two", context());
+        await snapshots.restore(lockOf(original.id), "two", context());
       });
       const after = await current(fixture, original);
       same({ ...after, addresses: [] }, { ...before.instance, addresses: [] });
@@ -52,7 +52,7 @@ export function cloneTests(kit: Kit): void {
           same({ state, snapshotCount }, { state: "stopped", snapshotCount: 0 });
           same(await fixture.backend.snapshots.tree(copy.id), { snapshots: [], standsOn: null });
           await take(fixture, copy, "one");
-          await fixture.backend.snapshots.restore(copy.id, "one", context());
+          await fixture.backend.snapshots.restore(lockOf(copy.id), "one", context());
         },
         spec,
       );
@@ -62,12 +62,12 @@ export function cloneTests(kit: Kit): void {
   feature(kit, "clone", "outlive the original", async (fixture) => {
     const { instances } = fixture.backend;
     const original = await instances.create(newSpec(fixture), context());
-    const hold = await instances.hold(original.id, { wait: 0 }, context());
+    const lock = await locked(fixture, original);
     await fixture.write(original, 1);
     const contents = await fixture.read(original);
     await withClone(fixture, original, async (copy) => {
-      await instances.remove(original.id, context());
-      await hold[Symbol.asyncDispose]();
+      await instances.remove(lock, context());
+      await lock[Symbol.asyncDispose]();
       same(await fixture.read(copy), contents);
     });
   });
@@ -111,10 +111,10 @@ async function clone(
 ): Promise<Instance> {
   const { instances } = fixture.backend;
   if (instances.clone === undefined) throw new Error("the engine cannot clone");
-  return instances.clone(id, spec, call);
+  return instances.clone(lockOf(id), spec, call);
 }
 
-/** Runs a piece on a new, held copy of a held instance, and removes it afterwards. */
+/** Runs a piece on a new, locked copy of a locked instance, and removes it afterwards. */
 async function withClone(
   fixture: Fixture,
   original: Instance,
@@ -123,10 +123,10 @@ async function withClone(
 ): Promise<void> {
   const { instances } = fixture.backend;
   const copy = await clone(fixture, original, spec);
-  await using _hold = await instances.hold(copy.id, { wait: 0 }, context());
+  await using _lock = await locked(fixture, copy);
   try {
     await work(copy);
   } finally {
-    await instances.remove(copy.id, context());
+    await instances.remove(lockOf(copy.id), context());
   }
 }

@@ -1,7 +1,7 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { EngineEvent } from "../contract.ts";
 import { same } from "./assert.ts";
-import { context, type Fixture, newSpec, take } from "./fixture.ts";
+import { context, type Fixture, locked, newSpec, take } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** How long an event may take to come, ms. */
@@ -15,21 +15,21 @@ export function eventTests(kit: Kit): void {
       const instance = await instances.create(newSpec(fixture), context());
       const { id } = instance;
       await heard(id, "changed");
-      const hold = await instances.hold(id, { wait: 0 }, context());
-      await instances.annotate(id, { deleted: true });
+      const lock = await locked(fixture, instance);
+      await instances.annotate(lock, { deleted: true });
       await heard(id, "changed");
       await take(fixture, instance, "one");
       await heard(id, "changed");
-      await snapshots.restore(id, "one", context());
+      await snapshots.restore(lock, "one", context());
       await heard(id, "changed");
-      await snapshots.rename(id, "one", "two", context());
+      await snapshots.rename(lock, "one", "two", context());
       await heard(id, "changed");
       const removal = planRemoval(await snapshots.tree(id), "two");
       if (removal === undefined) throw new Error("the snapshot is not there");
-      await snapshots.delete(id, removal, context());
+      await snapshots.delete(lock, removal, context());
       await heard(id, "changed");
-      await instances.remove(id, context());
-      await hold[Symbol.asyncDispose]();
+      await instances.remove(lock, context());
+      await lock[Symbol.asyncDispose]();
       await heard(id, "removed");
     }),
   );
@@ -37,20 +37,21 @@ export function eventTests(kit: Kit): void {
   feature(kit, "events", "tell of the states that an instance goes through", (fixture) =>
     whileWatching(fixture, async (heard) => {
       const { instances } = fixture.backend;
-      const { id } = await instances.create(newSpec(fixture), context());
-      const hold = await instances.hold(id, { wait: 0 }, context());
-      await instances.start(id, context());
+      const instance = await instances.create(newSpec(fixture), context());
+      const { id } = instance;
+      const lock = await locked(fixture, instance);
+      await instances.start(lock, context());
       await heard(id, "running");
       if (instances.suspend !== undefined) {
-        await instances.suspend(id, context());
+        await instances.suspend(lock, context());
         await heard(id, "suspended");
-        await instances.start(id, context());
+        await instances.start(lock, context());
         await heard(id, "running");
       }
-      await instances.stop(id, "force", context());
+      await instances.stop(lock, "force", context());
       await heard(id, "stopped");
-      await instances.remove(id, context());
-      await hold[Symbol.asyncDispose]();
+      await instances.remove(lock, context());
+      await lock[Symbol.asyncDispose]();
       await heard(id, "removed");
     }),
   );

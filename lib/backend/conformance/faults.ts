@@ -3,7 +3,7 @@ import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Instance } from "../contract.ts";
 import { same } from "./assert.ts";
-import { context, type Fixture, MIB, newSpec, take } from "./fixture.ts";
+import { context, type Fixture, locked, lockOf, MIB, newSpec, take } from "./fixture.ts";
 import { type Kit, rename } from "./kit.ts";
 
 /** What must be as before, or as after, whatever happened in between. */
@@ -18,14 +18,14 @@ type Work = (fixture: Fixture, instance: Instance) => Promise<void>;
 
 const changes: Readonly<Record<string, Work>> = {
   "a snapshot that is taken": (fixture, instance) => take(fixture, instance, "new"),
-  "a restore": ({ backend }, { id }) => backend.snapshots.restore(id, "first", context()),
+  "a restore": ({ backend }, { id }) => backend.snapshots.restore(lockOf(id), "first", context()),
   "a deletion": async ({ backend }, { id }) => {
     const removal = planRemoval(await backend.snapshots.tree(id), "first");
-    if (removal !== undefined) await backend.snapshots.delete(id, removal, context());
+    if (removal !== undefined) await backend.snapshots.delete(lockOf(id), removal, context());
   },
-  "a rename": ({ backend }, { id }) => backend.snapshots.rename(id, "first", "renamed", context()),
+  "a rename": ({ backend }, { id }) => backend.snapshots.rename(lockOf(id), "first", "renamed", context()),
   "a resize": ({ backend }, { id }) =>
-    backend.instances.resize(id, { cpus: 3, memory: 512n * MIB }, context()),
+    backend.instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context()),
 };
 
 /** Steps that fail, and a process that dies: all or nothing, and the next hold puts the rest right. */
@@ -157,11 +157,11 @@ async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
   };
 }
 
-async function held<T>({ backend }: Fixture, { id }: Instance, work: () => Promise<T>): Promise<T> {
-  await using _hold = await backend.instances.hold(id, { wait: 10_000 }, context());
+async function held<T>(fixture: Fixture, instance: Instance, work: () => Promise<T>): Promise<T> {
+  await using _lock = await locked(fixture, instance, 10_000);
   return await work();
 }
 
 async function remove(fixture: Fixture, instance: Instance): Promise<void> {
-  await held(fixture, instance, () => fixture.backend.instances.remove(instance.id, context()));
+  await held(fixture, instance, () => fixture.backend.instances.remove(lockOf(instance.id), context()));
 }

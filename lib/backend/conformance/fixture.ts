@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Backend, Context, Hold, ImageSource, Instance, InstanceSpec } from "../contract.ts";
+import type { Backend, Context, ImageSource, Instance, InstanceSpec, Lock } from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
 import type { GuestFixture } from "./guest.ts";
 
@@ -74,7 +74,28 @@ export function newSpec(fixture: Fixture, change: Partial<InstanceSpec> = {}): I
   };
 }
 
-/** Runs a piece on a new, held instance, and removes it afterwards. */
+/** The locks that tests took last, by the ids of their instances. */
+const held = new Map<string, Lock>();
+
+/** The lock that the test holds on the instance of that id. */
+export function lockOf(id: string): Lock {
+  const lock = held.get(id);
+  if (lock === undefined) throw new Error(`the test has not locked ${id}`);
+  return lock;
+}
+
+/** Locks an instance for what follows, until the lock is disposed of. */
+export async function locked(
+  { backend }: Pick<Fixture, "backend">,
+  instance: Pick<Instance, "id" | "name">,
+  wait = 0,
+): Promise<Lock> {
+  const lock = await backend.instances.lock(instance, { wait }, context());
+  held.set(instance.id, lock);
+  return lock;
+}
+
+/** Runs a piece on a new, locked instance, and removes it afterwards. */
 export async function withInstance(
   fixture: Fixture,
   work: (instance: Instance) => Promise<void>,
@@ -82,11 +103,11 @@ export async function withInstance(
 ): Promise<void> {
   const { instances } = fixture.backend;
   const instance = await instances.create(newSpec(fixture, change), context());
-  await using _hold: Hold = await instances.hold(instance.id, { wait: 0 }, context());
+  await using _lock = await locked(fixture, instance);
   try {
     await work(instance);
   } finally {
-    await instances.remove(instance.id, context());
+    await instances.remove(lockOf(instance.id), context());
   }
 }
 
@@ -107,5 +128,5 @@ export async function take(fixture: Fixture, instance: Instance, name: string, c
   const { cloudInstanceId } = record;
   const createdAt = Date.now();
   const described = { name, comment, parent: standsOn, resources, mounts, nics, cloudInstanceId, createdAt };
-  await snapshots.take(instance.id, described, record.snapshotsTaken + 1, context());
+  await snapshots.take(lockOf(instance.id), described, record.snapshotsTaken + 1, context());
 }

@@ -3,7 +3,7 @@ import { awaitGuest } from "../../guest/await.ts";
 import { makeSeed } from "../../guest/seed.ts";
 import { openGuest } from "../../guest/ssh.ts";
 import type { ExecOptions, ExecSession, ImageSource, Instance } from "../contract.ts";
-import { context, current, type Fixture, newSpec } from "./fixture.ts";
+import { context, current, type Fixture, locked, lockOf, newSpec } from "./fixture.ts";
 
 /** A guest that commands can run in. */
 export interface GuestFixture {
@@ -49,7 +49,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
   const instance = await instances.create({ ...plain, seed }, context());
   const { id, name } = instance;
   const held = async (work: () => Promise<void>) => {
-    await using _hold = await instances.hold(id, { wait: 10_000 }, context());
+    await using _lock = await locked(fixture, instance, 10_000);
     await work();
   };
   let hostKey: string | undefined;
@@ -62,7 +62,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
     return { name, username, privateKey, ...(hostKey === undefined ? { onHostKey } : { hostKey }) };
   };
   const start = async () => {
-    await held(() => instances.start(id, context()));
+    await held(() => instances.start(lockOf(id), context()));
     if (guest.via === "engine") return guest.ready(id, given.timeout, context());
     const { signal } = context();
     const endpoint = () => guest.endpoint(id);
@@ -93,7 +93,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
       return { code, stdout, stderr };
     },
     start,
-    stop: () => held(() => instances.stop(id, "force", context())),
-    [Symbol.asyncDispose]: () => held(() => instances.remove(id, context())),
+    stop: () => held(() => instances.stop(lockOf(id), "force", context())),
+    [Symbol.asyncDispose]: () => held(() => instances.remove(lockOf(id), context())),
   };
 }

@@ -10,9 +10,9 @@ import { faultTests } from "./faults.ts";
 import { featureTests } from "./features.ts";
 import type { Fixture } from "./fixture.ts";
 import { type Guest, guestOf, launchGuest } from "./guest.ts";
-import { holdTests } from "./holds.ts";
 import type { Kit } from "./kit.ts";
 import { lifecycleTests } from "./lifecycle.ts";
+import { lockTests } from "./locks.ts";
 import { mountTests } from "./mounts.ts";
 import { networkTests } from "./networks.ts";
 import { randomTrees } from "./random-tree.ts";
@@ -38,7 +38,7 @@ const PATIENCE = 120_000;
 const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   itself: featureTests,
   instances: lifecycleTests,
-  holds: holdTests,
+  locks: lockTests,
   resources: resourceTests,
   snapshots: snapshotTests,
   mounts: mountTests,

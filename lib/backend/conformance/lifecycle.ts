@@ -1,6 +1,6 @@
 import { it } from "mocha";
 import { rejects, same } from "./assert.ts";
-import { context, current, newSpec, take, withInstance } from "./fixture.ts";
+import { context, current, locked, lockOf, newSpec, take, withInstance } from "./fixture.ts";
 import type { Kit } from "./kit.ts";
 
 /** Creating, starting, stopping and removing. */
@@ -29,7 +29,7 @@ export function lifecycleTests(kit: Kit): void {
     const { instances } = kit.fixture().backend;
     if (instances.outline === undefined) return;
     await withInstance(kit.fixture(), async (instance) => {
-      await instances.annotate(instance.id, { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
+      await instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
       const { id, name, state, record, addresses } = await current(kit.fixture(), instance);
       const outline = (await instances.outline?.())?.find((each) => each.id === id);
       same(outline, { id, name, state, record, addresses });
@@ -52,18 +52,18 @@ export function lifecycleTests(kit: Kit): void {
   it("are gone after removal, and a second look says so", async () => {
     const { instances } = kit.fixture().backend;
     const instance = await instances.create(newSpec(kit.fixture()), context());
-    const hold = await instances.hold(instance.id, { wait: 0 }, context());
-    await instances.remove(instance.id, context());
-    await hold[Symbol.asyncDispose]();
+    const lock = await locked(kit.fixture(), instance);
+    await instances.remove(lock, context());
+    await lock[Symbol.asyncDispose]();
     same(await instances.find(instance.name), null);
-    await rejects(instances.hold(instance.id, { wait: 0 }, context()), "INSTANCE_NOT_FOUND");
+    await rejects(instances.lock(instance, { wait: 0 }, context()), "INSTANCE_NOT_FOUND");
   });
 
   it("keep what is annotated", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       await kit
         .fixture()
-        .backend.instances.annotate(instance.id, { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
+        .backend.instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
       same((await current(kit.fixture(), instance)).record, {
         ...instance.record,
         deleted: true,
@@ -74,8 +74,8 @@ export function lifecycleTests(kit: Kit): void {
 
   it("stay stopped when they are stopped again", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      await kit.fixture().backend.instances.stop(instance.id, { grace: 1000 }, context());
-      await kit.fixture().backend.instances.stop(instance.id, "force", context());
+      await kit.fixture().backend.instances.stop(lockOf(instance.id), { grace: 1000 }, context());
+      await kit.fixture().backend.instances.stop(lockOf(instance.id), "force", context());
       same((await current(kit.fixture(), instance)).state, "stopped");
     });
   });
@@ -83,11 +83,11 @@ export function lifecycleTests(kit: Kit): void {
   it("start and stop by force, and a second time is success", async () => {
     const { instances } = kit.fixture().backend;
     await withInstance(kit.fixture(), async (instance) => {
-      await instances.start(instance.id, context());
-      await instances.start(instance.id, context());
+      await instances.start(lockOf(instance.id), context());
+      await instances.start(lockOf(instance.id), context());
       same((await current(kit.fixture(), instance)).state, "running");
-      await instances.stop(instance.id, "force", context());
-      await instances.stop(instance.id, "force", context());
+      await instances.stop(lockOf(instance.id), "force", context());
+      await instances.stop(lockOf(instance.id), "force", context());
       same((await current(kit.fixture(), instance)).state, "stopped");
     });
   });
@@ -98,11 +98,11 @@ export function lifecycleTests(kit: Kit): void {
     await withInstance(fixture, async (instance) => {
       const { id } = instance;
       await take(fixture, instance, "stopped");
-      await instances.start(id, context());
-      await rejects(instances.resize(id, { cpus: 2 }, context()), "WRONG_STATE");
+      await instances.start(lockOf(id), context());
+      await rejects(instances.resize(lockOf(id), { cpus: 2 }, context()), "WRONG_STATE");
       if (!kit.info().features.has("snapshot.running")) {
         await rejects(take(fixture, instance, "running"), "WRONG_STATE");
-        await rejects(snapshots.restore(id, "stopped", context()), "WRONG_STATE");
+        await rejects(snapshots.restore(lockOf(id), "stopped", context()), "WRONG_STATE");
       }
       const { state, resources, snapshotCount } = await current(fixture, instance);
       same({ state, resources }, { state: "running", resources: instance.resources });
@@ -111,31 +111,12 @@ export function lifecycleTests(kit: Kit): void {
   });
 
   it("are removed while they run", async () => {
-    const { instances } = kit.fixture().backend;
-    const instance = await instances.create(newSpec(kit.fixture()), context());
-    await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
-    await instances.start(instance.id, context());
-    await instances.remove(instance.id, context());
+    const fixture = kit.fixture();
+    const { instances } = fixture.backend;
+    const instance = await instances.create(newSpec(fixture), context());
+    await using _lock = await locked(fixture, instance);
+    await instances.start(lockOf(instance.id), context());
+    await instances.remove(lockOf(instance.id), context());
     same(await instances.find(instance.name), null);
-  });
-
-  it("are changed by their holder alone", async () => {
-    const { instances } = kit.fixture().backend;
-    const instance = await instances.create(newSpec(kit.fixture()), context());
-    const { id } = instance;
-    const refused = async (work: Promise<unknown>) =>
-      same(
-        await work.then(
-          () => "done",
-          () => "refused",
-        ),
-        "refused",
-      );
-    await refused(instances.start(id, context()));
-    await refused(instances.annotate(id, { deleted: true }));
-    await refused(instances.remove(id, context()));
-    same(await current(kit.fixture(), instance), instance);
-    await using _hold = await instances.hold(id, { wait: 0 }, context());
-    await instances.remove(id, context());
   });
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Instance, Mount } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
-import { context, current, type Fixture, newSpec, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, lockOf, newSpec, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** Folders of the host in the guest: attach, detach, what snapshots bring back. */
@@ -22,14 +22,14 @@ export function mountTests(kit: Kit): void {
       async (instance) => {
         const mounts = mountsOf(fixture);
         await sameMounts(fixture, instance, [first]);
-        same(await mounts.attach(instance.id, second, context()), "restart");
+        same(await mounts.attach(lockOf(instance.id), second, context()), "restart");
         await sameMounts(fixture, instance, [first, second]);
         same(await mounts.inside(instance.id), [], "nothing is in a guest that does not run");
-        same(await mounts.detach(instance.id, first.target, context()), "restart");
-        await mounts.detach(instance.id, first.target, context());
+        same(await mounts.detach(lockOf(instance.id), first.target, context()), "restart");
+        await mounts.detach(lockOf(instance.id), first.target, context());
         await sameMounts(fixture, instance, [second]);
         await rejects(
-          mounts.attach(instance.id, folders.mount("a", second.target), context()),
+          mounts.attach(lockOf(instance.id), folders.mount("a", second.target), context()),
           "MOUNT_EXISTS",
         );
         await sameMounts(fixture, instance, [second]);
@@ -50,11 +50,11 @@ export function mountTests(kit: Kit): void {
       const { snapshots } = fixture.backend;
       const mounts = mountsOf(fixture);
       await take(fixture, instance, "none");
-      for (const mount of [kept, changed, removed]) await mounts.attach(id, mount, context());
+      for (const mount of [kept, changed, removed]) await mounts.attach(lockOf(id), mount, context());
       await take(fixture, instance, "three");
-      await mounts.detach(id, changed.target, context());
-      await mounts.detach(id, removed.target, context());
-      for (const mount of [otherwise, added]) await mounts.attach(id, mount, context());
+      await mounts.detach(lockOf(id), changed.target, context());
+      await mounts.detach(lockOf(id), removed.target, context());
+      for (const mount of [otherwise, added]) await mounts.attach(lockOf(id), mount, context());
       await take(fixture, instance, "others");
       const expected = {
         none: [],
@@ -67,18 +67,18 @@ export function mountTests(kit: Kit): void {
           same(sorted(recorded.find((each) => each.name === name)?.mounts), sorted(expected[name]), name);
       };
       await sameRecords(["none", "three", "others"]);
-      await snapshots.restore(id, "three", context());
+      await snapshots.restore(lockOf(id), "three", context());
       await sameMounts(fixture, instance, expected.three);
-      await snapshots.restore(id, "none", context());
+      await snapshots.restore(lockOf(id), "none", context());
       await sameMounts(fixture, instance, []);
-      await snapshots.restore(id, "others", context());
+      await snapshots.restore(lockOf(id), "others", context());
       await sameMounts(fixture, instance, expected.others);
-      await snapshots.rename(id, "three", "renamed", context());
-      await snapshots.describe(id, "renamed", "and described", context());
+      await snapshots.rename(lockOf(id), "three", "renamed", context());
+      await snapshots.describe(lockOf(id), "renamed", "and described", context());
       const removal = planRemoval(await snapshots.tree(id), "none");
       if (removal === undefined) throw new Error("the snapshot is not there");
-      await snapshots.delete(id, removal, context());
-      await snapshots.restore(id, "renamed", context());
+      await snapshots.delete(lockOf(id), removal, context());
+      await snapshots.restore(lockOf(id), "renamed", context());
       await sameMounts(fixture, instance, expected.three);
       await sameRecords(["others"]);
     });
@@ -88,13 +88,13 @@ export function mountTests(kit: Kit): void {
     await using folders = await makeFolders();
     const lost = folders.mount("lost", "/mnt/lost");
     await withInstance(fixture, async (instance) => {
-      await mountsOf(fixture).attach(instance.id, lost, context());
+      await mountsOf(fixture).attach(lockOf(instance.id), lost, context());
       await take(fixture, instance, "with");
-      await mountsOf(fixture).detach(instance.id, lost.target, context());
+      await mountsOf(fixture).detach(lockOf(instance.id), lost.target, context());
       await rm(lost.source, { recursive: true });
-      await fixture.backend.snapshots.restore(instance.id, "with", context());
+      await fixture.backend.snapshots.restore(lockOf(instance.id), "with", context());
       await sameMounts(fixture, instance, [lost]);
-      await mountsOf(fixture).detach(instance.id, lost.target, context());
+      await mountsOf(fixture).detach(lockOf(instance.id), lost.target, context());
       await sameMounts(fixture, instance, []);
     });
   });

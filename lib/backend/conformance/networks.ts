@@ -1,5 +1,5 @@
 import { rejects, same } from "./assert.ts";
-import { context, current, type Fixture, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, lockOf, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 const MAC = "52:54:00:c0:ff:ee";
@@ -46,12 +46,12 @@ export function networkTests(kit: Kit): void {
       const { networks, snapshots } = fixture.backend;
       await take(fixture, instance, "without");
       if (networks?.attach === undefined) throw new Error("the engine cannot add interfaces");
-      await networks.attach(instance.id, { network, mac: MAC }, context());
+      await networks.attach(lockOf(instance.id), { network, mac: MAC }, context());
       same((await current(fixture, instance)).nics, [{ network, mac: MAC }]);
       await take(fixture, instance, "with");
-      await snapshots.restore(instance.id, "without", context());
+      await snapshots.restore(lockOf(instance.id), "without", context());
       same((await current(fixture, instance)).nics, []);
-      await snapshots.restore(instance.id, "with", context());
+      await snapshots.restore(lockOf(instance.id), "with", context());
       same((await current(fixture, instance)).nics, [{ network, mac: MAC }]);
       const recorded = (await snapshots.tree(instance.id)).snapshots.map(({ nics }) => nics.length);
       same(recorded, [0, 1], "what the snapshots record");
@@ -63,9 +63,9 @@ export function networkTests(kit: Kit): void {
     await withInstance(fixture, async (instance) => {
       const { instances, networks } = fixture.backend;
       if (networks?.attach === undefined) throw new Error("the engine cannot add interfaces");
-      await instances.start(instance.id, context());
-      await rejects(networks.attach(instance.id, { network }, context()), "WRONG_STATE");
-      await instances.stop(instance.id, "force", context());
+      await instances.start(lockOf(instance.id), context());
+      await rejects(networks.attach(lockOf(instance.id), { network }, context()), "WRONG_STATE");
+      await instances.stop(lockOf(instance.id), "force", context());
       same((await current(fixture, instance)).nics, []);
     });
   });

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Instance, Mount, Removal, Resources } from "../contract.ts";
 import { same } from "./assert.ts";
-import { context, current, type Fixture, MIB, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, lockOf, MIB, take, withInstance } from "./fixture.ts";
 
 /** What a snapshot must bring back. */
 interface Saved {
@@ -108,7 +108,7 @@ async function apply(
     return;
   }
   if (each.kind === "optimize") {
-    await fixture.backend.readImages?.build(id, context());
+    await fixture.backend.readImages?.build(lockOf(id), context());
     return;
   }
   if (each.kind === "mount") {
@@ -119,7 +119,7 @@ async function apply(
     const { disk, memory } = model.resources;
     const grows = (await fixture.backend.info()).features.has("disk.grow");
     const resources = { cpus: each.cpus, memory, disk: each.grow && grows ? disk + 4n * MIB : disk };
-    await instances.resize(id, { cpus: resources.cpus, disk: resources.disk }, context());
+    await instances.resize(lockOf(id), { cpus: resources.cpus, disk: resources.disk }, context());
     model.resources = resources;
     // A grown disk has zeros at its end.
     model.contents = await fixture.read(instance);
@@ -129,7 +129,7 @@ async function apply(
   const saved = name === undefined ? undefined : model.snapshots.get(name);
   if (name === undefined || saved === undefined) return;
   if (each.kind === "restore") {
-    await snapshots.restore(id, name, context());
+    await snapshots.restore(lockOf(id), name, context());
     model.contents = saved.contents;
     model.resources = saved.resources;
     model.mounts = saved.mounts;
@@ -139,13 +139,13 @@ async function apply(
     if (removal === undefined) throw new Error(`${name} is not in the engine's tree`);
     const planned = await snapshots.removal?.(id, name);
     if (planned != null) same(inOrder(planned), inOrder(removal));
-    await snapshots.delete(id, removal, context());
+    await snapshots.delete(lockOf(id), removal, context());
     model.snapshots.delete(name);
     for (const other of model.snapshots.values()) if (other.parent === name) other.parent = saved.parent;
     if (model.standsOn === name) model.standsOn = saved.parent;
   } else {
-    await snapshots.rename(id, name, fresh, context());
-    await snapshots.describe(id, fresh, `was ${name}`, context());
+    await snapshots.rename(lockOf(id), name, fresh, context());
+    await snapshots.describe(lockOf(id), fresh, `was ${name}`, context());
     // Order of creation stays, so the map is made anew with the name in its old place.
     model.snapshots = new Map(
       [...model.snapshots].map(([key, value]) => [key === name ? fresh : key, value]),
@@ -168,7 +168,7 @@ async function toggleMount(
 ): Promise<readonly Mount[]> {
   if (backend.mounts === undefined) return mounts;
   if (mounts.some((mount) => mount.target === target)) {
-    await backend.mounts.detach(id, target, context());
+    await backend.mounts.detach(lockOf(id), target, context());
     return mounts.filter((mount) => mount.target !== target);
   }
   const mount: Mount = {
@@ -178,7 +178,7 @@ async function toggleMount(
     uidMap: [],
     gidMap: [],
   };
-  await backend.mounts.attach(id, mount, context());
+  await backend.mounts.attach(lockOf(id), mount, context());
   return [...mounts, mount];
 }
 
@@ -203,7 +203,7 @@ async function compare(fixture: Fixture, instance: Instance, model: Model): Prom
   same(await fixture.read(instance), model.contents, "the instance's disk");
   await fixture.audit?.(instance);
   for (const [name, saved] of model.snapshots) {
-    await snapshots.restore(instance.id, name, context());
+    await snapshots.restore(lockOf(instance.id), name, context());
     same(await fixture.read(instance), saved.contents, `the disk of ${name}`);
     const restored = await current(fixture, instance);
     same(restored.resources, saved.resources, `the resources of ${name}`);

@@ -1,6 +1,6 @@
 import { it } from "mocha";
 import { rejects, same } from "./assert.ts";
-import { context, current, MIB, withInstance } from "./fixture.ts";
+import { context, current, lockOf, MIB, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** CPUs, memory and the size of the disk. */
@@ -9,11 +9,11 @@ export function resourceTests(kit: Kit): void {
     const { instances } = kit.fixture().backend;
     await withInstance(kit.fixture(), async (instance) => {
       const { id, resources } = instance;
-      await instances.resize(id, { cpus: 3, memory: 512n * MIB }, context());
+      await instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context());
       const changed = { ...resources, cpus: 3, memory: 512n * MIB };
       same((await current(kit.fixture(), instance)).resources, changed);
-      await instances.resize(id, { cpus: 2 }, context());
-      await rejects(instances.resize(id, { cpus: 1, disk: 1n * MIB }, context()), "DISK_SHRINK");
+      await instances.resize(lockOf(id), { cpus: 2 }, context());
+      await rejects(instances.resize(lockOf(id), { cpus: 1, disk: 1n * MIB }, context()), "DISK_SHRINK");
       same((await current(kit.fixture(), instance)).resources, { ...changed, cpus: 2 });
     });
   });
@@ -22,10 +22,10 @@ export function resourceTests(kit: Kit): void {
     const { instances } = fixture.backend;
     await withInstance(fixture, async (instance) => {
       const grown = { cpus: 3, memory: 512n * MIB, disk: instance.resources.disk + 8n * MIB };
-      await instances.resize(instance.id, grown, context());
+      await instances.resize(lockOf(instance.id), grown, context());
       same((await current(fixture, instance)).resources, grown);
       await rejects(
-        instances.resize(instance.id, { cpus: 2, disk: grown.disk - 1n * MIB }, context()),
+        instances.resize(lockOf(instance.id), { cpus: 2, disk: grown.disk - 1n * MIB }, context()),
         "DISK_SHRINK",
       );
       same((await current(fixture, instance)).resources, grown);

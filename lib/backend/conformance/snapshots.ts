@@ -1,7 +1,7 @@
 import { it } from "mocha";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { rejects, same } from "./assert.ts";
-import { context, current, MIB, take, withInstance } from "./fixture.ts";
+import { context, current, lockOf, MIB, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** Taking, restoring, deleting, renaming. */
@@ -16,8 +16,8 @@ export function snapshotTests(kit: Kit): void {
       const { disk } = instance.resources;
       const grows = kit.info().features.has("disk.grow");
       const change = { cpus: 2, memory: 384n * MIB, disk: grows ? disk + 8n * MIB : disk };
-      await instances.resize(instance.id, change, context());
-      await snapshots.restore(instance.id, "one", context());
+      await instances.resize(lockOf(instance.id), change, context());
+      await snapshots.restore(lockOf(instance.id), "one", context());
       same(await kit.fixture().read(instance), before.contents);
       same((await current(kit.fixture(), instance)).resources, before.resources);
     });
@@ -39,7 +39,7 @@ export function snapshotTests(kit: Kit): void {
       const { snapshots } = kit.fixture().backend;
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
-      await snapshots.restore(instance.id, "a", context());
+      await snapshots.restore(lockOf(instance.id), "a", context());
       await take(kit.fixture(), instance, "c");
       const tree = await snapshots.tree(instance.id);
       same(
@@ -69,13 +69,13 @@ export function snapshotTests(kit: Kit): void {
       await write(2, "middle");
       await take(kit.fixture(), instance, "empty");
       contents.set("empty", await kit.fixture().read(instance));
-      await snapshots.restore(instance.id, "root", context());
+      await snapshots.restore(lockOf(instance.id), "root", context());
       await write(3, "branch");
       same((await snapshots.removal?.(instance.id, "none")) ?? null, null);
       for (const name of ["middle", "root"]) {
         const removal = planRemoval(await snapshots.tree(instance.id), name);
         if (removal === undefined) throw new Error(`${name} is not there`);
-        await snapshots.delete(instance.id, removal, context());
+        await snapshots.delete(lockOf(instance.id), removal, context());
         await kit.fixture().audit?.(instance);
       }
       const tree = await snapshots.tree(instance.id);
@@ -87,7 +87,7 @@ export function snapshotTests(kit: Kit): void {
         ],
       );
       for (const name of ["empty", "branch"]) {
-        await snapshots.restore(instance.id, name, context());
+        await snapshots.restore(lockOf(instance.id), name, context());
         same(await kit.fixture().read(instance), contents.get(name), name);
       }
     });
@@ -99,9 +99,9 @@ export function snapshotTests(kit: Kit): void {
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
       const before = await snapshots.tree(instance.id);
-      await rejects(snapshots.rename(instance.id, "a", "b", context()), "SNAPSHOT_EXISTS");
-      await rejects(snapshots.rename(instance.id, "x", "y", context()), "SNAPSHOT_NOT_FOUND");
-      await rejects(snapshots.restore(instance.id, "x", context()), "SNAPSHOT_NOT_FOUND");
+      await rejects(snapshots.rename(lockOf(instance.id), "a", "b", context()), "SNAPSHOT_EXISTS");
+      await rejects(snapshots.rename(lockOf(instance.id), "x", "y", context()), "SNAPSHOT_NOT_FOUND");
+      await rejects(snapshots.restore(lockOf(instance.id), "x", context()), "SNAPSHOT_NOT_FOUND");
       same(await snapshots.tree(instance.id), before);
     });
   });
@@ -111,9 +111,9 @@ export function snapshotTests(kit: Kit): void {
       const { snapshots } = kit.fixture().backend;
       await take(kit.fixture(), instance, "a", "old");
       await take(kit.fixture(), instance, "b");
-      await snapshots.rename(instance.id, "a", "z", context());
-      await snapshots.describe(instance.id, "z", "new", context());
-      await snapshots.rename(instance.id, "b", "y", context());
+      await snapshots.rename(lockOf(instance.id), "a", "z", context());
+      await snapshots.describe(lockOf(instance.id), "z", "new", context());
+      await snapshots.rename(lockOf(instance.id), "b", "y", context());
       const tree = await snapshots.tree(instance.id);
       same(
         tree.snapshots.map(({ name, parent, comment }) => [name, parent, comment]),
@@ -132,7 +132,7 @@ export function snapshotTests(kit: Kit): void {
     "are taken of a running instance, which goes on running",
     async (fixture) => {
       await withInstance(fixture, async (instance) => {
-        await fixture.backend.instances.start(instance.id, context());
+        await fixture.backend.instances.start(lockOf(instance.id), context());
         await take(fixture, instance, "live");
         const { state, snapshotCount } = await current(fixture, instance);
         same({ state, snapshotCount }, { state: "running", snapshotCount: 1 });

@@ -2,7 +2,7 @@ import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Context, Instance } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
 import { cloneSpec } from "./clone.ts";
-import { context, current, type Fixture, MIB, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, lockOf, MIB, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** Memory kept over a stop. The guests of this suite need not boot: that they run is enough. */
@@ -16,21 +16,21 @@ export function suspendTests(kit: Kit): void {
       await suspend(fixture, id);
       same((await current(fixture, instance)).state, "suspended", "suspended again");
       await rejects(take(fixture, instance, "two"), "INSTANCE_SUSPENDED");
-      await rejects(snapshots.restore(id, "one", context()), "INSTANCE_SUSPENDED");
-      await rejects(snapshots.delete(id, removal, context()), "INSTANCE_SUSPENDED");
-      await rejects(instances.resize(id, { memory: 384n * MIB }, context()), "INSTANCE_SUSPENDED");
-      await rejects(instances.stop(id, { grace: 1000 }, context()), "INSTANCE_SUSPENDED");
+      await rejects(snapshots.restore(lockOf(id), "one", context()), "INSTANCE_SUSPENDED");
+      await rejects(snapshots.delete(lockOf(id), removal, context()), "INSTANCE_SUSPENDED");
+      await rejects(instances.resize(lockOf(id), { memory: 384n * MIB }, context()), "INSTANCE_SUSPENDED");
+      await rejects(instances.stop(lockOf(id), { grace: 1000 }, context()), "INSTANCE_SUSPENDED");
       if (instances.clone !== undefined)
-        await rejects(instances.clone(id, cloneSpec(instance), context()), "INSTANCE_SUSPENDED");
-      await instances.start(id, context());
+        await rejects(instances.clone(lockOf(id), cloneSpec(instance), context()), "INSTANCE_SUSPENDED");
+      await instances.start(lockOf(id), context());
       same((await current(fixture, instance)).state, "running");
-      await instances.stop(id, "force", context());
+      await instances.stop(lockOf(id), "force", context());
     }),
   );
 
   feature(kit, "suspend", "drops the memory when the power is cut", (fixture) =>
     withSuspended(fixture, async (instance) => {
-      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
       same((await current(fixture, instance)).state, "stopped");
       await take(fixture, instance, "two");
     }),
@@ -56,7 +56,7 @@ export function suspendTests(kit: Kit): void {
 async function withSuspended(fixture: Fixture, work: (instance: Instance) => Promise<void>): Promise<void> {
   await withInstance(fixture, async (instance) => {
     await take(fixture, instance, "one");
-    await fixture.backend.instances.start(instance.id, context());
+    await fixture.backend.instances.start(lockOf(instance.id), context());
     await suspend(fixture, instance.id);
     same((await current(fixture, instance)).state, "suspended");
     await work(instance);
@@ -66,5 +66,5 @@ async function withSuspended(fixture: Fixture, work: (instance: Instance) => Pro
 async function suspend(fixture: Fixture, id: string, call: Context = context()): Promise<void> {
   const { instances } = fixture.backend;
   if (instances.suspend === undefined) throw new Error("the engine cannot suspend");
-  await instances.suspend(id, call);
+  await instances.suspend(lockOf(id), call);
 }

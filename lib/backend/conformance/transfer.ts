@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { same } from "./assert.ts";
-import { context, type Fixture, take } from "./fixture.ts";
+import { context, type Fixture, locked, lockOf, take } from "./fixture.ts";
 import type { Guest } from "./guest.ts";
 import { inGuest, type Kit } from "./kit.ts";
 
@@ -17,15 +17,15 @@ export function transferTests(kit: Kit): void {
   inGuest(kit, "leaves files that stops keep and restores bring back", async (guest) => {
     await store(guest, "first");
     await guest.stop();
-    await whileHeld(kit.fixture(), guest, () => take(kit.fixture(), guest.instance, "first"));
+    await whileLocked(kit.fixture(), guest, () => take(kit.fixture(), guest.instance, "first"));
     await guest.start();
     same(await stored(guest), "first");
     await store(guest, "second");
     await guest.stop();
-    await whileHeld(kit.fixture(), guest, async () => {
+    await whileLocked(kit.fixture(), guest, async () => {
       const { snapshots } = kit.fixture().backend;
       await take(kit.fixture(), guest.instance, "second");
-      await snapshots.restore(guest.instance.id, "first", context());
+      await snapshots.restore(lockOf(guest.instance.id), "first", context());
     });
     await guest.start();
     same(await stored(guest), "first");
@@ -44,7 +44,7 @@ async function stored({ run }: Guest): Promise<string> {
   return String((await run(["cat", FILE])).stdout);
 }
 
-async function whileHeld(fixture: Fixture, { instance }: Guest, work: () => Promise<void>): Promise<void> {
-  await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 10_000 }, context());
+async function whileLocked(fixture: Fixture, { instance }: Guest, work: () => Promise<void>): Promise<void> {
+  await using _lock = await locked(fixture, instance, 10_000);
   await work();
 }

@@ -1,4 +1,4 @@
-import type { Context } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 import type { Instance, InstanceRecord } from "./instances.ts";
 
 /** Bringing in what was made without strata, and letting it go again; disks and definition stay. */
@@ -7,6 +7,6 @@ export interface Adoption {
   candidates(): Promise<readonly { readonly name: string; readonly obstacle: string | null }[]>;
   /** Rejects with INSTANCE_NOT_FOUND, INSTANCE_EXISTS (ours already) or UNSUPPORTED with the reason. */
   adopt(name: string, record: InstanceRecord, context: Context): Promise<Instance>;
-  /** Makes it foreign again. Refused while it has snapshots. Needs a hold. */
-  release(id: string, context: Context): Promise<void>;
+  /** Makes it foreign again. Refused while it has snapshots. */
+  release(lock: Lock, context: Context): Promise<void>;
 }

@@ -1,3 +1,5 @@
+import type { Instance } from "./instances.ts";
+
 /** What a long call gets from its caller. */
 export interface Context {
   readonly signal: AbortSignal;
@@ -14,12 +16,12 @@ export interface Progress {
 }
 
 /**
- * Holding an instance keeps every other operation on it out, in any process and of any user, until
- * released or until the holder dies. Taking hold also finishes or undoes what an operation that died
- * has left half done.
+ * A locked instance. The lock keeps every other operation on it out, in any process and of any user, until it is
+ * disposed of or its holder dies. Calls that change an instance take it; one that is not held any more is refused.
  */
-export interface Hold extends AsyncDisposable {
-  readonly id: string;
-  /** The snapshot whose deletion had died half-way and was finished by taking this hold. */
+export interface Lock extends AsyncDisposable {
+  /** The instance as it was read once it was locked. */
+  readonly instance: Instance;
+  /** The snapshot whose deletion had died half-way and was finished by locking the instance. */
   readonly deleted?: string;
 }

@@ -1,10 +1,10 @@
-import type { Context } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 
 /** Several hosts behind one engine. */
 export interface Cluster {
   members(): Promise<readonly ClusterMember[]>;
-  /** Moves a stopped instance without mounts, with its snapshots. Needs a hold. */
-  move(id: string, member: string, context: Context): Promise<void>;
+  /** Moves a stopped instance without mounts, with its snapshots. */
+  move(lock: Lock, member: string, context: Context): Promise<void>;
 }
 
 export interface ClusterMember {

@@ -1,4 +1,4 @@
-import type { Context, Hold } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 import type { Mount } from "./mounts.ts";
 import type { Nic, NicSpec } from "./networks.ts";
 
@@ -100,24 +100,29 @@ export interface CloneSpec {
 }
 
 export interface Instances {
-  /** All instances of strata, deleted ones included, in no particular order. Takes no hold. */
+  /** All instances of strata, deleted ones included, in no particular order. Takes no lock. */
   list(): Promise<Instance[]>;
   /**
    * Present where the engine can tell the outlines of all much sooner than it can list them; who needs
-   * no more falls back on `list`. Takes no hold.
+   * no more falls back on `list`. Takes no lock.
    */
   outline?(): Promise<InstanceOutline[]>;
-  /** The instance of that name, or null. Takes no hold. */
+  /** The instance of that name, or null. Takes no lock. */
   find(name: string): Promise<Instance | null>;
   /**
-   * Waits up to `wait` ms for a hold; rejects with BUSY after it, INSTANCE_NOT_FOUND if it is gone. What an
-   * operation that died has left half done is finished first, unless `finish` is false: that may take long, and
-   * who only stops or removes an instance needs none of it. That it cannot be finished does not fail the hold.
+   * Locks the instance of that name, waiting up to `wait` ms; rejects with BUSY after it, and with INSTANCE_NOT_FOUND
+   * if it is gone or, where an id is given, another has its name by then. What an operation that died has left half
+   * done is finished first, unless `finish` is false: that may take long, and whoever only stops or removes an
+   * instance needs none of it. That it cannot be finished does not fail the lock.
    */
-  hold(id: string, options: { wait: number; finish?: boolean }, context: Context): Promise<Hold>;
+  lock(
+    instance: { readonly name: string; readonly id?: string },
+    options: { readonly wait: number; readonly finish?: boolean },
+    context: Context,
+  ): Promise<Lock>;
   /**
-   * Present where the power of a guest can be cut while somebody else holds the instance, which then is for
-   * "force" to do. What waits for a stop is left to the next one. Takes no hold.
+   * Present where the power of a guest can be cut while somebody else has the lock, which then is for
+   * "force" to do. What waits for a stop is left to the next one. Takes no lock.
    */
   cut?(id: string, context: Context): Promise<void>;
   /**
@@ -130,24 +135,24 @@ export interface Instances {
   /** All or nothing; the instance is left stopped. Rejects with INSTANCE_EXISTS for a taken name. */
   create(spec: InstanceSpec, context: Context): Promise<Instance>;
 
-  // All below need a hold on the instance. Verbs are idempotent: already there is success.
-  start(id: string, context: Context): Promise<void>;
+  // Verbs are idempotent: already there is success.
+  start(lock: Lock, context: Context): Promise<void>;
   /**
    * Asks the guest to shut down and waits `grace` ms (TIMEOUT after it); "force" cuts the power. What is
    * suspended rejects with INSTANCE_SUSPENDED, or with "force" has its memory dropped.
    */
-  stop(id: string, options: { grace: number } | "force", context: Context): Promise<void>;
+  stop(lock: Lock, options: { grace: number } | "force", context: Context): Promise<void>;
   /** Present exactly when the feature "suspend" is declared. */
-  suspend?(id: string, context: Context): Promise<void>;
+  suspend?(lock: Lock, context: Context): Promise<void>;
   /**
    * Present exactly when the feature "clone" is declared. A full, independent copy of a stopped instance
    * as it stands, without its snapshots, with addresses of its own. All or nothing; the copy is stopped.
    */
-  clone?(id: string, copy: CloneSpec, context: Context): Promise<Instance>;
+  clone?(lock: Lock, copy: CloneSpec, context: Context): Promise<Instance>;
   /** Applies all or none, on a stopped instance. The disk only grows. */
-  resize(id: string, change: Partial<Resources>, context: Context): Promise<void>;
+  resize(lock: Lock, change: Partial<Resources>, context: Context): Promise<void>;
   /** Merges into the record that the engine keeps. `undefined` members are left alone. */
-  annotate(id: string, change: Partial<InstanceRecord>): Promise<void>;
+  annotate(lock: Lock, change: Partial<InstanceRecord>): Promise<void>;
   /** Removes instance, snapshots and layers for good, running or not. */
-  remove(id: string, context: Context): Promise<void>;
+  remove(lock: Lock, context: Context): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import type { Context } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 
 /** Something wrong with what the engine keeps of strata's instances. */
 export interface Finding {
@@ -51,8 +51,8 @@ export interface Maintenance {
  * nothing that is not elsewhere: contents and snapshots are the same with it and without.
  */
 export interface ReadImages {
-  /** Makes reads of a stopped instance as fast as they get, whatever has to be copied. Needs a hold. */
-  build(id: string, context: Context): Promise<void>;
-  /** Bytes that it takes now. Takes no hold. */
+  /** Makes reads of a stopped instance as fast as they get, whatever has to be copied. */
+  build(lock: Lock, context: Context): Promise<void>;
+  /** Bytes that it takes now. Takes no lock. */
   size(id: string): Promise<bigint>;
 }

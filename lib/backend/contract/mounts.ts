@@ -1,4 +1,4 @@
-import type { Context } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 
 export interface IdMap {
   readonly host: number;
@@ -15,15 +15,15 @@ export interface Mount {
   readonly gidMap: readonly IdMap[];
 }
 
-/** Folders of the host inside an instance. All need a hold but `inside` and `refusal`. */
+/** Folders of the host inside an instance. */
 export interface Mounts {
   /**
    * Records the mount and, on a running instance with the feature "mount.hotplug", makes it available at
    * once: "applied". Otherwise it takes effect at the next start: "restart". All or nothing.
    */
-  attach(id: string, mount: Mount, context: Context): Promise<"applied" | "restart">;
+  attach(lock: Lock, mount: Mount, context: Context): Promise<"applied" | "restart">;
   /** Idempotent: a target that is not mounted is success. */
-  detach(id: string, target: string, context: Context): Promise<"applied" | "restart">;
+  detach(lock: Lock, target: string, context: Context): Promise<"applied" | "restart">;
   /** What the core has to mount in the running guest; empty where the engine does all by itself. */
   inside(id: string): Promise<readonly GuestMount[]>;
   /**

@@ -1,4 +1,4 @@
-import type { Context } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 
 /** A network interface beyond the default one. */
 export interface Nic {
@@ -17,8 +17,8 @@ export interface NicSpec {
 export interface Networks {
   list(): Promise<{ readonly name: string; readonly type: string; readonly description: string }[]>;
   /**
-   * Adds an interface to a stopped instance, which needs a hold. Present exactly when the feature
+   * Adds an interface to a stopped instance. Present exactly when the feature
    * "network.attach" is declared.
    */
-  attach?(id: string, nic: NicSpec, context: Context): Promise<void>;
+  attach?(lock: Lock, nic: NicSpec, context: Context): Promise<void>;
 }

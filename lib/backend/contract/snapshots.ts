@@ -1,4 +1,4 @@
-import type { Context } from "./call.ts";
+import type { Context, Lock } from "./call.ts";
 import type { Resources } from "./instances.ts";
 import type { Mount } from "./mounts.ts";
 import type { Nic } from "./networks.ts";
@@ -43,20 +43,19 @@ export interface Removal {
   readonly children: readonly string[];
 }
 
-/** Needs a hold on the instance for all but `tree`, `outline` and `removal`. */
 export interface Snapshots {
   tree(id: string): Promise<SnapshotTree>;
   outline(id: string): Promise<SnapshotOutline>;
   /** What deleting a snapshot does; null when it is not there. Without it the core reads the whole tree. */
   removal?(id: string, name: string): Promise<Removal | null>;
   /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
-  take(id: string, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
+  take(lock: Lock, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
   /** Brings back all that the snapshot records; all or nothing. The instance then stands on it. */
-  restore(id: string, name: string, context: Context): Promise<void>;
+  restore(lock: Lock, name: string, context: Context): Promise<void>;
   /** Contents of every other snapshot and of the instance stay as they are, bit for bit. */
-  delete(id: string, removal: Removal, context: Context): Promise<void>;
+  delete(lock: Lock, removal: Removal, context: Context): Promise<void>;
   /** Children follow the renamed parent. Rejects with SNAPSHOT_EXISTS for a taken name. */
-  rename(id: string, name: string, to: string, context: Context): Promise<void>;
+  rename(lock: Lock, name: string, to: string, context: Context): Promise<void>;
   /** Replaces the comment. */
-  describe(id: string, name: string, comment: string, context: Context): Promise<void>;
+  describe(lock: Lock, name: string, comment: string, context: Context): Promise<void>;
 }

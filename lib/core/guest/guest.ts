@@ -1,11 +1,18 @@
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { Context, ExecOptions, ExecSession, GuestAccess, Instance } from "../../backend/contract.ts";
+import type {
+  Context,
+  ExecOptions,
+  ExecSession,
+  GuestAccess,
+  Instance,
+  Lock,
+} from "../../backend/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import type { Guest } from "../../guest/ssh.ts";
 import { folderInside } from "../../mounts/folder.ts";
-import { displayState, getInstance, whileHeld } from "../instances/instances.ts";
+import { displayState, getInstance, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
 /** Key pair of this user for all guests. */
@@ -26,30 +33,31 @@ function requireLogin({ name, record }: Instance): void {
 }
 
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
-async function login(session: Session, instance: Instance, held: boolean) {
+async function login(session: Session, instance: Instance, lock: Lock | undefined) {
   const { instances } = await session.backend();
-  const { name, id, record } = instance;
+  const { name, record } = instance;
   const { privateKey } = await userKeys(session);
-  const pin = (hostKey: string) => instances.annotate(id, { hostKey });
+  const pin = (to: Lock, hostKey: string) => instances.annotate(to, { hostKey });
   return {
     name,
     username: record.username,
     privateKey,
     ...(record.hostKey === undefined ? {} : { hostKey: record.hostKey }),
-    onHostKey: (key: string) => (held ? pin(key) : whileHeld(session, instance, contextOf(), () => pin(key))),
+    onHostKey: (key: string) =>
+      lock === undefined
+        ? whileLocked(session, instance, contextOf(), (own) => pin(own, key))
+        : pin(lock, key),
   };
 }
 
 /**
- * Waits until commands can run in a guest that was started; the caller says whether it holds the instance.
- * Where nobody can log in there is nothing to wait for.
+ * Waits until commands can run in a guest that was started, without a lock on its instance. Where nobody can log in there is nothing to wait for.
  */
 export async function awaitReady(
   session: Session,
   instance: Instance,
   timeout: number,
   context: Context,
-  held: boolean,
 ): Promise<void> {
   const guest = await accessTo(session, instance);
   if (guest.via === "engine") {
@@ -59,7 +67,7 @@ export async function awaitReady(
   if (instance.record.username === "") return;
   const { awaitGuest } = await import("../../guest/await.ts");
   await using reached = await awaitGuest({
-    ...(await login(session, instance, held)),
+    ...(await login(session, instance, undefined)),
     endpoint: () => guest.endpoint(instance.id),
     timeout,
     signal: context.signal,
@@ -85,12 +93,12 @@ async function mountAll(
     });
 }
 
-/** Starts a command in a running instance; `held` where the caller holds it. */
+/** Starts a command in a running instance; `lock` where the caller has locked it. */
 export async function execIn(
   session: Session,
   instance: Instance,
   argv: readonly string[],
-  options: ExecOptions & { readonly timeout?: number; readonly held?: boolean },
+  options: ExecOptions & { readonly timeout?: number; readonly lock?: Lock },
 ): Promise<ExecSession> {
   const guest = await accessTo(session, instance);
   if (guest.via === "engine") return guest.exec(instance.id, argv, options);
@@ -100,7 +108,7 @@ export async function execIn(
     throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });
   const { openGuest } = await import("../../guest/ssh.ts");
   const connection = await openGuest({
-    ...(await login(session, instance, options.held === true)),
+    ...(await login(session, instance, options.lock)),
     endpoint,
     ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),

@@ -2,14 +2,14 @@ import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import type { Context, IdMap, Instance, Mount, Mounts } from "../../backend/contract.ts";
+import type { Context, IdMap, Instance, Lock, Mount, Mounts } from "../../backend/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import { callerIds } from "../../mounts/caller.ts";
 import { checkIdMaps } from "../../mounts/id-map.ts";
 import { resolveTarget } from "../../mounts/target.ts";
 import type { CallOptions, MountOptions, MountPlace } from "../api/strata.ts";
-import { getInstance, whileHeld } from "../instances/instances.ts";
+import { getInstance, whileLocked } from "../instances/instances.ts";
 import type { Work } from "../session/engines.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -147,8 +147,8 @@ export async function mount(
   }
   return async () => {
     for (const each of chosen)
-      await whileHeld(session, each.instance, context, (fresh) =>
-        attach(session, group, fresh, each.mount, context),
+      await whileLocked(session, each.instance, context, (lock) =>
+        attach(session, group, lock, each.mount, context),
       );
   };
 }
@@ -160,13 +160,13 @@ function requireFree({ name, mounts }: Instance, target: string): void {
 async function attach(
   session: Session,
   group: Mounts,
-  instance: Instance,
+  lock: Lock,
   mount: Mount,
   context: Context,
 ): Promise<void> {
-  const { id, name, state } = instance;
-  requireFree(instance, mount.target);
-  const when = await group.attach(id, mount, context);
+  const { id, name, state } = lock.instance;
+  requireFree(lock.instance, mount.target);
+  const when = await group.attach(lock, mount, context);
   if (state !== "running") return;
   if (when === "restart") {
     context.warn?.(`${mount.target} is there after the next start of "${name}"`);
@@ -175,16 +175,16 @@ async function attach(
   try {
     const { mountInside } = await import("../../guest/mounts.ts");
     for (const each of (await group.inside(id)).filter(({ target }) => target === mount.target))
-      await mountInside(name, rootExec(session, instance, context), each);
+      await mountInside(name, rootExec(session, lock, context), each);
   } catch (error) {
-    await group.detach(id, mount.target, contextOf());
+    await group.detach(lock, mount.target, contextOf());
     throw error;
   }
 }
 
-/** Runs commands as root in the guest of an instance that the caller holds. */
-function rootExec(session: Session, instance: Instance, { signal }: Context): RootExec {
-  return (argv) => execIn(session, instance, argv, { user: "root", held: true, timeout: PATIENCE, signal });
+/** Runs commands as root in the guest of a locked instance. */
+function rootExec(session: Session, lock: Lock, { signal }: Context): RootExec {
+  return (argv) => execIn(session, lock.instance, argv, { user: "root", lock, timeout: PATIENCE, signal });
 }
 
 /** Takes mounts away, all of an instance where no target is named; all is checked before that. */
@@ -211,14 +211,15 @@ export async function umount(
   }
   return async () => {
     for (const { instance, targets } of chosen)
-      await whileHeld(session, instance, context, async (fresh) => {
+      await whileLocked(session, instance, context, async (lock) => {
+        const fresh = lock.instance;
         const present = targets ?? fresh.mounts.map(({ target }) => target).sort();
         for (const target of present.reverse()) {
           // Taken away by somebody while we waited.
           if (!fresh.mounts.some((each) => each.target === target))
             throw failure("MOUNT_NOT_FOUND", { name: fresh.name, target });
-          if (fresh.state === "running") await unmount(session, group, fresh, target, context);
-          const when = await group.detach(fresh.id, target, context);
+          if (fresh.state === "running") await unmount(session, group, lock, target, context);
+          const when = await group.detach(lock, target, context);
           if (fresh.state === "running" && when === "restart")
             context.warn?.(`the device of ${target} goes at the next stop of "${fresh.name}"`);
         }
@@ -230,44 +231,45 @@ export async function umount(
 async function unmount(
   session: Session,
   group: Mounts,
-  instance: Instance,
+  lock: Lock,
   target: string | undefined,
   context: Context,
 ): Promise<void> {
   const { outermostFirst, unmountInside } = await import("../../guest/mounts.ts");
-  const all = outermostFirst(await group.inside(instance.id)).reverse();
+  const all = outermostFirst(await group.inside(lock.instance.id)).reverse();
   for (const each of all.filter((inside) => target === undefined || inside.target === target))
-    await unmountInside(instance.name, rootExec(session, instance, context), each);
+    await unmountInside(lock.instance.name, rootExec(session, lock, context), each);
 }
 
 /**
  * Runs a piece while no mount is in use in a running guest: saving its memory. They stay recorded, and
  * whoever waits for the guest to be ready again has them back. Where one is in use, or the piece fails,
- * those that went are put back before the error goes on. Needs a hold.
+ * those that went are put back before the error goes on.
  */
 export async function withoutMounts<T>(
   session: Session,
-  instance: Instance,
+  lock: Lock,
   context: Context,
   work: () => Promise<T>,
 ): Promise<T> {
   const { mounts: group } = await session.backend();
-  if (group === undefined || instance.mounts.length === 0 || instance.state !== "running") return work();
+  const { mounts, state } = lock.instance;
+  if (group === undefined || mounts.length === 0 || state !== "running") return work();
   try {
-    await unmount(session, group, instance, undefined, context);
+    await unmount(session, group, lock, undefined, context);
     return await work();
   } catch (error) {
-    await remount(session, group, instance, context);
+    await remount(session, group, lock, context);
     throw error;
   }
 }
 
 /** Puts mounts back after a failure, which is the error that counts. */
-async function remount(session: Session, group: Mounts, instance: Instance, context: Context): Promise<void> {
+async function remount(session: Session, group: Mounts, lock: Lock, context: Context): Promise<void> {
   const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
   try {
-    for (const each of outermostFirst(await group.inside(instance.id)))
-      await mountInside(instance.name, rootExec(session, instance, contextOf()), each);
+    for (const each of outermostFirst(await group.inside(lock.instance.id)))
+      await mountInside(lock.instance.name, rootExec(session, lock, contextOf()), each);
   } catch (error) {
     context.warn?.(asStrataError(error).message);
   }

@@ -1,7 +1,7 @@
 import type { Instance } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
-import { getInstance, requireStopped, whileHeld } from "../instances/instances.ts";
+import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { formatRef } from "../snapshots/ref.ts";
@@ -16,11 +16,12 @@ export async function move(
   const context = contextOf(call);
   const cluster = await requireGroup(session, "cluster", "moving instances", (backend) => backend.cluster);
   const instance = await getInstance(session, name);
-  await whileHeld(session, instance, context, async (fresh) => {
+  await whileLocked(session, instance, context, async (lock) => {
+    const fresh = lock.instance;
     requireStopped(fresh, "Only stopped instances can be moved");
     const stays = fresh.member === member;
     if (!stays) await requireMovable(session, fresh, member);
-    await cluster.move(fresh.id, member, context);
+    await cluster.move(lock, member, context);
     const left = stays ? [] : await snapshotsWithMounts(session, fresh);
     if (left.length > 0)
       context.warn?.(

@@ -1,7 +1,7 @@
 import type { Instance, NicSpec } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import type { NetworkInfo } from "../api/strata.ts";
-import { getInstance, requireStopped, whileHeld } from "../instances/instances.ts";
+import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
@@ -102,8 +102,8 @@ export async function setBridged(session: Session, name: string, value: string):
   );
   const [nic] = await checkNics(session, [{ network: await bridged(session) }]);
   const context = contextOf();
-  await whileHeld(session, instance, context, async (fresh) => {
-    requireStopped(fresh, "Interfaces can be added to stopped instances only");
-    if (nic !== undefined && !(await isBridged(session, fresh))) await attach(fresh.id, nic, context);
+  await whileLocked(session, instance, context, async (lock) => {
+    requireStopped(lock.instance, "Interfaces can be added to stopped instances only");
+    if (nic !== undefined && !(await isBridged(session, lock.instance))) await attach(lock, nic, context);
   });
 }

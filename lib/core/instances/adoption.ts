@@ -4,7 +4,7 @@ import type { CallOptions, Candidate } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
-import { getInstance, whileHeld } from "./instances.ts";
+import { getInstance, whileLocked } from "./instances.ts";
 
 function groupOf(session: Session) {
   return requireGroup(session, "adopt", "adopting", ({ adoption }) => adoption);
@@ -59,5 +59,5 @@ export async function release(session: Session, name: string, call?: CallOptions
   const context = contextOf(call);
   const group = await groupOf(session);
   const instance = await getInstance(session, name);
-  await whileHeld(session, instance, context, ({ id }) => group.release(id, context));
+  await whileLocked(session, instance, context, (lock) => group.release(lock, context));
 }

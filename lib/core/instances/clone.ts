@@ -7,7 +7,7 @@ import { userKeys } from "../guest/guest.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
-import { getInstance, outlines, requireStopped, whileHeld } from "./instances.ts";
+import { getInstance, outlines, requireStopped, whileLocked } from "./instances.ts";
 
 /**
  * Copies a stopped instance as it stands, without its snapshots. Inside, the copy is another machine: its
@@ -24,11 +24,10 @@ export async function clone(
   const context = contextOf(call);
   const copy = await requireGroup(session, "clone", "cloning", ({ instances }) => instances.clone);
   const original = await getInstance(session, name);
-  return whileHeld(session, original, context, async (fresh) => {
-    requireStopped(fresh, "Only stopped instances can be cloned");
-    const wanted = await freeName(session, fresh, options.name);
-    const { id, record } = fresh;
-    const { image, username } = record;
+  return whileLocked(session, original, context, async (lock) => {
+    requireStopped(lock.instance, "Only stopped instances can be cloned");
+    const wanted = await freeName(session, lock.instance, options.name);
+    const { image, username } = lock.instance.record;
     const instanceId = `i-${randomUUID()}`;
     const { publicKey } = await userKeys(session);
     const spec = {
@@ -44,7 +43,7 @@ export async function clone(
         createdAt: Date.now(),
       },
     };
-    await copy(id, spec, context);
+    await copy(lock, spec, context);
     return { name: wanted };
   });
 }

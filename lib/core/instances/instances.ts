@@ -1,4 +1,4 @@
-import type { Context, Hold, Instance, InstanceOutline } from "../../backend/contract.ts";
+import type { Context, Instance, InstanceOutline, Lock } from "../../backend/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
 import type { CallOptions, InstanceState } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";
@@ -89,34 +89,32 @@ export async function unlessGone<T>(
   }
 }
 
-/** Runs a piece while the instance is held, with the instance as it is then. */
-export async function whileHeld<T>(
+/** Runs a piece while the instance is locked; the lock has the instance as it is then. */
+export async function whileLocked<T>(
   session: Session,
   { id, name, record }: Instance,
   context: Context,
-  work: (fresh: Instance, hold: Hold) => Promise<T>,
+  work: (lock: Lock) => Promise<T>,
   options: { readonly wait?: number; readonly finish?: boolean } = {},
 ): Promise<T> {
   const { instances } = await session.backend();
-  await using hold = await instances.hold(id, { wait: LOCK_TIMEOUT_MS, ...options }, context);
-  const fresh = await instances.find(name);
-  if (fresh?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
+  await using lock = await instances.lock({ id, name }, { wait: LOCK_TIMEOUT_MS, ...options }, context);
   // It was deleted while we waited; what was allowed on a deleted instance before still is.
-  if (fresh.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
-  // Awaited here: a promise that is handed on would outlive the hold.
-  return await work(fresh, hold);
+  if (lock.instance.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
+  // Awaited here: a promise that is handed on would outlive the lock.
+  return await work(lock);
 }
 
 /** The same for one after the other; those that are gone by their turn are passed over where the caller allows it. */
-export async function eachHeld(
+export async function eachLocked(
   session: Session,
   chosen: readonly Instance[],
   call: CallOptions | undefined,
-  work: (fresh: Instance, context: Context) => Promise<unknown>,
+  work: (lock: Lock, context: Context) => Promise<unknown>,
 ): Promise<void> {
   const context = contextOf(call);
   for (const instance of chosen)
-    await unlessGone(call, () => whileHeld(session, instance, context, (fresh) => work(fresh, context)));
+    await unlessGone(call, () => whileLocked(session, instance, context, (lock) => work(lock, context)));
 }
 
 /** Rejects unless the instance is stopped, saying `reason`. */

@@ -16,7 +16,7 @@ import { contextOf, type Session } from "../session/session.ts";
 import { getSetting } from "../session/settings.ts";
 import { ADJECTIVES, ANIMALS } from "../session/words.ts";
 import { checkName } from "../snapshots/names.ts";
-import { outlines, whileHeld } from "./instances.ts";
+import { outlines, whileLocked } from "./instances.ts";
 import { START_TIMEOUT } from "./lifecycle.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 
@@ -37,23 +37,21 @@ export async function launch(
   const { name } = spec;
   const instance = await instances.create(spec, context);
   try {
-    await whileHeld(session, instance, context, () => instances.start(instance.id, context));
+    await whileLocked(session, instance, context, (lock) => instances.start(lock, context));
   } catch (error) {
     // What never ran is of no use to anybody.
     const whole = contextOf();
-    await whileHeld(session, instance, whole, () => instances.remove(instance.id, whole));
+    await whileLocked(session, instance, whole, (lock) => instances.remove(lock, whole));
     throw error;
   }
-  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false).catch(
-    (error: unknown) => {
-      // Who cancels only waits no longer: it runs, and may be wanted.
-      if (asStrataError(error).code === "CANCELLED")
-        context.warn?.(
-          `"${name}" was launched and was left as it is, starting; \`strata delete --purge ${name}\` removes it`,
-        );
-      throw error;
-    },
-  );
+  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context).catch((error: unknown) => {
+    // Who cancels only waits no longer: it runs, and may be wanted.
+    if (asStrataError(error).code === "CANCELLED")
+      context.warn?.(
+        `"${name}" was launched and was left as it is, starting; \`strata delete --purge ${name}\` removes it`,
+      );
+    throw error;
+  });
   return { name };
 }
 

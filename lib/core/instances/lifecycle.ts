@@ -1,4 +1,4 @@
-import type { Context, Instance } from "../../backend/contract.ts";
+import type { Context, Instance, Lock } from "../../backend/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions, StopOptions } from "../api/strata.ts";
 import { awaitReady } from "../guest/guest.ts";
@@ -6,7 +6,7 @@ import { withoutMounts } from "../guest/mounts.ts";
 import type { Work } from "../session/engines.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { eachHeld, getInstances, unlessGone, whileHeld } from "./instances.ts";
+import { eachLocked, getInstances, unlessGone, whileLocked } from "./instances.ts";
 import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
 
 /** How long a guest may take to answer after its start, ms: emulated ones are slow. */
@@ -31,7 +31,7 @@ export async function start(
 }
 
 /**
- * Starts an instance and waits for its guest. Waiting needs no hold: others may look, or stop it. Whoever
+ * Starts an instance and waits for its guest. Waiting needs no lock: others may look, or stop it. Whoever
  * starts what is about to shut down wants it to stay.
  */
 export async function startOne(
@@ -41,11 +41,11 @@ export async function startOne(
   context: Context,
 ): Promise<void> {
   const { instances } = await session.backend();
-  await whileHeld(session, instance, context, async (fresh) => {
-    await cancelShutdown(session, fresh, context);
-    await instances.start(instance.id, context);
+  await whileLocked(session, instance, context, async (lock) => {
+    await cancelShutdown(session, lock, context);
+    await instances.start(lock, context);
   });
-  await awaitReady(session, instance, timeout, context, false);
+  await awaitReady(session, instance, timeout, context);
 }
 
 export async function stop(
@@ -74,9 +74,9 @@ async function stopOne(
   const { instances } = await session.backend();
   const cuts = options.force === true && instances.cut !== undefined;
   const wait = cuts ? { wait: CUT_LOCK_TIMEOUT_MS } : {};
-  const work = (fresh: Instance) => stopHeld(session, fresh, options, context);
+  const work = (lock: Lock) => stopLocked(session, lock, options, context);
   try {
-    await whileHeld(session, instance, context, work, { ...wait, finish: false });
+    await whileLocked(session, instance, context, work, { ...wait, finish: false });
   } catch (error) {
     if (!cuts || asStrataError(error).code !== "BUSY") throw error;
     await instances.cut?.(instance.id, context);
@@ -86,26 +86,26 @@ async function stopOne(
   }
 }
 
-async function stopHeld(
+async function stopLocked(
   session: Session,
-  instance: Instance,
+  lock: Lock,
   options: StopOptions,
   context: Context,
 ): Promise<void> {
   const { instances } = await session.backend();
-  const { id, name, state } = instance;
-  if (options.cancel === true) return cancelShutdown(session, instance, context);
+  const { name, state } = lock.instance;
+  if (options.cancel === true) return cancelShutdown(session, lock, context);
   if (state === "suspended" && options.force !== true)
     return context.warn?.(
       `"${name}" is Suspended and stays so: it does not run; \`strata stop --force ${name}\` drops its memory`,
     );
   if (options.after !== undefined && options.after > 0) {
-    if (state !== "stopped") await scheduleShutdown(session, instance, options.after, context);
+    if (state !== "stopped") await scheduleShutdown(session, lock, options.after, context);
     return;
   }
   const how = options.force === true ? "force" : { grace: options.timeout ?? STOP_TIMEOUT };
-  await instances.stop(id, how, context);
-  await forgetShutdown(session, instance);
+  await instances.stop(lock, how, context);
+  await forgetShutdown(session, lock);
 }
 
 /** Keeps the memory and stops; what does not run has none to keep and is left alone. */
@@ -113,11 +113,11 @@ export async function suspend(session: Session, names: readonly string[], call?:
   const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
   const chosen = await getInstances(session, names, {}, call);
   return () =>
-    eachHeld(session, chosen, call, async (fresh, context) => {
-      if (fresh.state === "stopped") return;
+    eachLocked(session, chosen, call, async (lock, context) => {
+      if (lock.instance.state === "stopped") return;
       // Told to shut down, the guest would do it as soon as it is resumed.
-      await cancelShutdown(session, fresh, context);
-      await withoutMounts(session, fresh, context, () => save(fresh.id, context));
+      await cancelShutdown(session, lock, context);
+      await withoutMounts(session, lock, context, () => save(lock, context));
     });
 }
 
@@ -138,12 +138,12 @@ export async function restart(
   const chosen = await getInstances(session, names, {}, call);
   for (const instance of chosen) requireAwake(instance);
   const restartOne = async (instance: Instance) => {
-    await whileHeld(session, instance, context, async (fresh) => {
-      requireAwake(fresh);
-      await stopHeld(session, fresh, {}, context);
-      await instances.start(fresh.id, context);
+    await whileLocked(session, instance, context, async (lock) => {
+      requireAwake(lock.instance);
+      await stopLocked(session, lock, {}, context);
+      await instances.start(lock, context);
     });
-    await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context, false);
+    await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context);
   };
   return async () => {
     for (const instance of chosen) await unlessGone(call, () => restartOne(instance));

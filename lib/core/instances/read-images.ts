@@ -3,7 +3,7 @@ import { isStrataError } from "../../errors.ts";
 import type { CallOptions, Optimized } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
-import { eachHeld, getInstances, requireStopped } from "./instances.ts";
+import { eachLocked, getInstances, requireStopped } from "./instances.ts";
 
 /** Makes reads of stopped instances as fast as they get, whatever has to be copied. */
 export async function optimize(
@@ -14,10 +14,11 @@ export async function optimize(
   const group = await requireGroup(session, "read-image", "optimizing", (backend) => backend.readImages);
   const optimized: Optimized[] = [];
   const chosen = await getInstances(session, names, {}, call);
-  await eachHeld(session, chosen, call, async (fresh, context) => {
-    requireStopped(fresh, "Only stopped instances can be optimized");
-    await group.build(fresh.id, context);
-    optimized.push({ name: fresh.name, size: await group.size(fresh.id) });
+  await eachLocked(session, chosen, call, async (lock, context) => {
+    const { id, name } = lock.instance;
+    requireStopped(lock.instance, "Only stopped instances can be optimized");
+    await group.build(lock, context);
+    optimized.push({ name, size: await group.size(id) });
   });
   return optimized;
 }

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Context, Instance } from "../../backend/contract.ts";
+import type { Context, Instance, Lock } from "../../backend/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions, Ref } from "../api/strata.ts";
 import type { Work } from "../session/engines.ts";
@@ -8,7 +8,7 @@ import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
 import { deleteSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
 import { forgetAliases } from "./aliases.ts";
-import { eachHeld, getInstance, getInstances, unlessGone, whileHeld } from "./instances.ts";
+import { eachLocked, getInstance, getInstances, unlessGone, whileLocked } from "./instances.ts";
 
 /** How long a guest that is to be deleted may take to shut down before its power is cut, ms. */
 const GRACE = 30_000;
@@ -43,22 +43,20 @@ export async function remove(
       // Snapshots go with an instance that is purged in the same request.
       if (options.purge === true && whole.has(instance.name)) continue;
       await unlessGone(call, () =>
-        whileHeld(session, instance, context, (fresh, hold) =>
-          deleteSnapshot(session, fresh, snapshot, hold, context),
-        ),
+        whileLocked(session, instance, context, (lock) => deleteSnapshot(session, lock, snapshot, context)),
       );
     }
     for (const instance of whole.values())
       await unlessGone(call, () =>
-        whileHeld(
+        whileLocked(
           session,
           instance,
           context,
-          (fresh) => removeOne(session, fresh, options.purge === true, context),
+          (lock) => removeOne(session, lock, options.purge === true, context),
           { finish: false },
         ),
       ).catch((error: unknown) => {
-        // Taking hold takes away what a removal or a launch that died has left, which is what was asked for.
+        // Locking it takes away what a removal or a launch that died has left, which is what was asked for.
         const coming = instance.removing === true || instance.state === "starting";
         if (options.purge !== true || !coming || asStrataError(error).code !== "INSTANCE_NOT_FOUND")
           throw error;
@@ -76,22 +74,18 @@ async function forget(session: Session, names: readonly string[], { warn }: Cont
   });
 }
 
-async function removeOne(
-  session: Session,
-  instance: Instance,
-  purge: boolean,
-  context: Context,
-): Promise<void> {
+async function removeOne(session: Session, lock: Lock, purge: boolean, context: Context): Promise<void> {
   const { instances } = await session.backend();
-  context.progress({ phase: `Deleting ${instance.name}` });
-  if (purge) return instances.remove(instance.id, context);
-  if (instance.state !== "stopped" && instance.state !== "suspended") {
-    await instances.stop(instance.id, { grace: GRACE }, context).catch((error: unknown) => {
+  const { name, state } = lock.instance;
+  context.progress({ phase: `Deleting ${name}` });
+  if (purge) return instances.remove(lock, context);
+  if (state !== "stopped" && state !== "suspended") {
+    await instances.stop(lock, { grace: GRACE }, context).catch((error: unknown) => {
       if (asStrataError(error).code !== "TIMEOUT") throw error;
-      return instances.stop(instance.id, "force", context);
+      return instances.stop(lock, "force", context);
     });
   }
-  await instances.annotate(instance.id, { deleted: true });
+  await instances.annotate(lock, { deleted: true });
 }
 
 /** Makes deleted instances Stopped again. */
@@ -101,10 +95,11 @@ export async function recover(session: Session, names: readonly string[], call?:
   for (const { record, name } of chosen)
     if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
   return () =>
-    eachHeld(session, chosen, call, async ({ id, name, record }) => {
+    eachLocked(session, chosen, call, async (lock) => {
+      const { name, record } = lock.instance;
       // Recovered by somebody while we waited.
       if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
-      if (record.deleted) await instances.annotate(id, { deleted: false });
+      if (record.deleted) await instances.annotate(lock, { deleted: false });
     });
 }
 
@@ -127,10 +122,11 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
   const { instances } = await session.backend();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
   const names: string[] = [];
-  await eachHeld(session, deleted, { ...call, gone: "allowed" }, async ({ id, name, record }, context) => {
+  await eachLocked(session, deleted, { ...call, gone: "allowed" }, async (lock, context) => {
+    const { name, record } = lock.instance;
     // Recovered by somebody while we waited: theirs.
     if (!record.deleted) return;
-    await instances.remove(id, context);
+    await instances.remove(lock, context);
     names.push(name);
   });
   await forget(session, names, contextOf(call));

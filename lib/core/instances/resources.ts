@@ -2,7 +2,7 @@ import type { Resources } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { getInstance, requireStopped, whileHeld } from "./instances.ts";
+import { getInstance, requireStopped, whileLocked } from "./instances.ts";
 
 const MIB = 1024n ** 2n;
 /** Least sizes of an instance, bytes. */
@@ -37,11 +37,11 @@ export async function resize(
   const context = contextOf(call);
   const { instances } = await session.backend();
   const instance = await getInstance(session, name);
-  await whileHeld(session, instance, context, async (fresh) => {
-    requireStopped(fresh, "Only stopped instances can be resized");
-    const { disk } = fresh.resources;
+  await whileLocked(session, instance, context, async (lock) => {
+    requireStopped(lock.instance, "Only stopped instances can be resized");
+    const { disk } = lock.instance.resources;
     if (change.disk !== undefined && change.disk < disk)
       throw failure("DISK_SHRINK", { name, current: disk, wanted: change.disk });
-    await instances.resize(fresh.id, change, context);
+    await instances.resize(lock, change, context);
   });
 }

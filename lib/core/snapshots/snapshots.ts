@@ -1,7 +1,7 @@
 import type {
   Context,
-  Hold,
   Instance,
+  Lock,
   SnapshotOutline,
   Snapshots,
   SnapshotTree,
@@ -9,7 +9,13 @@ import type {
 import { failure } from "../../errors.ts";
 import { fewAtOnce } from "../../util/few-at-once.ts";
 import type { CallOptions, Ref, SnapshotTreeInfo } from "../api/strata.ts";
-import { getInstance, getInstances, requireStopped, unlessGone, whileHeld } from "../instances/instances.ts";
+import {
+  getInstance,
+  getInstances,
+  requireStopped,
+  unlessGone,
+  whileLocked,
+} from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, nextSnapshot } from "./names.ts";
 import { planRemoval } from "./plan.ts";
@@ -67,25 +73,25 @@ export async function snapshot(
   if (options.name !== undefined) checkName("snapshot", options.name);
   const context = contextOf(call);
   const instance = await getInstance(session, name);
-  return whileHeld(session, instance, context, async (fresh) => {
-    requireStopped(fresh, "Only stopped instances can be snapshotted");
-    return { instance: name, snapshot: await take(session, fresh, options, context) };
+  return whileLocked(session, instance, context, async (lock) => {
+    requireStopped(lock.instance, "Only stopped instances can be snapshotted");
+    return { instance: name, snapshot: await take(session, lock, options, context) };
   });
 }
 
-/** Needs a hold. The parent is the snapshot that the instance stands on: last taken or restored. */
+/** The parent is the snapshot that the instance stands on: last taken or restored. */
 async function take(
   session: Session,
-  instance: Instance,
+  lock: Lock,
   options: { readonly name?: string; readonly comment?: string },
   context: Context,
 ): Promise<string> {
   const { snapshots: group } = await session.backend();
-  const { id, record, resources, mounts, nics } = instance;
+  const { id, record, resources, mounts, nics } = lock.instance;
   const { names, standsOn } = await group.outline(id);
   const next = nextSnapshot(record.snapshotsTaken, names);
   const name = options.name ?? next.name;
-  if (names.includes(name)) throw failure("SNAPSHOT_EXISTS", { name: instance.name, snapshot: name });
+  if (names.includes(name)) throw failure("SNAPSHOT_EXISTS", { name: lock.instance.name, snapshot: name });
   const taken = options.name === undefined ? next.taken : record.snapshotsTaken + 1;
   context.progress({ phase: "Taking snapshot" });
   const described = {
@@ -98,7 +104,7 @@ async function take(
     cloudInstanceId: record.cloudInstanceId,
     createdAt: Date.now(),
   };
-  await group.take(id, described, taken, context);
+  await group.take(lock, described, taken, context);
   return name;
 }
 
@@ -113,15 +119,16 @@ export async function restore(
   const context = contextOf(call);
   const { instances, snapshots: group } = await session.backend();
   const instance = await getInstance(session, ref.instance);
-  return whileHeld(session, instance, context, async (fresh) => {
+  return whileLocked(session, instance, context, async (lock) => {
+    const fresh = lock.instance;
     requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
     requireStopped(fresh, "Only stopped instances can be restored");
     const comment = `Before restoring ${ref.snapshot}`;
-    const saved = options.saveFirst === true ? await take(session, fresh, { comment }, context) : null;
+    const saved = options.saveFirst === true ? await take(session, lock, { comment }, context) : null;
     context.progress({ phase: "Restoring snapshot" });
-    await group.restore(fresh.id, ref.snapshot, context);
+    await group.restore(lock, ref.snapshot, context);
     // Going back to what it stands on anyway leaves no other trace for those who watch.
-    await instances.annotate(fresh.id, {
+    await instances.annotate(lock, {
       restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
     });
     return { saved };
@@ -130,57 +137,57 @@ export async function restore(
 
 /**
  * Deletes a snapshot, wherever it is in the tree. Rejects with SNAPSHOT_NOT_FOUND where somebody else has
- * deleted it while we waited for the hold.
+ * deleted it while we waited for the lock.
  */
 export async function deleteSnapshot(
   session: Session,
-  instance: Instance,
+  lock: Lock,
   name: string,
-  hold: Hold,
   context: Context,
 ): Promise<void> {
   const { snapshots: group } = await session.backend();
+  const { instance } = lock;
   const removal =
     group.removal === undefined
       ? planRemoval(await treeOf(session, instance), name)
       : await group.removal(instance.id, name);
   if (removal == null) {
-    // A deletion that had died was asked for as well, and taking the hold has carried it out.
-    if (hold.deleted === name) return;
+    // A deletion that had died was asked for as well, and locking the instance has carried it out.
+    if (lock.deleted === name) return;
     throw failure("SNAPSHOT_NOT_FOUND", { name: instance.name, snapshot: name });
   }
   context.progress({ phase: "Deleting snapshot" });
-  await group.delete(instance.id, removal, context);
+  await group.delete(lock, removal, context);
 }
 
 /** Gives a snapshot another name; its children follow. */
 export async function renameSnapshot(session: Session, ref: Required<Ref>, to: string): Promise<void> {
   checkName("snapshot", to);
-  await changeRecord(session, ref, async (group, id, outline, context) => {
+  await changeRecord(session, ref, async (group, lock, outline, context) => {
     if (to !== ref.snapshot && outline.names.includes(to))
       throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: to });
-    await group.rename(id, ref.snapshot, to, context);
+    await group.rename(lock, ref.snapshot, to, context);
   });
 }
 
 /** Replaces the comment of a snapshot. */
 export async function describeSnapshot(session: Session, ref: Required<Ref>, comment: string): Promise<void> {
-  await changeRecord(session, ref, (group, id, _, context) =>
-    group.describe(id, ref.snapshot, comment, context),
+  await changeRecord(session, ref, (group, lock, _, context) =>
+    group.describe(lock, ref.snapshot, comment, context),
   );
 }
 
 async function changeRecord(
   session: Session,
   ref: Required<Ref>,
-  work: (group: Snapshots, id: string, outline: SnapshotOutline, context: Context) => Promise<void>,
+  work: (group: Snapshots, lock: Lock, outline: SnapshotOutline, context: Context) => Promise<void>,
 ): Promise<void> {
   const context = contextOf();
   const { snapshots: group } = await session.backend();
   const instance = await getInstance(session, ref.instance);
-  await whileHeld(session, instance, context, async (fresh) => {
-    const outline = await group.outline(fresh.id);
+  await whileLocked(session, instance, context, async (lock) => {
+    const outline = await group.outline(lock.instance.id);
     requireSnapshot(outline, ref.instance, ref.snapshot);
-    await work(group, fresh.id, outline, context);
+    await work(group, lock, outline, context);
   });
 }

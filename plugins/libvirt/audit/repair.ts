@@ -2,7 +2,7 @@ import { chmod, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/backend/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
-import { type Engine, getHeld, lockInstance, type Managed, readManaged, writeMetadata } from "../engine.ts";
+import { type Engine, getHeld, lockFolder, type Managed, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { JOURNAL, setJournalAside, writeAside } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
@@ -17,7 +17,7 @@ import {
 } from "../layers/orphans.ts";
 import { recoverFolder } from "../lifecycle/recover-folder.ts";
 import { instanceFolder, lockPool, removeFiles } from "../lifecycle/removal.ts";
-import { hold } from "../lock/hold.ts";
+import { lockInstance } from "../lock/instance-lock.ts";
 import { lockFile } from "../lock/lock.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
 import { correctRecords, markCurrent } from "../snapshots/records.ts";
@@ -89,7 +89,7 @@ async function auditInstance(engine: Engine, managed: Managed): Promise<Finding[
   if (first.length === 0) return [];
   const options = { name, wait: 0, signal: new AbortController().signal };
   try {
-    await using _lock = await lockInstance(metadata.folder, options).catch((error: unknown) => {
+    await using _lock = await lockFolder(metadata.folder, options).catch((error: unknown) => {
       if (isBusy(error)) throw error;
       // Without its folder, or without the right to it, there is nothing to wait for.
       return null;
@@ -137,13 +137,14 @@ async function repair(
   const found = managed.find(({ name }) => name === finding.instance);
   if (found === undefined) return false;
   const { uuid } = found.domain;
+  const which = { name: found.name, id: uuid };
   if (finding.kind === "operation-unfinished" || finding.kind === "build-left") {
     // Taking hold is all it takes; it may be what ends the instance.
-    await using done = await hold(engine, uuid, { wait: 0 }, context).catch(ended);
+    await using done = await lockInstance(engine, which, { wait: 0 }, context).catch(ended);
     if (done !== null) await getReady(engine, uuid, context);
     return true;
   }
-  await using _hold = await hold(engine, uuid, { wait: 0 }, context);
+  await using _lock = await lockInstance(engine, which, { wait: 0 }, context);
   // What an interrupted operation has left does not tell what is wrong, and nothing else may be repaired before.
   const now = isOfEntry(finding) ? await getHeld(engine, uuid) : await getReady(engine, uuid, context);
   if (isLayerRepair(finding)) return await repairDamage(engine, now, finding, context);

@@ -1,12 +1,12 @@
 import type { Instance, InstanceRecord, Instances } from "../../../lib/backend/contract.ts";
-import { type Engine, findDomain, getHeld, readManaged, writeMetadata } from "../engine.ts";
+import { type Engine, findDomain, getHeld, lockedId, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
 import { cut, start, stop, suspend } from "../lifecycle/power.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
 import { resize } from "../lifecycle/resize.ts";
-import { hold } from "../lock/hold.ts";
+import { lockInstance } from "../lock/instance-lock.ts";
 import { leaseReader } from "../network/networks.ts";
 import { list, outline } from "./listing.ts";
 import { toInstance } from "./view.ts";
@@ -16,17 +16,19 @@ export function instanceGroup(engine: Engine): Instances {
     list: () => mapped(() => list(engine)),
     outline: () => mapped(() => outline(engine)),
     find: (name) => mapped(() => findByName(engine, name)),
-    hold: (id, options, context) => mapped(() => hold(engine, id, options, context), { name: id }),
+    lock: (instance, options, context) =>
+      mapped(() => lockInstance(engine, instance, options, context), { name: instance.name }),
     check: (plan) => mapped(() => check(engine, plan)),
     create: (spec, context) => mapped(() => create(engine, spec, context)),
-    start: (id, context) => mapped(() => start(engine, id, context)),
+    start: (lock, context) => mapped(() => start(engine, lockedId(engine, lock), context)),
     cut: (id) => mapped(() => cut(engine, id)),
-    stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
-    suspend: (id, context) => mapped(() => suspend(engine, id, context)),
-    clone: (id, copy, context) => mapped(() => clone(engine, id, copy, context)),
-    resize: (id, change, context) => mapped(() => resize(engine, id, change, context)),
-    annotate: (id, change) => mapped(() => annotate(engine, id, change)),
-    remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),
+    stop: (lock, options, context) => mapped(() => stop(engine, lockedId(engine, lock), options, context)),
+    suspend: (lock, context) => mapped(() => suspend(engine, lockedId(engine, lock), context)),
+    clone: (lock, copy, context) => mapped(() => clone(engine, lockedId(engine, lock), copy, context)),
+    resize: (lock, change, context) => mapped(() => resize(engine, lockedId(engine, lock), change, context)),
+    annotate: (lock, change) => mapped(() => annotate(engine, lockedId(engine, lock), change)),
+    remove: (lock) =>
+      mapped(async () => removeInstance(engine, await getHeld(engine, lockedId(engine, lock)))),
   };
 }
 

@@ -157,7 +157,7 @@ export async function getReady(
 }
 
 /** True where something is left half done. */
-async function isPending({ metadata }: Managed): Promise<boolean> {
+export async function isPending({ metadata }: Managed): Promise<boolean> {
   const { folder, operation, snapshot } = metadata;
   if (operation !== undefined || snapshot !== undefined) return true;
   return (await exists(join(folder, JOURNAL))) || exists(join(folder, SAVED_RECORD));

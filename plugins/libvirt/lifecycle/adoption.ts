@@ -9,7 +9,8 @@ import {
   findDomain,
   getHeld,
   getManaged,
-  lockInstance,
+  lockedId,
+  lockFolder,
   type Managed,
   readManaged,
   writeMetadata,
@@ -18,7 +19,7 @@ import { ENGINE, mapped } from "../errors.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
-import { copyDefinition } from "../lock/hold.ts";
+import { copyDefinition } from "../lock/instance-lock.ts";
 import { leaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainXmlFlags } from "../rpc/index.ts";
@@ -39,7 +40,7 @@ export function adoptionGroup(engine: Engine): Adoption {
   return {
     candidates: () => mapped(() => candidates(engine)),
     adopt: (name, record, context) => mapped(() => adopt(engine, name, record, context), { name }),
-    release: (id, context) => mapped(() => release(engine, id, context)),
+    release: (lock, context) => mapped(() => release(engine, lockedId(engine, lock), context)),
   };
 }
 
@@ -136,7 +137,7 @@ async function adopt(
     throw failure("UNSUPPORTED", { what: `adopting "${name}"`, engine: ENGINE, reason: obstacle });
   await makePrivateFolder(dirname(folder), host.qemuUser);
   await makePrivateFolder(folder, host.qemuUser);
-  await using _lock = await lockInstance(folder, { name, wait: 0, signal });
+  await using _lock = await lockFolder(folder, { name, wait: 0, signal });
   if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
   const metadata = { record, folder, mounts: [], ...own };
   await writeMetadata({ domain, name, document, metadata }, {});

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import type { Context, Instance, InstancePlan, InstanceSpec } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
-import { type Engine, findDomain, getManaged, lockInstance, readManaged, writeMetadata } from "../engine.ts";
+import { type Engine, findDomain, getManaged, lockFolder, readManaged, writeMetadata } from "../engine.ts";
 import { newLayerPath } from "../layers/layers.ts";
 import { awaitTaken } from "../lock/await-inflight.ts";
-import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/hold.ts";
+import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
 import { putMounts, requireServable } from "../mounts/mounts.ts";
 import { requireNetworks } from "../network/interfaces.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
@@ -101,7 +101,7 @@ export async function establish(
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
   await using lock = await openFolder(engine, folder, name, context);
-  engine.holds.set(uuid, { lock, changed: false });
+  engine.held.set(uuid, { lock, changed: false });
   try {
     const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
     const domain = await defineNew(engine, name, () => make.document(place), place);
@@ -116,7 +116,7 @@ export async function establish(
       throw error;
     }
   } finally {
-    engine.holds.delete(uuid);
+    engine.held.delete(uuid);
   }
 }
 
@@ -126,7 +126,7 @@ async function openFolder(engine: Engine, folder: string, name: string, { signal
   await using _lock = await lockPool(pool);
   try {
     await makePrivateFolder(folder, host.qemuUser);
-    return await lockInstance(folder, { name, wait: 0, signal });
+    return await lockFolder(folder, { name, wait: 0, signal });
   } catch (error) {
     await removeFiles(engine, folder);
     throw error;

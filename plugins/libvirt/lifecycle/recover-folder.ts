@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, findDomain, getHeld, lockInstance } from "../engine.ts";
+import { type Engine, findDomain, getHeld, lockFolder } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { checkChain, readLayers } from "../layers/layers.ts";
 import { recordLost } from "../layers/orphans.ts";
@@ -38,14 +38,14 @@ export async function recoverFolder(engine: Engine, given: string, { signal }: C
     });
   if ((await findDomain(engine, name)) !== null || (await isKnown(engine, uuid)))
     throw failure("INSTANCE_EXISTS", { name });
-  await using lock = await lockInstance(folder, { name, wait: 0, signal });
+  await using lock = await lockFolder(folder, { name, wait: 0, signal });
   const copies = await listCopies(folder);
   const tops = [readDisk(document), ...copies.flatMap(({ frozen }) => frozen ?? [])];
   const graph = await readLayers(name, folder, tops);
   for (const top of tops) await checkChain(name, graph, top);
   setDisk(document, readDisk(document));
   const domain = await engine.connection.defineDomain(serialize(document));
-  engine.holds.set(uuid, { lock, changed: false });
+  engine.held.set(uuid, { lock, changed: false });
   try {
     await recordLost(await getHeld(engine, uuid), copies);
   } catch (error) {
@@ -53,7 +53,7 @@ export async function recoverFolder(engine: Engine, given: string, { signal }: C
     await domain.undefine(KEEP);
     throw error;
   } finally {
-    engine.holds.delete(uuid);
+    engine.held.delete(uuid);
   }
   return name;
 }

@@ -3,7 +3,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Feature, GuestMount, Mount, Mounts } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { run } from "../../../lib/util/programs.ts";
-import { changedMetadata, define, type Engine, getManaged, type Managed, writeMetadata } from "../engine.ts";
+import {
+  changedMetadata,
+  define,
+  type Engine,
+  getManaged,
+  lockedId,
+  type Managed,
+  writeMetadata,
+} from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { DeviceModifyFlags, type Domain } from "../rpc/index.ts";
@@ -35,8 +43,8 @@ const POLL = 100;
  */
 export function mountGroup(engine: Engine): Mounts {
   return {
-    attach: (id, mount, context) => mapped(() => attach(engine, id, mount, context)),
-    detach: (id, target, context) => mapped(() => detach(engine, id, target, context)),
+    attach: (lock, mount, context) => mapped(() => attach(engine, lockedId(engine, lock), mount, context)),
+    detach: (lock, target, context) => mapped(() => detach(engine, lockedId(engine, lock), target, context)),
     inside: (id) => mapped(() => inside(engine, id)),
   };
 }

@@ -1,6 +1,6 @@
 import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { define, type Engine } from "../engine.ts";
+import { define, type Engine, lockedId } from "../engine.ts";
 import { ENGINE, mapped } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireSettled } from "../lifecycle/power.ts";
@@ -35,7 +35,7 @@ async function attach(engine: Engine, id: string, nic: NicSpec, context: Context
 
 export function networkGroup(engine: Engine): Networks {
   return {
-    attach: (id, nic, context) => mapped(() => attach(engine, id, nic, context)),
+    attach: (lock, nic, context) => mapped(() => attach(engine, lockedId(engine, lock), nic, context)),
     list: () =>
       mapped(async () => {
         const networks = await engine.connection.listNetworks();

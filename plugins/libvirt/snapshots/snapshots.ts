@@ -13,6 +13,7 @@ import {
   define,
   type Engine,
   getManaged,
+  lockedId,
   type Managed,
   runOptions,
   writeMetadata,
@@ -61,11 +62,15 @@ export function snapshotGroup(engine: Engine): Snapshots {
     outline: (id) =>
       mapped(() => steadily(engine, id, () => outline(engine, id), standsWithin), { name: id }),
     removal: (id, name) => mapped(() => removal(engine, id, name)),
-    take: (id, record, taken, context) => mapped(() => take(engine, id, record, taken, context)),
-    restore: (id, name, context) => mapped(() => restore(engine, id, name, context)),
-    delete: (id, removal, context) => mapped(() => deleteSnapshot(engine, id, removal, context)),
-    rename: (id, name, to, context) => mapped(() => rename(engine, id, name, to, context)),
-    describe: (id, name, comment, context) => mapped(() => describe(engine, id, name, comment, context)),
+    take: (lock, record, taken, context) =>
+      mapped(() => take(engine, lockedId(engine, lock), record, taken, context)),
+    restore: (lock, name, context) => mapped(() => restore(engine, lockedId(engine, lock), name, context)),
+    delete: (lock, removal, context) =>
+      mapped(() => deleteSnapshot(engine, lockedId(engine, lock), removal, context)),
+    rename: (lock, name, to, context) =>
+      mapped(() => rename(engine, lockedId(engine, lock), name, to, context)),
+    describe: (lock, name, comment, context) =>
+      mapped(() => describe(engine, lockedId(engine, lock), name, comment, context)),
   };
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Cluster, ClusterMember, Context } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, instancePath } from "../engine.ts";
+import { type Engine, instancePath, lockedId } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { memberShape } from "../rest/shapes.ts";
@@ -10,7 +10,7 @@ import { requireStopped } from "./view.ts";
 export function clusterGroup(engine: Engine): Cluster {
   return {
     members: () => mapped(() => members(engine)),
-    move: (id, member, context) => mapped(() => move(engine, id, member, context)),
+    move: (lock, member, context) => mapped(() => move(engine, lockedId(engine, lock), member, context)),
   };
 }
 

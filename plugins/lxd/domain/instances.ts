@@ -6,6 +6,7 @@ import {
   findManaged,
   getHeld,
   instancePath,
+  lockedId,
   type Managed,
   toManaged,
   whenIdle,
@@ -17,7 +18,7 @@ import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
 import { isMachine, requireAttainable } from "../lifecycle/machines.ts";
 import { start, stop, suspend } from "../lifecycle/power.ts";
-import { hold } from "../lock/hold.ts";
+import { lockInstance } from "../lock/instance-lock.ts";
 import { instanceShape, type LxdInstance } from "../rest/shapes.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
 import { ownKeys } from "./records.ts";
@@ -39,16 +40,17 @@ export function instanceGroup(engine: Engine): Instances {
         const managed = await findManaged(engine, name);
         return managed === undefined ? null : toInstance(managed);
       }),
-    hold: (id, options, context) => mapped(() => hold(engine, id, options, context)),
+    lock: (instance, options, context) => mapped(() => lockInstance(engine, instance, options, context)),
     check: (plan) => mapped(() => check(engine, plan)),
     create: (spec, context) => mapped(() => create(engine, spec, context)),
-    start: (id, context) => mapped(() => start(engine, id, context)),
-    stop: (id, options, context) => mapped(() => stop(engine, id, options, context)),
-    suspend: (id, context) => mapped(() => suspend(engine, id, context)),
-    clone: (id, copy, context) => mapped(() => clone(engine, id, copy, context)),
-    resize: (id, change, context) => mapped(() => resize(engine, id, change, context)),
-    annotate: (id, change) => mapped(() => annotate(engine, id, change)),
-    remove: (id) => mapped(async () => removeInstance(engine, await getHeld(engine, id))),
+    start: (lock, context) => mapped(() => start(engine, lockedId(engine, lock), context)),
+    stop: (lock, options, context) => mapped(() => stop(engine, lockedId(engine, lock), options, context)),
+    suspend: (lock, context) => mapped(() => suspend(engine, lockedId(engine, lock), context)),
+    clone: (lock, copy, context) => mapped(() => clone(engine, lockedId(engine, lock), copy, context)),
+    resize: (lock, change, context) => mapped(() => resize(engine, lockedId(engine, lock), change, context)),
+    annotate: (lock, change) => mapped(() => annotate(engine, lockedId(engine, lock), change)),
+    remove: (lock) =>
+      mapped(async () => removeInstance(engine, await getHeld(engine, lockedId(engine, lock)))),
   };
 }
 

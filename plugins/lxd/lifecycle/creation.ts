@@ -16,7 +16,7 @@ import { toInstance } from "../domain/view.ts";
 import { type Engine, findManaged, getManaged, instancePath, type Managed, writeConfig } from "../engine.ts";
 import { isMisread, isStatus } from "../errors.ts";
 import { removeInstance, settle } from "../journal/recovery.ts";
-import { hold } from "../lock/hold.ts";
+import { lockInstance } from "../lock/instance-lock.ts";
 import { newLease } from "../lock/lease.ts";
 import { idMapKeys, requireMappable } from "../mounts/id-maps.ts";
 import { checkMount, memberHere, mountDevices } from "../mounts/mount-devices.ts";
@@ -111,7 +111,7 @@ export async function make(
   const id = `${name}/${uuid}`;
   const lease = JSON.stringify(await newLease());
   const config = withoutEmpty({ ...body.config, [KEYS.lock]: lease });
-  engine.holds.set(id, lease);
+  engine.leases.set(id, lease);
   try {
     const request = { ...body, name, profiles: [], config };
     const options = { ...context, query: { target: member } };
@@ -130,7 +130,7 @@ export async function make(
       throw failure("INSTANCE_EXISTS", { name }, error);
     throw error;
   } finally {
-    engine.holds.delete(id);
+    engine.leases.delete(id);
   }
 }
 
@@ -182,7 +182,7 @@ export async function clearUnfinished(engine: Engine, name: string, context: Con
   const managed = await findManaged(engine, name);
   if (managed === undefined || !isUnfinished(managed)) return;
   try {
-    await using _hold = await hold(engine, managed.id, { wait: 0 }, context);
+    await using _lock = await lockInstance(engine, managed, { wait: 0 }, context);
   } catch (error) {
     const { code } = asStrataError(error);
     if (code !== "INSTANCE_NOT_FOUND" && code !== "BUSY") throw error;

@@ -1,7 +1,7 @@
 import type { Context, Mount, Mounts } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { mountKeys, readMounts } from "../domain/records.ts";
-import { type Engine, type Managed, replaceConfig } from "../engine.ts";
+import { type Engine, lockedId, type Managed, replaceConfig } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noMounts } from "../lifecycle/machines.ts";
@@ -10,8 +10,8 @@ import { checkMount, memberHere, mountDevices, withoutMounts } from "./mount-dev
 
 export function mountGroup(engine: Engine): Mounts {
   return {
-    attach: (id, mount, context) => mapped(() => attach(engine, id, mount, context)),
-    detach: (id, target, context) => mapped(() => detach(engine, id, target, context)),
+    attach: (lock, mount, context) => mapped(() => attach(engine, lockedId(engine, lock), mount, context)),
+    detach: (lock, target, context) => mapped(() => detach(engine, lockedId(engine, lock), target, context)),
     // LXD mounts them in the guest, also while it runs.
     inside: async () => [],
     refusal: (maps) => mapped(() => mapRefusal(engine, [maps])),

@@ -2,7 +2,7 @@ import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.t
 import { readNics } from "../domain/devices.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
 import { requireStopped } from "../domain/view.ts";
-import { type Engine, instancePath, whenIdle } from "../engine.ts";
+import { type Engine, instancePath, lockedId, whenIdle } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noInterfaces } from "../lifecycle/machines.ts";
@@ -18,7 +18,7 @@ export function networkGroup(engine: Engine): Networks {
           description: description || config["ipv4.address"] || "",
         })),
       ),
-    attach: (id, nic, context) => mapped(() => attach(engine, id, nic, context)),
+    attach: (lock, nic, context) => mapped(() => attach(engine, lockedId(engine, lock), nic, context)),
   };
 }
 

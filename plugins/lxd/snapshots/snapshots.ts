@@ -14,6 +14,7 @@ import {
   type Engine,
   getManaged,
   instancePath,
+  lockedId,
   type Managed,
   whenIdle,
   writeConfig,
@@ -41,11 +42,15 @@ export function snapshotGroup(engine: Engine): Snapshots {
         const { snapshots, standsOn } = await tree(engine, id);
         return { names: snapshots.map(({ name }) => name), standsOn };
       }),
-    take: (id, record, taken, context) => mapped(() => take(engine, id, record, taken, context)),
-    restore: (id, name, context) => mapped(() => restore(engine, id, name, context)),
-    delete: (id, removal, context) => mapped(() => deleteSnapshot(engine, id, removal, context)),
-    rename: (id, name, to, context) => mapped(() => rename(engine, id, name, to, context)),
-    describe: (id, name, comment, context) => mapped(() => describe(engine, id, name, comment, context)),
+    take: (lock, record, taken, context) =>
+      mapped(() => take(engine, lockedId(engine, lock), record, taken, context)),
+    restore: (lock, name, context) => mapped(() => restore(engine, lockedId(engine, lock), name, context)),
+    delete: (lock, removal, context) =>
+      mapped(() => deleteSnapshot(engine, lockedId(engine, lock), removal, context)),
+    rename: (lock, name, to, context) =>
+      mapped(() => rename(engine, lockedId(engine, lock), name, to, context)),
+    describe: (lock, name, comment, context) =>
+      mapped(() => describe(engine, lockedId(engine, lock), name, comment, context)),
   };
 }
 

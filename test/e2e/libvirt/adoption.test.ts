@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
-import { context, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
@@ -62,9 +62,8 @@ describe("a domain that strata did not make", () => {
   ): Promise<void> {
     await using foreign = await foreignDomain(fixture.connection, fixture.folder);
     await setPath(foreign, path(foreign.disk));
-    const { instances } = fixture.backend;
     const instance = await adopt(foreign);
-    await using _hold = await instances.hold(instance.id, { wait: 0 }, context());
+    await using _lock = await locked(fixture, instance);
     await take(fixture, instance, "one");
     await fixture.write(instance, 7);
     await dropSnapshot(fixture, instance, "one");
@@ -77,9 +76,9 @@ describe("a domain that strata did not make", () => {
     const firmware = `<loader readonly='yes' type='pflash'>/usr/share/firmware.fd</loader><nvram>${variables}</nvram>`;
     await using foreign = await foreignDomain(fixture.connection, fixture.folder, { firmware });
     const instance = await adopt(foreign);
-    await using _hold = await fixture.backend.instances.hold(instance.id, { wait: 0 }, context());
+    await using _lock = await locked(fixture, instance);
     expect(await xmlOf(foreign)).to.contain(variables);
-    await fixture.backend.instances.remove(instance.id, context());
+    await fixture.backend.instances.remove(lockOf(instance.id), context());
     expect(await fixture.backend.instances.find(foreign.name)).to.equal(null);
     expect(await readFile(variables, "utf8")).to.equal("precious");
   });
@@ -87,16 +86,16 @@ describe("a domain that strata did not make", () => {
   it("is cloned with all that it holds, to what is strata's own", async () => {
     await withWritten(async (foreign, { id, name }, contents) => {
       const { instances, snapshots } = fixture.backend;
-      const copy = await instances.clone?.(id, cloneSpec({ name, record: RECORD }), context());
+      const copy = await instances.clone?.(lockOf(id), cloneSpec({ name, record: RECORD }), context());
       if (copy === undefined) throw new Error("libvirt clones");
-      await using _hold = await instances.hold(copy.id, { wait: 0 }, context());
+      await using _lock = await locked(fixture, copy);
       expect(await fixture.read(copy)).to.equal(contents);
       await take(fixture, copy, "one");
       await fixture.write(copy, 9);
-      await snapshots.restore(copy.id, "one", context());
+      await snapshots.restore(lockOf(copy.id), "one", context());
       expect(await fixture.read(copy)).to.equal(contents);
       const before = await foreign.digest();
-      await instances.remove(copy.id, context());
+      await instances.remove(lockOf(copy.id), context());
       expect(await foreign.digest()).to.equal(before);
     });
   });
@@ -107,7 +106,7 @@ describe("a domain that strata did not make", () => {
       expect(await xmlOf(foreign))
         .to.contain("urn:strata:1")
         .and.not.contain(`<source file='${foreign.disk}'`);
-      await adoption?.release(id, context());
+      await adoption?.release(lockOf(id), context());
       const xml = await xmlOf(foreign);
       expect(xml).to.contain(`<source file='${foreign.disk}'`).and.not.contain("urn:strata:1");
       expect(await fixture.read(await adopt(foreign))).to.equal(contents);
@@ -120,7 +119,7 @@ describe("a domain that strata did not make", () => {
       const managed = await readManaged(engine.connection.domainOfUuid(id));
       if (managed === undefined) throw new Error("it is not adopted");
       await writeMetadata(managed, { operation: { kind: "release" } });
-      const next = fixture.backend.instances.resize(id, { cpus: 2 }, context());
+      const next = fixture.backend.instances.resize(lockOf(id), { cpus: 2 }, context());
       expect(await refusal(next)).to.match(/^INSTANCE_NOT_FOUND/);
       expect(await xmlOf(foreign))
         .to.contain(`<source file='${foreign.disk}'`)
@@ -142,7 +141,7 @@ describe("a domain that strata did not make", () => {
       for (const file of [overlay, link, named]) {
         await using other = await foreignDomain(fixture.connection, fixture.folder, { devices: disk(file) });
         const before = await foreign.digest();
-        const release = fixture.backend.adoption?.release(id, context()) ?? Promise.resolve();
+        const release = fixture.backend.adoption?.release(lockOf(id), context()) ?? Promise.resolve();
         expect(await refusal(release)).to.contain(`would change under the domain ${other.name}`);
         expect(await foreign.digest()).to.equal(before);
         expect(await xmlOf(foreign)).to.contain("urn:strata:1");
@@ -200,7 +199,7 @@ describe("a domain that strata did not make", () => {
     await symlink(fixture.folder, link);
     const path = (disk: string) => join(link, basename(disk));
     await withWritten(async (foreign, { id }, contents) => {
-      await fixture.backend.adoption?.release(id, context());
+      await fixture.backend.adoption?.release(lockOf(id), context());
       expect(await xmlOf(foreign)).to.contain(`<source file='${path(foreign.disk)}'`);
       expect(await fixture.read(await adopt(foreign))).to.equal(contents);
     }, path);

@@ -2,10 +2,10 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 
 const MIB = 1024n ** 2n;
 
@@ -26,14 +26,14 @@ describe("disks that restores leave", () => {
     });
   });
   afterEach(async () => {
-    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
   });
   after(() => fixture[Symbol.asyncDispose]());
 
-  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
-  const restore = (name: string) => fixture.backend.snapshots.restore(instance.id, name, context());
+  const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
+  const restore = (name: string) => fixture.backend.snapshots.restore(lockOf(instance.id), name, context());
   const drop = (name: string, parent: string | null, children: string[] = []) =>
-    fixture.backend.snapshots.delete(instance.id, { name, parent, children }, context());
+    fixture.backend.snapshots.delete(lockOf(instance.id), { name, parent, children }, context());
   const head = async () => (await fixture.layers(instance)).head;
   const waiting = async () => (await fixture.layers(instance)).discarded;
   const isThere = (path: string) =>
@@ -59,8 +59,11 @@ describe("disks that restores leave", () => {
 
   for (const [what, collect] of [
     ["a deletion", () => drop("b", "a")],
-    ["a stop", () => fixture.backend.instances.stop(instance.id, "force", context())],
-    ["bringing layers together", async () => fixture.backend.readImages?.build(instance.id, context())],
+    ["a stop", () => fixture.backend.instances.stop(lockOf(instance.id), "force", context())],
+    [
+      "bringing layers together",
+      async () => fixture.backend.readImages?.build(lockOf(instance.id), context()),
+    ],
   ] as const)
     it(`a small one waits for ${what}, and nobody need know of it`, async () => {
       const old = await head();
@@ -79,7 +82,7 @@ describe("disks that restores leave", () => {
     const old = await head();
     await held(async () => {
       await restore("a");
-      await fixture.backend.instances.start(instance.id, context());
+      await fixture.backend.instances.start(lockOf(instance.id), context());
       expect(await waiting()).to.deep.equal([]);
       expect(await isThere(old)).to.equal(false);
     });
@@ -135,7 +138,7 @@ describe("disks that restores leave", () => {
     await held(() => restore("b"));
     await define(next);
     expect(await waiting()).to.deep.equal([next]);
-    await held(() => fixture.backend.instances.stop(instance.id, "force", context()));
+    await held(() => fixture.backend.instances.stop(lockOf(instance.id), "force", context()));
     expect(await waiting()).to.deep.equal([]);
     expect(await isThere(next)).to.equal(true);
     const read = await execa("qemu-io", ["-f", "qcow2", "-c", "read -P 99 0 64k", overlay]);

@@ -3,11 +3,11 @@ import { once } from "node:events";
 import { copyFile, open, rm, stat, truncate } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { newLayerPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 
 const CLUSTER = 65536;
 /** Where the layers that strata makes have their refcounts, of two bytes each. */
@@ -32,11 +32,11 @@ describe("the health of layers", () => {
   afterEach(async () => {
     await copyFile(`${layer}.copy`, layer);
     await rm(`${layer}.copy`);
-    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
   });
   after(() => fixture[Symbol.asyncDispose]());
 
-  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+  const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   async function findings(deep = false) {
     const found = (await fixture.backend.maintenance?.audit({ deep }, context())) ?? [];
@@ -154,11 +154,11 @@ describe("a stand-in that was damaged", () => {
     instance = await fixture.backend.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
-  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+  const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   it("is left for the layers themselves, with all that stands on it, and no contents change", async () => {
     for (let value = 1; value <= 16; value++)
@@ -193,7 +193,7 @@ describe("a stand-in that was damaged", () => {
     await fixture.audit?.(instance);
 
     await held(() => take(fixture, instance, "more"));
-    await held(() => fixture.backend.snapshots.restore(instance.id, "s16", context()));
+    await held(() => fixture.backend.snapshots.restore(lockOf(instance.id), "s16", context()));
     expect(await fixture.read(instance)).to.equal(contents);
     await fixture.audit?.(instance);
   });

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixture.ts";
 import { clearLeftovers } from "../../support/leftovers.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 
 /** The number of a process that has ended. */
@@ -45,7 +45,7 @@ describe("what tests that were killed have left", () => {
       expect((await stat(fixture.folder)).isDirectory()).to.equal(true);
     } finally {
       for (const instance of kept)
-        await whileHolding(fixture, instance, () => instances.remove(instance.id, context()));
+        await whileLocked(fixture, instance, () => instances.remove(lockOf(instance.id), context()));
     }
   });
 });

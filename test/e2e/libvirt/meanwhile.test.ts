@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
 import type { Context, Instance, Mount } from "../../../lib/backend/contract.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";
 
 /** What others do with virsh between two steps of ours, and what a power cut leaves of one step only. */
@@ -42,7 +42,7 @@ describe("what happens meanwhile", () => {
     redefine(instance, (xml) => xml.replace("</strata:instance>", `${note}</strata:instance>`));
 
   const restore = (instance: Instance, name: string, given: Context = context()) =>
-    fixture.backend.snapshots.restore(instance.id, name, given);
+    fixture.backend.snapshots.restore(lockOf(instance.id), name, given);
 
   describe("an overlay that virsh made in another folder", () => {
     async function prepare(instance: Instance): Promise<string> {
@@ -87,7 +87,7 @@ describe("what happens meanwhile", () => {
       await take(fixture, instance, "a");
       await redefine(instance, () => old);
       const { instances } = fixture.backend;
-      expect(await codeOf(instances.start(instance.id, context()))).to.equal("RECORDS_DIFFER");
+      expect(await codeOf(instances.start(lockOf(instance.id), context()))).to.equal("RECORDS_DIFFER");
       expect(await codeOf(take(fixture, instance, "b"))).to.equal("RECORDS_DIFFER");
       expect(await virsh("domstate", instance.name)).to.equal("shut off");
       await restore(instance, "a");
@@ -97,7 +97,7 @@ describe("what happens meanwhile", () => {
 
   it("a power cut that left the record of a snapshot and not the new definition: the domain goes on on its overlay", async () => {
     const instance = await create();
-    await whileHolding(fixture, instance, () => take(fixture, instance, "a"));
+    await whileLocked(fixture, instance, () => take(fixture, instance, "a"));
     const overlay = await headOf(instance);
     const { backing } = await readHeader(overlay);
     await redefine(instance, (xml) => xml.replaceAll(overlay, backing ?? ""));
@@ -109,7 +109,7 @@ describe("what happens meanwhile", () => {
     expect(found.filter((each) => each.instance === instance.name).map(({ kind }) => kind)).to.deep.equal([
       "operation-unfinished",
     ]);
-    await whileHolding(fixture, instance, async () => {});
+    await whileLocked(fixture, instance, async () => {});
     expect(await headOf(instance)).to.equal(overlay);
     await remove(instance);
   });
@@ -117,7 +117,7 @@ describe("what happens meanwhile", () => {
   it("doctor names a disk that a snapshot froze", async () => {
     const instance = await create();
     const old = await virsh("dumpxml", "--inactive", instance.name);
-    await whileHolding(fixture, instance, () => take(fixture, instance, "a"));
+    await whileLocked(fixture, instance, () => take(fixture, instance, "a"));
     await redefine(instance, () => old);
     const found = (await fixture.backend.maintenance?.audit()) ?? [];
     expect(found.filter((each) => each.instance === instance.name).map(({ kind }) => kind)).to.include(
@@ -131,8 +131,8 @@ describe("what happens meanwhile", () => {
     const size = 4n * instance.resources.disk;
     await leaveNote(instance, `<strata:operation kind="resize" disk="${size}"/>`);
     await virsh("start", "--paused", instance.name);
-    await whileHolding(fixture, instance, () =>
-      fixture.backend.instances.stop(instance.id, "force", context()),
+    await whileLocked(fixture, instance, () =>
+      fixture.backend.instances.stop(lockOf(instance.id), "force", context()),
     );
     expect(await virsh("domstate", instance.name)).to.equal("shut off");
     expect((await readHeader(await headOf(instance))).virtualSize).to.equal(size);
@@ -141,7 +141,7 @@ describe("what happens meanwhile", () => {
 
   it("a take that died once the disk was switched, and memory saved since: it starts with both", async () => {
     const instance = await create();
-    await whileHolding(fixture, instance, () => take(fixture, instance, "a"));
+    await whileLocked(fixture, instance, () => take(fixture, instance, "a"));
     const overlay = await headOf(instance);
     await virsh("snapshot-delete", instance.name, "a", "--metadata");
     await leaveNote(
@@ -150,7 +150,7 @@ describe("what happens meanwhile", () => {
     );
     await virsh("start", "--paused", instance.name);
     await virsh("managedsave", instance.name);
-    await whileHolding(fixture, instance, async () => {});
+    await whileLocked(fixture, instance, async () => {});
     expect(await headOf(instance)).to.equal(overlay);
     await virsh("start", "--paused", instance.name);
     await virsh("destroy", instance.name);
@@ -202,10 +202,10 @@ describe("what happens meanwhile", () => {
             execFileSync("virsh", ["-q", "snapshot-create-as", instance.name, "theirs", "--disk-only"]);
           },
         };
-        await fixture.backend.instances.start(instance.id, given);
+        await fixture.backend.instances.start(lockOf(instance.id), given);
         expect(taken).to.equal(true);
         expect(await virsh("domblklist", instance.name)).not.to.include(frozen);
-        await fixture.backend.instances.stop(instance.id, "force", context());
+        await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
       },
       { mounts: [mount] },
     );
@@ -216,5 +216,5 @@ describe("what happens meanwhile", () => {
   }
 
   const remove = (instance: Instance) =>
-    whileHolding(fixture, instance, () => fixture.backend.instances.remove(instance.id, context()));
+    whileLocked(fixture, instance, () => fixture.backend.instances.remove(lockOf(instance.id), context()));
 });

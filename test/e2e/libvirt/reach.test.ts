@@ -2,10 +2,10 @@ import { chmod, chown, mkdir, rm, stat, truncate } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding, Instance } from "../../../lib/backend/contract.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { type PrivateDaemon, privateDaemon } from "../../support/libvirt/private-daemon.ts";
 
 /** What is wrong with the pool as a whole, on a pool that is the test's alone. */
@@ -75,7 +75,9 @@ describe("what QEMU can reach of the pool", () => {
       for (const each of [instance, another]) expect(found[0]?.detail).to.contain(`"${each.name}"`);
       await repairOnly();
     }
-    await whileHolding(fixture, another, () => fixture.backend.instances.remove(another.id, context()));
+    await whileLocked(fixture, another, () =>
+      fixture.backend.instances.remove(lockOf(another.id), context()),
+    );
   });
 
   it("a folder above the pool is the administrator's: doctor says what would let QEMU in", async () => {

@@ -2,11 +2,11 @@ import { readdir, stat, unlink, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { layerOf, newPartialPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { done } from "../../support/program.ts";
 
 /** Longest chain that is allowed here: short, so that few snapshots need many keyframes. */
@@ -22,11 +22,11 @@ describe("read images and keyframes", () => {
     instance = await fixture.backend.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
-  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+  const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   /** The file that the head's header names, by name. */
   async function through(): Promise<string> {
@@ -59,7 +59,7 @@ describe("read images and keyframes", () => {
 
   it("a head with many snapshots below it reads through one image on the base image", async () => {
     const before = await fixture.read(instance);
-    await held(() => fixture.backend.readImages?.build(instance.id, context()) ?? Promise.resolve());
+    await held(() => fixture.backend.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
     expect(basename(await through())).to.match(/^image-/);
     expect((await opened()).length).to.equal(3);
     expect(await fixture.read(instance)).to.equal(before);
@@ -92,13 +92,13 @@ describe("read images and keyframes", () => {
     await held(async () => {
       await writeAndTake("s31", 31);
       await writeAndTake("s32", 32);
-      await fixture.backend.instances.start(instance.id, context());
+      await fixture.backend.instances.start(lockOf(instance.id), context());
       const now = await through();
       expect(now).to.not.equal(image);
       expect(basename(now)).to.match(/^image-/);
       expect((await stat(now)).ino, "the same file, moved on").to.equal(ino);
       expect(await images()).to.deep.equal([basename(now)]);
-      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
       await fixture.audit?.(instance);
     });
   });
@@ -106,11 +106,11 @@ describe("read images and keyframes", () => {
   it("virsh starts the domain as it is, and once its image has been lost strata does", async () => {
     await execa("virsh", ["-q", "start", "--paused", instance.name]);
     await held(async () => {
-      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
       const { head } = await fixture.layers(instance);
       await unlink(await through());
-      await fixture.backend.instances.start(instance.id, context());
-      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.backend.instances.start(lockOf(instance.id), context());
+      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
       expect((await fixture.layers(instance)).head).to.equal(head);
       await fixture.audit?.(instance);
     });
@@ -141,7 +141,7 @@ describe("read images and keyframes", () => {
       head,
     ]);
     const { ino } = await stat(image);
-    await held(() => fixture.backend.readImages?.build(instance.id, context()) ?? Promise.resolve());
+    await held(() => fixture.backend.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
     expect(await through()).to.equal(image);
     expect((await stat(image)).ino).to.equal(ino);
   });
@@ -150,7 +150,7 @@ describe("read images and keyframes", () => {
     await held(async () => {
       const { snapshots } = fixture.backend;
       for (const [name, expected] of contents) {
-        await snapshots.restore(instance.id, name, context());
+        await snapshots.restore(lockOf(instance.id), name, context());
         expect(await fixture.read(instance), name).to.equal(expected);
         expect((await opened()).length, name).to.be.at.most(LENGTH);
       }
@@ -161,12 +161,16 @@ describe("read images and keyframes", () => {
         const now = await snapshots.tree(instance.id);
         const found = now.snapshots.find((each) => each.name === name);
         const children = now.snapshots.filter(({ parent }) => parent === name).map((child) => child.name);
-        await snapshots.delete(instance.id, { name, parent: found?.parent ?? null, children }, context());
+        await snapshots.delete(
+          lockOf(instance.id),
+          { name, parent: found?.parent ?? null, children },
+          context(),
+        );
         contents.delete(name);
       }
       await fixture.audit?.(instance);
       for (const [name, expected] of contents) {
-        await snapshots.restore(instance.id, name, context());
+        await snapshots.restore(lockOf(instance.id), name, context());
         expect(await fixture.read(instance), name).to.equal(expected);
         expect((await opened()).length, name).to.be.at.most(LENGTH);
       }
@@ -177,11 +181,11 @@ describe("read images and keyframes", () => {
   it("turned off, the next start drops the image and the contents stay", async () => {
     await using off = await libvirtFixture({ "chain-length": String(LENGTH), "read-images": "off" });
     const before = await fixture.read(instance);
-    await held(() => fixture.backend.readImages?.build(instance.id, context()) ?? Promise.resolve());
+    await held(() => fixture.backend.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
     expect(await images()).to.have.length(1);
-    await using _hold = await off.backend.instances.hold(instance.id, { wait: 5000 }, context());
-    await off.backend.instances.start(instance.id, context());
-    await off.backend.instances.stop(instance.id, "force", context());
+    await using _lock = await locked(off, instance, 5000);
+    await off.backend.instances.start(lockOf(instance.id), context());
+    await off.backend.instances.stop(lockOf(instance.id), "force", context());
     expect(await images()).to.deep.equal([]);
     expect(await fixture.read(instance)).to.equal(before);
     expect(basename(await through())).to.not.match(/^image-/);

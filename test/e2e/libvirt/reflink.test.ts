@@ -3,10 +3,10 @@ import { basename } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { cloneSpec } from "../../../lib/backend/conformance/clone.ts";
-import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { readLayers } from "../../../plugins/libvirt/layers/layers.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { type PrivateDaemon, privateDaemon } from "../../support/libvirt/private-daemon.ts";
 
 const MIB = 1024 ** 2;
@@ -43,7 +43,7 @@ for (const kind of ["xfs", "ext4"] as const)
       await daemon[Symbol.asyncDispose]();
     });
 
-    const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+    const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
     /** MiB of the file system that are taken. */
     async function taken(): Promise<number> {
@@ -65,8 +65,8 @@ for (const kind of ["xfs", "ext4"] as const)
     }
 
     async function startAndStop(): Promise<void> {
-      await fixture.backend.instances.start(instance.id, context());
-      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.backend.instances.start(lockOf(instance.id), context());
+      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
     }
 
     /** Has a file take more room than there is data in it. */
@@ -95,7 +95,9 @@ for (const kind of ["xfs", "ext4"] as const)
     );
 
     it(shares ? "are there when optimize comes" : "are copies then", async () => {
-      const took = await keeping(async () => fixture.backend.readImages?.build(instance.id, context()));
+      const took = await keeping(async () =>
+        fixture.backend.readImages?.build(lockOf(instance.id), context()),
+      );
       if (shares) expect(took).to.be.below(1);
       else expect(took).to.be.above(2 * HELD);
       expect(await standIns()).to.deep.equal(["frame", "image"]);
@@ -106,7 +108,7 @@ for (const kind of ["xfs", "ext4"] as const)
       const contents = await fixture.read(instance);
       let copy: Instance | undefined;
       const took = await keeping(async () => {
-        copy = await fixture.backend.instances.clone?.(instance.id, cloneSpec(instance), context());
+        copy = await fixture.backend.instances.clone?.(lockOf(instance.id), cloneSpec(instance), context());
       });
       if (copy === undefined) throw new Error("no clone");
       if (shares) expect(took).to.be.below(2);

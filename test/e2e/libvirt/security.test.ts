@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance } from "../../../lib/backend/contract.ts";
 import { newLayerPath, removeLayer } from "../../../plugins/libvirt/layers/layers.ts";
 import { isLauncher } from "../../../plugins/libvirt/mounts/launcher.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { imageServer } from "../../support/images/image-server.ts";
-import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { done, strata } from "../../support/program.ts";
 
 async function modeOf(path: string): Promise<string> {
@@ -25,17 +25,17 @@ describe("security on libvirt", () => {
     instance = await fixture.backend.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
-  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+  const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   it("layers, seed and lock belong to their owner alone, after a take and after a restore", async () => {
     const { folder } = await fixture.layers(instance);
     await held(async () => {
       await take(fixture, instance, "first");
-      await fixture.backend.snapshots.restore(instance.id, "first", context());
+      await fixture.backend.snapshots.restore(lockOf(instance.id), "first", context());
       await take(fixture, instance, "second");
     });
     const modes = await Promise.all(
@@ -93,7 +93,9 @@ describe("security on libvirt", () => {
       expect(await modeOf(join(folder, launchers[0] ?? ""))).to.equal("0700");
       expect(await modeOf(folder)).to.equal("0710");
     } finally {
-      await whileHolding(fixture, mounted, () => fixture.backend.instances.remove(mounted.id, context()));
+      await whileLocked(fixture, mounted, () =>
+        fixture.backend.instances.remove(lockOf(mounted.id), context()),
+      );
     }
   });
 
@@ -113,8 +115,8 @@ describe("security on libvirt", () => {
     const { folder } = await fixture.layers(other);
     await writeFile(join(folder, "notes.txt"), "precious");
     {
-      await using _hold = await fixture.backend.instances.hold(other.id, { wait: 0 }, context());
-      await fixture.backend.instances.remove(other.id, context());
+      await using _lock = await locked(fixture, other);
+      await fixture.backend.instances.remove(lockOf(other.id), context());
     }
     expect(await readdir(folder)).to.deep.equal(["notes.txt"]);
     await rm(folder, { recursive: true });
@@ -131,9 +133,9 @@ describe("security on libvirt", () => {
     await fixture.connection.defineDomain(before.replace(`folder="${folder}"`, `folder="${victim}"`));
     try {
       expect((await fixture.layers(instance)).folder).to.equal(victim);
-      expect(await codeOf(held(() => fixture.backend.instances.remove(instance.id, context())))).to.equal(
-        "RECORDS_DIFFER",
-      );
+      expect(
+        await codeOf(held(() => fixture.backend.instances.remove(lockOf(instance.id), context()))),
+      ).to.equal("RECORDS_DIFFER");
       expect(await readFile(file, "utf8")).to.equal("precious");
     } finally {
       await fixture.connection.defineDomain(before);

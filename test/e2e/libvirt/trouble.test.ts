@@ -3,14 +3,14 @@ import { open, readdir, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
 import type { Instance, Resources } from "../../../lib/backend/contract.ts";
 import { newLayerPath } from "../../../plugins/libvirt/layers/layers.ts";
 import { lockFile } from "../../../plugins/libvirt/lock/lock.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { DomainState, SnapshotCreateFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { listCopies, removeRecordCopies } from "../../../plugins/libvirt/snapshots/record-copies.ts";
-import { codeOf, type LibvirtFixture, libvirtFixture, whileHolding } from "../../support/libvirt/fixture.ts";
+import { codeOf, type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { strata } from "../../support/program.ts";
 
 /** Everything of an instance that must be the same after a refusal. */
@@ -28,11 +28,11 @@ describe("trouble on libvirt", () => {
     instance = await fixture.backend.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(instance.id, context()));
+    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
-  const held = <T>(work: () => Promise<T>) => whileHolding(fixture, instance, work);
+  const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   /** Leaves the note of an operation in the domain as somebody who died would have. */
   const note = (operation: string) => noteOn(instance.id, operation);
@@ -66,7 +66,7 @@ describe("trouble on libvirt", () => {
   it("more CPUs or memory than can be had are refused, and nothing is changed", async () => {
     const before = await snapshotOfRecords(fixture, instance);
     const resize = (change: Partial<Resources>) =>
-      codeOf(held(() => fixture.backend.instances.resize(instance.id, change, context())));
+      codeOf(held(() => fixture.backend.instances.resize(lockOf(instance.id), change, context())));
     expect(await resize({ cpus: 2, memory: 2n ** 50n })).to.equal("INVALID_VALUE");
     expect(await resize({ cpus: 1024, memory: 2n ** 29n })).to.equal("INVALID_VALUE");
     expect(await snapshotOfRecords(fixture, instance)).to.deep.equal(before);
@@ -145,7 +145,7 @@ describe("trouble on libvirt", () => {
         const files = { below: (await stat(layer)).ino, above: (await stat(head)).ino };
         const drop = () =>
           fixture.backend.snapshots.delete(
-            instance.id,
+            lockOf(instance.id),
             { name: "merged", parent: "first", children: [] },
             context(),
           );
@@ -182,14 +182,14 @@ describe("trouble on libvirt", () => {
     expect(head.startsWith(folder)).to.equal(true);
     await held(() =>
       fixture.backend.snapshots.delete(
-        instance.id,
+        lockOf(instance.id),
         { name: "foreign", parent: "renamed", children: [] },
         context(),
       ),
     );
     expect(await fixture.read(instance)).to.equal(contents);
     await held(async () => fixture.audit?.(instance));
-    await held(() => fixture.backend.snapshots.restore(instance.id, "renamed", context()));
+    await held(() => fixture.backend.snapshots.restore(lockOf(instance.id), "renamed", context()));
     // Nobody's records prove this file strata's, so it is still there.
     await unlink(head);
   });
@@ -210,7 +210,7 @@ describe("trouble on libvirt", () => {
     const before = await layers();
     await held(() =>
       fixture.backend.snapshots.delete(
-        instance.id,
+        lockOf(instance.id),
         { name: "upper", parent: "lower", children: [] },
         context(),
       ),
@@ -219,13 +219,13 @@ describe("trouble on libvirt", () => {
     await server;
     expect(await fixture.read(instance)).to.equal(contents);
     await held(async () => {
-      await fixture.backend.instances.stop(instance.id, "force", context());
+      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
     });
     expect(await fixture.read(instance)).to.equal(contents);
     expect(await layers()).to.equal(before - 1);
     await held(async () => {
       await fixture.backend.snapshots.delete(
-        instance.id,
+        lockOf(instance.id),
         { name: "lower", parent: "renamed", children: [] },
         context(),
       );
@@ -246,9 +246,9 @@ describe("trouble on libvirt", () => {
         expect((await strata(["delete", "--purge", spec.name])).code).to.equal(0);
         expect(await instances.find(spec.name)).to.equal(null);
       } else {
-        const { id } = await instances.create(newSpec(fixture, { name: spec.name }), context());
-        await using _hold = await instances.hold(id, { wait: 0 }, context());
-        await instances.remove(id, context());
+        const made = await instances.create(newSpec(fixture, { name: spec.name }), context());
+        await using lock = await locked(fixture, made);
+        await instances.remove(lock, context());
       }
     }
   });
@@ -262,9 +262,7 @@ describe("trouble on libvirt", () => {
       buffer: false,
     });
     await once(holder.stdout, "data");
-    expect(await codeOf(fixture.backend.instances.hold(instance.id, { wait: 0 }, context()))).to.equal(
-      "BUSY",
-    );
+    expect(await codeOf(fixture.backend.instances.lock(instance, { wait: 0 }, context()))).to.equal("BUSY");
     const waiting = lockFile(lock, { name: instance.name, wait: 20_000 });
     holder.kill("SIGKILL");
     await (await waiting)[Symbol.asyncDispose]();
@@ -273,17 +271,19 @@ describe("trouble on libvirt", () => {
   it("a suspended instance refuses to be snapshotted, restored or cleared of snapshots", async () => {
     const domain = await fixture.connection.lookupDomainByUuid(instance.id);
     await domain.create();
-    await held(() => fixture.backend.instances.suspend?.(instance.id, context()) ?? Promise.resolve());
+    await held(
+      () => fixture.backend.instances.suspend?.(lockOf(instance.id), context()) ?? Promise.resolve(),
+    );
     const before = await snapshotOfRecords(fixture, instance);
     const removal = { name: "renamed", parent: null, children: [] };
     await held(async () => {
       expect(await codeOf(take(fixture, instance, "never"))).to.equal("INSTANCE_SUSPENDED");
-      expect(await codeOf(fixture.backend.snapshots.restore(instance.id, "renamed", context()))).to.equal(
-        "INSTANCE_SUSPENDED",
-      );
-      expect(await codeOf(fixture.backend.snapshots.delete(instance.id, removal, context()))).to.equal(
-        "INSTANCE_SUSPENDED",
-      );
+      expect(
+        await codeOf(fixture.backend.snapshots.restore(lockOf(instance.id), "renamed", context())),
+      ).to.equal("INSTANCE_SUSPENDED");
+      expect(
+        await codeOf(fixture.backend.snapshots.delete(lockOf(instance.id), removal, context())),
+      ).to.equal("INSTANCE_SUSPENDED");
     });
     expect(await snapshotOfRecords(fixture, instance)).to.deep.equal(before);
     await domain.managedSaveRemove();
@@ -342,7 +342,7 @@ describe("trouble on libvirt", () => {
     expect(
       (await execa("virsh", ["snapshot-list", "--name", instance.name])).stdout.trim().split("\n"),
     ).to.have.length(2);
-    await held(() => fixture.backend.snapshots.restore(instance.id, "top", context()));
+    await held(() => fixture.backend.snapshots.restore(lockOf(instance.id), "top", context()));
     await held(async () => fixture.audit?.(instance));
   });
 });

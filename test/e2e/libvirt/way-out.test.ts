@@ -2,7 +2,7 @@ import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context } from "../../../lib/backend/conformance/fixture.ts";
+import { locked } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding } from "../../../lib/backend/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
@@ -244,7 +244,7 @@ describe("a way out", () => {
     await scene.chain(["a"], 2);
     await scene.run();
     {
-      await using _held = await fixture.backend.instances.hold(scene.instance.id, { wait: 0 }, context());
+      await using _lock = await locked(fixture, scene.instance);
       await strata.stop([scene.name], { force: true });
       expect(await virsh("domstate", scene.name)).to.equal("shut off");
       expect((await strata.info([scene.name]))[0]?.name).to.equal(scene.name);

@@ -2,6 +2,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
+import { locked, lockOf } from "../../../lib/backend/conformance/fixture.ts";
 import type { Backend, Context, ImageSource, Instance } from "../../../lib/backend/contract.ts";
 import lxd from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
@@ -38,8 +39,8 @@ describe("a cluster of LXD, over TLS", () => {
     if (found === null) throw new Error(`${name} is gone`);
     return found;
   };
-  const held = async ({ id }: Instance, work: (call: Context) => Promise<unknown>) => {
-    await using _hold = await backend.instances.hold(id, { wait: 10_000 }, context());
+  const held = async (instance: Instance, work: (call: Context) => Promise<unknown>) => {
+    await using _lock = await locked({ backend }, instance, 10_000);
     await work(context());
   };
   const run = async ({ id }: Instance, ...argv: string[]) => {
@@ -91,8 +92,8 @@ describe("a cluster of LXD, over TLS", () => {
     });
     const made = await here.instances.create(spec, context());
     expect([made.member, made.mounts]).to.deep.equal(["n2", [mount]]);
-    await using _hold = await here.instances.hold(made.id, { wait: 0 }, context());
-    await here.instances.remove(made.id, context());
+    await using _lock = await locked({ backend: here }, made);
+    await here.instances.remove(lockOf(made.id), context());
   });
 
   it("runs instances on chosen members, moves one with its snapshots, and outlives a member", async () => {
@@ -112,20 +113,20 @@ describe("a cluster of LXD, over TLS", () => {
     );
     expect([(await find(moving)).member, (await find(staying)).member]).to.deep.equal(["n3", "n2"]);
 
-    await held(moving, (call) => instances.start(moving.id, call));
+    await held(moving, (call) => instances.start(lockOf(moving.id), call));
     await run(moving, "sh", "-c", "echo first > /root/note && sync");
-    await held(moving, (call) => instances.stop(moving.id, "force", call));
+    await held(moving, (call) => instances.stop(lockOf(moving.id), "force", call));
     await held(moving, (call) => take(moving, "first", null, 1, call));
-    await held(moving, (call) => instances.start(moving.id, call));
+    await held(moving, (call) => instances.start(lockOf(moving.id), call));
     await run(moving, "sh", "-c", "echo second > /root/note && sync");
-    expect((await refusal(held(moving, (call) => group().move(moving.id, "n2", call)))).code).to.equal(
-      "WRONG_STATE",
-    );
-    await held(moving, (call) => instances.stop(moving.id, "force", call));
+    expect(
+      (await refusal(held(moving, (call) => group().move(lockOf(moving.id), "n2", call)))).code,
+    ).to.equal("WRONG_STATE");
+    await held(moving, (call) => instances.stop(lockOf(moving.id), "force", call));
     await held(moving, (call) => take(moving, "second", "first", 2, call));
     const before = await snapshots.tree(moving.id);
 
-    await held(moving, (call) => group().move(moving.id, "n2", call));
+    await held(moving, (call) => group().move(lockOf(moving.id), "n2", call));
     expect((await find(moving)).member).to.equal("n2");
     expect(await snapshots.tree(moving.id)).to.deep.equal(before);
     expect((await find(moving)).record).to.deep.equal({ ...moving.record, snapshotsTaken: 2 });
@@ -137,10 +138,10 @@ describe("a cluster of LXD, over TLS", () => {
 
     // The member that it was on, and that the first of the URLs leads to, are not needed any more.
     await cluster.members.n1.kill();
-    await held(moving, (call) => snapshots.restore(moving.id, "first", call));
-    await held(moving, (call) => instances.start(moving.id, call));
+    await held(moving, (call) => snapshots.restore(lockOf(moving.id), "first", call));
+    await held(moving, (call) => instances.start(lockOf(moving.id), call));
     expect(await run(moving, "cat", "/root/note")).to.equal("first");
-    await held(staying, (call) => instances.start(staying.id, call));
+    await held(staying, (call) => instances.start(lockOf(staying.id), call));
     const running = (await instances.list()).filter(({ state }) => state === "running");
     expect(running.map(({ name }) => name).sort()).to.deep.equal(["lxd-c-a", "lxd-c-b"]);
     // Those of the member that is gone are told of, as far as anybody knows, and nothing is done to them.
@@ -151,10 +152,12 @@ describe("a cluster of LXD, over TLS", () => {
       reason: '"lxd-c-lost" is on the member n1, which does not answer',
     };
     expect(await refusal(instances.find(lost.name))).to.deep.equal(unreached);
-    expect(await refusal(instances.hold(told?.id ?? "", { wait: 0 }, context()))).to.deep.equal(unreached);
+    expect(
+      await refusal(instances.lock({ name: lost.name, id: told?.id ?? "" }, { wait: 0 }, context())),
+    ).to.deep.equal(unreached);
 
     for (const instance of [moving, staying])
-      await held(instance, (call) => instances.remove(instance.id, call));
+      await held(instance, (call) => instances.remove(lockOf(instance.id), call));
   });
 
   async function take(
@@ -167,6 +170,6 @@ describe("a cluster of LXD, over TLS", () => {
     const { resources, mounts, nics, record } = await find(instance);
     const { cloudInstanceId } = record;
     const described = { comment: "", resources, mounts, nics, cloudInstanceId, createdAt: Date.now() };
-    await backend.snapshots.take(instance.id, { ...described, name, parent }, taken, call);
+    await backend.snapshots.take(lockOf(instance.id), { ...described, name, parent }, taken, call);
   }
 });

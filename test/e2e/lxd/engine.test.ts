@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
+import { locked, lockOf } from "../../../lib/backend/conformance/fixture.ts";
 import type { Backend } from "../../../lib/backend/contract.ts";
 import { operationKeys } from "../../../plugins/lxd/domain/records.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
@@ -29,20 +30,28 @@ describe("a daemon of LXD", () => {
   after(() => fixture?.[Symbol.asyncDispose]());
 
   const holder = async (...more: readonly string[]) => {
-    const args = ["--import", "tsx", HOLDER, fixture.daemon.socket, fixture.folder, own.instance.id, ...more];
+    const args = [
+      "--import",
+      "tsx",
+      HOLDER,
+      fixture.daemon.socket,
+      fixture.folder,
+      own.instance.name,
+      ...more,
+    ];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     await once(child.stdout, "data");
     return child;
   };
 
-  it("keeps a hold while its holder lives, in whatever process, and no longer", async () => {
+  it("keeps a lock while its holder lives, in whatever process, and no longer", async () => {
     const child = await holder();
-    expect((await refusal(backend.instances.hold(own.instance.id, { wait: 500 }, context()))).code).to.equal(
+    expect((await refusal(backend.instances.lock(own.instance, { wait: 500 }, context()))).code).to.equal(
       "BUSY",
     );
     child.kill("SIGKILL");
     await once(child, "exit");
-    await using _hold = await backend.instances.hold(own.instance.id, { wait: 0 }, context());
+    await using _lock = await locked({ backend }, own.instance);
   });
 
   it("finishes a restore whose process was killed while LXD was at it", async () => {
@@ -101,8 +110,8 @@ describe("a daemon of LXD", () => {
     await asked();
     const again = await backend.instances.create(newInstanceSpec(fixture.image, { name }), context());
     expect(again.id).not.to.equal(id);
-    await using _hold = await backend.instances.hold(again.id, { wait: 0 }, context());
-    await backend.instances.remove(again.id, context());
+    await using _lock = await locked(fixture, again);
+    await backend.instances.remove(lockOf(again.id), context());
   });
 
   it("keeps an image for the next instance until it is deleted, and takes away none of others", async () => {
@@ -121,7 +130,7 @@ describe("a daemon of LXD", () => {
     expect((await backend.instances.find(own.instance.name))?.name).to.equal(own.instance.name);
     const again = await lxdInstance(fixture, "lxd-again");
     expect(await known()).to.have.members([image.sha256, ...others]);
-    await again.held((call) => backend.instances.remove(again.instance.id, call));
+    await again.held((call) => backend.instances.remove(lockOf(again.instance.id), call));
   });
 
   it("sees no instances but strata's, and takes no name from the others", async () => {
@@ -147,16 +156,16 @@ describe("a daemon of LXD", () => {
       newInstanceSpec(fixture.image, { name: "lxd-dir" }),
       context(),
     );
-    await using _hold = await plain.instances.hold(id, { wait: 0 }, context());
+    await using lock = await plain.instances.lock({ id, name }, { wait: 0 }, context());
     const folder = join(fixture.daemon.pools, "plain/containers", name, "rootfs/mnt");
     const found = await plain.instances.find(name);
     if (found === null) throw new Error("it is gone");
     const { resources, mounts, nics } = found;
     const record = { comment: "", parent: null, resources, mounts, nics, cloudInstanceId: "i-1" };
-    await plain.snapshots.take(id, { ...record, name: "empty", createdAt: Date.now() }, 1, context());
+    await plain.snapshots.take(lock, { ...record, name: "empty", createdAt: Date.now() }, 1, context());
     await writeFile(join(folder, "note"), "later");
-    await plain.snapshots.restore(id, "empty", context());
+    await plain.snapshots.restore(lock, "empty", context());
     expect(await readdir(folder)).to.deep.equal([]);
-    await plain.instances.remove(id, context());
+    await plain.instances.remove(lock, context());
   });
 });

@@ -2,6 +2,7 @@ import { chmod, chown, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
+import { lockOf } from "../../../lib/backend/conformance/fixture.ts";
 import type { Backend, ExecSession } from "../../../lib/backend/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
 import { lxdBackend } from "../../../plugins/lxd/index.ts";
@@ -109,10 +110,10 @@ describe("inside a container of LXD", () => {
     await writeFile(join(source, "note"), "from the host", { mode: 0o644 });
     const mount = { source, target: "/srv/share", type: "native", uidMap: [], gidMap: [] } as const;
     await own.held(async (call) => {
-      expect(await mounts.attach(own.instance.id, mount, call)).to.equal("applied");
+      expect(await mounts.attach(lockOf(own.instance.id), mount, call)).to.equal("applied");
     });
     expect((await own.run(["cat", "/srv/share/note"])).out).to.equal("from the host");
-    await own.held((call) => mounts.detach(own.instance.id, mount.target, call));
+    await own.held((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
     expect((await own.run(["ls", "/srv/share"])).out).to.equal("");
     await own.cut();
   });
@@ -126,14 +127,14 @@ describe("inside a container of LXD", () => {
     const map = [{ host: 1002, guest: 1001 }];
     const mount = { source, target: "/srv/mapped", type: "native", uidMap: map, gidMap: map } as const;
     await own.held(async (call) => {
-      expect(await mounts.attach(own.instance.id, mount, call)).to.equal("restart");
+      expect(await mounts.attach(lockOf(own.instance.id), mount, call)).to.equal("restart");
     });
     await own.take("mapped", 1);
-    await own.held((call) => mounts.detach(own.instance.id, mount.target, call));
+    await own.held((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
     await own.start();
     expect((await own.run(["ls", "/srv/mapped"])).out).to.equal("");
     await own.cut();
-    await own.held((call) => snapshots.restore(own.instance.id, "mapped", call));
+    await own.held((call) => snapshots.restore(lockOf(own.instance.id), "mapped", call));
     await own.start();
     const inside = "cat note; echo more > made; stat -c %u:%g note made /home/tester /home/ubuntu /root";
     const seen = await own.run(["sh", "-c", inside], { cwd: mount.target });
@@ -146,7 +147,7 @@ describe("inside a container of LXD", () => {
     expect([uid, gid]).to.deep.equal([1002, 1002]);
     expect((await own.run(["touch", "/srv/mapped/other"], { user: "ubuntu" })).code).to.equal(1);
     await own.cut();
-    await own.held((call) => mounts.detach(own.instance.id, mount.target, call));
+    await own.held((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
   });
 
   it("maps no id that the host keeps to itself, says what lets it, and changes nothing", async () => {
@@ -154,7 +155,9 @@ describe("inside a container of LXD", () => {
     if (mounts === undefined) throw new Error("the engine has no mounts");
     const mount = { source: fixture.folder, target: "/srv/no", type: "native", gidMap: [] } as const;
     const attach = (host: number) =>
-      own.held((call) => mounts.attach(own.instance.id, { ...mount, uidMap: [{ host, guest: 1001 }] }, call));
+      own.held((call) =>
+        mounts.attach(lockOf(own.instance.id), { ...mount, uidMap: [{ host, guest: 1001 }] }, call),
+      );
     expect(await refusal(attach(1003))).to.deep.equal({
       code: "UNSUPPORTED",
       reason: "the host does not let LXD map these ids; it does with the lines root:1003:1 in /etc/subuid",

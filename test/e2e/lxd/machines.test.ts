@@ -1,6 +1,7 @@
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
+import { locked, lockOf } from "../../../lib/backend/conformance/fixture.ts";
 import type { Backend, ImageSource } from "../../../lib/backend/contract.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
@@ -44,8 +45,11 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     for (const each of open) await each[Symbol.asyncDispose]();
   });
 
-  const held = async (id: string, work: () => Promise<unknown>) => {
-    await using _hold = await backend.instances.hold(id, { wait: 10_000 }, context());
+  const held = async (
+    instance: { readonly id: string; readonly name: string },
+    work: () => Promise<unknown>,
+  ) => {
+    await using _lock = await locked({ backend }, instance, 10_000);
     await work();
   };
   const diskOf = async (name: string) =>
@@ -61,7 +65,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     const { id, name } = await backend.instances.create(newInstanceSpec(root, { name: "box" }), context());
     expect((await asLxdHasIt(name)).type).to.equal("container");
     if (backend.guest.via === "engine") expect(await backend.guest.ssh?.(id)).to.equal(null);
-    await held(id, () => backend.instances.remove(id, context()));
+    await held({ id, name }, () => backend.instances.remove(lockOf(id), context()));
   });
 
   it("are refused what they cannot have there, before anything is changed", async () => {
@@ -98,18 +102,23 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     const { instances, snapshots } = backend;
     const seed = { metaData: "instance-id: i-1\n", userData: "", vendorData: "" };
     const spec = newInstanceSpec(image, { name: "grower", resources, seed });
-    const { id } = await instances.create(spec, context());
+    const { id, name } = await instances.create(spec, context());
     const record = { name: "small", comment: "", parent: null, resources, mounts: [], nics: [] };
-    await held(id, async () => {
-      await snapshots.take(id, { ...record, cloudInstanceId: "i-1", createdAt: Date.now() }, 1, context());
-      await instances.resize(id, { disk: 2n * GIB, cpus: 2 }, context());
+    await held({ id, name }, async () => {
+      await snapshots.take(
+        lockOf(id),
+        { ...record, cloudInstanceId: "i-1", createdAt: Date.now() },
+        1,
+        context(),
+      );
+      await instances.resize(lockOf(id), { disk: 2n * GIB, cpus: 2 }, context());
       expect(await diskOf("grower")).to.equal(2n * GIB);
-      await snapshots.restore(id, "small", context());
+      await snapshots.restore(lockOf(id), "small", context());
       expect(await diskOf("grower")).to.equal(GIB);
-      await instances.start(id, context());
+      await instances.start(lockOf(id), context());
     });
     expect(await instances.find("grower")).to.deep.include({ state: "running", resources });
-    await held(id, () => instances.stop(id, "force", context()));
+    await held({ id, name }, () => instances.stop(lockOf(id), "force", context()));
   });
 
   it("are cloned as other instances to cloud-init, with addresses of their own", async () => {
@@ -118,7 +127,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     if (original === null) throw new Error("grower is gone");
     const seed = { metaData: "instance-id: i-2\n", userData: "", vendorData: "" };
     const copy = { name: "grown", seed, record: { ...original.record, cloudInstanceId: "i-2" } };
-    await held(original.id, () => instances.clone?.(original.id, copy, context()) ?? Promise.reject());
+    await held(original, () => instances.clone?.(lockOf(original.id), copy, context()) ?? Promise.reject());
     const [one, other] = [await asLxdHasIt("grower"), await asLxdHasIt("grown")];
     expect([other.type, one.config["user.meta-data"], other.config["user.meta-data"]]).to.deep.equal([
       "virtual-machine",
@@ -128,7 +137,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     expect(other.config["volatile.eth0.hwaddr"]).not.to.equal(one.config["volatile.eth0.hwaddr"]);
     for (const name of ["grower", "grown"]) {
       const found = await instances.find(name);
-      if (found !== null) await held(found.id, () => instances.remove(found.id, context()));
+      if (found !== null) await held(found, () => instances.remove(lockOf(found.id), context()));
     }
   });
 

@@ -17,7 +17,7 @@ interface Bad {
   readonly check?: RegExp;
 }
 
-const rest = "description: 'x', settings: [], apiVersion: '2.0.0'";
+const rest = "description: 'x', settings: [], apiVersion: '3.0.0'";
 const info =
   "info: async () => ({ name: 'bad', version: '1', engine: 'bad 1', kind: 'fake', features: new Set(), missing: new Map(), imageFormats: ['any'] })";
 const groups = "snapshots: {}, guest: { via: 'engine' }, [Symbol.asyncDispose]: async () => {}";
@@ -34,7 +34,7 @@ const BAD: Readonly<Record<string, Bad>> = {
     code: 11,
   },
   "says another version once it is loaded": {
-    module: works.replace("'2.0.0'", "'2.99.0'"),
+    module: works.replace("'3.0.0'", "'3.99.0'"),
     says: /was made for version \^2\.99\.0 of the contract/,
     code: 11,
   },
@@ -46,12 +46,12 @@ const BAD: Readonly<Record<string, Bad>> = {
     code: 1,
   },
   "is not built": {
-    manifest: { plugin: "bad", api: "^2.0.0", entry: "./dist/index.js" },
+    manifest: { plugin: "bad", api: "^3.0.0", entry: "./dist/index.js" },
     says: /there is no \.\/dist\/index\.js; is the package built\?/,
     code: 1,
   },
   "has its module outside of the package": {
-    manifest: { plugin: "bad", api: "^2.0.0", entry: "../../../../../config/strata/settings.json" },
+    manifest: { plugin: "bad", api: "^3.0.0", entry: "../../../../../config/strata/settings.json" },
     says: /is outside of it/,
     code: 1,
   },
@@ -112,7 +112,7 @@ describe("a plugin that", () => {
   async function install({ manifest, module = works }: Bad): Promise<string> {
     const path = join(home.plugins, "strata-plugin-bad");
     await mkdir(path, { recursive: true });
-    const given = manifest === undefined ? { plugin: "bad", api: "^2.0.0", entry: "./index.js" } : manifest;
+    const given = manifest === undefined ? { plugin: "bad", api: "^3.0.0", entry: "./index.js" } : manifest;
     const text =
       typeof given === "string"
         ? given
@@ -175,7 +175,7 @@ describe("a plugin that", () => {
 
   it("has the name of another is refused; the other is used", async () => {
     await install({
-      manifest: { plugin: "memory", api: "^2.0.0", entry: "./index.js" },
+      manifest: { plugin: "memory", api: "^3.0.0", entry: "./index.js" },
       says: /x/,
       code: 0,
     });

@@ -53,7 +53,7 @@ describe("the sample engine of docs/plugins.md", () => {
     await done(["set", `local.plugins=${PACKAGE}`], { env: home.env });
     const { plugins } = JSON.parse(await done(["plugins", "--format", "json"], { env: home.env }));
     const found = plugins.find(({ name }: { name: string }) => name === "sample");
-    expect(found).to.include({ state: "loaded", origin: `${PACKAGE} 0.1.0`, version: "0.1.0", api: "2.0.0" });
+    expect(found).to.include({ state: "loaded", origin: `${PACKAGE} 0.1.0`, version: "0.1.0", api: "3.0.0" });
     expect(found.missing).to.have.property("suspend", "there is no memory to keep");
   });
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { context } from "../../../lib/backend/conformance/fixture.ts";
+import { locked } from "../../../lib/backend/conformance/fixture.ts";
 import type { Fixture } from "../../../lib/backend/conformance/index.ts";
 import type { Instance, Log } from "../../../lib/backend/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
@@ -33,13 +33,13 @@ export interface LibvirtFixture extends Fixture {
   ): Promise<{ head: string; folder: string; discarded: readonly string[] }>;
 }
 
-/** Runs a piece that changes an instance, and so needs a hold on it. */
-export async function whileHolding<T>(
-  { backend }: Pick<Fixture, "backend">,
-  { id }: Pick<Instance, "id">,
+/** Runs a piece that changes an instance while that is locked. */
+export async function whileLocked<T>(
+  fixture: Pick<Fixture, "backend">,
+  instance: Pick<Instance, "id" | "name">,
   work: () => Promise<T>,
 ): Promise<T> {
-  await using _hold = await backend.instances.hold(id, { wait: 5000 }, context());
+  await using _lock = await locked(fixture, instance, 5000);
   return await work();
 }
 

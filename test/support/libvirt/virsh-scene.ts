@@ -1,10 +1,10 @@
 import { access } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, newSpec } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding, Instance } from "../../../lib/backend/contract.ts";
 import { openStrata, type Strata } from "../../../lib/index.ts";
-import { type LibvirtFixture, libvirtFixture, whileHolding } from "./fixture.ts";
+import { type LibvirtFixture, libvirtFixture, whileLocked } from "./fixture.ts";
 import { Contents, virsh } from "./virsh.ts";
 
 /** What must be there after somebody used virsh on an instance. */
@@ -116,7 +116,9 @@ export class Scene implements AsyncDisposable {
   async start(): Promise<void> {
     const { fixture } = this.stage;
     const { backend } = fixture;
-    await whileHolding(fixture, this.instance, () => backend.instances.start(this.instance.id, context()));
+    await whileLocked(fixture, this.instance, () =>
+      backend.instances.start(lockOf(this.instance.id), context()),
+    );
   }
 
   async powerOff(): Promise<void> {

@@ -1,12 +1,12 @@
 /**
- * A process of its own that holds an instance, for tests that kill it: `SOCKET DATA ID` holds until killed;
+ * A process of its own that holds an instance, for tests that kill it: `SOCKET DATA NAME` holds until killed;
  * with a fourth argument it restores that snapshot, and kills itself once LXD has begun.
  */
 import { lxdBackend } from "../../../plugins/lxd/index.ts";
 import { silent } from "../libvirt/fixture.ts";
 import { context } from "../libvirt/instance-spec.ts";
 
-const [socket = "", dataFolder = "", id = "", snapshot] = process.argv.slice(2);
+const [socket = "", dataFolder = "", name = "", snapshot] = process.argv.slice(2);
 const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent }, (client) => ({
   ...client,
   async run(method, path, body, options) {
@@ -16,7 +16,7 @@ const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent
     return undefined;
   },
 }));
-await backend.instances.hold(id, { wait: 0 }, context());
+const lock = await backend.instances.lock({ name }, { wait: 0 }, context());
 console.log("held");
 if (snapshot === undefined) setInterval(() => {}, 1000);
-else await backend.snapshots.restore(id, snapshot, context());
+else await backend.snapshots.restore(lock, snapshot, context());

@@ -1,4 +1,5 @@
 import { text } from "node:stream/consumers";
+import { locked, lockOf } from "../../../lib/backend/conformance/fixture.ts";
 import type { Context, ExecOptions, ExecSession, Instance } from "../../../lib/backend/contract.ts";
 import { context, newInstanceSpec } from "../libvirt/instance-spec.ts";
 import type { LxdFixture } from "./fixture.ts";
@@ -27,7 +28,7 @@ export async function lxdInstance({ backend, image }: LxdFixture, name: string):
   const instance = await instances.create(newInstanceSpec(image, { name }), context());
   const { id } = instance;
   const held = async (work: (call: Context) => Promise<unknown>) => {
-    await using _hold = await instances.hold(id, { wait: 10_000 }, context());
+    await using _lock = await locked({ backend }, instance, 10_000);
     await work(context());
   };
   const open = (argv: readonly string[], options: ExecOptions = {}) => {
@@ -38,8 +39,8 @@ export async function lxdInstance({ backend, image }: LxdFixture, name: string):
     instance,
     held,
     open,
-    start: () => held((call) => instances.start(id, call)),
-    cut: () => held((call) => instances.stop(id, "force", call)),
+    start: () => held((call) => instances.start(lockOf(id), call)),
+    cut: () => held((call) => instances.stop(lockOf(id), "force", call)),
     take: (snapshot, taken) =>
       held(async (call) => {
         const { standsOn: parent } = await snapshots.outline(id);
@@ -48,7 +49,7 @@ export async function lxdInstance({ backend, image }: LxdFixture, name: string):
         const { resources, mounts, nics } = found;
         const record = { name: snapshot, comment: "", parent, resources, mounts, nics };
         const own = { cloudInstanceId: "i-1", createdAt: Date.now() };
-        await snapshots.take(id, { ...record, ...own }, taken, call);
+        await snapshots.take(lockOf(id), { ...record, ...own }, taken, call);
       }),
     async run(argv, options) {
       const session = await open(argv, options);

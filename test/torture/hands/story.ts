@@ -191,14 +191,15 @@ function refusal(story: Story, verb: Verb, end: End, meanwhile: boolean): void {
   if (way && !unknown) story.blame("stuck", `${verb.kind} is refused: ${code}: ${message}`);
 }
 
-/** Takes a hold, as any command would. */
+/** Takes a lock, as any command would. */
 async function finishing({ world, log, model }: Story): Promise<void> {
   const { instances } = world.fixture.backend;
   const context = { signal: new AbortController().signal, progress() {} };
   try {
-    await using _hold = await within("a hold", instances.hold(model.place.id, { wait: 30_000 }, context));
+    const which = { name: INSTANCE, id: model.place.id };
+    await using _lock = await within("a lock", instances.lock(which, { wait: 30_000 }, context));
   } catch (error) {
-    log.push(`  the next hold: ${asStrataError(error).code}: ${asStrataError(error).message}`);
+    log.push(`  the next lock: ${asStrataError(error).code}: ${asStrataError(error).message}`);
   }
 }
 

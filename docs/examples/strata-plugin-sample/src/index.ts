@@ -42,8 +42,8 @@ export async function openSample(folder: string): Promise<Backend> {
       ]),
       imageFormats: ["any"],
     }),
-    instances: instanceGroup(store),
-    snapshots: snapshotGroup(store),
+    instances: instanceGroup(store, locks),
+    snapshots: snapshotGroup(store, locks),
     guest: guestAccess(store),
     [Symbol.asyncDispose]: async () => {},
   };

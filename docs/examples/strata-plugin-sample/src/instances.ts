@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import type { Context, Instance, Instances } from "strata-vm/backend";
+import type { Context, Instance, Instances, Lock } from "strata-vm/backend";
 import { failure } from "strata-vm/errors";
-import { type Held, hold } from "./hold.ts";
+import { type Locks, lockedInstance, lockInstance } from "./lock.ts";
 import type { Store, Stored } from "./store.ts";
 
 function view({ disk: _, snapshots, standsOn: __, ...rest }: Stored): Instance {
@@ -18,20 +18,15 @@ export function requireStopped({ name, state }: Stored, reason: string): void {
   if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: "Running" });
 }
 
-export function instanceGroup(store: Store): Instances {
-  const held: Held = new Set();
-  /** The instance, for those who hold it. */
-  const get = async (id: string): Promise<Stored> => {
-    if (!held.has(id)) throw failure("INTERNAL", { reason: `no hold on ${id}` });
-    return store.get(id);
-  };
+export function instanceGroup(store: Store, locks: Locks): Instances {
+  const get = (lock: Lock) => lockedInstance(store, locks, lock);
   return {
     list: async () => (await store.all()).map(view),
     async find(name) {
       const found = (await store.all()).find((stored) => stored.name === name);
       return found === undefined ? null : view(found);
     },
-    hold: (id, options, context) => hold(store, held, id, options, context),
+    lock: (instance, options, context) => lockInstance(store, locks, instance, options, context, view),
     async create(spec, context) {
       goOn(context);
       const { name, resources, mounts, networks, record } = spec;
@@ -54,14 +49,14 @@ export function instanceGroup(store: Store): Instances {
       await store.put(stored);
       return view(stored);
     },
-    async start(id, context) {
-      const stored = await get(id);
+    async start(lock, context) {
+      const stored = await get(lock);
       goOn(context);
       await store.put({ ...stored, state: "running" });
     },
-    stop: async (id) => store.put({ ...(await get(id)), state: "stopped" }),
-    async resize(id, change, context) {
-      const stored = await get(id);
+    stop: async (lock) => store.put({ ...(await get(lock)), state: "stopped" }),
+    async resize(lock, change, context) {
+      const stored = await get(lock);
       const { name, resources } = stored;
       requireStopped(stored, "Only stopped instances can be resized");
       if (change.disk !== undefined && change.disk < resources.disk)
@@ -69,12 +64,12 @@ export function instanceGroup(store: Store): Instances {
       goOn(context);
       await store.put({ ...stored, resources: { ...resources, ...change } });
     },
-    async annotate(id, change) {
-      const stored = await get(id);
+    async annotate(lock, change) {
+      const stored = await get(lock);
       await store.put({ ...stored, record: { ...stored.record, ...change } });
     },
-    async remove(id) {
-      await get(id);
+    async remove(lock) {
+      const { id } = await get(lock);
       await store.remove(id);
     },
   };

@@ -1,13 +1,15 @@
-import type { Snapshots } from "strata-vm/backend";
+import type { Lock, Snapshots } from "strata-vm/backend";
 import { failure } from "strata-vm/errors";
 import { goOn, requireStopped } from "./instances.ts";
+import { type Locks, lockedInstance } from "./lock.ts";
 import type { Store, Stored } from "./store.ts";
 
 /**
  * A snapshot is a copy of the disk beside the record that strata hands over. Parents, names and the counter
  * are strata's business: this keeps them, and changes them when told to.
  */
-export function snapshotGroup(store: Store): Snapshots {
+export function snapshotGroup(store: Store, locks: Locks): Snapshots {
+  const get = (lock: Lock) => lockedInstance(store, locks, lock);
   return {
     async tree(id) {
       const { snapshots, standsOn } = await store.get(id);
@@ -23,8 +25,8 @@ export function snapshotGroup(store: Store): Snapshots {
       const { snapshots, standsOn } = await store.get(id);
       return { names: snapshots.map(({ name }) => name), standsOn };
     },
-    async take(id, record, taken, context) {
-      const stored = await store.get(id);
+    async take(lock, record, taken, context) {
+      const stored = await get(lock);
       requireStopped(stored, "Only stopped instances can be snapshotted");
       requireFree(stored, record.name);
       goOn(context);
@@ -36,8 +38,8 @@ export function snapshotGroup(store: Store): Snapshots {
         record: { ...stored.record, snapshotsTaken: taken },
       });
     },
-    async restore(id, name, context) {
-      const stored = await store.get(id);
+    async restore(lock, name, context) {
+      const stored = await get(lock);
       requireStopped(stored, "Only stopped instances can be restored");
       const { disk, resources, mounts, nics, cloudInstanceId } = find(stored, name);
       goOn(context);
@@ -51,8 +53,8 @@ export function snapshotGroup(store: Store): Snapshots {
         record: { ...stored.record, cloudInstanceId },
       });
     },
-    async delete(id, { name, parent, children }, context) {
-      const stored = await store.get(id);
+    async delete(lock, { name, parent, children }, context) {
+      const stored = await get(lock);
       goOn(context);
       await store.put({
         ...stored,
@@ -62,8 +64,8 @@ export function snapshotGroup(store: Store): Snapshots {
         standsOn: stored.standsOn === name ? parent : stored.standsOn,
       });
     },
-    async rename(id, name, to, context) {
-      const stored = await store.get(id);
+    async rename(lock, name, to, context) {
+      const stored = await get(lock);
       find(stored, name);
       if (to !== name) requireFree(stored, to);
       goOn(context);
@@ -78,8 +80,8 @@ export function snapshotGroup(store: Store): Snapshots {
         standsOn: renamed(stored.standsOn),
       });
     },
-    async describe(id, name, comment, context) {
-      const stored = await store.get(id);
+    async describe(lock, name, comment, context) {
+      const stored = await get(lock);
       const found = find(stored, name);
       goOn(context);
       await store.put({

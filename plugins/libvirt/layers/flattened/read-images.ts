@@ -1,7 +1,7 @@
 import type { Context, ReadImages } from "../../../../lib/backend/contract.ts";
 import { failure } from "../../../../lib/errors.ts";
 import { isSettled } from "../../domain/view.ts";
-import { type Engine, type Managed, runOptions } from "../../engine.ts";
+import { type Engine, lockedId, type Managed, runOptions } from "../../engine.ts";
 import { mapped } from "../../errors.ts";
 import { getReady } from "../../journal/recover.ts";
 import { instanceFolder } from "../../lifecycle/removal.ts";
@@ -39,7 +39,7 @@ interface Budget {
 
 export function readImageGroup(engine: Engine): ReadImages {
   return {
-    build: (id, context) => mapped(() => build(engine, id, context)),
+    build: (lock, context) => mapped(() => build(engine, lockedId(engine, lock), context)),
     size: (id) => mapped(async () => standInsSize(instanceFolder(await engine.pool(), id))),
   };
 }

@@ -23,8 +23,8 @@ describe("loading a plugin", () => {
         ({ name }) => name,
         (error: unknown) => (isStrataError(error) ? error.code : error),
       );
-    expect(await made("2.0.0")).to.equal("memory");
-    for (const version of ["2.999.0", "3.0.0", "1.0.0", "", "one"])
+    expect(await made("3.0.0")).to.equal("memory");
+    for (const version of ["3.999.0", "4.0.0", "2.0.0", "", "one"])
       expect(await made(version), version).to.equal("PLUGIN_INCOMPATIBLE");
   });
 

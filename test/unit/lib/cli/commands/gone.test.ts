@@ -25,9 +25,9 @@ async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> 
         if (moment === "listed") await removeWeb();
         return listed;
       },
-      async hold(id, options, context) {
+      async lock(instance, options, context) {
         if (moment === "held") await removeWeb();
-        return instances.hold(id, options, context);
+        return instances.lock(instance, options, context);
       },
     },
   };

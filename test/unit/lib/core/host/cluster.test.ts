@@ -23,6 +23,10 @@ async function open() {
         const found = await instances.find(name);
         return found === null ? null : { ...found, member: "n1" };
       },
+      async lock(which, options, context) {
+        const lock = await instances.lock(which, options, context);
+        return Object.assign(lock, { instance: { ...lock.instance, member: "n1" } });
+      },
     },
     cluster: {
       members: async () => ["n1", "n2"].map((name) => ({ name, online: true, detail: "" })),

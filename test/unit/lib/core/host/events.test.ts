@@ -93,10 +93,9 @@ describe("events", () => {
             return { ...without(instance), record, removing: true };
           };
         });
-        const [{ id = "" } = {}] = await list();
-        const hold = await instances.hold(id, { wait: 0 }, context());
-        await backend.snapshots.describe(id, "clean", "seen while it goes", context());
-        await hold[Symbol.asyncDispose]();
+        const lock = await instances.lock({ name: "web" }, { wait: 0 }, context());
+        await backend.snapshots.describe(lock, "clean", "seen while it goes", context());
+        await lock[Symbol.asyncDispose]();
         await seen;
         view = without;
         await strata.remove([{ instance: "web" }], { purge: true });

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import type { Backend } from "../../../../../lib/backend/contract.ts";
 import type { CallOptions, Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import { asStrataError } from "../../../../../lib/errors.ts";
+import { asStrataError, failure } from "../../../../../lib/errors.ts";
 import { openCache } from "../../../../../lib/images/cache.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 
@@ -100,7 +100,7 @@ describe("of two who do the same at once, the one that comes too late is told", 
 });
 
 describe("what an operation that died was asked for", () => {
-  it("is done when taking the hold has finished the deletion of a snapshot", async () => {
+  it("is done when locking the instance has finished the deletion of a snapshot", async () => {
     const memory = memoryBackend();
     const { instances, snapshots } = memory;
     let died = false;
@@ -108,11 +108,11 @@ describe("what an operation that died was asked for", () => {
       ...memory,
       instances: {
         ...instances,
-        async hold(id, options, context) {
-          const hold = await instances.hold(id, options, context);
-          if (!died) return hold;
-          await snapshots.delete(id, { name: "a", parent: null, children: [] }, context);
-          return { ...hold, deleted: "a" };
+        async lock(instance, options, context) {
+          const lock = await instances.lock(instance, options, context);
+          if (!died) return lock;
+          await snapshots.delete(lock, { name: "a", parent: null, children: [] }, context);
+          return { ...lock, deleted: "a" };
         },
       },
     };
@@ -129,7 +129,7 @@ describe("what an operation that died was asked for", () => {
     ["a removal", { removing: true }],
     ["a launch", { state: "starting" }],
   ] as const)
-    it(`is done when taking the hold has taken away what ${what} left`, async () => {
+    it(`is done when locking the instance has taken away what ${what} left`, async () => {
       const memory = memoryBackend();
       const { instances, world } = memory;
       let left = false;
@@ -141,10 +141,12 @@ describe("what an operation that died was asked for", () => {
             const found = await instances.find(name);
             return found === null || !left ? found : { ...found, ...shown };
           },
-          async hold(id, options, context) {
-            const hold = await instances.hold(id, options, context);
-            if (left) await world.remove(id);
-            return hold;
+          async lock(instance, options, context) {
+            const lock = await instances.lock(instance, options, context);
+            if (!left) return lock;
+            await world.remove(lock.instance.id);
+            await lock[Symbol.asyncDispose]();
+            throw failure("INSTANCE_NOT_FOUND", instance);
           },
         },
       };

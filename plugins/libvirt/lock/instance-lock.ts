@@ -1,19 +1,21 @@
 import { mkdir } from "node:fs/promises";
-import type { Context, Hold } from "../../../lib/backend/contract.ts";
-import { asStrataError, isStrataError } from "../../../lib/errors.ts";
+import type { Context, Lock } from "../../../lib/backend/contract.ts";
+import { asStrataError, failure, isStrataError } from "../../../lib/errors.ts";
+import { toInstance } from "../domain/view.ts";
 import {
   type Engine,
   findDomain,
   getManaged,
   type Held,
-  lockInstance,
+  lockFolder,
   type Managed,
   readManaged,
 } from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
 import { readJournal } from "../journal/journal.ts";
-import { settle } from "../journal/recover.ts";
+import { isPending, settle } from "../journal/recover.ts";
 import { removePartials } from "../layers/flattened/flattened.ts";
+import { leaseReader } from "../network/networks.ts";
 import { DomainXmlFlags } from "../rpc/index.ts";
 import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
 import { clearMark, fence } from "./await-inflight.ts";
@@ -23,45 +25,56 @@ import { clearMark, fence } from "./await-inflight.ts";
  * done. That this is refused is no reason to refuse the lock: whoever only stops or removes the instance needs none
  * of it, and whoever changes layers is refused then (`getReady`).
  */
-export async function hold(
+export async function lockInstance(
   engine: Engine,
-  id: string,
+  { name, id: wanted }: { readonly name: string; readonly id?: string },
   { wait, finish = true }: { readonly wait: number; readonly finish?: boolean },
   { signal }: Context,
-): Promise<Hold> {
-  const { name, metadata } = await getManaged(engine, id);
+): Promise<Lock> {
+  const domain = await findDomain(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  if (managed === undefined || (wanted !== undefined && managed.domain.uuid !== wanted))
+    throw failure("INSTANCE_NOT_FOUND", { name });
+  const { metadata } = managed;
+  const id = managed.domain.uuid;
   // A removal that died has taken the folder and left the domain: there must be something to lock.
   if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
-  const lock = await lockInstance(metadata.folder, { name, wait, signal });
+  const file = await lockFolder(metadata.folder, { name, wait, signal });
   let released: Promise<void> | undefined;
   // Once only: the descriptor's number may be another file's by the second time.
   const release = () => {
     released ??= (async () => {
-      engine.holds.delete(id);
+      engine.held.delete(id);
+      if (lock !== undefined) engine.locks.delete(lock);
       try {
         if (held.changed) await copyDefinition(engine, id, metadata.folder);
-        await clearMark(lock);
+        await clearMark(file);
       } finally {
-        await lock[Symbol.asyncDispose]();
+        await file[Symbol.asyncDispose]();
       }
     })();
     return released;
   };
-  let deleted: string | undefined;
-  const held: Held = { lock, changed: false };
-  engine.holds.set(id, held);
+  let lock: Lock | undefined;
+  const held: Held = { lock: file, changed: false };
+  engine.held.set(id, held);
   try {
-    await fence(engine, id, lock);
-    const found = await getManaged(engine, id, name);
-    if (finish) deleted = await finishFirst(engine, held, found, signal);
+    await fence(engine, id, file);
+    let read = await getManaged(engine, id, name);
+    const unfinished = finish && (await isPending(read));
+    const deleted = unfinished ? await finishFirst(engine, held, read, signal) : undefined;
     // What was finished may have been its removal.
-    if (found.metadata.operation !== undefined || held.changed) await getManaged(engine, id, name);
+    if (unfinished) read = await getManaged(engine, id, name);
     await removePartials(metadata.folder);
+    const instance = await toInstance(read, leaseReader(engine));
+    held.read = read;
+    lock = { instance, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
+    engine.locks.add(lock);
+    return lock;
   } catch (error) {
     await release();
     throw error;
   }
-  return { id, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
 }
 
 /** Resolves to the snapshot whose deletion was under way and is finished, if any was. */
@@ -112,9 +125,11 @@ export async function clearUnfinished(engine: Engine, name: string, context: Con
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
   if (managed === undefined || !isUnfinished(managed.metadata)) return;
-  const { uuid } = managed.domain;
-  await using _hold = await hold(engine, uuid, { wait: 0 }, context).catch((error: unknown) => {
-    if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) return null;
-    throw error;
-  });
+  const id = managed.domain.uuid;
+  await using _lock = await lockInstance(engine, { name, id }, { wait: 0 }, context).catch(
+    (error: unknown) => {
+      if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) return null;
+      throw error;
+    },
+  );
 }

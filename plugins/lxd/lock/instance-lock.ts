@@ -1,8 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, Hold } from "../../../lib/backend/contract.ts";
+import type { Context, Lock } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { KEYS } from "../domain/records.ts";
-import { change, type Engine, getManaged, type Managed, nameOf } from "../engine.ts";
+import { toInstance } from "../domain/view.ts";
+import { change, type Engine, findManaged, getManaged, type Managed, nameOf } from "../engine.ts";
 import { isBusy, isStatus } from "../errors.ts";
 import { finish, runningOperations, settle } from "../journal/recovery.ts";
 import type { Config } from "../rest/shapes.ts";
@@ -18,38 +19,44 @@ const SILENCE = 45_000;
 const QUIET = 2000;
 
 /**
- * A hold is a lease in the instance's config, taken by a compare-and-swap on the config's ETag, which LXD
+ * A lock is a lease in the instance's config, taken by a compare-and-swap on the config's ETag, which LXD
  * does under a lock of its own. Why not a lock on a file: users of one server may be on several hosts.
  */
-export async function hold(
+export async function lockInstance(
   engine: Engine,
-  id: string,
+  { name, id: wanted }: { readonly name: string; readonly id?: string },
   { wait }: { readonly wait: number },
   { signal }: Pick<Context, "signal">,
-): Promise<Hold> {
+): Promise<Lock> {
   if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+  const id = wanted ?? (await findManaged(engine, name))?.id;
+  if (id === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
   const lease = await newLease();
   const inherited = await claim(engine, id, lease, wait, signal);
   const heart = setInterval(() => void beat(engine, id, lease), BEAT);
   heart.unref();
+  let lock: Lock | undefined;
   const release = async () => {
     clearInterval(heart);
-    engine.holds.delete(id);
+    engine.leases.delete(id);
+    if (lock !== undefined) engine.locks.delete(lock);
     await giveUp(engine, id, lease);
   };
-  engine.holds.set(id, JSON.stringify(lease));
+  engine.leases.set(id, JSON.stringify(lease));
   try {
     // Whoever held it before may have died while LXD went on with what it was told.
-    const managed = await getManaged(engine, id);
+    let managed = await getManaged(engine, id);
     const unfinished = managed.operation !== undefined || managed.aside !== undefined;
     if (inherited || unfinished) await settle(engine, managed);
     if (unfinished) await finish(engine, id);
-    if (inherited || unfinished) await getManaged(engine, id);
+    if (inherited || unfinished) managed = await getManaged(engine, id);
+    lock = { instance: toInstance(managed), [Symbol.asyncDispose]: release };
+    engine.locks.add(lock);
+    return lock;
   } catch (error) {
     await release();
     throw error;
   }
-  return { id, [Symbol.asyncDispose]: release };
 }
 
 /** Resolves to true where a holder that died left the lock. */

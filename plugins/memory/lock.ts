@@ -1,0 +1,94 @@
+import type { Context, Instance, Lock } from "../../lib/backend/contract.ts";
+import { failure } from "../../lib/errors.ts";
+import type { StoredInstance, World } from "./world.ts";
+
+/** The locks that are held, by the ids of their instances, and who waits for them. */
+export interface Locks {
+  readonly held: Map<string, Held>;
+}
+
+interface Held {
+  readonly waiting: Set<() => void>;
+  /** Absent until its holder has it. */
+  lock?: Lock;
+}
+
+/** The instance that was locked; rejects where the lock is not held any more. */
+export async function lockedInstance(world: World, locks: Locks, lock: Lock): Promise<StoredInstance> {
+  const { id, name } = lock.instance;
+  if (locks.held.get(id)?.lock !== lock) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  return world.get(id);
+}
+
+/** Rejects with CANCELLED when the call was called off. */
+export function goOn({ signal }: Context): void {
+  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+}
+
+/** Ends all locks at once, as the death of their holder does. */
+export function releaseAll({ held }: Locks): void {
+  const waiting = [...held.values()].flatMap((each) => [...each.waiting]);
+  held.clear();
+  for (const wake of waiting) wake();
+}
+
+/** Rejects with the state's own error unless the instance is stopped. */
+export function requireStopped({ name, state }: StoredInstance, reason: string): void {
+  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: "Running" });
+}
+
+/** First come, first served. */
+export async function lockInstance(
+  world: World,
+  locks: Locks,
+  { name, id: wanted }: { readonly name: string; readonly id?: string },
+  wait: number,
+  { signal }: Context,
+  view: (stored: StoredInstance) => Instance,
+): Promise<Lock> {
+  const found = (await world.all()).find((each) => each.name === name);
+  if (found === undefined || (wanted !== undefined && found.id !== wanted))
+    throw failure("INSTANCE_NOT_FOUND", { name });
+  const { id } = found;
+  const end = Date.now() + wait;
+  for (;;) {
+    const before = locks.held.get(id);
+    if (before === undefined) break;
+    await turn(before.waiting, end - Date.now(), signal, name);
+  }
+  const mine: Held = { waiting: new Set() };
+  locks.held.set(id, mine);
+  const release = async () => {
+    // One that was lost may be somebody else's by now.
+    if (locks.held.get(id) === mine) locks.held.delete(id);
+    for (const wake of mine.waiting) wake();
+  };
+  try {
+    mine.lock = { instance: view(await world.get(id)), [Symbol.asyncDispose]: release };
+    return mine.lock;
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+function turn(waiting: Set<() => void>, left: number, signal: AbortSignal, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (work: () => void) => () => {
+      clearTimeout(timer);
+      waiting.delete(wake);
+      signal.removeEventListener("abort", abort);
+      work();
+    };
+    const wake = settle(resolve);
+    const abort = settle(() => reject(failure("CANCELLED", {}, signal.reason)));
+    const timer = setTimeout(
+      settle(() => reject(failure("BUSY", { name }))),
+      Math.max(0, left),
+    );
+    waiting.add(wake);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
+}
