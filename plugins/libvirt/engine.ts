@@ -8,6 +8,7 @@ import { type FileLock, lockFile } from "./lock/lock.ts";
 import { probeSharing, type Sharing } from "./mounts/sharing.ts";
 import type { RunOptions } from "./qcow2/qemu-img.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
+import type { RecordCopy } from "./snapshots/record-copies.ts";
 import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
 import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
@@ -39,6 +40,8 @@ export interface Held {
   refused?: unknown;
   /** The instance as it was read once it was locked, until somebody has taken it up: then it may have been changed. */
   read?: Managed;
+  /** The same of the copies of its records, brought together with libvirt's. */
+  copies?: readonly RecordCopy[];
 }
 
 /** No call takes as long unless something hangs, ms; those that move a guest's memory have none. */
@@ -102,8 +105,10 @@ export interface Managed {
   readonly name: string;
   readonly document: Element;
   readonly metadata: Metadata;
-  /** Where the caller holds it. */
+  /** Where the caller has locked it. */
   readonly held?: Held;
+  /** True where it was shut off, with no memory saved, when it was locked, and nothing was done since. */
+  readonly settled?: boolean;
 }
 
 /** Reads a domain; undefined for a foreign one. Who reads a thousand gives a way of reading that keeps none. */
@@ -149,6 +154,18 @@ export function lockedId({ locks }: Pick<Engine, "locks">, lock: Lock): string {
   const { id, name } = lock.instance;
   if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
   return id;
+}
+
+/** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */
+export function handOn({ settled: _, held, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
+  if (held === undefined) return;
+  held.read = managed;
+  if (copies !== undefined) held.copies = copies;
+}
+
+/** The instance for who only reads it: as it was read when it was locked, where that is still so. */
+export async function peek(engine: Engine, id: string): Promise<Managed> {
+  return engine.held.get(id)?.read ?? getManaged(engine, id);
 }
 
 /** The domain of that id, which the caller has locked: as it was read then, once, and read anew from then on. */

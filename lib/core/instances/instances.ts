@@ -89,18 +89,28 @@ export async function unlessGone<T>(
   }
 }
 
-/** Runs a piece while the instance is locked; the lock has the instance as it is then. */
+/** Runs a piece while the instance is locked, which may be known by its name alone; the lock has it as it is then. */
 export async function whileLocked<T>(
   session: Session,
-  { id, name, record }: Instance,
+  which: Instance | { readonly name: string },
   context: Context,
   work: (lock: Lock) => Promise<T>,
   options: { readonly wait?: number; readonly finish?: boolean } = {},
 ): Promise<T> {
   const { instances } = await session.backend();
-  await using lock = await instances.lock({ id, name }, { wait: LOCK_TIMEOUT_MS, ...options }, context);
-  // It was deleted while we waited; what was allowed on a deleted instance before still is.
-  if (lock.instance.record.deleted && !record.deleted) throw failure("INSTANCE_DELETED", { name });
+  const { name } = which;
+  const known = "id" in which ? which : undefined;
+  if (known === undefined) checkName("instance", name);
+  const place = known === undefined ? { name } : { name, id: known.id };
+  await using lock = await instances
+    .lock(place, { wait: LOCK_TIMEOUT_MS, ...options }, context)
+    .catch(async (error: unknown) => {
+      const missing = known === undefined && asStrataError(error).code === "INSTANCE_NOT_FOUND";
+      throw missing ? await notFound(session, name) : error;
+    });
+  // It may have been deleted while we waited; what was allowed on a deleted instance before still is.
+  if (lock.instance.record.deleted && known?.record.deleted !== true)
+    throw failure("INSTANCE_DELETED", { name });
   // Awaited here: a promise that is handed on would outlive the lock.
   return await work(lock);
 }

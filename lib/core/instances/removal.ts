@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Context, Instance, Lock } from "../../backend/contract.ts";
+import type { Context, Instance, Lock, Snapshots } from "../../backend/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions, Ref } from "../api/strata.ts";
 import type { Work } from "../session/engines.ts";
@@ -17,13 +17,13 @@ const GRACE = 30_000;
 export async function remove(
   session: Session,
   refs: readonly Ref[],
-  options: { readonly purge?: boolean } = {},
+  options: { readonly purge?: boolean; readonly alone?: boolean } = {},
   call?: CallOptions,
 ): Promise<Work> {
   const context = contextOf(call);
   const backend = await session.backend();
   const whole = new Map<string, Instance>();
-  const parts: { instance: Instance; snapshot: string }[] = [];
+  const parts: { instance: Instance | { readonly name: string }; snapshot: string }[] = [];
   for (const { instance: name, snapshot } of refs) {
     if (snapshot === undefined) {
       const found = await unlessGone(call, () =>
@@ -33,8 +33,13 @@ export async function remove(
       continue;
     }
     checkName("snapshot", snapshot);
+    if (options.alone === true) {
+      // Nothing is changed before it is looked at, once it is locked.
+      parts.push({ instance: { name }, snapshot });
+      continue;
+    }
     const instance = await getInstance(session, name);
-    requireSnapshot(await backend.snapshots.outline(instance.id), name, snapshot);
+    await requireThere(backend.snapshots, instance, snapshot);
     if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot))
       parts.push({ instance, snapshot });
   }
@@ -63,6 +68,12 @@ export async function remove(
       });
     if (options.purge === true) await forget(session, [...whole.keys()], context);
   };
+}
+
+/** Rejects unless the snapshot is there, by the call that costs least. */
+async function requireThere(group: Snapshots, { id, name }: Instance, snapshot: string): Promise<void> {
+  if (group.removal === undefined) return requireSnapshot(await group.outline(id), name, snapshot);
+  if ((await group.removal(id, snapshot)) === null) throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
 }
 
 /** The aliases go too. What is gone is gone: a folder that cannot be written is no reason to say otherwise. */

@@ -2,7 +2,7 @@ import type { Resources } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { getInstance, requireStopped, whileLocked } from "./instances.ts";
+import { requireStopped, whileLocked } from "./instances.ts";
 
 const MIB = 1024n ** 2n;
 /** Least sizes of an instance, bytes. */
@@ -36,8 +36,7 @@ export async function resize(
   if (change.memory !== undefined) checkMemory(change.memory);
   const context = contextOf(call);
   const { instances } = await session.backend();
-  const instance = await getInstance(session, name);
-  await whileLocked(session, instance, context, async (lock) => {
+  await whileLocked(session, { name }, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be resized");
     const { disk } = lock.instance.resources;
     if (change.disk !== undefined && change.disk < disk)

@@ -42,15 +42,19 @@ export async function byEngine<T>(
 /** What is left to be done of a request once it has been checked. */
 export type Work = () => Promise<void>;
 
-/** Has each engine check its part of a request before the first of them changes anything. */
+/**
+ * Has each engine check its part of a request before the first of them changes anything. Where it is about one thing
+ * only, the check may be left to the change itself: `alone` says so.
+ */
 export async function carryOut<T>(
   session: Session,
   items: readonly T[],
   nameOf: (item: T) => string,
-  check: (owner: Session, mine: readonly T[]) => Promise<Work>,
+  check: (owner: Session, mine: readonly T[], alone: boolean) => Promise<Work>,
 ): Promise<void> {
   const works: Work[] = [];
-  for (const [owner, mine] of await byEngine(session, items, nameOf)) works.push(await check(owner, mine));
+  for (const [owner, mine] of await byEngine(session, items, nameOf))
+    works.push(await check(owner, mine, items.length === 1));
   for (const work of works) await work();
 }
 

@@ -87,7 +87,9 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     snapshot: async (name, snapshotOptions, call) => snapshot(await at(name), name, snapshotOptions, call),
     restore: async (ref, restoreOptions, call) => restore(await at(ref.instance), ref, restoreOptions, call),
     remove: (refs, removeOptions, call) =>
-      carryOut(session, refs, instanceOf, (owner, mine) => remove(owner, mine, removeOptions, call)),
+      carryOut(session, refs, instanceOf, (owner, mine, alone) =>
+        remove(owner, mine, { ...removeOptions, alone }, call),
+      ),
     recover: (names, call) => each(names, (owner, mine) => recover(owner, mine, call)),
     recoverFrom: (folder, call) => recoverFrom(session, folder, call),
     purge: async (call) => [...(await gather(session, (owner) => purge(owner, call)))].sort(),

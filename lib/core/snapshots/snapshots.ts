@@ -9,13 +9,7 @@ import type {
 import { failure } from "../../errors.ts";
 import { fewAtOnce } from "../../util/few-at-once.ts";
 import type { CallOptions, Ref, SnapshotTreeInfo } from "../api/strata.ts";
-import {
-  getInstance,
-  getInstances,
-  requireStopped,
-  unlessGone,
-  whileLocked,
-} from "../instances/instances.ts";
+import { getInstances, requireStopped, unlessGone, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, nextSnapshot } from "./names.ts";
 import { planRemoval } from "./plan.ts";
@@ -72,8 +66,7 @@ export async function snapshot(
 ): Promise<Required<Ref>> {
   if (options.name !== undefined) checkName("snapshot", options.name);
   const context = contextOf(call);
-  const instance = await getInstance(session, name);
-  return whileLocked(session, instance, context, async (lock) => {
+  return whileLocked(session, { name }, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be snapshotted");
     return { instance: name, snapshot: await take(session, lock, options, context) };
   });
@@ -118,8 +111,7 @@ export async function restore(
   checkName("snapshot", ref.snapshot);
   const context = contextOf(call);
   const { instances, snapshots: group } = await session.backend();
-  const instance = await getInstance(session, ref.instance);
-  return whileLocked(session, instance, context, async (lock) => {
+  return whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const fresh = lock.instance;
     requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
     requireStopped(fresh, "Only stopped instances can be restored");
@@ -184,8 +176,7 @@ async function changeRecord(
 ): Promise<void> {
   const context = contextOf();
   const { snapshots: group } = await session.backend();
-  const instance = await getInstance(session, ref.instance);
-  await whileLocked(session, instance, context, async (lock) => {
+  await whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const outline = await group.outline(lock.instance.id);
     requireSnapshot(outline, ref.instance, ref.snapshot);
     await work(group, lock, outline, context);

@@ -15,7 +15,7 @@ export interface States {
 }
 
 /** libvirt, asked about each. */
-const ASKED: States = {
+export const ASKED: States = {
   stateOf: async (domain) => (await domain.getState()).state,
   isSaved: (domain) => domain.hasManagedSaveImage(),
 };

@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
-import { define, type Engine, type Managed, runOptions, writeMetadata } from "../engine.ts";
+import { define, type Engine, handOn, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { layersAbove, letGo } from "../layers/let-go.ts";
@@ -25,6 +25,7 @@ import {
 } from "../snapshots/records.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readDisk, setResources } from "../xml/domain.ts";
+import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishMerge, undoMerge } from "./finish-merge.ts";
 import { finishTake } from "./finish-take.ts";
@@ -59,7 +60,7 @@ export async function finishOperation(
       break;
     case "rename":
       await finishRename(managed, operation);
-      break;
+      return true;
     case "resize":
       // QEMU has the disk open; it grows once the guest has stopped.
       if (!(await isSettled(managed))) return false;
@@ -74,65 +75,79 @@ export async function finishRestore(
   engine: Engine,
   managed: Managed,
   { name, file, old }: OperationOf<"restore">,
+  snapshot?: SnapshotDocument,
 ): Promise<void> {
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
-    await markCurrent(managed, name).catch((error: unknown) => {
+    await markCurrent(managed, name, snapshot).catch((error: unknown) => {
       if (!isRefusal(error)) throw error;
       // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
       engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
     });
     const copies = await listCopies(metadata.folder);
     await letGo(managed, old, copies);
-    // A guest that somebody has started may run on the old one; collected once it has stopped.
-    if (await isSettled(managed)) await relieve(managed, copies);
+    await relieve(managed, copies);
   } else await removeStray(engine, managed, file);
   await clearJournal(metadata.folder);
 }
 
-/** Takes a snapshot's record away and lets its layer go. */
+/** Takes a snapshot's record away and lets its layer go. Who has just looked at it says what is there. */
 export async function finishDelete(
   engine: Engine,
   managed: Managed,
   { name, layer }: OperationOf<"delete">,
   context?: Pick<Context, "signal"> & Partial<Context>,
+  seen?: { readonly snapshot: SnapshotDocument; readonly children: readonly SnapshotDocument[] },
 ): Promise<void> {
   const { domain, metadata } = managed;
   const { folder } = metadata;
-  const snapshot = await lookupSnapshot(domain, name);
+  const snapshot = seen?.snapshot ?? (await lookupSnapshot(domain, name));
   // A snapshot of that name with another layer is one that was taken since.
   const same = layer === undefined || layer === "" || snapshot?.frozen === layer;
   if (snapshot !== null && same) {
-    const children = await listChildren(domain, name);
+    const children = seen?.children ?? (await listChildren(domain, name));
     if (snapshot.frozen !== null && snapshot.frozen !== readDisk(managed.document))
       await release(snapshot.frozen, layersAbove(folder, children));
-    await deleteRecord(managed, name, children);
+    await deleteRecord(managed, snapshot, children);
     // libvirt leaves the memory that it saved with the snapshot.
     if (dirname(snapshot.memory) === folder) await removeIfThere(snapshot.memory);
   }
   if (snapshot === null || same) await removeRecordCopies(await listCopies(folder), name);
   await keepMark(managed);
   // Whoever watches the domain sees no deletion otherwise.
-  const noted = await writeMetadata(managed, { operation: null });
+  const noted = await writeMetadata(
+    managed,
+    { operation: null },
+    managed.settled === true ? false : undefined,
+  );
   await clearJournal(folder);
+  handOn(noted, await listCopies(folder));
   await collectIfPossible(engine, noted.domain.uuid, context);
 }
 
-/** A rename is a second record under the new name, the children moved over, then the old one removed. */
-async function finishRename(managed: Managed, { from, to }: OperationOf<"rename">): Promise<void> {
+/**
+ * A rename is a second record under the new name, the children moved over, then the old one removed. Who begins one
+ * has just looked at the old one, and seen no new one.
+ */
+export async function finishRename(
+  managed: Managed,
+  { from, to }: OperationOf<"rename">,
+  seen?: SnapshotDocument,
+): Promise<void> {
   const { domain, metadata } = managed;
-  const old = await lookupSnapshot(domain, from);
+  const old = seen ?? (await lookupSnapshot(domain, from));
   if (old !== null) {
     const current = await currentName(domain);
-    if ((await lookupSnapshot(domain, to)) === null)
+    if (seen !== undefined || (await lookupSnapshot(domain, to)) === null)
       await redefine(managed, old, { name: to }, current === from);
     const children = await listChildren(domain, from);
     for (const child of children) await redefine(managed, child, { parent: to }, false);
-    await deleteRecord(managed, from);
+    await deleteRecord(managed, old, []);
   }
   await removeRecordCopies(await listCopies(metadata.folder), from);
-  await keepMark(managed);
+  if (seen === undefined) await keepMark(managed);
   await writeMetadata(managed, { operation: null });
+  await clearJournal(metadata.folder);
 }
 
 async function finishResize(
@@ -169,7 +184,7 @@ export async function undoOperation(engine: Engine, managed: Managed, operation:
         lookupSnapshot(domain, operation.to),
       ]);
       if (old !== null && made !== null && old.frozen === made.frozen) {
-        await deleteRecord(managed, operation.to, []);
+        await deleteRecord(managed, made, []);
         await removeRecordCopies(await listCopies(folder), operation.to);
       }
       break;

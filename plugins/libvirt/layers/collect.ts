@@ -1,21 +1,18 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { isSettled } from "../domain/view.ts";
 import { type Engine, getHeld, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts";
 import { hasLost } from "../qcow2/damage.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
-import type { RecordCopy } from "../snapshots/record-copies.ts";
-import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk } from "../xml/domain.ts";
 import { isPlaceOpen } from "./child-place.ts";
 import { isCached, keepShort, removeUnusedStandIns } from "./flattened/flattened.ts";
 import { readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer } from "./layers.ts";
 import { mergeLayer } from "./merge.ts";
-import { findFree, findUnknown, removeBare } from "./pending-removal.ts";
+import { findFree, findUnknown, type Needs, removeBare } from "./pending-removal.ts";
 import { forget, isAsReleased, release } from "./released.ts";
 
 /** `collectLayers` after an act that is done whatever comes of it: what cannot be collected now stays until later. */
@@ -59,9 +56,10 @@ export async function collectLayers(
     return;
   }
   let graph: LayerGraph;
+  let needs: Needs;
   for (;;) {
-    graph = await removeBare(managed, copies);
-    const next = await findMerge(engine, managed, graph, copies);
+    ({ graph, needs } = await removeBare(managed, copies));
+    const next = await findMerge(engine, managed, graph, needs);
     if (next === undefined) break;
     context?.progress?.({ phase: "Merging layers" });
     await writeJournal(folder, next);
@@ -73,7 +71,7 @@ export async function collectLayers(
     await endMerge(managed, graph, next);
     await clearJournal(folder);
   }
-  if (!(await isSettled(managed))) return;
+  if (needs.guest.size > 0) return;
   // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
   const options = runOptions(engine, id, context);
   const head = readDisk(managed.document);
@@ -85,16 +83,16 @@ async function findMerge(
   engine: Engine,
   managed: Managed,
   graph: LayerGraph,
-  copies: readonly RecordCopy[],
+  needs: Needs,
 ): Promise<OperationOf<"merge"> | undefined> {
   if (graph.releases.size === 0) return undefined;
-  const [unknown] = findUnknown(graph, copies).values();
+  const [unknown] = findUnknown(graph, needs.copies).values();
   if (unknown !== undefined) {
     engine.log.warn(`layers of "${managed.name}" stay until all can be read: ${unknown}`);
     return undefined;
   }
-  const users = await readFileUsers();
-  for (const layer of await findFree(managed, graph, copies, users)) {
+  const { users } = needs;
+  for (const layer of await findFree(managed, graph, needs)) {
     const known = graph.releases.get(layer);
     if (known === undefined || !isAsReleased(layer, known)) {
       // It is nobody's then, and a matter for `strata doctor`.

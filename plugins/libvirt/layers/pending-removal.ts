@@ -1,3 +1,4 @@
+import { isSettled } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { isHalfMerged } from "../journal/journal.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
@@ -24,19 +25,27 @@ export async function relieve(managed: Managed, copies: readonly RecordCopy[]): 
   const waiting = [...readReleases(folder).keys()];
   const waits =
     waiting.length <= MOST && (await sizeOf(waiting)) <= LARGEST && (await hasSpace(folder, FREE));
-  if (!waits) await removeBare(managed, copies);
+  // A guest that somebody has started may run on one; collected once it has stopped.
+  if (!waits && (await isSettled(managed))) await removeBare(managed, copies);
+}
+
+/** What keeps layers from being merged or removed, beside what the graph tells. */
+export interface Needs {
+  readonly copies: readonly Pick<RecordCopy, "name" | "frozen">[];
+  /** Those that a guest reads. */
+  readonly guest: ReadonlySet<string>;
+  readonly users: FileUsers;
 }
 
 /** The layers that strata has let go and that nothing keeps from being merged or removed now. */
 export async function findFree(
   managed: Managed,
   graph: LayerGraph,
-  copies: readonly Pick<RecordCopy, "frozen">[],
-  users: FileUsers,
+  { copies, guest, users }: Needs,
 ): Promise<string[]> {
   const head = readDisk(managed.document);
   const frozen = new Set(copies.map((copy) => copy.frozen));
-  const inUse = new Set(await findInUse(managed, graph));
+  const inUse = new Set(guest);
   // Where there is no base image, stand-ins stand on the lowest layer.
   for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
   const free: string[] = [];
@@ -69,16 +78,20 @@ export function findUnknown(
 
 /**
  * Removes the layers that strata has let go and that nothing stands on, then those below them that are left so. One
- * that was written since it was let go stays, and is nobody's then. Resolves to the graph as it is then.
+ * that was written since it was let go stays, and is nobody's then. Resolves to the graph as it is then, and to what keeps
+ * the rest of them.
  */
-export async function removeBare(managed: Managed, copies: readonly RecordCopy[]): Promise<LayerGraph> {
+export async function removeBare(
+  managed: Managed,
+  copies: readonly RecordCopy[],
+): Promise<{ readonly graph: LayerGraph; readonly needs: Needs }> {
   const { folder } = managed.metadata;
   let graph = await readGraph(managed, copies);
-  if (graph.releases.size === 0 || (await isHalfMerged(folder))) return graph;
-  const users = await readFileUsers();
+  const needs = { copies, guest: await findInUse(managed, graph), users: await readFileUsers() };
+  if (graph.releases.size === 0 || (await isHalfMerged(folder))) return { graph, needs };
   while (graph.releases.size > 0) {
     const unknown = [...findUnknown(graph, copies).keys()];
-    const free = await findFree(managed, graph, copies, users);
+    const free = await findFree(managed, graph, needs);
     const bare = free.filter((path) => {
       const chain = graph.chain(path);
       return graph.dependants(path).length === 0 && unknown.every((each) => chain.includes(each));
@@ -94,5 +107,5 @@ export async function removeBare(managed: Managed, copies: readonly RecordCopy[]
     await forget(folder, [...bare, ...gone]);
     graph = await readGraph(managed, copies);
   }
-  return graph;
+  return { graph, needs };
 }

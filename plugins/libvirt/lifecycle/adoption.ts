@@ -15,7 +15,7 @@ import {
   readManaged,
   writeMetadata,
 } from "../engine.ts";
-import { ENGINE, mapped } from "../errors.ts";
+import { ENGINE, isLibvirt, mapped } from "../errors.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
@@ -51,12 +51,16 @@ async function candidates(engine: Engine) {
     users ??= readDiskUsers(engine.connection);
     return users;
   };
-  for (const domain of await engine.connection.listDomains()) {
-    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-    if ((await readManaged(domain)) !== undefined) continue;
-    const { obstacle } = await examine(engine, domain, document, readUsers);
-    found.push({ name: domain.name, obstacle: obstacle ?? null });
-  }
+  for (const domain of await engine.connection.listDomains())
+    try {
+      const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+      if ((await readManaged(domain)) !== undefined) continue;
+      const { obstacle } = await examine(engine, domain, document, readUsers);
+      found.push({ name: domain.name, obstacle: obstacle ?? null });
+    } catch (error) {
+      // Gone since it was listed.
+      if (!isLibvirt(error, "NO_DOMAIN")) throw error;
+    }
   return found;
 }
 

@@ -35,6 +35,7 @@ export async function isSaved(managed: Managed): Promise<boolean> {
 
 /** Rejects, saying `reason`, unless it is stopped with no memory saved: what changes or copies its disk would part the two. */
 export async function requireSettled(managed: Managed, reason: string): Promise<void> {
+  if (managed.settled === true) return;
   const [{ state }, saved] = await Promise.all([
     managed.domain.getState(),
     managed.domain.hasManagedSaveImage(),

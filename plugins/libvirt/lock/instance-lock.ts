@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import type { Context, Lock } from "../../../lib/backend/contract.ts";
 import { asStrataError, failure, isStrataError } from "../../../lib/errors.ts";
-import { toInstance } from "../domain/view.ts";
+import { ASKED, toInstance } from "../domain/view.ts";
 import {
   type Engine,
   findDomain,
@@ -16,7 +16,7 @@ import { readJournal } from "../journal/journal.ts";
 import { isPending, settle } from "../journal/recover.ts";
 import { removePartials } from "../layers/flattened/flattened.ts";
 import { leaseReader } from "../network/networks.ts";
-import { DomainXmlFlags } from "../rpc/index.ts";
+import { DomainState, DomainXmlFlags } from "../rpc/index.ts";
 import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
 import { clearMark, fence } from "./await-inflight.ts";
 
@@ -31,12 +31,9 @@ export async function lockInstance(
   { wait, finish = true }: { readonly wait: number; readonly finish?: boolean },
   { signal }: Context,
 ): Promise<Lock> {
-  const domain = await findDomain(engine, name);
-  const managed = domain === null ? undefined : await readManaged(domain);
-  if (managed === undefined || (wanted !== undefined && managed.domain.uuid !== wanted))
-    throw failure("INSTANCE_NOT_FOUND", { name });
-  const { metadata } = managed;
-  const id = managed.domain.uuid;
+  const { domain, metadata } =
+    wanted === undefined ? await getNamed(engine, name) : await getManaged(engine, wanted, name);
+  const id = domain.uuid;
   // A removal that died has taken the folder and left the domain: there must be something to lock.
   if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
   const file = await lockFolder(metadata.folder, { name, wait, signal });
@@ -66,8 +63,12 @@ export async function lockInstance(
     // What was finished may have been its removal.
     if (unfinished) read = await getManaged(engine, id, name);
     await removePartials(metadata.folder);
-    const instance = await toInstance(read, leaseReader(engine));
-    held.read = read;
+    const seen: { state?: number; saved?: boolean } = {};
+    const instance = await toInstance(read, leaseReader(engine), {
+      stateOf: async (of) => (seen.state = await ASKED.stateOf(of)),
+      isSaved: async (of) => (seen.saved = await ASKED.isSaved(of)),
+    });
+    held.read = { ...read, settled: seen.state === DomainState.SHUTOFF && seen.saved === false };
     lock = { instance, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
     engine.locks.add(lock);
     return lock;
@@ -75,6 +76,13 @@ export async function lockInstance(
     await release();
     throw error;
   }
+}
+
+async function getNamed(engine: Engine, name: string): Promise<Managed> {
+  const domain = await findDomain(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
+  return managed;
 }
 
 /** Resolves to the snapshot whose deletion was under way and is finished, if any was. */

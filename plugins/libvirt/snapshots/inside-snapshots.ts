@@ -5,7 +5,7 @@ import { deleteInsideSnapshot, listInsideSnapshots, type RunOptions } from "../q
 import { readFileUsers } from "../storage/file-users.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { listCopies, removeRecordCopies } from "./record-copies.ts";
-import { deleteRecord, keepMark } from "./records.ts";
+import { deleteRecord, keepMark, listChildren } from "./records.ts";
 
 /**
  * Deletes a snapshot of the kind that QEMU keeps inside an image, which virsh makes: first what the image holds of
@@ -13,7 +13,7 @@ import { deleteRecord, keepMark } from "./records.ts";
  */
 export async function deleteInside(
   managed: Managed,
-  { name, recorded }: Pick<SnapshotDocument, "name" | "recorded">,
+  { name, parent, recorded }: Pick<SnapshotDocument, "name" | "parent" | "recorded">,
   options: RunOptions,
 ): Promise<void> {
   const header = await readHeader(recorded).catch(() => null);
@@ -27,7 +27,7 @@ export async function deleteInside(
     const held = await listInsideSnapshots(recorded, options);
     if (held.includes(name)) await deleteInsideSnapshot(recorded, name, options);
   }
-  await deleteRecord(managed, name);
+  await deleteRecord(managed, { name, parent }, await listChildren(managed.domain, name));
   await removeRecordCopies(await listCopies(managed.metadata.folder), name);
   await keepMark(managed);
 }

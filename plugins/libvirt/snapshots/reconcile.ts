@@ -26,6 +26,17 @@ import { listRecords, readRecordText, type SnapshotText } from "./records.ts";
  * that snapshots froze, lost ones included. The caller holds the instance.
  */
 export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]> {
+  const { held } = managed;
+  const known = held?.copies;
+  delete held?.copies;
+  return known ?? (await reconcileNames(managed)).copies;
+}
+
+/** The same, with the names that libvirt lists. */
+export async function reconcileNames(managed: Managed): Promise<{
+  readonly names: readonly string[];
+  readonly copies: readonly RecordCopy[];
+}> {
   const { domain, metadata, document } = managed;
   const { folder } = metadata;
   // Whoever put it back into the definition wants it: it is not to be removed any more.
@@ -38,7 +49,7 @@ export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]
   const copied = new Set(copies.map(({ name }) => name));
   const unknown = names.filter((name) => !copied.has(name));
   const lost = copies.filter(({ name }) => !listed.has(name));
-  if (unknown.length === 0 && lost.length === 0) return copies;
+  if (unknown.length === 0 && lost.length === 0) return { names, copies };
   const first = copies.length === 0 && !(await exists(`${folder}/${RECORDS}`));
   const records = lost.length > 0 ? await listRecords(domain) : await readThose(managed, unknown);
   for (const record of records) await keep(folder, copies, record);
@@ -49,7 +60,7 @@ export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]
   if (first) await releaseDiscarded(managed, records);
   const deleted = await deletedByLibvirt(managed, lost, records);
   for (const copy of deleted) await removeIfThere(copy.path);
-  return listCopies(folder);
+  return { names, copies: await listCopies(folder) };
 }
 
 /** Copies the records that have no copy, and nothing else: all that may be done where something is left half done. */

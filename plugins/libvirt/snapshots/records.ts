@@ -166,9 +166,9 @@ export async function isExposed(
   return existsSync(overlay) && (await restores(domain));
 }
 
-/** Moves libvirt's current mark to a snapshot. */
-export async function markCurrent(managed: Managed, name: string): Promise<void> {
-  const snapshot = await lookupSnapshot(managed.domain, name);
+/** Moves libvirt's current mark to a snapshot, which may have been looked at just now. */
+export async function markCurrent(managed: Managed, name: string, seen?: SnapshotDocument): Promise<void> {
+  const snapshot = seen ?? (await lookupSnapshot(managed.domain, name));
   if (snapshot !== null) await redefine(managed, snapshot, {}, true);
 }
 
@@ -229,15 +229,12 @@ async function correctMark(managed: Managed): Promise<void> {
  */
 export async function deleteRecord(
   managed: Managed,
-  name: string,
-  children?: readonly SnapshotDocument[],
+  { name, parent }: Pick<SnapshotDocument, "name" | "parent">,
+  children: readonly SnapshotDocument[],
 ): Promise<void> {
   const { domain } = managed;
-  const snapshot = await lookupSnapshot(domain, name);
-  if (snapshot === null) return;
-  const current = await currentName(domain);
-  for (const child of children ?? (await listChildren(domain, name)))
-    await redefine(managed, child, { parent: snapshot.parent }, child.name === current);
+  const current = children.length === 0 ? null : await currentName(domain);
+  for (const child of children) await redefine(managed, child, { parent }, child.name === current);
   try {
     await domain.snapshotOfName(name).delete(SnapshotDeleteFlags.METADATA_ONLY);
   } catch (error) {

@@ -13,15 +13,17 @@ import {
   define,
   type Engine,
   getManaged,
+  handOn,
   lockedId,
   type Managed,
+  peek,
   runOptions,
   writeMetadata,
 } from "../engine.ts";
 import { mapped } from "../errors.ts";
-import { finishDelete, finishOperation, finishRestore } from "../journal/finish.ts";
+import { finishDelete, finishRename, finishRestore } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
-import { getReady, settle } from "../journal/recover.ts";
+import { getReady, isPending, settle } from "../journal/recover.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "../layers/layers.ts";
@@ -38,10 +40,11 @@ import { readMetadata } from "../xml/metadata.ts";
 import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
 import { deleteInside, forgetLost } from "./inside-snapshots.ts";
-import { reconcile } from "./reconcile.ts";
+import { reconcile, reconcileNames } from "./reconcile.ts";
 import { writeRecordCopy } from "./record-copies.ts";
 import {
   currentName,
+  listChildren,
   listRecords,
   listSnapshots,
   lookupRemoval,
@@ -118,9 +121,10 @@ async function readPosition(
  * whole tree is read where it does not.
  */
 async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
-  const managed = await getManaged(engine, id);
+  const managed = await peek(engine, id);
   const { domain, document, name } = managed;
   const head = readDisk(document);
+  if (engine.held.has(id) && !(await isPending(managed))) return outlineLocked(engine, id, managed);
   const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
   const names = all.map((snapshot) => snapshot.name);
   if (current !== null && head !== "") {
@@ -133,8 +137,17 @@ async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
   return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
 }
 
+/** Of a locked instance whatever its next change needs of the records is read. */
+async function outlineLocked(engine: Engine, id: string, managed: Managed): Promise<SnapshotOutline> {
+  const { names, copies } = await reconcileNames(managed);
+  const held = engine.held.get(id);
+  if (held !== undefined) held.copies = copies;
+  const recorded = copies.filter(({ name }) => names.includes(name));
+  return { names, standsOn: await readPosition(managed, recorded, readDisk(managed.document)) };
+}
+
 async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
-  const { domain } = await getManaged(engine, id);
+  const { domain } = await peek(engine, id);
   return lookupRemoval(domain, name);
 }
 
@@ -273,7 +286,7 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
     const document = restoredDomain(recorded, managed.document, file, metadata);
     await putMounts(engine, document, metadata, context);
     // Bringing the chain together may have taken long, and virsh starts what it likes.
-    await requireSettled(managed, "Only stopped instances can be restored");
+    await requireSettled({ ...managed, settled: false }, "Only stopped instances can be restored");
     // The definition is the turning point: before it the instance is as it was, after it restored.
     await define(engine, document);
     restored = { ...managed, document, metadata };
@@ -283,12 +296,13 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
     if (readDisk(now.document) !== file) throw error;
     return;
   }
-  await finishRestore(engine, restored, operation);
+  await finishRestore(engine, restored, operation, snapshot);
+  handOn(restored);
 }
 
 async function deleteSnapshot(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
-  if (await managed.domain.hasManagedSaveImage())
+  if (managed.settled !== true && (await managed.domain.hasManagedSaveImage()))
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
   const snapshot = await lookupSnapshot(managed.domain, removal.name);
   await reconcile(managed);
@@ -304,20 +318,21 @@ async function deleteSnapshot(engine: Engine, id: string, removal: Removal, cont
   context.signal.throwIfAborted();
   const operation = { kind: "delete", name: removal.name, layer: snapshot.frozen } as const;
   await writeJournal(managed.metadata.folder, operation);
-  await finishDelete(engine, managed, operation, context);
+  const children = removal.children.length === 0 ? [] : await listChildren(managed.domain, removal.name);
+  await finishDelete(engine, managed, operation, context, { snapshot, children });
 }
 
 async function rename(engine: Engine, id: string, name: string, to: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
   const copies = await reconcile(managed);
-  await requireRewritable(managed, name);
+  const snapshot = await requireRewritable(managed, name);
   if (to === name) return;
   if (copies.some((copy) => copy.name === to))
     throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
   const operation = { kind: "rename", from: name, to } as const;
   await writeJournal(managed.metadata.folder, operation);
-  await finishOperation(engine, managed, operation, context);
+  await finishRename(managed, operation, snapshot);
 }
 
 async function describe(

@@ -83,7 +83,7 @@ async function consolidate(
   const head = readDisk(managed.document);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
-  const found = await removeBare(managed, await listCopies(folder));
+  const { graph: found } = await removeBare(managed, await listCopies(folder));
   let graph = await leaveReadImages(found, off ? null : head, options);
   const frozen = graph.headers.get(head)?.backing;
   if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) return;

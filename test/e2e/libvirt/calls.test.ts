@@ -1,0 +1,40 @@
+import { expect } from "chai";
+import { Client } from "../../../plugins/libvirt/rpc/client.ts";
+import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+
+/** What an operation costs where libvirt is far or busy: how often it is asked. */
+describe("calls of libvirt", () => {
+  const { call } = Client.prototype;
+  let stage: Stage;
+  let scene: Scene;
+  let calls = 0;
+  before(async () => {
+    stage = await openStage();
+    Client.prototype.call = function (this: Client, ...args) {
+      calls += 1;
+      return call.apply(this, args);
+    } as typeof call;
+  });
+  beforeEach(async () => {
+    scene = await Scene.open(stage);
+    await scene.chain(["a", "b"], 2);
+  });
+  afterEach(() => scene[Symbol.asyncDispose]());
+  after(async () => {
+    Client.prototype.call = call;
+    await stage[Symbol.asyncDispose]();
+  });
+
+  const operations: Readonly<Record<string, readonly [most: number, work: () => Promise<unknown>]>> = {
+    "a take": [13, () => stage.strata.snapshot(scene.name, { name: "c" })],
+    "a restore": [18, () => stage.strata.restore({ instance: scene.name, snapshot: "a" })],
+    "a rename": [18, () => stage.strata.set(`local.${scene.name}.b.name`, "c")],
+    "a deletion": [22, () => stage.strata.remove([{ instance: scene.name, snapshot: "b" }])],
+  };
+  for (const [what, [most, work]] of Object.entries(operations))
+    it(`are at most ${most} for ${what}`, async () => {
+      calls = 0;
+      await work();
+      expect(calls).to.be.within(1, most);
+    });
+});
