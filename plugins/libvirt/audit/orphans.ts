@@ -31,7 +31,7 @@ export async function findLeftLayers(
   const settled = await isSettled(managed);
   const inUse = await findInUse(managed, graph);
   const users = await readFileUsers();
-  const found: Note[] = [];
+  const found: Note[] = [...findUnrecorded(graph, named, records)];
   for (const [path, { inside }] of graph.headers) {
     if (named.has(path) || dirname(path) !== folder) continue;
     const above = graph.dependants(path);
@@ -52,6 +52,25 @@ export async function findLeftLayers(
     found.push(await orphaned(path, await users.has(path)));
   }
   return found;
+}
+
+/** Snapshots of QEMU's own in a layer that is needed, of which libvirt has no record: it had one when they were taken. */
+function findUnrecorded(
+  { headers }: LayerGraph,
+  named: ReadonlySet<string | null>,
+  records: readonly SnapshotPlace[],
+): Note[] {
+  return [...headers].flatMap(([path, { inside }]) => {
+    const known = records.filter(({ frozen, recorded }) => frozen === null && recorded === path).length;
+    if (!named.has(path) || inside <= known) return [];
+    return [
+      {
+        kind: "inside-unrecorded",
+        subject: path,
+        detail: `${path} holds ${inside} of QEMU's own snapshots, and libvirt has records of ${known}; they are kept, and \`qemu-img snapshot -l\` lists them`,
+      },
+    ];
+  });
 }
 
 function unmerged(path: string): Note {

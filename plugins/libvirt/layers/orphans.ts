@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/backend/contract.ts";
-import { failure } from "../../../lib/errors.ts";
+import { failure, isStrataError } from "../../../lib/errors.ts";
 import { define, type Engine, type Managed } from "../engine.ts";
 import { requireSettled } from "../lifecycle/power.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -19,8 +19,11 @@ import { readGraph } from "./graph.ts";
 import { checkChain, newLayerPath } from "./layers.ts";
 import { forget, release } from "./released.ts";
 
-/** Has libvirt record a snapshot that has frozen the layer, where nothing says any more which snapshot it was of. */
-export async function recordLayer(managed: Managed, path: string): Promise<void> {
+/**
+ * Has libvirt record a snapshot that has frozen the layer, where nothing says any more what it was; under its name,
+ * where that is known.
+ */
+export async function recordLayer(managed: Managed, path: string, known?: string): Promise<void> {
   const { domain, document, metadata, name } = managed;
   const graph = await readGraph(managed);
   await checkChain(name, graph, path);
@@ -28,7 +31,7 @@ export async function recordLayer(managed: Managed, path: string): Promise<void>
   const taken = new Set([...records, ...(await listCopies(metadata.folder))].map((each) => each.name));
   let number = 1;
   while (taken.has(`recovered${number}`)) number += 1;
-  const snapshot = `recovered${number}`;
+  const snapshot = known ?? `recovered${number}`;
   const [overlay = newLayerPath(metadata.folder)] = graph.dependants(path);
   const createdAt = Math.round((await stat(path)).mtimeMs);
   const comment = "Recorded again by strata doctor";
@@ -44,13 +47,21 @@ export async function recordLayer(managed: Managed, path: string): Promise<void>
   await correctParents(managed);
 }
 
-/** Has libvirt record again what it has lost, those that others hang under first. */
+/**
+ * Has libvirt record again what it has lost, those that others hang under first. What a copy that cannot be read said
+ * of its snapshot is lost for good, but for its name and its layer.
+ */
 export async function recordLost(managed: Managed, lost: readonly RecordCopy[]): Promise<void> {
   const { domain, name, metadata } = managed;
   const texts = new Map<string, string>();
-  for (const { name: snapshot, path } of lost) {
-    const xml = await readCopy(path);
-    if (xml !== null) texts.set(snapshot, xml);
+  const garbled: RecordCopy[] = [];
+  for (const copy of lost) {
+    const xml = await readCopy(copy.path).catch((error: unknown) => {
+      if (isStrataError(error) && error.code === "RECORDS_DIFFER") return null;
+      throw error;
+    });
+    if (xml !== null) texts.set(copy.name, xml);
+    else garbled.push(copy);
   }
   const waiting = new Map(texts);
   for (let before = -1; waiting.size !== before; ) {
@@ -73,6 +84,8 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
   const [circular] = waiting.keys();
   if (circular !== undefined)
     throw failure("RECORDS_DIFFER", { name, reason: `snapshot "${circular}" would be its own ancestor` });
+  for (const { name: snapshot, frozen } of garbled)
+    if (frozen !== null) await recordLayer(managed, frozen, snapshot);
   await forget(
     metadata.folder,
     lost.flatMap(({ frozen }) => frozen ?? []),

@@ -68,7 +68,7 @@ export function basePath(pool: string, sha256: string): string {
 
 /**
  * The files that disks in the pool stand on; null where that cannot be said: a folder that cannot be
- * listed, a disk that cannot be read or has just gone may have stood on any.
+ * listed, a disk that cannot be read, has just gone or is missing below another may have stood on any.
  */
 export async function usedBases(pool: string): Promise<ReadonlySet<string> | null> {
   const root = join(pool, "instances");
@@ -80,7 +80,9 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
         const path = join(folder, file);
         // libvirt's own tools give layers other names.
         const header = file.endsWith(".qcow2") || isQcow2(path) ? await readHeader(path) : undefined;
-        if (header !== undefined && header.backing !== null) used.add(header.backing);
+        if (header === undefined || header.backing === null) continue;
+        if (header.backing.startsWith(`${root}/`) && !(await exists(header.backing))) return null;
+        used.add(header.backing);
       }
     }
   } catch {

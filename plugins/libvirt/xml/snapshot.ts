@@ -112,11 +112,17 @@ export function readSnapshot(document: Element): SnapshotDocument {
     comment: commented ? (note.comment ?? "") : description,
     createdAt: note?.createdAt ?? seconds * 1000,
     domain,
-    frozen: external === undefined ? null : note?.frozen || recorded || null,
+    frozen: external === undefined ? null : note?.frozen || liveDisk(document) || recorded || null,
     overlay,
     recorded,
     memory: find(document, "memory")?.attributes.file ?? "",
   };
+}
+
+/** What a running guest wrote when a snapshot of it was taken: its definition may have named another disk; "" for none. */
+function liveDisk(document: Element): string {
+  const live = find(document, "domain");
+  return live === undefined ? "" : readDisk(live);
 }
 
 /**

@@ -229,6 +229,47 @@ describe("a record that libvirt has lost, and its layer", () => {
   });
 });
 
+describe("records that were lost with the copy of one of them", () => {
+  it("are recorded again, that one by its name and its layer", async () => {
+    await using stage = await openStage();
+    await using scene = await Scene.open(stage);
+    await scene.chain(["a", "b"], 2);
+    const copies = await readdir(join(scene.folder, RECORDS));
+    const [broken = ""] = copies.filter((file) => file.startsWith("b."));
+    await writeFile(join(scene.folder, RECORDS, broken), "garbled");
+    for (const snapshot of ["b", "a"]) await virsh("snapshot-delete", scene.name, snapshot, "--metadata");
+    const lost = (await scene.findings()).filter(({ kind }) => kind === "record-lost");
+    expect(lost.map(({ subject }) => subject)).to.have.members(["a", "b"]);
+    await stage.strata.repair(lost);
+    await scene.requireUsable();
+  });
+});
+
+describe("snapshots inside the instance's disk that libvirt has forgotten", () => {
+  it("are named by doctor", async () => {
+    await using stage = await openStage();
+    await using scene = await Scene.open(stage);
+    await virsh("snapshot-create-as", scene.name, "inside", "--diskspec", "vdb,snapshot=no");
+    await virsh("snapshot-delete", scene.name, "inside", "--metadata");
+    const found = (await scene.findings()).filter(({ kind }) => kind === "inside-unrecorded");
+    expect(found.map(({ subject }) => subject)).to.deep.equal([await scene.head()]);
+  });
+});
+
+describe("the base image that a missing layer stood on", () => {
+  it("is not taken for unused", async () => {
+    await using stage = await openStage();
+    await using scene = await Scene.open(stage);
+    await scene.take("a");
+    const lowest = (await readHeader(await scene.head())).backing ?? "";
+    const base = (await readHeader(lowest)).backing;
+    await rename(lowest, `${lowest}.away`);
+    const unused = (await stage.strata.audit()).filter(({ kind }) => kind === "base-unused");
+    await rename(`${lowest}.away`, lowest);
+    expect(unused.map(({ subject }) => subject)).not.to.include(base);
+  });
+});
+
 describe("a take that was interrupted", () => {
   let stage: Stage;
   let scene: Scene;

@@ -124,9 +124,10 @@ export async function interfere(
 
 /** A hand comes to nothing where a guest has the file locked. */
 function inVain(error: unknown): Deed {
-  const locked = error instanceof ExecaError && /Failed to get .*lock/.test(error.message);
-  if (!locked) throw error;
-  return { what: "a file is locked", done: false };
+  const why =
+    error instanceof ExecaError ? /Failed to get .*lock|Could not open backing/.exec(error.message) : null;
+  if (why === null) throw error;
+  return { what: why[0].startsWith("Failed") ? "a file is locked" : "a layer is missing", done: false };
 }
 
 /** strata does something, perhaps with a hand that comes between at one of its steps. */

@@ -57,6 +57,21 @@ describe("what a snapshot froze, told from the text of its record", () => {
   });
 });
 
+describe("what a snapshot of a running guest froze", () => {
+  it("is what the guest wrote, and not what its definition names for the next start", async () => {
+    const foreign = xml.replace(
+      /<strata:snapshot [^>]*\/>|<strata:snapshot [^>]*>[\s\S]*?<\/strata:snapshot>/,
+      "",
+    );
+    const [live = ""] = /<domain [\s\S]*<\/domain>/.exec(foreign) ?? [];
+    const frozen = await frozenRead(foreign);
+    const next = live.replaceAll("<domain ", "<inactiveDomain ").replaceAll("</domain>", "</inactiveDomain>");
+    const other = next.replaceAll(String(frozen), "/rescue.qcow2");
+    expect(other).not.to.equal(next);
+    expect(await frozenRead(foreign.replace(live, live + other))).to.equal(frozen);
+  });
+});
+
 describe("where a snapshot is, told from the text of its record", () => {
   const placed = async (text: string) => placeOf(readSnapshot(await parse(text)));
 
