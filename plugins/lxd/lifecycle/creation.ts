@@ -16,7 +16,7 @@ import { toInstance } from "../domain/view.ts";
 import { type Engine, findManaged, getManaged, instancePath, type Managed, writeConfig } from "../engine.ts";
 import { isMisread, isStatus } from "../errors.ts";
 import { removeInstance, settle } from "../journal/recovery.ts";
-import { lockInstance } from "../lock/instance-lock.ts";
+import { letGo, lockInstance } from "../lock/instance-lock.ts";
 import { newLease } from "../lock/lease.ts";
 import { idMapKeys, requireMappable } from "../mounts/id-maps.ts";
 import { checkMount, memberHere, mountDevices } from "../mounts/mount-devices.ts";
@@ -109,9 +109,10 @@ export async function make(
 ): Promise<Instance> {
   const { name, uuid, body, member } = what;
   const id = `${name}/${uuid}`;
-  const lease = JSON.stringify(await newLease());
-  const config = withoutEmpty({ ...body.config, [KEYS.lock]: lease });
-  engine.leases.set(id, lease);
+  const lease = await newLease();
+  const lock = JSON.stringify(lease);
+  const config = withoutEmpty({ ...body.config, [KEYS.lock]: lock });
+  engine.leases.set(id, lock);
   try {
     const request = { ...body, name, profiles: [], config };
     const options = { ...context, query: { target: member } };
@@ -122,9 +123,14 @@ export async function make(
     return toInstance(await getManaged(engine, id));
   } catch (error) {
     const made = await findManaged(engine, name).catch(() => undefined);
-    if (made?.id === id) {
-      await settle(engine, made);
-      await removeInstance(engine, made);
+    try {
+      if (made?.id === id) {
+        await settle(engine, made);
+        await removeInstance(engine, made);
+      }
+    } finally {
+      // What could not be taken away is left to the next launch, also to one of this process.
+      await letGo(engine, id, lease);
     }
     if (/already exists|already in use/i.test(error instanceof Error ? error.message : ""))
       throw failure("INSTANCE_EXISTS", { name }, error);

@@ -1,22 +1,29 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Lock } from "../../../lib/backend/contract.ts";
-import { failure } from "../../../lib/errors.ts";
+import { failure, isStrataError } from "../../../lib/errors.ts";
 import { KEYS } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
 import { change, type Engine, findManaged, getManaged, type Managed, nameOf } from "../engine.ts";
 import { isBusy, isStatus } from "../errors.ts";
 import { finish, runningOperations, settle } from "../journal/recovery.ts";
+import { LxdConnectionError } from "../rest/errors.ts";
 import type { Config } from "../rest/shapes.ts";
 import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
 
 /** Between two looks at a lock that another holds, ms. */
 const POLL = 100;
-/** How often a holder shows that it lives, ms. */
+/** How often a holder shows that it lives, or tries to give up what it could not, ms. */
 const BEAT = 10_000;
 /** A holder on another system that has not been heard of for so long is dead, ms. */
 const SILENCE = 45_000;
 /** How long the config of an instance whose restore was interrupted must have been left alone, ms. */
 const QUIET = 2000;
+
+/**
+ * Leases of this process that nobody holds any more and that may still be in a config, LXD having been out of
+ * reach when they were to be taken out. To others the process that made them lives, so it alone can tell.
+ */
+const abandoned = new Set<string>();
 
 /**
  * A lock is a lease in the instance's config, taken by a compare-and-swap on the config's ETag, which LXD
@@ -32,7 +39,11 @@ export async function lockInstance(
   const id = wanted ?? (await findManaged(engine, name))?.id;
   if (id === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
   const lease = await newLease();
-  const inherited = await claim(engine, id, lease, wait, signal);
+  const inherited = await claim(engine, id, lease, wait, signal).catch(async (error: unknown) => {
+    // The connection may have broken when LXD had the lease already.
+    if (error instanceof LxdConnectionError && error.lost) await letGo(engine, id, lease);
+    throw error;
+  });
   const heart = setInterval(() => void beat(engine, id, lease), BEAT);
   heart.unref();
   let lock: Lock | undefined;
@@ -40,7 +51,7 @@ export async function lockInstance(
     clearInterval(heart);
     engine.leases.delete(id);
     if (lock !== undefined) engine.locks.delete(lock);
-    await giveUp(engine, id, lease);
+    await letGo(engine, id, lease);
   };
   engine.leases.set(id, JSON.stringify(lease));
   try {
@@ -109,6 +120,7 @@ function lockOf({ instance, aside, operation, snapshots }: Managed): { text?: st
 
 async function isDead(engine: Engine, managed: Managed, text: string, silence: number): Promise<boolean> {
   const lease = readLease(text);
+  if (lease !== undefined && abandoned.has(lease.holder)) return true;
   if (lease !== undefined && (await isHere(lease))) return false;
   if (lease !== undefined && (await isGone(lease))) return true;
   return silence >= SILENCE && (await runningOperations(engine, managed)).length === 0;
@@ -136,7 +148,22 @@ async function beat(engine: Engine, id: string, lease: Lease): Promise<void> {
   }
 }
 
-/** An instance that has gone has no lock either; one that cannot be reached is freed by our silence. */
+/**
+ * Takes a lease out of the config; where LXD cannot be reached, as soon as it can. From now on the lease keeps
+ * nobody of this process out.
+ */
+export async function letGo(engine: Engine, id: string, lease: Lease): Promise<void> {
+  abandoned.add(lease.holder);
+  try {
+    await giveUp(engine, id, lease);
+    abandoned.delete(lease.holder);
+  } catch (error) {
+    engine.log.debug("the lock could not be given up", { id, error: String(error) });
+    setTimeout(() => void letGo(engine, id, lease), BEAT).unref();
+  }
+}
+
+/** An instance that has gone has no lock either. */
 async function giveUp(engine: Engine, id: string, lease: Lease): Promise<void> {
   try {
     for (;;) {
@@ -146,6 +173,6 @@ async function giveUp(engine: Engine, id: string, lease: Lease): Promise<void> {
       await delay(POLL);
     }
   } catch (error) {
-    engine.log.debug("the lock could not be given up", { id, error: String(error) });
+    if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") throw error;
   }
 }
