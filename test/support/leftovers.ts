@@ -16,8 +16,8 @@ const NAMES = [/^(?:conf|foreign)-(\d+)-[0-9a-f]{8}a$/, /^(?:strata-test|bench)-
 const FOLDERS = [/^strata-(?:test|daemon)-(\d+)-\w{6}$/];
 
 /** Makes a folder for this process. */
-export function ownFolder(kind: "test" | "daemon"): Promise<string> {
-  return mkdtemp(join(tmpdir(), `strata-${kind}-${process.pid}-`));
+export function ownFolder(kind: "test" | "daemon", parent = tmpdir()): Promise<string> {
+  return mkdtemp(join(parent, `strata-${kind}-${process.pid}-`));
 }
 
 /** Takes away what runs that were killed have left on the host's libvirt and in folders, once unless told. */
@@ -61,8 +61,14 @@ async function removeDomain(name: string): Promise<void> {
 
 /** Takes away the folders of tests that were killed. */
 export async function clearFolders(): Promise<void> {
-  for (const name of await readdir(tmpdir()))
-    if (await isLeft(name, FOLDERS)) await clearFolder(join(tmpdir(), name));
+  for (const folder of await leftFolders(tmpdir())) await clearFolder(folder);
+}
+
+/** The folders of tests that were killed. */
+export async function leftFolders(parent: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await readdir(parent)) if (await isLeft(name, FOLDERS)) found.push(join(parent, name));
+  return found;
 }
 
 async function isLeft(name: string, patterns: readonly RegExp[]): Promise<boolean> {
@@ -71,7 +77,7 @@ async function isLeft(name: string, patterns: readonly RegExp[]): Promise<boolea
 }
 
 /** True while the process runs, unless its number is another program's by now. */
-export async function isAlive(pid: string): Promise<boolean> {
+async function isAlive(pid: string): Promise<boolean> {
   return readlink(`/proc/${pid}/exe`).then(
     (program) => program.includes("node"),
     (error: NodeJS.ErrnoException) => error.code !== "ENOENT",

@@ -1,13 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { execa } from "execa";
-import { clearFolder, endProcesses, isAlive } from "../leftovers.ts";
+import { clearFolder, endProcesses, leftFolders, ownFolder } from "../leftovers.ts";
 
 const ROOT = "/var/tmp";
-const PREFIX = "strata-lxd-";
 const SUBIDS = ["/etc/subuid", "/etc/subgid"];
 
 /**
@@ -31,10 +30,9 @@ export interface LxdDaemon extends AsyncDisposable {
 /** A folder for daemons, from which whatever is left of them is taken away in the end. */
 export async function lxdFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   await sweep();
-  const path = await mkdtemp(join(ROOT, PREFIX));
+  const path = await ownFolder("daemon", ROOT);
   // The root of a container is another user outside of it, and must get to its disk.
   await chmod(path, 0o711);
-  await writeFile(join(path, "owner"), String(process.pid));
   return { path, [Symbol.asyncDispose]: () => clear(path) };
 }
 
@@ -99,12 +97,7 @@ export async function startDaemon(
 
 /** Takes away what test runs that were killed have left. */
 async function sweep(): Promise<void> {
-  for (const entry of await readdir(ROOT)) {
-    if (!entry.startsWith(PREFIX)) continue;
-    const path = join(ROOT, entry);
-    const owner = await readFile(join(path, "owner"), "utf8").catch(() => "");
-    if (owner === "" || !(await isAlive(owner))) await clear(path);
-  }
+  for (const folder of await leftFolders(ROOT)) await clear(folder);
 }
 
 /** Ends every process that works in the folder, then takes away its bridges and all else. */
