@@ -1,5 +1,8 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { lockFile } from "../../lib/util/file-lock.ts";
 
 export const PROGRAM = fileURLToPath(new URL("../../dist/bin/strata.js", import.meta.url));
 
@@ -43,9 +46,16 @@ export async function guestImage(
     const image = images.find(({ aliases }) => aliases.includes(`debian-${variant}`));
     return image?.outdated === false ? image : undefined;
   };
-  if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", variant]);
-  const image = await find();
-  if (image === undefined) throw new Error("the image was built and is not listed");
+  const build = async () => {
+    const lock = join(tmpdir(), "strata-test-image.lock");
+    await using _lock = await lockFile(lock, { name: lock, wait: Infinity });
+    // Other tests may have built it meanwhile.
+    if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", variant]);
+    const built = await find();
+    if (built === undefined) throw new Error("the image was built and is not listed");
+    return built;
+  };
+  const image = (await find()) ?? (await build());
   const cache = process.env.XDG_CACHE_HOME ?? `${process.env.HOME}/.cache`;
   return { sha256: image.sha256, path: `${cache}/strata/images/${image.sha256}.qcow2` };
 }
