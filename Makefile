@@ -48,7 +48,7 @@ e2e-lxd: setup-tests build
 
 test: setup-tests
 	@$(MAKE) --no-print-directory check build
-	@$(MOCHA) $(SLOW) --exit 'test/unit/**/*.test.ts' 'test/fuzz/**/*.test.ts' 'test/conformance/**/*.test.ts' 'test/e2e/**/*.test.ts' 'test/torture/**/*.test.ts'
+	@scripts/test.sh
 
 # What newer versions of libvirt do to our records, on a host of Debian 13 that is made beside this one.
 test-debian13: build
