@@ -1,5 +1,5 @@
 import { rejects, same } from "./assert.ts";
-import { context, current, type Fixture, lockOf, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, lockOf, newSpec, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 const MAC = "52:54:00:c0:ff:ee";
@@ -29,14 +29,14 @@ export function networkTests(kit: Kit): void {
     "network.list",
     "are refused where they are not known, and nothing is made",
     async (fixture) => {
-      const { instances } = fixture.backend;
-      const before = (await instances.list()).length;
-      const made = withInstance(fixture, async () => {}, { networks: [{ network: "no-such-network" }] });
+      const { name } = newSpec(fixture);
+      const networks = [{ network: "no-such-network" }];
+      const made = withInstance(fixture, async () => {}, { name, networks });
       await made.then(
         () => Promise.reject(new Error("it was made")),
         () => {},
       );
-      same((await instances.list()).length, before);
+      same(await fixture.backend.instances.find(name), null);
     },
   );
 
