@@ -2,9 +2,9 @@
  * What is under way on an instance, noted before the first step and removed after the last, so that whoever comes
  * next can finish or undo it (`recover.ts`). All members are strings; paths are absolute.
  *
- * `create` and `purge` are kept in the domain's metadata, since they must be seen where the folder is gone. The
- * others are kept in the instance's folder (`journal.ts`): what is in the metadata goes into every snapshot's
- * record and comes back with it.
+ * `create`, `purge` and the last steps of `release` are kept in the domain's metadata, since they must be seen where
+ * the folder is gone. The others are kept in the instance's folder (`journal.ts`): what is in the metadata goes into
+ * every snapshot's record and comes back with it.
  */
 export type Operation =
   | { readonly kind: "create" }

@@ -8,13 +8,17 @@ export const RELEASED = "released.json";
 
 const VERSION = 1;
 
-/** A layer that was let go, as its file was then. */
-export interface Release {
-  /** Name in the folder. */
-  readonly file: string;
+/** What tells a file from one that was put in its place, and from itself once it was written. */
+export interface Stamp {
   readonly inode: number;
   /** Milliseconds, whole. */
   readonly modified: number;
+}
+
+/** A layer that was let go, as its file was then. */
+export interface Release extends Stamp {
+  /** Name in the folder. */
+  readonly file: string;
   /** Files elsewhere that stand on it, absolute. */
   readonly above: readonly string[];
 }
@@ -60,17 +64,25 @@ async function writeReleases(folder: string, releases: readonly Release[]): Prom
   await removeIfThere(path);
 }
 
-/** Notes that a layer in the folder may be merged or removed, with what stands on it elsewhere. */
-export async function release(path: string, above: readonly string[] = []): Promise<void> {
+/**
+ * Notes that a layer in the folder may be merged or removed, with what stands on it elsewhere. `stamp` is the file's
+ * when it was decided, where that was before now.
+ */
+export async function release(
+  path: string,
+  above: readonly string[] = [],
+  stamp = stampOf(path),
+): Promise<void> {
+  if (stamp === undefined) return;
   const folder = dirname(path);
-  const found = statIfThere(path);
-  if (found === undefined) return;
   const others = [...readReleases(folder).values()].filter(({ file }) => file !== basename(path));
-  await writeReleases(folder, [...others, releaseOf(path, found, above)]);
+  await writeReleases(folder, [...others, { file: basename(path), ...stamp, above }]);
 }
 
-function releaseOf(path: string, { ino, mtimeMs }: Stats, above: readonly string[]): Release {
-  return { file: basename(path), inode: ino, modified: Math.floor(mtimeMs), above };
+/** The stamp of a file as it is now; undefined where there is none. */
+export function stampOf(path: string): Stamp | undefined {
+  const found = statIfThere(path);
+  return found === undefined ? undefined : { inode: found.ino, modified: Math.floor(found.mtimeMs) };
 }
 
 /** Takes layers off the list: those that are gone, and those that something needs again. */
@@ -86,7 +98,7 @@ export async function forget(folder: string, paths: Iterable<string>): Promise<v
 }
 
 /** True unless the file has been written or replaced since it was let go. */
-export function isAsReleased(path: string, { inode, modified }: Release): boolean {
+export function isAsReleased(path: string, { inode, modified }: Stamp): boolean {
   const found = statIfThere(path);
   // Times are set with less precision than they are told.
   return found !== undefined && found.ino === inode && Math.abs(found.mtimeMs - modified) < 2;

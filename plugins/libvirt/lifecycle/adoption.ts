@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { access, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
@@ -11,7 +10,6 @@ import {
   getManaged,
   lockedId,
   lockFolder,
-  type Managed,
   readManaged,
   writeMetadata,
 } from "../engine.ts";
@@ -19,17 +17,19 @@ import { ENGINE, isLibvirt, mapped } from "../errors.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
+import { forget } from "../layers/released.ts";
 import { copyDefinition } from "../lock/instance-lock.ts";
 import { leaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainXmlFlags } from "../rpc/index.ts";
-import { requireNoCheckpoints } from "../snapshots/checkpoints.ts";
+import { reconcile } from "../snapshots/reconcile.ts";
 import { type DiskUsers, readDiskUsers } from "../storage/disk-users.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
 import { type Element, elements, find, parse } from "../xml/document.ts";
 import { readDisk } from "../xml/domain.ts";
 import { requireSettled } from "./power.ts";
-import { finishRelease, requireOverlay } from "./release.ts";
+import { RELEASABLE, requireNoSnapshots, requireReleasable } from "./releasable.ts";
+import { finishRelease } from "./release.ts";
 import { instanceFolder } from "./removal.ts";
 
 /**
@@ -159,63 +159,22 @@ async function release(engine: Engine, id: string, context: Context): Promise<vo
       engine: ENGINE,
       reason: "strata made it, and its disk is in strata's pool; only what was adopted can be released",
     });
-  const reason = "Only stopped instances without snapshots can be released";
-  const count = await managed.domain.snapshotCount();
-  if (count > 0) throw failure("HAS_SNAPSHOTS", { name, reason, count: `${count} of them` });
-  await requireSettled(managed, reason);
+  await requireNoSnapshots(managed);
+  await requireSettled(managed, RELEASABLE);
+  await reconcile(managed);
   await collectLayers(engine, id, context);
-  await requireUnshared(engine, managed, adopted);
-  await requireCommittable(managed, adopted);
+  await requireReleasable(engine, managed, adopted);
   context.signal.throwIfAborted();
   context.progress({ phase: "Releasing" });
   const { folder } = metadata;
   await writeJournal(folder, { kind: "release" });
   await finishRelease(engine, await getHeld(engine, id)).catch(async (error: unknown) => {
     // Until the domain is defined on its own disk it uses the overlay, which has everything.
-    const now = await getHeld(engine, id);
-    if (readDisk(now.document) !== adopted) await clearJournal(folder);
+    const head = readDisk((await getHeld(engine, id)).document);
+    if (head !== adopted) {
+      await forget(folder, [head]);
+      await clearJournal(folder);
+    }
     throw error;
   });
-}
-
-/** What would keep the overlay from being written into its own disk is looked for before anything is noted. */
-async function requireCommittable({ name, domain, document }: Managed, own: string): Promise<void> {
-  await requireNoCheckpoints({ name, domain });
-  if (readDisk(document) === own) return;
-  await access(own, constants.R_OK | constants.W_OK).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw failure(
-      "WRONG_STATE",
-      { name, reason: `Its own disk cannot be written (${reason})`, state: "not releasable" },
-      error,
-    );
-  });
-  const { inside, encrypted } = await readHeader(own);
-  if (inside > 0)
-    throw failure("HAS_SNAPSHOTS", {
-      name,
-      reason: "Its own disk cannot be written without changing them",
-      count: `${inside} of QEMU's own in ${own}`,
-    });
-  if (encrypted)
-    throw failure("UNSUPPORTED", {
-      what: `releasing "${name}"`,
-      engine: ENGINE,
-      reason: `its own disk ${own} is encrypted, and strata has no key to write it`,
-    });
-}
-
-/** Writing into its own disk must change nothing for anybody else. */
-async function requireUnshared(engine: Engine, managed: Managed, own: string): Promise<void> {
-  const head = readDisk(managed.document);
-  if (head === own) return;
-  await requireOverlay(managed, head, own);
-  const users = await readDiskUsers(engine.connection);
-  const other = (await users(own)).find(({ uuid }) => uuid !== managed.domain.uuid);
-  if (other !== undefined)
-    throw failure("WRONG_STATE", {
-      name: managed.name,
-      reason: `Its disk ${own} would change under the domain ${other.name}, which stands on it`,
-      state: "not alone on it",
-    });
 }

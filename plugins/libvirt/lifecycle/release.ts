@@ -1,11 +1,15 @@
 import { failure } from "../../../lib/errors.ts";
 import { define, type Engine, type Managed, runOptions } from "../engine.ts";
-import { isLayerPath, readLayer } from "../layers/layers.ts";
+import { isPartialPath, isStandInPath } from "../layers/layers.ts";
+import { removeBare } from "../layers/pending-removal.ts";
+import { release, stampOf } from "../layers/released.ts";
 import { commit } from "../qcow2/qemu-img.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
+import { reconcile } from "../snapshots/reconcile.ts";
 import { readDisk, setDisk } from "../xml/domain.ts";
 import { setFilesystems } from "../xml/filesystem.ts";
 import { NAMESPACE, putMetadata } from "../xml/metadata.ts";
+import { requireNoOtherLayers, requireReleasable } from "./releasable.ts";
 import { removeFiles } from "./removal.ts";
 
 /**
@@ -15,29 +19,25 @@ import { removeFiles } from "./removal.ts";
  */
 export async function finishRelease(engine: Engine, managed: Managed): Promise<void> {
   const { domain, document, metadata, name } = managed;
-  const own = metadata.adopted;
+  const { adopted: own, folder } = metadata;
   if (own === undefined) throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
+  // One that died may have left the layer that it let go.
+  await removeBare(managed, await reconcile(managed));
+  await requireReleasable(engine, managed, own);
   const head = readDisk(document);
-  if (head !== own)
-    await commit(await requireOverlay(managed, head, own), own, runOptions(engine, domain.uuid));
+  if (head !== own) {
+    const stamp = stampOf(head);
+    await commit(head, own, runOptions(engine, domain.uuid));
+    await release(head, [], stamp);
+  }
   setDisk(document, own);
   setFilesystems(document, []);
-  putMetadata(document, metadata);
+  // From here on there may be no folder, and no journal in it.
+  putMetadata(document, { ...metadata, operation: { kind: "release" } });
   await define(engine, document);
-  await removeFiles(engine, metadata.folder);
+  const copies = await reconcile(managed);
+  await removeBare(managed, copies);
+  await requireNoOtherLayers(managed, copies);
+  await removeFiles(engine, folder, (path) => isStandInPath(folder, path) || isPartialPath(folder, path));
   await domain.setMetadata(MetadataType.ELEMENT, null, null, NAMESPACE, ModificationImpact.CONFIG);
-}
-
-/** The head, when it is a layer of ours right on the domain's own disk: nothing else may be written there. */
-export async function requireOverlay(
-  { name, metadata }: Pick<Managed, "name" | "metadata">,
-  head: string,
-  own: string,
-): Promise<string> {
-  const { backing } = await readLayer(name, head);
-  if (isLayerPath(metadata.folder, head) && backing === own) return head;
-  throw failure("RECORDS_DIFFER", {
-    name,
-    reason: `its disk ${head} stands on ${backing ?? "nothing"}, not on its own disk ${own}`,
-  });
 }

@@ -53,7 +53,9 @@ export async function removeInstance(engine: Engine, managed: Managed): Promise<
       if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
     });
   }
-  await removeFiles(engine, metadata.folder, await namedFiles(managed));
+  const { folder } = metadata;
+  const named = await namedFiles(managed);
+  await removeFiles(engine, folder, (path) => isImagePath(folder, path) || named.has(path));
   const { adopted } = metadata;
   await domain.undefine(
     adopted === undefined ? UNDEFINE | UndefineFlags.NVRAM : UNDEFINE | UndefineFlags.KEEP_NVRAM,
@@ -81,22 +83,16 @@ async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
   return new Set([readDisk(document), ...readOtherDisks(document), ...frozen, ...above, ...memory]);
 }
 
-/** Removes what strata puts into an instance's folder, and the named layers in it; anything else stays and is told. */
+/** Removes what strata puts into an instance's folder, and the images in it that may go; anything else stays and is told. */
 export async function removeFiles(
   engine: Pick<Engine, "log">,
   folder: string,
-  named: ReadonlySet<string> = new Set(),
+  mayGo: (image: string) => boolean = (path) => isImagePath(folder, path),
 ): Promise<void> {
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (
-        isImagePath(folder, path) ||
-        named.has(path) ||
-        isLauncher(entry) ||
-        isOurs(entry) ||
-        isOnSeed(path)
-      )
+      if (mayGo(path) || isLauncher(entry) || isOurs(entry) || isOnSeed(path))
         await rm(path, { force: true });
       else if (entry === RECORDS) await rm(path, { recursive: true, force: true });
       else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });

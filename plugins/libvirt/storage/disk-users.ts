@@ -77,3 +77,10 @@ async function identity(path: string): Promise<string> {
     () => path,
   );
 }
+
+/** True for a file that is another or stands on it, under whatever names. */
+export async function standsOn(path: string, other: string): Promise<boolean> {
+  const files = new Set<string>();
+  await addChain(files, path);
+  return files.has(await identity(other));
+}
