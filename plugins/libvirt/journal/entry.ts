@@ -17,9 +17,16 @@ export type Operation =
       /** "" for none; absent in entries of earlier versions. */
       readonly parent?: string;
     }
-  | { readonly kind: "restore"; readonly name: string; readonly file: string; readonly old: string }
+  /** `stamp`, here and below: of the file that the operation lets go, before it began; absent in entries of earlier versions. */
+  | {
+      readonly kind: "restore";
+      readonly name: string;
+      readonly file: string;
+      readonly old: string;
+      readonly stamp?: string;
+    }
   /** `layer` is what the snapshot froze, "" where that is none of the layers. */
-  | { readonly kind: "delete"; readonly name: string; readonly layer?: string }
+  | { readonly kind: "delete"; readonly name: string; readonly layer?: string; readonly stamp?: string }
   /** `child` is being moved from `layer`, which goes, to `target`, the file below it ("" for none). */
   | {
       readonly kind: "merge";

@@ -1,10 +1,12 @@
 import type { Context } from "../../../lib/backend/contract.ts";
 import { type Engine, type Managed, runOptions } from "../engine.ts";
 import { settlePlace } from "../layers/child-place.ts";
-import { collectIfPossible, endMerge } from "../layers/collect.ts";
+import { collectIfPossible } from "../layers/collect.ts";
 import { findInUse, readGraph } from "../layers/graph.ts";
-import { forget, release } from "../layers/released.ts";
+import type { LayerGraph } from "../layers/layers.ts";
+import { forget, isAsReleased, release } from "../layers/released.ts";
 import { pointTo } from "../qcow2/qemu-img.ts";
+import { stampOf } from "../storage/file-stamp.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import type { OperationOf } from "./entry.ts";
 import { clearJournal } from "./journal.ts";
@@ -41,7 +43,7 @@ export async function undoMerge(
   if (!graph.headers.has(layer)) {
     // A child that still names the layer lacks what others took away; all that it needs is in any other.
     if (graph.headers.get(child)?.backing === layer) await forget(folder, [layer]);
-    else await endMerge(managed, graph, merge);
+    else await noteMerged(folder, graph, merge);
     return true;
   }
   if (!graph.headers.has(child)) return true;
@@ -51,4 +53,19 @@ export async function undoMerge(
   // Moving the child's contents into it has written the layer. That strata let it go, the entry itself says.
   await release(layer, graph.releases.get(layer)?.above);
   return true;
+}
+
+/**
+ * The layer is gone: it has the child's name by now, unless the child's file stayed or another hand has put one
+ * there since. Only what is proven to be the layer may go in its turn.
+ */
+async function noteMerged(
+  folder: string,
+  { releases }: Pick<LayerGraph, "releases">,
+  { layer, child, layerStamp }: OperationOf<"merge">,
+): Promise<void> {
+  const [own, known] = [releases.get(layer), releases.get(child)];
+  const proven = stampOf(child) === layerStamp || (own !== undefined && isAsReleased(child, own));
+  if (known !== undefined && proven) await release(child, known.above);
+  await forget(folder, [layer]);
 }

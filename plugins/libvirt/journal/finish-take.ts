@@ -5,6 +5,7 @@ import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { layerOf } from "../layers/layers.ts";
 import { letGo } from "../layers/let-go.ts";
+import { parseStamp } from "../layers/released.ts";
 import { isStray, removeStray } from "../layers/stray.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
@@ -56,7 +57,11 @@ export async function finishTake(
     // Switched but not recorded: back to the old file, unless the guest has written since.
     now = await switchTo(engine, managed, below);
     await removeStray(engine, { ...managed, document: now }, file);
-  } else if (below !== null) await letGo(managed, below, await listCopies(metadata.folder));
+  } else if (below !== null) {
+    const { overlay, frozen, stamp } = metadata.snapshot ?? {};
+    const known = overlay === file && frozen === below ? parseStamp(stamp) : undefined;
+    await letGo(managed, below, await listCopies(metadata.folder), known);
+  }
   if (!recorded) await keepMark({ ...managed, document: now });
   // A definition of old has the counter of then; the copy has that of the last operation of ours.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));

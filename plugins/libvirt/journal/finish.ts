@@ -5,9 +5,9 @@ import { isSettled } from "../domain/view.ts";
 import { define, type Engine, handOn, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { collectIfPossible } from "../layers/collect.ts";
-import { layersAbove, letGo } from "../layers/let-go.ts";
+import { layersAbove, letGo, letGoFrozen } from "../layers/let-go.ts";
 import { relieve } from "../layers/pending-removal.ts";
-import { release } from "../layers/released.ts";
+import { parseStamp } from "../layers/released.ts";
 import { removeStray } from "../layers/stray.ts";
 import { finishRelease } from "../lifecycle/release.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -74,7 +74,7 @@ export async function finishOperation(
 export async function finishRestore(
   engine: Engine,
   managed: Managed,
-  { name, file, old }: OperationOf<"restore">,
+  { name, file, old, stamp }: OperationOf<"restore">,
   snapshot?: SnapshotDocument,
 ): Promise<void> {
   const { document, metadata } = managed;
@@ -85,7 +85,7 @@ export async function finishRestore(
       engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
     });
     const copies = await listCopies(metadata.folder);
-    await letGo(managed, old, copies);
+    await letGo(managed, old, copies, parseStamp(stamp));
     await relieve(managed, copies);
   } else await removeStray(engine, managed, file);
   await clearJournal(metadata.folder);
@@ -95,7 +95,7 @@ export async function finishRestore(
 export async function finishDelete(
   engine: Engine,
   managed: Managed,
-  { name, layer }: OperationOf<"delete">,
+  { name, layer, stamp }: OperationOf<"delete">,
   context?: Pick<Context, "signal"> & Partial<Context>,
   seen?: { readonly snapshot: SnapshotDocument; readonly children: readonly SnapshotDocument[] },
 ): Promise<void> {
@@ -106,8 +106,8 @@ export async function finishDelete(
   const same = layer === undefined || layer === "" || snapshot?.frozen === layer;
   if (snapshot !== null && same) {
     const children = seen?.children ?? (await listChildren(domain, name));
-    if (snapshot.frozen !== null && snapshot.frozen !== readDisk(managed.document))
-      await release(snapshot.frozen, layersAbove(folder, children));
+    if (snapshot.frozen !== null)
+      await letGoFrozen(managed, snapshot.frozen, layersAbove(folder, children), parseStamp(stamp));
     await deleteRecord(managed, snapshot, children);
     // libvirt leaves the memory that it saved with the snapshot.
     if (dirname(snapshot.memory) === folder) await removeIfThere(snapshot.memory);

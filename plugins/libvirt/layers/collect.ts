@@ -119,9 +119,9 @@ export async function endMerge(
   graph: Pick<LayerGraph, "releases">,
   { layer, child }: OperationOf<"merge">,
 ): Promise<void> {
-  await removeLayer(folder, layer);
-  await forget(folder, [layer]);
-  // The child's file is another one than it was when it was let go itself.
+  // The child's file is another one than it was when it was let go itself. Once the layer is gone, nothing would say so.
   const known = graph.releases.get(child);
   if (known !== undefined && dirname(child) === folder) await release(child, known.above);
+  await removeLayer(folder, layer);
+  await forget(folder, [layer]);
 }

@@ -4,22 +4,36 @@ import { readHeader } from "../qcow2/header.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { readDisk } from "../xml/domain.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
-import { release } from "./released.ts";
+import { isAsReleased, release, type Stamp } from "./released.ts";
 
 /**
  * Notes that strata's own operation has let a disk of the instance go. What lies elsewhere, what a snapshot froze,
- * and a file that holds snapshots of QEMU's own is not ours to let go.
+ * and a file that holds snapshots of QEMU's own is not ours to let go; nor is one that is not as it was when the
+ * operation began, or of which that is not known.
  */
 export async function letGo(
   { metadata, document }: Managed,
   path: string,
   copies: readonly Pick<RecordCopy, "frozen">[],
+  stamp: Stamp | undefined,
 ): Promise<void> {
   if (dirname(path) !== metadata.folder || path === readDisk(document)) return;
+  if (stamp === undefined || !isAsReleased(path, stamp)) return;
   if (copies.some(({ frozen }) => frozen === path)) return;
   const header = await readHeader(path).catch(() => null);
   if (header === null || header.inside > 0) return;
-  await release(path);
+  await release(path, [], stamp);
+}
+
+/** The same of the layer that a snapshot froze and that is being deleted, with what stands on it elsewhere. */
+export async function letGoFrozen(
+  { metadata, document }: Managed,
+  path: string,
+  above: readonly string[],
+  stamp: Stamp | undefined,
+): Promise<void> {
+  if (dirname(path) !== metadata.folder || path === readDisk(document)) return;
+  if (stamp !== undefined && isAsReleased(path, stamp)) await release(path, above, stamp);
 }
 
 /** What the children of a snapshot froze outside of the folder: it stands on the snapshot's layer, and no folder lists it. */

@@ -76,7 +76,8 @@ export async function release(
   if (stamp === undefined) return;
   const folder = dirname(path);
   const others = [...readReleases(folder).values()].filter(({ file }) => file !== basename(path));
-  await writeReleases(folder, [...others, { file: basename(path), ...stamp, above }]);
+  const { inode, modified } = stamp;
+  await writeReleases(folder, [...others, { file: basename(path), inode, modified, above }]);
 }
 
 /** The stamp of a file as it is now; undefined where there is none. */
@@ -95,6 +96,18 @@ export async function forget(folder: string, paths: Iterable<string>): Promise<v
     folder,
     kept.map(([, release]) => release),
   );
+}
+
+/** A stamp as a journal entry has it; "" where there is no file. */
+export function stampText(path: string): string {
+  const stamp = stampOf(path);
+  return stamp === undefined ? "" : `${stamp.inode}:${stamp.modified}`;
+}
+
+/** The stamp of a journal entry; undefined where it has none, as those of earlier versions. */
+export function parseStamp(text = ""): Stamp | undefined {
+  const [, inode, modified] = /^(\d+):(\d+)$/.exec(text) ?? [];
+  return inode === undefined ? undefined : { inode: Number(inode), modified: Number(modified) };
 }
 
 /** True unless the file has been written or replaced since it was let go. */

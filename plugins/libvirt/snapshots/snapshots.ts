@@ -27,6 +27,7 @@ import { getReady, isPending, settle } from "../journal/recover.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "../layers/layers.ts";
+import { stampText } from "../layers/released.ts";
 import { requireSettled } from "../lifecycle/power.ts";
 import { steadily } from "../lock/consistent-read.ts";
 import { putMounts } from "../mounts/mounts.ts";
@@ -203,7 +204,7 @@ async function take(
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
   const { createdAt } = record;
-  const note = { createdAt, frozen: head, overlay: file, name: record.name, taken };
+  const note = { createdAt, frozen: head, overlay: file, name: record.name, taken, stamp: stampText(head) };
   const noted = await writeMetadata(managed, { snapshot: snapshotNote(record.comment, note) }, false);
   try {
     await createOverlay(file, head);
@@ -271,7 +272,7 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
 
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
-  const operation = { kind: "restore", name, file, old } as const;
+  const operation = { kind: "restore", name, file, old, stamp: stampText(old) } as const;
   await writeJournal(folder, operation);
   let restored: Managed;
   try {
@@ -316,7 +317,8 @@ async function deleteSnapshot(engine: Engine, id: string, removal: Removal, cont
   if (removal.children.length > 0) await requireRedefinable(managed, snapshot);
   if (snapshot.frozen === null) return deleteInside(managed, snapshot, runOptions(engine, id, context));
   context.signal.throwIfAborted();
-  const operation = { kind: "delete", name: removal.name, layer: snapshot.frozen } as const;
+  const { frozen: layer } = snapshot;
+  const operation = { kind: "delete", name: removal.name, layer, stamp: stampText(layer) } as const;
   await writeJournal(managed.metadata.folder, operation);
   const children = removal.children.length === 0 ? [] : await listChildren(managed.domain, removal.name);
   await finishDelete(engine, managed, operation, context, { snapshot, children });

@@ -39,6 +39,8 @@ export interface SnapshotNote {
   /** Name of the snapshot while it is being taken, and the instance's counter then. */
   readonly name?: string;
   readonly taken?: number;
+  /** Of the file that freezes, as `stampText` of `released.ts` writes it. */
+  readonly stamp?: string;
   /** Present when the comment holds characters that XML cannot carry. */
   readonly comment?: string;
 }
@@ -119,13 +121,14 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
 
 function readNote(note: Element): SnapshotNote {
   const comment = readComment(text(note));
-  const { frozen = "", overlay, name, taken } = note.attributes;
+  const { frozen = "", overlay, name, taken, stamp } = note.attributes;
   return {
     createdAt: Number(note.attributes["created-at"] ?? 0),
     frozen,
     ...(overlay === undefined ? {} : { overlay }),
     ...(name === undefined ? {} : { name }),
     ...(taken === undefined ? {} : { taken: Number(taken) }),
+    ...(stamp === undefined ? {} : { stamp }),
     ...(comment === undefined ? {} : { comment }),
   };
 }
@@ -184,6 +187,7 @@ function noteElement(note: SnapshotNote): Element {
       overlay: note.overlay,
       name: note.name,
       taken: note.taken,
+      stamp: note.stamp,
     },
     note.comment === undefined ? undefined : asciiJson(note.comment),
   );

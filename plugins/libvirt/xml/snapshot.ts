@@ -33,7 +33,7 @@ const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-
 /** The note to keep beside a snapshot: the comment is in it only where the description falls short. */
 export function snapshotNote(
   comment: string,
-  note: Pick<SnapshotNote, "createdAt" | "frozen" | "overlay" | "name" | "taken">,
+  note: Pick<SnapshotNote, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp">,
 ): SnapshotNote {
   return { ...note, ...(describable(comment) === comment ? {} : { comment }) };
 }
