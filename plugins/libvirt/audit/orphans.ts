@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { RepairChoice } from "../../../lib/backend/contract.ts";
 import { isSettled } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
-import { findInUse } from "../layers/graph.ts";
+import { findInUse, readByOthers } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
 import { isEmptyImage } from "../qcow2/header.ts";
 import { readFileUsers } from "../storage/file-users.ts";
@@ -27,7 +27,7 @@ export async function findLeftLayers(
 ): Promise<Note[]> {
   const { folder } = graph;
   const head = readDisk(managed.document);
-  const named = new Set([head, ...owners.map(({ frozen }) => frozen)]);
+  const named = new Set([head, ...owners.map(({ frozen }) => frozen), ...readByOthers(managed, graph)]);
   const settled = await isSettled(managed);
   const inUse = await findInUse(managed, graph);
   const users = await readFileUsers();

@@ -6,8 +6,8 @@ import { findInUse, readGraph } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
 import { forget, isAsReleased, release } from "../layers/released.ts";
 import { pointTo } from "../qcow2/qemu-img.ts";
-import { stampOf } from "../storage/file-stamp.ts";
 import { readFileUsers } from "../storage/file-users.ts";
+import { fileVersion } from "../storage/file-version.ts";
 import type { OperationOf } from "./entry.ts";
 import { clearJournal } from "./journal.ts";
 
@@ -65,7 +65,7 @@ async function noteMerged(
   { layer, child, layerStamp }: OperationOf<"merge">,
 ): Promise<void> {
   const [own, known] = [releases.get(layer), releases.get(child)];
-  const proven = stampOf(child) === layerStamp || (own !== undefined && isAsReleased(child, own));
+  const proven = fileVersion(child) === layerStamp || (own !== undefined && isAsReleased(child, own));
   if (known !== undefined && proven) await release(child, known.above);
   await forget(folder, [layer]);
 }

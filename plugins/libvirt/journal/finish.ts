@@ -9,6 +9,7 @@ import { layersAbove, letGo, letGoFrozen } from "../layers/let-go.ts";
 import { relieve } from "../layers/pending-removal.ts";
 import { parseStamp } from "../layers/released.ts";
 import { removeStray } from "../layers/stray.ts";
+import { requireWritableNow } from "../layers/writable.ts";
 import { finishRelease } from "../lifecycle/release.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
@@ -158,7 +159,10 @@ async function finishResize(
   const { document, domain } = managed;
   const head = readDisk(document);
   const { virtualSize } = await readHeader(head);
-  if (BigInt(disk) > virtualSize) await growImage(head, BigInt(disk), runOptions(engine, domain.uuid));
+  if (BigInt(disk) > virtualSize) {
+    await requireWritableNow(managed);
+    await growImage(head, BigInt(disk), runOptions(engine, domain.uuid));
+  }
   setResources(document, {
     ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
     ...(memory === undefined ? {} : { memory: BigInt(memory) }),

@@ -5,8 +5,8 @@ import type { OperationOf } from "../journal/entry.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { flush } from "../qcow2/qemu-img.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
-import { stampOf } from "../storage/file-stamp.ts";
 import { isUsedElsewhere } from "../storage/file-users.ts";
+import { fileVersion } from "../storage/file-version.ts";
 import { replacedPath } from "./layers.ts";
 
 type Merge = OperationOf<"merge">;
@@ -19,7 +19,7 @@ type Merge = OperationOf<"merge">;
 export async function takePlace(folder: string, merge: Merge): Promise<void> {
   const { layer, child } = merge;
   const kept = replacedPath(child);
-  const noted = { ...merge, childStamp: stampOf(child), layerStamp: stampOf(layer) };
+  const noted = { ...merge, childStamp: fileVersion(child), layerStamp: fileVersion(layer) };
   await writeJournal(folder, noted);
   await link(child, kept);
   const replaced = statSync(kept);
@@ -51,8 +51,8 @@ export async function settlePlace({ layer, child, childStamp, layerStamp }: Merg
   else {
     const [oldUsed, nowUsed] = [await isUsedElsewhere(old), await isUsedElsewhere(now)];
     const changed = {
-      old: oldUsed || stampOf(kept) !== childStamp,
-      now: nowUsed || stampOf(child) !== layerStamp,
+      old: oldUsed || fileVersion(kept) !== childStamp,
+      now: nowUsed || fileVersion(child) !== layerStamp,
     };
     if (changed.old && changed.now) {
       if (oldUsed || nowUsed) return false;

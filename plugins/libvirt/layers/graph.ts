@@ -4,14 +4,15 @@ import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { isAbsent } from "../errors.ts";
+import { readHeader } from "../qcow2/header.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { parse } from "../xml/document.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk, readOtherDisks } from "../xml/domain.ts";
 import { type LayerGraph, readLayers } from "./layers.ts";
 
 /**
- * The layers of an instance with all that stands on them as far as its definition, its snapshots and the releases
- * tell, wherever it is: what a removal must look at. A file that is gone stands on nothing.
+ * The layers of an instance with all that stands on them as far as its definition, with all its disks, its snapshots
+ * and the releases tell, wherever it is: what a removal must look at. A file that is gone stands on nothing.
  */
 export async function readGraph(
   managed: Managed,
@@ -21,11 +22,32 @@ export async function readGraph(
   const head = readDisk(managed.document);
   const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen ?? []);
   const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
+  for (const path of readOtherDisks(managed.document)) if (await leadsTo(folder, path)) elsewhere.add(path);
   const graph = await readLayers(managed.name, folder, [head, ...(await thoseThere(elsewhere))]);
   const above = [...graph.releases.values()].flatMap((release) => release.above);
   const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
   if (further.length === 0) return graph;
   return readLayers(managed.name, folder, [head, ...(await thoseThere([...elsewhere, ...further]))]);
+}
+
+/** True for a file elsewhere that stands on one in the folder. */
+async function leadsTo(folder: string, path: string): Promise<boolean> {
+  const seen = new Set<string>();
+  for (let at: string | null = path; at !== null && !seen.has(at); ) {
+    if (dirname(at) === folder) return at !== path;
+    seen.add(at);
+    const header: { readonly backing: string | null } | null = await readHeader(at).catch(() => null);
+    at = header === null ? null : header.backing;
+  }
+  return false;
+}
+
+/** What further disks of the definition are read from: it is not strata's to change. */
+export function readByOthers(
+  { document }: Pick<Managed, "document">,
+  graph: LayerGraph,
+): ReadonlySet<string> {
+  return new Set(readOtherDisks(document).flatMap((path) => graph.chain(path)));
 }
 
 async function thoseThere(paths: Iterable<string>): Promise<string[]> {

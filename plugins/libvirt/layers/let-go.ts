@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { Managed } from "../engine.ts";
 import { readHeader } from "../qcow2/header.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisks } from "../xml/domain.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { isAsReleased, release, type Stamp } from "./released.ts";
 
@@ -17,7 +17,7 @@ export async function letGo(
   copies: readonly Pick<RecordCopy, "frozen">[],
   stamp: Stamp | undefined,
 ): Promise<void> {
-  if (dirname(path) !== metadata.folder || path === readDisk(document)) return;
+  if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) return;
   if (stamp === undefined || !isAsReleased(path, stamp)) return;
   if (copies.some(({ frozen }) => frozen === path)) return;
   const header = await readHeader(path).catch(() => null);
@@ -32,7 +32,7 @@ export async function letGoFrozen(
   above: readonly string[],
   stamp: Stamp | undefined,
 ): Promise<void> {
-  if (dirname(path) !== metadata.folder || path === readDisk(document)) return;
+  if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) return;
   if (stamp !== undefined && isAsReleased(path, stamp)) await release(path, above, stamp);
 }
 

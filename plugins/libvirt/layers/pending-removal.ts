@@ -5,7 +5,7 @@ import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
 import { hasSpace } from "../storage/pool.ts";
 import { readDisk } from "../xml/domain.ts";
-import { findInUse, readGraph } from "./graph.ts";
+import { findInUse, readByOthers, readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
 import { forget, isAsReleased, readReleases } from "./released.ts";
 
@@ -45,6 +45,7 @@ export async function findFree(
 ): Promise<string[]> {
   const head = readDisk(managed.document);
   const frozen = new Set(copies.map((copy) => copy.frozen));
+  const others = readByOthers(managed, graph);
   const inUse = new Set(guest);
   // Where there is no base image, stand-ins stand on the lowest layer.
   for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
@@ -52,7 +53,8 @@ export async function findFree(
   for (const path of graph.releases.keys()) {
     const header = graph.headers.get(path);
     if (header === undefined || header.inside > 0) continue;
-    if (path === head || frozen.has(path) || inUse.has(path) || (await users.has(path))) continue;
+    if (path === head || frozen.has(path) || others.has(path) || inUse.has(path) || (await users.has(path)))
+      continue;
     free.push(path);
   }
   return free;

@@ -6,17 +6,17 @@ import { holdsData } from "../qcow2/qemu-img.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk, readOtherDisks } from "../xml/domain.ts";
 import { readGraph } from "./graph.ts";
 
 /**
  * True for an overlay that an operation of ours has made and that nothing came of: it holds nothing, nobody has it
- * locked, nothing stands on it and no snapshot froze it. Without the first two it may be what a guest writes: QEMU may
+ * locked, nothing stands on it, no snapshot froze it and no further disk is it. Without the first two it may be what a guest writes: QEMU may
  * have switched to it without libvirt's knowing.
  */
 export async function isStray(engine: Engine, managed: Managed, path: string): Promise<boolean> {
   const { folder } = managed.metadata;
-  if (dirname(path) !== folder) return false;
+  if (dirname(path) !== folder || readOtherDisks(managed.document).includes(path)) return false;
   const blank = await readHeader(path).then(
     () => false,
     // What cannot be opened is no blank file. One without a header was not written to its end.

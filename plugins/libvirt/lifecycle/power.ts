@@ -14,13 +14,13 @@ import { isLibvirt, libvirtError } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
 import { prepareReads } from "../layers/flattened/read-images.ts";
-import { readGraph, requireResumable, requireWritable } from "../layers/graph.ts";
-import { checkChain } from "../layers/layers.ts";
+import { requireResumable } from "../layers/graph.ts";
+import { requireWritableNow } from "../layers/writable.ts";
 import { plugMounts, putMounts, sweepLaunchers, unplugMounts } from "../mounts/mounts.ts";
 import { ensureNetwork, freePort } from "../network/networks.ts";
 import { type Domain, DomainState } from "../rpc/index.ts";
-import { copyNewRecords, reconcile } from "../snapshots/reconcile.ts";
-import { readDisk, readInterfaces, setForwardedPort } from "../xml/domain.ts";
+import { copyNewRecords } from "../snapshots/reconcile.ts";
+import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 
 /** How often a guest is asked whether it has stopped, ms. */
@@ -54,15 +54,20 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
   if (state === DomainState.RUNNING) return plugMounts(engine, found, context);
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
-  if (await isSaved(found)) await requireResumable(found);
-  else await prepare(engine, found, context);
+  if (!(await isSaved(found))) {
+    await requireWritableNow(found);
+    await prepareReads(engine, found, context);
+  }
   // That may take long, and others than strata may change the domain meanwhile.
   const managed = await getHeld(engine, id);
+  const saved = await isSaved(managed);
+  if (saved) await requireResumable(managed);
+  else await requireWritableNow(managed);
   const { document, metadata } = managed;
   context.progress({ phase: "Starting" });
   for (const network of new Set(readInterfaces(document).map(({ network }) => network)))
     await ensureNetwork(engine, network);
-  if (await isSaved(managed)) {
+  if (saved) {
     await domain.create();
     return plugMounts(engine, managed, context);
   }
@@ -76,17 +81,6 @@ export async function start(engine: Engine, id: string, context: Context): Promi
   if (changed || oldPort !== undefined) await define(engine, document);
   if (mounts.length > 0) await sweepLaunchers(managed);
   await domain.create();
-}
-
-/** Makes sure that the guest may write the disk, before and after it is made quick to read. */
-async function prepare(engine: Engine, managed: Managed, context: Context): Promise<void> {
-  const { name, document } = managed;
-  const head = readDisk(document);
-  const copies = await reconcile(managed);
-  const graph = await readGraph(managed, copies);
-  await checkChain(name, graph, head);
-  requireWritable(managed, graph, copies);
-  await prepareReads(engine, managed, context);
 }
 
 /** Shuts the guest down or cuts its power, and merges what waited for that. */

@@ -3,6 +3,7 @@ import { failure } from "../../../lib/errors.ts";
 import { define, type Engine, runOptions } from "../engine.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
+import { requireWritableNow } from "../layers/writable.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
 import { checkSpace } from "../storage/pool.ts";
@@ -31,7 +32,10 @@ export async function resize(
     throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
   await requireAttainable(engine, readMachine(document), change);
   const grows = disk !== undefined && disk > virtualSize;
-  if (grows) await checkSpace(managed.metadata.folder);
+  if (grows) {
+    await requireWritableNow(managed);
+    await checkSpace(managed.metadata.folder);
+  }
   const { cpus, memory } = change;
   const before = copy(document);
   setResources(document, {

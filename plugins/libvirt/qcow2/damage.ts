@@ -1,6 +1,6 @@
 import type { Context } from "../../../lib/backend/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { stampOf } from "../storage/file-stamp.ts";
+import { fileVersion } from "../storage/file-version.ts";
 import { checkImage, type ImageCheck } from "./qemu-img.ts";
 import { extentOfFile } from "./tables.ts";
 
@@ -32,7 +32,7 @@ export async function checkAtRest(
   path: string,
   { signal }: Partial<Pick<Context, "signal">>,
 ): Promise<ImageCheck | null> {
-  const before = stampOf(path);
+  const before = fileVersion(path);
   const checked = await checkImage(path, signal === undefined ? {} : { signal });
-  return before !== "" && before === stampOf(path) ? checked : null;
+  return before !== "" && before === fileVersion(path) ? checked : null;
 }

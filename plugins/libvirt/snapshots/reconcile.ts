@@ -6,7 +6,7 @@ import { readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { exists } from "../storage/pool.ts";
 import { parse } from "../xml/document.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk, readDisks } from "../xml/domain.ts";
 import { readSnapshot } from "../xml/snapshot.ts";
 import {
   listCopies,
@@ -40,7 +40,7 @@ export async function reconcileNames(managed: Managed): Promise<{
   const { domain, metadata, document } = managed;
   const { folder } = metadata;
   // Whoever put it back into the definition wants it: it is not to be removed any more.
-  await forget(folder, [readDisk(document)]);
+  await forget(folder, readDisks(document));
   const [names, copies] = await Promise.all([
     domain.listSnapshots().then((all) => all.map(({ name }) => name)),
     listCopies(folder),

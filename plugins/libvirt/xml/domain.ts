@@ -263,6 +263,11 @@ export function readOtherDisks(domain: Element): string[] {
   );
 }
 
+/** The files that all disks name, the root disk's first. */
+export function readDisks(domain: Element): string[] {
+  return [readDisk(domain), ...readOtherDisks(domain)];
+}
+
 /** Puts the seed back in the place of the overlay that libvirt's own restore has given it. */
 export function putSeed(domain: Element, overlay: string, seed: string): void {
   const disk = elements(find(domain, "devices"), "disk").find(

@@ -8,7 +8,7 @@ import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { replacedPath } from "../../../plugins/libvirt/layers/layers.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { RECORDS } from "../../../plugins/libvirt/snapshots/record-copies.ts";
-import { stampOf } from "../../../plugins/libvirt/storage/file-stamp.ts";
+import { fileVersion } from "../../../plugins/libvirt/storage/file-version.ts";
 import { codeOf } from "../../support/libvirt/fixture.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
@@ -68,7 +68,7 @@ describe("the merge of layers", () => {
       ({ child, layer } = merge);
       kept = replacedPath(child);
       await execa("qemu-img", ["commit", "-q", "-f", "qcow2", "-d", child]);
-      await note({ ...merge, childStamp: stampOf(child), layerStamp: stampOf(layer) });
+      await note({ ...merge, childStamp: fileVersion(child), layerStamp: fileVersion(layer) });
       await link(child, kept);
       await rename(layer, child);
     });
@@ -181,20 +181,20 @@ describe("the merge of layers", () => {
       await scene.write(11);
       const below = await backingOf(await scene.head());
       await rename(hidden, `${hidden}.away`);
-      const inode = stampOf(below);
+      const inode = fileVersion(below);
       await drop("z");
       await scene.powerOff();
-      expect(stampOf(below)).to.equal(inode);
+      expect(fileVersion(below)).to.equal(inode);
       await rename(`${hidden}.away`, hidden);
       await scene.requireReadable("once it was brought back");
     });
 
     it("leaves one alone that another hand has written since", async () => {
       await overwrite(hidden, 55);
-      const stamp = stampOf(hidden);
+      const stamp = fileVersion(hidden);
       await drop("b");
       await scene.powerOff();
-      expect(stampOf(hidden)).to.equal(stamp);
+      expect(fileVersion(hidden)).to.equal(stamp);
       expect((await findings("layer-unnamed")).map(({ subject }) => subject)).to.deep.equal([hidden]);
     });
   });

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 
 /** What tells whether a file was written or replaced; a change of its name or header times aside. "" for one that is not there. */
-export function stampOf(path: string): string {
+export function fileVersion(path: string): string {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false });
   return found === undefined ? "" : `${found.ino} ${found.size} ${found.mtimeNs}`;
 }

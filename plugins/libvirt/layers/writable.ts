@@ -1,0 +1,17 @@
+import type { Managed } from "../engine.ts";
+import { reconcile } from "../snapshots/reconcile.ts";
+import { readDisk } from "../xml/domain.ts";
+import { readGraph, requireWritable } from "./graph.ts";
+import { checkChain } from "./layers.ts";
+
+/**
+ * Rejects unless the disk that the definition names is whole and may be written, by what libvirt and the folder say
+ * now. The instance is locked.
+ */
+export async function requireWritableNow(managed: Managed): Promise<void> {
+  const { name, document } = managed;
+  const copies = await reconcile(managed);
+  const graph = await readGraph(managed, copies);
+  await checkChain(name, graph, readDisk(document));
+  requireWritable(managed, graph, copies);
+}
