@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup setup-tests build docs check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench demo install clean
+.PHONY: help setup setup-tests build docs binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -23,6 +23,12 @@ dist/bin/strata.js: $(SOURCES)
 
 docs:
 	@npm run --silent docs
+
+# Reads libvirt 9.0 and 11.3 anew, from Debian's mirror, for plugins/libvirt/rpc: after a change of scripts/binding.
+binding:
+	@scripts/libvirt-sources.sh bookworm $${TMPDIR:-/tmp}/strata-libvirt/9.0
+	@scripts/libvirt-sources.sh trixie $${TMPDIR:-/tmp}/strata-libvirt/11.3
+	@node --import tsx scripts/generate-binding.ts $${TMPDIR:-/tmp}/strata-libvirt/9.0 $${TMPDIR:-/tmp}/strata-libvirt/11.3
 
 check:
 	@npm run --silent check

@@ -8,7 +8,7 @@ export {
   type ResultOf,
   type Version,
 } from "./connection.ts";
-export * from "./constants.ts";
+export * from "./constants/index.ts";
 export { Domain } from "./domain.ts";
 export { DomainSnapshot } from "./domain-snapshot.ts";
 export { CallTimeoutError, ConnectionLostError, LibvirtError } from "./errors.ts";

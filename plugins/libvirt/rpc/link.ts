@@ -1,4 +1,5 @@
 import { type CallLimits, Client } from "./client.ts";
+import { ConnectFlags } from "./constants/index.ts";
 import { ConnectionLostError, LibvirtError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { AuthType, Feature } from "./procedures/feature.ts";
@@ -6,7 +7,6 @@ import { procedures } from "./procedures/index.ts";
 import { openTransport } from "./transport.ts";
 import { parseUri, type Target } from "./uri.ts";
 
-const READ_ONLY = 1;
 /** How long opening may take, ms. */
 const OPENING = 30_000;
 
@@ -51,7 +51,7 @@ async function greet(client: Client, target: Target, readOnly: boolean, limits: 
   const { result } = await client.call(procedures.connect_supports_feature, keepalive, limits);
   await client.call(
     procedures.connect_open,
-    { name: target.driver, flags: readOnly ? READ_ONLY : 0 },
+    { name: target.driver, flags: readOnly ? ConnectFlags.RO : 0 },
     limits,
   );
   if (result.supported !== 0) client.keepAlive();

@@ -58,12 +58,16 @@ export interface TypedValue {
 }
 
 const boolean: Type<boolean> = {
+  layout: i32.layout,
   encode: (writer, value) => i32.encode(writer, value ? 1 : 0),
   decode: (reader) => i32.decode(reader) !== 0,
 };
 
-/** By the number in front of the value: int, uint, llong, ullong, double, boolean, string. */
+/** Values by the number in front of them, from 1 on: int, uint, llong, ullong, double, boolean, string. */
+const VALUE_TYPES = [i32, u32, i64, u64, double, boolean, string] as const;
+
 const typedValue: Type<TypedValue> = {
+  layout: `switch(${VALUE_TYPES.map(({ layout }, at) => `${at + 1}: ${layout}`).join(", ")})`,
   encode(writer, { type, value }) {
     i32.encode(writer, type);
     if (type === 1 && typeof value === "number") i32.encode(writer, value);
@@ -77,8 +81,7 @@ const typedValue: Type<TypedValue> = {
   },
   decode(reader) {
     const type = i32.decode(reader);
-    const types = [i32, u32, i64, u64, double, boolean, string] as const;
-    const found = types[type - 1];
+    const found = VALUE_TYPES[type - 1];
     if (found === undefined) throw new ProtocolError(`a parameter of the unknown type ${type}`);
     return { type, value: found.decode(reader) };
   },

@@ -14,6 +14,8 @@ export class ProtocolError extends Error {
 }
 
 export interface Type<T> {
+  /** The layout in words, such as `{name: string, id: i32?}`: a test compares it with libvirt's own. */
+  readonly layout: string;
   encode(writer: Writer, value: T): void;
   decode(reader: Reader): T;
 }
@@ -97,16 +99,19 @@ function range(value: number, min: number, max: number): number {
 }
 
 export const u32: Type<number> = {
+  layout: "u32",
   encode: (writer, value) => writer.word(range(value, 0, 0xffffffff)),
   decode: (reader) => reader.word(),
 };
 
 export const i32: Type<number> = {
+  layout: "i32",
   encode: (writer, value) => writer.word(range(value, -0x80000000, 0x7fffffff)),
   decode: (reader) => reader.word() | 0,
 };
 
 export const u64: Type<bigint> = {
+  layout: "u64",
   encode(writer, value) {
     const part = Buffer.alloc(8);
     part.writeBigUInt64BE(value);
@@ -116,6 +121,7 @@ export const u64: Type<bigint> = {
 };
 
 export const i64: Type<bigint> = {
+  layout: "i64",
   encode(writer, value) {
     const part = Buffer.alloc(8);
     part.writeBigInt64BE(value);
@@ -125,6 +131,7 @@ export const i64: Type<bigint> = {
 };
 
 export const double: Type<number> = {
+  layout: "double",
   encode(writer, value) {
     const part = Buffer.alloc(8);
     part.writeDoubleBE(value);
@@ -136,6 +143,7 @@ export const double: Type<number> = {
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const string: Type<string> = {
+  layout: "string",
   encode(writer, value) {
     const bytes = Buffer.from(value, "utf8");
     if (bytes.length > LONGEST_STRING)
@@ -158,6 +166,7 @@ export const string: Type<string> = {
 
 /** 16 raw bytes; written with dashes in TypeScript. */
 export const uuid: Type<string> = {
+  layout: "uuid",
   encode(writer, value) {
     const hex = value.replaceAll("-", "");
     if (!/^[0-9a-fA-F]{32}$/.test(hex)) throw new RangeError(`${value} is no UUID`);
@@ -173,6 +182,7 @@ export const uuid: Type<string> = {
 /** Bytes with a length before them. */
 export function bytes(max: number): Type<Buffer> {
   return {
+    layout: `bytes(${max})`,
     encode(writer, value) {
       if (value.length > max) throw new RangeError(`${value.length} bytes are over ${max}`);
       writer.word(value.length);
@@ -188,6 +198,7 @@ export function bytes(max: number): Type<Buffer> {
 
 export function nullable<T>(type: Type<T>): Type<T | null> {
   return {
+    layout: `${type.layout}?`,
     encode(writer, value) {
       writer.word(value === null ? 0 : 1);
       if (value !== null) type.encode(writer, value);
@@ -202,6 +213,7 @@ export function nullable<T>(type: Type<T>): Type<T | null> {
 
 export function array<T>(type: Type<T>, max: number): Type<T[]> {
   return {
+    layout: `${type.layout}[<=${max}]`,
     encode(writer, value) {
       if (value.length > max) throw new RangeError(`${value.length} elements are over ${max}`);
       writer.word(value.length);
@@ -219,6 +231,7 @@ export function array<T>(type: Type<T>, max: number): Type<T[]> {
 /** A fixed number of characters, four bytes each, up to the first NUL. */
 export function characters(count: number): Type<string> {
   return {
+    layout: `characters(${count})`,
     encode(writer, value) {
       const given = Buffer.from(value, "latin1");
       for (let at = 0; at < count; at++) writer.word(given[at] ?? 0);
@@ -239,6 +252,7 @@ export function struct<F extends Fields>(fields: F): Type<StructOf<F>> {
   // Object.entries forgets which type belongs to which key; the compiler has checked them at the call.
   const list = Object.entries(fields) as [keyof F & string, Type<unknown>][];
   return {
+    layout: `{${list.map(([name, type]) => `${name}: ${type.layout}`).join(", ")}}`,
     encode(writer, value) {
       for (const [name, type] of list) {
         try {

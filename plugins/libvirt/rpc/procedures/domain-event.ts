@@ -1,25 +1,58 @@
+import { DomainEventId } from "../constants/index.ts";
 import { domain, typedParameter } from "../structures.ts";
-import { array, i32, i64, nullable, string, struct, u32, u64 } from "../xdr.ts";
+import { array, i32, i64, nullable, string, struct, type Type, u32, u64 } from "../xdr.ts";
+import { REMOTE_MESSAGES } from "./numbers.ts";
+
+/** One kind of event. */
+interface EventType<Fields> {
+  /** libvirt's name of the message that carries it. */
+  readonly message: string;
+  /** The number of that message. */
+  readonly procedure: number;
+  /** What the registration names it by. */
+  readonly id: number;
+  readonly fields: Type<Fields>;
+}
+
+function event<Fields>(
+  message: keyof typeof REMOTE_MESSAGES,
+  id: number,
+  fields: Type<Fields>,
+): EventType<Fields> {
+  return { message, procedure: REMOTE_MESSAGES[message], id, fields };
+}
 
 /** Events of domains: the message that carries each, its id for the registration, its fields. */
 export const domainEvents = {
-  lifecycle: {
-    procedure: 318,
-    id: 0,
-    fields: struct({ callbackID: i32, dom: domain, event: i32, detail: i32 }),
-  },
-  reboot: { procedure: 319, id: 1, fields: struct({ callbackID: i32, dom: domain }) },
-  rtcChange: { procedure: 320, id: 2, fields: struct({ callbackID: i32, dom: domain, offset: i64 }) },
-  watchdog: { procedure: 321, id: 3, fields: struct({ callbackID: i32, dom: domain, action: i32 }) },
-  ioError: {
-    procedure: 322,
-    id: 4,
-    fields: struct({ callbackID: i32, dom: domain, srcPath: string, devAlias: string, action: i32 }),
-  },
-  ioErrorReason: {
-    procedure: 324,
-    id: 6,
-    fields: struct({
+  lifecycle: event(
+    "domain_event_callback_lifecycle",
+    DomainEventId.LIFECYCLE,
+    struct({ callbackID: i32, dom: domain, event: i32, detail: i32 }),
+  ),
+  reboot: event(
+    "domain_event_callback_reboot",
+    DomainEventId.REBOOT,
+    struct({ callbackID: i32, dom: domain }),
+  ),
+  rtcChange: event(
+    "domain_event_callback_rtc_change",
+    DomainEventId.RTC_CHANGE,
+    struct({ callbackID: i32, dom: domain, offset: i64 }),
+  ),
+  watchdog: event(
+    "domain_event_callback_watchdog",
+    DomainEventId.WATCHDOG,
+    struct({ callbackID: i32, dom: domain, action: i32 }),
+  ),
+  ioError: event(
+    "domain_event_callback_io_error",
+    DomainEventId.IO_ERROR,
+    struct({ callbackID: i32, dom: domain, srcPath: string, devAlias: string, action: i32 }),
+  ),
+  ioErrorReason: event(
+    "domain_event_callback_io_error_reason",
+    DomainEventId.IO_ERROR_REASON,
+    struct({
       callbackID: i32,
       dom: domain,
       srcPath: string,
@@ -27,17 +60,21 @@ export const domainEvents = {
       action: i32,
       reason: string,
     }),
-  },
-  controlError: { procedure: 325, id: 7, fields: struct({ callbackID: i32, dom: domain }) },
-  blockJob: {
-    procedure: 326,
-    id: 8,
-    fields: struct({ callbackID: i32, dom: domain, path: string, type: i32, status: i32 }),
-  },
-  diskChange: {
-    procedure: 327,
-    id: 9,
-    fields: struct({
+  ),
+  controlError: event(
+    "domain_event_callback_control_error",
+    DomainEventId.CONTROL_ERROR,
+    struct({ callbackID: i32, dom: domain }),
+  ),
+  blockJob: event(
+    "domain_event_callback_block_job",
+    DomainEventId.BLOCK_JOB,
+    struct({ callbackID: i32, dom: domain, path: string, type: i32, status: i32 }),
+  ),
+  diskChange: event(
+    "domain_event_callback_disk_change",
+    DomainEventId.DISK_CHANGE,
+    struct({
       callbackID: i32,
       dom: domain,
       oldSrcPath: nullable(string),
@@ -45,61 +82,81 @@ export const domainEvents = {
       devAlias: string,
       reason: i32,
     }),
-  },
-  trayChange: {
-    procedure: 328,
-    id: 10,
-    fields: struct({ callbackID: i32, dom: domain, devAlias: string, reason: i32 }),
-  },
-  pmwakeup: { procedure: 329, id: 11, fields: struct({ callbackID: i32, reason: i32, dom: domain }) },
-  pmsuspend: { procedure: 330, id: 12, fields: struct({ callbackID: i32, reason: i32, dom: domain }) },
-  balloonChange: { procedure: 331, id: 13, fields: struct({ callbackID: i32, dom: domain, actual: u64 }) },
-  pmsuspendDisk: { procedure: 332, id: 14, fields: struct({ callbackID: i32, reason: i32, dom: domain }) },
-  deviceRemoved: {
-    procedure: 333,
-    id: 15,
-    fields: struct({ callbackID: i32, dom: domain, devAlias: string }),
-  },
-  blockJob2: {
-    procedure: 339,
-    id: 16,
-    fields: struct({ callbackID: i32, dom: domain, dst: string, type: i32, status: i32 }),
-  },
-  tunable: {
-    procedure: 346,
-    id: 17,
-    fields: struct({ callbackID: i32, dom: domain, params: array(typedParameter, 2048) }),
-  },
-  agentLifecycle: {
-    procedure: 348,
-    id: 18,
-    fields: struct({ callbackID: i32, dom: domain, state: i32, reason: i32 }),
-  },
-  deviceAdded: { procedure: 354, id: 19, fields: struct({ callbackID: i32, dom: domain, devAlias: string }) },
-  migrationIteration: {
-    procedure: 359,
-    id: 20,
-    fields: struct({ callbackID: i32, dom: domain, iteration: i32 }),
-  },
-  jobCompleted: {
-    procedure: 363,
-    id: 21,
-    fields: struct({ callbackID: i32, dom: domain, params: array(typedParameter, 64) }),
-  },
-  deviceRemovalFailed: {
-    procedure: 367,
-    id: 22,
-    fields: struct({ callbackID: i32, dom: domain, devAlias: string }),
-  },
-  metadataChange: {
-    procedure: 379,
-    id: 23,
-    fields: struct({ callbackID: i32, dom: domain, type: i32, nsuri: nullable(string) }),
-  },
-  blockThreshold: {
-    procedure: 385,
-    id: 24,
-    fields: struct({
+  ),
+  trayChange: event(
+    "domain_event_callback_tray_change",
+    DomainEventId.TRAY_CHANGE,
+    struct({ callbackID: i32, dom: domain, devAlias: string, reason: i32 }),
+  ),
+  pmwakeup: event(
+    "domain_event_callback_pmwakeup",
+    DomainEventId.PMWAKEUP,
+    struct({ callbackID: i32, reason: i32, dom: domain }),
+  ),
+  pmsuspend: event(
+    "domain_event_callback_pmsuspend",
+    DomainEventId.PMSUSPEND,
+    struct({ callbackID: i32, reason: i32, dom: domain }),
+  ),
+  balloonChange: event(
+    "domain_event_callback_balloon_change",
+    DomainEventId.BALLOON_CHANGE,
+    struct({ callbackID: i32, dom: domain, actual: u64 }),
+  ),
+  pmsuspendDisk: event(
+    "domain_event_callback_pmsuspend_disk",
+    DomainEventId.PMSUSPEND_DISK,
+    struct({ callbackID: i32, reason: i32, dom: domain }),
+  ),
+  deviceRemoved: event(
+    "domain_event_callback_device_removed",
+    DomainEventId.DEVICE_REMOVED,
+    struct({ callbackID: i32, dom: domain, devAlias: string }),
+  ),
+  blockJob2: event(
+    "domain_event_block_job_2",
+    DomainEventId.BLOCK_JOB_2,
+    struct({ callbackID: i32, dom: domain, dst: string, type: i32, status: i32 }),
+  ),
+  tunable: event(
+    "domain_event_callback_tunable",
+    DomainEventId.TUNABLE,
+    struct({ callbackID: i32, dom: domain, params: array(typedParameter, 2048) }),
+  ),
+  agentLifecycle: event(
+    "domain_event_callback_agent_lifecycle",
+    DomainEventId.AGENT_LIFECYCLE,
+    struct({ callbackID: i32, dom: domain, state: i32, reason: i32 }),
+  ),
+  deviceAdded: event(
+    "domain_event_callback_device_added",
+    DomainEventId.DEVICE_ADDED,
+    struct({ callbackID: i32, dom: domain, devAlias: string }),
+  ),
+  migrationIteration: event(
+    "domain_event_callback_migration_iteration",
+    DomainEventId.MIGRATION_ITERATION,
+    struct({ callbackID: i32, dom: domain, iteration: i32 }),
+  ),
+  jobCompleted: event(
+    "domain_event_callback_job_completed",
+    DomainEventId.JOB_COMPLETED,
+    struct({ callbackID: i32, dom: domain, params: array(typedParameter, 64) }),
+  ),
+  deviceRemovalFailed: event(
+    "domain_event_callback_device_removal_failed",
+    DomainEventId.DEVICE_REMOVAL_FAILED,
+    struct({ callbackID: i32, dom: domain, devAlias: string }),
+  ),
+  metadataChange: event(
+    "domain_event_callback_metadata_change",
+    DomainEventId.METADATA_CHANGE,
+    struct({ callbackID: i32, dom: domain, type: i32, nsuri: nullable(string) }),
+  ),
+  blockThreshold: event(
+    "domain_event_block_threshold",
+    DomainEventId.BLOCK_THRESHOLD,
+    struct({
       callbackID: i32,
       dom: domain,
       dev: string,
@@ -107,15 +164,15 @@ export const domainEvents = {
       threshold: u64,
       excess: u64,
     }),
-  },
-  memoryFailure: {
-    procedure: 423,
-    id: 25,
-    fields: struct({ callbackID: i32, dom: domain, recipient: i32, action: i32, flags: u32 }),
-  },
-  memoryDeviceSizeChange: {
-    procedure: 438,
-    id: 26,
-    fields: struct({ callbackID: i32, dom: domain, alias: string, size: u64 }),
-  },
+  ),
+  memoryFailure: event(
+    "domain_event_memory_failure",
+    DomainEventId.MEMORY_FAILURE,
+    struct({ callbackID: i32, dom: domain, recipient: i32, action: i32, flags: u32 }),
+  ),
+  memoryDeviceSizeChange: event(
+    "domain_event_memory_device_size_change",
+    DomainEventId.MEMORY_DEVICE_SIZE_CHANGE,
+    struct({ callbackID: i32, dom: domain, alias: string, size: u64 }),
+  ),
 };

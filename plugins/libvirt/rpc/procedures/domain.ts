@@ -1,62 +1,53 @@
 import { domain, typedParameter } from "../structures.ts";
 import { array, i32, nullable, string, struct, u32, u64, uuid } from "../xdr.ts";
-import { nothing, remote } from "./procedure.ts";
+import { layout, nothing, remote } from "./procedure.ts";
 
-/** Look-up and life cycle of domains: number, arguments and result of each procedure. */
-export const domainProcedures = {
-  domain_lookup_by_name: remote(23, struct({ name: string }), struct({ dom: domain })),
-  domain_lookup_by_uuid: remote(24, struct({ uuid: uuid }), struct({ dom: domain })),
-  domain_lookup_by_id: remote(22, struct({ id: i32 }), struct({ dom: domain })),
-  domain_define_xml_flags: remote(350, struct({ xml: string, flags: u32 }), struct({ dom: domain })),
-  domain_define_xml: remote(11, struct({ xml: string }), struct({ dom: domain })),
-  domain_create_xml: remote(10, struct({ xml_desc: string, flags: u32 }), struct({ dom: domain })),
-  domain_create_with_flags: remote(196, struct({ dom: domain, flags: u32 }), struct({ dom: domain })),
-  domain_shutdown_flags: remote(258, struct({ dom: domain, flags: u32 }), nothing),
-  domain_destroy_flags: remote(234, struct({ dom: domain, flags: u32 }), nothing),
-  domain_undefine_flags: remote(231, struct({ dom: domain, flags: u32 }), nothing),
-  domain_reboot: remote(27, struct({ dom: domain, flags: u32 }), nothing),
-  domain_reset: remote(245, struct({ dom: domain, flags: u32 }), nothing),
-  domain_suspend: remote(34, struct({ dom: domain }), nothing),
-  domain_resume: remote(28, struct({ dom: domain }), nothing),
-  domain_pm_suspend_for_duration: remote(
-    261,
+/** Look-up and life cycle of domains: arguments and result of each procedure. */
+export const domainProcedures = remote({
+  domain_lookup_by_name: layout(struct({ name: string }), struct({ dom: domain })),
+  domain_lookup_by_uuid: layout(struct({ uuid: uuid }), struct({ dom: domain })),
+  domain_lookup_by_id: layout(struct({ id: i32 }), struct({ dom: domain })),
+  domain_define_xml_flags: layout(struct({ xml: string, flags: u32 }), struct({ dom: domain })),
+  domain_define_xml: layout(struct({ xml: string }), struct({ dom: domain })),
+  domain_create_xml: layout(struct({ xml_desc: string, flags: u32 }), struct({ dom: domain })),
+  domain_create_with_flags: layout(struct({ dom: domain, flags: u32 }), struct({ dom: domain })),
+  domain_shutdown_flags: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_destroy_flags: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_undefine_flags: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_reboot: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_reset: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_suspend: layout(struct({ dom: domain }), nothing),
+  domain_resume: layout(struct({ dom: domain }), nothing),
+  domain_pm_suspend_for_duration: layout(
     struct({ dom: domain, target: u32, duration: u64, flags: u32 }),
     nothing,
   ),
-  domain_pm_wakeup: remote(267, struct({ dom: domain, flags: u32 }), nothing),
-  domain_managed_save: remote(182, struct({ dom: domain, flags: u32 }), nothing),
-  domain_has_managed_save_image: remote(183, struct({ dom: domain, flags: u32 }), struct({ result: i32 })),
-  domain_managed_save_remove: remote(184, struct({ dom: domain, flags: u32 }), nothing),
-  domain_managed_save_get_xml_desc: remote(388, struct({ dom: domain, flags: u32 }), struct({ xml: string })),
-  domain_save_flags: remote(
-    232,
-    struct({ dom: domain, to: string, dxml: nullable(string), flags: u32 }),
-    nothing,
-  ),
-  domain_restore_flags: remote(233, struct({ from: string, dxml: nullable(string), flags: u32 }), nothing),
-  domain_core_dump_with_format: remote(
-    334,
+  domain_pm_wakeup: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_managed_save: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_has_managed_save_image: layout(struct({ dom: domain, flags: u32 }), struct({ result: i32 })),
+  domain_managed_save_remove: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_managed_save_get_xml_desc: layout(struct({ dom: domain, flags: u32 }), struct({ xml: string })),
+  domain_save_flags: layout(struct({ dom: domain, to: string, dxml: nullable(string), flags: u32 }), nothing),
+  domain_restore_flags: layout(struct({ from: string, dxml: nullable(string), flags: u32 }), nothing),
+  domain_core_dump_with_format: layout(
     struct({ dom: domain, to: string, dumpformat: u32, flags: u32 }),
     nothing,
   ),
-  domain_rename: remote(
-    358,
+  domain_rename: layout(
     struct({ dom: domain, new_name: nullable(string), flags: u32 }),
     struct({ retcode: i32 }),
   ),
-  domain_set_autostart: remote(29, struct({ dom: domain, autostart: i32 }), nothing),
-  domain_get_autostart: remote(15, struct({ dom: domain }), struct({ autostart: i32 })),
-  domain_is_active: remote(150, struct({ dom: domain }), struct({ active: i32 })),
-  domain_is_persistent: remote(151, struct({ dom: domain }), struct({ persistent: i32 })),
-  domain_is_updated: remote(202, struct({ dom: domain }), struct({ updated: i32 })),
-  domain_inject_nmi: remote(210, struct({ dom: domain, flags: u32 }), nothing),
-  domain_send_key: remote(
-    226,
+  domain_set_autostart: layout(struct({ dom: domain, autostart: i32 }), nothing),
+  domain_get_autostart: layout(struct({ dom: domain }), struct({ autostart: i32 })),
+  domain_is_active: layout(struct({ dom: domain }), struct({ active: i32 })),
+  domain_is_persistent: layout(struct({ dom: domain }), struct({ persistent: i32 })),
+  domain_is_updated: layout(struct({ dom: domain }), struct({ updated: i32 })),
+  domain_inject_nmi: layout(struct({ dom: domain, flags: u32 }), nothing),
+  domain_send_key: layout(
     struct({ dom: domain, codeset: u32, holdtime: u32, keycodes: array(u32, 16), flags: u32 }),
     nothing,
   ),
-  domain_get_job_info: remote(
-    163,
+  domain_get_job_info: layout(
     struct({ dom: domain }),
     struct({
       type: i32,
@@ -73,10 +64,9 @@ export const domainProcedures = {
       fileRemaining: u64,
     }),
   ),
-  domain_get_job_stats: remote(
-    298,
+  domain_get_job_stats: layout(
     struct({ dom: domain, flags: u32 }),
     struct({ type: i32, params: array(typedParameter, 64) }),
   ),
-  domain_abort_job: remote(164, struct({ dom: domain }), nothing),
-};
+  domain_abort_job: layout(struct({ dom: domain }), nothing),
+});

@@ -1,23 +1,22 @@
 import { domain, domainStatsRecord, network, nodeStat, storagePool } from "../structures.ts";
 import { array, characters, i32, nullable, string, struct, u32, u64 } from "../xdr.ts";
-import { nothing, remote } from "./procedure.ts";
+import { layout, nothing, remote } from "./procedure.ts";
 
-/** Authentication, the connection and the host: number, arguments and result of each procedure. */
-export const hostProcedures = {
-  auth_list: remote(66, nothing, struct({ types: array(i32, 20) })),
-  auth_polkit: remote(70, nothing, struct({ complete: i32 })),
-  auth_sasl_init: remote(67, nothing, struct({ mechlist: string })),
-  connect_open: remote(1, struct({ name: nullable(string), flags: u32 }), nothing),
-  connect_close: remote(2, nothing, nothing),
-  connect_supports_feature: remote(60, struct({ feature: i32 }), struct({ supported: i32 })),
-  connect_get_type: remote(3, nothing, struct({ type: string })),
-  connect_get_version: remote(4, nothing, struct({ hv_ver: u64 })),
-  connect_get_lib_version: remote(157, nothing, struct({ lib_ver: u64 })),
-  connect_get_hostname: remote(59, nothing, struct({ hostname: string })),
-  connect_get_uri: remote(110, nothing, struct({ uri: string })),
-  connect_get_capabilities: remote(7, nothing, struct({ capabilities: string })),
-  connect_get_domain_capabilities: remote(
-    342,
+/** Authentication, the connection and the host: arguments and result of each procedure. */
+export const hostProcedures = remote({
+  auth_list: layout(nothing, struct({ types: array(i32, 20) })),
+  auth_polkit: layout(nothing, struct({ complete: i32 })),
+  auth_sasl_init: layout(nothing, struct({ mechlist: string })),
+  connect_open: layout(struct({ name: nullable(string), flags: u32 }), nothing),
+  connect_close: layout(nothing, nothing),
+  connect_supports_feature: layout(struct({ feature: i32 }), struct({ supported: i32 })),
+  connect_get_type: layout(nothing, struct({ type: string })),
+  connect_get_version: layout(nothing, struct({ hv_ver: u64 })),
+  connect_get_lib_version: layout(nothing, struct({ lib_ver: u64 })),
+  connect_get_hostname: layout(nothing, struct({ hostname: string })),
+  connect_get_uri: layout(nothing, struct({ uri: string })),
+  connect_get_capabilities: layout(nothing, struct({ capabilities: string })),
+  connect_get_domain_capabilities: layout(
     struct({
       emulatorbin: nullable(string),
       arch: nullable(string),
@@ -27,10 +26,9 @@ export const hostProcedures = {
     }),
     struct({ capabilities: string }),
   ),
-  connect_get_max_vcpus: remote(5, struct({ type: nullable(string) }), struct({ max_vcpus: i32 })),
-  connect_get_sysinfo: remote(203, struct({ flags: u32 }), struct({ sysinfo: string })),
-  node_get_info: remote(
-    6,
+  connect_get_max_vcpus: layout(struct({ type: nullable(string) }), struct({ max_vcpus: i32 })),
+  connect_get_sysinfo: layout(struct({ flags: u32 }), struct({ sysinfo: string })),
+  node_get_info: layout(
     nothing,
     struct({
       model: characters(32),
@@ -43,35 +41,29 @@ export const hostProcedures = {
       threads: i32,
     }),
   ),
-  node_get_free_memory: remote(102, nothing, struct({ freeMem: u64 })),
-  node_get_memory_stats: remote(
-    228,
+  node_get_free_memory: layout(nothing, struct({ freeMem: u64 })),
+  node_get_memory_stats: layout(
     struct({ nparams: i32, cellNum: i32, flags: u32 }),
     struct({ params: array(nodeStat, 16), nparams: i32 }),
   ),
-  node_get_cpu_stats: remote(
-    227,
+  node_get_cpu_stats: layout(
     struct({ cpuNum: i32, nparams: i32, flags: u32 }),
     struct({ params: array(nodeStat, 16), nparams: i32 }),
   ),
-  connect_list_all_domains: remote(
-    273,
+  connect_list_all_domains: layout(
     struct({ need_results: i32, flags: u32 }),
     struct({ domains: array(domain, 16384), ret: u32 }),
   ),
-  connect_list_all_networks: remote(
-    283,
+  connect_list_all_networks: layout(
     struct({ need_results: i32, flags: u32 }),
     struct({ nets: array(network, 16384), ret: u32 }),
   ),
-  connect_list_all_storage_pools: remote(
-    281,
+  connect_list_all_storage_pools: layout(
     struct({ need_results: i32, flags: u32 }),
     struct({ pools: array(storagePool, 16384), ret: u32 }),
   ),
-  connect_get_all_domain_stats: remote(
-    344,
+  connect_get_all_domain_stats: layout(
     struct({ doms: array(domain, 16384), stats: u32, flags: u32 }),
     struct({ retStats: array(domainStatsRecord, 16384) }),
   ),
-};
+});

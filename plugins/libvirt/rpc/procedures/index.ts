@@ -5,7 +5,7 @@ import { domainProcedures } from "./domain.ts";
 import { eventProcedures } from "./event.ts";
 import { hostProcedures } from "./host.ts";
 import { networkProcedures } from "./network.ts";
-import { nothing, qemu } from "./procedure.ts";
+import { layout, nothing, qemu } from "./procedure.ts";
 import { snapshotProcedures } from "./snapshot.ts";
 import { storageProcedures } from "./storage.ts";
 import { tuningProcedures } from "./tuning.ts";
@@ -20,16 +20,16 @@ export const procedures = {
   ...storageProcedures,
   ...networkProcedures,
   ...eventProcedures,
-  domain_monitor_command: qemu(
-    1,
-    struct({ dom: domain, cmd: string, flags: u32 }),
-    struct({ result: string }),
-  ),
-  domain_agent_command: qemu(
-    3,
-    struct({ dom: domain, cmd: string, timeout: i32, flags: u32 }),
-    struct({ result: nullable(string) }),
-  ),
+  ...qemu({
+    domain_monitor_command: layout(
+      struct({ dom: domain, cmd: string, flags: u32 }),
+      struct({ result: string }),
+    ),
+    domain_agent_command: layout(
+      struct({ dom: domain, cmd: string, timeout: i32, flags: u32 }),
+      struct({ result: nullable(string) }),
+    ),
+  }),
 };
 
 export { nothing };
