@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { CallLimits, Client } from "./client.ts";
-import { Domain } from "./domain.ts";
+import { Domain } from "./domain/domain.ts";
 import { ConnectionLostError } from "./errors.ts";
 import type { Gap } from "./event-queue.ts";
 import { type DomainEvent, type DomainEventKind, EventHub } from "./events.ts";

@@ -9,8 +9,8 @@ export {
   type Version,
 } from "./connection.ts";
 export * from "./constants/index.ts";
-export { Domain } from "./domain.ts";
-export { DomainSnapshot } from "./domain-snapshot.ts";
+export { Domain } from "./domain/domain.ts";
+export { DomainSnapshot } from "./domain/snapshot.ts";
 export { CallTimeoutError, ConnectionLostError, LibvirtError } from "./errors.ts";
 export type { Gap } from "./event-queue.ts";
 export type { DomainEvent, DomainEventKind } from "./events.ts";

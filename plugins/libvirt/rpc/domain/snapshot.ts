@@ -1,6 +1,6 @@
+import { isCode } from "../error-test.ts";
+import type { DomainSnapshotHandle } from "../structures.ts";
 import type { Domain } from "./domain.ts";
-import { isCode } from "./error-test.ts";
-import type { DomainSnapshotHandle } from "./structures.ts";
 
 /** A snapshot of a domain. */
 export class DomainSnapshot {

@@ -1,7 +1,7 @@
-import type { ArgumentsOf, Connection, ResultOf } from "./connection.ts";
-import { DomainSnapshot } from "./domain-snapshot.ts";
-import { isCode } from "./error-test.ts";
-import type { DomainHandle } from "./structures.ts";
+import type { ArgumentsOf, Connection, ResultOf } from "../connection.ts";
+import { isCode } from "../error-test.ts";
+import type { DomainHandle } from "../structures.ts";
+import { DomainSnapshot } from "./snapshot.ts";
 
 /** Limit of calls that read or write a guest's memory, whatever that takes, ms. */
 const MEMORY = 3_600_000;
