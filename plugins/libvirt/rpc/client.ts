@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./errors.ts";
 import { encodeFrame, type Frame, FrameParser, FrameStatus, FrameType } from "./frame.ts";
+import type { CallLimits } from "./limits.ts";
 import { type Procedure, Program } from "./procedures/procedure.ts";
 import { remoteError } from "./structures.ts";
 import { decode, encode, ProtocolError } from "./xdr.ts";
@@ -10,12 +11,6 @@ const PING_AFTER = 5_000;
 const PINGS = 5;
 const PING = 1;
 const PONG = 2;
-
-export interface CallLimits {
-  /** ms. */
-  readonly timeout?: number;
-  readonly signal?: AbortSignal;
-}
 
 interface Pending {
   resolve(payload: Buffer): void;

@@ -1,6 +1,7 @@
 import type { Client } from "./client.ts";
 import { EventQueue, type Gap } from "./event-queue.ts";
 import type { Frame } from "./frame.ts";
+import type { CallLimits } from "./limits.ts";
 import { domainEvents } from "./procedures/domain-event.ts";
 import { procedures } from "./procedures/index.ts";
 import type { DomainHandle } from "./structures.ts";
@@ -64,6 +65,7 @@ export class EventHub {
     client: Client,
     kind: Kind,
     domain: DomainHandle | null,
+    limits: CallLimits,
   ): Promise<{
     events: AsyncGenerator<DomainEvent<Kind> | Gap>;
     cancel(client: Client | undefined): Promise<void>;
@@ -78,7 +80,7 @@ export class EventHub {
       gap: () => queue.push({ kind: "resync" }),
       end: (failure) => queue.end(failure),
     };
-    await this.register(client, subscription);
+    await this.register(client, subscription, limits);
     this.subscriptions.add(subscription);
     return {
       events: queue.read(),
@@ -92,13 +94,15 @@ export class EventHub {
     };
   }
 
-  private async register(client: Client, subscription: Subscription): Promise<void> {
+  private async register(client: Client, subscription: Subscription, limits: CallLimits): Promise<void> {
     this.registering += 1;
     try {
-      const { result } = await client.call(procedures.connect_domain_event_callback_register_any, {
-        eventID: domainEvents[subscription.kind].id,
-        dom: subscription.domain,
-      });
+      const args = { eventID: domainEvents[subscription.kind].id, dom: subscription.domain };
+      const { result } = await client.call(
+        procedures.connect_domain_event_callback_register_any,
+        args,
+        limits,
+      );
       subscription.callback = result.callbackID;
       for (const event of this.early)
         if (event.callback === result.callbackID) subscription.push(event.fields);
@@ -111,7 +115,7 @@ export class EventHub {
   /** Registers every reader with a new connection and tells each that events may have been lost. */
   async resume(client: Client): Promise<void> {
     for (const subscription of this.subscriptions) {
-      await this.register(client, subscription);
+      await this.register(client, subscription, {});
       subscription.gap();
     }
   }

@@ -1,21 +1,15 @@
-export type { CallLimits } from "./client.ts";
-export {
-  type ArgumentsOf,
-  Connection,
-  type ConnectOptions,
-  connect,
-  type ProcedureName,
-  type ResultOf,
-  type Version,
-} from "./connection.ts";
+export { type CapabilityQuery, Connection, connect, type Version } from "./connection.ts";
 export * from "./constants/index.ts";
 export { Domain } from "./domain/domain.ts";
 export { DomainSnapshot } from "./domain/snapshot.ts";
 export { CallTimeoutError, ConnectionLostError, LibvirtError } from "./errors.ts";
 export type { Gap } from "./event-queue.ts";
 export type { DomainEvent, DomainEventKind } from "./events.ts";
+export type { CallLimits } from "./limits.ts";
 export { type DhcpLease, Network } from "./network.ts";
+export type { ArgumentsOf, ProcedureName, ResultOf } from "./procedures/index.ts";
+export type { ConnectOptions } from "./session.ts";
 export { StoragePool } from "./storage-pool.ts";
-export { StorageVolume } from "./storage-volume.ts";
+export { StorageVolume, type VolumeRange } from "./storage-volume.ts";
 export type { ParameterValue } from "./structures.ts";
 export { ProtocolError } from "./xdr.ts";

@@ -1,7 +1,8 @@
-import { type CallLimits, Client } from "./client.ts";
+import { Client } from "./client.ts";
 import { ConnectFlags } from "./constants/index.ts";
 import { ConnectionLostError, LibvirtError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
+import type { CallLimits } from "./limits.ts";
 import { AuthType, Feature } from "./procedures/feature.ts";
 import { procedures } from "./procedures/index.ts";
 import { openTransport } from "./transport.ts";

@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts";
+import type { CallLimits } from "./limits.ts";
 import type { NetworkHandle } from "./structures.ts";
 
 export interface DhcpLease {
@@ -34,46 +35,50 @@ export class Network {
     return { net: this.handle };
   }
 
-  async getXml(flags = 0): Promise<string> {
-    return (await this.connection.call("network_get_xml_desc", { ...this.net, flags })).xml;
+  async getXml(flags = 0, limits: CallLimits = {}): Promise<string> {
+    return (await this.connection.call("network_get_xml_desc", { ...this.net, flags }, limits)).xml;
   }
 
-  async isActive(): Promise<boolean> {
-    return (await this.connection.call("network_is_active", this.net)).active !== 0;
+  async isActive(limits: CallLimits = {}): Promise<boolean> {
+    return (await this.connection.call("network_is_active", this.net, limits)).active !== 0;
   }
 
-  async isPersistent(): Promise<boolean> {
-    return (await this.connection.call("network_is_persistent", this.net)).persistent !== 0;
+  async isPersistent(limits: CallLimits = {}): Promise<boolean> {
+    return (await this.connection.call("network_is_persistent", this.net, limits)).persistent !== 0;
   }
 
-  async create(): Promise<void> {
-    await this.connection.call("network_create", this.net);
+  async create(limits: CallLimits = {}): Promise<void> {
+    await this.connection.call("network_create", this.net, limits);
   }
 
-  async destroy(): Promise<void> {
-    await this.connection.call("network_destroy", this.net);
+  async destroy(limits: CallLimits = {}): Promise<void> {
+    await this.connection.call("network_destroy", this.net, limits);
   }
 
-  async undefine(): Promise<void> {
-    await this.connection.call("network_undefine", this.net);
+  async undefine(limits: CallLimits = {}): Promise<void> {
+    await this.connection.call("network_undefine", this.net, limits);
   }
 
-  async setAutostart(autostart: boolean): Promise<void> {
-    await this.connection.call("network_set_autostart", { ...this.net, autostart: autostart ? 1 : 0 });
+  async setAutostart(autostart: boolean, limits: CallLimits = {}): Promise<void> {
+    await this.connection.call(
+      "network_set_autostart",
+      { ...this.net, autostart: autostart ? 1 : 0 },
+      limits,
+    );
   }
 
-  async getAutostart(): Promise<boolean> {
-    return (await this.connection.call("network_get_autostart", this.net)).autostart !== 0;
+  async getAutostart(limits: CallLimits = {}): Promise<boolean> {
+    return (await this.connection.call("network_get_autostart", this.net, limits)).autostart !== 0;
   }
 
-  async bridgeName(): Promise<string> {
-    return (await this.connection.call("network_get_bridge_name", this.net)).name;
+  async bridgeName(limits: CallLimits = {}): Promise<string> {
+    return (await this.connection.call("network_get_bridge_name", this.net, limits)).name;
   }
 
   /** Leases of the network's own DHCP server, of one MAC address where it is given. */
-  async dhcpLeases(mac: string | null = null): Promise<DhcpLease[]> {
+  async dhcpLeases(mac: string | null = null, limits: CallLimits = {}): Promise<DhcpLease[]> {
     const args = { ...this.net, mac, need_results: 1, flags: 0 };
-    const { leases } = await this.connection.call("network_get_dhcp_leases", args);
+    const { leases } = await this.connection.call("network_get_dhcp_leases", args, limits);
     return leases.map((lease) => ({
       iface: lease.iface,
       expiryTime: lease.expirytime,

@@ -1,6 +1,16 @@
-import type { Connection, ResultOf } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { CallLimits } from "./limits.ts";
+import type { ResultOf } from "./procedures/index.ts";
 import { download, upload } from "./stream.ts";
 import type { StorageVolumeHandle } from "./structures.ts";
+
+/** A part of a volume. */
+export interface VolumeRange {
+  /** Bytes before it; 0 by default. */
+  readonly offset?: bigint;
+  /** Bytes; up to the end by default. */
+  readonly length?: bigint;
+}
 
 /** A volume of a storage pool. */
 export class StorageVolume {
@@ -25,37 +35,43 @@ export class StorageVolume {
     return { vol: this.handle };
   }
 
-  async getXml(): Promise<string> {
-    return (await this.connection.call("storage_vol_get_xml_desc", { ...this.vol, flags: 0 })).xml;
+  async getXml(limits: CallLimits = {}): Promise<string> {
+    return (await this.connection.call("storage_vol_get_xml_desc", { ...this.vol, flags: 0 }, limits)).xml;
   }
 
-  async getPath(): Promise<string> {
-    return (await this.connection.call("storage_vol_get_path", this.vol)).name;
+  async getPath(limits: CallLimits = {}): Promise<string> {
+    return (await this.connection.call("storage_vol_get_path", this.vol, limits)).name;
   }
 
   /** `VolumeType`, capacity and allocation in bytes. */
-  getInfo(): Promise<ResultOf<"storage_vol_get_info">> {
-    return this.connection.call("storage_vol_get_info", this.vol);
+  getInfo(limits: CallLimits = {}): Promise<ResultOf<"storage_vol_get_info">> {
+    return this.connection.call("storage_vol_get_info", this.vol, limits);
   }
 
-  async delete(): Promise<void> {
-    await this.connection.call("storage_vol_delete", { ...this.vol, flags: 0 });
+  async delete(limits: CallLimits = {}): Promise<void> {
+    await this.connection.call("storage_vol_delete", { ...this.vol, flags: 0 }, limits);
   }
 
   /** Bytes. */
-  async resize(capacity: bigint, flags = 0): Promise<void> {
-    await this.connection.call("storage_vol_resize", { ...this.vol, capacity, flags });
+  async resize(capacity: bigint, flags = 0, limits: CallLimits = {}): Promise<void> {
+    await this.connection.call("storage_vol_resize", { ...this.vol, capacity, flags }, limits);
   }
 
-  /** Writes bytes into the volume from `offset` on, over a connection of its own. */
-  upload(source: AsyncIterable<Uint8Array>, range: { offset?: bigint; length?: bigint } = {}): Promise<void> {
+  /**
+   * Writes bytes into the volume from `offset` on, over a connection of its own. The signal ends it at any
+   * time, with a part written; `timeout` limits its beginning.
+   */
+  upload(source: AsyncIterable<Uint8Array>, range: VolumeRange = {}, limits: CallLimits = {}): Promise<void> {
     const args = { ...this.vol, offset: range.offset ?? 0n, length: range.length ?? 0n, flags: 0 };
-    return upload(this.connection, "storage_vol_upload", args, source);
+    return upload(this.connection, "storage_vol_upload", args, source, limits);
   }
 
-  /** Reads the volume's bytes from `offset` on, over a connection of its own. */
-  download(range: { offset?: bigint; length?: bigint } = {}): AsyncGenerator<Buffer, void, undefined> {
+  /**
+   * Reads the volume's bytes from `offset` on, over a connection of its own. The signal ends it at any time;
+   * `timeout` limits its beginning.
+   */
+  download(range: VolumeRange = {}, limits: CallLimits = {}): AsyncGenerator<Buffer, void, undefined> {
     const args = { ...this.vol, offset: range.offset ?? 0n, length: range.length ?? 0n, flags: 0 };
-    return download(this.connection, "storage_vol_download", args);
+    return download(this.connection, "storage_vol_download", args, limits);
   }
 }

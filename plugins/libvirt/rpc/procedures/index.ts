@@ -1,5 +1,5 @@
 import { domain } from "../structures.ts";
-import { i32, nullable, string, struct, u32 } from "../xdr.ts";
+import { i32, nullable, string, struct, u32, type Value } from "../xdr.ts";
 import { deviceProcedures } from "./device.ts";
 import { domainProcedures } from "./domain.ts";
 import { eventProcedures } from "./event.ts";
@@ -33,3 +33,9 @@ export const procedures = {
 };
 
 export { nothing };
+
+type Procedures = typeof procedures;
+/** libvirt's name of a procedure, such as "domain_get_xml_desc". */
+export type ProcedureName = keyof Procedures;
+export type ArgumentsOf<Name extends ProcedureName> = Value<Procedures[Name]["args"]>;
+export type ResultOf<Name extends ProcedureName> = Value<Procedures[Name]["result"]>;

@@ -1,0 +1,176 @@
+import { DomainSnapshot } from "../../../../../plugins/libvirt/rpc/domain/snapshot.ts";
+import {
+  type CallLimits,
+  Connection,
+  Domain,
+  Network,
+  StoragePool,
+  StorageVolume,
+} from "../../../../../plugins/libvirt/rpc/index.ts";
+
+const UUID = "00000000-0000-4000-8000-000000000001";
+
+/** A call with limits, which nobody answers. */
+export type Attempt = (limits: CallLimits) => Promise<unknown>;
+
+/** Every method of a class that asks the daemon, called with limits as its last argument. */
+type Attempts = Readonly<Record<string, Attempt>>;
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** All that the binding can ask a daemon for. */
+export const CLASSES: readonly {
+  readonly type: { readonly prototype: object };
+  /** Methods that ask nobody. */
+  readonly local: readonly string[];
+  attempts(connection: Connection): Attempts;
+}[] = [
+  {
+    type: Connection,
+    // `close` has a limit of its own, and `limitsOf` only merges.
+    local: ["close", "domainOfUuid", "limitsOf", "recover", "reopen"],
+    attempts: (c) => ({
+      allDomainStats: (l) => c.allDomainStats(1, 0, [], l),
+      call: (l) => c.call("connect_get_uri", {}, l),
+      capabilities: (l) => c.capabilities(l),
+      defineDomain: (l) => c.defineDomain("<domain/>", 0, l),
+      defineNetwork: (l) => c.defineNetwork("<network/>", l),
+      defineStoragePool: (l) => c.defineStoragePool("<pool/>", l),
+      domainCapabilities: (l) => c.domainCapabilities({}, l),
+      domainEvents: (l) => c.domainEvents("lifecycle", l),
+      freeMemory: (l) => c.freeMemory(l),
+      hostname: (l) => c.hostname(l),
+      hypervisorVersion: (l) => c.hypervisorVersion(l),
+      libVersion: (l) => c.libVersion(l),
+      listDomains: (l) => c.listDomains(0, l),
+      listNetworks: (l) => c.listNetworks(0, l),
+      listStoragePools: (l) => c.listStoragePools(0, l),
+      lookupDomainByName: (l) => c.lookupDomainByName("d", l),
+      lookupDomainByUuid: (l) => c.lookupDomainByUuid(UUID, l),
+      lookupNetworkByName: (l) => c.lookupNetworkByName("n", l),
+      lookupStoragePoolByName: (l) => c.lookupStoragePoolByName("p", l),
+      nodeInfo: (l) => c.nodeInfo(l),
+      totalMemory: (l) => c.totalMemory(l),
+    }),
+  },
+  {
+    type: Domain,
+    local: ["snapshotOfName"],
+    attempts: (c) => {
+      const d = c.domainOfUuid(UUID);
+      return {
+        agentCommand: (l) => d.agentCommand("{}", -1, l),
+        attachDevice: (l) => d.attachDevice("<disk/>", 0, l),
+        blockCommit: (l) => d.blockCommit({ disk: "vda", base: null, top: null, bandwidth: 0n, flags: 0 }, l),
+        blockInfo: (l) => d.blockInfo("vda", l),
+        blockJobAbort: (l) => d.blockJobAbort("vda", 0, l),
+        blockJobInfo: (l) => d.blockJobInfo("vda", l),
+        blockPull: (l) => d.blockPull("vda", 0n, 0, l),
+        blockResize: (l) => d.blockResize("vda", 1n, 0, l),
+        create: (l) => d.create(0, l),
+        createSnapshot: (l) => d.createSnapshot("<domainsnapshot/>", 0, l),
+        currentSnapshot: (l) => d.currentSnapshot(l),
+        destroy: (l) => d.destroy(0, l),
+        detachDevice: (l) => d.detachDevice("<disk/>", 0, l),
+        getAutostart: (l) => d.getAutostart(l),
+        getInfo: (l) => d.getInfo(l),
+        getMetadata: (l) => d.getMetadata(2, "urn:x", 0, l),
+        getState: (l) => d.getState(l),
+        getXml: (l) => d.getXml(0, l),
+        hasManagedSaveImage: (l) => d.hasManagedSaveImage(l),
+        interfaceAddresses: (l) => d.interfaceAddresses(0, l),
+        isActive: (l) => d.isActive(l),
+        isPersistent: (l) => d.isPersistent(l),
+        listCheckpoints: (l) => d.listCheckpoints(l),
+        listSnapshots: (l) => d.listSnapshots(0, l),
+        lookupSnapshot: (l) => d.lookupSnapshot("s", l),
+        managedSave: (l) => d.managedSave(0, l),
+        managedSaveRemove: (l) => d.managedSaveRemove(l),
+        managedSaveXml: (l) => d.managedSaveXml(0, l),
+        reboot: (l) => d.reboot(0, l),
+        rename: (l) => d.rename("e", l),
+        resume: (l) => d.resume(l),
+        setAutostart: (l) => d.setAutostart(true, l),
+        setMemory: (l) => d.setMemory(1n, 0, l),
+        setMetadata: (l) => d.setMetadata(0, null, null, null, 0, l),
+        setVcpus: (l) => d.setVcpus(1, 0, l),
+        shutdown: (l) => d.shutdown(0, l),
+        snapshotCount: (l) => d.snapshotCount(0, l),
+        suspend: (l) => d.suspend(l),
+        undefine: (l) => d.undefine(0, l),
+        updateDevice: (l) => d.updateDevice("<disk/>", 0, l),
+      };
+    },
+  },
+  {
+    type: DomainSnapshot,
+    local: [],
+    attempts: (c) => {
+      const s = c.domainOfUuid(UUID).snapshotOfName("s");
+      return {
+        delete: (l) => s.delete(0, l),
+        getParent: (l) => s.getParent(l),
+        getXml: (l) => s.getXml(0, l),
+        isCurrent: (l) => s.isCurrent(l),
+        listChildren: (l) => s.listChildren(0, l),
+        revert: (l) => s.revert(0, l),
+      };
+    },
+  },
+  {
+    type: Network,
+    local: [],
+    attempts: (c) => {
+      const n = new Network(c, { name: "n", uuid: UUID });
+      return {
+        bridgeName: (l) => n.bridgeName(l),
+        create: (l) => n.create(l),
+        destroy: (l) => n.destroy(l),
+        dhcpLeases: (l) => n.dhcpLeases(null, l),
+        getAutostart: (l) => n.getAutostart(l),
+        getXml: (l) => n.getXml(0, l),
+        isActive: (l) => n.isActive(l),
+        isPersistent: (l) => n.isPersistent(l),
+        setAutostart: (l) => n.setAutostart(true, l),
+        undefine: (l) => n.undefine(l),
+      };
+    },
+  },
+  {
+    type: StoragePool,
+    local: [],
+    attempts: (c) => {
+      const p = new StoragePool(c, { name: "p", uuid: UUID });
+      return {
+        build: (l) => p.build(0, l),
+        create: (l) => p.create(0, l),
+        createVolume: (l) => p.createVolume("<volume/>", 0, l),
+        destroy: (l) => p.destroy(l),
+        getInfo: (l) => p.getInfo(l),
+        getXml: (l) => p.getXml(0, l),
+        isActive: (l) => p.isActive(l),
+        listVolumes: (l) => p.listVolumes(l),
+        lookupVolumeByName: (l) => p.lookupVolumeByName("v", l),
+        refresh: (l) => p.refresh(l),
+        setAutostart: (l) => p.setAutostart(true, l),
+        undefine: (l) => p.undefine(l),
+      };
+    },
+  },
+  {
+    type: StorageVolume,
+    local: [],
+    attempts: (c) => {
+      const v = new StorageVolume(c, { pool: "p", name: "v", key: "/v" });
+      return {
+        delete: (l) => v.delete(l),
+        download: (l) => v.download({}, l).next(),
+        getInfo: (l) => v.getInfo(l),
+        getPath: (l) => v.getPath(l),
+        getXml: (l) => v.getXml(l),
+        resize: (l) => v.resize(1n, 0, l),
+        upload: (l) => v.upload(nothing(), {}, l),
+      };
+    },
+  },
+];
