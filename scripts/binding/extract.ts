@@ -5,7 +5,7 @@ import { procedures } from "../../plugins/libvirt/rpc/procedures/index.ts";
 import { Program } from "../../plugins/libvirt/rpc/procedures/procedure.ts";
 import { readHeaders } from "./headers.ts";
 import { Protocol, type ProtocolMessage, type ProtocolProcedure } from "./protocol.ts";
-import { ENUMERATIONS, TYPED_PARAMETERS } from "./selection.ts";
+import { ENUMERATIONS, PARAMETERS, TYPED_PARAMETERS } from "./selection.ts";
 
 /** Versions of libvirt that the binding is checked against, the oldest first. */
 export const VERSIONS = ["9.0", "11.3"] as const;
@@ -17,7 +17,9 @@ export interface Extract {
   readonly source: string;
   /** Members of enumerations by their full names. */
   readonly enums: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  /** The first version that has a member, of those that are newer than the oldest version. */
+  /** Names of typed parameters by their macros. */
+  readonly strings: Readonly<Record<string, string>>;
+  /** The first version that has a member or a macro, of those that are newer than the oldest version. */
   readonly since: Readonly<Record<string, string>>;
   readonly remote: Readonly<Record<string, ProtocolProcedure>>;
   readonly qemu: Readonly<Record<string, ProtocolProcedure>>;
@@ -43,7 +45,9 @@ export function readExtract(version: LibvirtVersion): Extract {
  */
 export function makeExtract(headers: string, protocol: string, source: string): Extract {
   const names = readdirSync(headers).filter((name) => name.endsWith(".h") && name !== "libvirt-admin.h");
-  const { enums, functions } = readHeaders(names.map((name) => readFileSync(join(headers, name), "utf8")));
+  const { enums, functions, strings } = readHeaders(
+    names.map((name) => readFileSync(join(headers, name), "utf8")),
+  );
   const members = ENUMERATIONS.map((type) => {
     const found = enums.get(type);
     if (found === undefined) throw new Error(`the headers have no ${type}`);
@@ -52,8 +56,9 @@ export function makeExtract(headers: string, protocol: string, source: string): 
   const values = Object.fromEntries(
     members.map(([type, list]) => [type, Object.fromEntries(list.map(([name, { value }]) => [name, value]))]),
   );
-  const newer = members.flatMap(([, list]) =>
-    list.flatMap(([name, { since }]) => (since !== undefined && isNewer(since) ? [[name, since]] : [])),
+  const macros = [...strings].filter(([name]) => PARAMETERS.some(({ prefix }) => name.startsWith(prefix)));
+  const newer = [...members.flatMap(([, list]) => list), ...macros].flatMap(([name, { since }]) =>
+    since !== undefined && isNewer(since) ? [[name, since]] : [],
   );
   const texts = ["remote_protocol.x", "qemu_protocol.x"].map((name) =>
     readFileSync(join(protocol, name), "utf8"),
@@ -66,6 +71,7 @@ export function makeExtract(headers: string, protocol: string, source: string): 
   return {
     source,
     enums: values,
+    strings: Object.fromEntries(macros.map(([name, { value }]) => [name, value])),
     since: Object.fromEntries(newer),
     remote: Object.fromEntries(used(Program.REMOTE).map((name) => [name, remote.procedure(name)])),
     qemu: Object.fromEntries(used(Program.QEMU).map((name) => [name, qemu.procedure(name)])),

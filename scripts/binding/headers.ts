@@ -4,11 +4,19 @@ export interface Member {
   readonly since: string | undefined;
 }
 
+/** A macro that is a string. */
+export interface StringMacro {
+  readonly value: string;
+  readonly since: string | undefined;
+}
+
 /** What libvirt's public headers declare. */
 export interface Headers {
   /** Members of each enumeration by their full names, in the order of the header. */
   readonly enums: ReadonlyMap<string, ReadonlyMap<string, Member>>;
   readonly functions: readonly string[];
+  /** Macros that are strings, such as names of typed parameters. */
+  readonly strings: ReadonlyMap<string, StringMacro>;
 }
 
 /** Reads the texts of public headers, such as `libvirt-domain.h`. Throws for an expression that it cannot evaluate. */
@@ -29,7 +37,11 @@ export function readHeaders(texts: readonly string[]): Headers {
       throw new Error(`cannot evaluate ${later.map(({ name }) => name).join(", ")}`);
     waiting = later;
   }
-  return { enums, functions: [...new Set(texts.flatMap(functionsOf))].sort() };
+  return {
+    enums,
+    functions: [...new Set(texts.flatMap(functionsOf))].sort(),
+    strings: new Map(texts.flatMap(stringsOf)),
+  };
 }
 
 /** Drops the `_LAST` members: they are counts, which change with every version. */
@@ -82,4 +94,13 @@ function functionsOf(text: string): string[] {
     const name = /\b(vir[A-Z]\w+)\s*\(/.exec(statement)?.[1];
     return name === undefined ? [] : [name];
   });
+}
+
+/** A macro's version is in the comment before it. */
+function stringsOf(text: string): [string, StringMacro][] {
+  const pattern = /(\/\*(?:[^*]|\*(?!\/))*\*\/)?\n# *define (VIR_\w+)\s+"([^"]*)"/g;
+  return [...text.matchAll(pattern)].map(([, comment = "", name = "", value = ""]) => [
+    name,
+    { value, since: /Since: ([\d.]+)/.exec(comment)?.[1] },
+  ]);
 }

@@ -1,5 +1,5 @@
 import type { Extract } from "./extract.ts";
-import { ERROR_CODES, ERROR_DOMAINS, SELECTION } from "./selection.ts";
+import { ERROR_CODES, ERROR_DOMAINS, PARAMETERS, SELECTION } from "./selection.ts";
 
 /** Width that Biome keeps a line within. */
 const WIDTH = 110;
@@ -18,19 +18,41 @@ export function renderBinding(newest: Extract): ReadonlyMap<string, string> {
   return files;
 }
 
-function constants(file: string, { enums, since }: Extract): string {
-  return (SELECTION[file] ?? [])
-    .map(({ type, name, prefix }) => {
-      const members = Object.entries(enums[type] ?? {});
-      const lines = members.map(([member, value]) => {
-        if (!member.startsWith(prefix)) throw new Error(`${member} does not begin with ${prefix}`);
-        const short = member.slice(prefix.length);
-        const version = since[member];
-        return { text: `${short}: ${value}`, comment: version && `/** Since libvirt ${version}. */` };
-      });
-      return `\n/** ${type} */\n${object(`export const ${name} = `, lines, " as const;")}`;
-    })
-    .join("");
+function constants(file: string, { enums, strings, since }: Extract): string {
+  const constant = (
+    title: string,
+    name: string,
+    prefix: string,
+    values: readonly (readonly [string, string])[],
+  ) => {
+    const lines = values.map(([member, value]) => {
+      if (!member.startsWith(prefix)) throw new Error(`${member} does not begin with ${prefix}`);
+      const version = since[member];
+      return {
+        text: `${member.slice(prefix.length)}: ${value}`,
+        comment: version && `/** Since libvirt ${version}. */`,
+      };
+    });
+    return `\n/** ${title} */\n${object(`export const ${name} = `, lines, " as const;")}`;
+  };
+  const numbered = (SELECTION[file] ?? []).map(({ type, name, prefix }) =>
+    constant(
+      type,
+      name,
+      prefix,
+      Object.entries(enums[type] ?? {}).map(([key, value]) => [key, `${value}`]),
+    ),
+  );
+  const named = PARAMETERS.filter((each) => each.file === file).map(({ name, prefix }) => {
+    const found = Object.entries(strings).filter(([key]) => key.startsWith(prefix));
+    return constant(
+      `${prefix}*`,
+      name,
+      prefix,
+      found.map(([key, value]) => [key, JSON.stringify(value)]),
+    );
+  });
+  return [...numbered, ...named].join("");
 }
 
 function errorNames({ enums }: Extract): string {

@@ -88,6 +88,13 @@ export const SELECTION: Readonly<Record<string, readonly Selected[]>> = {
   ],
 };
 
+/** Families of typed parameters: which file of `constants/` has the names of each, and under which name. */
+export const PARAMETERS: readonly {
+  readonly file: string;
+  readonly name: string;
+  readonly prefix: string;
+}[] = [{ file: "domain", name: "SaveParameter", prefix: "VIR_DOMAIN_SAVE_PARAM_" }];
+
 /** Enumerations that become tables from number to name, for errors. */
 export const ERROR_CODES = "virErrorNumber";
 export const ERROR_DOMAINS = "virErrorDomain";

@@ -1,9 +1,10 @@
 import { Domain } from "./domain/domain.ts";
 import type { Gap } from "./event-queue.ts";
 import type { DomainEvent, DomainEventKind } from "./events.ts";
-import type { CallLimits } from "./limits.ts";
+import { type CallLimits, LONG_CALL_MS } from "./limits.ts";
 import { Network } from "./network.ts";
 import type { ResultOf } from "./procedures/index.ts";
+import { type SaveParameters, saveParameters } from "./saved-state.ts";
 import { type ConnectOptions, Session } from "./session.ts";
 import { StoragePool } from "./storage-pool.ts";
 import { type ParameterValue, parameters } from "./structures.ts";
@@ -113,6 +114,41 @@ export class Connection extends Session {
   /** Defines a domain, or redefines the one of that UUID. Flags are `DefineFlags`. */
   async defineDomain(xml: string, flags = 0, limits: CallLimits = {}): Promise<Domain> {
     return new Domain(this, (await this.call("domain_define_xml_flags", { xml, flags }, limits)).dom);
+  }
+
+  /**
+   * Starts the domain whose memory `domain.save` wrote. The file stays.
+   * @param path - the file
+   * @param xml - what to define the domain as instead, as far as memory as it is allows
+   * @param flags - `SaveRestoreFlags`
+   */
+  async restoreDomain(
+    path: string,
+    xml: string | null = null,
+    flags = 0,
+    limits: CallLimits = {},
+  ): Promise<void> {
+    const args = { from: path, dxml: xml, flags };
+    await this.call("domain_restore_flags", args, { timeout: LONG_CALL_MS, ...limits });
+  }
+
+  /** As `restoreDomain`, with parameters for more than paths. Flags are `SaveRestoreFlags`. */
+  async restoreDomainParams(params: SaveParameters, flags = 0, limits: CallLimits = {}): Promise<void> {
+    const args = { params: saveParameters(params), flags };
+    await this.call("domain_restore_params", args, { timeout: LONG_CALL_MS, ...limits });
+  }
+
+  /** The definition in a file that `domain.save` wrote. Flags are `SaveImageXmlFlags`. */
+  async saveImageXml(path: string, flags = 0, limits: CallLimits = {}): Promise<string> {
+    return (await this.call("domain_save_image_get_xml_desc", { file: path, flags }, limits)).xml;
+  }
+
+  /**
+   * Changes the definition in such a file. Flags are RUNNING or PAUSED of `SaveRestoreFlags`: the state to
+   * start in.
+   */
+  async saveImageDefineXml(path: string, xml: string, flags = 0, limits: CallLimits = {}): Promise<void> {
+    await this.call("domain_save_image_define_xml", { file: path, dxml: xml, flags }, limits);
   }
 
   /** Statistics of many domains in one call: `StatsTypes`, `AllDomainStatsFlags`; all domains by default. */

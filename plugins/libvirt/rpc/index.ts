@@ -1,6 +1,8 @@
 export { type CapabilityQuery, Connection, connect, type Version } from "./connection.ts";
 export * from "./constants/index.ts";
+export { DomainCheckpoint } from "./domain/checkpoint.ts";
 export { Domain } from "./domain/domain.ts";
+export type { JobStats } from "./domain/jobs.ts";
 export { DomainSnapshot } from "./domain/snapshot.ts";
 export { CallTimeoutError, ConnectionLostError, LibvirtError } from "./errors.ts";
 export type { Gap } from "./event-queue.ts";
@@ -8,6 +10,7 @@ export type { DomainEvent, DomainEventKind } from "./events.ts";
 export type { CallLimits } from "./limits.ts";
 export { type DhcpLease, Network } from "./network.ts";
 export type { ArgumentsOf, ProcedureName, ResultOf } from "./procedures/index.ts";
+export type { SaveParameters } from "./saved-state.ts";
 export type { ConnectOptions } from "./session.ts";
 export { StoragePool } from "./storage-pool.ts";
 export { StorageVolume, type VolumeRange } from "./storage-volume.ts";

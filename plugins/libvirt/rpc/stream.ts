@@ -6,7 +6,7 @@ import { type ArgumentsOf, procedures } from "./procedures/index.ts";
 import type { Session } from "./session.ts";
 
 /** libvirt's own packets carry no more than this. */
-const PACKET = 262_120;
+export const PACKET = 262_120;
 /** Packets read ahead of a slow reader before the connection is told to wait. */
 const AHEAD = 16;
 const EMPTY = Buffer.alloc(0);
@@ -50,7 +50,7 @@ export async function upload(
 }
 
 /** Why the connection of a stream is cut that is not read or written to its end: the daemon then drops the stream. */
-function abandoned(): ConnectionLostError {
+export function abandoned(): ConnectionLostError {
   return new ConnectionLostError("the stream was given up");
 }
 

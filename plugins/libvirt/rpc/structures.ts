@@ -88,6 +88,16 @@ const typedValue: Type<TypedValue> = {
 };
 
 export const typedParameter = struct({ field: string, value: typedValue });
+export type TypedParameter = Value<typeof typedParameter>;
+
+/** A typed parameter that is sent. */
+export function typedParameterOf(
+  field: string,
+  type: "int" | "string",
+  value: number | string,
+): TypedParameter {
+  return { field, value: { type: type === "int" ? 1 : 7, value } };
+}
 
 /** A list of typed parameters as an object. */
 export function parameters(list: readonly Value<typeof typedParameter>[]): Record<string, ParameterValue> {

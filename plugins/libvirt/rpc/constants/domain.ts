@@ -95,3 +95,13 @@ export const SetTimeFlags = { SYNC: 1 } as const;
 
 /** virDomainAgentResponseTimeoutValues */
 export const AgentTimeout = { BLOCK: -2, DEFAULT: -1, NOWAIT: 0 } as const;
+
+/** VIR_DOMAIN_SAVE_PARAM_* */
+export const SaveParameter = {
+  FILE: "file",
+  DXML: "dxml",
+  /** Since libvirt 11.2.0. */
+  IMAGE_FORMAT: "image_format",
+  /** Since libvirt 11.2.0. */
+  PARALLEL_CHANNELS: "parallel.channels",
+} as const;

@@ -1,5 +1,7 @@
+import type { Duplex } from "node:stream";
 import type { CallLimits } from "../limits.ts";
 import type { ArgumentsOf, ResultOf } from "../procedures/index.ts";
+import { openDuplex } from "../stream-duplex.ts";
 import { DomainPower } from "./power.ts";
 
 /** The devices of a domain and the jobs on its disks. */
@@ -60,5 +62,16 @@ export class DomainDevices extends DomainPower {
   /** The job on a disk; `found` is 0 where there is none. */
   blockJobInfo(path: string, limits: CallLimits = {}): Promise<ResultOf<"domain_get_block_job_info">> {
     return this.connection.call("domain_get_block_job_info", { ...this.dom, path, flags: 0 }, limits);
+  }
+
+  /**
+   * Opens a serial or parallel port, or the console: what the guest writes is read from the stream, and
+   * `end()` leaves it. The stream ends with the domain, and with the signal.
+   * @param device - alias of the device; the first console by default
+   * @param flags - `ConsoleFlags`: FORCE takes it from another client, SAFE asks that none can interfere
+   */
+  openConsole(device: string | null = null, flags = 0, limits: CallLimits = {}): Promise<Duplex> {
+    const args = { ...this.dom, dev_name: device, flags };
+    return openDuplex(this.connection, "domain_open_console", args, limits);
   }
 }

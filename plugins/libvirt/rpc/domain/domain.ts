@@ -2,7 +2,8 @@ import { SnapshotCreateFlags } from "../constants/index.ts";
 import { isCode } from "../error-test.ts";
 import { type CallLimits, LONG_CALL_MS } from "../limits.ts";
 import type { ResultOf } from "../procedures/index.ts";
-import { DomainGuest } from "./guest.ts";
+import { DomainCheckpoint } from "./checkpoint.ts";
+import { DomainJobs } from "./jobs.ts";
 import { DomainSnapshot } from "./snapshot.ts";
 
 /** Snapshots with these copy no memory. */
@@ -12,7 +13,7 @@ const QUICK = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.REDEFINE;
  * A domain. Every method takes `CallLimits` last and rejects as `connection.call` does; codes that a caller
  * can do something about are named with the method. The methods are split over files by what they are about.
  */
-export class Domain extends DomainGuest {
+export class Domain extends DomainJobs {
   /** The document: of the running domain, or with `DomainXmlFlags.INACTIVE` the one for the next start. */
   async getXml(flags = 0, limits: CallLimits = {}): Promise<string> {
     return (await this.connection.call("domain_get_xml_desc", { ...this.dom, flags }, limits)).xml;
@@ -117,10 +118,32 @@ export class Domain extends DomainGuest {
     }
   }
 
-  /** Names of the checkpoints that backup tools have left, in no particular order. */
-  async listCheckpoints(limits: CallLimits = {}): Promise<string[]> {
-    const args = { ...this.dom, need_results: 1, flags: 0 };
+  /**
+   * Makes a checkpoint of a running domain, or with `CheckpointCreateFlags.REDEFINE` writes the record of
+   * one. Rejects with OPERATION_UNSUPPORTED while the domain is stopped.
+   */
+  async createCheckpoint(xml: string, flags = 0, limits: CallLimits = {}): Promise<DomainCheckpoint> {
+    const args = { ...this.dom, xml_desc: xml, flags };
+    const { checkpoint } = await this.connection.call("domain_checkpoint_create_xml", args, limits);
+    return new DomainCheckpoint(this, checkpoint.name);
+  }
+
+  /** Names of the checkpoints, in no particular order unless `CheckpointListFlags.TOPOLOGICAL` is set. */
+  async listCheckpoints(flags = 0, limits: CallLimits = {}): Promise<string[]> {
+    const args = { ...this.dom, need_results: 1, flags };
     const { checkpoints } = await this.connection.call("domain_list_all_checkpoints", args, limits);
     return checkpoints.map(({ name }) => name);
+  }
+
+  /** The checkpoint of that name without asking the daemon: its first call tells whether it is there. */
+  checkpointOfName(name: string): DomainCheckpoint {
+    return new DomainCheckpoint(this, name);
+  }
+
+  /** Rejects with NO_DOMAIN_CHECKPOINT where there is none of that name. */
+  async lookupCheckpoint(name: string, limits: CallLimits = {}): Promise<DomainCheckpoint> {
+    const args = { ...this.dom, name, flags: 0 };
+    const { checkpoint } = await this.connection.call("domain_checkpoint_lookup_by_name", args, limits);
+    return new DomainCheckpoint(this, checkpoint.name);
   }
 }

@@ -1,5 +1,6 @@
 import { isCode } from "../error-test.ts";
 import { type CallLimits, LONG_CALL_MS } from "../limits.ts";
+import { type SaveParameters, saveParameters } from "../saved-state.ts";
 import { DomainObject } from "./handle.ts";
 
 /** Starting and stopping a domain. */
@@ -46,6 +47,23 @@ export class DomainPower extends DomainObject {
     await this.connection.call("domain_managed_save", args, { timeout: LONG_CALL_MS, ...limits });
   }
 
+  /**
+   * Writes the memory to a file of the caller's, and stops; `connection.restoreDomain` resumes from it.
+   * @param path - the file; libvirt makes it
+   * @param xml - what the domain is to be defined as when it is restored
+   * @param flags - `SaveRestoreFlags`
+   */
+  async save(path: string, xml: string | null = null, flags = 0, limits: CallLimits = {}): Promise<void> {
+    const args = { ...this.dom, to: path, dxml: xml, flags };
+    await this.connection.call("domain_save_flags", args, { timeout: LONG_CALL_MS, ...limits });
+  }
+
+  /** As `save`, with parameters for more than paths. Flags are `SaveRestoreFlags`. */
+  async saveParams(params: SaveParameters, flags = 0, limits: CallLimits = {}): Promise<void> {
+    const args = { ...this.dom, params: saveParameters(params), flags };
+    await this.connection.call("domain_save_params", args, { timeout: LONG_CALL_MS, ...limits });
+  }
+
   async hasManagedSaveImage(limits: CallLimits = {}): Promise<boolean> {
     const args = { ...this.dom, flags: 0 };
     return (await this.connection.call("domain_has_managed_save_image", args, limits)).result !== 0;
@@ -64,6 +82,15 @@ export class DomainPower extends DomainObject {
       if (isCode(error, "OPERATION_INVALID")) return null;
       throw error;
     }
+  }
+
+  /**
+   * Changes the definition that a managed save starts with, where that is possible for memory as it is.
+   * Flags are RUNNING or PAUSED of `SaveRestoreFlags`: the state to start in.
+   */
+  async managedSaveDefineXml(xml: string, flags = 0, limits: CallLimits = {}): Promise<void> {
+    const args = { ...this.dom, dxml: xml, flags };
+    await this.connection.call("domain_managed_save_define_xml", args, limits);
   }
 
   /** Starts it with the host, or not. */

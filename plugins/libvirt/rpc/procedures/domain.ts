@@ -29,6 +29,14 @@ export const domainProcedures = remote({
   domain_managed_save_get_xml_desc: layout(struct({ dom: domain, flags: u32 }), struct({ xml: string })),
   domain_save_flags: layout(struct({ dom: domain, to: string, dxml: nullable(string), flags: u32 }), nothing),
   domain_restore_flags: layout(struct({ from: string, dxml: nullable(string), flags: u32 }), nothing),
+  domain_save_params: layout(struct({ dom: domain, params: array(typedParameter, 64), flags: u32 }), nothing),
+  domain_restore_params: layout(struct({ params: array(typedParameter, 64), flags: u32 }), nothing),
+  domain_save_image_get_xml_desc: layout(struct({ file: string, flags: u32 }), struct({ xml: string })),
+  domain_save_image_define_xml: layout(struct({ file: string, dxml: string, flags: u32 }), nothing),
+  domain_managed_save_define_xml: layout(
+    struct({ dom: domain, dxml: nullable(string), flags: u32 }),
+    nothing,
+  ),
   domain_core_dump_with_format: layout(
     struct({ dom: domain, to: string, dumpformat: u32, flags: u32 }),
     nothing,
@@ -69,4 +77,5 @@ export const domainProcedures = remote({
     struct({ type: i32, params: array(typedParameter, 64) }),
   ),
   domain_abort_job: layout(struct({ dom: domain }), nothing),
+  domain_abort_job_flags: layout(struct({ dom: domain, flags: u32 }), nothing),
 });

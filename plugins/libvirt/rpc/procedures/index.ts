@@ -1,5 +1,6 @@
 import { domain } from "../structures.ts";
 import { i32, nullable, string, struct, u32, type Value } from "../xdr.ts";
+import { checkpointProcedures } from "./checkpoint.ts";
 import { deviceProcedures } from "./device.ts";
 import { domainProcedures } from "./domain.ts";
 import { eventProcedures } from "./event.ts";
@@ -17,6 +18,7 @@ export const procedures = {
   ...tuningProcedures,
   ...deviceProcedures,
   ...snapshotProcedures,
+  ...checkpointProcedures,
   ...storageProcedures,
   ...networkProcedures,
   ...eventProcedures,

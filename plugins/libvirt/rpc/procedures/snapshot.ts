@@ -1,8 +1,8 @@
-import { domain, domainCheckpoint, domainSnapshot } from "../structures.ts";
+import { domain, domainSnapshot } from "../structures.ts";
 import { array, i32, string, struct, u32 } from "../xdr.ts";
 import { layout, nothing, remote } from "./procedure.ts";
 
-/** Snapshots and checkpoints of domains: arguments and result of each procedure. */
+/** Snapshots of domains: arguments and result of each procedure. */
 export const snapshotProcedures = remote({
   domain_snapshot_create_xml: layout(
     struct({ dom: domain, xml_desc: string, flags: u32 }),
@@ -35,9 +35,5 @@ export const snapshotProcedures = remote({
   domain_snapshot_list_all_children: layout(
     struct({ snapshot: domainSnapshot, need_results: i32, flags: u32 }),
     struct({ snapshots: array(domainSnapshot, 16384), ret: i32 }),
-  ),
-  domain_list_all_checkpoints: layout(
-    struct({ dom: domain, need_results: i32, flags: u32 }),
-    struct({ checkpoints: array(domainCheckpoint, 16384), ret: i32 }),
   ),
 });

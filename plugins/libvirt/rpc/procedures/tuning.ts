@@ -78,6 +78,10 @@ export const tuningProcedures = remote({
     struct({ dom: domain, mountPoint: nullable(string), minimum: u64, flags: u32 }),
     nothing,
   ),
+  domain_agent_set_response_timeout: layout(
+    struct({ dom: domain, timeout: i32, flags: u32 }),
+    struct({ result: i32 }),
+  ),
   domain_set_user_password: layout(
     struct({ dom: domain, user: nullable(string), password: nullable(string), flags: u32 }),
     nothing,

@@ -1,8 +1,9 @@
-import { DomainSnapshot } from "../../../../../plugins/libvirt/rpc/domain/snapshot.ts";
 import {
   type CallLimits,
   Connection,
   Domain,
+  DomainCheckpoint,
+  DomainSnapshot,
   Network,
   StoragePool,
   StorageVolume,
@@ -50,15 +51,37 @@ export const CLASSES: readonly {
       lookupNetworkByName: (l) => c.lookupNetworkByName("n", l),
       lookupStoragePoolByName: (l) => c.lookupStoragePoolByName("p", l),
       nodeInfo: (l) => c.nodeInfo(l),
+      restoreDomain: (l) => c.restoreDomain("/f", null, 0, l),
+      restoreDomainParams: (l) => c.restoreDomainParams({ file: "/f" }, 0, l),
+      saveImageDefineXml: (l) => c.saveImageDefineXml("/f", "<domain/>", 0, l),
+      saveImageXml: (l) => c.saveImageXml("/f", 0, l),
       totalMemory: (l) => c.totalMemory(l),
     }),
   },
   {
     type: Domain,
-    local: ["snapshotOfName"],
+    local: ["checkpointOfName", "snapshotOfName"],
     attempts: (c) => {
       const d = c.domainOfUuid(UUID);
       return {
+        abortJob: (l) => d.abortJob(0, l),
+        agentSetResponseTimeout: (l) => d.agentSetResponseTimeout(5, l),
+        backupBegin: (l) => d.backupBegin("<domainbackup/>", null, 0, l),
+        backupXml: (l) => d.backupXml(l),
+        createCheckpoint: (l) => d.createCheckpoint("<domaincheckpoint/>", 0, l),
+        fsFreeze: (l) => d.fsFreeze([], l),
+        fsThaw: (l) => d.fsThaw([], l),
+        fsTrim: (l) => d.fsTrim(null, 0n, l),
+        getFsInfo: (l) => d.getFsInfo(l),
+        getJobInfo: (l) => d.getJobInfo(l),
+        getJobStats: (l) => d.getJobStats(0, l),
+        getTime: (l) => d.getTime(l),
+        lookupCheckpoint: (l) => d.lookupCheckpoint("c", l),
+        managedSaveDefineXml: (l) => d.managedSaveDefineXml("<domain/>", 0, l),
+        openConsole: (l) => d.openConsole(null, 0, l),
+        save: (l) => d.save("/f", null, 0, l),
+        saveParams: (l) => d.saveParams({ file: "/f" }, 0, l),
+        setTime: (l) => d.setTime(0n, 0, 0, l),
         agentCommand: (l) => d.agentCommand("{}", -1, l),
         attachDevice: (l) => d.attachDevice("<disk/>", 0, l),
         blockCommit: (l) => d.blockCommit({ disk: "vda", base: null, top: null, bandwidth: 0n, flags: 0 }, l),
@@ -81,7 +104,7 @@ export const CLASSES: readonly {
         interfaceAddresses: (l) => d.interfaceAddresses(0, l),
         isActive: (l) => d.isActive(l),
         isPersistent: (l) => d.isPersistent(l),
-        listCheckpoints: (l) => d.listCheckpoints(l),
+        listCheckpoints: (l) => d.listCheckpoints(0, l),
         listSnapshots: (l) => d.listSnapshots(0, l),
         lookupSnapshot: (l) => d.lookupSnapshot("s", l),
         managedSave: (l) => d.managedSave(0, l),
@@ -114,6 +137,19 @@ export const CLASSES: readonly {
         isCurrent: (l) => s.isCurrent(l),
         listChildren: (l) => s.listChildren(0, l),
         revert: (l) => s.revert(0, l),
+      };
+    },
+  },
+  {
+    type: DomainCheckpoint,
+    local: [],
+    attempts: (c) => {
+      const p = c.domainOfUuid(UUID).checkpointOfName("c");
+      return {
+        delete: (l) => p.delete(0, l),
+        getParent: (l) => p.getParent(l),
+        getXml: (l) => p.getXml(0, l),
+        listChildren: (l) => p.listChildren(0, l),
       };
     },
   },

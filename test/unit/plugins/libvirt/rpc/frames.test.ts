@@ -20,11 +20,17 @@ interface Recorded {
   error?: { code: number; domain: number; level: number; message: string };
 }
 
-const recorded: { calls: Recorded[]; event: { frame: string } } = JSON.parse(
-  readFileSync(new URL("../../../../fixtures/libvirt-frames.json", import.meta.url), "utf8"),
-  (_, value: unknown) =>
+function read<T>(path: string): T {
+  return JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"), (_, value: unknown) =>
     typeof value === "string" && value.startsWith("bigint:") ? BigInt(value.slice("bigint:".length)) : value,
+  );
+}
+
+const recorded = read<{ calls: Recorded[]; event: { frame: string } }>(
+  "../../../../fixtures/libvirt-frames.json",
 );
+/** What virsh sent through a proxy, and what libvirtd answered: guest, checkpoints, backups, saves. */
+const virsh = read<{ calls: Recorded[] }>("./recorded-frames.json");
 
 function single(hex: string) {
   const [frame] = [...new FrameParser().push(Buffer.from(hex, "hex"))];
@@ -33,7 +39,7 @@ function single(hex: string) {
 }
 
 describe("frames recorded from libvirtd 9.0", () => {
-  for (const { procedure, args, call, reply, result, error } of recorded.calls) {
+  for (const { procedure, args, call, reply, result, error } of [...recorded.calls, ...virsh.calls]) {
     const {
       program,
       number,

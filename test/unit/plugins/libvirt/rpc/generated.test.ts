@@ -18,7 +18,7 @@ describe("the parts of the binding that come from libvirt", () => {
       expect(readFileSync(url, "utf8")).to.equal(text);
     });
 
-  for (const { version, remote, qemu, messages, enums } of extracts)
+  for (const { version, remote, qemu, messages, enums, strings } of extracts)
     describe(`agree with libvirt ${version}`, () => {
       it("in the number, the arguments and the result of every procedure", () => {
         const ours = (program: number) =>
@@ -44,6 +44,7 @@ describe("the parts of the binding that come from libvirt", () => {
       it("in every constant and error code that it has", () => {
         for (const [type, members] of Object.entries(enums))
           expect(newest.enums[type], type).to.include(members);
+        expect(newest.strings).to.include(strings);
       });
     });
 
@@ -52,12 +53,14 @@ describe("the parts of the binding that come from libvirt", () => {
     for (const [type, members] of Object.entries(newest.enums))
       for (const member of Object.keys(members))
         expect(member in (oldest?.enums[type] ?? {}), member).to.equal(!(member in newest.since));
+    for (const macro of Object.keys(newest.strings))
+      expect(macro in (oldest?.strings ?? {}), macro).to.equal(!(macro in newest.since));
   });
 });
 
 describe("reading libvirt's headers", () => {
   it("evaluates members, whatever their comments say, and passes over counts", () => {
-    const { enums, functions } = readHeaders([
+    const { enums, functions, strings } = readHeaders([
       `typedef enum {
     VIR_B_ONE = VIR_A_TWO, /* like VIR_A_TWO, or so (Since: 1.2.3) */
     VIR_B_BIG = (1U << 31),
@@ -72,6 +75,12 @@ describe("reading libvirt's headers", () => {
     virNotAFunction(x)
 typedef void (*virCallback)(virB b);
 /* virInAComment(); */
+/**
+ * VIR_NAME:
+ * Since: 1.0.0
+ */
+# define VIR_NAME "a.b"
+# define VIR_OTHER   "c"
 const char * virName (virB b);
 virB
 virOther(virCallback cb);`,
@@ -86,6 +95,12 @@ virOther(virCallback cb);`,
       ]),
     );
     expect(functions).to.deep.equal(["virName", "virOther"]);
+    expect(strings).to.deep.equal(
+      new Map([
+        ["VIR_NAME", { value: "a.b", since: "1.0.0" }],
+        ["VIR_OTHER", { value: "c", since: undefined }],
+      ]),
+    );
   });
 
   it("refuses what it cannot evaluate", () => {
