@@ -74,4 +74,13 @@ export class DomainDevices extends DomainPower {
     const args = { ...this.dom, dev_name: device, flags };
     return openDuplex(this.connection, "domain_open_console", args, limits);
   }
+
+  /**
+   * Opens a channel of the guest, as `openConsole` does.
+   * @param channel - the name of its target, such as "org.example.0"; the first channel by default
+   */
+  openChannel(channel: string | null = null, flags = 0, limits: CallLimits = {}): Promise<Duplex> {
+    const args = { ...this.dom, name: channel, flags };
+    return openDuplex(this.connection, "domain_open_channel", args, limits);
+  }
 }

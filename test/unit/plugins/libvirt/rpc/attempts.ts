@@ -22,12 +22,15 @@ async function* nothing(): AsyncGenerator<Uint8Array> {}
 /** All that the binding can ask a daemon for. */
 export const CLASSES: readonly {
   readonly type: { readonly prototype: object };
+  /** What the README calls an object of it. */
+  readonly noun: string;
   /** Methods that ask nobody. */
   readonly local: readonly string[];
   attempts(connection: Connection): Attempts;
 }[] = [
   {
     type: Connection,
+    noun: "connection",
     // `close` has a limit of its own, and `limitsOf` only merges.
     local: ["close", "domainOfUuid", "limitsOf", "recover", "reopen"],
     attempts: (c) => ({
@@ -60,6 +63,7 @@ export const CLASSES: readonly {
   },
   {
     type: Domain,
+    noun: "domain",
     local: ["checkpointOfName", "snapshotOfName"],
     attempts: (c) => {
       const d = c.domainOfUuid(UUID);
@@ -78,6 +82,7 @@ export const CLASSES: readonly {
         getTime: (l) => d.getTime(l),
         lookupCheckpoint: (l) => d.lookupCheckpoint("c", l),
         managedSaveDefineXml: (l) => d.managedSaveDefineXml("<domain/>", 0, l),
+        openChannel: (l) => d.openChannel(null, 0, l),
         openConsole: (l) => d.openConsole(null, 0, l),
         save: (l) => d.save("/f", null, 0, l),
         saveParams: (l) => d.saveParams({ file: "/f" }, 0, l),
@@ -127,6 +132,7 @@ export const CLASSES: readonly {
   },
   {
     type: DomainSnapshot,
+    noun: "snapshot",
     local: [],
     attempts: (c) => {
       const s = c.domainOfUuid(UUID).snapshotOfName("s");
@@ -142,6 +148,7 @@ export const CLASSES: readonly {
   },
   {
     type: DomainCheckpoint,
+    noun: "checkpoint",
     local: [],
     attempts: (c) => {
       const p = c.domainOfUuid(UUID).checkpointOfName("c");
@@ -155,6 +162,7 @@ export const CLASSES: readonly {
   },
   {
     type: Network,
+    noun: "network",
     local: [],
     attempts: (c) => {
       const n = new Network(c, { name: "n", uuid: UUID });
@@ -174,6 +182,7 @@ export const CLASSES: readonly {
   },
   {
     type: StoragePool,
+    noun: "pool",
     local: [],
     attempts: (c) => {
       const p = new StoragePool(c, { name: "p", uuid: UUID });
@@ -195,6 +204,7 @@ export const CLASSES: readonly {
   },
   {
     type: StorageVolume,
+    noun: "volume",
     local: [],
     attempts: (c) => {
       const v = new StorageVolume(c, { pool: "p", name: "v", key: "/v" });
@@ -210,3 +220,12 @@ export const CLASSES: readonly {
     },
   },
 ];
+
+/** Names of the methods of a class and of those it stands on. */
+export function methodsOf(prototype: object): string[] {
+  const found = new Set<string>();
+  for (let at: object = prototype; at !== Object.prototype; at = Object.getPrototypeOf(at))
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
+      if (typeof value === "function" && name !== "constructor") found.add(name);
+  return [...found].sort();
+}

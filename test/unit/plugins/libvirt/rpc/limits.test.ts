@@ -13,22 +13,13 @@ import {
 } from "../../../../../plugins/libvirt/rpc/index.ts";
 import { Session } from "../../../../../plugins/libvirt/rpc/session.ts";
 import { type FakeDaemon, fakeDaemon } from "../../../../support/libvirt/fake-daemon.ts";
-import { type Attempt, CLASSES } from "./attempts.ts";
+import { type Attempt, CLASSES, methodsOf } from "./attempts.ts";
 
 async function failureOf(work: Promise<unknown>): Promise<unknown> {
   return work.then(
     () => undefined,
     (error: unknown) => error,
   );
-}
-
-/** Names of the methods of a class and of those it stands on. */
-function methodsOf(prototype: object): string[] {
-  const found = new Set<string>();
-  for (let at: object = prototype; at !== Object.prototype; at = Object.getPrototypeOf(at))
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
-      if (typeof value === "function" && name !== "constructor") found.add(name);
-  return [...found].sort();
 }
 
 /** Resolves with the next call that is not part of an opening, over whatever connection. */
