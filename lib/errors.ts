@@ -62,12 +62,12 @@ const entries = {
   },
   CONFIRMATION_REQUIRED: {
     exit: EXIT.usage,
-    message: "{what} needs {option} when there is no terminal to ask on",
+    message: "{what} requires {option} when there is no terminal to prompt on",
   },
   DISK_SHRINK: {
     exit: EXIT.usage,
     message: 'the disk of "{name}" cannot shrink from {current} to {wanted}',
-    hint: "Disks only grow: a smaller one would cut off data.",
+    hint: "A disk can only grow: shrinking it would cut off data.",
   },
   INSTANCE_NOT_FOUND: {
     exit: EXIT.notFound,
@@ -81,13 +81,13 @@ const entries = {
   },
   IMAGE_NOT_FOUND: {
     exit: EXIT.notFound,
-    message: 'image "{image}" is not known',
-    hint: "`strata find` shows the images that are offered, `strata image list` those that are here.",
+    message: 'image "{image}" was not found',
+    hint: "`strata find` shows the images that can be launched, `strata image list` those on this host.",
   },
   REMOTE_NOT_FOUND: {
     exit: EXIT.notFound,
-    message: 'there is no remote "{remote}" for images',
-    hint: "Known are {known}; more are named in {path}.",
+    message: 'image remote "{remote}" does not exist',
+    hint: "Known remotes: {known}. Define further ones in {path}.",
   },
   IMAGE_NOT_BUILT: {
     exit: EXIT.notFound,
@@ -97,33 +97,33 @@ const entries = {
   FILE_NOT_FOUND: { exit: EXIT.notFound, message: 'file "{path}" does not exist or cannot be read' },
   DOMAIN_NOT_FOUND: {
     exit: EXIT.notFound,
-    message: 'there is no domain "{name}"',
-    hint: "`strata adopt` without a name lists what can be adopted.",
+    message: 'domain "{name}" does not exist',
+    hint: "`strata adopt` without a name lists the domains that can be adopted.",
   },
   FINDING_NOT_FOUND: {
     exit: EXIT.notFound,
-    message: 'doctor finds nothing wrong with "{subject}"',
-    hint: ({ known }) => (known === "" ? undefined : "It finds something wrong with {known}."),
+    message: 'doctor found no problem with "{subject}"',
+    hint: ({ known }) => (known === "" ? undefined : "It found problems with {known}."),
   },
   INSTANCE_ELSEWHERE: {
     exit: EXIT.notFound,
-    message: 'instance "{name}" is not on the engine {driver}; it is on {engine}',
-    hint: "Name its engine: strata --driver {engine} …",
+    message: 'instance "{name}" is not on engine {driver}; it is on {engine}',
+    hint: "Select its engine: strata --driver {engine} …",
   },
   INSTANCE_EXISTS: {
     exit: EXIT.exists,
     message: 'instance "{name}" already exists',
-    hint: "Choose another name. Deleted instances keep theirs until `strata purge`.",
+    hint: "Choose another name. A deleted instance keeps its name until `strata purge`.",
   },
   SNAPSHOT_EXISTS: {
     exit: EXIT.exists,
     message: "Snapshot already exists: {name}.{snapshot}",
-    hint: "Choose another name; `strata list --snapshots {name}` shows those that are taken.",
+    hint: "Choose another name; `strata list --snapshots {name}` shows the names in use.",
   },
   ALIAS_EXISTS: {
     exit: EXIT.exists,
     message: 'alias "{name}" already exists in context "{context}"',
-    hint: "Choose another name, or take this one away first: strata unalias {name}",
+    hint: "Choose another name, or remove this alias first: strata unalias {name}",
   },
   ALIAS_NOT_FOUND: {
     exit: EXIT.notFound,
@@ -133,13 +133,13 @@ const entries = {
   INSTANCE_DELETED: {
     exit: EXIT.state,
     message: 'instance "{name}" is deleted',
-    hint: "`strata recover {name}` brings it back, `strata purge` removes it for good.",
+    hint: "`strata recover {name}` brings it back; `strata purge` deletes it permanently.",
   },
   INSTANCE_NOT_DELETED: { exit: EXIT.state, message: 'instance "{name}" is not deleted' },
   MOUNT_EXISTS: {
     exit: EXIT.exists,
-    message: '"{name}" has a mount at {target} already',
-    hint: "`strata umount {name}:{target}` takes it away.",
+    message: '"{name}" already has a mount at {target}',
+    hint: "`strata umount {name}:{target}` removes it.",
   },
   MOUNT_NOT_FOUND: {
     exit: EXIT.notFound,
@@ -149,7 +149,7 @@ const entries = {
   MOUNT_BUSY: {
     exit: EXIT.busy,
     message: 'the mount at {target} in "{name}" is in use',
-    hint: "Leave the folder and end what has files of it open: in the guest, `fuser -vm {target}` tells.",
+    hint: "Leave the folder and close its open files. In the guest, `fuser -vm {target}` shows what uses it.",
     retryable: true,
   },
   MOUNT_FAILED: { exit: EXIT.failure, message: 'the guest of "{name}" cannot mount {target}: {reason}' },
@@ -167,44 +167,44 @@ const entries = {
   INSTANCE_SUSPENDED: {
     exit: EXIT.state,
     message: '{reason}: "{name}" is Suspended',
-    hint: "Its saved memory belongs to its present disk. `strata start {name}`, then `strata stop {name}`.",
+    hint: "Its saved memory belongs to its current disk. Run `strata start {name}`, then `strata stop {name}`.",
   },
   HAS_SNAPSHOTS: {
     exit: EXIT.state,
     message: '{reason}: "{name}" has {count}',
-    hint: "`strata list --snapshots` shows them, `strata delete --purge {name}.SNAPSHOT` deletes one.",
+    hint: "`strata list --snapshots` shows them; `strata delete --purge {name}.SNAPSHOT` deletes one.",
   },
   CHECKPOINTS_IN_WAY: {
     exit: EXIT.state,
     message: 'libvirt refuses this while "{name}" has checkpoints: {checkpoints}',
     hint:
-      "A backup tool made them, and strata removes none: `virsh checkpoint-list {name}` shows them. " +
-      "`virsh checkpoint-delete {name} CHECKPOINT` deletes one (with `--metadata` while the instance is stopped); " +
-      "the tool's next backup is a full one then.",
+      "They belong to a backup tool, so strata does not remove them. `virsh checkpoint-list {name}` lists them; " +
+      "`virsh checkpoint-delete {name} CHECKPOINT` deletes one (with `--metadata` while the instance is stopped). " +
+      "The tool's next backup is then a full one.",
   },
   OPERATION_UNFINISHED: {
     exit: EXIT.state,
     message: 'an earlier operation ({kind}) on "{name}" could not be finished: {reason}',
     hint:
-      "`strata doctor` shows it, and what can be done about it. " +
-      "`strata stop`, `strata info` and `strata delete --purge` work all the same.",
+      "`strata doctor` shows it and the repairs that are possible. " +
+      "`strata stop`, `strata info` and `strata delete --purge` still work.",
   },
   BUSY: {
     exit: EXIT.busy,
-    message: 'another operation is under way on "{name}"',
-    hint: "Try again when it has ended.",
+    message: 'another operation on "{name}" is in progress',
+    hint: "Try again when it has finished.",
     retryable: true,
   },
   ENGINE_UNAVAILABLE: {
     exit: EXIT.unavailable,
     message: "{engine} cannot be reached: {reason}",
-    hint: "`strata doctor` says what is missing and how to put it right.",
+    hint: "`strata doctor` shows what is missing and how to fix it.",
     retryable: true,
   },
   ENGINE_LOST: {
     exit: EXIT.unavailable,
     message: "the connection to {engine} was lost: {reason}",
-    hint: "Whether the command was carried out is not known: `strata info` and `strata doctor` show what is there.",
+    hint: "The command may or may not have been carried out: `strata info` and `strata doctor` show the current state.",
     retryable: true,
   },
   ENGINE_ERROR: { exit: EXIT.failure, message: "{engine}: {reason}" },
@@ -213,15 +213,15 @@ const entries = {
     exit: EXIT.denied,
     message: "strata cannot use {path}: {reason}",
     hint:
-      "It keeps files of its own there. Make the folder yours to read and write, or name another by HOME or " +
-      "XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_STATE_HOME.",
+      "strata keeps its own files there. Make the folder readable and writable for your user, or choose another " +
+      "with HOME, XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME or XDG_STATE_HOME.",
   },
   NO_SPACE: {
     exit: EXIT.exhausted,
     message: "no space left on {where}",
     hint: "Free some space and run the command again.",
   },
-  PORT_TAKEN: { exit: EXIT.exhausted, message: "port {port} of this host is in use", retryable: true },
+  PORT_TAKEN: { exit: EXIT.exhausted, message: "port {port} on this host is in use", retryable: true },
   TIMEOUT: { exit: EXIT.timeout, message: "timed out after {seconds} s: {what}" },
   GUEST_UNREACHABLE: {
     exit: EXIT.timeout,
@@ -231,30 +231,30 @@ const entries = {
   },
   GUEST_REFUSED: {
     exit: EXIT.denied,
-    message: 'the guest of "{name}" refused the login of {username}: {reason}',
-    hint: "It accepts the key of the user who launched it.",
+    message: 'the guest of "{name}" refused the login as {username}: {reason}',
+    hint: "It accepts only the ssh key of the user who launched it.",
   },
   NO_LOGIN: {
     exit: EXIT.denied,
     message: 'strata cannot log in to "{name}": it was adopted without a user name',
-    hint: "Release it, and adopt it again with --username and strata's key in that user's authorized_keys.",
+    hint: "Add strata's key to a user's authorized_keys in the guest, then release the instance and adopt it again with --username.",
   },
   HOST_KEY_CHANGED: {
     exit: EXIT.denied,
-    message: 'the ssh host key of "{name}" is not the one seen first',
+    message: 'the ssh host key of "{name}" has changed since the first connection',
     hint: "Another machine may be answering at its address. Nothing was sent to it.",
   },
   NO_PASSPHRASE: {
     exit: EXIT.unsupported,
-    message: "strata has no passphrase, as it has no service to log in to",
-    hint: "Who may use the engine is decided by its socket's permissions; `strata authenticate` tells whether you may.",
+    message: "strata has no passphrase, because it has no service to log in to",
+    hint: "The permissions of the engine's socket decide who may use it; `strata authenticate` checks whether you may.",
   },
   UNSUPPORTED: { exit: EXIT.unsupported, message: "{what} is not supported by {engine}: {reason}" },
   IMAGE_UNREADABLE: { exit: EXIT.integrity, message: 'image "{image}" cannot be read: {reason}' },
   IMAGE_HAS_BACKING: {
     exit: EXIT.integrity,
     message: 'image "{image}" refers to another file ({file})',
-    hint: "Such an image could read any file of this host. Flatten it first: qemu-img convert -O qcow2 IN OUT.",
+    hint: "Such an image could read any file on this host. Flatten it first: qemu-img convert -O qcow2 IN OUT.",
   },
   CHECKSUM_MISMATCH: {
     exit: EXIT.integrity,
@@ -264,17 +264,17 @@ const entries = {
   SIZE_MISMATCH: {
     exit: EXIT.integrity,
     message: 'image "{image}" has {actual} bytes, expected {expected}',
-    hint: "What came was removed. Its server may be updating: try again later.",
+    hint: "The download was removed. The server may be replacing its files: try again later.",
   },
   CHECKSUM_REQUIRED: {
     exit: EXIT.usage,
     message: 'no checksum given for "{image}"',
-    hint: "Append #sha256=HEX to the URL: what comes over a network is always verified.",
+    hint: "Append #sha256=HEX to the URL: strata verifies every download.",
   },
   CATALOGUE_UNREADABLE: {
     exit: EXIT.integrity,
-    message: 'the catalogue of images of "{remote}" cannot be used: {reason}',
-    hint: "Nothing of it was believed. What is in the cache can still be launched.",
+    message: 'the image catalogue of "{remote}" cannot be used: {reason}',
+    hint: "None of it was used. Images in the cache can still be launched.",
   },
   DOWNLOAD_FAILED: {
     exit: EXIT.unavailable,
@@ -284,35 +284,34 @@ const entries = {
   TRANSFER_FAILED: { exit: EXIT.failure, message: '"{path}" cannot be transferred: {reason}' },
   TRANSFER_UNSAFE: {
     exit: EXIT.integrity,
-    message: 'the guest of "{name}" sent "{path}", which leads out of what was asked for',
-    hint: "Nothing was written there. What came before it was kept.",
+    message: 'the guest of "{name}" sent "{path}", which is outside the requested path',
+    hint: "Nothing was written there. Files received before it were kept.",
   },
   LAYER_MISSING: {
     exit: EXIT.integrity,
     message: 'a layer of "{name}" is missing: {path}',
-    hint: "Bring the file back from a backup, to the same path. `strata doctor` shows all that is missing.",
+    hint: "Restore the file from a backup to the same path. `strata doctor` shows everything that is missing.",
   },
   LAYER_UNREADABLE: { exit: EXIT.integrity, message: 'a layer of "{name}" cannot be read: {path}: {reason}' },
   CHAIN_TOO_DEEP: {
     exit: EXIT.unsupported,
-    message: '"{name}" would stand on {depth} layers, more than the {limit} that {engine} can start',
+    message: '"{name}" would need a chain of {depth} layers, but {engine} can start at most {limit}',
     hint: "Delete snapshots that are no longer needed.",
   },
   RECORDS_DIFFER: {
     exit: EXIT.integrity,
-    message: 'the records of "{name}" do not agree: {reason}',
-    hint: "`strata doctor` shows what does not agree, and what can be done about it.",
+    message: 'the records of "{name}" are inconsistent: {reason}',
+    hint: "`strata doctor` shows the inconsistency and the repairs that are possible.",
   },
   RECORD_TOO_NEW: {
     exit: EXIT.unsupported,
-    message: 'the record of "{name}" is of a newer strata: {reason}',
-    hint: "Use the newer strata that wrote it. Where there is none any more, `strata doctor` says what else can be done.",
+    message: 'the record of "{name}" was written by a newer version of strata: {reason}',
+    hint: "Use that newer version. If it is no longer available, `strata doctor` shows what else can be done.",
   },
   RECORD_FORGOTTEN: {
     exit: EXIT.exhausted,
-    message:
-      '{engine} could not write its record of snapshot "{snapshot}" of "{name}" and has forgotten it; it is kept',
-    hint: "Free some space and run the command again. If it says the same, restart libvirtd: guests run on, and the snapshot is there again.",
+    message: '{engine} could not save its record of snapshot "{snapshot}" of "{name}" and no longer lists it',
+    hint: "The snapshot's data is intact. Free some space and run the command again. If it fails again, restart libvirtd: guests keep running, and the snapshot is listed again.",
   },
   PROGRAM_MISSING: {
     exit: EXIT.unavailable,
@@ -323,8 +322,8 @@ const entries = {
   PLUGIN_ERROR: { exit: EXIT.failure, message: 'engine plugin "{plugin}": {reason}' },
   PLUGIN_UNKNOWN: {
     exit: EXIT.notFound,
-    message: 'there is no engine "{plugin}"; there are {known}',
-    hint: "A package with an engine is named in the setting local.plugins; `strata plugins` lists them all.",
+    message: 'engine "{plugin}" does not exist; available: {known}',
+    hint: "To add an engine from a package, name the package in the setting local.plugins; `strata plugins` lists all engines.",
   },
   PLUGIN_MISSING: {
     exit: EXIT.notFound,
@@ -334,13 +333,13 @@ const entries = {
   PLUGIN_INCOMPATIBLE: {
     exit: EXIT.unsupported,
     message:
-      'engine plugin "{plugin}" was made for version {wanted} of the contract; this strata has {version}',
-    hint: "Install the version of the plugin that goes with this strata.",
+      'engine plugin "{plugin}" requires version {wanted} of the engine contract; this strata has {version}',
+    hint: "Install a version of the plugin that supports this strata.",
   },
   PLUGIN_DUPLICATE: {
     exit: EXIT.exists,
-    message: 'two engines are called "{plugin}": {first} and {second}',
-    hint: "Take one of them out of the setting local.plugins; until then the first is used.",
+    message: 'two engines have the name "{plugin}": {first} and {second}',
+    hint: "Remove one of them from the setting local.plugins; until then the first is used.",
   },
   OUTPUT_FAILED: {
     exit: EXIT.output,
@@ -350,7 +349,7 @@ const entries = {
   INTERNAL: {
     exit: EXIT.failure,
     message: "internal error: {reason}",
-    hint: "This is a fault in strata. Please report it.",
+    hint: "This is a bug in strata. Please report it.",
   },
 } satisfies Record<string, Entry>;
 

@@ -133,7 +133,7 @@ function checkedInfo(plugin: string, value: unknown): unknown {
   if (!(features instanceof Set) || !(missing instanceof Map) || !Array.isArray(imageFormats))
     throw failure("PLUGIN_ERROR", {
       plugin,
-      reason: "info: features is a Set, missing a Map, imageFormats an array",
+      reason: "info: features must be a Set, missing a Map, imageFormats an array",
     });
   return value;
 }

@@ -23,7 +23,7 @@ export const ENGINE_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 export function malformed(entry: string): string | undefined {
   return isAbsolute(entry) || PACKAGE.test(entry)
     ? undefined
-    : `"${entry}" is neither the name of a package nor an absolute path`;
+    : `"${entry}" must be the name of a package or an absolute path`;
 }
 
 /**
@@ -45,7 +45,7 @@ export async function readManifest(wanted: string, folder: string): Promise<Mani
     version: z.string().default("0.0.0"),
     strata: z.object({
       plugin: z.string().regex(ENGINE_NAME),
-      api: z.string().refine((range) => semver.validRange(range) !== null, "it is no range of versions"),
+      api: z.string().refine((range) => semver.validRange(range) !== null, "must be a range of versions"),
       entry: z.string(),
     }),
   });
@@ -53,7 +53,7 @@ export async function readManifest(wanted: string, folder: string): Promise<Mani
   try {
     document = JSON.parse(found.text);
   } catch (error) {
-    throw broken("it is no JSON", error);
+    throw broken("must be valid JSON", error);
   }
   const { success, data, error } = shape.safeParse(document);
   if (!success) {
@@ -79,13 +79,16 @@ async function moduleOf(
 ): Promise<string> {
   const root = await realpath(path);
   const module = await realpath(join(root, entry)).catch((error: unknown) => {
-    throw broken(`strata.entry: there is no ${entry}; is the package built?`, error);
+    throw broken(`strata.entry: ${entry} does not exist; is the package built?`, error);
   });
   const inside = relative(root, module);
-  if (inside.startsWith("..") || isAbsolute(inside)) throw broken(`strata.entry: ${entry} is outside of it`);
+  if (inside.startsWith("..") || isAbsolute(inside))
+    throw broken(`strata.entry: ${entry} must be inside the package`);
   for (const each of [root, module])
     if (((await stat(each)).mode & 0o002) !== 0)
-      throw broken(`everybody may write ${each}: what is loaded from there runs as you; chmod o-w it`);
+      throw broken(
+        `${each} must not be writable by everyone, because its code runs as you; run chmod o-w on it`,
+      );
   return module;
 }
 
@@ -102,6 +105,6 @@ async function findPackage(wanted: string, folder: string): Promise<{ path: stri
     if (text !== undefined) return { path, text };
   }
   throw isAbsolute(wanted)
-    ? failure("PLUGIN_ERROR", { plugin: wanted, reason: "there is no package.json in that folder" })
+    ? failure("PLUGIN_ERROR", { plugin: wanted, reason: "the folder has no package.json" })
     : failure("PLUGIN_MISSING", { package: wanted, folder });
 }

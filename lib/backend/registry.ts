@@ -121,8 +121,9 @@ export async function load(name: string, loader: () => Promise<unknown>): Promis
     typeof open === "function" &&
     Array.isArray(settings) &&
     settings.every(({ key, validate }) => typeof key === "string" && typeof validate === "function");
-  if (!right) throw wrong("what its module exports is no plugin: see docs/plugins.md");
-  if (plugin.name !== name || !ENGINE_NAME.test(name)) throw wrong(`it calls itself "${plugin.name}"`);
+  if (!right) throw wrong("its module must export a plugin: see docs/plugins.md");
+  if (plugin.name !== name || !ENGINE_NAME.test(name))
+    throw wrong(`its module has the name "${plugin.name}"`);
   if (!isCompatible(apiVersion))
     throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: `^${apiVersion}`, version: API_VERSION });
   return guardPlugin(plugin as BackendPlugin);

@@ -1,7 +1,7 @@
 import type { NicSpec } from "../backend/contract.ts";
 import { failure } from "../errors.ts";
 
-const FORM = "it is NAME, or name=NAME with mode=auto or mode=manual and mac=ADDRESS behind it, with commas";
+const FORM = "must be NAME or name=NAME[,mode=auto|manual][,mac=ADDRESS]";
 
 /** Reads the value of `--network`: `NAME`, or `name=NAME,mode=auto|manual,mac=ADDRESS`. */
 export function parseNicSpec(text: string): NicSpec {
@@ -20,6 +20,6 @@ export function parseNicSpec(text: string): NicSpec {
   const mode = values.get("mode") ?? "auto";
   const mac = values.get("mac");
   if (network === undefined) throw refused(FORM);
-  if (mode !== "auto" && mode !== "manual") throw refused("the mode is auto or manual");
+  if (mode !== "auto" && mode !== "manual") throw refused("mode must be auto or manual");
   return { network, mode, ...(mac === undefined ? {} : { mac }) };
 }

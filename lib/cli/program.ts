@@ -117,7 +117,7 @@ function settle(program: Command, each: Command, cli: Cli): void {
     .showHelpAfterError(
       path.length === 0
         ? "`strata help` lists the commands."
-        : `\`strata help ${path.join(" ")}\` shows how it is used.`,
+        : `\`strata help ${path.join(" ")}\` shows its usage.`,
     );
   if (each === program) return;
   each.option("-v, --verbose", "tell more, up to -vvvv", () => {

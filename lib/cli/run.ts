@@ -56,7 +56,7 @@ async function ended(io: Io, { cli, exitCode, logFailure }: OpenCli, error: unkn
     return tell(outputFailure(loss, "the command itself was carried out"));
   }
   if (loss !== undefined && comesOf(error, loss))
-    return hasSeenEnough(loss) ? 0 : tell(outputFailure(loss, "the command ended there"));
+    return hasSeenEnough(loss) ? 0 : tell(outputFailure(loss, "the command stopped there"));
   if (error instanceof CommanderError) return EXIT.usage;
   const code = tell(asStrataError(error));
   if (loss !== undefined && !hasSeenEnough(loss)) tell(outputFailure(loss, "the command had failed anyway"));

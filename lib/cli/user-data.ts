@@ -10,7 +10,7 @@ const PATIENCE = 30_000;
 /** Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. */
 export async function readUserData({ io, call }: Cli, from: string): Promise<string> {
   if (/^https?:\/\//i.test(from)) {
-    if (!URL.canParse(from)) throw invalid(from, "it is no URL");
+    if (!URL.canParse(from)) throw invalid(from, "must be a valid URL");
     const { fetchText } = await import("../util/http.ts");
     return fetchText(new URL(from), { limit: LIMIT, timeout: PATIENCE, signal: call.signal });
   }
@@ -34,12 +34,12 @@ async function readText(pieces: AsyncIterable<Buffer | string>, from: string): P
   for await (const piece of pieces) {
     read.push(Buffer.from(piece));
     length += piece.length;
-    if (length > LIMIT) throw invalid(from, `it is longer than ${LIMIT} bytes`);
+    if (length > LIMIT) throw invalid(from, `must be at most ${LIMIT} bytes`);
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(read));
   } catch (error) {
-    throw invalid(from, "it is no text in UTF-8", error);
+    throw invalid(from, "must be text in UTF-8", error);
   }
 }
 

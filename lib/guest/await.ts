@@ -84,7 +84,7 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
     "GUEST_UNREACHABLE",
     {
       name,
-      reason: `nothing within ${Math.round(timeout / 1000)} s; at last: ${last.details.reason ?? last.message}`,
+      reason: `no answer within ${Math.round(timeout / 1000)} s; last error: ${last.details.reason ?? last.message}`,
     },
     last,
   );

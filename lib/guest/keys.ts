@@ -61,12 +61,12 @@ async function readPair(path: string): Promise<KeyPair | undefined> {
   if (found === undefined) return undefined;
   if ((found.mode & 0o077) !== 0)
     throw failure("PERMISSION_DENIED", {
-      reason: `others can read the key ${path}; chmod 600 it, or remove it if it leaked`,
+      reason: `the key ${path} must not be readable by others; run chmod 600 on it, or remove it if it leaked`,
     });
   const privateKey = await atOwn(path, () => readFile(path, "utf8"));
   const parsed = ssh2.utils.parseKey(privateKey);
   if (parsed instanceof Error)
-    throw failure("PERMISSION_DENIED", { reason: `${path} is no ssh key` }, parsed);
+    throw failure("PERMISSION_DENIED", { reason: `${path} is not an ssh key` }, parsed);
   const publicKey = `${parsed.type} ${parsed.getPublicSSH().toString("base64")} strata`;
   return { privateKey, publicKey };
 }

@@ -29,7 +29,7 @@ export async function mountInside(name: string, exec: RootExec, mount: GuestMoun
   throw failure("MOUNT_FAILED", {
     name,
     target,
-    reason: unknown ? `its kernel has no ${filesystem}` : complaint,
+    reason: unknown ? `its kernel does not support ${filesystem}` : complaint,
   });
 }
 
@@ -50,5 +50,5 @@ async function failureOf(exec: RootExec, script: readonly string[]): Promise<str
   // mount(8) adds an indented hint.
   const complaints = (await text(running.stderr)).split("\n").filter((line) => /^\S/.test(line));
   const { code } = await running.exit;
-  return code === 0 ? null : (complaints.at(-1) ?? `the command ended with ${code}`);
+  return code === 0 ? null : (complaints.at(-1) ?? `the command exited with status ${code}`);
 }

@@ -139,7 +139,7 @@ function loginError({ name, username }: GuestOptions, error: unknown): StrataErr
   const reason = error instanceof Error ? error.message || error.name : String(error);
   const level = error instanceof Error && "level" in error ? error.level : undefined;
   return level === "client-authentication"
-    ? failure("GUEST_REFUSED", { name, username, reason: "it does not accept our key" }, error)
+    ? failure("GUEST_REFUSED", { name, username, reason: "it does not accept strata's key" }, error)
     : failure("GUEST_UNREACHABLE", { name, reason }, error);
 }
 

@@ -12,7 +12,7 @@ export async function checkUserData(userData: string): Promise<void> {
     throw failure("INVALID_VALUE", {
       what: "the cloud-init data",
       value: `${userData.slice(0, 30).split("\n")[0]}…`,
-      reason: "it begins with #cloud-config, #! or a MIME header",
+      reason: "must begin with #cloud-config, #! or a MIME header",
     });
   checkConfig("#cloud-config", userData);
 }
@@ -25,7 +25,7 @@ async function checkParts(userData: string): Promise<void> {
     throw refusal("the MIME message", reasonOf(error), error);
   });
   if (attachments.length === 0 && (text ?? html ?? "").trim() === "")
-    throw refusal("the MIME message", "no part of it can be found");
+    throw refusal("the MIME message", "must contain at least one MIME part");
   for (const [at, { mimeType, filename, content }] of attachments.entries())
     if (mimeType.toLowerCase() === "text/cloud-config")
       checkConfig(`the part ${filename ?? at + 1}`, String(content));
@@ -34,7 +34,7 @@ async function checkParts(userData: string): Promise<void> {
 function checkConfig(name: string, text: string): void {
   const value = readMapping(name, text);
   if (value !== null && (typeof value !== "object" || Array.isArray(value)))
-    throw refusal(name, "it is a mapping of keys to values");
+    throw refusal(name, "must be a mapping of keys to values");
 }
 
 /** The YAML as a value; what only shows when aliases are followed is refused like what shows before. */

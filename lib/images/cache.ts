@@ -87,7 +87,7 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
     async touch(sha256) {
       const now = new Date();
       await utimes(recordOf(sha256), now, now).catch((error: unknown) => {
-        log.debug("the use of an image cannot be noted", { sha256, error: String(error) });
+        log.debug("the last use of an image could not be recorded", { sha256, error: String(error) });
       });
     },
     async remove(sha256) {

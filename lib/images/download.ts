@@ -95,7 +95,10 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
   const { signal, progress } = job.context;
   let fits = false;
   const stalled = new AbortController();
-  const timer = setTimeout(() => stalled.abort(new Error(`nothing came for ${stall / 1000} seconds`)), stall);
+  const timer = setTimeout(
+    () => stalled.abort(new Error(`no data was received for ${stall / 1000} seconds`)),
+    stall,
+  );
   const chunks = receive(job.url, position, AbortSignal.any([signal, stalled.signal]));
   try {
     for (;;) {
@@ -141,7 +144,7 @@ async function* receive(url: URL, position: Position, signal: AbortSignal): Asyn
     await response.body?.cancel();
     position.validator = undefined;
     position.done = 0n;
-    throw new Error("the server sent another part than the one asked for");
+    throw new Error("the server did not send the part that was requested");
   }
   if (!resumed) position.done = 0n;
   position.validator = validatorOf(response);

@@ -55,5 +55,5 @@ async function requireFile(image: string, path: string): Promise<void> {
   const found = await stat(path).catch((error) => {
     throw failure("FILE_NOT_FOUND", { path }, error);
   });
-  if (!found.isFile()) throw failure("IMAGE_UNREADABLE", { image, reason: "it is no file" });
+  if (!found.isFile()) throw failure("IMAGE_UNREADABLE", { image, reason: "it is not a file" });
 }

@@ -25,7 +25,7 @@ export function parseImageName(text: string): ImageName {
       throw failure("INVALID_VALUE", {
         what: "the image",
         value: text,
-        reason: "a file URL has three slashes",
+        reason: "a file URL must have three slashes",
       });
     return { kind: "file", path: readPath(text, url), sha256 };
   }
@@ -33,7 +33,7 @@ export function parseImageName(text: string): ImageName {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
-      reason: "only file://, http:// and https:// URLs are known",
+      reason: "a URL must begin with file://, http:// or https://",
     });
   return { kind: "url", url, sha256 };
 }
@@ -44,7 +44,7 @@ function readPath(text: string, url: URL): string {
   } catch (error) {
     throw failure(
       "INVALID_VALUE",
-      { what: "the image", value: text, reason: "its path is malformed" },
+      { what: "the image", value: text, reason: "its path must be well-formed" },
       error,
     );
   }
@@ -54,7 +54,7 @@ function parseUrl(text: string): URL {
   try {
     return new URL(text);
   } catch (error) {
-    throw failure("INVALID_VALUE", { what: "the image", value: text, reason: "it is no URL" }, error);
+    throw failure("INVALID_VALUE", { what: "the image", value: text, reason: "must be a valid URL" }, error);
   }
 }
 
@@ -65,7 +65,7 @@ function readChecksum(text: string, hash: string): string | undefined {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
-      reason: "a checksum is #sha256= and 64 hex digits",
+      reason: "a checksum must be #sha256= and 64 hex digits",
     });
   return found.toLowerCase();
 }

@@ -75,14 +75,15 @@ export function judge(image: string, info: ImageInfoJson): Inspection {
   const file = info["backing-filename"] ?? data?.["data-file"];
   if (file !== undefined) throw failure("IMAGE_HAS_BACKING", { image, file });
   if (format !== "qcow2" && format !== "raw")
-    throw unreadable(`its format is ${format ?? "not known"}, not qcow2 or raw`);
+    throw unreadable(`its format must be qcow2 or raw, not ${format ?? "unknown"}`);
   if (info.encrypted === true) throw unreadable("it is encrypted");
   if (data?.corrupt === true) throw unreadable("it is marked as corrupt");
   const size = info["virtual-size"];
   if (typeof size !== "number" || size <= 0) throw unreadable("it is empty");
   const virtualSize = BigInt(size);
-  if (virtualSize > LARGEST) throw unreadable(`its disk of ${virtualSize} bytes is beyond belief`);
-  if (virtualSize < SMALLEST) throw unreadable(`its disk of ${virtualSize} bytes is too small for a system`);
+  if (virtualSize > LARGEST) throw unreadable(`its disk of ${virtualSize} bytes is implausibly large`);
+  if (virtualSize < SMALLEST)
+    throw unreadable(`its disk of ${virtualSize} bytes is too small for an operating system`);
   return { format, virtualSize };
 }
 

@@ -59,7 +59,7 @@ function byPrefix<R extends ImageRecord>(records: readonly R[], text: string): R
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
-      reason: "several images begin like that",
+      reason: "must match a single image; give more of its hash",
     });
   return matching[0];
 }

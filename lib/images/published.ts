@@ -50,12 +50,12 @@ export async function resolvePublished(
       return undefined;
     });
     if (manifest?.outdated)
-      log.warn(`the images of ${remote.name} may not be the newest`, { reason: manifest.outdated.message });
+      log.warn(`the image list of ${remote.name} may be out of date`, { reason: manifest.outdated.message });
     const found = manifest === undefined ? undefined : findPublished(manifest, text);
     if (found !== undefined) return fetchPublished(parts, image, remote, found, context);
     const kept = manifest === undefined ? await newestKept(parts.cache, remote, { alias: text }) : undefined;
     if (kept !== undefined) {
-      log.warn(`the newest version of "${image}" cannot be asked for; the one in the cache is used`);
+      log.warn(`could not check for a newer version of "${image}"; using the one in the cache`);
       return kept;
     }
   }
@@ -75,7 +75,7 @@ export function findPublished(
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
-      reason: "several images begin like that",
+      reason: "must match a single image; give more of its hash",
     });
   return matching[0];
 }
@@ -89,7 +89,7 @@ async function fetchPublished(
 ): Promise<ImageRecord> {
   const { cache, log, download: options } = parts;
   const { product, version, sha256, os, release, supported } = published;
-  if (!supported) log.warn(`${os} ${release} gets no updates from its makers any more`);
+  if (!supported) log.warn(`${os} ${release} is no longer updated by its publisher`);
   const url = new URL(published.url);
   url.username = remote.url.username;
   url.password = remote.url.password;
@@ -111,7 +111,7 @@ async function fetchPublished(
     if (!isStrataError(error) || error.code !== "DOWNLOAD_FAILED") throw error;
     const kept = await newestKept(cache, remote, { product });
     if (kept === undefined) throw error;
-    log.warn(`version ${version} of "${image}" cannot be had; ${kept.published?.version} is used`, {
+    log.warn(`version ${version} of "${image}" is not available; using ${kept.published?.version}`, {
       reason: error.message,
     });
     return kept;

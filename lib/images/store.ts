@@ -125,7 +125,7 @@ async function resolve(
   const variant = outdatedVariant(record);
   if (variant !== null)
     parts.log.warn(
-      `the image "${text}" is of another version of strata; \`strata image build debian --variant ${variant}\` builds it anew`,
+      `the image "${text}" was built by another version of strata; \`strata image build debian --variant ${variant}\` rebuilds it`,
     );
   await cache.touch(sha256);
   await expire(parts, sha256);
@@ -170,7 +170,7 @@ async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
   const limit = Date.now() - UNUSED;
   for (const record of await cache.records()) {
     if (!renewable(record) || record.usedAt > limit || record.sha256 === inUse) continue;
-    log.info("an image is removed that was not launched for 14 days", { source: record.source });
+    log.info("removing an image that was not launched for 14 days", { source: record.source });
     await cache.remove(record.sha256).catch((error: unknown) => {
       if (asStrataError(error).code === "IMAGE_NOT_FOUND") return;
       log.warn("an image that is no longer used cannot be removed", { error: String(error) });

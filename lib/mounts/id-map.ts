@@ -12,7 +12,7 @@ export function parseIdMap(what: string, text: string): IdMap {
     throw failure("INVALID_VALUE", {
       what,
       value: text,
-      reason: "it is the id on the host and the id in the guest, such as 1000:1000",
+      reason: "must be the id on the host and the id in the guest, such as 1000:1000",
     });
   return map;
 }
@@ -26,7 +26,7 @@ export function checkIdMaps(what: string, maps: readonly IdMap[]): void {
     throw failure("INVALID_VALUE", {
       what,
       value: `${map.host}:${map.guest}`,
-      reason: `${side} is mapped already, by ${other.host}:${other.guest}, and a map is one to one`,
+      reason: `${side} is already mapped by ${other.host}:${other.guest}, and each id can be mapped only once`,
     });
   }
 }

@@ -23,14 +23,14 @@ export function resolveTarget(target: string | undefined, source: string, userna
   const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the target", value: given, reason });
   const fromHome = given.replace(/^~(\/|$)/, "");
   if (username === "" && !fromHome.startsWith("/"))
-    throw refuse("the instance's user is not known, so give an absolute path");
+    throw refuse("must be an absolute path, because the instance's user is not known");
   const home = homeOf(username);
   const path = posix.resolve(home, fromHome);
-  if (/[\u0000-\u001f\u007f]/.test(given)) throw refuse("it has a control character");
-  if (Buffer.byteLength(path) > LONGEST) throw refuse(`it is longer than ${LONGEST} bytes`);
-  if (given === "") throw refuse("it is empty; give NAME:TARGET");
+  if (/[\u0000-\u001f\u007f]/.test(given)) throw refuse("must not contain control characters");
+  if (Buffer.byteLength(path) > LONGEST) throw refuse(`must be at most ${LONGEST} bytes`);
+  if (given === "") throw refuse("must not be empty; give NAME:TARGET");
   if (KERNEL.some((tree) => path === tree || path.startsWith(`${tree}/`)))
-    throw refuse("that tree belongs to the guest's kernel");
-  if (VITAL.includes(path) || path === home) throw refuse("it would hide what the guest lives on");
+    throw refuse(`must not be in ${KERNEL.join(", ")}, which belong to the guest's system`);
+  if (VITAL.includes(path) || path === home) throw refuse("must not hide a folder that the guest needs");
   return path;
 }

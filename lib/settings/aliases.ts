@@ -35,7 +35,7 @@ export async function readAliases(path: string): Promise<Aliases> {
   try {
     return z.object({ active: z.string(), contexts }).parse(JSON.parse(text));
   } catch (error) {
-    const reason = "its contents are not those of an aliases file; mend or remove it";
+    const reason = "must contain valid aliases; fix or remove the file";
     throw failure("INVALID_VALUE", { what: "the aliases file", value: path, reason }, error);
   }
 }

@@ -10,7 +10,7 @@ export type SettingValues = Readonly<Record<string, string>>;
 export async function readSettings(path: string): Promise<SettingValues> {
   const text = await readOwn(path, () => readFile(path, "utf8"));
   if (text === undefined) return {};
-  const reason = "it is no JSON object of strings; mend or remove it";
+  const reason = "must be a JSON object of strings; fix or remove the file";
   const details = { what: "the settings file", value: path, reason };
   let values: unknown;
   try {

@@ -81,7 +81,7 @@ async function* receive(
     }
     ended = true;
     if (isStrataError(broken)) throw broken;
-    if (first) broken ??= "nothing came";
+    if (first) broken ??= "nothing was received";
     const why = await reason(broken);
     if (why !== undefined) throw why;
   } finally {
@@ -272,11 +272,11 @@ function guestError(guest: GuestEnd, path: string, code: number | null, said: st
     case STATUS.special:
       return failed("it is neither a file nor a folder");
     case STATUS.noFolder:
-      return failed("there is no such folder; --parents makes it");
+      return failed("the folder does not exist; --parents creates it");
     case STATUS.noParent:
-      return failed("the folder above it does not exist; --parents makes it");
+      return failed("its parent folder does not exist; --parents creates it");
     case STATUS.clash:
-      return failed(`something else of this name is there: ${reason}`);
+      return failed(`something else with this name exists: ${reason}`);
     case STATUS.noTar:
       return failed("the guest has no tar");
     case STATUS.unwritable:
@@ -284,6 +284,6 @@ function guestError(guest: GuestEnd, path: string, code: number | null, said: st
     default:
       return /No space left/i.test(said)
         ? failure("NO_SPACE", { where: named })
-        : failed(reason || "the guest ended before the transfer did");
+        : failed(reason || "the guest stopped before the transfer finished");
   }
 }

@@ -108,7 +108,7 @@ async function makeFolder(path: string, linkAllowed: boolean): Promise<boolean> 
     if (codeOf(error) !== "EEXIST") throw error;
     const found = await (linkAllowed ? stat(path) : lstat(path));
     if (found.isDirectory()) return false;
-    throw failure("TRANSFER_FAILED", { path, reason: "there is something else of this name" });
+    throw failure("TRANSFER_FAILED", { path, reason: "something else with this name exists" });
   }
 }
 
@@ -141,7 +141,7 @@ async function replace(path: string, make: (draft: string) => Promise<void>): Pr
   if (there !== undefined && !there.isFile() && !there.isSymbolicLink())
     throw failure("TRANSFER_FAILED", {
       path,
-      reason: there.isDirectory() ? "there is a folder of this name" : "what is there is not a file",
+      reason: there.isDirectory() ? "a folder with this name exists" : "it exists and is not a file",
     });
   const draft = join(dirname(path), `.strata-${randomUUID()}`);
   try {

@@ -11,6 +11,6 @@ export async function requireSpace(folder: string, bytes: bigint): Promise<void>
   const free = bavail * bsize;
   if (free >= bytes) return;
   const missing = bytes - free;
-  const where = `${folder}: ${formatSize(bytes)} are needed, ${formatSize(free)} are free, ${formatSize(missing)} are missing`;
+  const where = `${folder}: ${formatSize(bytes)} needed, ${formatSize(free)} free, ${formatSize(missing)} missing`;
   throw failure("NO_SPACE", { where, needed: bytes, free, missing });
 }

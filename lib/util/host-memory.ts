@@ -6,6 +6,6 @@ const MIB = 1024n ** 2n;
 export function requireMemory(memory: bigint, host: bigint): void {
   const most = host / MIB;
   if (memory <= most * MIB) return;
-  const reason = `it is at most ${most}M, all that the host has`;
+  const reason = `must be at most ${most}M, all that the host has`;
   throw failure("INVALID_VALUE", { what: "memory", value: `${memory / MIB}M`, reason });
 }

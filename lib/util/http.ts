@@ -48,14 +48,14 @@ export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextO
     let length = 0;
     for await (const piece of response.body ?? []) {
       length += piece.length;
-      if (length > limit) throw failed(`it is longer than ${limit} bytes`);
+      if (length > limit) throw failed(`the text must be at most ${limit} bytes`);
       pieces.push(piece);
     }
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces));
   } catch (error) {
     if (isStrataError(error)) throw error;
     if (signal.aborted) throw failure("CANCELLED", {}, error);
-    throw failed(late.aborted ? `it did not come within ${timeout / 1000} s` : reasonOf(error), error);
+    throw failed(late.aborted ? `no complete answer within ${timeout / 1000} s` : reasonOf(error), error);
   }
 }
 
@@ -74,11 +74,11 @@ async function follow(url: URL, signal: AbortSignal, failed: (reason: string) =>
     const location = response.headers.get("location");
     if (location === null || ![301, 302, 303, 307, 308].includes(response.status)) return response;
     await response.body?.cancel();
-    if (!URL.canParse(location, target.href)) throw failed("it redirects to what is no URL");
+    if (!URL.canParse(location, target.href)) throw failed("it redirects to an invalid URL");
     const next = new URL(location, target);
     if (!/^https?:$/.test(next.protocol)) throw failed(`it redirects to ${next.protocol}`);
     if (url.protocol === "https:" && next.protocol === "http:")
-      throw failed("it redirects to a URL without encryption");
+      throw failed("it redirects to an unencrypted URL");
     if (next.origin !== target.origin) headers.delete("authorization");
     target = next;
   }

@@ -121,7 +121,7 @@ export async function readManaged(domain: Domain, read = parse): Promise<Managed
   if (version > RECORD_VERSION)
     throw failure("RECORD_TOO_NEW", {
       name,
-      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+      reason: `it has version ${version}, and this strata reads versions up to ${RECORD_VERSION}`,
     });
   if (!(version >= 1)) throw failure("RECORDS_DIFFER", { name, reason: "its record has no version" });
   return { domain, name, document, metadata };

@@ -24,14 +24,14 @@ const NETWORKING = ["network.list", "network.attach"];
 const VERSION = "0.1.0";
 
 function oneOf(...values: readonly string[]): EngineSetting["validate"] {
-  return (value) => (values.includes(value) ? undefined : `it is one of ${values.join(", ")}`);
+  return (value) => (values.includes(value) ? undefined : `must be one of ${values.join(", ")}`);
 }
 
 function wholeNumber(least: number, most: number): EngineSetting["validate"] {
   return (value) =>
     /^\d{1,9}$/.test(value) && Number(value) >= least && Number(value) <= most
       ? undefined
-      : `it is a whole number from ${least} to ${most}`;
+      : `must be a whole number from ${least} to ${most}`;
 }
 
 const settings: readonly EngineSetting[] = [
@@ -42,7 +42,7 @@ const settings: readonly EngineSetting[] = [
     validate: (value) =>
       value === "" || /^qemu(\+unix)?:\/\/\/(system|session)(\?.*)?$/.test(value)
         ? undefined
-        : "it is qemu:///system or qemu:///session: layers are files that only their own host can work on",
+        : "must be qemu:///system or qemu:///session: only the host that holds the layers can work on them",
   },
   {
     key: "accelerator",
@@ -54,7 +54,7 @@ const settings: readonly EngineSetting[] = [
     key: "network",
     default: "default",
     description: "libvirt network of new instances in system mode",
-    validate: (value) => (/^[^/\n]+$/.test(value) ? undefined : "it is the name of a libvirt network"),
+    validate: (value) => (/^[^/\n]+$/.test(value) ? undefined : "must be the name of a libvirt network"),
   },
   {
     key: "read-images",

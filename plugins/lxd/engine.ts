@@ -83,7 +83,7 @@ async function remoteEndpoints({ settings, dataFolder }: OpenOptions): Promise<E
 async function distrust({ dataFolder }: OpenOptions): Promise<Error> {
   const { path } = await clientIdentity(dataFolder);
   return failure("PERMISSION_DENIED", {
-    reason: `the server does not know our certificate yet; on it run \`lxc config trust add FILE\` (Incus: \`incus config trust add-certificate FILE\`) with a copy of ${path}`,
+    reason: `the server does not trust strata's certificate yet; on the server, run \`lxc config trust add FILE\` (Incus: \`incus config trust add-certificate FILE\`) with a copy of ${path}`,
   });
 }
 

@@ -25,23 +25,24 @@ const settings: readonly EngineSetting[] = [
     key: "socket",
     default: "",
     description: "Unix socket of LXD or Incus; empty: the first of their usual places",
-    validate: (value) => (value === "" || value.startsWith("/") ? undefined : "it is an absolute path"),
+    validate: (value) => (value === "" || value.startsWith("/") ? undefined : "must be an absolute path"),
   },
   {
     key: "url",
     default: "",
     description:
-      "a server to reach over TLS in the place of the socket; several members of one cluster with commas",
+      "a server to reach over TLS instead of the socket; several members of one cluster separated by commas",
     validate: (value) =>
       value === "" || value.split(",").every(isHttps)
         ? undefined
-        : "it is https://HOST:PORT, or several with commas",
+        : "must be https://HOST:PORT, or several separated by commas",
   },
   {
     key: "fingerprint",
     default: "",
     description: "SHA-256 of the certificate that a server reached by url must have",
-    validate: (value) => (value === "" || /^[0-9a-f]{64}$/i.test(value) ? undefined : "it is 64 hex digits"),
+    validate: (value) =>
+      value === "" || /^[0-9a-f]{64}$/i.test(value) ? undefined : "must be 64 hex digits",
   },
   {
     key: "project",
@@ -68,7 +69,7 @@ function isHttps(text: string): boolean {
 }
 
 function isName(value: string): string | undefined {
-  return /^[^/\s]*$/.test(value) ? undefined : "it is a name without slashes and spaces";
+  return /^[^/\s]*$/.test(value) ? undefined : "must be a name without slashes and spaces";
 }
 
 const plugin: BackendPlugin = {

@@ -29,13 +29,13 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   if (noMachines === null) features.add("vm");
   else missing.set("vm", `${noMachines}; ${ONLY}`);
   if (environment.server_clustered) features.add("cluster");
-  else missing.set("cluster", "the server is no member of a cluster");
+  else missing.set("cluster", "the server is not a member of a cluster");
   if (engine.remote) missing.set("mount.native", REMOTE);
   else for (const each of ["mount.native", "mount.hotplug"]) features.add(each);
   const unmapped = engine.remote ? REMOTE : await sampleRefusal(engine);
   if (unmapped === null) features.add("mount.idmap");
   else missing.set("mount.idmap", unmapped);
-  missing.set("mount.classic", "containers have the host's folders themselves");
+  missing.set("mount.classic", "containers use the host's folders directly");
   const pool = await placement(engine).then(
     (found) => found.pool,
     (error: unknown) => lxdError(error).message,
@@ -45,7 +45,7 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   else
     missing.set(
       "disk.grow",
-      `the storage pool "${pool.name}" is of the kind ${pool.driver}, which sets no limits to disks`,
+      `the storage pool "${pool.name}" uses the driver ${pool.driver}, which cannot limit the size of a disk`,
     );
   return {
     name: "lxd",
@@ -60,4 +60,4 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
 
 /** What to do where there are no virtual machines. */
 export const ONLY =
-  "strata makes containers there, from an image that `strata image build debian --variant container` makes";
+  "strata runs containers there, from an image that `strata image build debian --variant container` builds";

@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 export function guestAccess(world: World): EngineAccess {
   const reach = async (id: string) => {
     const { name, state } = await world.get(id);
-    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
+    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
   };
   return {
     via: "engine",

@@ -25,7 +25,7 @@ export function networkGroup(world: World, locks: Locks): Networks {
     list: async () => NETWORKS,
     async attach(lock, nic) {
       const stored = await lockedInstance(world, locks, lock);
-      requireStopped(stored, "Interfaces can be added to stopped instances only");
+      requireStopped(stored, "Interfaces can be added only to stopped instances");
       world.step("attach");
       await world.put({ ...stored, nics: [...stored.nics, toNic(nic)] });
     },

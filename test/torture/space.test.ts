@@ -26,7 +26,7 @@ async function shortage(work: Promise<unknown>): Promise<{ needed: number; free:
   const [needed = 0, free = 0, missing = 0] = ["needed", "free", "missing"].map(
     (key) => Number(error.details[key]) / MIB,
   );
-  expect(error.message).to.contain(`${formatSize(BigInt(error.details.missing ?? 0))} are missing`);
+  expect(error.message).to.contain(`${formatSize(BigInt(error.details.missing ?? 0))} missing`);
   expect(missing)
     .to.be.closeTo(needed - free, 0.01)
     .and.above(0);
@@ -94,7 +94,7 @@ describe("room that is missing is told before anything is made", () => {
     await using backend = await libvirt.open({ settings: world.settings, dataFolder: "/nonexistent", log });
     const instance = await found();
     await withFree(0.1, () => perform(backend, { kind: "delete", on: INSTANCE, name: "b" }));
-    expect(warnings.join("\n")).to.match(/could not be merged and stays for now: .* are missing/);
+    expect(warnings.join("\n")).to.match(/could not be merged and stays for now: .* missing/);
     expect((await backend.maintenance?.audit())?.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
     await whileLocked({ backend }, instance, () =>
       backend.instances.stop(lockOf(instance.id), "force", context()),

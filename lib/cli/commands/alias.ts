@@ -29,7 +29,7 @@ export function aliasCommand(cli: Cli): Command {
       ) => {
         const at = definition.indexOf(":");
         if (at === -1)
-          throw failure("USAGE", { reason: `give NAME:COMMAND; "${definition}" names no command` });
+          throw failure("USAGE", { reason: `give NAME:COMMAND; "${definition}" does not name a command` });
         const instance = definition.slice(0, at);
         const inside = definition.slice(at + 1);
         const name = given ?? basename(inside);
@@ -37,7 +37,7 @@ export function aliasCommand(cli: Cli): Command {
           throw failure("INVALID_VALUE", {
             what: "the name of an alias",
             value: name,
-            reason: "it is a command of strata",
+            reason: "must not be a command of strata",
           });
         const workingDirectory = options.mapWorkingDirectory ? "map" : "default";
         await (await cli.strata()).alias(name, { instance, command: inside, workingDirectory });

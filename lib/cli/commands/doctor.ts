@@ -55,10 +55,10 @@ export function doctorCommand(cli: Cli): Command {
 
 function checkUsage({ repair, yes, only, by }: Options): void {
   if (yes === true && repair !== true)
-    throw failure("USAGE", { reason: "--yes goes with --repair: without it nothing is asked" });
-  if (only !== undefined && repair !== true) throw failure("USAGE", { reason: "--only goes with --repair" });
+    throw failure("USAGE", { reason: "--yes requires --repair; without it there is no question to answer" });
+  if (only !== undefined && repair !== true) throw failure("USAGE", { reason: "--only requires --repair" });
   if (by !== undefined && only === undefined)
-    throw failure("USAGE", { reason: "--by goes with --only: a choice is made for one finding at a time" });
+    throw failure("USAGE", { reason: "--by requires --only: choose a repair for one finding at a time" });
 }
 
 /** Shows the plan, asks, and does it; resolves to what was repaired. */
@@ -97,13 +97,13 @@ function choose(findings: readonly Finding[], only: string, by: string | undefin
   if (able.length > 0) return able;
   const offered = [...choices].join(", ");
   if (by !== undefined) {
-    const reason = choices.size === 0 ? "there is nothing to choose from" : `must be one of ${offered}`;
+    const reason = choices.size === 0 ? "no choice is offered for it" : `must be one of ${offered}`;
     throw failure("INVALID_VALUE", { value: by, what: "--by", reason });
   }
   const reason =
     choices.size === 0
       ? `strata cannot repair "${only}" without guessing`
-      : `choose how to repair "${only}": --by with one of ${offered}`;
+      : `choose how to repair "${only}": --by must be one of ${offered}`;
   throw failure("USAGE", { reason });
 }
 

@@ -38,7 +38,7 @@ function buildCommand(cli: Cli): Command {
         throw failure("INVALID_VALUE", {
           what: "the distribution",
           value: distribution,
-          reason: "only debian is known",
+          reason: "must be debian",
         });
       const strata = await cli.strata();
       const image = await strata.buildImage({ distribution, variant: options.variant }, cli.call);

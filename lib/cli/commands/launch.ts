@@ -75,7 +75,7 @@ function collect(value: string, before: readonly string[] = []): string[] {
 
 function parseCpus(value: string): number {
   if (!/^\d{1,6}$/.test(value))
-    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "it is a whole number, 1 or more" });
+    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "must be a whole number, 1 or more" });
   return Number(value);
 }
 
@@ -86,7 +86,7 @@ export function parseTimeout(value: string | undefined): number | undefined {
     throw failure("INVALID_VALUE", {
       what: "--timeout",
       value,
-      reason: "it is a whole number of seconds, 1 or more",
+      reason: "must be a whole number of seconds, 1 or more",
     });
   return Number(value) * 1000;
 }

@@ -98,7 +98,7 @@ function stopRequest({ time, cancel, force }: StopFlags): StopOptions {
     throw failure("INVALID_VALUE", {
       what: "--time",
       value: time,
-      reason: "it is a whole number of minutes; 0 means now",
+      reason: "must be a whole number of minutes; 0 means now",
     });
   return { after: Number(minutes) * 60_000 };
 }

@@ -54,7 +54,7 @@ function parsePlace(text: string): MountPlace {
   const at = text.indexOf(":");
   if (at === -1) return { instance: text };
   const target = text.slice(at + 1);
-  if (target === "") throw failure("USAGE", { reason: `"${text}" names no path behind the colon` });
+  if (target === "") throw failure("USAGE", { reason: `"${text}" must have a path after the colon` });
   return { instance: text.slice(0, at), target };
 }
 
@@ -64,6 +64,6 @@ export function parseLaunchMount(text: string): { source: string; target?: strin
   if (at === -1) return { source: text };
   const [source, target] = [text.slice(0, at), text.slice(at + 1)];
   if (source === "" || target === "")
-    throw failure("USAGE", { reason: `--mount takes SOURCE or SOURCE:PATH, not "${text}"` });
+    throw failure("USAGE", { reason: `--mount must be SOURCE or SOURCE:PATH, not "${text}"` });
   return { source, target };
 }

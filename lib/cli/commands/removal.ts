@@ -27,7 +27,8 @@ export function deleteCommand(cli: Cli): Command {
         if (!canAsk(cli.io))
           throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
         const list = snapshots.map(formatRef).join(", ");
-        if (!(await confirm(cli, `Snapshots are deleted for good. Delete ${list}? (yes/No)`, false))) return;
+        if (!(await confirm(cli, `Deleted snapshots cannot be recovered. Delete ${list}? (yes/No)`, false)))
+          return;
       }
       await strata.remove(refs, { purge }, callOn(cli, options.all));
     });

@@ -62,6 +62,6 @@ async function requireSnapshot(
 function snapshotRef(text: string): Required<Ref> {
   const { instance, snapshot } = parseRef(text);
   if (snapshot === undefined)
-    throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" names no snapshot` });
+    throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" does not name a snapshot` });
   return { instance, snapshot };
 }

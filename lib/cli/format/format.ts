@@ -11,7 +11,7 @@ export function parseFormat(text: string): Format {
     throw failure("INVALID_VALUE", {
       what: "--format",
       value: text,
-      reason: `it is one of ${FORMATS.join(", ")}`,
+      reason: `must be one of ${FORMATS.join(", ")}`,
     });
   return found;
 }

@@ -144,7 +144,7 @@ export async function exec(
   if (instance.state !== "running")
     throw failure("WRONG_STATE", {
       name,
-      reason: "Commands run in running instances only",
+      reason: "Commands can run only in running instances",
       state: displayState(instance),
     });
   const cwd =

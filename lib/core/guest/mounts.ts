@@ -54,11 +54,11 @@ async function checkSource(given: string): Promise<string> {
   const refuse = (reason: string, cause?: unknown) =>
     failure("INVALID_VALUE", { what: "the source", value: given, reason }, cause);
   const source = await realpath(path).catch((error: unknown) => {
-    throw refuse("there is no such folder", error);
+    throw refuse("the folder does not exist", error);
   });
-  if (!(await stat(source)).isDirectory()) throw refuse("it is no folder");
+  if (!(await stat(source)).isDirectory()) throw refuse("must be a folder");
   await access(source, constants.R_OK | constants.X_OK).catch((error: unknown) => {
-    throw refuse("you may not read it", error);
+    throw refuse("you must have permission to read it", error);
   });
   return source;
 }
@@ -108,7 +108,7 @@ export async function mountsForLaunch(
       shapes.push({ source, target: "Home", shape: await prepareMount(session, source, {}) });
     } catch (error) {
       // Nobody asked for it.
-      context.warn?.(`your home is not mounted: ${asStrataError(error).message}`);
+      context.warn?.(`your home was not mounted: ${asStrataError(error).message}`);
     }
   return async (username, context) => {
     const mounts: Mount[] = [];
@@ -169,7 +169,7 @@ async function attach(
   const when = await group.attach(lock, mount, context);
   if (state !== "running") return;
   if (when === "restart") {
-    context.warn?.(`${mount.target} is there after the next start of "${name}"`);
+    context.warn?.(`${mount.target} will appear after the next start of "${name}"`);
     return;
   }
   try {
@@ -221,7 +221,7 @@ export async function umount(
           if (fresh.state === "running") await unmount(session, group, lock, target, context);
           const when = await group.detach(lock, target, context);
           if (fresh.state === "running" && when === "restart")
-            context.warn?.(`the device of ${target} goes at the next stop of "${fresh.name}"`);
+            context.warn?.(`the device of ${target} will be removed at the next stop of "${fresh.name}"`);
         }
       });
   };

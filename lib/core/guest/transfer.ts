@@ -29,9 +29,9 @@ export async function transfer(
   const ends = [...sources, target];
   const guests = ends.filter((end): end is GuestPath => "instance" in end);
   if (guests.length === 0)
-    throw failure("USAGE", { reason: "one end of a transfer is an instance: give NAME:PATH" });
+    throw failure("USAGE", { reason: "one end of a transfer must be an instance: give NAME:PATH" });
   if (sources.length > 1 && ends.some((end) => "stream" in end))
-    throw failure("USAGE", { reason: "a stream is transferred alone" });
+    throw failure("USAGE", { reason: "a stream must be the only source" });
   for (const { instance } of guests) await getInstance(await locate(session, instance), instance);
   for (const source of sources) if (isHostPath(source)) await checkHost(source.path, options);
   const { transferError } = await import("../../transfer/host.ts");
@@ -73,7 +73,8 @@ async function transferOne(
   const folder = options.several || /(^|\/)\.{0,2}$/.test(to);
   const placement: Placement = { path: to, name, folder, parents: options.parents === true };
   if ("stream" in source) {
-    if (!("instance" in target)) throw failure("USAGE", { reason: "a stream goes to an instance" });
+    if (!("instance" in target))
+      throw failure("USAGE", { reason: "the destination of a stream must be an instance" });
     const bytes = watched(source.stream, context, undefined);
     return writeGuestStream(endOf(session, target.instance), placement, bytes, signal);
   }
@@ -110,7 +111,7 @@ async function read(
   }
   const { measureHost, readHost } = await import("../../transfer/host.ts");
   const skipped = (path: string) =>
-    session.log.warn(`left out, as it is neither file, folder nor link: ${path}`);
+    session.log.warn(`skipped, because it is not a file, folder or link: ${path}`);
   return withProgress(readHost(source.path, skipped), context, await measureHost(source.path));
 }
 
@@ -159,11 +160,11 @@ async function place({ path, name, folder, parents }: Placement): Promise<string
   const there = await stat(path).catch(() => undefined);
   if (there?.isDirectory() === true) return join(path, name);
   if (folder)
-    throw failure("TRANSFER_FAILED", { path, reason: "there is no such folder; --parents makes it" });
+    throw failure("TRANSFER_FAILED", { path, reason: "the folder does not exist; --parents creates it" });
   if ((await stat(dirname(path)).catch(() => undefined))?.isDirectory() !== true)
     throw failure("TRANSFER_FAILED", {
       path,
-      reason: "the folder above it does not exist; --parents makes it",
+      reason: "its parent folder does not exist; --parents creates it",
     });
   // A link that the user names is meant to stay one.
   return there === undefined ? path : realpath(path);

@@ -18,8 +18,7 @@ export function checkChoice(findings: readonly Finding[], choice: string): void 
   for (const { subject, choices = [] } of findings) {
     const names = choices.map(({ name }) => name);
     if (names.includes(choice)) continue;
-    const reason =
-      names.length === 0 ? "there is nothing to choose from" : `must be one of ${names.join(", ")}`;
+    const reason = names.length === 0 ? "no choice is offered for it" : `must be one of ${names.join(", ")}`;
     throw failure("INVALID_VALUE", { value: choice, what: `the repair of ${subject}`, reason });
   }
 }

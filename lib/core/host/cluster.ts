@@ -25,7 +25,7 @@ export async function move(
     const left = stays ? [] : await snapshotsWithMounts(session, fresh);
     if (left.length > 0)
       context.warn?.(
-        `${left.join(", ")}: folders of ${fresh.member} were mounted; restored, those of ${member} at the same paths are`,
+        `${left.join(", ")}: the mounts recorded there are folders of ${fresh.member}; a restore will mount the folders of ${member} at the same paths`,
       );
   });
 }
@@ -38,7 +38,7 @@ async function requireMovable(session: Session, { name, member, mounts }: Instan
   throw failure("UNSUPPORTED", {
     what: `moving "${name}" to ${to} with its mounts`,
     engine,
-    reason: `the folder ${first.source} stays on ${member}; \`strata umount ${name}\` takes its mounts away`,
+    reason: `the folder ${first.source} stays on ${member}; \`strata umount ${name}\` removes its mounts`,
   });
 }
 

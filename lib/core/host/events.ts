@@ -11,7 +11,7 @@ import type { Session } from "../session/session.ts";
  * first is `resync`: nothing after it is missed.
  */
 export async function* events(session: Session, signal: AbortSignal): AsyncGenerator<StrataEvent> {
-  await requireGroup(session, "events", "telling of events", (backend) => backend.events);
+  await requireGroup(session, "events", "reporting events", (backend) => backend.events);
   const sessions = [session];
   for (const other of await session.others()) {
     const { features } = await other.info();

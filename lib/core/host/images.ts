@@ -11,7 +11,9 @@ export async function findImages(
   const formats = await session.info().then(
     ({ imageFormats }) => imageFormats,
     (error: unknown) => {
-      session.log.warn(`${session.engineName} was not asked for formats: ${asStrataError(error).message}`);
+      session.log.warn(
+        `${session.engineName} could not be asked for its image formats: ${asStrataError(error).message}`,
+      );
       return undefined;
     },
   );

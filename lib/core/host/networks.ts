@@ -25,7 +25,7 @@ export async function networks(session: Session): Promise<NetworkInfo[]> {
 export async function bridgedNetworkRefusal(session: Session, value: string): Promise<string | undefined> {
   if (value === "") return undefined;
   const names = (await networks(session)).map(({ name }) => name);
-  return names.includes(value) ? undefined : `it is one of ${names.join(", ")}`;
+  return names.includes(value) ? undefined : `must be one of ${names.join(", ")}`;
 }
 
 /** Checks the interfaces of a request before anything is made, and puts the network in for `bridged`. */
@@ -43,7 +43,7 @@ export async function checkNics(session: Session, specs: readonly NicSpec[]): Pr
       throw failure("INVALID_VALUE", {
         what: "the network",
         value: network,
-        reason: `it is one of ${names.join(", ")}`,
+        reason: `must be one of ${names.join(", ")}`,
       });
     if (spec.mac === undefined) {
       checked.push({ ...spec, network });
@@ -61,17 +61,17 @@ export async function checkNics(session: Session, specs: readonly NicSpec[]): Pr
 
 function macRefusal(mac: string, taken: readonly string[]): string | undefined {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
-    return "it is six pairs of hexadecimal digits, such as 52:54:00:12:34:56";
+    return "must be six pairs of hexadecimal digits, such as 52:54:00:12:34:56";
   if (Number.parseInt(mac.slice(0, 2), 16) % 2 === 1)
-    return "its first byte is odd: that is a group of machines";
-  return taken.includes(mac) ? "another interface has it" : undefined;
+    return "multicast addresses cannot be assigned to an interface (the first byte must be even)";
+  return taken.includes(mac) ? "must be unique, and another interface has it" : undefined;
 }
 
 async function bridged(session: Session): Promise<string> {
   const network = (await session.settings())[BRIDGED_NETWORK] ?? "";
   if (network !== "") return network;
   throw failure("USAGE", {
-    reason: `there is no bridged network; \`strata set ${BRIDGED_NETWORK}=NAME\` names one, \`strata networks\` lists them`,
+    reason: `no bridged network is set; choose one with \`strata set ${BRIDGED_NETWORK}=NAME\` (\`strata networks\` lists them)`,
   });
 }
 
@@ -84,14 +84,14 @@ export async function isBridged(session: Session, { nics }: Instance): Promise<b
 /** Adds an interface on the bridged network to a stopped instance that has none. There is no way back. */
 export async function setBridged(session: Session, name: string, value: string): Promise<void> {
   if (value !== "true" && value !== "false")
-    throw failure("INVALID_VALUE", { what: "bridged", value, reason: "it is true or false" });
+    throw failure("INVALID_VALUE", { what: "bridged", value, reason: "must be true or false" });
   const instance = await getInstance(session, name);
   if (value === "false") {
     if (!(await isBridged(session, instance))) return;
     throw failure("INVALID_VALUE", {
       what: "bridged",
       value,
-      reason: "an interface cannot be taken away; restore a snapshot from before it",
+      reason: "an interface cannot be removed; restore a snapshot from before it was added",
     });
   }
   const attach = await requireGroup(
@@ -103,7 +103,7 @@ export async function setBridged(session: Session, name: string, value: string):
   const [nic] = await checkNics(session, [{ network: await bridged(session) }]);
   const context = contextOf();
   await whileLocked(session, instance, context, async (lock) => {
-    requireStopped(lock.instance, "Interfaces can be added to stopped instances only");
+    requireStopped(lock.instance, "Interfaces can be added only to stopped instances");
     if (nic !== undefined && !(await isBridged(session, lock.instance))) await attach(lock, nic, context);
   });
 }

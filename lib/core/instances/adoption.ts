@@ -23,7 +23,7 @@ function nameObstacle(name: string): string | null {
     checkName("instance", name);
     return null;
   } catch (error) {
-    if (isStrataError(error)) return `${error.message}; give it another first`;
+    if (isStrataError(error)) return `${error.message}; rename it first`;
     throw error;
   }
 }

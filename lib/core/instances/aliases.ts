@@ -39,10 +39,10 @@ export async function addAlias(session: Session, name: string, alias: Alias): Pr
     throw failure("INVALID_VALUE", {
       what: "the name of an alias",
       value: name,
-      reason: "it has letters, digits, and _ + . - after the first of them",
+      reason: "must be letters, digits, _ + . and -, and must not begin with . or -",
     });
   if (alias.command === "" || alias.command.includes("\0"))
-    throw failure("USAGE", { reason: "an alias is of a command: give NAME:COMMAND" });
+    throw failure("USAGE", { reason: "an alias must name a command: give NAME:COMMAND" });
   await getInstance(await locate(session, alias.instance), alias.instance);
   await change(session, (before) => {
     const context = Object.hasOwn(before.contexts, before.active)
@@ -71,7 +71,7 @@ export async function preferContext(session: Session, context: string): Promise<
     throw failure("INVALID_VALUE", {
       what: "the name of a context",
       value: context,
-      reason: "it has letters, digits, and _ - after the first of them",
+      reason: "must be letters, digits, _ and -, and must not begin with -",
     });
   await change(session, (before) => ({ ...before, active: context }));
 }
@@ -108,5 +108,5 @@ async function change(session: Session, make: (before: Aliases) => Aliases): Pro
   const after = make(await readAliases(path));
   await writeAliases(path, after);
   for (const name of await atOwn(scripts, () => writeScripts(scripts, after)))
-    session.log.warn(`no script for "${name}": there is a file of that name in ${scripts}`);
+    session.log.warn(`no script was written for "${name}": ${scripts} contains another file with that name`);
 }

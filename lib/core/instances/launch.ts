@@ -48,7 +48,7 @@ export async function launch(
     // Who cancels only waits no longer: it runs, and may be wanted.
     if (asStrataError(error).code === "CANCELLED")
       context.warn?.(
-        `"${name}" was launched and was left as it is, starting; \`strata delete --purge ${name}\` removes it`,
+        `"${name}" was launched and is still starting; \`strata delete --purge ${name}\` removes it`,
       );
     throw error;
   });
@@ -135,12 +135,12 @@ async function otherKind(session: Session, image: string, error: StrataError): P
   const { engine, imageFormats, missing } = await session.info();
   const container = (here?.aliases ?? [name]).includes(CONTAINER);
   if (container && imageFormats[0] === "qcow2") {
-    const reason = "it is a container's, for engines such as LXD; `strata --driver lxd launch` takes it";
+    const reason = "it is a container image, for engines such as LXD: use `strata --driver lxd launch`";
     return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
   }
   const disk = MACHINES.includes(name) && !imageFormats.includes("qcow2");
   if (here === undefined && !disk) return error;
-  const takes = `it takes images of the format ${imageFormats.join(" or ")}`;
+  const takes = `the format must be ${imageFormats.join(" or ")}`;
   const reason = [takes, missing.get("vm")].filter((each) => each !== undefined).join("; ");
   return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
 }

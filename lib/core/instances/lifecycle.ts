@@ -81,7 +81,7 @@ async function stopOne(
     if (!cuts || asStrataError(error).code !== "BUSY") throw error;
     await instances.cut?.(instance.id, context);
     context.warn?.(
-      `another operation is under way on "${instance.name}"; its power was cut, and layers are merged by the next stop`,
+      `another operation on "${instance.name}" is in progress; the power was cut, and the next stop merges layers`,
     );
   }
 }
@@ -97,7 +97,7 @@ async function stopLocked(
   if (options.cancel === true) return cancelShutdown(session, lock, context);
   if (state === "suspended" && options.force !== true)
     return context.warn?.(
-      `"${name}" is Suspended and stays so: it does not run; \`strata stop --force ${name}\` drops its memory`,
+      `"${name}" is Suspended, so there is nothing to shut down; \`strata stop --force ${name}\` discards its saved memory`,
     );
   if (options.after !== undefined && options.after > 0) {
     if (state !== "stopped") await scheduleShutdown(session, lock, options.after, context);

@@ -81,7 +81,7 @@ async function forget(session: Session, names: readonly string[], { warn }: Cont
   await forgetAliases(session, names).catch((error: unknown) => {
     const { code, message } = asStrataError(error);
     if (code !== "FOLDER_UNUSABLE" && code !== "NO_SPACE") throw error;
-    warn?.(`aliases of ${names.join(", ")} may be left: ${message}`);
+    warn?.(`aliases of ${names.join(", ")} may remain: ${message}`);
   });
 }
 

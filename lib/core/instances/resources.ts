@@ -16,7 +16,7 @@ export function checkCpus(cpus: number): void {
     throw failure("INVALID_VALUE", {
       what: "cpus",
       value: cpus,
-      reason: `it is a whole number from 1 to ${MAX_CPUS}`,
+      reason: `must be a whole number from 1 to ${MAX_CPUS}`,
     });
 }
 

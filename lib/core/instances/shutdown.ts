@@ -23,7 +23,7 @@ export async function scheduleShutdown(
   const { instances } = await session.backend();
   const { name, record } = lock.instance;
   const minutes = Math.ceil(after / MINUTE);
-  const warning = `"strata stop --cancel ${name}" calls it off.`;
+  const warning = `"strata stop --cancel ${name}" cancels it.`;
   // Marked first: a shutdown that nobody can see coming would be worse than a mark without one.
   await instances.annotate(lock, { shutdownAt: Date.now() + minutes * MINUTE });
   try {
@@ -61,6 +61,6 @@ async function shutdownInside(
   if (code !== 0)
     throw failure("PROGRAM_FAILED", {
       program: `shutdown in "${lock.instance.name}"`,
-      reason: complaint.trim() || `it ended with ${code}`,
+      reason: complaint.trim() || `it exited with status ${code}`,
     });
 }

@@ -18,7 +18,7 @@ async function has(session: Session, name: string): Promise<boolean> {
     return (await (await session.backend()).instances.find(name)) !== null;
   } catch (error) {
     session.log.warn(
-      `engine ${session.engineName} was not asked for "${name}": ${asStrataError(error).message}`,
+      `engine ${session.engineName} could not be asked for "${name}": ${asStrataError(error).message}`,
     );
     return false;
   }

@@ -2,7 +2,7 @@ import type { Backend, Feature } from "../../backend/contract.ts";
 import { failure, type StrataError } from "../../errors.ts";
 import type { Session } from "./session.ts";
 
-const PLAIN = "it has no such feature";
+const PLAIN = "it does not have this feature";
 
 /**
  * Rejects with UNSUPPORTED and the engine's own reason unless the engine declares the feature, or one of
@@ -42,6 +42,6 @@ export async function requireGroup<T>(
   const declared = typeof features === "string" ? features : features.join(" or ");
   throw failure("PLUGIN_ERROR", {
     plugin: session.engineName,
-    reason: `it declares ${declared} and has nothing behind it`,
+    reason: `it declares ${declared} but does not implement it`,
   });
 }

@@ -86,7 +86,7 @@ export async function driverRefusal(session: Session, name: string): Promise<str
   const names = await catalogue.names();
   if (!names.includes(name)) {
     const refusal = catalogue.refused.find((each) => each.name === name);
-    return refusal === undefined ? `it is one of ${names.join(", ")}` : reasonOf(refusal.error);
+    return refusal === undefined ? `must be one of ${names.join(", ")}` : reasonOf(refusal.error);
   }
   await (await catalogue.find(name)).load();
   const present = (await session.settings())["local.driver"] ?? DEFAULT_ENGINE;
@@ -103,7 +103,9 @@ async function runningRefusal({ engineName, backend, log }: Session): Promise<st
     return running ? `${engineName} has running instances; stop them first` : undefined;
   } catch (error) {
     // Whoever has an engine that does not work must be able to leave it.
-    log.warn(`engine ${engineName} was not asked for running instances: ${asStrataError(error).message}`);
+    log.warn(
+      `engine ${engineName} could not be asked for running instances: ${asStrataError(error).message}`,
+    );
     return undefined;
   }
 }

@@ -138,7 +138,7 @@ function changeSnapshot(session: Session, ref: Required<Ref>, which: "name" | "c
 function readResource(which: (typeof RESOURCES)[number], value: string) {
   if (which !== "cpus") return { [which]: parseSize(which, value) };
   if (!/^\d{1,6}$/.test(value))
-    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "it is a whole number, 1 or more" });
+    throw failure("INVALID_VALUE", { what: "cpus", value, reason: "must be a whole number, 1 or more" });
   return { cpus: Number(value) };
 }
 
@@ -157,7 +157,7 @@ async function refusal(
   }
   if (text === BRIDGED_NETWORK) return bridgedNetworkRefusal(session, value);
   if (text === "local.privileged-mounts")
-    return value === "true" || value === "false" ? undefined : "it is true or false";
+    return value === "true" || value === "false" ? undefined : "must be true or false";
   if (text === "local.plugins")
     return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);
   return driverRefusal(session, value);

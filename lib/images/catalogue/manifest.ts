@@ -80,7 +80,7 @@ export async function readManifest(remote: Remote, options: ManifestOptions): Pr
   }
   const record: z.infer<typeof keptShape> = { version: 1, url, arch, fetchedAt: Date.now(), images };
   await keep(path, record, folder).catch((error: unknown) => {
-    log.warn(`the catalogue of ${remote.name} cannot be kept`, { reason: asStrataError(error).message });
+    log.warn(`the catalogue of ${remote.name} could not be cached`, { reason: asStrataError(error).message });
   });
   return { images, outdated: null };
 }
@@ -96,7 +96,7 @@ async function fetchManifest(remote: Remote, arch: string, signal: AbortSignal):
   if (files.length > MOST_FILES)
     throw failure("CATALOGUE_UNREADABLE", {
       remote: remote.name,
-      reason: `it is spread over ${files.length} files, more than ${MOST_FILES}`,
+      reason: `it must not consist of more than ${MOST_FILES} files, and has ${files.length}`,
     });
   const images: PublishedImage[] = [];
   for (const file of files) images.push(...parseProducts(remote, await get(file), arch));

@@ -29,12 +29,17 @@ const BUILT_IN: Readonly<Record<string, Named>> = {
 };
 
 const shape = z.record(
-  z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "a remote's name has small letters, digits and hyphens"),
+  z
+    .string()
+    .regex(
+      /^[a-z][a-z0-9-]{0,31}$/,
+      "the name of a remote must begin with a lower-case letter, followed by lower-case letters, digits and hyphens",
+    ),
   z.strictObject({
-    url: z.url({ protocol: /^https?$/ }).refine(isPrivate, "only https, or http to this host itself"),
+    url: z.url({ protocol: /^https?$/ }).refine(isPrivate, "must be https, or http to this host itself"),
     username: z
       .string()
-      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "it is no name of a user")
+      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "must be a valid user name")
       .default(USERNAME),
   }),
 );
@@ -58,7 +63,7 @@ function parse(path: string, text: string): Record<string, Named> {
     return shape.parse(JSON.parse(text));
   } catch (error) {
     const [issue] = error instanceof z.ZodError ? error.issues : [];
-    const reason = issue === undefined ? "it is no JSON" : `${issue.path.join(".")}: ${issue.message}`;
+    const reason = issue === undefined ? "must be valid JSON" : `${issue.path.join(".")}: ${issue.message}`;
     throw failure("INVALID_VALUE", { what: "the file of remotes", value: path, reason }, error);
   }
 }

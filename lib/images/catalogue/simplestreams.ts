@@ -127,7 +127,7 @@ function below(remote: Remote, path: string): URL {
   base.password = "";
   const url = URL.canParse(path, base.href) ? new URL(path, base) : undefined;
   if (url === undefined || url.origin !== base.origin || url.username !== "")
-    throw unreadable(remote, `the path ${JSON.stringify(path)} leads away from it`);
+    throw unreadable(remote, `the path ${JSON.stringify(path)} must be on the same server`);
   return url;
 }
 
@@ -136,7 +136,7 @@ function parse<T>(remote: Remote, shape: z.ZodType<T>, text: string): T {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw unreadable(remote, "it is no JSON", error);
+    throw unreadable(remote, "it is not valid JSON", error);
   }
   return check(remote, shape, value);
 }
@@ -146,7 +146,7 @@ function check<T>(remote: Remote, shape: z.ZodType<T>, value: unknown, where?: s
   if (success) return data;
   const [issue] = error.issues;
   const at = [where, issue?.path.join("/")].filter(Boolean).join(", ");
-  throw unreadable(remote, `${at || "the whole"}: ${issue?.message}`, error);
+  throw unreadable(remote, `${at || "the document"}: ${issue?.message}`, error);
 }
 
 function unreadable({ name }: Remote, reason: string, cause?: unknown): StrataError {

@@ -32,7 +32,7 @@ export async function becomeRoot(signal: AbortSignal): Promise<AsRoot> {
       "PERMISSION_DENIED",
       {
         reason:
-          "an image is built as root, or by a user with further ids of his own (the package uidmap, and a line for him in /etc/subuid and /etc/subgid)",
+          "an image must be built by root, or by a user with subordinate ids (the package uidmap, and a line for the user in /etc/subuid and /etc/subgid)",
       },
       error,
     );

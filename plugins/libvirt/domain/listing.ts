@@ -65,7 +65,7 @@ async function readRecord(domain: Domain): Promise<Metadata | undefined> {
   if (version > RECORD_VERSION)
     throw failure("RECORD_TOO_NEW", {
       name: domain.name,
-      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+      reason: `it has version ${version}, and this strata reads versions up to ${RECORD_VERSION}`,
     });
   return metadata;
 }

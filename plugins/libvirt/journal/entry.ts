@@ -72,7 +72,7 @@ export function readOperation(entry: unknown): Operation | Unusable {
   const kind = members.get("kind");
   if (typeof kind !== "string") return broken("it has no kind");
   if (!Object.hasOwn(MEMBERS, kind))
-    return { kind: "unusable", code: "RECORD_TOO_NEW", reason: `the operation "${kind}" is not known` };
+    return { kind: "unusable", code: "RECORD_TOO_NEW", reason: `the operation "${kind}" is unknown` };
   const lacking = MEMBERS[kind as Operation["kind"]].find((name) => typeof members.get(name) !== "string");
   if (lacking !== undefined) return broken(`"${kind}" has no ${lacking}`);
   if ([...members.values()].some((value) => typeof value !== "string"))

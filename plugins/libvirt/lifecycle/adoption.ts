@@ -76,17 +76,16 @@ async function examine(
   readUsers: () => Promise<DiskUsers>,
 ): Promise<Finding> {
   if (!(await domain.isPersistent()))
-    return { obstacle: "it is transient: nothing of it stays when it stops" };
+    return { obstacle: "it must be persistent; it is transient and disappears when it stops" };
   if ((await domain.snapshotCount()) > 0)
     return { obstacle: "it has snapshots that strata did not take; delete them with virsh first" };
   const disks = elements(find(document, "devices"), "disk").filter(
     (disk) => (disk.attributes.device ?? "disk") === "disk" && find(disk, "readonly") === undefined,
   );
   const [disk, ...others] = disks;
-  if (disk === undefined) return { obstacle: "it has no disk that it writes" };
+  if (disk === undefined) return { obstacle: "it must have one writable disk, and has none" };
   const target = find(disk, "target")?.attributes.dev ?? "";
-  if (others.length > 0)
-    return { obstacle: `it writes ${disks.length} disks, and a snapshot would be of one of them` };
+  if (others.length > 0) return { obstacle: `it must have one writable disk, and has ${disks.length}` };
   const reason = await diskObstacle(engine, disk);
   if (reason !== undefined) return { obstacle: `its disk ${target} ${reason}` };
   const adopted = find(disk, "source")?.attributes.file ?? "";
@@ -94,7 +93,7 @@ async function examine(
   const other = (await users(adopted)).find(({ uuid }) => uuid !== domain.uuid);
   if (other !== undefined)
     return {
-      obstacle: `its disk ${target} is used by the domain ${other.name} too, which could write into what snapshots keep; give that one a disk of its own`,
+      obstacle: `its disk ${target} is also used by the domain ${other.name}, which could overwrite what snapshots keep; give that domain its own disk`,
     };
   return { own: { adopted, target } };
 }
@@ -102,10 +101,10 @@ async function examine(
 async function diskObstacle(engine: Engine, disk: Element): Promise<string | undefined> {
   const file = find(disk, "source")?.attributes.file;
   if (disk.attributes.type !== "file" || file === undefined)
-    return `is no file but of the type ${disk.attributes.type}`;
+    return `must be a file, and has the type ${disk.attributes.type}`;
   const format = find(disk, "driver")?.attributes.type ?? "raw";
   if (format !== "qcow2")
-    return `is ${format}, and layers are qcow2: qemu-img convert -O qcow2 ${file} NEW, then virsh edit`;
+    return `must be qcow2, and is ${format}: qemu-img convert -O qcow2 ${file} NEW, then virsh edit`;
   for (const name of ["shareable", "transient", "encryption"])
     if (find(disk, name) !== undefined || find(disk, "source", name) !== undefined) return `is ${name}`;
   const pool = await engine.pool();
@@ -113,12 +112,13 @@ async function diskObstacle(engine: Engine, disk: Element): Promise<string | und
     const [real, ours] = await Promise.all([realpath(file), realpath(pool)]);
     if (real.startsWith(`${ours}/`)) return "is in strata's own pool";
     // The header of the first layer names the disk, and must do so as the definition does.
-    if (resolve(file) !== file) return `has a roundabout path, ${file}: virsh edit, and write ${real}`;
+    if (resolve(file) !== file)
+      return `must be named by its plain path, ${real}, and not ${file}: change it with virsh edit`;
     const { backing, encrypted } = await readHeader(file);
     if (encrypted) return "is encrypted";
     return backing === null
       ? undefined
-      : `stands on another file, ${backing}, that strata cannot watch over: qemu-img rebase -b "" ${file}`;
+      : `stands on another file, ${backing}, which strata does not track: qemu-img rebase -b "" ${file}`;
   } catch (error) {
     return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
   }

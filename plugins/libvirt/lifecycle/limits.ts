@@ -19,7 +19,7 @@ export async function requireAttainable(
   const capabilities = await connection.domainCapabilities(machine);
   const most = Number(find(await parse(capabilities), "vcpu")?.attributes.max ?? Number.POSITIVE_INFINITY);
   if (cpus > most) {
-    const reason = `it is a whole number from 1 to ${most}, the most that a machine of this kind takes`;
+    const reason = `must be a whole number from 1 to ${most}, the most for this type of machine`;
     throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
   }
 }

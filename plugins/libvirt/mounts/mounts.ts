@@ -56,7 +56,7 @@ export function mountFeatures(sharing: Sharing): { features: Feature[]; missing:
   const features: Feature[] = ["mount.native"];
   const missing = [classic];
   if (sharing.driver === "virtiofs") features.push("mount.hotplug");
-  else missing.push(["mount.hotplug", "libvirt can plug virtiofs into a running guest, and 9p it cannot"]);
+  else missing.push(["mount.hotplug", "libvirt can hot-plug virtiofs, but not 9p"]);
   if (sharing.unmapped === null) features.push("mount.idmap");
   else missing.push(["mount.idmap", sharing.unmapped]);
   return { features, missing };
@@ -74,9 +74,9 @@ async function obstacle(
   if (UNWRITABLE.test(source)) return "XML cannot carry its name";
   if (sharing.unmapped !== null && source.includes(",")) return "libvirt takes a comma in its name apart";
   const real = await realpath(source).catch(() => undefined);
-  if (real === undefined) return "it is not there";
+  if (real === undefined) return "the folder does not exist";
   if (real !== source) return `it has become a link to ${real}`;
-  if (!(await stat(real)).isDirectory()) return "it is no folder";
+  if (!(await stat(real)).isDirectory()) return "it is not a folder";
   return sharing.driver === "9p" ? hiddenFromQemu(engine, source) : undefined;
 }
 

@@ -48,7 +48,7 @@ export async function probeSharing(connection: Connection, session: boolean): Pr
       driver: "9p",
       unmapped: `${session ? "in session mode" : "without virtiofsd"} folders are shared by 9p, and whatever is done in them is done as the user that QEMU runs as`,
     };
-  return { driver: null, reason: "this QEMU can share no folders: it has neither virtiofs nor 9p" };
+  return { driver: null, reason: "this QEMU cannot share folders: it has neither virtiofs nor 9p" };
 }
 
 /** The virtiofsd that libvirt itself would start. */

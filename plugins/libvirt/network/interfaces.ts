@@ -22,12 +22,12 @@ export async function requireNetworks(engine: Engine, nics: readonly NicSpec[]):
 
 /** Why session mode has no networks to choose from. */
 export const NO_NETWORKS =
-  "in session mode the guest's one network is QEMU's own; the system mode has others";
+  "in session mode a guest has only QEMU's own network; use the system mode for others";
 
 /** One definition: the instance has the interface, or it does not. */
 async function attach(engine: Engine, id: string, nic: NicSpec, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
-  await requireSettled(managed, "Interfaces can be added to stopped instances only");
+  await requireSettled(managed, "Interfaces can be added only to stopped instances");
   await requireNetworks(engine, [nic]);
   addInterface(managed.document, { network: nic.network, mac: nic.mac ?? newMac() });
   await define(engine, managed.document);

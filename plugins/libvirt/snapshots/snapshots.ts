@@ -185,7 +185,7 @@ async function take(
     throw failure("INVALID_VALUE", {
       what: "the comment",
       value: `${record.comment.slice(0, 20)}…`,
-      reason: `it is longer than ${LONGEST_COMMENT} bytes`,
+      reason: `must be at most ${LONGEST_COMMENT} bytes`,
     });
   const { folder } = managed.metadata;
   const head = readDisk(managed.document);
@@ -249,7 +249,7 @@ async function getRestorable(managed: Managed, name: string): Promise<SnapshotDo
   if (snapshot.frozen === null || snapshot.domain === undefined)
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
-      reason: `snapshot "${name}" is no external disk snapshot; only libvirt's own tools can use it`,
+      reason: `snapshot "${name}" is not an external disk snapshot; only libvirt's own tools can use it`,
     });
   return { ...snapshot, frozen: snapshot.frozen };
 }

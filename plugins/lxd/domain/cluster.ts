@@ -30,7 +30,7 @@ export async function requireMember(engine: Engine, member: string): Promise<voi
   const all = await members(engine);
   const found = all.find(({ name }) => name === member);
   const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the member", value: member, reason });
-  if (found === undefined) throw refuse(`the cluster has ${all.map(({ name }) => name).join(", ")}`);
+  if (found === undefined) throw refuse(`must be one of ${all.map(({ name }) => name).join(", ")}`);
   if (!found.online) throw refuse(`it does not answer: ${found.detail}`);
 }
 

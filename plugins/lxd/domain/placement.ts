@@ -42,7 +42,7 @@ async function onlyPool({ client }: Engine): Promise<string> {
     engine: "LXD",
     reason:
       first === undefined
-        ? "it has no storage pool yet; make one: lxc storage create default btrfs"
+        ? "it has no storage pool yet; create one: lxc storage create default btrfs"
         : `it has several storage pools; choose one: strata set local.lxd.pool=${first.name}`,
   });
 }
@@ -54,7 +54,7 @@ async function readPool({ client }: Engine, name: string): Promise<Placement["po
     if (!isStatus(error, 404)) throw error;
     throw failure(
       "INVALID_VALUE",
-      { what: "local.lxd.pool", value: name, reason: "LXD has no storage pool of that name" },
+      { what: "local.lxd.pool", value: name, reason: "must be the name of a storage pool of LXD" },
       error,
     );
   }
@@ -87,7 +87,7 @@ export async function nicDevices(
       throw failure("INVALID_VALUE", {
         what: "the network",
         value: name,
-        reason: `LXD knows ${known.map((each) => each.name).join(", ") || "none"}`,
+        reason: `must be one of ${known.map((each) => each.name).join(", ") || "none"}`,
       });
     const place = found.managed ? { network: name } : { nictype: "bridged", parent: name };
     return { type: "nic", name: inside, ...place };

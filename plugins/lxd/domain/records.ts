@@ -91,7 +91,7 @@ export function readOwn(name: string, config: Config): OwnRecord | undefined {
   if (version > RECORD_VERSION)
     throw failure("RECORD_TOO_NEW", {
       name,
-      reason: `it has version ${version}, and this one reads up to ${RECORD_VERSION}`,
+      reason: `it has version ${version}, and this strata reads versions up to ${RECORD_VERSION}`,
     });
   const found = read(name, config, KEYS.instance, instanceShape);
   if (found === undefined) return undefined;

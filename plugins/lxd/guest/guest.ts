@@ -78,10 +78,10 @@ async function exec(
 ): Promise<ExecSession> {
   const { name, own, instance } = await getManaged(engine, id);
   if (readState(instance.status) !== "running")
-    throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
+    throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
   const user = options.user ?? own.record.username;
   if (!USER.test(user))
-    throw failure("INVALID_VALUE", { what: "the user", value: user, reason: "it is no name of a user" });
+    throw failure("INVALID_VALUE", { what: "the user", value: user, reason: "must be a valid user name" });
   const linger = options.tty === undefined ? "" : LINGER;
   const command = ["/bin/sh", "-c", AS_USER, "sh", user, options.cwd ?? "", linger, ...argv];
   return execute(engine, name, command, { ...options, environment: { PATH, LANG: "C.UTF-8" } });
@@ -97,7 +97,7 @@ async function ready(engine: Engine, id: string, timeout: number, context: Conte
     if (Date.now() > end)
       throw failure("GUEST_UNREACHABLE", {
         name,
-        reason: `nothing within ${Math.round(timeout / 1000)} s; at last: ${reason}`,
+        reason: `no answer within ${Math.round(timeout / 1000)} s; last error: ${reason}`,
       });
     await delay(PAUSE, undefined, { signal: context.signal }).catch((error: unknown) => {
       throw failure("CANCELLED", {}, error);
@@ -108,7 +108,7 @@ async function ready(engine: Engine, id: string, timeout: number, context: Conte
 /** Why no work can begin in a guest yet; undefined when it can. */
 async function unready(engine: Engine, id: string, { signal }: Context): Promise<string | undefined> {
   const { name, instance } = await getManaged(engine, id);
-  if (readState(instance.status) !== "running") return "it does not run";
+  if (readState(instance.status) !== "running") return "it is not running";
   const session = await execute(engine, name, ["/bin/sh", "-c", FINISHED], { signal });
   session.stdin.end();
   session.stdout.resume();

@@ -83,7 +83,7 @@ function requireRoot({ format }: ImageSource): void {
     throw failure("UNSUPPORTED", {
       what: `an image of the format ${format}`,
       engine: "LXD",
-      reason: "containers are made from a root folder: strata image build debian --variant container",
+      reason: "containers need the image of a root folder: strata image build debian --variant container",
     });
 }
 

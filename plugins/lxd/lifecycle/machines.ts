@@ -66,7 +66,7 @@ export async function requireMachine(
 /** Without a network nobody would reach it. */
 export function requireNetwork(interfaces: Devices): void {
   if (interfaces[DEFAULT_NIC] !== undefined) return;
-  const reason = "it needs a network to be reached; make one: lxc network create lxdbr0";
+  const reason = "it must have a network to be reachable; create one: lxc network create lxdbr0";
   throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
 }
 
@@ -81,19 +81,19 @@ export async function requireAttainable(
   if (cpus === undefined && memory === undefined) return;
   const host = (await client.get("/1.0/resources", resourcesShape)).value;
   if (cpus !== undefined && cpus > host.cpu.total) {
-    const reason = `it is a whole number from 1 to ${host.cpu.total}, all that the host has`;
+    const reason = `must be a whole number from 1 to ${host.cpu.total}, all that the host has`;
     throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
   }
   if (memory !== undefined) requireMemory(memory, BigInt(host.memory.total));
 }
 
 export function noMounts() {
-  const reason = "folders of the host are for its containers; `strata transfer` copies into virtual machines";
+  const reason = "only containers can have mounts; `strata transfer` copies files into virtual machines";
   return failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
 }
 
 export function noInterfaces() {
-  const reason = "its virtual machines have the default interface alone; containers can have further ones";
+  const reason = "only containers can have further interfaces";
   return failure("UNSUPPORTED", { what: "a further interface", engine: "LXD", reason });
 }
 

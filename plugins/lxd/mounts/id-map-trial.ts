@@ -77,7 +77,7 @@ async function startOf({ client }: Engine, name: string): Promise<string | null>
     if (GIVEN_UP.test(log)) return firstError(log) ?? "LXD does not say why";
     if (ended !== undefined) throw new LxdError(0, ended);
   }
-  throw new LxdError(0, `LXD has not told within ${PATIENCE / 1000} s`);
+  throw new LxdError(0, `LXD has not answered within ${PATIENCE / 1000} s`);
 }
 
 /** The first error in a container's log, without what it is prefixed with. */

@@ -43,8 +43,7 @@ function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
       throw failure("INVALID_VALUE", {
         what: `the ${kind} map`,
         value: `${host}:${guest}`,
-        reason:
-          "a container of LXD has one map for all of its mounts, and another mount maps that id otherwise",
+        reason: "all mounts of a container share one map, and another mount maps this id differently",
       });
     guests.set(host, guest);
   }
@@ -64,8 +63,7 @@ export async function requireMappable(engine: Engine, mounts: readonly Maps[]): 
 export async function mapRefusal(engine: Engine, mounts: readonly Maps[]): Promise<string | null> {
   const lines = idMapLines(mounts);
   if (lines.length === 0) return null;
-  if (lines.some((line) => / 0 /.test(line)))
-    return "it would make somebody in the container the host's root, which strata does not";
+  if (lines.some((line) => / 0 /.test(line))) return "the host's root must not be mapped into a container";
   const memory = await remembered(engine);
   const key = lines.join("\n");
   const known = memory.tried[key];
@@ -93,13 +91,13 @@ const REFUSED = /new[ug]idmap failed/;
 
 /** LXC starts a program for the maps that the host may refuse; then it is known what would let it. */
 export function explain(lines: readonly string[], found: string): string {
-  if (!REFUSED.test(found)) return `LXD has tried: ${found}`;
+  if (!REFUSED.test(found)) return `LXD tried it: ${found}`;
   const entries = (kind: string, file: string) =>
     lines
       .flatMap((line) => new RegExp(`^${kind} (\\d+)`).exec(line)?.[1] ?? [])
       .map((host) => `root:${host}:1 in ${file}`);
   const wanted = [...entries("uid", "/etc/subuid"), ...entries("gid", "/etc/subgid")];
-  return `the host does not let LXD map these ids; it does with the lines ${wanted.join(", ")}`;
+  return `the host does not allow LXD to map these ids; to allow it, add the lines ${wanted.join(", ")}`;
 }
 
 const memoryShape = z.object({

@@ -8,7 +8,7 @@ const DEVICE = /^strata-mount-/;
 
 /** Rejects with UNSUPPORTED what this engine has no way to mount. */
 export function checkMount({ remote }: Pick<Engine, "remote">, { type }: Mount): void {
-  if (type !== "native") throw refuse("its containers have the host's folders themselves: use type native");
+  if (type !== "native") throw refuse("containers use the host's folders directly: use type native");
   if (remote) throw refuse(REMOTE);
 }
 

@@ -25,7 +25,7 @@ export function networkGroup(engine: Engine): Networks {
 async function attach(engine: Engine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
   const managed = await getReady(engine, id);
   if (isMachine(managed)) throw noInterfaces();
-  requireStopped(managed, "Interfaces are added to stopped instances only");
+  requireStopped(managed, "Interfaces can be added only to stopped instances");
   const first = readNics(managed.instance.devices).length + 1;
   const devices = await nicDevices(engine, { nics: [nic], first });
   const config = networkKeys([nic], managed.config, first);

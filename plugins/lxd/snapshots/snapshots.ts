@@ -123,7 +123,7 @@ function requireShort(comment: string): void {
     throw failure("INVALID_VALUE", {
       what: "the comment",
       value: `${comment.slice(0, 20)}…`,
-      reason: `it is longer than ${LONGEST_COMMENT} bytes`,
+      reason: `must be at most ${LONGEST_COMMENT} bytes`,
     });
 }
 

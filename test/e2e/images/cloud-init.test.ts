@@ -57,9 +57,9 @@ describe("user-data for cloud-init", () => {
     const path = join(at.folder, "long");
     await writeFile(path, `#!/bin/sh\n#${"x".repeat(1024 * 1024)}`);
     at.input = "é".repeat(600_000);
-    expect((await launch(path)).stderr).to.match(/it is longer than 1048576 bytes/);
-    expect((await launch("-")).stderr).to.match(/it is longer than 1048576 bytes/);
-    expect((await launch(server.url("/long.yaml"))).stderr).to.match(/longer than 1048576 bytes/);
+    expect((await launch(path)).stderr).to.match(/must be at most 1048576 bytes/);
+    expect((await launch("-")).stderr).to.match(/must be at most 1048576 bytes/);
+    expect((await launch(server.url("/long.yaml"))).stderr).to.match(/at most 1048576 bytes/);
     expect((await launch(server.url("/latin"))).code).to.equal(7);
     expect((await launch(server.url("/nosuch"))).stderr).to.match(/the server answered 404 Not Found/);
     expect((await launch(join(at.folder, "nosuch"))).code).to.equal(3);

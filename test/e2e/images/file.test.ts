@@ -215,7 +215,7 @@ describe("images from files", () => {
 
   it("refuses a folder and a file that is not there", async () => {
     await mkdir(room.path("folder"));
-    expect(await refused("folder")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason: "it is no file" });
+    expect(await refused("folder")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason: "it is not a file" });
     expect(await refused("missing")).to.deep.equal({ code: "FILE_NOT_FOUND", reason: room.path("missing") });
   });
 

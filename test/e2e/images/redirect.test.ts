@@ -62,9 +62,7 @@ describe("a text that is fetched", () => {
     await using end = await imageServer((_n, _request, response) => response.end("text"), identity);
     await using plain = await leadsTo(() => end.url("/it"));
     await using secure = await leadsTo(() => plain.url("/it"), identity);
-    expect(await fetched(secure.url("/"))).to.equal(
-      "DOWNLOAD_FAILED: it redirects to a URL without encryption",
-    );
+    expect(await fetched(secure.url("/"))).to.equal("DOWNLOAD_FAILED: it redirects to an unencrypted URL");
     expect(plain.seen).to.deep.equal([]);
   });
 

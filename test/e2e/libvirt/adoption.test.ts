@@ -157,7 +157,7 @@ describe("a domain that strata did not make", () => {
       await using other = await foreignDomain(fixture.connection, fixture.folder, { devices: disk(file) });
       expect(await refusal(adopt(foreign)))
         .to.match(/^UNSUPPORTED/)
-        .and.contain(`its disk sdb is used by the domain ${other.name} too`);
+        .and.contain(`its disk sdb is also used by the domain ${other.name}`);
       const offered = await fixture.backend.adoption?.candidates();
       expect(offered?.find(({ name }) => name === foreign.name)?.obstacle).to.contain(other.name);
     }
@@ -175,9 +175,9 @@ describe("a domain that strata did not make", () => {
       const source = `<source pool='${name}' volume='${basename(foreign.disk)}'/>`;
       const devices = `<disk type='volume' device='disk'>${source}<target dev='sdc' bus='sata'/></disk>`;
       await using other = await foreignDomain(connection, folder, { devices });
-      expect(await refusal(adopt(foreign)), "inactive").to.contain(`used by the domain ${other.name} too`);
+      expect(await refusal(adopt(foreign)), "inactive").to.contain(`used by the domain ${other.name}`);
       await pool.create();
-      expect(await refusal(adopt(foreign)), "active").to.contain(`used by the domain ${other.name} too`);
+      expect(await refusal(adopt(foreign)), "active").to.contain(`used by the domain ${other.name}`);
       await pool.destroy();
     } finally {
       await pool.undefine();
@@ -190,7 +190,7 @@ describe("a domain that strata did not make", () => {
     const { folder } = fixture;
     for (const way of [`${folder}//`, `${folder}/./`, `${folder}/../${basename(folder)}/`]) {
       await setPath(foreign, `${way}${basename(foreign.disk)}`);
-      expect(await refusal(adopt(foreign))).to.contain(`virsh edit, and write ${foreign.disk}`);
+      expect(await refusal(adopt(foreign))).to.contain(`must be named by its plain path, ${foreign.disk}`);
     }
   });
 
@@ -208,7 +208,7 @@ describe("a domain that strata did not make", () => {
   it("is refused, with the reason, where snapshots would not hold all of it or could not be taken", async () => {
     const second = disk("/nowhere/b.qcow2");
     const cases: readonly [Parameters<typeof foreignDomain>[2], RegExp][] = [
-      [{ format: "raw" }, /its disk sdb is raw, and layers are qcow2: qemu-img convert/],
+      [{ format: "raw" }, /its disk sdb must be qcow2, and is raw: qemu-img convert/],
       [{ devices: second }, /it writes 2 disks/],
     ];
     for (const [options, reason] of cases) {

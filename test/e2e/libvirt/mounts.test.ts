@@ -149,10 +149,10 @@ describe("folders of the host in a real guest", () => {
   it("are refused with the reason, and nothing is changed", async () => {
     const before = await mounts();
     const refusals: [number, RegExp, string[]][] = [
-      [4, /has a mount at \/srv\/data already/, [path("third"), `${NAME}:/srv/x/../data/`]],
+      [4, /already has a mount at \/srv\/data/, [path("third"), `${NAME}:/srv/x/../data/`]],
       [2, /no folder/, [path("first", "hello"), NAME]],
-      [2, /there is no such folder/, [path("nowhere"), NAME]],
-      [2, /hide what the guest lives on/, [path("third"), `${NAME}:..`]],
+      [2, /the folder does not exist/, [path("nowhere"), NAME]],
+      [2, /hide a folder that the guest needs/, [path("third"), `${NAME}:..`]],
       [2, /guest id 1000 is mapped already/, [path("third"), NAME, "-u", "1:1000", "-u", "2:1000"]],
       [11, /type classic is not supported/, [path("third"), NAME, "-t", "classic"]],
       [3, /does not exist/, [path("third"), NAME, "mounts-nobody"]],
@@ -236,7 +236,7 @@ describe("folders of the host in a real guest", () => {
   it("are kept while their source has gone, and come back with it into the running guest", async () => {
     expect(Object.keys(await mounts())).to.deep.equal(["/home/ubuntu/first", "/srv/data"]);
     await rm(path("second"));
-    expect((await strata(["start", NAME])).stderr).to.contain("it is not there");
+    expect((await strata(["start", NAME])).stderr).to.contain("the folder does not exist");
     await rename(path("moved"), path("second"));
     expect((await strata(["start", NAME])).stderr).to.equal("");
     expect(await inside("cat", "/srv/data/ours")).to.equal("again");
@@ -263,7 +263,9 @@ describe("folders of the host in a real guest", () => {
     await rename(path("second"), path("moved"));
     const restored = await strata(["restore", "-d", `${NAME}.two`]);
     expect(restored.stdout).to.equal(`Snapshot restored: ${NAME}.two\n`);
-    expect(restored.stderr).to.contain(`${path("second")} is left out of /srv/data for now: it is not there`);
+    expect(restored.stderr).to.contain(
+      `${path("second")} is left out of /srv/data for now: the folder does not exist`,
+    );
     expect(Object.keys(await mounts())).to.deep.equal(["/home/ubuntu/first", "/srv/data"]);
   });
 });

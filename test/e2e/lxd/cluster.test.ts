@@ -101,7 +101,7 @@ describe("a cluster of LXD, over TLS", () => {
     const refused = await refusal(
       instances.create(newInstanceSpec(image, { name: "lxd-c-none", member: "n9" }), context()),
     );
-    expect(refused).to.deep.equal({ code: "INVALID_VALUE", reason: "the cluster has n1, n2, n3" });
+    expect(refused).to.deep.equal({ code: "INVALID_VALUE", reason: "must be one of n1, n2, n3" });
 
     const moving = await instances.create(
       newInstanceSpec(image, { name: "lxd-c-a", member: "n3" }),

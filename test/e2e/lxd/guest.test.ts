@@ -160,7 +160,8 @@ describe("inside a container of LXD", () => {
       );
     expect(await refusal(attach(1003))).to.deep.equal({
       code: "UNSUPPORTED",
-      reason: "the host does not let LXD map these ids; it does with the lines root:1003:1 in /etc/subuid",
+      reason:
+        "the host does not allow LXD to map these ids; to allow it, add the lines root:1003:1 in /etc/subuid",
     });
     const root = await refusal(attach(0));
     expect(root.code).to.equal("UNSUPPORTED");

@@ -30,29 +30,29 @@ const BAD: Readonly<Record<string, Bad>> = {
   "is made for a later contract": {
     manifest: { plugin: "bad", api: "^3.0.0", entry: "./index.js" },
     module: "throw new Error('it was loaded all the same');",
-    says: /was made for version \^3\.0\.0 of the contract; this strata has 2\./,
+    says: /requires version \^3\.0\.0 of the engine contract; this strata has 2\./,
     code: 11,
   },
   "says another version once it is loaded": {
     module: works.replace("'3.0.0'", "'3.99.0'"),
-    says: /was made for version \^2\.99\.0 of the contract/,
+    says: /requires version \^3\.99\.0 of the engine contract/,
     code: 11,
   },
-  "has a manifest that is no JSON": { manifest: "{", says: /package\.json: it is no JSON/, code: 1 },
+  "has a manifest that is no JSON": { manifest: "{", says: /package\.json: must be valid JSON/, code: 1 },
   "has no manifest key": { manifest: null, says: /package\.json: strata/, code: 1 },
   "has a range that is none": {
     manifest: { plugin: "bad", api: "newest", entry: "./index.js" },
-    says: /strata\.api: it is no range of versions/,
+    says: /strata\.api: must be a range of versions/,
     code: 1,
   },
   "is not built": {
     manifest: { plugin: "bad", api: "^3.0.0", entry: "./dist/index.js" },
-    says: /there is no \.\/dist\/index\.js; is the package built\?/,
+    says: /\.\/dist\/index\.js does not exist; is the package built\?/,
     code: 1,
   },
   "has its module outside of the package": {
     manifest: { plugin: "bad", api: "^3.0.0", entry: "../../../../../config/strata/settings.json" },
-    says: /is outside of it/,
+    says: /must be inside the package/,
     code: 1,
   },
   "throws while it is loaded": {
@@ -65,7 +65,7 @@ const BAD: Readonly<Record<string, Bad>> = {
   "exports something else": { module: "export default { name: 'bad' };", says: /is no plugin/, code: 1 },
   "calls itself otherwise": {
     module: works.replace("name: 'bad'", "name: 'worse'"),
-    says: /it calls itself "worse"/,
+    says: /has the name "worse"/,
     code: 1,
   },
   "throws when it is checked": {
@@ -89,7 +89,7 @@ const BAD: Readonly<Record<string, Bad>> = {
   },
   "tells nothing of use about itself": {
     module: works.replace("features: new Set()", "features: []"),
-    says: /engine plugin "bad": info: features is a Set/,
+    says: /engine plugin "bad": info: features must be a Set/,
     code: 0,
     state: "unavailable",
   },
@@ -184,7 +184,7 @@ describe("a plugin that", () => {
     const named = plugins.filter(({ name }: { name: string }) => name === "memory");
     expect(named.map(({ state }: { state: string }) => state).sort()).to.deep.equal(["loaded", "refused"]);
     expect(named.map(({ reason }: { reason: string }) => reason).join("")).to.contain(
-      'two engines are called "memory": built-in and strata-plugin-bad 1.2.3',
+      'two engines have the name "memory": built-in and strata-plugin-bad 1.2.3',
     );
     await goesOn();
   });
@@ -195,7 +195,7 @@ describe("a plugin that", () => {
     const used = await strata(["--driver", "bad", "list"], { env: home.env });
     await chmod(join(path, "index.js"), 0o644);
     expect(used.code).to.equal(1);
-    expect(used.stderr).to.contain("everybody may write");
+    expect(used.stderr).to.contain("must not be writable by everyone");
   });
 
   it("is the driver and breaks can be left for another", async () => {

@@ -49,7 +49,7 @@ describe("the sample engine of docs/plugins.md", () => {
   it("is loaded once the configuration names it, and only then", async () => {
     const refused = await strata(["--driver", "sample", "list"], { env: home.env });
     expect(refused.code).to.equal(3);
-    expect(refused.stderr).to.contain('there is no engine "sample"');
+    expect(refused.stderr).to.contain('engine "sample" does not exist');
     await done(["set", `local.plugins=${PACKAGE}`], { env: home.env });
     const { plugins } = JSON.parse(await done(["plugins", "--format", "json"], { env: home.env }));
     const found = plugins.find(({ name }: { name: string }) => name === "sample");

@@ -96,10 +96,10 @@ describe("a transfer over ssh", () => {
     for (const name of ["note", "large"]) {
       const source = { instance: "web", path: join(folder, name) };
       const to = (path: string) => refusal(strata.transfer([source], { instance: "db", path }));
-      expect((await to(join(folder, "none", "x"))).message).to.contain("the folder above it does not exist");
+      expect((await to(join(folder, "none", "x"))).message).to.contain("its parent folder does not exist");
       expect(
         (await refusal(strata.transfer([source, source], { instance: "db", path: "/none" }))).message,
-      ).to.contain("there is no such folder");
+      ).to.contain("the folder does not exist");
       await refusal(strata.transfer([source], { path: "/proc/x" }));
     }
     await server.left();

@@ -67,7 +67,7 @@ describe("a transfer", () => {
     for (const target of [{ instance: "db", path: "x/y" }, { path: at.path("host/x/y") }]) {
       const refused = await refusal(at.strata.transfer(sources, target));
       expect(refused.code).to.equal("TRANSFER_FAILED");
-      expect(refused.message).to.contain("no such folder");
+      expect(refused.message).to.contain("the folder does not exist");
     }
     expect(await at.tree("db")).to.deep.equal([]);
     await at.strata.transfer(sources, { instance: "db", path: "x/y" }, { parents: true });
@@ -189,9 +189,9 @@ describe("a transfer", () => {
     await cli.done("transfer", "-rp", "web:.", "db:one/two");
     expect(await at.tree("db")).to.deep.equal(["one/", "one/two/", "one/two/a:b", "one/two/from stdin"]);
     for (const [args, message] of [
-      [["a", "b"], "one end of a transfer is an instance"],
+      [["a", "b"], "one end of a transfer must be an instance"],
       [["web:a"], "give one or more sources and a destination"],
-      [["-", "web:a", "db:"], "a stream is transferred alone"],
+      [["-", "web:a", "db:"], "a stream must be the only source"],
       [["web:.", "-", "-r"], "only a file can be written to a stream"],
       [["not_a_name:x", "y"], "invalid instance name"],
     ] as const) {

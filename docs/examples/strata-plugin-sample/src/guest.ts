@@ -14,7 +14,7 @@ interface Outcome {
 export function guestAccess(store: Store): EngineAccess {
   const ready = async (id: string) => {
     const { name, state } = await store.get(id);
-    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it does not run" });
+    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
   };
   return {
     via: "engine",

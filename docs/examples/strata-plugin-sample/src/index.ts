@@ -16,7 +16,7 @@ const plugin: BackendPlugin = {
       key: "folder",
       default: "",
       description: "where the instances are; empty: in strata's data folder",
-      validate: (value) => (value === "" || value.startsWith("/") ? undefined : "it is an absolute path"),
+      validate: (value) => (value === "" || value.startsWith("/") ? undefined : "must be an absolute path"),
     },
   ],
   check: async () => [{ what: "node", ok: true, detail: process.version }],

@@ -105,7 +105,7 @@ describe("the guard around a plugin", () => {
 
   it("refuses an account of itself that nobody could use", async () => {
     const info = async () => ({ ...(await memoryBackend().info()), features: ["suspend"] as never });
-    expect(await told(() => broken({ info }).info())).to.match(/^PLUGIN_ERROR.*features is a Set/);
+    expect(await told(() => broken({ info }).info())).to.match(/^PLUGIN_ERROR.*features must be a Set/);
   });
 
   it("makes a failed check of a check that throws", async () => {

@@ -65,7 +65,7 @@ describe("a home that cannot be used", () => {
     await mkdir(lock);
     const { code, stderr } = await at.strata("delete", "--purge", "web");
     expect(code, stderr).to.equal(0);
-    expect(stderr).to.contain("aliases of web may be left");
+    expect(stderr).to.contain("aliases of web may remain");
     expect(await at.done("list")).to.equal("No instances found.\n");
   });
 });

@@ -61,7 +61,7 @@ describe("output that cannot be written", () => {
     await at.done("start", "web");
     at.input = "text";
     const { code, stderr } = await full("exec", "web", "--", "cat");
-    expect({ code, stderr }).to.deep.equal({ code: 13, stderr: `${FULL}the command ended there\n` });
+    expect({ code, stderr }).to.deep.equal({ code: 13, stderr: `${FULL}the command stopped there\n` });
   });
 
   it("goes unmentioned where the reader has seen enough", async () => {

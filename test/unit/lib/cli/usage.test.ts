@@ -20,7 +20,7 @@ describe("wrong usage", () => {
       "strata: unknown command 'bogus'\n`strata help` lists the commands.\n",
     );
     expect(await refused("image", "list", "--bogus")).to.equal(
-      "strata: unknown option '--bogus'\n`strata help image list` shows how it is used.\n",
+      "strata: unknown option '--bogus'\n`strata help image list` shows its usage.\n",
     );
   });
 
@@ -42,7 +42,7 @@ describe("wrong usage", () => {
     expect(await refused("unalias")).to.match(/give the names of aliases, or --all\n/);
     expect(await refused("unalias", "a", "--all")).to.contain("not both");
     expect(await refused("optimize")).to.contain("give the names of stopped instances, or --all");
-    expect(await refused("doctor", "--yes")).to.contain("--yes goes with --repair");
+    expect(await refused("doctor", "--yes")).to.contain("--yes requires --repair");
     expect(await refused("list", "web")).to.contain("list takes names with --snapshots");
   });
 });

@@ -37,7 +37,7 @@ describe("mounting inside a guest", () => {
     ];
     for (const message of messages)
       expect(await failureOf(mountInside("web", guest(32, message), MOUNT))).to.equal(
-        'MOUNT_FAILED: the guest of "web" cannot mount /srv/a b: its kernel has no 9p',
+        'MOUNT_FAILED: the guest of "web" cannot mount /srv/a b: its kernel does not support 9p',
       );
   });
 
@@ -45,7 +45,9 @@ describe("mounting inside a guest", () => {
     expect(
       await failureOf(mountInside("web", guest(1, "note\nmkdir: Read-only file system\n"), MOUNT)),
     ).to.contain("/srv/a b: mkdir: Read-only file system");
-    expect(await failureOf(mountInside("web", guest(9), MOUNT))).to.contain("the command ended with 9");
+    expect(await failureOf(mountInside("web", guest(9), MOUNT))).to.contain(
+      "the command exited with status 9",
+    );
     expect(await failureOf(mountInside("web", guest(0, "a warning"), MOUNT))).to.equal("it worked");
   });
 

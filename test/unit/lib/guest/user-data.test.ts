@@ -60,7 +60,9 @@ describe("user-data", () => {
   });
 
   it("in MIME is refused where no part can be found", async () => {
-    expect(await refusal("Content-Type: multipart/mixed; boundary=b\n\n")).to.contain("no part of it");
+    expect(await refusal("Content-Type: multipart/mixed; boundary=b\n\n")).to.contain(
+      "at least one MIME part",
+    );
   });
 
   it("is otherwise a config, a script, or refused", async () => {

@@ -55,18 +55,18 @@ describe("image names", () => {
 
   it("refuses what looks like a checksum and is none", () => {
     for (const hash of ["sha256=abc", `sha512=${HEX}`, `sha256=${HEX}0`, "top"])
-      expect(refusal(`https://host.example/a#${hash}`)).to.match(/^INVALID_VALUE: a checksum is/);
+      expect(refusal(`https://host.example/a#${hash}`)).to.match(/^INVALID_VALUE: a checksum must be/);
   });
 
   it("refuses other schemes", () => {
     for (const text of ["ftp://host.example/a", "nbd://host.example/a", "ssh://host.example/a"])
-      expect(refusal(text)).to.equal("INVALID_VALUE: only file://, http:// and https:// URLs are known");
+      expect(refusal(text)).to.equal("INVALID_VALUE: a URL must begin with file://, http:// or https://");
   });
 
   it("refuses a file URL with a host, with a broken escape, and what is no URL", () => {
-    expect(refusal("file://images/a.qcow2")).to.equal("INVALID_VALUE: a file URL has three slashes");
-    expect(refusal("file:///a%ff%zz")).to.equal("INVALID_VALUE: its path is malformed");
-    expect(refusal("http://")).to.equal("INVALID_VALUE: it is no URL");
+    expect(refusal("file://images/a.qcow2")).to.equal("INVALID_VALUE: a file URL must have three slashes");
+    expect(refusal("file:///a%ff%zz")).to.equal("INVALID_VALUE: its path must be well-formed");
+    expect(refusal("http://")).to.equal("INVALID_VALUE: must be a valid URL");
   });
 
   it("takes six hex digits or more for the start of a hash", () => {

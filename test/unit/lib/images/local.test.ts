@@ -106,6 +106,6 @@ describe("finding an image in the cache", () => {
     for (const text of ["noble", "24.04", "release:noble", "Release:24.04", "eeeeee"])
       expect(findCached([cloud, noble], text)).to.equal(noble);
     for (const text of ["daily:noble", "release:debian", "release:eeeeee", "jammy"])
-      expect(() => findCached([cloud, noble], text)).to.throw(`image "${text}" is not known`);
+      expect(() => findCached([cloud, noble], text)).to.throw(`image "${text}" was not found`);
   });
 });

@@ -43,6 +43,6 @@ describe("an id map", () => {
     expect(reason(() => checkIdMaps("-u", maps("1:2", "2:1", "3:3")))).to.equal("accepted");
     expect(reason(() => checkIdMaps("-u", maps("1:2", "1:3")))).to.contain("host id 1");
     expect(reason(() => checkIdMaps("-u", maps("1:2", "3:2")))).to.contain("guest id 2");
-    expect(reason(() => checkIdMaps("-u", maps("1:2", "1:2")))).to.contain("is mapped already");
+    expect(reason(() => checkIdMaps("-u", maps("1:2", "1:2")))).to.contain("is already mapped");
   });
 });

@@ -39,7 +39,7 @@ describe("aliases", () => {
     for (const command of ["list", "ls", "help", "exec"]) {
       const refused = await at.strata("alias", `web:/usr/bin/${command}`);
       expect(refused.code, command).to.equal(2);
-      expect(refused.stderr).to.contain("is a command of strata");
+      expect(refused.stderr).to.contain("must not be a command of strata");
     }
     for (const bad of ["../x", "-x", ".x", "a/b", ""])
       expect((await at.strata("alias", "web:top", "--", bad)).code, bad).to.equal(2);
@@ -95,7 +95,7 @@ describe("aliases", () => {
     await mkdir(bin(), { recursive: true });
     await writeFile(join(bin(), "say"), "mine");
     const { stderr } = await at.strata("alias", "web:echo", "say");
-    expect(stderr).to.contain('no script for "say"');
+    expect(stderr).to.contain('no script was written for "say"');
     await at.done("unalias", "say");
     expect(await readFile(join(bin(), "say"), "utf8")).to.equal("mine");
   });

@@ -122,18 +122,18 @@ describe("doctor", () => {
       const { code, stderr } = await at.strata("doctor", "--repair", "-y", ...args);
       return `${code} ${stderr}`;
     };
-    expect(await refused("--only", "s9")).to.match(/^3 .*nothing wrong with "s9"/);
+    expect(await refused("--only", "s9")).to.match(/^3 .*found no problem with "s9"/);
     expect(await refused("--only", "s9")).to.contain(`${ORPHAN.subject}, s1, ${LOST.subject}`);
     expect(await refused("--only", ORPHAN.subject, "--by", "merge")).to.match(
       /^2 .*"merge".*must be one of record, activate, remove/,
     );
     expect(await refused("--only", ORPHAN.subject)).to.match(
-      /^2 .*--by with one of record, activate, remove/,
+      /^2 .*--by must be one of record, activate, remove/,
     );
-    expect(await refused("--only", "s1", "--by", "remove")).to.match(/^2 .*nothing to choose from/);
+    expect(await refused("--only", "s1", "--by", "remove")).to.match(/^2 .*no choice is offered for it/);
     expect(await refused("--only", LOST.subject)).to.match(/^2 .*cannot repair .* without guessing/);
-    expect(await refused("--by", "record")).to.match(/^2 .*--by goes with --only/);
-    expect((await at.strata("doctor", "--only", "s1")).stderr).to.contain("--only goes with --repair");
+    expect(await refused("--by", "record")).to.match(/^2 .*--by requires --only/);
+    expect((await at.strata("doctor", "--only", "s1")).stderr).to.contain("--only requires --repair");
     expect(at.asked).to.deep.equal([]);
   });
 

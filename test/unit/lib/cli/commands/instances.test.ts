@@ -150,7 +150,7 @@ describe("commands on instances", () => {
     await at.done("snapshot", "web", "-n", "one");
     for (const bad of ["nobody", "web.none", "db.one"])
       await refused(3, "does not exist", "delete", "-p", "db", "web.one", bad);
-    await refused(2, "needs --purge when there is no terminal", "delete", "db", "web.one");
+    await refused(2, "requires --purge when there is no terminal", "delete", "db", "web.one");
     await at.done("delete", "--purge", "db", "web.one");
     expect(await states()).to.deep.equal({ web: "Stopped" });
     expect(await at.done("list", "--snapshots")).to.equal("No snapshots found.\n");
@@ -189,7 +189,7 @@ describe("commands on instances", () => {
     await at.done("stop", "web");
     await refused(
       5,
-      'Commands run in running instances only: "web" is Stopped\n`strata start web`',
+      'Commands can run only in running instances: "web" is Stopped\n`strata start web`',
       "exec",
       "web",
       "--",

@@ -57,7 +57,7 @@ describe("settings", () => {
   });
 
   it("refuse a wrong value and say which are right", async () => {
-    await refused(2, "it is true or false", "set", "local.privileged-mounts=maybe");
+    await refused(2, "must be true or false", "set", "local.privileged-mounts=maybe");
     await refused(2, "invalid instance name", "set", "client.primary-name=not a name");
     await refused(2, "libvirt", "set", "local.driver=nothing");
     await refused(11, "strata has no passphrase", "set", "local.passphrase=secret");
@@ -90,7 +90,12 @@ describe("settings", () => {
     const { code, stdout } = await at.onTerminal("desk\r", "set", "client.primary-name");
     expect([code, stdout.includes("client.primary-name:")]).to.deep.equal([0, true]);
     expect(await at.done("get", "client.primary-name")).to.equal("desk\n");
-    await refused(2, "set needs KEY=VALUE when there is no terminal to ask on", "set", "client.primary-name");
+    await refused(
+      2,
+      "set requires KEY=VALUE when there is no terminal to prompt on",
+      "set",
+      "client.primary-name",
+    );
     const secret = await at.onTerminal("hunter2\r", "set", "local.passphrase");
     expect(secret.code).to.equal(11);
     expect(secret.stdout).to.equal("");
@@ -125,6 +130,8 @@ describe("settings", () => {
     const folder = join(at.folder, ".local/state/strata");
     expect((await stat(folder)).mode & 0o777).to.equal(0o700);
     expect((await stat(join(folder, "strata.log"))).mode & 0o777).to.equal(0o600);
-    expect(await readFile(join(folder, "strata.log"), "utf8")).to.contain('no script for \\"say\\"');
+    expect(await readFile(join(folder, "strata.log"), "utf8")).to.contain(
+      'no script was written for \\"say\\"',
+    );
   });
 }).timeout(20_000);

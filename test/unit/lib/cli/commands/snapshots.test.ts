@@ -149,11 +149,11 @@ describe("commands on snapshots", () => {
     await at.done("snapshot", "web", "-n", "clean");
     await refused(
       2,
-      "restore needs --destructive when there is no terminal to ask on",
+      "restore requires --destructive when there is no terminal to prompt on",
       "restore",
       "web.clean",
     );
-    await refused(2, "names no snapshot", "restore", "-d", "web");
+    await refused(2, "does not name a snapshot", "restore", "-d", "web");
     await at.done("start", "web");
     await refused(
       5,

@@ -24,7 +24,7 @@ describe("a guest", () => {
       .then(() => undefined, asStrataError);
     expect([late?.code, late?.details.reason]).to.deep.equal([
       "GUEST_UNREACHABLE",
-      "nothing within 0 s; at last: it has no address yet",
+      "no answer within 0 s; last error: it has no address yet",
     ]);
     const refused = await strata.exec("machine", ["true"]).then(() => undefined, asStrataError);
     expect([refused?.code, refused?.details.reason]).to.deep.equal([

@@ -173,6 +173,6 @@ describe("mounting folders in instances", () => {
     await strata.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "/a" }] }, { warn });
     expect(warnings, "a launch goes on without").to.have.length(1);
     expect(await codeOf(strata.suspend(["web"], { warn }))).to.equal("NO_SPACE");
-    expect(warnings[1]).to.equal('the guest of "web" cannot mount /a: its kernel has no 9p');
+    expect(warnings[1]).to.equal('the guest of "web" cannot mount /a: its kernel does not support 9p');
   });
 });

@@ -58,10 +58,12 @@ describe("networks of instances", () => {
       const strata = await open();
       const launch = (...networks: { network: string; mac?: string }[]) =>
         refusal(strata.launch({ image: "any", name: "web", networks }));
-      expect(await launch({ network: "nowhere" })).to.match(/^INVALID_VALUE: .*it is one of default, lan$/);
-      expect(await launch({ network: "bridged" })).to.match(/^USAGE: there is no bridged network/);
+      expect(await launch({ network: "nowhere" })).to.match(/^INVALID_VALUE: .*must be one of default, lan$/);
+      expect(await launch({ network: "bridged" })).to.match(/^USAGE: no bridged network is set/);
       expect(await launch({ network: "lan", mac: "52:54:00:00:00" })).to.match(/^INVALID_VALUE/);
-      expect(await launch({ network: "lan", mac: "53:54:00:00:00:00" })).to.match(/^INVALID_VALUE.*odd/);
+      expect(await launch({ network: "lan", mac: "53:54:00:00:00:00" })).to.match(
+        /^INVALID_VALUE.*multicast/,
+      );
       const mac = "52:54:00:aa:00:01";
       expect(await launch({ network: "lan", mac }, { network: "lan", mac: mac.toUpperCase() })).to.match(
         /^INVALID_VALUE.*another interface has it$/,
@@ -74,7 +76,7 @@ describe("networks of instances", () => {
     it("is one of the networks, or empty", async () => {
       const strata = await open("lan");
       expect(await refusal(strata.set("local.bridged-network", "nowhere"))).to.match(
-        /it is one of default, lan$/,
+        /must be one of default, lan$/,
       );
       await strata.set("local.bridged-network", "");
       expect(await strata.get("local.bridged-network")).to.equal("");

@@ -42,7 +42,7 @@ describe("adopting", () => {
     const info = async () => ({ ...(await memory.info()), features: new Set(["adopt" as const]) });
     const strata = await openStrata({ driver: "memory", backend: { ...memory, info, adoption } });
     const error = await strata.adopt("nope").then(() => undefined, asStrataError);
-    expect([error?.message, error?.exitCode]).to.deep.equal(['there is no domain "nope"', 3]);
+    expect([error?.message, error?.exitCode]).to.deep.equal(['domain "nope" does not exist', 3]);
     expect(error?.hint).to.contain("`strata adopt` without a name");
   });
 

@@ -36,7 +36,7 @@ describe("launch", () => {
     };
     expect(await refusal("debian-micro")).to.deep.equal({
       code: "UNSUPPORTED",
-      reason: "it takes images of the format rootfs; there is no /dev/vhost-vsock",
+      reason: "the format must be rootfs; there is no /dev/vhost-vsock",
     });
     // To build it first would not help either.
     expect(await refusal("debian-cloud")).to.deep.equal(await refusal("debian-micro"));
@@ -179,7 +179,7 @@ describe("launch", () => {
     });
     const error = await strata.launch({ image: "debian-container" }).then(() => undefined, asStrataError);
     expect(error?.code).to.equal("UNSUPPORTED");
-    expect(error?.message).to.contain("it is a container's").and.contain("--driver lxd");
+    expect(error?.message).to.contain("it is a container image").and.contain("--driver lxd");
     expect(await strata.list()).to.deep.equal([]);
   });
 });

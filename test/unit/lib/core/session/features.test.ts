@@ -34,7 +34,7 @@ describe("what an engine lacks", () => {
       "UNSUPPORTED: cloning is not supported by Fake 3: its disks are shared",
     );
     expect(await messageOf(requireFeature(session, "suspend", "suspending"))).to.equal(
-      "UNSUPPORTED: suspending is not supported by Fake 3: it has no such feature",
+      "UNSUPPORTED: suspending is not supported by Fake 3: it does not have this feature",
     );
   });
 

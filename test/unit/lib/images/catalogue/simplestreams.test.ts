@@ -80,10 +80,10 @@ describe("a catalogue in the form of simplestreams", () => {
       "file:///etc/passwd",
     ])
       expect(refusedProducts(products({}, { ...disk, path }))).to.match(
-        /^CATALOGUE_UNREADABLE.*leads away from it/,
+        /^CATALOGUE_UNREADABLE.*must be on the same server/,
       );
     expect(refusedProducts(products({}, { ...disk, path: "https://a:b@lab.example/a" }))).to.match(
-      /leads away/,
+      /must be on the same server/,
     );
   });
 
