@@ -8,11 +8,9 @@ export function examplesOf(each: Command): readonly string[] {
   return examples.get(each) ?? [];
 }
 
-/** A command with its help: what it does and an example of it. */
-export function command(usage: string, summary: string, ...shown: readonly string[]): Command {
-  const made = new Command(usage.split(" ")[0]).summary(summary).description(summary);
-  for (const argument of usage.split(" ").slice(1)) made.argument(argument);
-  return withExamples(made, shown);
+/** A command with its help: what it does and examples of it. */
+export function command(name: string, summary: string, ...shown: readonly string[]): Command {
+  return withExamples(new Command(name).summary(summary).description(summary), shown);
 }
 
 /** True for the name of a command and for its aliases. */
@@ -24,7 +22,7 @@ export function isCalled(each: Command, word: string): boolean {
 export function withExamples(made: Command, shown: readonly string[]): Command {
   examples.set(made, shown);
   const lines = shown.map((example) => `  $ strata ${example}`);
-  return made.addHelpText("after", `\nExample:\n${lines.join("\n")}`);
+  return made.addHelpText("after", `\n${shown.length > 1 ? "Examples" : "Example"}:\n${lines.join("\n")}`);
 }
 
 /** `--format`, the same wherever there is one. */

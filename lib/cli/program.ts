@@ -30,64 +30,67 @@ import { printable } from "./format/cell.ts";
 import { write } from "./io.ts";
 import { VERSION } from "./version.ts";
 
+/** The commands in the order of the help, under its headings. */
+const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
+  Instances: [
+    launchCommand,
+    listCommand,
+    infoCommand,
+    startCommand,
+    stopCommand,
+    restartCommand,
+    suspendCommand,
+    cloneCommand,
+    deleteCommand,
+    recoverCommand,
+    purgeCommand,
+    moveCommand,
+    adoptCommand,
+    releaseCommand,
+  ],
+  Snapshots: [snapshotCommand, restoreCommand, optimizeCommand],
+  "Inside instances": [
+    execCommand,
+    shellCommand,
+    transferCommand,
+    mountCommand,
+    umountCommand,
+    aliasCommand,
+    aliasesCommand,
+    unaliasCommand,
+    preferCommand,
+  ],
+  "Images and networks": [findCommand, imageCommand, networksCommand],
+  "Settings and host": [
+    getCommand,
+    setCommand,
+    doctorCommand,
+    eventsCommand,
+    pluginsCommand,
+    waitReadyCommand,
+    authenticateCommand,
+  ],
+  "About strata": [helpCommand, versionCommand, completionCommand],
+};
+
 /** The whole command tree. */
 export function createProgram(cli: Cli): Command {
   const program = withExamples(new Command("strata"), ["launch debian --name web", "shell web"])
-    .description("instances on libvirt, with snapshots at their heart")
+    .description("run instances on libvirt, each with a tree of snapshots")
     .version(`strata ${VERSION}`, "--version")
-    .option("--driver <name>", "engine to use in the place of the setting local.driver", (name) => {
+    .option("--driver <name>", "engine to use instead of the setting local.driver", (name) => {
       cli.global.driver = name;
       return name;
     })
-    .option("-v, --verbose", "tell more, up to -vvvv", () => {
+    .option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
       cli.global.verbosity += 1;
       return cli.global.verbosity;
     })
     .enablePositionalOptions()
     .helpCommand(false)
     .showSuggestionAfterError();
-  const commands = [
-    launchCommand,
-    listCommand,
-    infoCommand,
-    startCommand,
-    stopCommand,
-    suspendCommand,
-    cloneCommand,
-    moveCommand,
-    adoptCommand,
-    releaseCommand,
-    restartCommand,
-    execCommand,
-    shellCommand,
-    transferCommand,
-    mountCommand,
-    umountCommand,
-    snapshotCommand,
-    restoreCommand,
-    optimizeCommand,
-    deleteCommand,
-    recoverCommand,
-    purgeCommand,
-    aliasCommand,
-    aliasesCommand,
-    unaliasCommand,
-    preferCommand,
-    getCommand,
-    setCommand,
-    networksCommand,
-    findCommand,
-    eventsCommand,
-    imageCommand,
-    doctorCommand,
-    pluginsCommand,
-    waitReadyCommand,
-    authenticateCommand,
-    completionCommand,
-    versionCommand,
-    helpCommand,
-  ];
-  for (const make of commands) program.addCommand(make(cli));
+  for (const [heading, commands] of Object.entries(GROUPS))
+    for (const make of commands) program.addCommand(make(cli).helpGroup(`${heading}:`));
   program.addCommand(completionWordsCommand(cli), { hidden: true });
   for (const each of allCommands(program)) settle(program, each, cli);
   return program;
@@ -120,7 +123,7 @@ function settle(program: Command, each: Command, cli: Cli): void {
         : `\`strata help ${path.join(" ")}\` shows its usage.`,
     );
   if (each === program) return;
-  each.option("-v, --verbose", "tell more, up to -vvvv", () => {
+  each.option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
     cli.global.verbosity += 1;
     return cli.global.verbosity;
   });

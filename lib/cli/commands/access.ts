@@ -7,7 +7,7 @@ import { parseTimeout } from "./launch.ts";
 
 export function waitReadyCommand(cli: Cli): Command {
   return command("wait-ready", "wait until the engine answers", "wait-ready --timeout 60")
-    .option("--timeout <seconds>", "how long to wait (default: until it answers)")
+    .option("--timeout <seconds>", "how long to wait (default: no limit)")
     .action(async (options: { timeout?: string }) => {
       const timeout = parseTimeout(options.timeout);
       await (await cli.strata()).waitReady(timeout === undefined ? {} : { timeout }, cli.call);
@@ -15,13 +15,11 @@ export function waitReadyCommand(cli: Cli): Command {
 }
 
 export function authenticateCommand(cli: Cli): Command {
-  return command(
-    "authenticate [passphrase]",
-    "check that this user may use the engine",
-    "authenticate",
-  ).action(async (passphrase: string | undefined) => {
-    if (passphrase !== undefined) throw failure("NO_PASSPHRASE");
-    const { engine } = await (await cli.strata()).engine();
-    await write(cli.io, `You may use ${engine}.\n`);
-  });
+  return command("authenticate", "check whether this user may use the engine", "authenticate")
+    .argument("[passphrase]", "always refused: strata has no passphrase")
+    .action(async (passphrase: string | undefined) => {
+      if (passphrase !== undefined) throw failure("NO_PASSPHRASE");
+      const { engine } = await (await cli.strata()).engine();
+      await write(cli.io, `You may use ${engine}.\n`);
+    });
 }

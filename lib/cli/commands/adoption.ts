@@ -9,12 +9,13 @@ import { write } from "../io.ts";
 
 export function adoptCommand(cli: Cli): Command {
   return command(
-    "adopt [domain]",
-    "take over a domain that strata did not make; without one, list them",
+    "adopt",
+    "manage a libvirt domain that strata did not create, or list such domains",
     "adopt",
     "adopt build-server --username admin",
   )
-    .option("--username <user>", "user that commands run as; without one, strata does not log in")
+    .argument("[domain]", "domain to adopt; without one, the domains that can be adopted are listed")
+    .option("--username <user>", "user in the guest to log in as; without one, strata cannot log in")
     .addOption(formatOption())
     .action(async (domain: string | undefined, options: { username?: string; format: string }) => {
       const strata = await cli.strata();
@@ -32,14 +33,16 @@ export function adoptCommand(cli: Cli): Command {
 
 export function releaseCommand(cli: Cli): Command {
   return command(
-    "release <name>",
-    "let an adopted instance go, with all that it holds on its own disk",
+    "release",
+    "stop managing an adopted instance and write its contents to its own disk",
     "release build-server",
-  ).action(async (name: string) => {
-    await (await cli.strata()).release(name, cli.call);
-    cli.progress.clear();
-    await write(cli.io, `Released: ${name}\n`);
-  });
+  )
+    .argument("<name>", "adopted instance, stopped and without snapshots")
+    .action(async (name: string) => {
+      await (await cli.strata()).release(name, cli.call);
+      cli.progress.clear();
+      await write(cli.io, `Released: ${name}\n`);
+    });
 }
 
 function formatCandidates(candidates: readonly Candidate[], format: Format): string {

@@ -11,14 +11,16 @@ import { write } from "../io.ts";
 
 export function aliasCommand(cli: Cli): Command {
   return command(
-    "alias <name:command> [alias]",
-    "give a command of an instance a name on this host",
+    "alias",
+    "create a command on this host that runs a command in an instance",
     "alias web:psql",
     "alias web:/usr/bin/top webtop",
   )
+    .argument("<name:command>", "instance and the command to run in it")
+    .argument("[alias]", "name of the alias (default: the name of the command)")
     .option(
       "-n, --no-map-working-directory",
-      "run it in the home folder, also where the current one is mounted",
+      "run it in the user's home, even if the current folder is mounted in the instance",
     )
     .action(
       async (
@@ -65,8 +67,9 @@ export function aliasesCommand(cli: Cli): Command {
 }
 
 export function unaliasCommand(cli: Cli): Command {
-  return command("unalias [aliases...]", "remove aliases", "unalias psql", "unalias work.psql")
-    .option("--all", "remove all aliases of the present context")
+  return command("unalias", "remove aliases", "unalias psql", "unalias work.psql")
+    .argument("[aliases...]", "aliases of the active context, or CONTEXT.ALIAS")
+    .option("--all", "remove all aliases of the active context")
     .action(async (given: string[], options: { all?: boolean }) => {
       const all = options.all === true;
       if (all === given.length > 0)
@@ -83,9 +86,7 @@ export function unaliasCommand(cli: Cli): Command {
 }
 
 export function preferCommand(cli: Cli): Command {
-  return command(
-    "prefer <context>",
-    "choose the context that aliases are made and found in",
-    "prefer work",
-  ).action(async (context: string) => (await cli.strata()).prefer(context));
+  return command("prefer", "switch to another context of aliases", "prefer work")
+    .argument("<context>", "context to switch to; it is created if needed")
+    .action(async (context: string) => (await cli.strata()).prefer(context));
 }

@@ -4,8 +4,9 @@ import { command } from "../command.ts";
 import { write } from "../io.ts";
 
 export function cloneCommand(cli: Cli): Command {
-  return command("clone <name>", "make an independent copy of a stopped instance", "clone web --name web2")
-    .option("-n, --name <name>", "name of the copy; by default NAME-cloneN")
+  return command("clone", "create an independent copy of a stopped instance", "clone web --name web2")
+    .argument("<name>", "instance to copy")
+    .option("-n, --name <name>", "name of the copy (default: NAME-cloneN)")
     .action(async (original: string, options: { name?: string }) => {
       const { name } = await (await cli.strata()).clone(original, options, cli.call);
       cli.progress.clear();

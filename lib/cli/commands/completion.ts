@@ -65,12 +65,12 @@ complete -c strata -f -a '(__strata_complete)'
 export function completionCommand(cli: Cli): Command {
   return command(
     "completion",
-    "print a script that completes commands, options and names in a shell",
+    "print a completion script for a shell",
     "completion bash > ~/.local/share/bash-completion/completions/strata",
     "completion zsh > ~/.zfunc/_strata",
     "completion fish > ~/.config/fish/completions/strata.fish",
   )
-    .addArgument(new Argument("<shell>", "the shell").choices(Object.keys(SCRIPTS)))
+    .addArgument(new Argument("<shell>", "shell to complete in").choices(Object.keys(SCRIPTS)))
     .action(async (shell: string) => {
       await write(cli.io, SCRIPTS[shell] ?? "");
     });
@@ -79,7 +79,7 @@ export function completionCommand(cli: Cli): Command {
 /** What the scripts ask. An engine that does not answer leaves names out and is no error. */
 export function completionWordsCommand(cli: Cli): Command {
   return new Command(ASK)
-    .argument("[words...]")
+    .argument("[words...]", "words of the command line")
     .helpOption(false)
     .action(async (words: string[], _: unknown, self: Command) => {
       const program = self.parent ?? self;

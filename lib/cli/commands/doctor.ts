@@ -20,16 +20,16 @@ interface Options {
 export function doctorCommand(cli: Cli): Command {
   return command(
     "doctor",
-    "check this host and the records of instances, and say what to put right",
+    "check the host and the records of instances, and repair problems",
     "doctor",
     "doctor --repair",
     "doctor --repair --only snapshot1 --by record",
   )
-    .option("--deep", "check the contents of all layers too, which may take minutes")
-    .option("--repair", "put right what can be without losing anything, after showing the plan")
-    .option("--only <subject>", "repair nothing but what is found of this file or snapshot")
-    .option("--by <choice>", "repair it in this way, one of those that doctor offers for it")
-    .option("-y, --yes", "do not ask before repairing")
+    .option("--deep", "also check the contents of all layers, which may take minutes")
+    .option("--repair", "show, then make, the repairs that lose no data")
+    .option("--only <subject>", "repair only the findings about this file or snapshot")
+    .option("--by <choice>", "repair it by one of the choices that doctor offers")
+    .option("-y, --yes", "repair without asking")
     .addOption(formatOption())
     .action(async (options: Options) => {
       const format = parseFormat(options.format);

@@ -13,10 +13,11 @@ interface Options {
 }
 
 export function findCommand(cli: Cli): Command {
-  return command("find [text]", "show the images that can be launched", "find", "find daily:", "find noble")
-    .option("--only-images", "show images only; strata offers nothing else")
-    .option("--show-unsupported", "show those too that get no updates any more")
-    .option("--force-update", "ask the remotes also if they were asked within the last day")
+  return command("find", "list the images that can be launched", "find", "find daily:", "find noble")
+    .argument("[text]", "part of a name to look for, or REMOTE:")
+    .option("--only-images", "list only images; strata offers nothing else")
+    .option("--show-unsupported", "include images that no longer receive updates")
+    .option("--force-update", "refresh the image lists even if they are less than a day old")
     .addOption(formatOption())
     .action(async (text: string | undefined, options: Options) => {
       const format = parseFormat(options.format);

@@ -10,15 +10,17 @@ import { chosenNames, launchPrimary } from "./lifecycle.ts";
 
 export function execCommand(cli: Cli): Command {
   return command(
-    "exec <name> [command...]",
+    "exec",
     "run a command in an instance",
     "exec web -- uname -a",
     "exec web -d /srv -- sh -c 'ls | wc -l'",
   )
-    .option("-d, --working-directory <dir>", "folder of the guest to run the command in")
+    .argument("<name>", "running instance")
+    .argument("[command...]", "command and its arguments, after --")
+    .option("-d, --working-directory <dir>", "folder in the guest to run the command in")
     .option(
       "-n, --no-map-working-directory",
-      "run in the user's home, also where the current folder is mounted in the instance",
+      "run in the user's home, even if the current folder is mounted in the instance",
     )
     .action(async (name: string, given: string[], options: ExecFlags) => {
       const argv = given[0] === "--" ? given.slice(1) : given;
@@ -52,8 +54,9 @@ function currentFolder(): { hostFolder?: string } {
 }
 
 export function shellCommand(cli: Cli): Command {
-  return command("shell [name]", "open a shell in an instance, starting it if need be", "shell web").action(
-    async (given: string | undefined) => {
+  return command("shell", "open a shell in an instance", "shell web")
+    .argument("[name]", "instance; it is started if needed (default: the primary instance)")
+    .action(async (given: string | undefined) => {
       if (!canAsk(cli.io)) throw failure("USAGE", { reason: "shell needs a terminal; use exec in scripts" });
       const strata = await cli.strata();
       const names = await chosenNames(strata, given === undefined ? [] : [given], false);
@@ -63,8 +66,7 @@ export function shellCommand(cli: Cli): Command {
       const session = await strata.shell(names[0] ?? "", { tty: terminal(cli.io) }, call);
       cli.progress.clear();
       cli.exit(await connect(cli.io, session, over));
-    },
-  );
+    });
 }
 
 function terminal({ stdout, env }: Io) {

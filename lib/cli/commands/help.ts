@@ -2,8 +2,9 @@ import type { Command } from "commander";
 import { command, isCalled } from "../command.ts";
 
 export function helpCommand(): Command {
-  return command("help [command...]", "show the help of a command", "help launch", "help image build").action(
-    (words: string[], _: unknown, self: Command) => {
+  return command("help", "show the help of a command", "help launch", "help image build")
+    .argument("[command...]", "command, such as image build")
+    .action((words: string[], _: unknown, self: Command) => {
       let about = self.parent ?? self;
       for (const word of words) {
         const below = about.commands.find((each) => isCalled(each, word));
@@ -12,6 +13,5 @@ export function helpCommand(): Command {
         about = below ?? about;
       }
       about.help();
-    },
-  );
+    });
 }

@@ -9,11 +9,7 @@ import { type Format, json, parseFormat, yaml } from "../format/format.ts";
 import { write } from "../io.ts";
 
 export function imageCommand(cli: Cli): Command {
-  return command(
-    "image",
-    "build, list and delete the images on this host",
-    "image build debian --variant micro",
-  )
+  return command("image", "build, list and delete images on this host", "image build debian --variant micro")
     .addCommand(buildCommand(cli))
     .addCommand(imageListCommand(cli))
     .addCommand(imageDeleteCommand(cli));
@@ -21,10 +17,11 @@ export function imageCommand(cli: Cli): Command {
 
 function buildCommand(cli: Cli): Command {
   return command(
-    "build <distribution>",
+    "build",
     "build a guest image from the packages of a distribution",
     "image build debian --variant micro",
   )
+    .argument("<distribution>", "distribution to build: debian")
     .addOption(
       new Option(
         "--variant <variant>",
@@ -57,15 +54,13 @@ function imageListCommand(cli: Cli): Command {
 }
 
 function imageDeleteCommand(cli: Cli): Command {
-  return command(
-    "delete <images...>",
-    "delete images from this host by alias or the start of a hash",
-    "image delete noble 5a636e81e2ff",
-  ).action(async (names: string[]) => {
-    const removed = await (await cli.strata()).removeImages(names, cli.call);
-    for (const image of removed)
-      await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
-  });
+  return command("delete", "delete images from this host", "image delete noble 5a636e81e2ff")
+    .argument("<images...>", "images, by alias or by the first digits of the hash")
+    .action(async (names: string[]) => {
+      const removed = await (await cli.strata()).removeImages(names, cli.call);
+      for (const image of removed)
+        await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
+    });
 }
 
 function titleOf({ os, release }: ImageInfo): string {

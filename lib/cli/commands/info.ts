@@ -10,12 +10,13 @@ import { write } from "../io.ts";
 
 export function infoCommand(cli: Cli): Command {
   return command(
-    "info [names...]",
-    "show instances and snapshots in full",
+    "info",
+    "show the details of instances and snapshots",
     "info web web.snapshot1",
     "info --snapshots --format json",
   )
-    .option("--snapshots", "show snapshots in the place of instances")
+    .argument("[names...]", "instances, or snapshots as INSTANCE.SNAPSHOT (default: all instances)")
+    .option("--snapshots", "show the snapshots instead of the instances")
     .addOption(formatOption())
     .action(async (names: string[], options: { snapshots?: boolean; format: string }) => {
       const format = parseFormat(options.format);

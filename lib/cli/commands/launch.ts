@@ -23,25 +23,32 @@ interface Options {
 
 export function launchCommand(cli: Cli): Command {
   return command(
-    "launch [image]",
-    "create an instance and start it",
+    "launch",
+    "create and start an instance",
     "launch debian --name web --cpus 2 --memory 2G --disk 10G",
     "launch 24.04",
     "launch file:///images/guest.qcow2",
   )
-    .option("-n, --name <name>", "name of the instance; by default one is made up")
+    .argument(
+      "[image]",
+      "alias, release, REMOTE:ALIAS, start of a hash, or file or http URL (default: the Debian image built here, else the newest Ubuntu LTS)",
+    )
+    .option("-n, --name <name>", "name of the instance (default: a generated name)")
     .option("-c, --cpus <number>", "number of CPUs (default: 1)")
-    .option("-m, --memory <size>", "memory, such as 512M (default: 1G)")
+    .option("-m, --memory <size>", "amount of memory, such as 512M (default: 1G)")
     .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
-    .option("--cloud-init <file>", "cloud-init user-data from a file or URL, or from standard input with -")
-    .option("--mount <source[:path]>", "folder of this host to mount; may be repeated", collect)
+    .option("--cloud-init <file>", "cloud-init user-data from a file or URL, or - for standard input")
+    .option("--mount <source[:path]>", "folder on this host to mount (repeatable)", collect)
     .option(
       "--network <spec>",
-      "a further interface: NETWORK, or name=NETWORK,mode=auto|manual,mac=ADDRESS",
+      "add an interface: NETWORK, or name=NETWORK,mode=auto|manual,mac=ADDRESS (repeatable)",
       collect,
     )
-    .option("--bridged", "the same as --network bridged: on the network of local.bridged-network")
-    .option("--member <member>", "member of the cluster to place it on, where there is one")
+    .option(
+      "--bridged",
+      "same as --network bridged: add an interface on the network of local.bridged-network",
+    )
+    .option("--member <member>", "cluster member to place the instance on")
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
     .action(async (image: string | undefined, options: Options) => {
       const { cpus, memory, disk, name } = options;

@@ -49,7 +49,8 @@ export async function launchPrimary(
 }
 
 export function startCommand(cli: Cli): Command {
-  return command("start [names...]", "start instances", "start web db")
+  return command("start", "start instances", "start web db")
+    .argument("[names...]", "instances to start (default: the primary instance)")
     .option("--all", "start all instances")
     .option("--timeout <seconds>", "how long to wait for each guest (default: 300)")
     .action(async (given: string[], options: { all?: boolean; timeout?: string }) => {
@@ -63,17 +64,12 @@ export function startCommand(cli: Cli): Command {
 }
 
 export function stopCommand(cli: Cli): Command {
-  return command(
-    "stop [names...]",
-    "shut instances down",
-    "stop web",
-    "stop --time 10 web",
-    "stop --force web",
-  )
+  return command("stop", "shut instances down", "stop web", "stop --time 10 web", "stop --force web")
+    .argument("[names...]", "instances to stop (default: the primary instance)")
     .option("--all", "stop all instances")
-    .option("-t, --time <minutes>", "have the guest warn its users and shut down by itself after a while")
-    .option("-c, --cancel", "call such a shutdown off")
-    .option("--force", "cut the power; what the guest has not written is lost, and so is suspended memory")
+    .option("-t, --time <minutes>", "shut down after this time; the guest warns its users")
+    .option("-c, --cancel", "cancel a delayed shutdown")
+    .option("--force", "cut the power; unwritten data and suspended memory are lost")
     .action(async (given: string[], options: StopFlags) => {
       const request = stopRequest(options);
       const strata = await cli.strata();
@@ -104,7 +100,8 @@ function stopRequest({ time, cancel, force }: StopFlags): StopOptions {
 }
 
 export function suspendCommand(cli: Cli): Command {
-  return command("suspend [names...]", "keep the memory of instances and stop them", "suspend web")
+  return command("suspend", "save the memory of instances and stop them", "suspend web")
+    .argument("[names...]", "instances to suspend (default: the primary instance)")
     .option("--all", "suspend all running instances")
     .action(async (given: string[], options: { all?: boolean }) => {
       const strata = await cli.strata();
@@ -117,7 +114,8 @@ export function suspendCommand(cli: Cli): Command {
 const IDLE = ["Deleted", "Stopped", "Suspended"] as const;
 
 export function restartCommand(cli: Cli): Command {
-  return command("restart [names...]", "shut instances down and start them again", "restart web")
+  return command("restart", "shut instances down and start them again", "restart web")
+    .argument("[names...]", "instances to restart (default: the primary instance)")
     .option("--all", "restart all running instances")
     .option("--timeout <seconds>", "how long to wait for each guest (default: 300)")
     .action(async (given: string[], options: { all?: boolean; timeout?: string }) => {

@@ -9,15 +9,11 @@ import { formatSnapshotList, formatTrees } from "../format/snapshot-list.ts";
 import { write } from "../io.ts";
 
 export function listCommand(cli: Cli): Command {
-  return command(
-    "list [names...]",
-    "list instances or their snapshots",
-    "list",
-    "list --snapshots --tree web",
-  )
+  return command("list", "list instances or their snapshots", "list", "list --snapshots --tree web")
     .alias("ls")
-    .option("--snapshots", "list snapshots in the place of instances: all, or those of the instances named")
-    .option("--tree", "with --snapshots: draw each instance's tree and mark where it stands")
+    .argument("[names...]", "with --snapshots: instances whose snapshots are listed (default: all)")
+    .option("--snapshots", "list snapshots instead of instances")
+    .option("--tree", "with --snapshots: draw each instance's tree and mark its current snapshot")
     .addOption(formatOption())
     .action(async (names: string[], options: Flags) => {
       const format = parseFormat(options.format);

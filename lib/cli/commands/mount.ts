@@ -14,15 +14,31 @@ interface Options {
 export function mountCommand(cli: Cli): Command {
   const collect = (value: string, before: string[] = []) => [...before, value];
   return command(
-    "mount <source> <name[:path]...>",
+    "mount",
     "mount a folder of this host in instances",
     "mount ~/src web",
     "mount /srv/data web:/data db:/data --uid-map 1000:1000",
   )
-    .option("-u, --uid-map <host:guest>", "user of the host as a user of the guest; may be repeated", collect)
-    .option("-g, --gid-map <host:guest>", "the same for groups", collect)
+    .argument("<source>", "folder on this host")
+    .argument(
+      "<name[:path]...>",
+      "instances, each with the path in it (default: SOURCE's name in the user's home)",
+    )
+    .option(
+      "-u, --uid-map <host:guest>",
+      "map a user id of the host to one in the guest (repeatable)",
+      collect,
+    )
+    .option(
+      "-g, --gid-map <host:guest>",
+      "map a group id of the host to one in the guest (repeatable)",
+      collect,
+    )
     .addOption(
-      new Option("-t, --type <type>", "how: native (default) or classic").choices(["native", "classic"]),
+      new Option("-t, --type <type>", "type of mount: native (default) or classic").choices([
+        "native",
+        "classic",
+      ]),
     )
     .action(async (source: string, targets: string[], { uidMap, gidMap, type }: Options) => {
       const options: MountOptions = {
@@ -36,13 +52,9 @@ export function mountCommand(cli: Cli): Command {
 }
 
 export function umountCommand(cli: Cli): Command {
-  return command(
-    "umount <name[:path]...>",
-    "take mounts away: one by its path, or all of an instance",
-    "umount web:/data",
-    "umount web",
-  )
+  return command("umount", "remove mounts from instances", "umount web:/data", "umount web")
     .alias("unmount")
+    .argument("<name[:path]...>", "mounts to remove; without a path, all mounts of the instance")
     .action(async (mounts: string[]) => {
       const places = mounts.map(parsePlace);
       await (await cli.strata()).umount(places, cli.call);

@@ -5,12 +5,15 @@ import { write } from "../io.ts";
 
 export function moveCommand(cli: Cli): Command {
   return command(
-    "move <name> <member>",
-    "move a stopped instance with its snapshots to another member of the cluster",
+    "move",
+    "move a stopped instance and its snapshots to another cluster member",
     "move web node2",
-  ).action(async (name: string, member: string) => {
-    await (await cli.strata()).move(name, member, cli.call);
-    cli.progress.clear();
-    await write(cli.io, `Moved: ${name} to ${member}\n`);
-  });
+  )
+    .argument("<name>", "instance to move")
+    .argument("<member>", "cluster member to move it to")
+    .action(async (name: string, member: string) => {
+      await (await cli.strata()).move(name, member, cli.call);
+      cli.progress.clear();
+      await write(cli.io, `Moved: ${name} to ${member}\n`);
+    });
 }

@@ -6,12 +6,7 @@ import { formatNetworks } from "../format/networks.ts";
 import { write } from "../io.ts";
 
 export function networksCommand(cli: Cli): Command {
-  return command(
-    "networks",
-    "list the networks that instances can be on",
-    "networks",
-    "networks --format csv",
-  )
+  return command("networks", "list the networks that instances can use", "networks", "networks --format csv")
     .addOption(formatOption())
     .action(async (options: { format: string }) => {
       const format = parseFormat(options.format);

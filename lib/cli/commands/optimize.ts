@@ -9,11 +9,12 @@ import { callOn, chosenNames } from "./lifecycle.ts";
 
 export function optimizeCommand(cli: Cli): Command {
   return command(
-    "optimize [names...]",
-    "make disks with many snapshots as fast to read as those with one",
+    "optimize",
+    "make disks with many snapshots as fast to read as disks with one",
     "optimize web",
     "optimize --all",
   )
+    .argument("[names...]", "stopped instances")
     .option("--all", "optimize all stopped instances")
     .action(async (given: string[], options: { all?: boolean }) => {
       if (given.length === 0 && options.all !== true)

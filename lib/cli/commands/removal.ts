@@ -8,13 +8,17 @@ import { callOn, chosenNames } from "./lifecycle.ts";
 
 export function deleteCommand(cli: Cli): Command {
   return command(
-    "delete [names...]",
-    "delete instances, which can be recovered, or snapshots, which cannot",
+    "delete",
+    "delete instances (recoverable) or snapshots (permanently)",
     "delete web",
     "delete --purge web.snapshot1",
   )
+    .argument("[names...]", "instances, or snapshots as INSTANCE.SNAPSHOT")
     .option("--all", "delete all instances")
-    .option("-p, --purge", "remove instances for good at once; needed for snapshots when nobody can be asked")
+    .option(
+      "-p, --purge",
+      "delete permanently, without the recoverable state; required to delete snapshots non-interactively",
+    )
     .action(async (names: string[], options: { all?: boolean; purge?: boolean }) => {
       if (names.length === 0 && options.all !== true)
         throw failure("USAGE", { reason: "give the names of instances or snapshots, or --all" });
@@ -36,13 +40,14 @@ export function deleteCommand(cli: Cli): Command {
 
 export function recoverCommand(cli: Cli): Command {
   return command(
-    "recover [names...]",
-    "bring deleted instances back, or one that its engine has lost",
+    "recover",
+    "recover deleted instances, or one that the engine no longer knows",
     "recover web",
     "recover --from /var/lib/libvirt/images/strata/instances/3c5f0f6e-7a4e-4f8e-9a55-0d9b6c1f2a10",
   )
+    .argument("[names...]", "deleted instances")
     .option("--all", "recover all deleted instances")
-    .option("--from <folder>", "recover an instance that its engine no longer knows from its folder")
+    .option("--from <folder>", "recover an instance that the engine no longer knows from its folder")
     .action(async (names: string[], options: { all?: boolean; from?: string }) => {
       const named = names.length > 0 || options.all === true;
       if (options.from !== undefined && named)
@@ -63,7 +68,7 @@ export function recoverCommand(cli: Cli): Command {
 }
 
 export function purgeCommand(cli: Cli): Command {
-  return command("purge", "remove all deleted instances for good", "purge").action(async () => {
+  return command("purge", "permanently remove all deleted instances", "purge").action(async () => {
     const removed = await (await cli.strata()).purge(cli.call);
     cli.progress.clear();
     for (const name of removed) await write(cli.io, `Purged: ${name}\n`);

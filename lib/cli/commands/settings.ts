@@ -5,9 +5,10 @@ import { command } from "../command.ts";
 import { ask, canAsk, write } from "../io.ts";
 
 export function getCommand(cli: Cli): Command {
-  return command("get [key]", "show a setting", "get local.web.cpus", "get --keys")
-    .option("--keys", "list the keys that exist now")
-    .option("--raw", "show sizes as bytes, and nothing else changed either")
+  return command("get", "print a setting", "get local.web.cpus", "get --keys")
+    .argument("[key]", "key of the setting, such as local.web.cpus")
+    .option("--keys", "list the keys that currently exist")
+    .option("--raw", "print the stored value unformatted (sizes in bytes)")
     .action(async (key: string | undefined, options: { keys?: boolean; raw?: boolean }) => {
       const strata = await cli.strata();
       if (options.keys === true) {
@@ -31,20 +32,22 @@ async function readable(key: string, value: string): Promise<string> {
 
 export function setCommand(cli: Cli): Command {
   return command(
-    "set <key[=value]...>",
+    "set",
     "change settings",
     "set local.web.cpus=4 local.web.memory=2G",
     'set local.web.snapshot1.comment="clean install"',
-  ).action(async (given: string[]) => {
-    const changes = given.map((text) => {
-      const at = text.indexOf("=");
-      return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
+  )
+    .argument("<key[=value]...>", "keys with their new values; a missing value is asked for")
+    .action(async (given: string[]) => {
+      const changes = given.map((text) => {
+        const at = text.indexOf("=");
+        return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
+      });
+      if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io))
+        throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
+      const strata = await cli.strata();
+      // A wrong key fails the request before anything is changed.
+      for (const { key } of changes) await strata.get(key);
+      for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli, `${key}:`)));
     });
-    if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io))
-      throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
-    const strata = await cli.strata();
-    // A wrong key fails the request before anything is changed.
-    for (const { key } of changes) await strata.get(key);
-    for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli, `${key}:`)));
-  });
 }

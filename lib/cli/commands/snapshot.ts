@@ -8,13 +8,14 @@ import { canAsk, confirm, write } from "../io.ts";
 
 export function snapshotCommand(cli: Cli): Command {
   return command(
-    "snapshot <instance>",
+    "snapshot",
     "take a snapshot of a stopped instance",
     'snapshot web --name clean --comment "before the upgrade"',
   )
-    .option("-n, --name <name>", "name of the snapshot; by default snapshotN")
-    .option("-m, --comment <text>", "what is worth knowing about it")
-    .option("-c <text>", "the same as --comment")
+    .argument("<instance>", "stopped instance")
+    .option("-n, --name <name>", "name of the snapshot (default: snapshotN)")
+    .option("-m, --comment <text>", "comment on the snapshot")
+    .option("-c <text>", "same as --comment")
     .action(async (instance: string, options: { name?: string; comment?: string; c?: string }) => {
       const { name, comment = options.c } = options;
       const request = {
@@ -28,12 +29,9 @@ export function snapshotCommand(cli: Cli): Command {
 }
 
 export function restoreCommand(cli: Cli): Command {
-  return command(
-    "restore <instance.snapshot>",
-    "bring a stopped instance back to a snapshot",
-    "restore --destructive web.clean",
-  )
-    .option("-d, --destructive", "discard the present state without asking")
+  return command("restore", "restore a stopped instance to a snapshot", "restore --destructive web.clean")
+    .argument("<instance.snapshot>", "instance and the snapshot to restore")
+    .option("-d, --destructive", "discard the current state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {
       const ref = snapshotRef(text);
       if (options.destructive !== true && !canAsk(cli.io))

@@ -10,7 +10,7 @@ const STREAM = "-";
 
 export function transferCommand(cli: Cli): Command {
   return command(
-    "transfer [paths...]",
+    "transfer",
     "copy files between this host and instances",
     "transfer report.txt web:",
     "transfer --recursive --parents site/ web:/srv/www",
@@ -18,8 +18,9 @@ export function transferCommand(cli: Cli): Command {
     "transfer web:dump.sql - | less",
   )
     .usage("[options] <source>... <destination>")
-    .option("-r, --recursive", "copy folders with all that is in them")
-    .option("-p, --parents", "make the folders of the destination that are missing")
+    .argument("[paths...]", "sources and a destination: NAME:PATH, a path on this host, or - for a stream")
+    .option("-r, --recursive", "copy folders and their contents")
+    .option("-p, --parents", "create missing folders of the destination")
     .action(async (paths: string[], options: { recursive?: boolean; parents?: boolean }) => {
       const target = paths.at(-1);
       if (target === undefined || paths.length < 2)

@@ -15,16 +15,16 @@ export function man(pages: readonly Page[], version: string): string {
     ".I command",
     ".RI [ argument ]...",
     ".SH DESCRIPTION",
-    "strata runs instances on libvirt. A snapshot of a stopped instance can be taken, restored and deleted",
-    "anywhere in their tree.",
+    "strata runs instances on libvirt. It can take and restore snapshots of stopped instances, and delete any",
+    "snapshot anywhere in their tree.",
     ".SH OPTIONS",
     ...options(program),
     ".SH COMMANDS",
-    text("Every command takes --help and --verbose as well."),
+    text("Every command also accepts --help and --verbose."),
     ...commands.flatMap(section),
     ".SH EXIT STATUS",
     ".BR exec ' and ' shell",
-    "end with the status of the guest's command, all others with 0 for success and as follows.",
+    "exit with the status of the guest's command. All other commands exit with 0 for success, or with:",
     ...Object.entries(EXIT).flatMap(([name, code]) => [
       ".TP",
       `.B ${code}`,
@@ -39,32 +39,33 @@ export function man(pages: readonly Page[], version: string): string {
 
 const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   failure: "failure",
-  usage: "wrong usage",
+  usage: "incorrect usage",
   notFound: "not found",
-  exists: "exists already",
-  state: "not in this state",
+  exists: "already exists",
+  state: "wrong state",
   busy: "busy",
-  unavailable: "not available",
+  unavailable: "unavailable",
   denied: "denied",
-  exhausted: "no room, or no port",
+  exhausted: "no space or port left",
   timeout: "timed out",
   unsupported: "not supported",
-  integrity: "data that cannot be trusted",
+  integrity: "data cannot be trusted",
   output: "the output could not be written",
   cancelled: "cancelled",
 };
 
 const FILES = [
   ["~/.config/strata", "settings and aliases"],
-  ["~/.local/share/strata", "ssh keys, and scripts of aliases in bin"],
+  ["~/.local/share/strata", "ssh keys, and alias scripts in bin"],
   ["~/.cache/strata/images", "images"],
   ["~/.local/state/strata/strata.log", "the log"],
 ] as const;
 
-function section({ usage, summary, options: list, examples }: Page): string[] {
+function section({ usage, summary, arguments: given, options: list, examples }: Page): string[] {
   return [
     `.SS ${text(usage.replace(/^strata /, ""))}`,
     `${text(`${summary[0]?.toUpperCase() ?? ""}${summary.slice(1)}`)}.`,
+    ...given.flatMap(({ term, description }) => [".TP", `.I ${text(term)}`, text(description)]),
     ...options({ options: list }),
     ".PP",
     ".nf",

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import type { Argument, Command } from "commander";
 import { examplesOf } from "../command.ts";
 
 /** What there is to say of a command, read from the command tree. */
@@ -8,6 +8,9 @@ export interface Page {
   readonly aliases: readonly string[];
   readonly usage: string;
   readonly summary: string;
+  /** Heading of the help under which the command stands; "" for commands within commands. */
+  readonly group: string;
+  readonly arguments: readonly { readonly term: string; readonly description: string }[];
   readonly options: readonly { readonly flags: string; readonly description: string }[];
   /** Without `strata` before them. */
   readonly examples: readonly string[];
@@ -30,6 +33,11 @@ function page(command: Command, path: readonly string[]): Page {
     aliases: command.aliases(),
     usage: ["strata", ...path, command.usage()].filter(Boolean).join(" "),
     summary: command.description(),
+    group: command.helpGroup().replace(/:$/, ""),
+    arguments: help.visibleArguments(command).map((each) => ({
+      term: termOf(each),
+      description: help.argumentDescription(each),
+    })),
     options: help
       .visibleOptions(command)
       // What every command has is told once.
@@ -37,4 +45,10 @@ function page(command: Command, path: readonly string[]): Page {
       .map((option) => ({ flags: option.flags, description: help.optionDescription(option) })),
     examples: examplesOf(command),
   };
+}
+
+/** As it stands in the usage: `<needed>`, `[optional]`, `<several...>`. */
+function termOf(argument: Argument): string {
+  const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
+  return argument.required ? `<${name}>` : `[${name}]`;
 }

@@ -62,7 +62,11 @@ const BAD: Readonly<Record<string, Bad>> = {
   },
   "is no JavaScript": { module: "export default {", says: /its module cannot be loaded/, code: 1 },
   "exports nothing": { module: "export const plugin = {};", says: /no default export/, code: 1 },
-  "exports something else": { module: "export default { name: 'bad' };", says: /is no plugin/, code: 1 },
+  "exports something else": {
+    module: "export default { name: 'bad' };",
+    says: /must export a plugin/,
+    code: 1,
+  },
   "calls itself otherwise": {
     module: works.replace("name: 'bad'", "name: 'worse'"),
     says: /has the name "worse"/,

@@ -20,7 +20,7 @@ describe("completion", () => {
   after(() => at[Symbol.asyncDispose]());
 
   it("knows commands, their subcommands, aliases, options and the values of options", async () => {
-    expect(await next("re")).to.deep.equal(["release", "restart", "restore", "recover"]);
+    expect(await next("re")).to.deep.equal(["restart", "recover", "release", "restore"]);
     expect(await next(""))
       .to.include.members(["launch", "list", "psql"])
       .and.not.include("__complete");

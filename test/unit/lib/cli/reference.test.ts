@@ -58,9 +58,17 @@ describe("the reference of commands", () => {
   });
 
   it("explains every option and argument", () => {
-    for (const each of allCommands(program()))
+    for (const each of allCommands(program())) {
       for (const { flags, description } of each.options)
         expect(description, `${each.name()} ${flags}`).not.to.equal("");
+      for (const argument of each.registeredArguments)
+        expect(argument.description, `${each.name()} ${argument.name()}`).not.to.equal("");
+    }
+  });
+
+  it("has every command under a heading of the help", () => {
+    for (const each of program().commands.filter((command) => command.name() !== "__complete"))
+      expect(each.helpGroup(), each.name()).not.to.equal("");
   });
 
   it("suggests the nearest command and option", async () => {
