@@ -1,4 +1,5 @@
-// Writes what is made from the command tree: docs/commands.md and the man page. A unit test compares them.
+// Writes what is generated from the command tree and the table of errors: docs/commands.md, docs/errors.md and
+// the man page. A unit test compares them.
 import { writeFileSync } from "node:fs";
 import { referenceFiles } from "../lib/cli/reference/index.ts";
 

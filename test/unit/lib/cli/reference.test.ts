@@ -3,9 +3,12 @@ import { expect } from "chai";
 import { createCli } from "../../../../lib/cli/cli.ts";
 import { processIo } from "../../../../lib/cli/io.ts";
 import { allCommands, createProgram } from "../../../../lib/cli/program.ts";
+import { ERROR_NOTES } from "../../../../lib/cli/reference/error-notes.ts";
+import { hintsOf } from "../../../../lib/cli/reference/errors.ts";
 import { referenceFiles } from "../../../../lib/cli/reference/index.ts";
 import { pagesOf } from "../../../../lib/cli/reference/pages.ts";
 import { VERSION } from "../../../../lib/cli/version.ts";
+import type { ErrorCode } from "../../../../lib/errors.ts";
 import { cliRoom } from "../../../support/cli.ts";
 
 const program = () => createProgram(createCli(processIo, new AbortController().signal).cli);
@@ -15,7 +18,7 @@ describe("the reference of commands", () => {
     for (const [name, text] of Object.entries(referenceFiles()))
       expect(
         readFileSync(new URL(`../../../../docs/${name}`, import.meta.url), "utf8") === text,
-        `docs/${name} is not what the command tree gives: run \`npm run docs\` and commit it`,
+        `docs/${name} is out of date: run \`npm run docs\` and commit it`,
       ).to.equal(true);
   });
 
@@ -69,6 +72,11 @@ describe("the reference of commands", () => {
   it("has every command under a heading of the help", () => {
     for (const each of program().commands.filter((command) => command.name() !== "__complete"))
       expect(each.helpGroup(), each.name()).not.to.equal("");
+  });
+
+  it("says of every error what to do, by a hint or in words", () => {
+    for (const [code, { remedy }] of Object.entries(ERROR_NOTES))
+      expect(remedy ?? hintsOf(code as ErrorCode)[0], code).to.be.a("string");
   });
 
   it("suggests the nearest command and option", async () => {
