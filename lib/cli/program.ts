@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { VERSION } from "../version.ts";
 import type { Cli } from "./cli.ts";
 import { withExamples } from "./command.ts";
 import { versionCommand } from "./commands/about.ts";
@@ -28,7 +29,6 @@ import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
 import { transferCommand } from "./commands/transfer.ts";
 import { printable } from "./format/cell.ts";
 import { write } from "./io.ts";
-import { VERSION } from "./version.ts";
 
 /** The commands in the order of the help, under its headings. */
 const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {

@@ -6,6 +6,7 @@ import {
   type EngineSetting,
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
+import { VERSION } from "../../lib/version.ts";
 import { maintenanceGroup } from "./audit/repair.ts";
 import { checkHost } from "./check.ts";
 import { events } from "./domain/events.ts";
@@ -20,8 +21,6 @@ import { sshAccess } from "./network/networks.ts";
 import { snapshotGroup } from "./snapshots/snapshots.ts";
 
 const NETWORKING = ["network.list", "network.attach"];
-
-const VERSION = "0.1.0";
 
 function oneOf(...values: readonly string[]): EngineSetting["validate"] {
   return (value) => (values.includes(value) ? undefined : `must be one of ${values.join(", ")}`);

@@ -1,4 +1,5 @@
 import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
+import { VERSION } from "../../lib/version.ts";
 import { placement } from "./domain/placement.ts";
 import type { Engine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
@@ -6,8 +7,6 @@ import { FORMAT } from "./lifecycle/images.ts";
 import { DISK_FORMAT, machineRefusal } from "./lifecycle/machines.ts";
 import { sampleRefusal } from "./mounts/id-maps.ts";
 import { REMOTE } from "./mounts/mount-devices.ts";
-
-const VERSION = "0.1.0";
 
 /** Pools that keep a root disk within its size. The pool `dir` writes into a folder of the host. */
 const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];

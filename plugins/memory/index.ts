@@ -6,6 +6,7 @@ import {
   type OpenOptions,
 } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { VERSION } from "../../lib/version.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
 import { instanceGroup } from "./instances.ts";
@@ -76,7 +77,7 @@ export function memoryBackend(options: { file?: string | undefined; faults?: Fau
     fault: faults.plan,
     info: async () => ({
       name: plugin.name,
-      version: "0.1.0",
+      version: VERSION,
       engine: "memory",
       kind: "fake",
       features: new Set([

@@ -1,7 +1,7 @@
+import { VERSION } from "../../version.ts";
 import { createCli } from "../cli.ts";
 import { processIo } from "../io.ts";
 import { createProgram } from "../program.ts";
-import { VERSION } from "../version.ts";
 import { errorsPage } from "./errors.ts";
 import { man } from "./man.ts";
 import { markdown } from "./markdown.ts";

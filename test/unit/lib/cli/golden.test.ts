@@ -6,6 +6,7 @@ import type {
   SnapshotTreeInfo,
   Strata,
 } from "../../../../lib/core/api/strata.ts";
+import { VERSION } from "../../../../lib/version.ts";
 import { type CliRoom, cliRoom } from "../../../support/cli.ts";
 
 const FOLDER = new URL("../../../fixtures/golden/", import.meta.url);
@@ -155,7 +156,9 @@ describe("output that scripts read", () => {
         const file = `${name}${kind === "none" ? "-none" : ""}.${extension}`;
         it(`is that of ${file}`, async () => {
           await using at: CliRoom = await cliRoom(async () => double as Strata);
-          same(file, await at.done(...args, "--format", format));
+          const printed = await at.done(...args, "--format", format);
+          // The version is typed in package.json alone.
+          same(file, name === "version" ? printed.replaceAll(VERSION, "0.0.0") : printed);
         });
       }
     }

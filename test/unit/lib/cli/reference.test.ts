@@ -7,8 +7,8 @@ import { ERROR_NOTES } from "../../../../lib/cli/reference/error-notes.ts";
 import { hintsOf } from "../../../../lib/cli/reference/errors.ts";
 import { referenceFiles } from "../../../../lib/cli/reference/index.ts";
 import { pagesOf } from "../../../../lib/cli/reference/pages.ts";
-import { VERSION } from "../../../../lib/cli/version.ts";
 import type { ErrorCode } from "../../../../lib/errors.ts";
+import { VERSION } from "../../../../lib/version.ts";
 import { cliRoom } from "../../../support/cli.ts";
 
 const program = () => createProgram(createCli(processIo, new AbortController().signal).cli);
