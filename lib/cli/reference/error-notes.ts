@@ -132,8 +132,7 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   },
   DOWNLOAD_FAILED: {
     means: "The server did not answer, or not with the file.",
-    remedy:
-      "Check the URL and the network, and run the command again.",
+    remedy: "Check the URL and the network, and run the command again.",
   },
   TRANSFER_FAILED: {
     means: "A file could not be read from, or written to, the host or the guest.",
