@@ -7,16 +7,16 @@ export type {
   EngineInfo,
   ExecOptions,
   ExecSession,
+  Feature,
   Finding,
+  IdMap,
   Log,
   Mount,
   Progress,
 } from "./backend/contract.ts";
 export * from "./core/api/strata.ts";
-export { formatRef, parseRef } from "./core/snapshots/ref.ts";
+export { parseRef, parseSnapshotRef } from "./core/snapshots/ref.ts";
 export { ERRORS, type ErrorCode, EXIT, failure, isStrataError, StrataError } from "./errors.ts";
-export { openStrata };
-
 /** The use cases of strata: `await using strata = await Strata.open()`. */
 export const Strata = { open: openStrata } as const;
 export type Strata = Api.Strata;

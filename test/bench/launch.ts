@@ -35,7 +35,7 @@ export async function launch(scope: Scope): Promise<Figure[]> {
     { before: () => hand.clear(), work: () => launchOne(name()) },
     {
       before: () => hand.clear(),
-      work: () => library.launch({ image: IMAGE, name: name(), memory: MEMORY }),
+      work: () => library.instances.launch({ image: IMAGE, name: name(), memory: MEMORY }),
     },
     { before: () => hand.clear(), work: () => hand.launch(name()) },
   );

@@ -87,8 +87,8 @@ class Guest implements AsyncDisposable {
 
   static async launch(folder: string): Promise<Guest> {
     const opened = await Strata.open();
-    await opened.launch({ image: "debian-micro", name: NAME, memory: 512n * 1024n ** 2n });
-    const [found] = await opened.info([NAME]);
+    await opened.instances.launch({ image: "debian-micro", name: NAME, memory: 512n * 1024n ** 2n });
+    const [found] = await opened.instances.info([NAME]);
     const address = found?.ipv4[0] ?? "";
     const key = join(folder, "key");
     const { privateKey } = await keyPair(join(defaultFolders().data, "ssh"));
@@ -121,7 +121,7 @@ class Guest implements AsyncDisposable {
 
   /** Runs a command as root; resolves to what it said on standard error. */
   async #run(command: string): Promise<string> {
-    const running = await this.#strata.exec(NAME, ["sudo", "sh", "-c", command]);
+    const running = await this.#strata.guest.exec(NAME, ["sudo", "sh", "-c", command]);
     running.stdin.end();
     running.stdout.resume();
     const said = await text(running.stderr);
@@ -131,7 +131,7 @@ class Guest implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#strata.remove([{ instance: NAME }], { purge: true });
+    await this.#strata.delete([{ instance: NAME }], { purge: true });
     await this.#strata[Symbol.asyncDispose]();
   }
 }

@@ -24,7 +24,7 @@ export function story(name: string, open: () => Promise<Stage>): void {
   };
   const read = () => run(strata(), name, ["cat", "note"]);
   const tree = async () => {
-    const [found] = await strata().snapshots([name]);
+    const [found] = await strata().snapshots.list([name]);
     const parents = found?.snapshots.map((snapshot) => [snapshot.name, snapshot.parent]) ?? [];
     return { parents: Object.fromEntries(parents), standsOn: found?.standsOn };
   };
@@ -33,31 +33,31 @@ export function story(name: string, open: () => Promise<Stage>): void {
     stage = await open();
   });
   after(async () => {
-    await stage?.strata.remove([{ instance: name }], { purge: true }).catch(() => {});
+    await stage?.strata.delete([{ instance: name }], { purge: true }).catch(() => {});
     await stage?.strata[Symbol.asyncDispose]();
     await stage?.close?.();
   });
 
   it("launches an instance that runs and answers", async () => {
     const { image = "", memory } = stage ?? {};
-    await strata().launch({ image, name, ...(memory === undefined ? {} : { memory }) });
-    const [listed] = (await strata().list()).filter((each) => each.name === name);
+    await strata().instances.launch({ image, name, ...(memory === undefined ? {} : { memory }) });
+    const [listed] = (await strata().instances.list()).filter((each) => each.name === name);
     expect(listed?.state).to.equal("Running");
     await write("first");
   });
 
   it("takes snapshots of it as it changes", async () => {
-    await strata().stop([name]);
-    expect(await strata().snapshot(name, { name: "clean", comment: "as launched" })).to.deep.equal({
+    await strata().instances.stop([name]);
+    expect(await strata().snapshots.take(name, { name: "clean", comment: "as launched" })).to.deep.equal({
       instance: name,
       snapshot: "clean",
     });
-    await strata().set(`local.${name}.cpus`, "2");
-    await strata().start([name]);
+    await strata().settings.set(`local.${name}.cpus`, "2");
+    await strata().instances.start([name]);
     expect(await read()).to.equal("first");
     await write("second");
-    await strata().stop([name]);
-    expect((await strata().snapshot(name)).snapshot).to.equal("snapshot2");
+    await strata().instances.stop([name]);
+    expect((await strata().snapshots.take(name)).snapshot).to.equal("snapshot2");
     expect(await tree()).to.deep.equal({
       parents: { clean: null, snapshot2: "clean" },
       standsOn: "snapshot2",
@@ -65,38 +65,38 @@ export function story(name: string, open: () => Promise<Stage>): void {
   });
 
   it("goes back to the first, with its resources, and branches there", async () => {
-    await strata().restore({ instance: name, snapshot: "clean" });
-    expect(await strata().get(`local.${name}.cpus`)).to.equal("1");
-    await strata().start([name]);
+    await strata().snapshots.restore({ instance: name, snapshot: "clean" });
+    expect(await strata().settings.get(`local.${name}.cpus`)).to.equal("1");
+    await strata().instances.start([name]);
     expect(await read()).to.equal("first");
     await write("third");
-    await strata().stop([name]);
-    await strata().snapshot(name, { name: "branch" });
+    await strata().instances.stop([name]);
+    await strata().snapshots.take(name, { name: "branch" });
     expect((await tree()).parents).to.deep.equal({ clean: null, snapshot2: "clean", branch: "clean" });
   });
 
   it("deletes the snapshot that both branches stand on, and neither loses anything", async () => {
-    await strata().remove([{ instance: name, snapshot: "clean" }]);
+    await strata().delete([{ instance: name, snapshot: "clean" }]);
     expect(await tree()).to.deep.equal({ parents: { snapshot2: null, branch: null }, standsOn: "branch" });
-    await strata().restore({ instance: name, snapshot: "snapshot2" });
-    expect(await strata().get(`local.${name}.cpus`)).to.equal("2");
-    await strata().start([name]);
+    await strata().snapshots.restore({ instance: name, snapshot: "snapshot2" });
+    expect(await strata().settings.get(`local.${name}.cpus`)).to.equal("2");
+    await strata().instances.start([name]);
     expect(await read()).to.equal("second");
-    await strata().stop([name]);
+    await strata().instances.stop([name]);
   });
 
   it("deletes the instance, takes it back, and removes it for good", async () => {
-    await strata().remove([{ instance: name }]);
-    await strata().recover([name]);
+    await strata().delete([{ instance: name }]);
+    await strata().instances.recover([name]);
     expect((await tree()).standsOn).to.equal("snapshot2");
-    await strata().remove([{ instance: name }], { purge: true });
-    expect((await strata().list()).some((each) => each.name === name)).to.equal(false);
+    await strata().delete([{ instance: name }], { purge: true });
+    expect((await strata().instances.list()).some((each) => each.name === name)).to.equal(false);
   });
 }
 
 /** Runs a command to its end, which must be a good one, and gives its output. */
 async function run(strata: Strata, name: string, argv: readonly string[], input = ""): Promise<string> {
-  const session = await strata.exec(name, argv);
+  const session = await strata.guest.exec(name, argv);
   session.stdin.end(input);
   session.stderr.resume();
   const [output, { code }] = await Promise.all([text(session.stdout), session.exit]);

@@ -121,7 +121,7 @@ describe("QEMU is killed", () => {
       backend.instances.annotate(lockOf(instance.id), { shutdownAt: Date.now() + 3_600_000 }),
     );
     await using strata = await openStrata({ driver: "libvirt", backend });
-    const state = async () => (await strata.list()).find(({ name }) => name === on)?.state;
+    const state = async () => (await strata.instances.list()).find(({ name }) => name === on)?.state;
     expect(await state()).to.equal("Delayed Shutdown");
     await killed();
     expect(await state()).to.equal("Stopped");

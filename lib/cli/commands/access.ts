@@ -10,7 +10,10 @@ export function waitReadyCommand(cli: Cli): Command {
     .option("--timeout <seconds>", "how long to wait (default: no limit)")
     .action(async (options: { timeout?: string }) => {
       const timeout = parseTimeout(options.timeout);
-      await (await cli.strata()).waitReady(timeout === undefined ? {} : { timeout }, cli.call);
+      await (await cli.strata()).engine.waitReady({
+        ...(timeout === undefined ? {} : { timeout }),
+        ...cli.call,
+      });
     });
 }
 
@@ -19,7 +22,7 @@ export function authenticateCommand(cli: Cli): Command {
     .argument("[passphrase]", "always refused: strata has no passphrase")
     .action(async (passphrase: string | undefined) => {
       if (passphrase !== undefined) throw failure("NO_PASSPHRASE");
-      const { engine } = await (await cli.strata()).engine();
+      const { engine } = await (await cli.strata()).engine.info();
       await write(cli.io, `You may use ${engine}.\n`);
     });
 }

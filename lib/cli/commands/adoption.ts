@@ -23,10 +23,10 @@ export function adoptCommand(cli: Cli): Command {
       if (domain === undefined) {
         if (username !== undefined) throw failure("USAGE", { reason: "--username needs a domain to adopt" });
         const format = parseFormat(options.format);
-        await write(cli.io, formatCandidates(await strata.candidates(), format));
+        await write(cli.io, formatCandidates(await strata.instances.candidates(), format));
         return;
       }
-      await strata.adopt(domain, username === undefined ? {} : { username }, cli.call);
+      await strata.instances.adopt(domain, { ...(username === undefined ? {} : { username }), ...cli.call });
       await write(cli.io, `Adopted: ${domain}\n`);
     });
 }
@@ -39,7 +39,7 @@ export function releaseCommand(cli: Cli): Command {
   )
     .argument("<name>", "adopted instance, stopped and without snapshots")
     .action(async (name: string) => {
-      await (await cli.strata()).release(name, cli.call);
+      await (await cli.strata()).instances.release(name, cli.call);
       cli.progress.clear();
       await write(cli.io, `Released: ${name}\n`);
     });

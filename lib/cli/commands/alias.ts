@@ -42,7 +42,7 @@ export function aliasCommand(cli: Cli): Command {
             reason: "must not be a command of strata",
           });
         const workingDirectory = options.mapWorkingDirectory ? "map" : "default";
-        await (await cli.strata()).alias(name, { instance, command: inside, workingDirectory });
+        await (await cli.strata()).aliases.add(name, { instance, command: inside, workingDirectory });
         await hintPath(cli);
       },
     );
@@ -62,7 +62,7 @@ export function aliasesCommand(cli: Cli): Command {
     .addOption(formatOption())
     .action(async (options: { format: string }) => {
       const format = parseFormat(options.format);
-      await write(cli.io, formatAliases(await (await cli.strata()).aliases(), format));
+      await write(cli.io, formatAliases(await (await cli.strata()).aliases.list(), format));
     });
 }
 
@@ -79,14 +79,14 @@ export function unaliasCommand(cli: Cli): Command {
             : "give the names of aliases, or --all",
         });
       const strata = await cli.strata();
-      const { active, contexts } = await strata.aliases();
+      const { active, contexts } = await strata.aliases.list();
       const names = all ? Object.keys(new Map(Object.entries(contexts)).get(active) ?? {}) : given;
-      if (names.length > 0) await strata.unalias(names);
+      if (names.length > 0) await strata.aliases.delete(names);
     });
 }
 
 export function preferCommand(cli: Cli): Command {
   return command("prefer", "switch to another context of aliases", "prefer work")
     .argument("<context>", "context to switch to; it is created if needed")
-    .action(async (context: string) => (await cli.strata()).prefer(context));
+    .action(async (context: string) => (await cli.strata()).aliases.prefer(context));
 }

@@ -8,7 +8,7 @@ export function cloneCommand(cli: Cli): Command {
     .argument("<name>", "instance to copy")
     .option("-n, --name <name>", "name of the copy (default: NAME-cloneN)")
     .action(async (original: string, options: { name?: string }) => {
-      const { name } = await (await cli.strata()).clone(original, options, cli.call);
+      const { name } = await (await cli.strata()).instances.clone(original, { ...options, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Cloned from ${original} to ${name}.\n`);
     });

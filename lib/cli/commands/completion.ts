@@ -99,27 +99,31 @@ function namesOf(cli: Cli): Names {
   };
   const instances = (deleted: boolean) =>
     asked(async (strata) =>
-      (await strata.list()).filter(({ state }) => (state === "Deleted") === deleted).map(({ name }) => name),
+      (await strata.instances.list())
+        .filter(({ state }) => (state === "Deleted") === deleted)
+        .map(({ name }) => name),
     );
   return {
     instances: instances(false),
     deleted: instances(true),
     snapshots: asked(async (strata) =>
-      (await strata.snapshots()).flatMap(({ snapshots }) =>
+      (await strata.snapshots.list()).flatMap(({ snapshots }) =>
         snapshots.map(({ instance, name }) => `${instance}.${name}`),
       ),
     ),
-    keys: asked((strata) => strata.settingKeys()),
-    images: asked(async (strata) => [...new Set((await strata.images()).flatMap(({ aliases }) => aliases))]),
+    keys: asked((strata) => strata.settings.keys()),
+    images: asked(async (strata) => [
+      ...new Set((await strata.images.list()).flatMap(({ aliases }) => aliases)),
+    ]),
     aliases: asked(async (strata) => {
-      const { active, contexts } = await strata.aliases();
+      const { active, contexts } = await strata.aliases.list();
       return Object.entries(contexts).flatMap(([context, inner]) =>
         Object.keys(inner).flatMap((name) => [...(context === active ? [name] : []), `${context}.${name}`]),
       );
     }),
     engines: asked(async (strata) =>
-      (await strata.plugins()).filter(({ state }) => state !== "refused").map(({ name }) => name),
+      (await strata.plugins.list()).filter(({ state }) => state !== "refused").map(({ name }) => name),
     ),
-    contexts: asked(async (strata) => ["default", ...Object.keys((await strata.aliases()).contexts)]),
+    contexts: asked(async (strata) => ["default", ...Object.keys((await strata.aliases.list()).contexts)]),
   };
 }

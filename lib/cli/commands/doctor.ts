@@ -35,16 +35,16 @@ export function doctorCommand(cli: Cli): Command {
       const format = parseFormat(options.format);
       checkUsage(options);
       const strata = await cli.strata();
-      const checks = await strata.doctor();
+      const checks = await strata.maintenance.doctor();
       const failed = checks.some(({ ok }) => !ok);
       const audit = { deep: options.deep === true };
-      let findings = await strata.audit(audit, cli.call).catch((error: unknown) => {
+      let findings = await strata.maintenance.audit({ ...audit, ...cli.call }).catch((error: unknown) => {
         // What keeps the engine from answering is among the checks.
         if (failed && !cli.call.signal.aborted) return [];
         throw error;
       });
       const repaired = options.repair === true ? await repair(cli, strata, findings, options, format) : [];
-      if (repaired.length > 0) findings = await strata.audit(audit, cli.call);
+      if (repaired.length > 0) findings = await strata.maintenance.audit({ ...audit, ...cli.call });
       cli.progress.clear();
       const colour = cli.io.stdout.isTTY === true && !cli.io.env.NO_COLOR;
       const { driver } = cli.global;
@@ -79,7 +79,7 @@ async function repair(
   cli.progress.clear();
   if (format === "table") await write(cli.io, formatPlan(plan, by));
   if (!yes && !(await confirm(cli, "Do this? (yes/No)", false))) return [];
-  return strata.repair(plan, by === undefined ? {} : { choice: by }, cli.call);
+  return strata.maintenance.repair(plan, { ...(by === undefined ? {} : { choice: by }), ...cli.call });
 }
 
 /** The findings that are meant by their subject and can be repaired as it is wanted, all of one instance. */

@@ -21,14 +21,12 @@ export function findCommand(cli: Cli): Command {
     .addOption(formatOption())
     .action(async (text: string | undefined, options: Options) => {
       const format = parseFormat(options.format);
-      const offers = await (await cli.strata()).find(
-        {
-          ...(text === undefined ? {} : { text }),
-          unsupported: options.showUnsupported === true,
-          refresh: options.forceUpdate === true,
-        },
-        cli.call,
-      );
+      const offers = await (await cli.strata()).images.find({
+        ...(text === undefined ? {} : { text }),
+        unsupported: options.showUnsupported === true,
+        refresh: options.forceUpdate === true,
+        ...cli.call,
+      });
       await write(cli.io, formatFind(offers, format));
       for (const error of offers.errors) cli.io.stderr.write(`strata: ${printable(error)}\n`);
     });

@@ -29,7 +29,7 @@ export function execCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const cwd = options.workingDirectory;
       const over = new AbortController();
-      const session = await strata.exec(name, argv, {
+      const session = await strata.guest.exec(name, argv, {
         signal: AbortSignal.any([cli.call.signal, over.signal]),
         ...(cwd === undefined ? {} : { cwd }),
         ...(options.mapWorkingDirectory ? currentFolder() : {}),
@@ -63,7 +63,7 @@ export function shellCommand(cli: Cli): Command {
       await launchPrimary(cli, strata, names);
       const over = new AbortController();
       const call = { ...cli.call, signal: AbortSignal.any([cli.call.signal, over.signal]) };
-      const session = await strata.shell(names[0] ?? "", { tty: terminal(cli.io) }, call);
+      const session = await strata.guest.shell(names[0] ?? "", { tty: terminal(cli.io), ...call });
       cli.progress.clear();
       cli.exit(await connect(cli.io, session, over));
     });

@@ -38,7 +38,7 @@ function buildCommand(cli: Cli): Command {
           reason: "must be debian",
         });
       const strata = await cli.strata();
-      const image = await strata.buildImage({ distribution, variant: options.variant }, cli.call);
+      const image = await strata.images.build({ distribution, variant: options.variant, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Built: ${image.aliases[0]} ${image.sha256.slice(0, 12)}\n`);
     });
@@ -49,7 +49,7 @@ function imageListCommand(cli: Cli): Command {
     .addOption(formatOption())
     .action(async (options: { format: string }) => {
       const format = parseFormat(options.format);
-      await write(cli.io, formatImages(await (await cli.strata()).images(), format));
+      await write(cli.io, formatImages(await (await cli.strata()).images.list(), format));
     });
 }
 
@@ -57,7 +57,7 @@ function imageDeleteCommand(cli: Cli): Command {
   return command("delete", "delete images from this host", "image delete noble 5a636e81e2ff")
     .argument("<images...>", "images, by alias or by the first digits of the hash")
     .action(async (names: string[]) => {
-      const removed = await (await cli.strata()).removeImages(names, cli.call);
+      const removed = await (await cli.strata()).images.delete(names, cli.call);
       for (const image of removed)
         await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
     });

@@ -28,8 +28,8 @@ export function infoCommand(cli: Cli): Command {
 /** Instances and snapshots that were asked for, each once. */
 async function collect(strata: Strata, names: readonly string[], onlySnapshots: boolean): Promise<Infos> {
   if (names.length === 0) {
-    if (!onlySnapshots) return { instances: await strata.info(), snapshots: [], onlySnapshots };
-    const snapshots = (await strata.snapshots()).flatMap((tree) => tree.snapshots);
+    if (!onlySnapshots) return { instances: await strata.instances.info(), snapshots: [], onlySnapshots };
+    const snapshots = (await strata.snapshots.list()).flatMap((tree) => tree.snapshots);
     return { instances: [], snapshots, onlySnapshots };
   }
   const refs = names.map(parseRef);
@@ -39,7 +39,7 @@ async function collect(strata: Strata, names: readonly string[], onlySnapshots: 
   const involved = [...new Set(refs.map(({ instance }) => instance))];
   const wanted = new Set(refs.map(({ instance, snapshot }) => `${instance}.${snapshot ?? ""}`));
   const needsTrees = onlySnapshots || refs.some(({ snapshot }) => snapshot !== undefined);
-  const trees = needsTrees ? await strata.snapshots(involved) : [];
+  const trees = needsTrees ? await strata.snapshots.list(involved) : [];
   const all = trees.flatMap(({ snapshots }) => snapshots);
   for (const { instance: name, snapshot } of refs) {
     if (snapshot === undefined) continue;
@@ -48,6 +48,6 @@ async function collect(strata: Strata, names: readonly string[], onlySnapshots: 
   }
   const chosen = (each: SnapshotInfo) =>
     wanted.has(`${each.instance}.${each.name}`) || (onlySnapshots && whole.includes(each.instance));
-  const instances = onlySnapshots || whole.length === 0 ? [] : await strata.info(whole);
+  const instances = onlySnapshots || whole.length === 0 ? [] : await strata.instances.info(whole);
   return { instances, snapshots: all.filter(chosen), onlySnapshots };
 }

@@ -69,7 +69,7 @@ export function launchCommand(cli: Cli): Command {
         ...(options.member === undefined ? {} : { member: options.member }),
         ...(timeout === undefined ? {} : { timeout }),
       };
-      const launched = await (await cli.strata()).launch(request, cli.call);
+      const launched = await (await cli.strata()).instances.launch({ ...request, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
     });

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { CallOptions, InstanceState, StopOptions, Strata } from "../../core/api/strata.ts";
+import type { EachOptions, InstanceState, StopOptions, Strata } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -18,17 +18,17 @@ export async function chosenNames(
 ): Promise<string[]> {
   if (!all && names.length > 0) return [...names];
   if (!all) {
-    const primary = await strata.get(PRIMARY);
+    const primary = await strata.settings.get(PRIMARY);
     if (primary !== "") return [primary];
     throw failure("USAGE", { reason: `give a name: ${PRIMARY} is empty, so there is no primary instance` });
   }
   if (names.length > 0) throw failure("USAGE", { reason: "give names or --all, not both" });
-  return (await strata.list()).filter(({ state }) => !but.includes(state)).map(({ name }) => name);
+  return (await strata.instances.list()).filter(({ state }) => !but.includes(state)).map(({ name }) => name);
 }
 
 /** For a command on instances that may be all there are: what is gone by its turn was named by nobody then. */
-export function callOn({ call }: Cli, all: boolean | undefined): CallOptions {
-  return all === true ? { ...call, gone: "allowed" } : call;
+export function callOn({ call }: Cli, all: boolean | undefined): EachOptions {
+  return all === true ? { ...call, skipMissing: true } : call;
 }
 
 /** Launches the primary instance if that is what is meant and it is missing. True when it did. */
@@ -38,10 +38,10 @@ export async function launchPrimary(
   names: readonly string[],
   waiting: { readonly timeout?: number } = {},
 ): Promise<boolean> {
-  const primary = await strata.get(PRIMARY);
+  const primary = await strata.settings.get(PRIMARY);
   if (names.length !== 1 || names[0] !== primary) return false;
-  if ((await strata.list()).some(({ name }) => name === primary)) return false;
-  await strata.launch({ image: "default", name: primary, ...waiting }, cli.call);
+  if ((await strata.instances.list()).some(({ name }) => name === primary)) return false;
+  await strata.instances.launch({ image: "default", name: primary, ...waiting, ...cli.call });
   cli.progress.clear();
   // Nobody asked for it by that command, so only people are told.
   if (cli.io.stdout.isTTY === true) await write(cli.io, `Launched: ${primary}\n`);
@@ -59,7 +59,7 @@ export function startCommand(cli: Cli): Command {
       const names = await chosenNames(strata, given, options.all === true);
       const waiting = timeout === undefined ? {} : { timeout };
       if (await launchPrimary(cli, strata, names, waiting)) return;
-      await strata.start(names, waiting, callOn(cli, options.all));
+      await strata.instances.start(names, { ...waiting, ...callOn(cli, options.all) });
     });
 }
 
@@ -74,7 +74,7 @@ export function stopCommand(cli: Cli): Command {
       const request = stopRequest(options);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
-      await strata.stop(names, request, callOn(cli, options.all));
+      await strata.instances.stop(names, { ...request, ...callOn(cli, options.all) });
     });
 }
 
@@ -106,7 +106,7 @@ export function suspendCommand(cli: Cli): Command {
     .action(async (given: string[], options: { all?: boolean }) => {
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
-      await strata.suspend(names, callOn(cli, options.all));
+      await strata.instances.suspend(names, callOn(cli, options.all));
     });
 }
 
@@ -122,6 +122,9 @@ export function restartCommand(cli: Cli): Command {
       const timeout = parseTimeout(options.timeout);
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true, IDLE);
-      await strata.restart(names, timeout === undefined ? {} : { timeout }, callOn(cli, options.all));
+      await strata.instances.restart(names, {
+        ...(timeout === undefined ? {} : { timeout }),
+        ...callOn(cli, options.all),
+      });
     });
 }

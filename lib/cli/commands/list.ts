@@ -33,12 +33,12 @@ interface Flags {
 async function output(cli: Cli, names: readonly string[], options: Flags, format: Format): Promise<string> {
   const strata = await cli.strata();
   if (options.snapshots !== true && options.tree !== true) {
-    const listing = await strata.listing();
+    const listing = await strata.instances.listing();
     // What is shown is not all there is, which a script must be able to see.
     for (const { engine, error } of listing.failures) complain(cli, engine, error);
     return formatList(listing, format);
   }
-  const trees = await strata.snapshots(names.length === 0 ? undefined : names);
+  const trees = await strata.snapshots.list(names.length === 0 ? undefined : names);
   return options.tree === true && format === "table" ? formatTrees(trees) : formatSnapshotList(trees, format);
 }
 

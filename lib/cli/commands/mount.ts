@@ -47,7 +47,7 @@ export function mountCommand(cli: Cli): Command {
         ...(gidMap === undefined ? {} : { gidMap: gidMap.map((text) => parseIdMap("--gid-map", text)) }),
       };
       const places = targets.map(parsePlace);
-      await (await cli.strata()).mount(source, places, options, cli.call);
+      await (await cli.strata()).mounts.mount(source, places, { ...options, ...cli.call });
     });
 }
 
@@ -57,7 +57,7 @@ export function umountCommand(cli: Cli): Command {
     .argument("<name[:path]...>", "mounts to remove; without a path, all mounts of the instance")
     .action(async (mounts: string[]) => {
       const places = mounts.map(parsePlace);
-      await (await cli.strata()).umount(places, cli.call);
+      await (await cli.strata()).mounts.umount(places, cli.call);
     });
 }
 

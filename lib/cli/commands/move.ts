@@ -12,7 +12,7 @@ export function moveCommand(cli: Cli): Command {
     .argument("<name>", "instance to move")
     .argument("<member>", "cluster member to move it to")
     .action(async (name: string, member: string) => {
-      await (await cli.strata()).move(name, member, cli.call);
+      await (await cli.strata()).instances.move(name, member, cli.call);
       cli.progress.clear();
       await write(cli.io, `Moved: ${name} to ${member}\n`);
     });

@@ -10,6 +10,6 @@ export function networksCommand(cli: Cli): Command {
     .addOption(formatOption())
     .action(async (options: { format: string }) => {
       const format = parseFormat(options.format);
-      await write(cli.io, formatNetworks(await (await cli.strata()).networks(), format));
+      await write(cli.io, formatNetworks(await (await cli.strata()).networks.list(), format));
     });
 }

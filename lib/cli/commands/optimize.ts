@@ -22,7 +22,7 @@ export function optimizeCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const chosen = await chosenNames(strata, given, options.all === true);
       const names = options.all === true ? await stoppedOf(strata, chosen) : chosen;
-      for (const { name, size } of await strata.optimize(names, callOn(cli, options.all))) {
+      for (const { name, size } of await strata.instances.optimize(names, callOn(cli, options.all))) {
         cli.progress.clear();
         await write(cli.io, `Optimized: ${name} (${formatSize(size)} kept for reads)\n`);
       }
@@ -30,6 +30,8 @@ export function optimizeCommand(cli: Cli): Command {
 }
 
 async function stoppedOf(strata: Strata, names: readonly string[]): Promise<string[]> {
-  const stopped = (await strata.list()).filter(({ state }) => state === "Stopped").map(({ name }) => name);
+  const stopped = (await strata.instances.list())
+    .filter(({ state }) => state === "Stopped")
+    .map(({ name }) => name);
   return names.filter((name) => stopped.includes(name));
 }

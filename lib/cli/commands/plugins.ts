@@ -10,6 +10,6 @@ export function pluginsCommand(cli: Cli): Command {
     .addOption(formatOption())
     .action(async (options: { format: string }) => {
       const format = parseFormat(options.format);
-      await write(cli.io, formatPlugins(await (await cli.strata()).plugins(), format));
+      await write(cli.io, formatPlugins(await (await cli.strata()).plugins.list(), format));
     });
 }

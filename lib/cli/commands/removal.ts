@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { formatRef, parseRef } from "../../core/snapshots/ref.ts";
+import { parseRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -30,11 +30,11 @@ export function deleteCommand(cli: Cli): Command {
       if (snapshots.length > 0 && !purge) {
         if (!canAsk(cli.io))
           throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
-        const list = snapshots.map(formatRef).join(", ");
+        const list = snapshots.join(", ");
         if (!(await confirm(cli, `Deleted snapshots cannot be recovered. Delete ${list}? (yes/No)`, false)))
           return;
       }
-      await strata.remove(refs, { purge }, callOn(cli, options.all));
+      await strata.delete(refs, { purge, ...callOn(cli, options.all) });
     });
 }
 
@@ -56,20 +56,23 @@ export function recoverCommand(cli: Cli): Command {
         throw failure("USAGE", { reason: "give the names of deleted instances, or --all" });
       const strata = await cli.strata();
       if (options.from !== undefined) {
-        const { name } = await strata.recoverFrom(options.from, cli.call);
+        const { name } = await strata.instances.recoverFrom(options.from, cli.call);
         cli.progress.clear();
         await write(cli.io, `Recovered: ${name}\n`);
         return;
       }
       const deleted = async () =>
-        (await strata.list()).filter(({ state }) => state === "Deleted").map(({ name }) => name);
-      await strata.recover(options.all === true ? await deleted() : names, callOn(cli, options.all));
+        (await strata.instances.list()).filter(({ state }) => state === "Deleted").map(({ name }) => name);
+      await strata.instances.recover(
+        options.all === true ? await deleted() : names,
+        callOn(cli, options.all),
+      );
     });
 }
 
 export function purgeCommand(cli: Cli): Command {
   return command("purge", "permanently remove all deleted instances", "purge").action(async () => {
-    const removed = await (await cli.strata()).purge(cli.call);
+    const removed = await (await cli.strata()).instances.purge(cli.call);
     cli.progress.clear();
     for (const name of removed) await write(cli.io, `Purged: ${name}\n`);
   });

@@ -12,11 +12,11 @@ export function getCommand(cli: Cli): Command {
     .action(async (key: string | undefined, options: { keys?: boolean; raw?: boolean }) => {
       const strata = await cli.strata();
       if (options.keys === true) {
-        await write(cli.io, (await strata.settingKeys()).map((each) => `${each}\n`).join(""));
+        await write(cli.io, (await strata.settings.keys()).map((each) => `${each}\n`).join(""));
         return;
       }
       if (key === undefined) throw failure("USAGE", { reason: "give a key, or --keys to list them" });
-      const value = await strata.get(key);
+      const value = await strata.settings.get(key);
       await write(cli.io, `${options.raw === true ? value : await readable(key, value)}\n`);
     });
 }
@@ -47,7 +47,8 @@ export function setCommand(cli: Cli): Command {
         throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
       const strata = await cli.strata();
       // A wrong key fails the request before anything is changed.
-      for (const { key } of changes) await strata.get(key);
-      for (const { key, value } of changes) await strata.set(key, value ?? (await ask(cli, `${key}:`)));
+      for (const { key } of changes) await strata.settings.get(key);
+      for (const { key, value } of changes)
+        await strata.settings.set(key, value ?? (await ask(cli, `${key}:`)));
     });
 }

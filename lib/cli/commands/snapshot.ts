@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { Ref } from "../../core/api/strata.ts";
-import { formatRef, parseRef } from "../../core/snapshots/ref.ts";
+import type { SnapshotRef } from "../../core/api/strata.ts";
+import { parseSnapshotRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -22,9 +22,9 @@ export function snapshotCommand(cli: Cli): Command {
         ...(name === undefined ? {} : { name }),
         ...(comment === undefined ? {} : { comment }),
       };
-      const taken = await (await cli.strata()).snapshot(instance, request, cli.call);
+      const taken = await (await cli.strata()).snapshots.take(instance, { ...request, ...cli.call });
       cli.progress.clear();
-      await write(cli.io, `Snapshot taken: ${formatRef(taken)}\n`);
+      await write(cli.io, `Snapshot taken: ${taken}\n`);
     });
 }
 
@@ -33,33 +33,26 @@ export function restoreCommand(cli: Cli): Command {
     .argument("<instance.snapshot>", "instance and the snapshot to restore")
     .option("-d, --destructive", "discard the current state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {
-      const ref = snapshotRef(text);
+      const ref = parseSnapshotRef(text);
       if (options.destructive !== true && !canAsk(cli.io))
         throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
       const strata = await cli.strata();
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
       // What cannot be restored is told before anything is asked.
-      if (options.destructive !== true) await requireSnapshot(strata.snapshots([ref.instance]), ref);
+      if (options.destructive !== true) await requireSnapshot(strata.snapshots.list([ref.instance]), ref);
       const saveFirst = options.destructive !== true && (await confirm(cli, question, true));
-      const { saved } = await strata.restore(ref, { saveFirst }, cli.call);
+      const { saved } = await strata.snapshots.restore(ref, { saveFirst, ...cli.call });
       cli.progress.clear();
-      if (saved !== null) await write(cli.io, `Snapshot taken: ${ref.instance}.${saved}\n`);
-      await write(cli.io, `Snapshot restored: ${formatRef(ref)}\n`);
+      if (saved !== null) await write(cli.io, `Snapshot taken: ${saved}\n`);
+      await write(cli.io, `Snapshot restored: ${ref}\n`);
     });
 }
 
 async function requireSnapshot(
   trees: Promise<{ snapshots: readonly { name: string }[] }[]>,
-  { instance: name, snapshot }: Required<Ref>,
+  { instance: name, snapshot }: SnapshotRef,
 ): Promise<void> {
   const [tree] = await trees;
   if (!tree?.snapshots.some((each) => each.name === snapshot))
     throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
-}
-
-function snapshotRef(text: string): Required<Ref> {
-  const { instance, snapshot } = parseRef(text);
-  if (snapshot === undefined)
-    throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" does not name a snapshot` });
-  return { instance, snapshot };
 }

@@ -31,7 +31,7 @@ export function transferCommand(cli: Cli): Command {
         .map((path) => (path === STREAM ? { stream: stdin as AsyncIterable<Uint8Array> } : parseEnd(path)));
       const to = target === STREAM ? { stream: stdout } : parseEnd(target);
       try {
-        await (await cli.strata()).transfer(sources, to, options, cli.call);
+        await (await cli.strata()).guest.transfer(sources, to, { ...options, ...cli.call });
       } finally {
         // Input that nobody reads any more must not keep the process.
         if (paths.includes(STREAM) && "destroy" in stdin) stdin.destroy();

@@ -1,5 +1,15 @@
 import type { Resources } from "../../backend/contract.ts";
-import type { InstanceState } from "./instances.ts";
+import type { InstanceState } from "./instance-info.ts";
+
+/** Options of {@link Strata.events}. */
+export interface EventsOptions {
+  /**
+   * Ends the events.
+   *
+   * @default a signal that never fires
+   */
+  readonly signal?: AbortSignal;
+}
 
 /** Something that happened; `at` in ms. In the JSON of the command line `kind` is `event`, `at` is `time`. */
 export type StrataEvent = { readonly at: number } & (

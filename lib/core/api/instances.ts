@@ -1,113 +1,261 @@
-import type { Mount, NicSpec } from "../../backend/contract.ts";
-import type { StrataError } from "../../errors.ts";
+import type { NicSpec } from "../../backend/contract.ts";
+import type { Candidate, InstanceInfo, InstanceSummary, Listing, Optimized } from "./instance-info.ts";
+import type { CallOptions, EachOptions } from "./session.ts";
 
-/** The states a user sees, spelled the same in every format. */
-export type InstanceState =
-  | "Running"
-  | "Stopped"
-  | "Starting"
-  | "Restarting"
-  | "Delayed Shutdown"
-  | "Suspending"
-  | "Suspended"
-  | "Deleted"
-  | "Unknown";
+/** One instance by its name, or several. */
+export type InstanceNames = string | readonly string[];
 
-export interface InstanceSummary {
-  readonly name: string;
-  /** Name of its engine. */
-  readonly engine: string;
-  readonly state: InstanceState;
-  readonly ipv4: readonly string[];
-  /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
-  readonly release: string;
-  /** Member of the cluster that it is on; absent where there is none. */
-  readonly member?: string;
-}
-
-/** Instances side by side, whatever engine they are on. */
-export interface Listing {
-  /** The engines that were asked: the one in use, and the further ones of the configuration. */
-  readonly engines: readonly string[];
-  /** By name. */
-  readonly instances: readonly InstanceSummary[];
-  /** Engines whose instances are not in the list. */
-  readonly failures: readonly EngineFailure[];
-}
-
-export interface EngineFailure {
-  readonly engine: string;
-  readonly error: StrataError;
-}
-
-export interface Usage {
-  readonly used: bigint;
-  readonly total: bigint;
-}
-
-export interface InstanceInfo extends InstanceSummary {
-  readonly snapshotCount: number;
-  readonly imageHash: string;
-  readonly imageRelease: string;
-  /** As configured, running or not. */
-  readonly cpus: number;
-  /** Empty or null where the instance is not running or its guest does not answer. */
-  readonly load: readonly number[];
-  readonly disk: Usage | null;
-  readonly memory: Usage | null;
-  readonly mounts: readonly Mount[];
-  /** Bytes kept beside disk and snapshots for fast reads; null where the engine keeps none or cannot tell. */
-  readonly readImageSize: bigint | null;
-}
-
-export interface LaunchOptions {
+/** What {@link StrataInstances.launch} takes. */
+export interface LaunchOptions extends CallOptions {
   /** `24.04`, `daily:noble`, `debian`, a hash prefix, `file://…`, `http(s)://…#sha256=HEX`. */
   readonly image: string;
+  /** @default two words that are free, such as "tidy-heron" */
   readonly name?: string;
+  /** @default 1 */
   readonly cpus?: number;
-  /** Bytes. */
+  /**
+   * Bytes; at least 128 MiB.
+   *
+   * @default 1 GiB
+   */
   readonly memory?: bigint;
-  /** Bytes. */
+  /**
+   * Virtual size, bytes; at least 512 MiB and the image's own size.
+   *
+   * @default 5 GiB, or the image's own size if that is more
+   */
   readonly disk?: bigint;
-  /** Folders of the host to mount; the target as in `MountPlace`. */
+  /**
+   * Folders of the host to mount; the target as in `MountPlace`.
+   *
+   * @default none
+   */
   readonly mounts?: readonly { readonly source: string; readonly target?: string }[];
-  /** Text of the user's cloud-init user-data. */
+  /**
+   * Text of the user's cloud-init user-data.
+   *
+   * @default none
+   */
   readonly userData?: string;
-  /** Interfaces beside the default one; the network `bridged` is that of the setting. */
+  /**
+   * Interfaces beside the default one; the network `bridged` is that of the setting.
+   *
+   * @default none
+   */
   readonly networks?: readonly NicSpec[];
-  /** Member of the cluster to place it on, where the engine has one. */
+  /**
+   * Member of the cluster to place it on, where the engine has one.
+   *
+   * @default the engine's choice
+   */
   readonly member?: string;
-  /** How long to wait for the guest, ms. */
+  /**
+   * How long to wait for the guest, in milliseconds.
+   *
+   * @default 300_000
+   */
   readonly timeout?: number;
 }
 
-/** At most one of `force`, `after` and `cancel`. */
-export interface StopOptions {
-  /** Cuts the power; of a suspended instance, drops the memory. */
-  readonly force?: boolean;
-  /** How long the guest may take, ms. */
+/** Options of {@link StrataInstances.start} and {@link StrataInstances.restart}. */
+export interface StartOptions extends EachOptions {
+  /**
+   * How long to wait for each guest, in milliseconds.
+   *
+   * @default 300_000
+   */
   readonly timeout?: number;
-  /** The guest is told to shut down by itself after so many ms, rounded up to minutes. */
+}
+
+/** Options of {@link StrataInstances.stop}; at most one of `force`, `after` and `cancel`. */
+export interface StopOptions extends EachOptions {
+  /**
+   * Cuts the power; of a suspended instance, drops the memory.
+   *
+   * @default false
+   */
+  readonly force?: boolean;
+  /**
+   * How long the guest may take, in milliseconds.
+   *
+   * @default 120_000
+   */
+  readonly timeout?: number;
+  /**
+   * The guest is told to shut down by itself after so many milliseconds, rounded up to minutes.
+   *
+   * @default 0: now
+   */
   readonly after?: number;
-  /** Calls such a shutdown off. */
+  /**
+   * Calls such a shutdown off.
+   *
+   * @default false
+   */
   readonly cancel?: boolean;
 }
 
-export interface Candidate {
-  readonly name: string;
-  /** Why it cannot be adopted; null where it can. */
-  readonly obstacle: string | null;
+/** What {@link StrataInstances.resize} changes; what is absent stays. */
+export interface ResizeOptions extends CallOptions {
+  /** @default unchanged */
+  readonly cpus?: number;
+  /**
+   * Bytes; at least 128 MiB.
+   *
+   * @default unchanged
+   */
+  readonly memory?: bigint;
+  /**
+   * Virtual size, bytes. A disk only grows.
+   *
+   * @default unchanged
+   */
+  readonly disk?: bigint;
 }
 
-export interface NetworkInfo {
-  readonly name: string;
-  /** As the engine calls it, such as "nat" or "bridge". */
-  readonly type: string;
-  readonly description: string;
+/** Options of {@link StrataInstances.delete}. */
+export interface DeleteOptions extends EachOptions {
+  /**
+   * Gives instances up for good, with their snapshots; `recover` cannot bring them back.
+   *
+   * @default false
+   */
+  readonly purge?: boolean;
 }
 
-/** An instance whose reads are as fast as they get, and the bytes that takes. */
-export interface Optimized {
-  readonly name: string;
-  readonly size: bigint;
+/** Options of {@link StrataInstances.clone}. */
+export interface CloneOptions extends CallOptions {
+  /** @default `NAME-cloneN`, with the lowest number that is free */
+  readonly name?: string;
+}
+
+/** Options of {@link StrataInstances.adopt}. */
+export interface AdoptOptions extends CallOptions {
+  /**
+   * The user that commands run as.
+   *
+   * @default "": nobody logs in to it, nor waits for its guest
+   */
+  readonly username?: string;
+}
+
+/**
+ * Instances, from their launch to their end. Verbs can be repeated: to stop what is stopped is not an error. Of
+ * several names, all are looked up before anything is changed.
+ */
+export interface StrataInstances {
+  /**
+   * Creates an instance, starts it and waits for its guest. Nothing is left of a launch that fails before the
+   * guest was started.
+   *
+   * @throws INSTANCE_EXISTS, INVALID_NAME, INVALID_VALUE, SIZE_TOO_SMALL, IMAGE_NOT_FOUND, IMAGE_NOT_BUILT,
+   * DOWNLOAD_FAILED, CHECKSUM_MISMATCH, NO_SPACE, TIMEOUT or GUEST_UNREACHABLE while waiting
+   */
+  launch(options: LaunchOptions): Promise<{ readonly name: string }>;
+  /**
+   * All instances, by name. Where there are several engines, one that fails is left out.
+   *
+   * @throws ENGINE_UNAVAILABLE where the only engine does not answer
+   */
+  list(): Promise<InstanceSummary[]>;
+  /** The same with the engines that were asked and those that failed. */
+  listing(): Promise<Listing>;
+  /**
+   * Everything about instances, by name. What only a guest knows is asked of it for up to 10 s.
+   *
+   * @param names - by default all
+   * @throws INSTANCE_NOT_FOUND, before anything is read from guests
+   */
+  info(names?: InstanceNames): Promise<InstanceInfo[]>;
+  /**
+   * Starts instances, or resumes suspended ones, and waits for their guests. Calls a delayed shutdown off.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, TIMEOUT, GUEST_UNREACHABLE
+   */
+  start(names: InstanceNames, options?: StartOptions): Promise<void>;
+  /**
+   * Shuts instances down. A suspended one stays as it is, unless by `force`.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, TIMEOUT for a guest that does not shut down
+   */
+  stop(names: InstanceNames, options?: StopOptions): Promise<void>;
+  /**
+   * Shuts instances down, starts them and waits for their guests.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, INSTANCE_SUSPENDED, TIMEOUT
+   */
+  restart(names: InstanceNames, options?: StartOptions): Promise<void>;
+  /**
+   * Keeps the memory of running instances and stops them; `start` resumes. Calls a delayed shutdown off.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, MOUNT_BUSY, UNSUPPORTED
+   */
+  suspend(names: InstanceNames, options?: EachOptions): Promise<void>;
+  /**
+   * Changes CPUs, memory or disk of a stopped instance: all that is given, or nothing.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped, INVALID_VALUE, SIZE_TOO_SMALL,
+   * DISK_SHRINK
+   */
+  resize(name: string, change: ResizeOptions): Promise<void>;
+  /**
+   * Marks instances as deleted, after shutting them down; `recover` brings them back, `purge` gives them up.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED unless by `purge`
+   */
+  delete(names: InstanceNames, options?: DeleteOptions): Promise<void>;
+  /**
+   * Brings deleted instances back, stopped.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_NOT_DELETED
+   */
+  recover(names: InstanceNames, options?: EachOptions): Promise<void>;
+  /**
+   * Brings an instance back from its folder on this host, on an engine that has no record of it.
+   *
+   * @throws UNSUPPORTED where the engine keeps no copies of its records, INSTANCE_EXISTS, RECORDS_DIFFER
+   */
+  recoverFrom(folder: string, options?: CallOptions): Promise<{ readonly name: string }>;
+  /**
+   * Gives every deleted instance up for good.
+   *
+   * @returns their names
+   */
+  purge(options?: CallOptions): Promise<string[]>;
+  /**
+   * Copies a stopped instance as it stands, without its snapshots, as another machine.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_EXISTS, WRONG_STATE, NO_SPACE, UNSUPPORTED
+   */
+  clone(name: string, options?: CloneOptions): Promise<{ readonly name: string }>;
+  /**
+   * Brings the layers of stopped instances together, so that reads do not get slower with snapshots.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_SPACE, UNSUPPORTED
+   */
+  optimize(names: InstanceNames, options?: EachOptions): Promise<Optimized[]>;
+  /**
+   * Moves a stopped instance with its snapshots to another member of the cluster.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, UNSUPPORTED
+   */
+  move(name: string, member: string, options?: CallOptions): Promise<void>;
+  /**
+   * What could be adopted, and why what could not cannot; by name.
+   *
+   * @throws UNSUPPORTED
+   */
+  candidates(): Promise<Candidate[]>;
+  /**
+   * Takes over what the engine has and strata did not make; its disk stays where it is.
+   *
+   * @throws DOMAIN_NOT_FOUND, INSTANCE_EXISTS, UNSUPPORTED with the reason
+   */
+  adopt(name: string, options?: AdoptOptions): Promise<void>;
+  /**
+   * Lets a stopped adopted instance without snapshots go, with all that it holds on its own disk.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, HAS_SNAPSHOTS, UNSUPPORTED
+   */
+  release(name: string, options?: CallOptions): Promise<void>;
 }

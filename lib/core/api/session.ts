@@ -1,24 +1,72 @@
-import type { Backend, Context, Log } from "../../backend/contract.ts";
+import type { Backend, Log, Progress } from "../../backend/contract.ts";
 import type { Folders } from "../../settings/folders.ts";
 
-/** What a caller may pass to a long call: a signal to cancel it, a function that hears its progress. */
-export interface CallOptions extends Partial<Context> {
-  /** Instances and snapshots that were found rather than named may be gone by their turn, and are passed over. */
-  readonly gone?: "allowed";
+/** What every call takes that may last: how to cancel it, and who hears of it meanwhile. */
+export interface CallOptions {
+  /**
+   * Cancels the call, which then rejects with CANCELLED. What it was doing is undone, or finished by the next
+   * call on that instance, as after a crash.
+   *
+   * @default a signal that never fires
+   */
+  readonly signal?: AbortSignal;
+  /**
+   * Hears how far the call is; `done` and `total` are bytes.
+   *
+   * @default nothing is reported
+   */
+  progress?(step: Progress): void;
+  /**
+   * Hears, in a sentence for the user, what went another way than asked for without making the call fail.
+   *
+   * @default nothing is reported
+   */
+  warn?(message: string): void;
 }
 
+/** Options of calls on several instances or snapshots. */
+export interface EachOptions extends CallOptions {
+  /**
+   * Passes over instances and snapshots that do not exist any more by their turn. For names that were listed
+   * rather than typed by a user.
+   *
+   * @default false: the call rejects with INSTANCE_NOT_FOUND, INSTANCE_DELETED or SNAPSHOT_NOT_FOUND
+   */
+  readonly skipMissing?: boolean;
+}
+
+/** What `Strata.open` takes. */
 export interface OpenStrataOptions {
   /**
-   * The one engine to work with. By default it is the setting `local.driver`, and instances of the further
-   * engines that the setting `local.plugins` names are found and listed as well.
+   * The one engine to work with.
+   *
+   * @default the setting `local.driver`; instances of the further engines that the setting `local.plugins`
+   * names are found and listed as well
    */
   readonly driver?: string;
-  /** Overrides of settings of engines, such as `{ "local.libvirt.uri": "qemu:///session" }`. */
+  /**
+   * Settings of engines, for this time only: `{ "local.libvirt.uri": "qemu:///session" }`.
+   *
+   * @default the user's settings
+   */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Where settings, data, cache and state are; by default the XDG folders of the user. */
+  /**
+   * Where settings, data, cache and state are.
+   *
+   * @default the XDG folders of the user
+   */
   readonly folders?: Partial<Folders>;
+  /**
+   * Hears what happens, for a log file.
+   *
+   * @default nothing is logged
+   */
   readonly log?: Log;
-  /** An engine that is open already, in the place of the plugin's own; it is closed with strata. */
+  /**
+   * An engine that is open already; it is closed with strata.
+   *
+   * @default the plugin of that name opens one
+   */
   readonly backend?: Backend;
 }
 

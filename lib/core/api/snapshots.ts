@@ -1,31 +1,127 @@
 import type { Mount } from "../../backend/contract.ts";
+import type { InstanceNames } from "./instances.ts";
+import type { CallOptions, EachOptions } from "./session.ts";
 
-/** An instance, or one of its snapshots: `NAME` or `NAME.SNAPSHOT`. */
+/** An instance, or one of its snapshots. */
 export interface Ref {
   readonly instance: string;
+  /** Absent where the instance itself is meant. */
   readonly snapshot?: string;
+  /** Of those that strata answers with: `web`, or `web.clean`. */
+  toString(): string;
 }
 
+/** A snapshot of an instance. As strata answers with it, `${ref}` reads `web.clean`. */
+export interface SnapshotRef extends Ref {
+  readonly snapshot: string;
+}
+
+/** Names an instance or a snapshot: `"web"`, `"web.clean"`, or an object. */
+export type AnyRef = string | Ref;
+
+/** Names a snapshot: `"web.clean"`, or an object. `parseSnapshotRef` makes one of any string. */
+export type AnySnapshotRef = `${string}.${string}` | SnapshotRef;
+
+/** A snapshot as it was taken. */
 export interface SnapshotInfo {
   readonly instance: string;
   readonly name: string;
+  /** "" for none. */
   readonly comment: string;
+  /** Name of the snapshot that it was taken on; null for none. */
   readonly parent: string | null;
+  /** Names of the snapshots that were taken on it. */
   readonly children: readonly string[];
   /** Milliseconds since the epoch, UTC. */
   readonly createdAt: number;
   readonly cpus: number;
+  /** Bytes. */
   readonly memory: bigint;
+  /** Virtual size of the disk, bytes. */
   readonly disk: bigint;
   readonly mounts: readonly Mount[];
   /** Bytes that this snapshot's layer alone holds; null where the engine cannot tell. */
   readonly size: bigint | null;
 }
 
+/** The snapshots of an instance. */
 export interface SnapshotTreeInfo {
   readonly instance: string;
   /** In order of creation. */
   readonly snapshots: readonly SnapshotInfo[];
-  /** The snapshot the instance stands on; null for none. */
+  /** Name of the snapshot that was last taken or restored; null for none. */
   readonly standsOn: string | null;
+}
+
+/** Options of {@link StrataSnapshots.take}. */
+export interface TakeOptions extends CallOptions {
+  /** @default `snapshotN`, with the next number */
+  readonly name?: string;
+  /**
+   * What is worth knowing about it; at most 1 MiB.
+   *
+   * @default ""
+   */
+  readonly comment?: string;
+}
+
+/** Options of {@link StrataSnapshots.restore}. */
+export interface RestoreOptions extends CallOptions {
+  /**
+   * Takes a snapshot of the present state first, under the same lock.
+   *
+   * @default false: it is discarded
+   */
+  readonly saveFirst?: boolean;
+}
+
+/** Snapshots of instances. */
+export interface StrataSnapshots {
+  /**
+   * Takes a snapshot of a stopped instance.
+   *
+   * @returns what it is called
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped, SNAPSHOT_EXISTS, INVALID_NAME
+   */
+  take(instance: string, options?: TakeOptions): Promise<SnapshotRef>;
+  /**
+   * The snapshots of instances, in a tree for each, by instance name.
+   *
+   * @param names - by default all instances that are not deleted
+   * @throws INSTANCE_NOT_FOUND
+   */
+  list(names?: InstanceNames): Promise<SnapshotTreeInfo[]>;
+  /**
+   * The snapshots of one instance.
+   *
+   * @throws INSTANCE_NOT_FOUND
+   */
+  tree(instance: string): Promise<SnapshotTreeInfo>;
+  /**
+   * Brings a stopped instance back to a snapshot: disk, CPUs, memory and mounts.
+   *
+   * @returns the snapshot of the state before, with `saveFirst`; else null
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
+   */
+  restore(ref: AnySnapshotRef, options?: RestoreOptions): Promise<{ readonly saved: SnapshotRef | null }>;
+  /**
+   * Deletes snapshots at once and for good, wherever they are in the tree; all are looked up first. The other
+   * snapshots and the instance keep their contents.
+   *
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, INSTANCE_SUSPENDED
+   */
+  delete(refs: AnySnapshotRef | readonly AnySnapshotRef[], options?: EachOptions): Promise<void>;
+  /**
+   * Gives a snapshot another name; those taken on it follow.
+   *
+   * @returns what it is called now
+   * @throws SNAPSHOT_NOT_FOUND, SNAPSHOT_EXISTS, INVALID_NAME
+   */
+  rename(ref: AnySnapshotRef, name: string, options?: CallOptions): Promise<SnapshotRef>;
+  /**
+   * Replaces the comment of a snapshot.
+   *
+   * @throws SNAPSHOT_NOT_FOUND
+   */
+  describe(ref: AnySnapshotRef, comment: string, options?: CallOptions): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import type { Instance, InstanceOutline } from "../../backend/contract.ts";
-import type { CallOptions, InstanceInfo, InstanceSummary, Listing, Usage } from "../api/strata.ts";
+import type { EachOptions, InstanceInfo, InstanceSummary, Listing, Usage } from "../api/strata.ts";
 import { tryOutput } from "../guest/guest.ts";
 import { askAll } from "../session/engines.ts";
 import type { Session } from "../session/session.ts";
@@ -42,7 +42,7 @@ export async function info(session: Session, names?: readonly string[]): Promise
   const { instances } = await session.backend();
   const chosen =
     names === undefined ? await instances.list() : await getInstances(session, names, { deleted: "allowed" });
-  const call: CallOptions = names === undefined ? { gone: "allowed" } : {};
+  const call: EachOptions = names === undefined ? { skipMissing: true } : {};
   const infos = await Promise.all(
     chosen.map((instance) => unlessGone(call, () => infoOf(session, instance))),
   );

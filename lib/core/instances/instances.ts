@@ -1,6 +1,6 @@
 import type { Context, Instance, InstanceOutline, Lock } from "../../backend/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
-import type { CallOptions, InstanceState } from "../api/strata.ts";
+import type { EachOptions, InstanceState } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
@@ -64,7 +64,7 @@ export async function getInstances(
   session: Session,
   names: readonly string[],
   options: { readonly deleted?: "allowed" } = {},
-  call?: CallOptions,
+  call?: EachOptions,
 ): Promise<Instance[]> {
   const found: Instance[] = [];
   for (const name of distinct(names)) {
@@ -78,13 +78,13 @@ const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED", "S
 
 /** What a piece resolves to; nothing where its instance or snapshot is gone and the caller allows it. */
 export async function unlessGone<T>(
-  call: Pick<CallOptions, "gone"> | undefined,
+  call: Pick<EachOptions, "skipMissing"> | undefined,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    if (call?.gone === undefined || !GONE.includes(asStrataError(error).code)) throw error;
+    if (call?.skipMissing !== true || !GONE.includes(asStrataError(error).code)) throw error;
     return undefined;
   }
 }
@@ -119,7 +119,7 @@ export async function whileLocked<T>(
 export async function eachLocked(
   session: Session,
   chosen: readonly Instance[],
-  call: CallOptions | undefined,
+  call: EachOptions | undefined,
   work: (lock: Lock, context: Context) => Promise<unknown>,
 ): Promise<void> {
   const context = contextOf(call);

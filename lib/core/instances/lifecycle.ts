@@ -1,6 +1,6 @@
 import type { Context, Instance, Lock } from "../../backend/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
-import type { CallOptions, StopOptions } from "../api/strata.ts";
+import type { EachOptions, StopOptions } from "../api/strata.ts";
 import { awaitReady } from "../guest/guest.ts";
 import { withoutMounts } from "../guest/mounts.ts";
 import type { Work } from "../session/engines.ts";
@@ -20,7 +20,7 @@ export async function start(
   session: Session,
   names: readonly string[],
   options: { readonly timeout?: number } = {},
-  call?: CallOptions,
+  call?: EachOptions,
 ): Promise<Work> {
   const context = contextOf(call);
   const chosen = await getInstances(session, names, {}, call);
@@ -52,7 +52,7 @@ export async function stop(
   session: Session,
   names: readonly string[],
   options: StopOptions = {},
-  call?: CallOptions,
+  call?: EachOptions,
 ): Promise<Work> {
   const chosen = await getInstances(session, names, {}, call);
   const context = contextOf(call);
@@ -109,7 +109,7 @@ async function stopLocked(
 }
 
 /** Keeps the memory and stops; what does not run has none to keep and is left alone. */
-export async function suspend(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
+export async function suspend(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
   const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
   const chosen = await getInstances(session, names, {}, call);
   return () =>
@@ -131,7 +131,7 @@ export async function restart(
   session: Session,
   names: readonly string[],
   options: { readonly timeout?: number } = {},
-  call?: CallOptions,
+  call?: EachOptions,
 ): Promise<Work> {
   const context = contextOf(call);
   const { instances } = await session.backend();

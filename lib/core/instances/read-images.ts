@@ -1,6 +1,6 @@
 import type { Instance } from "../../backend/contract.ts";
 import { isStrataError } from "../../errors.ts";
-import type { CallOptions, Optimized } from "../api/strata.ts";
+import type { EachOptions, Optimized } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
 import { eachLocked, getInstances, requireStopped } from "./instances.ts";
@@ -9,7 +9,7 @@ import { eachLocked, getInstances, requireStopped } from "./instances.ts";
 export async function optimize(
   session: Session,
   names: readonly string[],
-  call?: CallOptions,
+  call?: EachOptions,
 ): Promise<Optimized[]> {
   const group = await requireGroup(session, "read-image", "optimizing", (backend) => backend.readImages);
   const optimized: Optimized[] = [];

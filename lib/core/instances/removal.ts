@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Context, Instance, Lock, Snapshots } from "../../backend/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
-import type { CallOptions, Ref } from "../api/strata.ts";
+import type { CallOptions, EachOptions, Ref } from "../api/strata.ts";
 import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -18,7 +18,7 @@ export async function remove(
   session: Session,
   refs: readonly Ref[],
   options: { readonly purge?: boolean; readonly alone?: boolean } = {},
-  call?: CallOptions,
+  call?: EachOptions,
 ): Promise<Work> {
   const context = contextOf(call);
   const backend = await session.backend();
@@ -100,16 +100,16 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
 }
 
 /** Makes deleted instances Stopped again. */
-export async function recover(session: Session, names: readonly string[], call?: CallOptions): Promise<Work> {
+export async function recover(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
   const { instances } = await session.backend();
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
   for (const { record, name } of chosen)
-    if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
+    if (!record.deleted && call?.skipMissing !== true) throw failure("INSTANCE_NOT_DELETED", { name });
   return () =>
     eachLocked(session, chosen, call, async (lock) => {
       const { name, record } = lock.instance;
       // Recovered by somebody while we waited.
-      if (!record.deleted && call?.gone === undefined) throw failure("INSTANCE_NOT_DELETED", { name });
+      if (!record.deleted && call?.skipMissing !== true) throw failure("INSTANCE_NOT_DELETED", { name });
       if (record.deleted) await instances.annotate(lock, { deleted: false });
     });
 }
@@ -133,7 +133,7 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
   const { instances } = await session.backend();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
   const names: string[] = [];
-  await eachLocked(session, deleted, { ...call, gone: "allowed" }, async (lock, context) => {
+  await eachLocked(session, deleted, { ...call, skipMissing: true }, async (lock, context) => {
     const { name, record } = lock.instance;
     // Recovered by somebody while we waited: theirs.
     if (!record.deleted) return;

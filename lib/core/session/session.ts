@@ -4,6 +4,7 @@ import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "..
 import type { ImageStore } from "../../images/store.ts";
 import { defaultFolders } from "../../settings/folders.ts";
 import { readSettings, type SettingValues, writeSettings } from "../../settings/store.ts";
+import { answer } from "../api/answer.ts";
 import type { CallOptions, Folders, OpenStrataOptions } from "../api/strata.ts";
 
 /** What the use cases share. The engine is opened at first use: settings can be put right without it. */
@@ -127,7 +128,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 export function contextOf(call: CallOptions = {}): Context {
   return {
     signal: call.signal ?? new AbortController().signal,
-    progress: call.progress ?? (() => {}),
-    warn: call.warn ?? (() => {}),
+    progress: (step) => call.progress?.(answer(step)),
+    warn: (message) => call.warn?.(message),
   };
 }

@@ -1,15 +1,44 @@
-import type { Ref } from "../api/strata.ts";
+import { failure } from "../../errors.ts";
+import type { AnyRef, AnySnapshotRef, Ref, SnapshotRef } from "../api/strata.ts";
 import { checkName } from "./names.ts";
+
+/** A ref that reads as it is typed: `${ref}` is `NAME` or `NAME.SNAPSHOT`. */
+function readable<T extends Ref>(ref: T): T {
+  return Object.defineProperty(ref, "toString", { value: () => formatRef(ref) });
+}
+
+/** A snapshot of an instance, as strata answers with it. */
+export function snapshotRef(instance: string, snapshot: string): SnapshotRef {
+  return readable({ instance, snapshot });
+}
 
 /** Reads `NAME` or `NAME.SNAPSHOT`. Throws INVALID_NAME. */
 export function parseRef(text: string): Ref {
   const dot = text.indexOf(".");
   const instance = dot === -1 ? text : text.slice(0, dot);
   checkName("instance", instance);
-  if (dot === -1) return { instance };
+  if (dot === -1) return readable({ instance });
   const snapshot = text.slice(dot + 1);
   checkName("snapshot", snapshot);
-  return { instance, snapshot };
+  return snapshotRef(instance, snapshot);
+}
+
+/** Reads `NAME.SNAPSHOT`. Throws INVALID_NAME, and USAGE where no snapshot is named. */
+export function parseSnapshotRef(text: string): SnapshotRef {
+  const { instance, snapshot } = parseRef(text);
+  if (snapshot === undefined)
+    throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" does not name a snapshot` });
+  return snapshotRef(instance, snapshot);
+}
+
+/** What a caller means by a ref. */
+export function toRef(given: AnyRef): Ref {
+  return typeof given === "string" ? parseRef(given) : given;
+}
+
+/** What a caller means by a snapshot's ref. */
+export function toSnapshotRef(given: AnySnapshotRef): SnapshotRef {
+  return typeof given === "string" ? parseSnapshotRef(given) : given;
 }
 
 /** `NAME` or `NAME.SNAPSHOT`. */

@@ -8,11 +8,12 @@ import type {
 } from "../../backend/contract.ts";
 import { failure } from "../../errors.ts";
 import { fewAtOnce } from "../../util/few-at-once.ts";
-import type { CallOptions, Ref, SnapshotTreeInfo } from "../api/strata.ts";
+import type { CallOptions, EachOptions, Ref, SnapshotRef, SnapshotTreeInfo } from "../api/strata.ts";
 import { getInstances, requireStopped, unlessGone, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, nextSnapshot } from "./names.ts";
 import { planRemoval } from "./plan.ts";
+import { snapshotRef } from "./ref.ts";
 import { childrenOf } from "./tree.ts";
 
 /** Trees of the named instances, of all that are not deleted when none is named. */
@@ -22,7 +23,7 @@ export async function snapshots(session: Session, names?: readonly string[]): Pr
     names === undefined
       ? (await backend.instances.list()).filter(({ record }) => !record.deleted)
       : await getInstances(session, names, { deleted: "allowed" });
-  const call: CallOptions = names === undefined ? { gone: "allowed" } : {};
+  const call: EachOptions = names === undefined ? { skipMissing: true } : {};
   const trees = await fewAtOnce(chosen, (instance) =>
     unlessGone(call, async () => toInfo(instance, await treeOf(session, instance))),
   );
@@ -63,12 +64,12 @@ export async function snapshot(
   name: string,
   options: { readonly name?: string; readonly comment?: string } = {},
   call?: CallOptions,
-): Promise<Required<Ref>> {
+): Promise<SnapshotRef> {
   if (options.name !== undefined) checkName("snapshot", options.name);
   const context = contextOf(call);
   return whileLocked(session, { name }, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be snapshotted");
-    return { instance: name, snapshot: await take(session, lock, options, context) };
+    return snapshotRef(name, await take(session, lock, options, context));
   });
 }
 
@@ -107,7 +108,7 @@ export async function restore(
   ref: Required<Ref>,
   options: { readonly saveFirst?: boolean } = {},
   call?: CallOptions,
-): Promise<{ readonly saved: string | null }> {
+): Promise<{ readonly saved: SnapshotRef | null }> {
   checkName("snapshot", ref.snapshot);
   const context = contextOf(call);
   const { instances, snapshots: group } = await session.backend();
@@ -123,7 +124,7 @@ export async function restore(
     await instances.annotate(lock, {
       restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
     });
-    return { saved };
+    return { saved: saved === null ? null : snapshotRef(ref.instance, saved) };
   });
 }
 
@@ -153,9 +154,14 @@ export async function deleteSnapshot(
 }
 
 /** Gives a snapshot another name; its children follow. */
-export async function renameSnapshot(session: Session, ref: Required<Ref>, to: string): Promise<void> {
+export async function renameSnapshot(
+  session: Session,
+  ref: Required<Ref>,
+  to: string,
+  call?: CallOptions,
+): Promise<void> {
   checkName("snapshot", to);
-  await changeRecord(session, ref, async (group, lock, outline, context) => {
+  await changeRecord(session, ref, call, async (group, lock, outline, context) => {
     if (to !== ref.snapshot && outline.names.includes(to))
       throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: to });
     await group.rename(lock, ref.snapshot, to, context);
@@ -163,8 +169,13 @@ export async function renameSnapshot(session: Session, ref: Required<Ref>, to: s
 }
 
 /** Replaces the comment of a snapshot. */
-export async function describeSnapshot(session: Session, ref: Required<Ref>, comment: string): Promise<void> {
-  await changeRecord(session, ref, (group, lock, _, context) =>
+export async function describeSnapshot(
+  session: Session,
+  ref: Required<Ref>,
+  comment: string,
+  call?: CallOptions,
+): Promise<void> {
+  await changeRecord(session, ref, call, (group, lock, _, context) =>
     group.describe(lock, ref.snapshot, comment, context),
   );
 }
@@ -172,9 +183,10 @@ export async function describeSnapshot(session: Session, ref: Required<Ref>, com
 async function changeRecord(
   session: Session,
   ref: Required<Ref>,
+  call: CallOptions | undefined,
   work: (group: Snapshots, lock: Lock, outline: SnapshotOutline, context: Context) => Promise<void>,
 ): Promise<void> {
-  const context = contextOf();
+  const context = contextOf(call);
   const { snapshots: group } = await session.backend();
   await whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const outline = await group.outline(lock.instance.id);

@@ -214,11 +214,11 @@ describe("a layer that an operation which died let go", () => {
     await using foreign = await foreignDomain(fixture.connection, fixture.folder);
     await writeFile(join(fixture.folder, "theirs"), "");
     const before = await readdir(dirname(foreign.disk));
-    await strata.adopt(foreign.name);
-    await strata.snapshot(foreign.name, { name: "a" });
-    await strata.remove([{ instance: foreign.name, snapshot: "a" }]);
+    await strata.instances.adopt(foreign.name);
+    await strata.snapshots.take(foreign.name, { name: "a" });
+    await strata.delete([{ instance: foreign.name, snapshot: "a" }]);
     expect(await readdir(dirname(foreign.disk))).to.deep.equal(before);
     expect(before).not.to.include(RELEASED);
-    await strata.release(foreign.name);
+    await strata.instances.release(foreign.name);
   });
 });

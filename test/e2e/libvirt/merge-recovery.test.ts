@@ -32,10 +32,10 @@ describe("the merge of layers", () => {
   const findings = async (kind: string): Promise<Finding[]> =>
     (await scene.findings()).filter((finding) => finding.kind === kind);
   const repair = async (kind: string, choice: string) =>
-    stage.strata.repair(await findings(kind), { choice });
+    stage.strata.maintenance.repair(await findings(kind), { choice });
   const backingOf = async (path: string) => (await readHeader(path)).backing ?? "";
   const drop = async (snapshot: string) => {
-    await stage.strata.remove([{ instance: scene.name, snapshot }]);
+    await stage.strata.delete([{ instance: scene.name, snapshot }]);
     scene.expected.snapshots.delete(snapshot);
   };
   /** Writes the cluster of mark 3 in one file, whatever that stands on. */
@@ -100,7 +100,7 @@ describe("the merge of layers", () => {
       await overwrite(child, 77);
       await overwrite(kept, 78);
       scene.expected.head = await scene.readHead();
-      expect(await codeOf(stage.strata.snapshot(scene.name, { name: "c" }))).to.equal("RECORDS_DIFFER");
+      expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "c" }))).to.equal("RECORDS_DIFFER");
       await scene.take("c");
       await drop("a");
       expect(existsSync(kept)).to.equal(true);
@@ -137,8 +137,8 @@ describe("the merge of layers", () => {
       await file.write(bytes, 0, 4, 0);
     };
     await spoil(Buffer.from("nope"));
-    expect(await codeOf(stage.strata.snapshot(scene.name, { name: "c" }))).to.equal("LAYER_UNREADABLE");
-    expect(await codeOf(stage.strata.snapshot(scene.name, { name: "c" }))).to.equal("LAYER_UNREADABLE");
+    expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "c" }))).to.equal("LAYER_UNREADABLE");
+    expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "c" }))).to.equal("LAYER_UNREADABLE");
     await spoil(magic);
     await scene.requireReadable("once the layer can be read again");
     await repair("operation-set-aside", "retry");
@@ -203,7 +203,7 @@ describe("the merge of layers", () => {
     await scene.chain(["a", "b"], 2);
     await mkdir(join(scene.folder, "journal-1.json"));
     await drop("b");
-    const [tree] = await stage.strata.snapshots([scene.name]);
+    const [tree] = await stage.strata.snapshots.list([scene.name]);
     expect(tree?.snapshots.map(({ name }) => name)).to.deep.equal(["a"]);
     await scene.requireReadable("after it");
     await rm(join(scene.folder, "journal-1.json"), { recursive: true });
@@ -224,7 +224,7 @@ describe("a record that libvirt has lost, and its layer", () => {
     await rename(`${layer}.away`, layer);
     const lost = (await scene.findings()).filter(({ kind }) => kind === "record-lost");
     expect(lost.map(({ subject }) => subject)).to.deep.equal(["b"]);
-    await stage.strata.repair(lost, { choice: "record" });
+    await stage.strata.maintenance.repair(lost, { choice: "record" });
     await scene.requireUsable();
   });
 });
@@ -240,7 +240,7 @@ describe("records that were lost with the copy of one of them", () => {
     for (const snapshot of ["b", "a"]) await virsh("snapshot-delete", scene.name, snapshot, "--metadata");
     const lost = (await scene.findings()).filter(({ kind }) => kind === "record-lost");
     expect(lost.map(({ subject }) => subject)).to.have.members(["a", "b"]);
-    await stage.strata.repair(lost);
+    await stage.strata.maintenance.repair(lost);
     await scene.requireUsable();
   });
 });
@@ -264,7 +264,7 @@ describe("the base image that a missing layer stood on", () => {
     const lowest = (await readHeader(await scene.head())).backing ?? "";
     const base = (await readHeader(lowest)).backing;
     await rename(lowest, `${lowest}.away`);
-    const unused = (await stage.strata.audit()).filter(({ kind }) => kind === "base-unused");
+    const unused = (await stage.strata.maintenance.audit()).filter(({ kind }) => kind === "base-unused");
     await rename(`${lowest}.away`, lowest);
     expect(unused.map(({ subject }) => subject)).not.to.include(base);
   });

@@ -91,7 +91,7 @@ describe("a second disk of the definition", () => {
     const digest = await fill(overlay);
     await scene.restore("a");
     await attach(overlay);
-    await stage.strata.remove([{ instance: scene.name, snapshot: "b" }]);
+    await stage.strata.delete([{ instance: scene.name, snapshot: "b" }]);
     await scene.powerOff();
     expect(await stage.contents.of(overlay)).to.equal(digest);
     expect((await scene.findings()).map(({ kind }) => kind)).to.deep.equal([]);

@@ -26,7 +26,7 @@ describe("a release", () => {
   beforeEach(async () => {
     foreign = await foreignDomain(stage.fixture.connection, stage.fixture.folder);
     original = await stage.contents.of(foreign.disk);
-    await stage.strata.adopt(foreign.name);
+    await stage.strata.instances.adopt(foreign.name);
     folder = (await layers()).folder;
   });
   afterEach(() => foreign[Symbol.asyncDispose]());
@@ -39,16 +39,16 @@ describe("a release", () => {
   const write = async (file: string, value: number) => {
     await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} 2M 64k`, file]);
   };
-  const take = (name: string) => stage.strata.snapshot(foreign.name, { name });
-  const drop = (snapshot: string) => stage.strata.remove([{ instance: foreign.name, snapshot }]);
-  const refusal = () => codeOf(stage.strata.release(foreign.name));
+  const take = (name: string) => stage.strata.snapshots.take(foreign.name, { name });
+  const drop = (snapshot: string) => stage.strata.delete([{ instance: foreign.name, snapshot }]);
+  const refusal = () => codeOf(stage.strata.instances.release(foreign.name));
 
   async function repair(kind: string, choice: string): Promise<void> {
-    const found: Finding[] = (await stage.strata.audit()).filter(
+    const found: Finding[] = (await stage.strata.maintenance.audit()).filter(
       (finding) => finding.instance === foreign.name && finding.kind === kind,
     );
     expect(found, kind).not.to.deep.equal([]);
-    await stage.strata.repair(found, { choice });
+    await stage.strata.maintenance.repair(found, { choice });
   }
 
   /** The domain on its own disk, with these contents and nothing of strata's. */
@@ -106,14 +106,14 @@ describe("a release", () => {
       await requireKept(written);
       await repair("record-lost", "record");
       expect(await refusal()).to.equal("HAS_SNAPSHOTS");
-      await stage.strata.restore({ instance: foreign.name, snapshot: "a" });
+      await stage.strata.snapshots.restore({ instance: foreign.name, snapshot: "a" });
       expect(await contents()).to.equal(original);
     });
 
     it("is done once the snapshot was given up", async () => {
       expect(await refusal()).to.equal("RECORDS_DIFFER");
       await repair("record-lost", "remove");
-      await stage.strata.release(foreign.name);
+      await stage.strata.instances.release(foreign.name);
       await requireReleased(written);
     });
 
@@ -126,11 +126,11 @@ describe("a release", () => {
 
     it("is not finished by the next who comes, when the one who began has died", async () => {
       await writeFile(join(folder, JOURNAL), ENTRY);
-      await stage.strata.stop([foreign.name], { force: true });
-      await stage.strata.stop([foreign.name], { force: true });
+      await stage.strata.instances.stop([foreign.name], { force: true });
+      await stage.strata.instances.stop([foreign.name], { force: true });
       await requireKept(written);
       await repair("record-lost", "record");
-      await stage.strata.restore({ instance: foreign.name, snapshot: "a" });
+      await stage.strata.snapshots.restore({ instance: foreign.name, snapshot: "a" });
       expect(await contents()).to.equal(original);
     });
   });
@@ -150,14 +150,14 @@ describe("a release", () => {
       await requireKept(written);
       expect(await stage.contents.of(orphan)).to.equal(digest);
       await repair("layer-orphaned", "remove");
-      await stage.strata.release(foreign.name);
+      await stage.strata.instances.release(foreign.name);
       await requireReleased(written);
     });
 
     it("is not finished by the next who comes, when the one who began has died", async () => {
       await writeFile(join(folder, JOURNAL), ENTRY);
-      await stage.strata.stop([foreign.name], { force: true });
-      await stage.strata.stop([foreign.name], { force: true });
+      await stage.strata.instances.stop([foreign.name], { force: true });
+      await stage.strata.instances.stop([foreign.name], { force: true });
       await requireKept(written);
       expect(await stage.contents.of(orphan)).to.equal(digest);
     });
@@ -169,7 +169,7 @@ describe("a release", () => {
     expect(await refusal()).to.equal("RECORDS_DIFFER");
     expect(await stage.contents.of(orphan)).to.equal(digest);
     await repair("layer-orphaned", "remove");
-    await stage.strata.release(foreign.name);
+    await stage.strata.instances.release(foreign.name);
     await requireReleased(original);
   });
 
@@ -182,7 +182,7 @@ describe("a release", () => {
     await requireKept(written);
     expect(await stage.contents.of(second)).to.equal(digest);
     await virsh("detach-disk", foreign.name, "sdz", "--config");
-    await stage.strata.release(foreign.name);
+    await stage.strata.instances.release(foreign.name);
     await requireReleased(written);
   });
 
@@ -190,7 +190,7 @@ describe("a release", () => {
     const written = await writeOverlay();
     await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", await head()]);
     await writeFile(join(folder, JOURNAL), ENTRY);
-    await stage.strata.stop([foreign.name], { force: true }).catch(() => {});
+    await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
     await requireReleased(written);
   });
 
@@ -208,17 +208,17 @@ describe("a release", () => {
 
     it("is done by the next, which removes the layer that the release let go", async () => {
       await release(layer);
-      await stage.strata.stop([foreign.name], { force: true }).catch(() => {});
+      await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
       await requireReleased(written);
     });
 
     it("keeps a layer that nothing proves to have been let go", async () => {
       const digest = await stage.contents.of(layer);
-      await stage.strata.stop([foreign.name], { force: true }).catch(() => {});
-      await stage.strata.stop([foreign.name], { force: true }).catch(() => {});
+      await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
+      await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
       expect(await stage.contents.of(layer)).to.equal(digest);
       await repair("layer-orphaned", "remove");
-      await stage.strata.release(foreign.name);
+      await stage.strata.instances.release(foreign.name);
       await requireReleased(written);
     });
 
@@ -229,7 +229,7 @@ describe("a release", () => {
         '<strata:operation kind="release"/></strata:instance>',
       );
       await stage.fixture.connection.defineDomain(noted);
-      await stage.strata.stop([foreign.name], { force: true }).catch(() => {});
+      await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
       await requireReleased(written);
     });
   });

@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { expect } from "chai";
 import { execa } from "execa";
 import { asStrataError } from "../../../lib/errors.ts";
-import { openStrata } from "../../../lib/index.ts";
+import { Strata } from "../../../lib/index.ts";
 import { done, guestImage, PROGRAM, strata } from "../../support/program.ts";
 
 const NAME = `strata-test-verbs-${process.pid}`;
@@ -131,10 +131,10 @@ describe("what can be done with an instance", () => {
   });
 
   it("is rid of a command that is called off, also of one that takes no notice", async () => {
-    await using library = await openStrata();
+    await using library = await Strata.open();
     const stop = new AbortController();
     const stubborn = "trap '' TERM HUP INT; echo $$; while :; do sleep 1; done";
-    const command = await library.exec(NAME, ["sh", "-c", stubborn], { signal: stop.signal });
+    const command = await library.guest.exec(NAME, ["sh", "-c", stubborn], { signal: stop.signal });
     const [pid] = await once(command.stdout, "data");
     command.stdout.resume();
     stop.abort();
@@ -144,9 +144,9 @@ describe("what can be done with an instance", () => {
   });
 
   it("warns those inside of a delayed shutdown, which can be called off", async () => {
-    await using library = await openStrata();
+    await using library = await Strata.open();
     const tty = { columns: 200, rows: 24, term: "dumb" };
-    const terminal = await library.exec(NAME, ["sh", "-c", "echo here; exec cat"], { tty });
+    const terminal = await library.guest.exec(NAME, ["sh", "-c", "echo here; exec cat"], { tty });
     let seen = "";
     const warned = new Promise<void>((resolve) =>
       terminal.stdout.on("data", (chunk) => {

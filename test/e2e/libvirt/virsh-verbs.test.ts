@@ -18,7 +18,7 @@ const ACTS: Readonly<Record<string, (scene: Scene, verb: Verb) => Promise<void>>
     if (verb.frozen) {
       await scene.powerOff();
       await refused(scene.start());
-      return refused(scene.stage.strata.snapshot(scene.name, { name: "mine" }));
+      return refused(scene.stage.strata.snapshots.take(scene.name, { name: "mine" }));
     }
     await scene.start();
     expect(await virsh("domstate", scene.name)).to.equal("running");
@@ -35,7 +35,7 @@ const ACTS: Readonly<Record<string, (scene: Scene, verb: Verb) => Promise<void>>
   },
   async deletes(scene) {
     const snapshot = external(scene).at(-1) ?? "";
-    await scene.stage.strata.remove([{ instance: scene.name, snapshot }]);
+    await scene.stage.strata.delete([{ instance: scene.name, snapshot }]);
     scene.expected.snapshots.delete(snapshot);
     await scene.requireReadable("after a deletion");
     await scene.powerOff();

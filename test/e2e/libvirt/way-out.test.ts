@@ -30,10 +30,10 @@ describe("a way out", () => {
   /** What must always work, whatever is left half done; ends with the instance purged. */
   async function requireWays(): Promise<void> {
     const { strata } = stage;
-    expect((await strata.info([scene.name]))[0]?.name).to.equal(scene.name);
-    expect((await strata.list()).map(({ name }) => name)).to.include(scene.name);
+    expect((await strata.instances.info([scene.name]))[0]?.name).to.equal(scene.name);
+    expect((await strata.instances.list()).map(({ name }) => name)).to.include(scene.name);
     if ((await virsh("domstate", scene.name)) === "shut off") await scene.run();
-    await strata.stop([scene.name], { force: true });
+    await strata.instances.stop([scene.name], { force: true });
     expect(await virsh("domstate", scene.name)).to.equal("shut off");
     await scene.requireReadable("after the ways that must always work");
     await scene.purge();
@@ -49,7 +49,9 @@ describe("a way out", () => {
 
     it("a take is refused beforehand, and the command that is named helps", async () => {
       const head = await scene.head();
-      expect(await codeOf(stage.strata.snapshot(scene.name, { name: "c" }))).to.equal("CHECKPOINTS_IN_WAY");
+      expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "c" }))).to.equal(
+        "CHECKPOINTS_IN_WAY",
+      );
       expect(await scene.head()).to.equal(head);
       expect(await readdir(scene.folder)).not.to.include(JOURNAL);
       await scene.requireReadable("after it was refused");
@@ -71,7 +73,7 @@ describe("a way out", () => {
     });
 
     it("a leaf is deleted, the instance starts, and all of it is purged", async () => {
-      await stage.strata.remove([{ instance: scene.name, snapshot: "b" }]);
+      await stage.strata.delete([{ instance: scene.name, snapshot: "b" }]);
       scene.expected.snapshots.delete("b");
       await scene.start();
       await requireWays();
@@ -94,14 +96,14 @@ describe("a way out", () => {
       await scene.write(10);
       await scene.take("d");
       await scene.restore("c");
-      await stage.strata.remove([{ instance: scene.name, snapshot: "d" }]);
+      await stage.strata.delete([{ instance: scene.name, snapshot: "d" }]);
       scene.expected.snapshots.delete("d");
       await requireWays();
     });
 
     it("the snapshot that is broken is named by doctor, and deleted", async () => {
       expect((await findings("layer-missing")).map(({ subject }) => subject)).to.deep.equal([missing]);
-      await stage.strata.remove([{ instance: scene.name, snapshot: "b" }]);
+      await stage.strata.delete([{ instance: scene.name, snapshot: "b" }]);
       expect(await findings("layer-missing")).to.deep.equal([]);
       await scene.restore("a");
       await requireWays();
@@ -110,14 +112,14 @@ describe("a way out", () => {
     it("where it is the disk that the instance writes, the tree is told and a restore brings a new one", async () => {
       await scene.write(10);
       await rename(await scene.head(), `${await scene.head()}.away`);
-      const [tree] = await stage.strata.snapshots([scene.name]);
+      const [tree] = await stage.strata.snapshots.list([scene.name]);
       expect(tree?.snapshots.map(({ name }) => name)).to.have.members(["a", "b", "c"]);
       await scene.restore("c");
       await requireWays();
     });
 
     it("a deletion of the one below leaves the others as they were", async () => {
-      await stage.strata.remove([{ instance: scene.name, snapshot: "a" }]);
+      await stage.strata.delete([{ instance: scene.name, snapshot: "a" }]);
       scene.expected.snapshots.delete("a");
       await scene.restore("c");
       await requireWays();
@@ -163,10 +165,10 @@ describe("a way out", () => {
         });
 
         it("a change is refused, and goes on once the entry was set aside", async () => {
-          expect(await codeOf(stage.strata.snapshot(scene.name, { name: "b" }))).to.equal(code);
+          expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "b" }))).to.equal(code);
           const found = await findings(kind);
           expect(found.map(({ subject }) => subject)).to.deep.equal([join(scene.folder, JOURNAL)]);
-          await stage.strata.repair(found, { choice: "remove" });
+          await stage.strata.maintenance.repair(found, { choice: "remove" });
           const [aside] = await findings("operation-set-aside");
           expect(await readFile(aside?.subject ?? "", "utf8")).to.equal(entry);
           await scene.take("b");
@@ -199,10 +201,10 @@ describe("a way out", () => {
       await execa("mkdir", ["-p", medium]);
       await execa("mount", ["-t", "tmpfs", "-o", "size=64m", "tmpfs", medium]);
       foreign = await foreignDomain(stage.fixture.connection, medium);
-      await stage.strata.adopt(foreign.name);
+      await stage.strata.instances.adopt(foreign.name);
       // What is written from then on is to go into the disk that the domain came with.
-      await stage.strata.snapshot(foreign.name, { name: "a" });
-      await stage.strata.remove([{ instance: foreign.name, snapshot: "a" }]);
+      await stage.strata.snapshots.take(foreign.name, { name: "a" });
+      await stage.strata.delete([{ instance: foreign.name, snapshot: "a" }]);
       await execa("mount", ["-o", "remount,ro", medium]);
     });
     afterEach(async () => {
@@ -213,14 +215,14 @@ describe("a way out", () => {
 
     it("it is refused beforehand, and done once the disk can be written", async () => {
       const { strata } = stage;
-      expect(await codeOf(strata.release(foreign.name))).to.equal("WRONG_STATE");
-      expect((await strata.info([foreign.name]))[0]?.name).to.equal(foreign.name);
-      await strata.stop([foreign.name], { force: true });
-      await strata.snapshot(foreign.name, { name: "b" });
-      await strata.remove([{ instance: foreign.name, snapshot: "b" }]);
+      expect(await codeOf(strata.instances.release(foreign.name))).to.equal("WRONG_STATE");
+      expect((await strata.instances.info([foreign.name]))[0]?.name).to.equal(foreign.name);
+      await strata.instances.stop([foreign.name], { force: true });
+      await strata.snapshots.take(foreign.name, { name: "b" });
+      await strata.delete([{ instance: foreign.name, snapshot: "b" }]);
       await execa("mount", ["-o", "remount,rw", medium]);
       const before = await stage.contents.of(foreign.disk);
-      await strata.release(foreign.name);
+      await strata.instances.release(foreign.name);
       expect(await stage.contents.of(foreign.disk)).to.equal(before);
     });
 
@@ -232,9 +234,9 @@ describe("a way out", () => {
         join(folder, JOURNAL),
         JSON.stringify({ version: 1, operation: { kind: "release" }, refusals: 0 }),
       );
-      await strata.stop([foreign.name], { force: true });
-      await codeOf(strata.snapshot(foreign.name, { name: "b" }));
-      await strata.snapshot(foreign.name, { name: "c" });
+      await strata.instances.stop([foreign.name], { force: true });
+      await codeOf(strata.snapshots.take(foreign.name, { name: "b" }));
+      await strata.snapshots.take(foreign.name, { name: "c" });
       expect(await readdir(folder)).not.to.include(JOURNAL);
     });
   });
@@ -245,10 +247,10 @@ describe("a way out", () => {
     await scene.run();
     {
       await using _lock = await locked(fixture, scene.instance);
-      await strata.stop([scene.name], { force: true });
+      await strata.instances.stop([scene.name], { force: true });
       expect(await virsh("domstate", scene.name)).to.equal("shut off");
-      expect((await strata.info([scene.name]))[0]?.name).to.equal(scene.name);
-      await strata.audit();
+      expect((await strata.instances.info([scene.name]))[0]?.name).to.equal(scene.name);
+      await strata.maintenance.audit();
     }
     await requireWays();
   });
@@ -261,17 +263,17 @@ describe("a way out", () => {
     expect(noted).not.to.equal(xml);
     await writeFile(file, noted);
     await virsh("define", file);
-    await stage.strata.stop([scene.name], { force: true });
+    await stage.strata.instances.stop([scene.name], { force: true });
     await scene.take("b");
     await requireWays();
   });
 
   it("of a base image that only a layer of libvirt's own stands on: it is in use", async () => {
     await virsh("snapshot-create-as", scene.name, "theirs", "--disk-only", "--diskspec", "vdb,snapshot=no");
-    await stage.strata.remove([{ instance: scene.name, snapshot: "theirs" }]);
+    await stage.strata.delete([{ instance: scene.name, snapshot: "theirs" }]);
     const { backing } = await readHeader(await scene.head());
     expect(await scene.head()).not.to.match(/\.qcow2$/);
-    const unused = (await stage.strata.audit()).filter(({ kind }) => kind === "base-unused");
+    const unused = (await stage.strata.maintenance.audit()).filter(({ kind }) => kind === "base-unused");
     expect(unused.map(({ subject }) => subject)).not.to.include(backing);
     await requireWays();
   });

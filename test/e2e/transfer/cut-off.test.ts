@@ -34,18 +34,13 @@ describe("a transfer that does not come to its end", () => {
     ] as const) {
       const stop = new AbortController();
       const steps: bigint[] = [];
-      const work = at.strata.transfer(
-        [source],
-        target,
-        {},
-        {
-          signal: stop.signal,
-          progress: ({ done = 0n }) => {
-            steps.push(done);
-            if (done > 1_000_000n) stop.abort();
-          },
+      const work = at.strata.guest.transfer([source], target, {
+        signal: stop.signal,
+        progress: ({ done = 0n }) => {
+          steps.push(done);
+          if (done > 1_000_000n) stop.abort();
         },
-      );
+      });
       expect((await refusal(work)).code).to.equal("CANCELLED");
       expect(Number(steps.at(-1))).to.be.lessThan(big.length);
       expect(await at.tree("host")).to.deep.equal(["big"]);
@@ -60,7 +55,7 @@ describe("a transfer that does not come to its end", () => {
     const whole = await archive({ name: "./big", content: "x".repeat(1_000_000) });
     for (const length of [0, 300, 512, 600_000]) {
       await at.guestSends(whole.subarray(0, length));
-      const work = at.strata.transfer([{ instance: "web", path: "/etc/hostname" }], {
+      const work = at.strata.guest.transfer([{ instance: "web", path: "/etc/hostname" }], {
         path: at.path("host/got"),
       });
       expect((await refusal(work)).code, String(length)).to.equal("TRANSFER_FAILED");
@@ -78,7 +73,7 @@ describe("a transfer over ssh", () => {
     const folders = { config: folder, data: folder, cache: folder, state: folder };
     const memory = memoryBackend();
     await using launching = await openStrata({ backend: memory, folders });
-    for (const name of ["web", "db"]) await launching.launch({ image: "any", name });
+    for (const name of ["web", "db"]) await launching.instances.launch({ image: "any", name });
     const { privateKey, publicKey } = await keyPair(join(folder, "ssh"));
     server = await sshServer({ private: privateKey, public: publicKey });
     const guest = { via: "ssh", endpoint: async () => server.endpoint } as const;
@@ -95,12 +90,12 @@ describe("a transfer over ssh", () => {
     await writeFile(join(folder, "large"), Buffer.alloc(8 * 1024 ** 2));
     for (const name of ["note", "large"]) {
       const source = { instance: "web", path: join(folder, name) };
-      const to = (path: string) => refusal(strata.transfer([source], { instance: "db", path }));
+      const to = (path: string) => refusal(strata.guest.transfer([source], { instance: "db", path }));
       expect((await to(join(folder, "none", "x"))).message).to.contain("its parent folder does not exist");
       expect(
-        (await refusal(strata.transfer([source, source], { instance: "db", path: "/none" }))).message,
+        (await refusal(strata.guest.transfer([source, source], { instance: "db", path: "/none" }))).message,
       ).to.contain("the folder does not exist");
-      await refusal(strata.transfer([source], { path: "/proc/x" }));
+      await refusal(strata.guest.transfer([source], { path: "/proc/x" }));
     }
     await server.left();
   });
@@ -113,7 +108,7 @@ describe("a transfer over ssh", () => {
     process.env.PATH = `${join(folder, "bin")}:${PATH}`;
     try {
       const source = { instance: "web", path: join(folder, "note") };
-      await refusal(strata.transfer([source], { path: join(folder, "copy") }));
+      await refusal(strata.guest.transfer([source], { path: join(folder, "copy") }));
     } finally {
       process.env.PATH = PATH;
     }

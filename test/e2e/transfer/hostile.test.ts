@@ -40,7 +40,7 @@ describe("a transfer from a guest that means harm", () => {
       await at.guestSends(await archive(...entries));
       const before = (await stat(out)).mode;
       for (const target of [{ path: at.path("host/copy") }, { instance: "db", path: "copy" }]) {
-        const work = at.strata.transfer([{ instance: "web", path: "." }], target, { recursive: true });
+        const work = at.strata.guest.transfer([{ instance: "web", path: "." }], target, { recursive: true });
         expect((await refusal(work)).code, JSON.stringify(entries)).to.match(/^TRANSFER_(UNSAFE|FAILED)$/);
       }
       expect(await at.tree("outside")).to.deep.equal(["file"]);
@@ -59,7 +59,7 @@ describe("a transfer from a guest that means harm", () => {
     ] as const;
     const get = async (...entries: (tar.Headers & { content?: string })[]) => {
       await at.guestSends(await archive(folder, ...entries));
-      await at.strata.transfer(
+      await at.strata.guest.transfer(
         [{ instance: "web", path: "/srv/." }],
         { path: at.path("host") },
         { recursive: true },
@@ -75,7 +75,7 @@ describe("a transfer from a guest that means harm", () => {
 
   it("takes no setuid bit along", async () => {
     await at.guestSends(await archive(folder, { name: "./root", mode: 0o6755, content: "x" }));
-    await at.strata.transfer(
+    await at.strata.guest.transfer(
       [{ instance: "web", path: "." }],
       { path: at.path("host/got") },
       { recursive: true },

@@ -30,11 +30,23 @@ describe("a transfer", () => {
     const whole = await at.tree("host/site");
 
     const recursive = { recursive: true };
-    await at.strata.transfer([{ path: at.path("host/site") }], { instance: "web", path: "" }, recursive);
+    await at.strata.guest.transfer(
+      [{ path: at.path("host/site") }],
+      { instance: "web", path: "" },
+      recursive,
+    );
     expect(await at.tree("web/site")).to.deep.equal(whole);
-    await at.strata.transfer([{ instance: "web", path: "site" }], { instance: "db", path: "-s" }, recursive);
+    await at.strata.guest.transfer(
+      [{ instance: "web", path: "site" }],
+      { instance: "db", path: "-s" },
+      recursive,
+    );
     expect(await at.tree("db/-s")).to.deep.equal(whole);
-    await at.strata.transfer([{ instance: "db", path: "-s" }], { path: at.path("host/back") }, recursive);
+    await at.strata.guest.transfer(
+      [{ instance: "db", path: "-s" }],
+      { path: at.path("host/back") },
+      recursive,
+    );
     expect(await at.tree("host/back")).to.deep.equal(whole);
     expect(await at.read("host/back/-odd name/ünï'\"$HOME\n")).to.equal("odd");
     for (const [inner, mode] of [
@@ -49,13 +61,15 @@ describe("a transfer", () => {
 
   it("puts a file under the name given, or under its own into a folder, and replaces what is there", async () => {
     await at.write("host/a", "one");
-    await at.strata.transfer([{ path: at.path("host/a") }], { instance: "web", path: "b" });
+    await at.strata.guest.transfer([{ path: at.path("host/a") }], { instance: "web", path: "b" });
     expect(await at.read("web/b")).to.equal("one");
     await at.write("host/a", "two");
-    await at.strata.transfer([{ path: at.path("host/a") }], { instance: "web", path: "b" });
+    await at.strata.guest.transfer([{ path: at.path("host/a") }], { instance: "web", path: "b" });
     await mkdir(at.path("host/into"));
-    await at.strata.transfer([{ instance: "web", path: "b" }], { path: at.path("host/into") });
-    await at.strata.transfer([{ instance: "web", path: at.path("web/b") }], { path: at.path("host/c") });
+    await at.strata.guest.transfer([{ instance: "web", path: "b" }], { path: at.path("host/into") });
+    await at.strata.guest.transfer([{ instance: "web", path: at.path("web/b") }], {
+      path: at.path("host/c"),
+    });
     expect(await at.tree("host")).to.deep.equal(["a", "c", "into/", "into/b"]);
     expect(await at.read("host/into/b")).to.equal("two");
   });
@@ -65,14 +79,14 @@ describe("a transfer", () => {
     await at.write("web/b", "b");
     const sources = [{ path: at.path("host/a") }, { instance: "web", path: "b" }];
     for (const target of [{ instance: "db", path: "x/y" }, { path: at.path("host/x/y") }]) {
-      const refused = await refusal(at.strata.transfer(sources, target));
+      const refused = await refusal(at.strata.guest.transfer(sources, target));
       expect(refused.code).to.equal("TRANSFER_FAILED");
       expect(refused.message).to.contain("the folder does not exist");
     }
     expect(await at.tree("db")).to.deep.equal([]);
-    await at.strata.transfer(sources, { instance: "db", path: "x/y" }, { parents: true });
+    await at.strata.guest.transfer(sources, { instance: "db", path: "x/y" }, { parents: true });
     expect(await at.tree("db")).to.deep.equal(["x/", "x/y/", "x/y/a", "x/y/b"]);
-    await at.strata.transfer(
+    await at.strata.guest.transfer(
       [{ instance: "db", path: "x/y/b" }],
       { path: at.path("host/p/q") },
       { parents: true },
@@ -87,7 +101,11 @@ describe("a transfer", () => {
     await at.write("web/site/index", "old");
     await at.write("web/site/css/mine", "mine");
     const recursive = { recursive: true };
-    await at.strata.transfer([{ path: at.path("host/site") }], { instance: "web", path: "." }, recursive);
+    await at.strata.guest.transfer(
+      [{ path: at.path("host/site") }],
+      { instance: "web", path: "." },
+      recursive,
+    );
     expect(await at.tree("web")).to.deep.equal([
       "site/",
       "site/css/",
@@ -96,7 +114,7 @@ describe("a transfer", () => {
       "site/index",
     ]);
     expect(await at.read("web/site/index")).to.equal("new");
-    await at.strata.transfer(
+    await at.strata.guest.transfer(
       [{ instance: "web", path: "site/." }],
       { path: at.path("host/site") },
       recursive,
@@ -126,14 +144,14 @@ describe("a transfer", () => {
       [{ path: at.path("host/folder") }, here, "USAGE", "NAME:PATH"],
       [{ instance: "nobody", path: "x" }, here, "INSTANCE_NOT_FOUND", "nobody"],
     ] as const) {
-      const refused = await refusal(at.strata.transfer([source], target));
+      const refused = await refusal(at.strata.guest.transfer([source], target));
       expect(refused.code, named).to.equal(code);
       expect(refused.message).to.contain(named);
     }
     expect(await at.tree("host")).to.deep.equal(["folder/"]);
     expect(await at.tree("web")).to.deep.equal(["folder/"]);
-    await at.strata.stop(["web"]);
-    expect((await refusal(at.strata.transfer([web], here))).code).to.equal("WRONG_STATE");
+    await at.strata.instances.stop(["web"]);
+    expect((await refusal(at.strata.guest.transfer([web], here))).code).to.equal("WRONG_STATE");
   });
 
   it("never replaces a folder or a device by a file, nor a file by a folder", async () => {
@@ -143,16 +161,18 @@ describe("a transfer", () => {
     await at.write("web/d", "file");
     const a = { path: at.path("host/a") };
     for (const path of ["here", "/dev/null"])
-      expect((await refusal(at.strata.transfer([a], { instance: "web", path }))).code).to.equal(
+      expect((await refusal(at.strata.guest.transfer([a], { instance: "web", path }))).code).to.equal(
         "TRANSFER_FAILED",
       );
     const d = { path: at.path("host/d") };
-    const refused = refusal(at.strata.transfer([d], { instance: "web", path: "" }, { recursive: true }));
+    const refused = refusal(
+      at.strata.guest.transfer([d], { instance: "web", path: "" }, { recursive: true }),
+    );
     expect((await refused).code).to.equal("TRANSFER_FAILED");
     expect(await at.tree("web")).to.deep.equal(["d", "here/", "here/a/"]);
     await at.write("web/file", "x");
     const from = { instance: "web", path: "file" };
-    expect((await refusal(at.strata.transfer([from], { path: "/dev/null" }))).code).to.equal(
+    expect((await refusal(at.strata.guest.transfer([from], { path: "/dev/null" }))).code).to.equal(
       "TRANSFER_FAILED",
     );
     expect((await stat("/dev/null")).isCharacterDevice()).to.equal(true);
@@ -166,10 +186,10 @@ describe("a transfer", () => {
           async function* pieces() {
             yield* parts;
           }
-          await at.strata.transfer([{ stream: pieces() }], { instance: "web", path: "piped" });
+          await at.strata.guest.transfer([{ stream: pieces() }], { instance: "web", path: "piped" });
           const out = new PassThrough();
           const read = buffer(out);
-          await at.strata.transfer([{ instance: "web", path: "piped" }], { stream: out });
+          await at.strata.guest.transfer([{ instance: "web", path: "piped" }], { stream: out });
           out.end();
           expect((await read).equals(Buffer.concat(parts))).to.equal(true);
         },
@@ -206,16 +226,14 @@ describe("a transfer", () => {
     const steps: string[] = [];
     const progress = ({ done, total }: { done?: bigint; total?: bigint }) =>
       void steps.push(`${done}/${total}`);
-    await at.strata.transfer(
+    await at.strata.guest.transfer(
       [{ path: at.path("host/big") }],
       { instance: "web", path: "big" },
-      {},
       { progress },
     );
-    await at.strata.transfer(
+    await at.strata.guest.transfer(
       [{ instance: "web", path: "big" }],
       { path: at.path("host/copy") },
-      {},
       { progress },
     );
     expect(steps.filter((step) => step === "3000000/3000000")).to.have.length(2);

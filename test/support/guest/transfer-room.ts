@@ -30,7 +30,7 @@ export async function transferRoom(): Promise<TransferRoom> {
   const backend = hostGuests(path, { PATH: `${path("bin")}:${process.env.PATH}` });
   const folders = { config: root, data: path("data"), cache: root, state: root };
   const strata = await openStrata({ backend, folders });
-  for (const name of ["web", "db"]) await strata.launch({ image: "any", name });
+  for (const name of ["web", "db"]) await strata.instances.launch({ image: "any", name });
   return {
     strata,
     backend,

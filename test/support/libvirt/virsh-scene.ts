@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding, Instance } from "../../../lib/backend/contract.ts";
-import { openStrata, type Strata } from "../../../lib/index.ts";
+import { Strata } from "../../../lib/index.ts";
 import { type LibvirtFixture, libvirtFixture, whileLocked } from "./fixture.ts";
 import { Contents, virsh } from "./virsh.ts";
 
@@ -28,7 +28,7 @@ export interface Stage extends AsyncDisposable {
 
 export async function openStage(): Promise<Stage> {
   const fixture = await libvirtFixture();
-  const strata = await openStrata({ driver: "libvirt", folders: { config: fixture.folder } });
+  const strata = await Strata.open({ driver: "libvirt", folders: { config: fixture.folder } });
   return {
     fixture,
     strata,
@@ -91,7 +91,7 @@ export class Scene implements AsyncDisposable {
 
   /** Takes a snapshot with strata and remembers what it holds. */
   async take(snapshot: string): Promise<void> {
-    await this.stage.strata.snapshot(this.name, { name: snapshot });
+    await this.stage.strata.snapshots.take(this.name, { name: snapshot });
     this.expected.snapshots.set(snapshot, this.expected.head);
   }
 
@@ -104,7 +104,7 @@ export class Scene implements AsyncDisposable {
   }
 
   async restore(snapshot: string): Promise<void> {
-    await this.stage.strata.restore({ instance: this.name, snapshot });
+    await this.stage.strata.snapshots.restore({ instance: this.name, snapshot });
     this.expected.head = this.expected.snapshots.get(snapshot) ?? "";
   }
 
@@ -122,12 +122,12 @@ export class Scene implements AsyncDisposable {
   }
 
   async powerOff(): Promise<void> {
-    await this.stage.strata.stop([this.name], { force: true });
+    await this.stage.strata.instances.stop([this.name], { force: true });
   }
 
   /** What the doctor says of this instance. */
   async findings(): Promise<Finding[]> {
-    const all = await this.stage.strata.audit();
+    const all = await this.stage.strata.maintenance.audit();
     const about = ({ instance, subject }: Finding) =>
       instance === this.name || subject.startsWith(`${this.folder}/`);
     return all.filter(about);
@@ -147,9 +147,9 @@ export class Scene implements AsyncDisposable {
   /** Throws unless strata lists, shows and restores all that is expected, bit for bit. */
   async requireUsable(): Promise<void> {
     const { strata } = this.stage;
-    const [info] = await strata.info([this.name]);
+    const [info] = await strata.instances.info([this.name]);
     expect(info?.name).to.equal(this.name);
-    const [tree] = await strata.snapshots([this.name]);
+    const [tree] = await strata.snapshots.list([this.name]);
     const names = tree?.snapshots.map((snapshot) => snapshot.name) ?? [];
     expect(names).to.have.members([...this.expected.snapshots.keys()]);
     await this.requireReadable("after it was looked at");
@@ -163,7 +163,7 @@ export class Scene implements AsyncDisposable {
 
   /** Purges the instance with strata; throws unless nothing of it is left. */
   async purge(): Promise<void> {
-    await this.stage.strata.remove([{ instance: this.name }], { purge: true });
+    await this.stage.strata.delete([{ instance: this.name }], { purge: true });
     expect(await this.stage.fixture.backend.instances.find(this.name)).to.equal(null);
     const folder = await access(this.folder).then(
       () => "still there",

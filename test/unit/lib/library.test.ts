@@ -5,18 +5,50 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { expect } from "chai";
 import { execa } from "execa";
+import { Strata } from "../../../lib/index.ts";
+import { memoryBackend } from "../../../plugins/memory/index.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** What the examples of docs/library.md print, by their headings. */
 const PRINTED: Readonly<Record<string, string>> = {
-  Open: "memory true\n",
-  "Instances and commands": "web Running\ntwo words $HOME\n0\n",
-  Snapshots: "db.clean\nsnapshot2 1\nclean null true\nsnapshot2 clean false\n",
-  "Progress and cancelling": "Taking snapshot \nCANCELLED\n",
+  Open: "memory true\nlibvirt available\nlxd available\nmemory loaded\n",
+  Conventions: 'cache.clean {"instance":"cache","snapshot":"clean"}\n2147483648n 2147483648 2147483648n\n',
+  Instances: "cache Stopped\nweb Running\nweb-clone1 Stopped 4\n[ 'web-clone1' ]\n[ 'memory' ] []\n",
+  Snapshots:
+    "db.clean db.snapshot2 1\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1\n",
+  "Commands and files": "two words $HOME\n0\n0\nfrom the host\n",
+  "Mounts and networks": "/data 1\ntrue\n",
+  Images: "0 2\nIMAGE_NOT_FOUND\n",
+  "Settings and aliases": "true\nmain\nwork [ 'count' ]\n",
+  Events: "resync \ncreate watched\n",
+  "Progress and cancelling": "Taking snapshot \nCANCELLED\nCANCELLED\n",
   Errors: 'INSTANCE_NOT_FOUND instance "nobody" does not exist 3 false\ntrue\n',
+  "Checking and repairing": "true\n0 0\n",
+  "What an engine cannot do": [
+    "UNSUPPORTED it has no such feature",
+    "UNSUPPORTED there is but one memory",
+    "UNSUPPORTED nothing is made here without strata",
+    "UNSUPPORTED nothing is made here without strata",
+    "UNSUPPORTED nothing is made here without strata",
+    "UNSUPPORTED it has no such feature\n",
+  ].join("\n"),
   Engines: "true\n",
 };
+
+/**
+ * The library as the examples import it: guests of the memory engine are this host, so that files can be
+ * transferred, and an empty command is a shell.
+ */
+const LIBRARY = `
+import { Strata as Real } from "ROOT/lib/index.ts";
+import { hostGuests } from "ROOT/test/support/guest/host-guest.ts";
+export * from "ROOT/lib/index.ts";
+const made = hostGuests(() => "FOLDER");
+const exec = (id, argv, options) => made.guest.exec(id, argv.length === 0 ? ["sh"] : argv, options);
+const backend = { ...made, guest: { ...made.guest, exec } };
+export const Strata = { open: (options = {}) => Real.open("driver" in options ? options : { ...options, backend }) };
+`;
 
 async function examples(): Promise<{ heading: string; code: string }[]> {
   const page = await readFile(join(ROOT, "docs/library.md"), "utf8");
@@ -37,10 +69,16 @@ describe("the examples of docs/library.md", () => {
     const config = join(folder, "home/.config/strata");
     await mkdir(config, { recursive: true });
     await writeFile(join(config, "settings.json"), '{"local.driver":"memory"}');
+    const nowhere = { url: "http://127.0.0.1:1/" };
+    await writeFile(join(config, "remotes.json"), JSON.stringify({ release: nowhere, daily: nowhere }));
+    const library = LIBRARY.replaceAll("ROOT/", pathToFileURL(ROOT).href).replace("FOLDER", folder);
+    await writeFile(join(folder, "library.mts"), library);
     for (const key of Object.keys(process.env)) if (key.startsWith("XDG_")) delete process.env[key];
     process.env.HOME = join(folder, "home");
+    process.env.TMPDIR = folder;
   });
   after(async () => {
+    delete process.env.TMPDIR;
     Object.assign(process.env, environment);
     await rm(folder, { recursive: true, force: true });
   });
@@ -48,12 +86,9 @@ describe("the examples of docs/library.md", () => {
   it("run, and print what they should", async () => {
     const printed: Record<string, string> = {};
     const { log } = console;
-    for (const { heading, code } of await examples()) {
-      const file = join(folder, `${heading.replaceAll(" ", "-").toLowerCase()}.mts`);
-      await writeFile(
-        file,
-        code.replaceAll('"strata-vm"', JSON.stringify(pathToFileURL(join(ROOT, "lib/index.ts")).href)),
-      );
+    for (const [at, { heading, code }] of (await examples()).entries()) {
+      const file = join(folder, `example-${at}.mts`);
+      await writeFile(file, code.replaceAll('"strata-vm"', '"./library.mts"'));
       const lines: string[] = [];
       console.log = (...values: unknown[]) =>
         void lines.push(
@@ -64,9 +99,19 @@ describe("the examples of docs/library.md", () => {
       } finally {
         console.log = log;
       }
-      printed[heading] = `${lines.join("\n")}\n`;
+      printed[heading] = `${printed[heading] ?? ""}${lines.map((line) => `${line}\n`).join("")}`;
     }
     expect(printed).to.deep.equal(PRINTED);
+  });
+
+  it("show every call", async () => {
+    const shown = (await examples()).map(({ code }) => code).join("");
+    await using strata = await Strata.open({ driver: "memory", backend: memoryBackend() });
+    const calls = Object.entries(strata).flatMap(([noun, group]) =>
+      typeof group === "function" ? [noun] : Object.keys(group).map((verb) => `${noun}.${verb}`),
+    );
+    expect(calls.length).to.be.greaterThan(50);
+    expect(calls.filter((call) => !shown.includes(`strata.${call}(`))).to.deep.equal([]);
   });
 
   it("have the right types", async () => {

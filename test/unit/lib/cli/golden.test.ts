@@ -96,31 +96,43 @@ const trees: readonly SnapshotTreeInfo[] = [
   },
 ];
 
-const none: Partial<Strata> = {
-  listing: async () => ({ engines: ["memory"], instances: [], failures: [] }),
-  info: async () => [],
-  snapshots: async () => [],
-  aliases: async () => ({ active: "default", contexts: {} }),
-  networks: async () => [],
+type Double = { readonly [Key in keyof Strata]?: Partial<Strata[Key]> };
+
+const none: Double = {
+  instances: {
+    listing: async () => ({ engines: ["memory"], instances: [], failures: [] }),
+    info: async () => [],
+  },
+  snapshots: { list: async () => [] },
+  aliases: { list: async () => ({ active: "default", contexts: {} }) },
+  networks: { list: async () => [] },
   [Symbol.asyncDispose]: async () => {},
 };
 
-const some: Partial<Strata> = {
+const some: Double = {
   ...none,
-  listing: async () => ({ engines: ["memory"], instances, failures: [] }),
-  info: async (names) => instances.filter(({ name }) => names === undefined || names.includes(name)),
-  snapshots: async (names) => trees.filter(({ instance }) => names === undefined || names.includes(instance)),
-  aliases: async () => ({
-    active: "work",
-    contexts: {
-      work: { top: { instance: "web", command: "top", workingDirectory: "map" } },
-      default: { q: { instance: "db", command: "/opt/my, tool", workingDirectory: "default" } },
-    },
-  }),
-  networks: async () => [
-    { name: "br0", type: "bridge", description: "Network bridge" },
-    { name: "default", type: "nat", description: 'NAT, "isolated" guests on virbr0' },
-  ],
+  instances: {
+    listing: async () => ({ engines: ["memory"], instances, failures: [] }),
+    info: async (names) => instances.filter(({ name }) => names === undefined || names.includes(name)),
+  },
+  snapshots: {
+    list: async (names) => trees.filter(({ instance }) => names === undefined || names.includes(instance)),
+  },
+  aliases: {
+    list: async () => ({
+      active: "work",
+      contexts: {
+        work: { top: { instance: "web", command: "top", workingDirectory: "map" } },
+        default: { q: { instance: "db", command: "/opt/my, tool", workingDirectory: "default" } },
+      },
+    }),
+  },
+  networks: {
+    list: async () => [
+      { name: "br0", type: "bridge", description: "Network bridge" },
+      { name: "default", type: "nat", description: 'NAT, "isolated" guests on virbr0' },
+    ],
+  },
 };
 
 /** Command lines by the name of their golden files. */

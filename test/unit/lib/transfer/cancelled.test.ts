@@ -23,7 +23,7 @@ for (const signals of ["group", "shell"] as const)
       const folders = { config: folder, data: folder, cache: folder, state: folder };
       const memory = memoryBackend();
       await using launching = await openStrata({ backend: memory, folders });
-      await launching.launch({ image: "any", name: "web" });
+      await launching.instances.launch({ image: "any", name: "web" });
       const { privateKey, publicKey } = await keyPair(join(folder, "ssh"));
       server = await sshServer({ private: privateKey, public: publicKey }, signals);
       const guest = { via: "ssh", endpoint: async () => server.endpoint } as const;
@@ -45,13 +45,11 @@ for (const signals of ["group", "shell"] as const)
       it(`leaves nothing there when ${what} is called off, and is over when it says so`, async () => {
         const source = what === "a file" ? { path: join(folder, "large") } : { stream: endless() };
         const stop = new AbortController();
-        const error = await strata
-          .transfer(
-            [source],
-            target(),
-            {},
-            { signal: stop.signal, progress: ({ done = 0n }) => done > 2 * MIB && stop.abort() },
-          )
+        const error = await strata.guest
+          .transfer([source], target(), {
+            signal: stop.signal,
+            progress: ({ done = 0n }) => done > 2 * MIB && stop.abort(),
+          })
           .then(() => undefined, asStrataError);
         expect(error?.code).to.equal("CANCELLED");
         expect(await inGuest()).to.deep.equal([]);
@@ -64,7 +62,7 @@ for (const signals of ["group", "shell"] as const)
         for (let count = 0; count < 30; count++) yield Buffer.alloc(100_000, 7);
         throw new Error("the source is gone");
       }
-      const error = await strata
+      const error = await strata.guest
         .transfer([{ stream: failing() }], target())
         .then(() => undefined, asStrataError);
       expect(error?.message).to.contain("the source is gone");
@@ -73,8 +71,8 @@ for (const signals of ["group", "shell"] as const)
 
     it("that is called off before it begins asks the guest for nothing", async () => {
       const source = { path: join(folder, "large") };
-      const error = await strata
-        .transfer([source], target(), {}, { signal: AbortSignal.abort() })
+      const error = await strata.guest
+        .transfer([source], target(), { signal: AbortSignal.abort() })
         .then(() => undefined, asStrataError);
       expect(error?.code).to.equal("CANCELLED");
       expect(server.seen).to.deep.equal([]);

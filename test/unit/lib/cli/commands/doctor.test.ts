@@ -185,10 +185,12 @@ describe("the library's repair", () => {
       },
     };
     await using strata = await openStrata({ driver: "memory", backend: { ...memoryBackend(), maintenance } });
-    const refused = await strata.repair([ORPHAN, MARK], { choice: "record" }).catch((error: Error) => error);
+    const refused = await strata.maintenance
+      .repair([ORPHAN, MARK], { choice: "record" })
+      .catch((error: Error) => error);
     expect(refused).to.have.property("code", "INVALID_VALUE");
-    expect(await strata.repair([ORPHAN, MARK])).to.deep.equal([MARK]);
-    expect(await strata.repair([ORPHAN], { choice: "record" })).to.deep.equal([ORPHAN]);
+    expect(await strata.maintenance.repair([ORPHAN, MARK])).to.deep.equal([MARK]);
+    expect(await strata.maintenance.repair([ORPHAN], { choice: "record" })).to.deep.equal([ORPHAN]);
     expect(at.asked).to.deep.equal([
       ["s1", undefined],
       [ORPHAN.subject, "record"],

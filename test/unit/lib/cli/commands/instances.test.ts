@@ -94,12 +94,14 @@ describe("commands on instances", () => {
 
   it("tell people of a primary instance that was launched, and wait for it as long as they say", async () => {
     const asked: LaunchOptions[] = [];
-    const double: Partial<Strata> = {
-      get: async () => "primary",
-      list: async () => [],
-      launch: async (options) => {
-        asked.push(options);
-        return { name: "primary" };
+    const double: { readonly [Key in keyof Strata]?: Partial<Strata[Key]> } = {
+      settings: { get: async () => "primary" },
+      instances: {
+        list: async () => [],
+        launch: async ({ image, name, timeout }) => {
+          asked.push({ image, ...(name && { name }), ...(timeout && { timeout }) });
+          return { name: "primary" };
+        },
       },
       [Symbol.asyncDispose]: async () => {},
     };

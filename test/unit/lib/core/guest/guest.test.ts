@@ -14,19 +14,19 @@ describe("a guest", () => {
     };
     const backend = { ...memory, guest: { ...guest, ssh } };
     await using strata = await openStrata({ driver: "memory", backend });
-    await strata.launch({ image: "any", name: "box" });
-    const reached = await strata.exec("box", ["true"]);
+    await strata.instances.launch({ image: "any", name: "box" });
+    const reached = await strata.guest.exec("box", ["true"]);
     reached.stdin.end();
     reached.stdout.resume();
     expect((await reached.exit).code).to.equal(0);
-    const late = await strata
+    const late = await strata.instances
       .launch({ image: "any", name: "machine", timeout: 0 })
       .then(() => undefined, asStrataError);
     expect([late?.code, late?.details.reason]).to.deep.equal([
       "GUEST_UNREACHABLE",
       "no answer within 0 s; last error: it has no address yet",
     ]);
-    const refused = await strata.exec("machine", ["true"]).then(() => undefined, asStrataError);
+    const refused = await strata.guest.exec("machine", ["true"]).then(() => undefined, asStrataError);
     expect([refused?.code, refused?.details.reason]).to.deep.equal([
       "GUEST_UNREACHABLE",
       "it has no address yet",

@@ -27,16 +27,16 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 }
 
 async function mountsOf(strata: Strata, name: string): Promise<Record<string, string>> {
-  const [info] = await strata.info([name]);
+  const [info] = await strata.instances.info([name]);
   return Object.fromEntries((info?.mounts ?? []).map(({ target, source }) => [target, source]));
 }
 
 describe("mounting folders in instances", () => {
   it("maps the caller to the default user unless told otherwise", async () => {
     await using strata = await open();
-    await strata.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "data" }] });
-    await strata.mount(SECOND, [{ instance: "web" }], { uidMap: [{ host: 7, guest: 8 }] });
-    const [info] = await strata.info(["web"]);
+    await strata.instances.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "data" }] });
+    await strata.mounts.mount(SECOND, [{ instance: "web" }], { uidMap: [{ host: 7, guest: 8 }] });
+    const [info] = await strata.instances.info(["web"]);
     const own = { host: process.getuid?.(), guest: 1000 };
     const ownGroup = { host: process.getgid?.(), guest: 1000 };
     expect(info?.mounts).to.deep.equal([
@@ -53,14 +53,14 @@ describe("mounting folders in instances", () => {
 
   it("changes nothing when one of several instances cannot have it", async () => {
     await using strata = await open();
-    for (const name of ["a", "b"]) await strata.launch({ image: "any", name });
-    await strata.mount(FIRST, [{ instance: "b", target: "/data" }]);
+    for (const name of ["a", "b"]) await strata.instances.launch({ image: "any", name });
+    await strata.mounts.mount(FIRST, [{ instance: "b", target: "/data" }]);
     const places = [
       { instance: "a", target: "/data" },
       { instance: "b", target: "/x/../data" },
     ];
-    expect(await codeOf(strata.mount(SECOND, places))).to.equal("MOUNT_EXISTS");
-    expect(await codeOf(strata.umount([...places, { instance: "a" }]))).to.equal("MOUNT_NOT_FOUND");
+    expect(await codeOf(strata.mounts.mount(SECOND, places))).to.equal("MOUNT_EXISTS");
+    expect(await codeOf(strata.mounts.umount([...places, { instance: "a" }]))).to.equal("MOUNT_NOT_FOUND");
     expect(await mountsOf(strata, "a")).to.deep.equal({});
     expect(await mountsOf(strata, "b")).to.deep.equal({ "/data": FIRST });
   });
@@ -68,29 +68,29 @@ describe("mounting folders in instances", () => {
   it("takes one mount away, or all", async () => {
     await using strata = await open();
     const mounts = ["/a", "/b", "/c"].map((target) => ({ source: FIRST, target }));
-    await strata.launch({ image: "any", name: "web", mounts });
-    await strata.umount([{ instance: "web", target: "/b/" }]);
+    await strata.instances.launch({ image: "any", name: "web", mounts });
+    await strata.mounts.umount([{ instance: "web", target: "/b/" }]);
     expect(Object.keys(await mountsOf(strata, "web"))).to.deep.equal(["/a", "/c"]);
-    await strata.umount([{ instance: "web" }]);
-    await strata.umount([{ instance: "web" }]);
+    await strata.mounts.umount([{ instance: "web" }]);
+    await strata.mounts.umount([{ instance: "web" }]);
     expect(await mountsOf(strata, "web")).to.deep.equal({});
   });
 
   it("refuses two folders at one place before anything is launched", async () => {
     await using strata = await open();
     const mounts = ["x", "./x"].map((target) => ({ source: FIRST, target }));
-    expect(await codeOf(strata.launch({ image: "any", name: "web", mounts }))).to.equal("USAGE");
+    expect(await codeOf(strata.instances.launch({ image: "any", name: "web", mounts }))).to.equal("USAGE");
     const file = [{ source: "/etc/passwd" }];
-    expect(await codeOf(strata.launch({ image: "any", name: "web", mounts: file }))).to.equal(
+    expect(await codeOf(strata.instances.launch({ image: "any", name: "web", mounts: file }))).to.equal(
       "INVALID_VALUE",
     );
-    expect(await strata.list()).to.deep.equal([]);
+    expect(await strata.instances.list()).to.deep.equal([]);
   });
 
   it("gives the primary instance its user's home, and no other", async () => {
     await using strata = await open();
-    await strata.launch({ image: "any", name: "primary" });
-    await strata.launch({ image: "any", name: "other" });
+    await strata.instances.launch({ image: "any", name: "primary" });
+    await strata.instances.launch({ image: "any", name: "other" });
     expect(Object.keys(await mountsOf(strata, "primary"))).to.deep.equal(["/home/ubuntu/Home"]);
     expect(Object.values(await mountsOf(strata, "primary"))[0]).to.equal(realpathSync(homedir()));
     expect(await mountsOf(strata, "other")).to.deep.equal({});
@@ -104,13 +104,13 @@ describe("mounting folders in instances", () => {
       missing: new Map([["mount.idmap", "its ids are its own"]]),
     });
     await using strata = await open({ ...memory, info });
-    await strata.launch({ image: "any", name: "web" });
+    await strata.instances.launch({ image: "any", name: "web" });
     const place = [{ instance: "web" }];
     const maps = [{ host: 1, guest: 1 }];
     for (const options of [{ uidMap: maps }, { gidMap: maps }, { type: "classic" as const }])
-      expect(await codeOf(strata.mount(FIRST, place, options))).to.equal("UNSUPPORTED");
-    await strata.mount(FIRST, place);
-    const [web] = await strata.info(["web"]);
+      expect(await codeOf(strata.mounts.mount(FIRST, place, options))).to.equal("UNSUPPORTED");
+    await strata.mounts.mount(FIRST, place);
+    const [web] = await strata.instances.info(["web"]);
     expect(web?.mounts[0]?.uidMap, "ids as they are").to.deep.equal([]);
   });
 
@@ -120,19 +120,19 @@ describe("mounting folders in instances", () => {
     const refusal = async ({ gidMap }: Pick<Mount, "uidMap" | "gidMap">) =>
       gidMap.some(({ host }) => host !== 33) ? "the host keeps them to itself" : null;
     await using strata = await open({ ...memory, mounts: { ...memory.mounts, refusal } });
-    await strata.launch({ image: "any", name: "web" });
+    await strata.instances.launch({ image: "any", name: "web" });
     const warnings: string[] = [];
     const call = { warn: (message: string) => void warnings.push(message) };
     const place = (target: string) => [{ instance: "web", target }];
     const uidMap = [{ host: 33, guest: 1000 }];
-    await strata.mount(FIRST, place("/own"), { uidMap }, call);
+    await strata.mounts.mount(FIRST, place("/own"), { uidMap, ...call });
     expect(warnings).to.have.lengthOf(1);
     expect(warnings[0]).to.contain("/own").and.to.contain("the host keeps them to itself");
-    expect(await codeOf(strata.mount(FIRST, place("/no"), { gidMap: [{ host: 34, guest: 1 }] }))).to.equal(
-      "UNSUPPORTED",
-    );
-    await strata.mount(FIRST, place("/all"), { uidMap, gidMap: uidMap }, call);
-    const [web] = await strata.info(["web"]);
+    expect(
+      await codeOf(strata.mounts.mount(FIRST, place("/no"), { gidMap: [{ host: 34, guest: 1 }] })),
+    ).to.equal("UNSUPPORTED");
+    await strata.mounts.mount(FIRST, place("/all"), { uidMap, gidMap: uidMap, ...call });
+    const [web] = await strata.instances.info(["web"]);
     expect(web?.mounts.map(({ target, uidMap, gidMap }) => [target, uidMap, gidMap])).to.deep.equal([
       ["/own", uidMap, []],
       ["/all", uidMap, uidMap],
@@ -170,9 +170,14 @@ describe("mounting folders in instances", () => {
     });
     const warnings: string[] = [];
     const warn = (message: string) => void warnings.push(message);
-    await strata.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "/a" }] }, { warn });
+    await strata.instances.launch({
+      image: "any",
+      name: "web",
+      mounts: [{ source: FIRST, target: "/a" }],
+      warn,
+    });
     expect(warnings, "a launch goes on without").to.have.length(1);
-    expect(await codeOf(strata.suspend(["web"], { warn }))).to.equal("NO_SPACE");
+    expect(await codeOf(strata.instances.suspend(["web"], { warn }))).to.equal("NO_SPACE");
     expect(warnings[1]).to.equal('the guest of "web" cannot mount /a: its kernel does not support 9p');
   });
 });

@@ -34,31 +34,31 @@ async function open() {
     },
   };
   const strata = await openStrata({ driver: "memory", backend });
-  await strata.launch({ image: "any", name: "web", mounts: [{ source: FOLDER, target: "/srv" }] });
-  await strata.stop(["web"]);
+  await strata.instances.launch({ image: "any", name: "web", mounts: [{ source: FOLDER, target: "/srv" }] });
+  await strata.instances.stop(["web"]);
   return { strata, moved };
 }
 
 describe("moving an instance", () => {
   it("is refused while a folder of its host is mounted in it, with what to do", async () => {
     const { strata, moved } = await open();
-    const error = await strata.move("web", "n2").then(() => undefined, asStrataError);
+    const error = await strata.instances.move("web", "n2").then(() => undefined, asStrataError);
     expect(error?.code).to.equal("UNSUPPORTED");
     expect(error?.message).to.contain(`the folder ${FOLDER} stays on n1`).and.contain("strata umount web");
     expect(moved).to.deep.equal([]);
-    await strata.move("web", "n1");
-    await strata.umount([{ instance: "web" }]);
-    await strata.move("web", "n2");
+    await strata.instances.move("web", "n1");
+    await strata.mounts.umount([{ instance: "web" }]);
+    await strata.instances.move("web", "n2");
     expect(moved).to.deep.equal(["n1", "n2"]);
   });
 
   it("tells of snapshots that have such mounts, which another member's folders would take the place of", async () => {
     const { strata } = await open();
-    await strata.snapshot("web");
-    await strata.umount([{ instance: "web" }]);
-    await strata.snapshot("web");
+    await strata.snapshots.take("web");
+    await strata.mounts.umount([{ instance: "web" }]);
+    await strata.snapshots.take("web");
     const told: string[] = [];
-    await strata.move("web", "n2", { warn: (message) => void told.push(message) });
+    await strata.instances.move("web", "n2", { warn: (message) => void told.push(message) });
     expect(told).to.have.length(1);
     expect(told[0]).to.contain("web.snapshot1").and.not.contain("snapshot2");
   });

@@ -16,14 +16,14 @@ async function whileWatching(
 ): Promise<void> {
   const strata = await openStrata({ driver: "memory", backend });
   const abort = new AbortController();
-  const events = strata.events(abort.signal)[Symbol.asyncIterator]();
+  const events = strata.events(abort)[Symbol.asyncIterator]();
   const heard = async () => {
     const { value, done } = await events.next();
     if (done === true) throw new Error("the events have ended");
     return formatEvent(value, false).trimEnd().replace(/^\S+ /, "");
   };
   expect(await heard()).to.equal("resync");
-  await strata.launch({ image: "any", name: "web" });
+  await strata.instances.launch({ image: "any", name: "web" });
   expect([await heard(), await heard()]).to.deep.equal(["create web", "state web Running"]);
   await work(strata, heard);
   abort.abort();
@@ -35,24 +35,27 @@ describe("events", () => {
     whileWatching(async (strata, heard) => {
       const clean = { instance: "web", snapshot: "clean" };
       const steps: readonly [() => Promise<unknown>, ...string[]][] = [
-        [() => strata.stop(["web"]), "state web Stopped"],
-        [() => strata.snapshot("web", { name: "clean" }), "snapshot web.clean"],
-        [() => strata.set("local.web.cpus", "2"), "resize web 2 CPUs, 1.0GiB of memory, 5.0GiB of disk"],
-        [() => strata.snapshot("web", { name: "more" }), "snapshot web.more"],
+        [() => strata.instances.stop(["web"]), "state web Stopped"],
+        [() => strata.snapshots.take("web", { name: "clean" }), "snapshot web.clean"],
         [
-          () => strata.restore(clean),
+          () => strata.settings.set("local.web.cpus", "2"),
+          "resize web 2 CPUs, 1.0GiB of memory, 5.0GiB of disk",
+        ],
+        [() => strata.snapshots.take("web", { name: "more" }), "snapshot web.more"],
+        [
+          () => strata.snapshots.restore(clean),
           "restore web.clean",
           "resize web 1 CPUs, 1.0GiB of memory, 5.0GiB of disk",
         ],
-        [() => strata.restore(clean), "restore web.clean"],
-        [() => strata.set("local.web.more.name", "most"), "snapshot-rename web.more web.most"],
+        [() => strata.snapshots.restore(clean), "restore web.clean"],
+        [() => strata.settings.set("local.web.more.name", "most"), "snapshot-rename web.more web.most"],
         [
-          () => strata.remove([{ instance: "web", snapshot: "most" }], { purge: true }),
+          () => strata.delete([{ instance: "web", snapshot: "most" }], { purge: true }),
           "snapshot-delete web.most",
         ],
-        [() => strata.remove([{ instance: "web" }]), "delete web", "state web Deleted"],
-        [() => strata.recover(["web"]), "recover web", "state web Stopped"],
-        [() => strata.remove([{ instance: "web" }], { purge: true }), "purge web"],
+        [() => strata.delete([{ instance: "web" }]), "delete web", "state web Deleted"],
+        [() => strata.instances.recover(["web"]), "recover web", "state web Stopped"],
+        [() => strata.delete([{ instance: "web" }], { purge: true }), "purge web"],
       ];
       for (const [step, ...expected] of steps) {
         await step();
@@ -80,10 +83,10 @@ describe("events", () => {
     await whileWatching(
       async (strata, heard) => {
         view = without;
-        await strata.stop(["web"]);
+        await strata.instances.stop(["web"]);
         expect(await heard()).to.equal("state web Stopped");
         view = (instance) => instance;
-        await strata.snapshot("web", { name: "clean" });
+        await strata.snapshots.take("web", { name: "clean" });
         expect(await heard()).to.equal("snapshot web.clean");
         const next = heard();
         const seen = new Promise<void>((resolve) => {
@@ -98,7 +101,7 @@ describe("events", () => {
         await lock[Symbol.asyncDispose]();
         await seen;
         view = without;
-        await strata.remove([{ instance: "web" }], { purge: true });
+        await strata.delete([{ instance: "web" }], { purge: true });
         expect(await next).to.equal("purge web");
       },
       { ...backend, instances },
@@ -107,14 +110,14 @@ describe("events", () => {
 
   it("tell of every state that is gone through", () =>
     whileWatching(async (strata, heard) => {
-      await strata.suspend(["web"]);
-      await strata.start(["web"]);
+      await strata.instances.suspend(["web"]);
+      await strata.instances.start(["web"]);
       for (const state of ["Suspended", "Running"]) expect(await heard()).to.equal(`state web ${state}`);
-      await strata.stop(["web"], { after: 60_000 });
+      await strata.instances.stop(["web"], { after: 60_000 });
       expect(await heard()).to.equal("state web Delayed Shutdown");
-      await strata.stop(["web"], { cancel: true });
+      await strata.instances.stop(["web"], { cancel: true });
       expect(await heard()).to.equal("state web Running");
-      await strata.stop(["web"]);
+      await strata.instances.stop(["web"]);
       expect(await heard()).to.equal("state web Stopped");
     }));
 

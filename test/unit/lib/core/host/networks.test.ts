@@ -15,7 +15,7 @@ let config = "";
 async function open(bridged = ""): Promise<Opened> {
   const backend = memoryBackend();
   const strata = await openStrata({ driver: "memory", backend, folders: { config } });
-  if (bridged !== "") await strata.set("local.bridged-network", bridged);
+  if (bridged !== "") await strata.settings.set("local.bridged-network", bridged);
   return { ...strata, backend };
 }
 
@@ -38,7 +38,10 @@ describe("networks of instances", () => {
 
   describe("networks", () => {
     it("are listed by name", async () => {
-      expect((await (await open()).networks()).map(({ name }) => name)).to.deep.equal(["default", "lan"]);
+      expect((await (await open()).networks.list()).map(({ name }) => name)).to.deep.equal([
+        "default",
+        "lan",
+      ]);
     });
 
     it("give an instance interfaces, with the address that was asked for", async () => {
@@ -47,17 +50,17 @@ describe("networks of instances", () => {
         { network: "default", mac: "52:54:00:AA:00:01" },
         { network: "bridged", mode: "manual" as const },
       ];
-      await strata.launch({ image: "any", name: "web", networks });
+      await strata.instances.launch({ image: "any", name: "web", networks });
       const [first, second] = await nicsOf(strata, "web");
       expect(first).to.deep.equal({ network: "default", mac: "52:54:00:aa:00:01" });
       expect(second?.network).to.equal("lan");
-      expect(await strata.get("local.web.bridged")).to.equal("true");
+      expect(await strata.settings.get("local.web.bridged")).to.equal("true");
     });
 
     it("are refused before anything is made: unknown ones, no bridged one, bad and repeated addresses", async () => {
       const strata = await open();
       const launch = (...networks: { network: string; mac?: string }[]) =>
-        refusal(strata.launch({ image: "any", name: "web", networks }));
+        refusal(strata.instances.launch({ image: "any", name: "web", networks }));
       expect(await launch({ network: "nowhere" })).to.match(/^INVALID_VALUE: .*must be one of default, lan$/);
       expect(await launch({ network: "bridged" })).to.match(/^USAGE: no bridged network is set/);
       expect(await launch({ network: "lan", mac: "52:54:00:00:00" })).to.match(/^INVALID_VALUE/);
@@ -68,45 +71,45 @@ describe("networks of instances", () => {
       expect(await launch({ network: "lan", mac }, { network: "lan", mac: mac.toUpperCase() })).to.match(
         /^INVALID_VALUE.*another interface has it$/,
       );
-      expect(await strata.list()).to.deep.equal([]);
+      expect(await strata.instances.list()).to.deep.equal([]);
     });
   });
 
   describe("local.bridged-network", () => {
     it("is one of the networks, or empty", async () => {
       const strata = await open("lan");
-      expect(await refusal(strata.set("local.bridged-network", "nowhere"))).to.match(
+      expect(await refusal(strata.settings.set("local.bridged-network", "nowhere"))).to.match(
         /must be one of default, lan$/,
       );
-      await strata.set("local.bridged-network", "");
-      expect(await strata.get("local.bridged-network")).to.equal("");
+      await strata.settings.set("local.bridged-network", "");
+      expect(await strata.settings.get("local.bridged-network")).to.equal("");
     });
   });
 
   describe("local.INSTANCE.bridged", () => {
     it("adds one interface to a stopped instance, and cannot be undone", async () => {
       const strata = await open("lan");
-      await strata.launch({ image: "any", name: "web" });
-      expect(await strata.get("local.web.bridged")).to.equal("false");
-      await strata.set("local.web.bridged", "false");
-      expect(await refusal(strata.set("local.web.bridged", "true"))).to.match(/^WRONG_STATE/);
-      await strata.stop(["web"]);
-      await strata.set("local.web.bridged", "true");
-      await strata.set("local.web.bridged", "true");
+      await strata.instances.launch({ image: "any", name: "web" });
+      expect(await strata.settings.get("local.web.bridged")).to.equal("false");
+      await strata.settings.set("local.web.bridged", "false");
+      expect(await refusal(strata.settings.set("local.web.bridged", "true"))).to.match(/^WRONG_STATE/);
+      await strata.instances.stop(["web"]);
+      await strata.settings.set("local.web.bridged", "true");
+      await strata.settings.set("local.web.bridged", "true");
       expect((await nicsOf(strata, "web")).map(({ network }) => network)).to.deep.equal(["lan"]);
-      expect(await refusal(strata.set("local.web.bridged", "false"))).to.match(/^INVALID_VALUE/);
-      expect(await refusal(strata.set("local.web.bridged", "maybe"))).to.match(/^INVALID_VALUE/);
-      expect((await strata.settingKeys()).includes("local.web.bridged")).to.equal(true);
+      expect(await refusal(strata.settings.set("local.web.bridged", "false"))).to.match(/^INVALID_VALUE/);
+      expect(await refusal(strata.settings.set("local.web.bridged", "maybe"))).to.match(/^INVALID_VALUE/);
+      expect((await strata.settings.keys()).includes("local.web.bridged")).to.equal(true);
     });
 
     it("goes back with a snapshot from before", async () => {
       const strata = await open("lan");
-      await strata.launch({ image: "any", name: "web" });
-      await strata.stop(["web"]);
-      await strata.snapshot("web", { name: "before" });
-      await strata.set("local.web.bridged", "true");
-      await strata.restore({ instance: "web", snapshot: "before" });
-      expect(await strata.get("local.web.bridged")).to.equal("false");
+      await strata.instances.launch({ image: "any", name: "web" });
+      await strata.instances.stop(["web"]);
+      await strata.snapshots.take("web", { name: "before" });
+      await strata.settings.set("local.web.bridged", "true");
+      await strata.snapshots.restore({ instance: "web", snapshot: "before" });
+      expect(await strata.settings.get("local.web.bridged")).to.equal("false");
     });
   });
 });

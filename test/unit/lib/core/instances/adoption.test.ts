@@ -13,7 +13,10 @@ async function code(work: Promise<unknown>): Promise<string> {
 describe("an instance that was adopted without a user name", () => {
   it("is started without waiting for a guest that lets nobody in, and says so of commands", async () => {
     const memory = memoryBackend();
-    await (await openStrata({ driver: "memory", backend: memory })).launch({ image: "any", name: "web" });
+    await (await openStrata({ driver: "memory", backend: memory })).instances.launch({
+      image: "any",
+      name: "web",
+    });
     const [stored] = await memory.world.all();
     if (stored === undefined) throw new Error("it was not launched");
     await memory.world.put({ ...stored, state: "stopped", record: { ...stored.record, username: "" } });
@@ -24,11 +27,11 @@ describe("an instance that was adopted without a user name", () => {
       driver: "memory",
       backend: { ...memory, guest: { via: "ssh", endpoint } },
     });
-    await strata.start(["web"]);
-    expect((await strata.list()).map(({ state }) => state)).to.deep.equal(["Running"]);
-    expect(await code(strata.exec("web", ["true"]))).to.equal("NO_LOGIN");
-    expect(await code(strata.stop(["web"], { after: 60_000 }))).to.equal("NO_LOGIN");
-    expect((await strata.list()).map(({ state }) => state)).to.deep.equal(["Running"]);
+    await strata.instances.start(["web"]);
+    expect((await strata.instances.list()).map(({ state }) => state)).to.deep.equal(["Running"]);
+    expect(await code(strata.guest.exec("web", ["true"]))).to.equal("NO_LOGIN");
+    expect(await code(strata.instances.stop(["web"], { after: 60_000 }))).to.equal("NO_LOGIN");
+    expect((await strata.instances.list()).map(({ state }) => state)).to.deep.equal(["Running"]);
   });
 });
 
@@ -41,14 +44,14 @@ describe("adopting", () => {
     const adoption = { candidates: async () => [], adopt: nobody, release: nobody };
     const info = async () => ({ ...(await memory.info()), features: new Set(["adopt" as const]) });
     const strata = await openStrata({ driver: "memory", backend: { ...memory, info, adoption } });
-    const error = await strata.adopt("nope").then(() => undefined, asStrataError);
+    const error = await strata.instances.adopt("nope").then(() => undefined, asStrataError);
     expect([error?.message, error?.exitCode]).to.deep.equal(['domain "nope" does not exist', 3]);
     expect(error?.hint).to.contain("`strata adopt` without a name");
   });
 
   it("is refused by an engine that has no domains of others", async () => {
     const strata = await openStrata({ driver: "memory", backend: memoryBackend() });
-    for (const refused of [() => strata.adopt("web"), () => strata.candidates()])
+    for (const refused of [() => strata.instances.adopt("web"), () => strata.instances.candidates()])
       expect(await code(refused())).to.equal("UNSUPPORTED");
   });
 });

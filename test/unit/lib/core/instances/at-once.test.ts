@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Backend } from "../../../../../lib/backend/contract.ts";
-import type { CallOptions, Strata } from "../../../../../lib/core/api/strata.ts";
+import type { EachOptions, Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import { asStrataError, failure } from "../../../../../lib/errors.ts";
 import { openCache } from "../../../../../lib/images/cache.ts";
@@ -26,9 +26,13 @@ describe("of two who do the same at once, the one that comes too late is told", 
     folder = await mkdtemp(join(tmpdir(), "strata-once-"));
     const folders = { config: folder, data: folder, cache: folder };
     strata = await openStrata({ driver: "memory", backend: memoryBackend(), folders });
-    await strata.launch({ image: "any", name: "web", mounts: [{ source: tmpdir(), target: "/data" }] });
-    await strata.stop(["web"]);
-    await strata.snapshot("web", { name: "a" });
+    await strata.instances.launch({
+      image: "any",
+      name: "web",
+      mounts: [{ source: tmpdir(), target: "/data" }],
+    });
+    await strata.instances.stop(["web"]);
+    await strata.snapshots.take("web", { name: "a" });
   });
   afterEach(async () => {
     await strata[Symbol.asyncDispose]();
@@ -38,55 +42,58 @@ describe("of two who do the same at once, the one that comes too late is told", 
   const snapshot = { instance: "web", snapshot: "a" };
 
   it("when a snapshot is deleted", async () => {
-    expect(await twice(() => strata.remove([snapshot], { purge: true }))).to.deep.equal([
+    expect(await twice(() => strata.delete([snapshot], { purge: true }))).to.deep.equal([
       "SNAPSHOT_NOT_FOUND",
       "done",
     ]);
   });
 
   it("unless the caller allows that it is gone", async () => {
-    const call: CallOptions = { gone: "allowed" };
-    expect(await twice(() => strata.remove([snapshot], { purge: true }, call))).to.deep.equal([
+    const call: EachOptions = { skipMissing: true };
+    expect(await twice(() => strata.delete([snapshot], { purge: true, ...call }))).to.deep.equal([
       "done",
       "done",
     ]);
-    expect(await twice(() => strata.remove([web], { purge: true }, call))).to.deep.equal(["done", "done"]);
+    expect(await twice(() => strata.delete([web], { purge: true, ...call }))).to.deep.equal(["done", "done"]);
   });
 
   it("when a snapshot is renamed", async () => {
-    expect(await twice(() => strata.set("local.web.a.name", "b"))).to.deep.equal([
+    expect(await twice(() => strata.settings.set("local.web.a.name", "b"))).to.deep.equal([
       "SNAPSHOT_NOT_FOUND",
       "done",
     ]);
   });
 
   it("when an instance is deleted, recovered, and purged", async () => {
-    expect(await twice(() => strata.remove([web]))).to.deep.equal(["INSTANCE_DELETED", "done"]);
-    expect(await twice(() => strata.recover(["web"]))).to.deep.equal(["INSTANCE_NOT_DELETED", "done"]);
-    expect(await twice(() => strata.remove([web], { purge: true }))).to.deep.equal([
+    expect(await twice(() => strata.delete([web]))).to.deep.equal(["INSTANCE_DELETED", "done"]);
+    expect(await twice(() => strata.instances.recover(["web"]))).to.deep.equal([
+      "INSTANCE_NOT_DELETED",
+      "done",
+    ]);
+    expect(await twice(() => strata.delete([web], { purge: true }))).to.deep.equal([
       "INSTANCE_NOT_FOUND",
       "done",
     ]);
   });
 
   it("when all that is deleted is purged, by who purged what", async () => {
-    await strata.remove([web]);
-    const purged = await Promise.all([strata.purge(), strata.purge()]);
+    await strata.delete([web]);
+    const purged = await Promise.all([strata.instances.purge(), strata.instances.purge()]);
     expect(purged.flat()).to.deep.equal(["web"]);
   });
 
   it("when a mount is taken away, and not when it is named twice", async () => {
     const place = { instance: "web", target: "/data" };
-    expect(await twice(() => strata.umount([place]))).to.deep.equal(["MOUNT_NOT_FOUND", "done"]);
-    await strata.mount(tmpdir(), [place]);
-    await strata.umount([place, place]);
-    await strata.mount(tmpdir(), [place]);
-    await strata.umount([web, place]);
+    expect(await twice(() => strata.mounts.umount([place]))).to.deep.equal(["MOUNT_NOT_FOUND", "done"]);
+    await strata.mounts.mount(tmpdir(), [place]);
+    await strata.mounts.umount([place, place]);
+    await strata.mounts.mount(tmpdir(), [place]);
+    await strata.mounts.umount([web, place]);
   });
 
   it("when an alias is taken away", async () => {
-    await strata.alias("say", { instance: "web", command: "echo", workingDirectory: "default" });
-    expect(await twice(() => strata.unalias(["say"]))).to.deep.equal(["ALIAS_NOT_FOUND", "done"]);
+    await strata.aliases.add("say", { instance: "web", command: "echo", workingDirectory: "default" });
+    expect(await twice(() => strata.aliases.delete(["say"]))).to.deep.equal(["ALIAS_NOT_FOUND", "done"]);
   });
 
   it("when an image is removed", async () => {
@@ -117,12 +124,12 @@ describe("what an operation that died was asked for", () => {
       },
     };
     await using strata = await openStrata({ driver: "memory", backend });
-    await strata.launch({ image: "any", name: "web" });
-    await strata.stop(["web"]);
-    await strata.snapshot("web", { name: "a" });
+    await strata.instances.launch({ image: "any", name: "web" });
+    await strata.instances.stop(["web"]);
+    await strata.snapshots.take("web", { name: "a" });
     died = true;
-    await strata.remove([{ instance: "web", snapshot: "a" }], { purge: true });
-    expect((await strata.snapshots(["web"]))[0]?.snapshots).to.deep.equal([]);
+    await strata.delete([{ instance: "web", snapshot: "a" }], { purge: true });
+    expect((await strata.snapshots.list(["web"]))[0]?.snapshots).to.deep.equal([]);
   });
 
   for (const [what, shown] of [
@@ -151,9 +158,9 @@ describe("what an operation that died was asked for", () => {
         },
       };
       await using strata = await openStrata({ driver: "memory", backend });
-      await strata.launch({ image: "any", name: "web" });
+      await strata.instances.launch({ image: "any", name: "web" });
       left = true;
-      await strata.remove([{ instance: "web" }], { purge: true });
-      expect(await strata.list()).to.deep.equal([]);
+      await strata.delete([{ instance: "web" }], { purge: true });
+      expect(await strata.instances.list()).to.deep.equal([]);
     });
 });

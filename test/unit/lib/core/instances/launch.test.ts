@@ -31,7 +31,9 @@ describe("launch", () => {
     const folders = { config: folder, data: folder, cache: folder };
     await using strata = await openStrata({ backend: { ...memory, info }, folders });
     const refusal = async (image: string) => {
-      const error = await strata.launch({ image, name: "web" }).then(() => undefined, asStrataError);
+      const error = await strata.instances
+        .launch({ image, name: "web" })
+        .then(() => undefined, asStrataError);
       return { code: error?.code, reason: String(error?.details.reason ?? "") };
     };
     expect(await refusal("debian-micro")).to.deep.equal({
@@ -43,7 +45,7 @@ describe("launch", () => {
     expect((await refusal("debian-container")).code).to.equal("IMAGE_NOT_BUILT");
     expect((await refusal("debian")).code).to.equal("IMAGE_NOT_BUILT");
     expect((await refusal("noble")).code).to.equal("IMAGE_NOT_FOUND");
-    expect(await strata.list()).to.deep.equal([]);
+    expect(await strata.instances.list()).to.deep.equal([]);
   });
 
   it("that is cancelled while it waits for the guest says that there is an instance, and how it goes", async () => {
@@ -61,12 +63,14 @@ describe("launch", () => {
     });
     const told: string[] = [];
     const call = { signal: stop.signal, warn: (message: string) => void told.push(message) };
-    const error = await strata
-      .launch({ image: "any", name: "web" }, call)
+    const error = await strata.instances
+      .launch({ image: "any", name: "web", ...call })
       .then(() => undefined, asStrataError);
     expect(error?.code).to.equal("CANCELLED");
     expect(told.join()).to.contain("strata delete --purge web");
-    expect((await strata.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal(["web Running"]);
+    expect((await strata.instances.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal([
+      "web Running",
+    ]);
   });
 
   it("is refused for what it asks of the host before its image is looked for", async () => {
@@ -89,17 +93,15 @@ describe("launch", () => {
       folders: { config: folder, data: folder, cache: folder },
     });
     const told: string[] = [];
-    const error = await strata
-      .launch(
-        {
-          image: `http://127.0.0.1:1/none#sha256=${"ab".repeat(32)}`,
-          name: "web",
-          cpus: 3,
-          mounts: [{ source: folder, target: "data" }],
-          networks: [{ network: "lan" }],
-        },
-        { warn: (message) => void told.push(message) },
-      )
+    const error = await strata.instances
+      .launch({
+        image: `http://127.0.0.1:1/none#sha256=${"ab".repeat(32)}`,
+        name: "web",
+        cpus: 3,
+        mounts: [{ source: folder, target: "data" }],
+        networks: [{ network: "lan" }],
+        warn: (message) => void told.push(message),
+      })
       .then(() => undefined, asStrataError);
     expect(error?.message).to.contain("there is less");
     expect(
@@ -142,30 +144,36 @@ describe("launch", () => {
     };
     await using strata = await openStrata({ driver: "memory", backend });
     const leave = async (name: string) => {
-      await strata.launch({ image: "any", name });
+      await strata.instances.launch({ image: "any", name });
       const left = await world.get((await instances.find(name))?.id ?? "");
       await world.put({ ...left, state: "starting", record: { ...left.record, username: "unfinished" } });
     };
     await leave("web");
-    await strata.launch({ image: "any", name: "web" });
-    await strata.stop(["web"]);
+    await strata.instances.launch({ image: "any", name: "web" });
+    await strata.instances.stop(["web"]);
     await leave("copy");
-    await strata.clone("web", { name: "copy" });
-    expect((await strata.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal([
+    await strata.instances.clone("web", { name: "copy" });
+    expect((await strata.instances.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal([
       "copy Stopped",
       "web Stopped",
     ]);
     const refusal = (work: Promise<unknown>) => work.then(() => undefined, asStrataError);
-    expect((await refusal(strata.launch({ image: "any", name: "web" })))?.code).to.equal("INSTANCE_EXISTS");
-    expect((await refusal(strata.clone("web", { name: "copy" })))?.code).to.equal("INSTANCE_EXISTS");
+    expect((await refusal(strata.instances.launch({ image: "any", name: "web" })))?.code).to.equal(
+      "INSTANCE_EXISTS",
+    );
+    expect((await refusal(strata.instances.clone("web", { name: "copy" })))?.code).to.equal(
+      "INSTANCE_EXISTS",
+    );
   });
 
   it("is refused for a taken name also by an engine that cannot tell beforehand", async () => {
     const memory = memoryBackend();
     const { check: _, ...instances } = memory.instances;
     await using strata = await openStrata({ driver: "memory", backend: { ...memory, instances } });
-    await strata.launch({ image: "any", name: "web" });
-    const error = await strata.launch({ image: "any", name: "web" }).then(() => undefined, asStrataError);
+    await strata.instances.launch({ image: "any", name: "web" });
+    const error = await strata.instances
+      .launch({ image: "any", name: "web" })
+      .then(() => undefined, asStrataError);
     expect(error?.code).to.equal("INSTANCE_EXISTS");
   });
 
@@ -177,9 +185,11 @@ describe("launch", () => {
       backend: { ...memory, info },
       folders: { config: none, data: none, cache: none },
     });
-    const error = await strata.launch({ image: "debian-container" }).then(() => undefined, asStrataError);
+    const error = await strata.instances
+      .launch({ image: "debian-container" })
+      .then(() => undefined, asStrataError);
     expect(error?.code).to.equal("UNSUPPORTED");
     expect(error?.message).to.contain("it is a container image").and.contain("--driver lxd");
-    expect(await strata.list()).to.deep.equal([]);
+    expect(await strata.instances.list()).to.deep.equal([]);
   });
 });

@@ -7,12 +7,12 @@ import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 async function open(): Promise<Strata & { readonly backend: ReturnType<typeof memoryBackend> }> {
   const backend = memoryBackend();
   const strata = await openStrata({ driver: "memory", backend });
-  await strata.launch({ image: "any", name: "web" });
+  await strata.instances.launch({ image: "any", name: "web" });
   return { ...strata, backend };
 }
 
 async function stateOf(strata: Strata, wanted = "web"): Promise<string | undefined> {
-  return (await strata.list()).find(({ name }) => name === wanted)?.state;
+  return (await strata.instances.list()).find(({ name }) => name === wanted)?.state;
 }
 
 async function code(work: Promise<unknown>): Promise<string> {
@@ -25,31 +25,31 @@ async function code(work: Promise<unknown>): Promise<string> {
 describe("suspending", () => {
   it("keeps an instance from all that would part its memory from its disk, until it is resumed", async () => {
     const strata = await open();
-    await strata.stop(["web"]);
-    await strata.snapshot("web");
-    await strata.start(["web"]);
-    await strata.suspend(["web"]);
-    await strata.suspend(["web"]);
+    await strata.instances.stop(["web"]);
+    await strata.snapshots.take("web");
+    await strata.instances.start(["web"]);
+    await strata.instances.suspend(["web"]);
+    await strata.instances.suspend(["web"]);
     expect(await stateOf(strata)).to.equal("Suspended");
     for (const refused of [
-      () => strata.snapshot("web"),
-      () => strata.restore({ instance: "web", snapshot: "snapshot1" }),
-      () => strata.remove([{ instance: "web", snapshot: "snapshot1" }]),
-      () => strata.set("local.web.cpus", "2"),
-      () => strata.restart(["web"]),
+      () => strata.snapshots.take("web"),
+      () => strata.snapshots.restore({ instance: "web", snapshot: "snapshot1" }),
+      () => strata.delete([{ instance: "web", snapshot: "snapshot1" }]),
+      () => strata.settings.set("local.web.cpus", "2"),
+      () => strata.instances.restart(["web"]),
     ])
       expect(await code(refused())).to.equal("INSTANCE_SUSPENDED");
-    await strata.start(["web"]);
+    await strata.instances.start(["web"]);
     expect(await stateOf(strata)).to.equal("Running");
   });
 
   it("is nothing to shut down, which is told and keeps no other instance from it", async () => {
     for (const options of [{}, { after: 60_000 }]) {
       const strata = await open();
-      await strata.launch({ image: "any", name: "db" });
-      await strata.suspend(["web"]);
+      await strata.instances.launch({ image: "any", name: "db" });
+      await strata.instances.suspend(["web"]);
       const told: string[] = [];
-      await strata.stop(["web", "db"], options, { warn: (message) => told.push(message) });
+      await strata.instances.stop(["web", "db"], { ...options, warn: (message) => told.push(message) });
       expect(await stateOf(strata)).to.equal("Suspended");
       expect(await stateOf(strata, "db")).not.to.equal("Running");
       expect(told.join()).to.contain('"web" is Suspended').and.contain("strata stop --force web");
@@ -58,24 +58,24 @@ describe("suspending", () => {
 
   it("keeps a restart of several from beginning", async () => {
     const strata = await open();
-    await strata.launch({ image: "any", name: "db" });
-    await strata.stop(["db"]);
-    await strata.suspend(["web"]);
-    expect(await code(strata.restart(["db", "web"]))).to.equal("INSTANCE_SUSPENDED");
+    await strata.instances.launch({ image: "any", name: "db" });
+    await strata.instances.stop(["db"]);
+    await strata.instances.suspend(["web"]);
+    expect(await code(strata.instances.restart(["db", "web"]))).to.equal("INSTANCE_SUSPENDED");
     expect(await stateOf(strata, "db")).to.equal("Stopped");
   });
 
   it("ends with the memory dropped where the stop is forced", async () => {
     const strata = await open();
-    await strata.suspend(["web"]);
-    await strata.stop(["web"], { force: true });
+    await strata.instances.suspend(["web"]);
+    await strata.instances.stop(["web"], { force: true });
     expect(await stateOf(strata)).to.equal("Stopped");
   });
 
   it("leaves alone what does not run", async () => {
     const strata = await open();
-    await strata.stop(["web"]);
-    await strata.suspend(["web"]);
+    await strata.instances.stop(["web"]);
+    await strata.instances.suspend(["web"]);
     expect(await stateOf(strata)).to.equal("Stopped");
   });
 });
@@ -84,37 +84,37 @@ describe("a delayed shutdown", () => {
   it("shows, and is over when it is called off, stopped, started or suspended", async () => {
     const strata = await open();
     const endings: readonly [() => Promise<void>, string][] = [
-      [() => strata.stop(["web"], { cancel: true }), "Running"],
-      [() => strata.start(["web"]), "Running"],
-      [() => strata.restart(["web"]), "Running"],
-      [() => strata.stop(["web"]), "Stopped"],
-      [() => strata.suspend(["web"]), "Suspended"],
+      [() => strata.instances.stop(["web"], { cancel: true }), "Running"],
+      [() => strata.instances.start(["web"]), "Running"],
+      [() => strata.instances.restart(["web"]), "Running"],
+      [() => strata.instances.stop(["web"]), "Stopped"],
+      [() => strata.instances.suspend(["web"]), "Suspended"],
     ];
     for (const [end, after] of endings) {
-      await strata.start(["web"]);
-      await strata.stop(["web"], { after: 60_000 });
+      await strata.instances.start(["web"]);
+      await strata.instances.stop(["web"], { after: 60_000 });
       expect(await stateOf(strata)).to.equal("Delayed Shutdown");
       await end();
       expect(await stateOf(strata)).to.equal(after);
-      await strata.start(["web"]);
+      await strata.instances.start(["web"]);
       expect(await stateOf(strata)).to.equal("Running");
     }
   });
 
   it("leaves commands working, and keeps snapshots out like any running instance", async () => {
     const strata = await open();
-    await strata.stop(["web"], { after: 60_000 });
-    const { exit } = await strata.exec("web", ["true"]);
+    await strata.instances.stop(["web"], { after: 60_000 });
+    const { exit } = await strata.guest.exec("web", ["true"]);
     expect((await exit).code).to.equal(0);
-    expect(await code(strata.snapshot("web"))).to.equal("WRONG_STATE");
+    expect(await code(strata.snapshots.take("web"))).to.equal("WRONG_STATE");
   });
 
   it("is a shutdown at once when there is no time to wait, and nothing where nothing runs", async () => {
     const strata = await open();
-    await strata.stop(["web"], { after: 0 });
+    await strata.instances.stop(["web"], { after: 0 });
     expect(await stateOf(strata)).to.equal("Stopped");
-    await strata.stop(["web"], { after: 60_000 });
-    await strata.stop(["web"], { cancel: true });
+    await strata.instances.stop(["web"], { after: 60_000 });
+    await strata.instances.stop(["web"], { cancel: true });
     expect(await stateOf(strata)).to.equal("Stopped");
   });
 
@@ -130,7 +130,7 @@ describe("a delayed shutdown", () => {
       },
     };
     const other = await openStrata({ driver: "memory", backend: disobedient });
-    expect(await code(other.stop(["web"], { after: 60_000 }))).to.equal("PROGRAM_FAILED");
+    expect(await code(other.instances.stop(["web"], { after: 60_000 }))).to.equal("PROGRAM_FAILED");
     expect(await stateOf(strata)).to.equal("Running");
   });
 });

@@ -1,4 +1,31 @@
 import type { Check, EngineInfo } from "../../backend/contract.ts";
+import type { CallOptions } from "./session.ts";
+
+/** Options of {@link StrataEngine.waitReady}. */
+export interface WaitReadyOptions extends CallOptions {
+  /**
+   * How long to wait, in milliseconds.
+   *
+   * @default for ever
+   */
+  readonly timeout?: number;
+}
+
+/** The engine in use. */
+export interface StrataEngine {
+  /**
+   * What it is and what it can do on this host.
+   *
+   * @throws ENGINE_UNAVAILABLE, PERMISSION_DENIED
+   */
+  info(): Promise<EngineInfo>;
+  /**
+   * Waits until it answers.
+   *
+   * @throws TIMEOUT; at once where waiting would not help, such as PERMISSION_DENIED
+   */
+  waitReady(options?: WaitReadyOptions): Promise<EngineInfo>;
+}
 
 /** An engine as `strata plugins` shows it. What is not known of it is empty. */
 export interface PluginInfo {
@@ -19,4 +46,10 @@ export interface PluginInfo {
   /** Why features are missing, by feature. */
   readonly missing: Readonly<Record<string, string>>;
   readonly checks: readonly Check[];
+}
+
+/** Packages that bring an engine. */
+export interface StrataPlugins {
+  /** Every engine that there is, loaded or refused; never rejects. */
+  list(): Promise<PluginInfo[]>;
 }

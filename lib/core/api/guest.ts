@@ -1,0 +1,78 @@
+import type { ExecOptions, ExecSession } from "../../backend/contract.ts";
+import type { CallOptions } from "./session.ts";
+
+/** A path of this host. */
+export interface HostPath {
+  readonly path: string;
+}
+
+/** A path in an instance; a relative one is below the default user's home. */
+export interface GuestPath extends HostPath {
+  readonly instance: string;
+}
+
+/** What a transfer reads. */
+export type TransferSource = HostPath | GuestPath | { readonly stream: AsyncIterable<Uint8Array> };
+/** What a transfer writes. A stream is left open. */
+export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.WritableStream };
+
+/** Options of {@link StrataGuest.exec}. */
+export interface GuestExecOptions extends ExecOptions {
+  /**
+   * Without `cwd`: an absolute path of the host. Where a mount shows it in the guest, the command runs there.
+   *
+   * @default the user's home
+   */
+  readonly hostFolder?: string;
+}
+
+/** Options of {@link StrataGuest.shell}. */
+export interface ShellOptions extends CallOptions {
+  /** The terminal to show it on. */
+  readonly tty: NonNullable<ExecOptions["tty"]>;
+}
+
+/** Options of {@link StrataGuest.transfer}. */
+export interface TransferOptions extends CallOptions {
+  /**
+   * Copies folders with all that is in them.
+   *
+   * @default false: a folder is refused
+   */
+  readonly recursive?: boolean;
+  /**
+   * Makes the folders of the target that are missing.
+   *
+   * @default false: the copy is refused
+   */
+  readonly parents?: boolean;
+}
+
+/** The inside of instances. */
+export interface StrataGuest {
+  /**
+   * Runs a command in a running instance as its default user. No shell expands its words; an exit status other
+   * than 0 is a result, not an error.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED
+   */
+  exec(instance: string, argv: readonly string[], options?: GuestExecOptions): Promise<ExecSession>;
+  /**
+   * The login shell of the default user on a terminal; starts the instance if it is stopped.
+   *
+   * @throws INSTANCE_NOT_FOUND, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED
+   */
+  shell(instance: string, options: ShellOptions): Promise<ExecSession>;
+  /**
+   * Copies files between this host and instances, or between instances; at least one end is an instance.
+   * Into a target that is a folder, under the source's name; several sources need that. Permissions and
+   * times (to the second) are kept. A file has its name when it is whole, or not at all.
+   *
+   * @throws INSTANCE_NOT_FOUND, FILE_NOT_FOUND, WRONG_STATE, TRANSFER_FAILED, TRANSFER_UNSAFE, USAGE
+   */
+  transfer(
+    sources: TransferSource | readonly TransferSource[],
+    target: TransferTarget,
+    options?: TransferOptions,
+  ): Promise<void>;
+}

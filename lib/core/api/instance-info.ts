@@ -1,0 +1,80 @@
+import type { Mount } from "../../backend/contract.ts";
+import type { StrataError } from "../../errors.ts";
+
+/** The states a user sees, spelled the same in every format. */
+export type InstanceState =
+  | "Running"
+  | "Stopped"
+  | "Starting"
+  | "Restarting"
+  | "Delayed Shutdown"
+  | "Suspending"
+  | "Suspended"
+  | "Deleted"
+  | "Unknown";
+
+/** An instance in a line. */
+export interface InstanceSummary {
+  readonly name: string;
+  /** Name of its engine. */
+  readonly engine: string;
+  readonly state: InstanceState;
+  readonly ipv4: readonly string[];
+  /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
+  readonly release: string;
+  /** Member of the cluster that it is on; absent where there is none. */
+  readonly member?: string;
+}
+
+/** Instances side by side, whatever engine they are on. */
+export interface Listing {
+  /** The engines that were asked: the one in use, and the further ones of the configuration. */
+  readonly engines: readonly string[];
+  /** By name. */
+  readonly instances: readonly InstanceSummary[];
+  /** Engines whose instances are not in the list. */
+  readonly failures: readonly EngineFailure[];
+}
+
+/** Why an engine of the configuration did not answer. */
+export interface EngineFailure {
+  readonly engine: string;
+  readonly error: StrataError;
+}
+
+/** How much of something is in use, bytes. */
+export interface Usage {
+  readonly used: bigint;
+  readonly total: bigint;
+}
+
+/** Everything about an instance. */
+export interface InstanceInfo extends InstanceSummary {
+  readonly snapshotCount: number;
+  /** SHA-256 of the image it was launched from, in hexadecimal. */
+  readonly imageHash: string;
+  readonly imageRelease: string;
+  /** As configured, running or not. */
+  readonly cpus: number;
+  /** Load averages. Empty or null, as the next two, where the instance does not run or its guest does not answer. */
+  readonly load: readonly number[];
+  readonly disk: Usage | null;
+  readonly memory: Usage | null;
+  readonly mounts: readonly Mount[];
+  /** Bytes kept beside disk and snapshots for fast reads; null where the engine keeps none or cannot tell. */
+  readonly readImageSize: bigint | null;
+}
+
+/** What the engine has and strata did not make. */
+export interface Candidate {
+  readonly name: string;
+  /** Why it cannot be adopted; null where it can. */
+  readonly obstacle: string | null;
+}
+
+/** An instance whose reads are as fast as they get. */
+export interface Optimized {
+  readonly name: string;
+  /** Bytes that it takes. */
+  readonly size: bigint;
+}

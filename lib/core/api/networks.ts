@@ -1,0 +1,24 @@
+/** A network that instances can be on. */
+export interface NetworkInfo {
+  readonly name: string;
+  /** As the engine calls it, such as "nat" or "bridge". */
+  readonly type: string;
+  readonly description: string;
+}
+
+/** Networks of the engine. */
+export interface StrataNetworks {
+  /**
+   * Networks that instances can be on, by name.
+   *
+   * @throws UNSUPPORTED
+   */
+  list(): Promise<NetworkInfo[]>;
+  /**
+   * Adds an interface on the network of the setting `local.bridged-network` to a stopped instance; one that
+   * has such an interface is left as it is. It cannot be taken away again.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, USAGE where the setting is empty, UNSUPPORTED
+   */
+  bridge(instance: string): Promise<void>;
+}

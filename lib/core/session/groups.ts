@@ -1,0 +1,185 @@
+import { answer } from "../api/answer.ts";
+import type {
+  StrataAliases,
+  StrataEngine,
+  StrataGuest,
+  StrataImages,
+  StrataMaintenance,
+  StrataMounts,
+  StrataNetworks,
+  StrataPlugins,
+  StrataSettings,
+  StrataSnapshots,
+} from "../api/strata.ts";
+import { exec, execIn } from "../guest/guest.ts";
+import { mount, umount } from "../guest/mounts.ts";
+import { transfer } from "../guest/transfer.ts";
+import { audit, checkChoice, repair } from "../host/audit.ts";
+import { doctor } from "../host/doctor.ts";
+import { findImages, removeImages } from "../host/images.ts";
+import { networks as networksOf, setBridged } from "../host/networks.ts";
+import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "../instances/aliases.ts";
+import { getInstance } from "../instances/instances.ts";
+import { START_TIMEOUT, startOne } from "../instances/lifecycle.ts";
+import { remove } from "../instances/removal.ts";
+import { snapshotRef, toSnapshotRef } from "../snapshots/ref.ts";
+import {
+  describeSnapshot,
+  renameSnapshot,
+  restore,
+  snapshot,
+  snapshots as trees,
+} from "../snapshots/snapshots.ts";
+import { waitReady } from "./access.ts";
+import { askAll, byEngine, carryOut, gather, locate } from "./engines.ts";
+import { plugins as pluginsOf } from "./plugins.ts";
+import { contextOf, type Session } from "./session.ts";
+import { getSetting, setSetting, settingKeys } from "./settings.ts";
+
+export function snapshots(session: Session): StrataSnapshots {
+  const at = ({ instance }: { readonly instance: string }) => locate(session, instance);
+  const list: StrataSnapshots["list"] = async (names) => {
+    const found = await askOwners(session, names, trees);
+    return answer(found.toSorted(by(({ instance }) => instance)));
+  };
+  return {
+    take: async (instance, options) => snapshot(await at({ instance }), instance, options, options),
+    list,
+    async tree(instance) {
+      const [tree] = await list(instance);
+      return tree ?? { instance, snapshots: [], standsOn: null };
+    },
+    async restore(given, options) {
+      const ref = toSnapshotRef(given);
+      return restore(await at(ref), ref, options, options);
+    },
+    delete: (refs, options) =>
+      carryOut(session, listOf(refs).map(toSnapshotRef), instanceOf, (owner, mine, alone) =>
+        remove(owner, mine, { alone }, options),
+      ),
+    async rename(given, name, options) {
+      const ref = toSnapshotRef(given);
+      await renameSnapshot(await at(ref), ref, name, options);
+      return snapshotRef(ref.instance, name);
+    },
+    async describe(given, comment, options) {
+      const ref = toSnapshotRef(given);
+      await describeSnapshot(await at(ref), ref, comment, options);
+    },
+  };
+}
+
+export function guest(session: Session): StrataGuest {
+  return {
+    exec: async (name, argv, options) => exec(await locate(session, name), name, argv, options),
+    async shell(name, options) {
+      const context = contextOf(options);
+      const owner = await locate(session, name);
+      const instance = await getInstance(owner, name);
+      if (instance.state !== "running") await startOne(owner, instance, START_TIMEOUT, context);
+      const { tty } = options;
+      return execIn(owner, await getInstance(owner, name), [], { tty, signal: context.signal });
+    },
+    transfer: (sources, target, options) => transfer(session, listOf(sources), target, options, options),
+  };
+}
+
+export function mounts(session: Session): StrataMounts {
+  return {
+    mount: (source, places, options) =>
+      carryOut(session, listOf(places), instanceOf, (owner, mine) =>
+        mount(owner, source, mine, options, options),
+      ),
+    umount: (places, options) =>
+      carryOut(session, listOf(places), instanceOf, (owner, mine) => umount(owner, mine, options)),
+  };
+}
+
+export function networks(session: Session): StrataNetworks {
+  return {
+    list: () => networksOf(session),
+    bridge: async (name) => setBridged(await locate(session, name), name, "true"),
+  };
+}
+
+export function images(session: Session): StrataImages {
+  return {
+    find: (options) => findImages(session, options, options),
+    list: async () => answer(await (await session.images()).list()),
+    build: async ({ distribution, variant, ...call }) =>
+      answer(await (await session.images()).build({ distribution, variant }, contextOf(call))),
+    delete: async (names, options) => answer(await removeImages(session, listOf(names), options)),
+  };
+}
+
+export function aliases(session: Session): StrataAliases {
+  return {
+    list: () => aliasesOf(session),
+    add: (name, alias) => addAlias(session, name, alias),
+    delete: (names) => removeAliases(session, listOf(names)),
+    prefer: (context) => preferContext(session, context),
+  };
+}
+
+export function settings(session: Session): StrataSettings {
+  return {
+    keys: () => settingKeys(session),
+    get: (key) => getSetting(session, key),
+    set: (key, value) => setSetting(session, key, value),
+  };
+}
+
+export function engine(session: Session): StrataEngine {
+  return {
+    info: async () => answer(await session.info()),
+    waitReady: async (options) => answer(await waitReady(session, options, options)),
+  };
+}
+
+export function plugins(session: Session): StrataPlugins {
+  return { list: () => pluginsOf(session) };
+}
+
+export function maintenance(session: Session): StrataMaintenance {
+  return {
+    doctor: () => doctor(session),
+    async audit(options = {}) {
+      const { deep } = options;
+      const wanted = deep === undefined ? {} : { deep };
+      return [...(await gather(session, (owner) => audit(owner, wanted, options)))];
+    },
+    async repair(given, options = {}) {
+      const findings = listOf(given);
+      const { choice } = options;
+      if (choice !== undefined) checkChoice(findings, choice);
+      const { found, failures } = await askAll(session, (owner) => repair(owner, findings, choice, options));
+      // Whose finding it is only its engine knows: the others fail at nothing of theirs.
+      for (const { engine, error } of failures) options.warn?.(`engine ${engine}: ${error.message}`);
+      return [...found];
+    },
+  };
+}
+
+/** Asks about instances by their names the engines that have them, or about all of all engines. */
+export async function askOwners<T>(
+  session: Session,
+  names: string | readonly string[] | undefined,
+  work: (owner: Session, mine?: readonly string[]) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  if (names === undefined) return gather(session, (owner) => work(owner));
+  const found: T[] = [];
+  for (const [owner, mine] of await byEngine(session, listOf(names), (name) => name))
+    found.push(...(await work(owner, mine)));
+  return found;
+}
+
+/** One, or several. */
+export function listOf<T>(given: T | readonly T[]): readonly T[] {
+  return Array.isArray(given) ? given : [given as T];
+}
+
+export const instanceOf = ({ instance }: { readonly instance: string }) => instance;
+
+export function by<T>(key: (item: T) => string): (a: T, b: T) => number {
+  return (a, b) => (key(a) < key(b) ? -1 : 1);
+}

@@ -1,0 +1,63 @@
+import { answer } from "../api/answer.ts";
+import type { InstanceInfo, Ref, StrataInstances } from "../api/strata.ts";
+import { move } from "../host/cluster.ts";
+import { adopt, candidates, release } from "../instances/adoption.ts";
+import { clone } from "../instances/clone.ts";
+import { info, listing } from "../instances/info.ts";
+import { launch } from "../instances/launch.ts";
+import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
+import { optimize } from "../instances/read-images.ts";
+import { purge, recover, recoverFrom, remove } from "../instances/removal.ts";
+import { resize } from "../instances/resources.ts";
+import { carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
+import { askOwners, by, instanceOf, listOf } from "./groups.ts";
+import type { Session } from "./session.ts";
+
+/** Instances of all engines of the configuration: each call goes to the engine that has the instance. */
+export function instances(session: Session): StrataInstances {
+  const at = (name: string) => locate(session, name);
+  const each = (
+    names: string | readonly string[],
+    check: (owner: Session, mine: readonly string[]) => Promise<Work>,
+  ) => carryOut(session, listOf(names), (name) => name, check);
+  return {
+    async launch(options) {
+      await requireFree(session, options.name);
+      return launch(session, options, options);
+    },
+    list: async () => [...(await listing(session)).instances],
+    listing: async () => answer(await listing(session)),
+    async info(names) {
+      const found: readonly InstanceInfo[] = await askOwners(session, names, info);
+      return answer(found.toSorted(by(({ name }) => name)));
+    },
+    start: (names, options) => each(names, (owner, mine) => start(owner, mine, options, options)),
+    stop: (names, options) => each(names, (owner, mine) => stop(owner, mine, options, options)),
+    restart: (names, options) => each(names, (owner, mine) => restart(owner, mine, options, options)),
+    suspend: (names, options) => each(names, (owner, mine) => suspend(owner, mine, options)),
+    async resize(name, options) {
+      const { signal, progress, warn, ...change } = options;
+      await resize(await at(name), name, change, options);
+    },
+    delete: (names, options) =>
+      carryOut(session, refsOf(names), instanceOf, (owner, mine, alone) =>
+        remove(owner, mine, { ...options, alone }, options),
+      ),
+    recover: (names, options) => each(names, (owner, mine) => recover(owner, mine, options)),
+    recoverFrom: (folder, options) => recoverFrom(session, folder, options),
+    purge: async (options) => [...(await gather(session, (owner) => purge(owner, options)))].sort(),
+    async clone(name, options) {
+      await requireFree(session, options?.name);
+      return clone(await at(name), name, options, options);
+    },
+    optimize: async (names, options) => answer(await optimize(session, listOf(names), options)),
+    move: async (name, member, options) => move(await at(name), name, member, options),
+    candidates: () => candidates(session),
+    adopt: (name, options) => adopt(session, name, options, options),
+    release: async (name, options) => release(await at(name), name, options),
+  };
+}
+
+function refsOf(names: string | readonly string[]): Ref[] {
+  return listOf(names).map((instance) => ({ instance }));
+}
