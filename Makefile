@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup setup-tests build docs binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench demo install clean
+.PHONY: help setup setup-tests build docs api binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -23,6 +23,10 @@ dist/bin/strata.js: $(SOURCES)
 
 docs:
 	@npm run --silent docs
+
+# The types of the library, in docs/api; to be looked at and committed when they change.
+api:
+	@npm run --silent api
 
 # Reads libvirt 9.0 and 11.3 anew, from Debian's mirror, for plugins/libvirt/rpc: after a change of scripts/binding.
 binding:

@@ -1,9 +1,8 @@
-import type * as Api from "./core/api/strata.ts";
+import type { Strata as StrataCalls } from "./core/api/strata.ts";
 import { openStrata } from "./core/session/open.ts";
 
 export type {
   Check,
-  Context,
   EngineInfo,
   ExecOptions,
   ExecSession,
@@ -12,11 +11,15 @@ export type {
   IdMap,
   Log,
   Mount,
+  NicSpec,
   Progress,
+  RepairChoice,
+  Resources,
 } from "./backend/contract.ts";
-export * from "./core/api/strata.ts";
+export type * from "./core/api/strata.ts";
 export { parseRef, parseSnapshotRef } from "./core/snapshots/ref.ts";
 export { ERRORS, type ErrorCode, EXIT, failure, isStrataError, StrataError } from "./errors.ts";
+
 /** The use cases of strata: `await using strata = await Strata.open()`. */
 export const Strata = { open: openStrata } as const;
-export type Strata = Api.Strata;
+export type Strata = StrataCalls;

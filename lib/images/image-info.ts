@@ -1,12 +1,18 @@
+/** An image on this host. */
 export interface ImageInfo {
+  /** SHA-256 of the image, in hexadecimal: its identity. */
   readonly sha256: string;
+  /** Operating system, such as "Debian"; "" when not known. */
   readonly os: string;
+  /** Such as "12"; "" when not known. */
   readonly release: string;
   /** Names that launch it, such as "debian". */
   readonly aliases: readonly string[];
   /** Bytes of the file in the cache. */
   readonly size: bigint;
+  /** Bytes of the disk that a guest sees. */
   readonly virtualSize: bigint;
+  /** When it came, or was built here. Milliseconds since the epoch. */
   readonly createdAt: number;
   /** When it was last launched, or came. Milliseconds since the epoch. */
   readonly usedAt: number;
@@ -16,6 +22,7 @@ export interface ImageInfo {
   readonly outdated: boolean;
 }
 
+/** Which images to find. */
 export interface FindOptions {
   /** `ALIAS`, the start of a hash, part of a name, `REMOTE:` or one of these behind it. */
   readonly text?: string;
@@ -29,7 +36,9 @@ export interface FindOptions {
 export interface ImageOffer {
   /** Such as "24.04", "daily:25.10", "debian-cloud". */
   readonly name: string;
+  /** Further names that launch it. */
   readonly aliases: readonly string[];
+  /** Operating system, such as "Ubuntu". */
   readonly os: string;
   /** Such as "24.04 LTS". */
   readonly release: string;
@@ -39,7 +48,9 @@ export interface ImageOffer {
   readonly version: string;
 }
 
+/** What can be launched by name. */
 export interface ImageOffers {
+  /** Those of the remotes in their order, then what was built here. */
   readonly images: readonly ImageOffer[];
   /** Why some remotes could not be asked, or only answered from what is kept. */
   readonly errors: readonly string[];

@@ -6,12 +6,15 @@ import { atOwn, createFile, makeFolder, readOwn } from "../util/own-files.ts";
 
 /** A command of an instance under a name of the client. */
 export interface Alias {
+  /** Name of the instance that it runs in. */
   readonly instance: string;
+  /** The command that is run, without arguments. */
   readonly command: string;
   /** "map": in the folder of the guest that shows the caller's folder, where it is mounted. */
   readonly workingDirectory: "map" | "default";
 }
 
+/** All aliases of the user. */
 export interface Aliases {
   /** Context that is meant where none is named. */
   readonly active: string;

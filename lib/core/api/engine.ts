@@ -29,6 +29,7 @@ export interface StrataEngine {
 
 /** An engine as `strata plugins` shows it. What is not known of it is empty. */
 export interface PluginInfo {
+  /** As in the setting `local.driver`. */
   readonly name: string;
   /** "built-in", the name and version of its package, or what the configuration names. */
   readonly origin: string;
@@ -36,15 +37,19 @@ export interface PluginInfo {
   readonly state: "loaded" | "unavailable" | "refused" | "available";
   /** Why it is refused or unavailable. */
   readonly reason: string;
+  /** The version of its package. */
   readonly version: string;
   /** Version of the contract that it was made for. */
   readonly api: string;
   /** The engine behind it with its version. */
   readonly engine: string;
+  /** What its instances are. */
   readonly kind: EngineInfo["kind"] | "";
+  /** What it can do on this host, sorted. */
   readonly features: readonly string[];
   /** Why features are missing, by feature. */
   readonly missing: Readonly<Record<string, string>>;
+  /** What it needs of this host, and whether that is there. */
   readonly checks: readonly Check[];
 }
 

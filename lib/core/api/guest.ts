@@ -3,11 +3,13 @@ import type { CallOptions } from "./session.ts";
 
 /** A path of this host. */
 export interface HostPath {
+  /** Absolute, or relative to the working directory. */
   readonly path: string;
 }
 
 /** A path in an instance; a relative one is below the default user's home. */
 export interface GuestPath extends HostPath {
+  /** Name of the instance; `path` is one of its guest. */
   readonly instance: string;
 }
 

@@ -15,10 +15,13 @@ export type InstanceState =
 
 /** An instance in a line. */
 export interface InstanceSummary {
+  /** Unique among the instances of its engine. */
   readonly name: string;
   /** Name of its engine. */
   readonly engine: string;
+  /** As it was when the engine was asked. */
   readonly state: InstanceState;
+  /** IPv4 addresses, that of the default interface first; empty when not running. */
   readonly ipv4: readonly string[];
   /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
   readonly release: string;
@@ -38,28 +41,37 @@ export interface Listing {
 
 /** Why an engine of the configuration did not answer. */
 export interface EngineFailure {
+  /** Name of the engine. */
   readonly engine: string;
+  /** What it failed with. */
   readonly error: StrataError;
 }
 
 /** How much of something is in use, bytes. */
 export interface Usage {
+  /** Bytes that are in use. */
   readonly used: bigint;
+  /** Bytes that there are. */
   readonly total: bigint;
 }
 
 /** Everything about an instance. */
 export interface InstanceInfo extends InstanceSummary {
+  /** How many snapshots it has. */
   readonly snapshotCount: number;
   /** SHA-256 of the image it was launched from, in hexadecimal. */
   readonly imageHash: string;
+  /** Release of that image, such as "Debian 12"; "" when not known. */
   readonly imageRelease: string;
   /** As configured, running or not. */
   readonly cpus: number;
   /** Load averages. Empty or null, as the next two, where the instance does not run or its guest does not answer. */
   readonly load: readonly number[];
+  /** The file system of the guest's root folder. */
   readonly disk: Usage | null;
+  /** The guest's memory. */
   readonly memory: Usage | null;
+  /** Folders of the host in it. */
   readonly mounts: readonly Mount[];
   /** Bytes kept beside disk and snapshots for fast reads; null where the engine keeps none or cannot tell. */
   readonly readImageSize: bigint | null;
@@ -67,6 +79,7 @@ export interface InstanceInfo extends InstanceSummary {
 
 /** What the engine has and strata did not make. */
 export interface Candidate {
+  /** As the engine calls it. */
   readonly name: string;
   /** Why it cannot be adopted; null where it can. */
   readonly obstacle: string | null;
@@ -74,6 +87,7 @@ export interface Candidate {
 
 /** An instance whose reads are as fast as they get. */
 export interface Optimized {
+  /** Name of the instance. */
   readonly name: string;
   /** Bytes that it takes. */
   readonly size: bigint;

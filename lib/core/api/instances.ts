@@ -9,9 +9,17 @@ export type InstanceNames = string | readonly string[];
 export interface LaunchOptions extends CallOptions {
   /** `24.04`, `daily:noble`, `debian`, a hash prefix, `file://…`, `http(s)://…#sha256=HEX`. */
   readonly image: string;
-  /** @default two words that are free, such as "tidy-heron" */
+  /**
+   * Letters, digits and hyphens, at most 63.
+   *
+   * @default two words that are free, such as "tidy-heron"
+   */
   readonly name?: string;
-  /** @default 1 */
+  /**
+   * From 1 to 1024.
+   *
+   * @default 1
+   */
   readonly cpus?: number;
   /**
    * Bytes; at least 128 MiB.
@@ -97,7 +105,11 @@ export interface StopOptions extends EachOptions {
 
 /** What {@link StrataInstances.resize} changes; what is absent stays. */
 export interface ResizeOptions extends CallOptions {
-  /** @default unchanged */
+  /**
+   * From 1 to 1024.
+   *
+   * @default unchanged
+   */
   readonly cpus?: number;
   /**
    * Bytes; at least 128 MiB.
@@ -125,7 +137,11 @@ export interface DeleteOptions extends EachOptions {
 
 /** Options of {@link StrataInstances.clone}. */
 export interface CloneOptions extends CallOptions {
-  /** @default `NAME-cloneN`, with the lowest number that is free */
+  /**
+   * Name of the copy.
+   *
+   * @default `NAME-cloneN`, with the lowest number that is free
+   */
   readonly name?: string;
 }
 

@@ -3,7 +3,11 @@ import type { CallOptions } from "./session.ts";
 
 /** Options of {@link StrataMounts.mount}. */
 export interface MountOptions extends CallOptions {
-  /** @default "native" */
+  /**
+   * How the guest sees it; what an engine has is among its features.
+   *
+   * @default "native"
+   */
   readonly type?: Mount["type"];
   /**
    * User ids of the host as those of the guest, one to one.
@@ -21,6 +25,7 @@ export interface MountOptions extends CallOptions {
 
 /** A folder of an instance. */
 export interface MountPlace {
+  /** Name of the instance. */
   readonly instance: string;
   /**
    * Absolute, or relative to the default user's home.

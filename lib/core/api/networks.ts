@@ -1,8 +1,10 @@
 /** A network that instances can be on. */
 export interface NetworkInfo {
+  /** As it is given to `launch`. */
   readonly name: string;
   /** As the engine calls it, such as "nat" or "bridge". */
   readonly type: string;
+  /** A line for people. */
   readonly description: string;
 }
 

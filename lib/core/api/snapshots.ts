@@ -4,6 +4,7 @@ import type { CallOptions, EachOptions } from "./session.ts";
 
 /** An instance, or one of its snapshots. */
 export interface Ref {
+  /** Name of the instance. */
   readonly instance: string;
   /** Absent where the instance itself is meant. */
   readonly snapshot?: string;
@@ -13,6 +14,7 @@ export interface Ref {
 
 /** A snapshot of an instance. As strata answers with it, `${ref}` reads `web.clean`. */
 export interface SnapshotRef extends Ref {
+  /** Name of the snapshot. */
   readonly snapshot: string;
 }
 
@@ -24,7 +26,9 @@ export type AnySnapshotRef = `${string}.${string}` | SnapshotRef;
 
 /** A snapshot as it was taken. */
 export interface SnapshotInfo {
+  /** Name of its instance. */
   readonly instance: string;
+  /** Unique in its instance. */
   readonly name: string;
   /** "" for none. */
   readonly comment: string;
@@ -34,11 +38,13 @@ export interface SnapshotInfo {
   readonly children: readonly string[];
   /** Milliseconds since the epoch, UTC. */
   readonly createdAt: number;
+  /** CPUs of the instance when it was taken. */
   readonly cpus: number;
   /** Bytes. */
   readonly memory: bigint;
   /** Virtual size of the disk, bytes. */
   readonly disk: bigint;
+  /** Mounts of the instance when it was taken. */
   readonly mounts: readonly Mount[];
   /** Bytes that this snapshot's layer alone holds; null where the engine cannot tell. */
   readonly size: bigint | null;
@@ -46,6 +52,7 @@ export interface SnapshotInfo {
 
 /** The snapshots of an instance. */
 export interface SnapshotTreeInfo {
+  /** Name of the instance. */
   readonly instance: string;
   /** In order of creation. */
   readonly snapshots: readonly SnapshotInfo[];
@@ -55,7 +62,11 @@ export interface SnapshotTreeInfo {
 
 /** Options of {@link StrataSnapshots.take}. */
 export interface TakeOptions extends CallOptions {
-  /** @default `snapshotN`, with the next number */
+  /**
+   * Letters, digits and hyphens, at most 63.
+   *
+   * @default `snapshotN`, with the next number
+   */
   readonly name?: string;
   /**
    * What is worth knowing about it; at most 1 MiB.
