@@ -1,7 +1,11 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { answer } from "../../../../../lib/core/api/answer.ts";
+import { contextOf } from "../../../../../lib/core/session/session.ts";
 import { failure } from "../../../../../lib/errors.ts";
+import { writeRecord } from "../../../../../lib/images/record.ts";
 import { parseRef, parseSnapshotRef, Strata } from "../../../../../lib/index.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 import { thrownCode } from "../../../../support/thrown-code.ts";
@@ -50,6 +54,42 @@ describe("answers of the library", () => {
       disk: Number(5n * GIB),
     });
     await events.return?.();
+  });
+
+  it("go through JSON as images and as progress too", async () => {
+    const cache = await mkdtemp(join(tmpdir(), "strata-answers-"));
+    try {
+      const [sha256, folder] = ["ab".repeat(32), join(cache, "images")];
+      await mkdir(folder);
+      await writeFile(join(folder, `${sha256}.qcow2`), "0123456789");
+      const known = {
+        os: "Debian",
+        release: "12",
+        username: "debian",
+        aliases: ["debian"],
+        source: "a test",
+      };
+      const record = {
+        version: 1,
+        format: "qcow2",
+        sha256,
+        virtualSize: GIB,
+        createdAt: 0,
+        ...known,
+      } as const;
+      await writeRecord(folder, record);
+      await using strata = await Strata.open({ backend: memoryBackend(), folders: { cache } });
+      const [image] = throughJson(await strata.images.list());
+      expect(image).to.include({ size: 10, virtualSize: Number(GIB), release: "12" });
+      const [deleted] = throughJson(await strata.images.delete("debian"));
+      expect(deleted).to.include({ sha256, virtualSize: Number(GIB) });
+    } finally {
+      await rm(cache, { recursive: true });
+    }
+    const steps: string[] = [];
+    const { progress } = contextOf({ progress: (step) => void steps.push(JSON.stringify(step)) });
+    progress({ phase: "Downloading image", done: 1n, total: 2n });
+    expect(steps).to.deep.equal(['{"phase":"Downloading image","done":1,"total":2}']);
   });
 
   it("keep a size that no number holds as a string that BigInt reads", () => {
