@@ -24,11 +24,23 @@ export interface ImageInfo {
 
 /** Which images to find. */
 export interface FindOptions {
-  /** `ALIAS`, the start of a hash, part of a name, `REMOTE:` or one of these behind it. */
+  /**
+   * `ALIAS`, the start of a hash, part of a name, `REMOTE:` or one of these behind it.
+   *
+   * @default all images
+   */
   readonly text?: string;
-  /** Those too that get no updates any more. */
+  /**
+   * Those too that get no updates any more.
+   *
+   * @default false
+   */
   readonly unsupported?: boolean;
-  /** Asks the remotes also where what they said lately is known. */
+  /**
+   * Asks the remotes also where what they said lately is known.
+   *
+   * @default false: what they said within the last day is used
+   */
   readonly refresh?: boolean;
 }
 
