@@ -26,12 +26,12 @@ const PRINTED: Readonly<Record<string, string>> = {
   Errors: 'INSTANCE_NOT_FOUND instance "nobody" does not exist 3 false\ntrue\n',
   "Checking and repairing": "true\n0 0\n",
   "What an engine cannot do": [
-    "UNSUPPORTED it has no such feature",
-    "UNSUPPORTED there is but one memory",
+    "UNSUPPORTED it does not have this feature",
+    "UNSUPPORTED there is only one memory",
     "UNSUPPORTED nothing is made here without strata",
     "UNSUPPORTED nothing is made here without strata",
     "UNSUPPORTED nothing is made here without strata",
-    "UNSUPPORTED it has no such feature\n",
+    "UNSUPPORTED it does not have this feature\n",
   ].join("\n"),
   Engines: "true\n",
 };

@@ -34,7 +34,7 @@ describe("answers of the library", () => {
     expect(tree.snapshots[0]).to.include({ name: "clean", memory: Number(2n * GIB), disk: Number(5n * GIB) });
     const { features, missing } = throughJson(await strata.engine.info());
     expect(features).to.include("snapshot.stopped");
-    expect(missing).to.have.property("cluster", "there is but one memory");
+    expect(missing).to.have.property("cluster", "there is only one memory");
     const [web] = throughJson(await strata.instances.info());
     expect(web).to.deep.include({ name: "web", state: "Stopped", cpus: 1, readImageSize: null });
     expect(throughJson(await strata.instances.list())).to.have.length(1);
