@@ -12,7 +12,11 @@ import { connect } from "../../plugins/libvirt/rpc/index.ts";
  * What tests and benches make on the host's libvirt and in its folders has their pid in its name. So the
  * next run can tell what those have left that were killed, and takes it away.
  */
-const NAMES = [/^(?:conf|foreign)-(\d+)-[0-9a-f]{8}a$/, /^(?:strata-test|bench)-[a-z]+-(\d+)(?:-[\w-]+)?$/];
+const NAMES = [
+  /^story-[a-z]+-(\d+)$/,
+  /^(?:conf|foreign)-(\d+)-[0-9a-f]{8}a$/,
+  /^(?:strata-test|bench)-[a-z]+-(\d+)(?:-[\w-]+)?$/,
+];
 const FOLDERS = [/^strata-(?:test|daemon)-(\d+)-\w{6}$/];
 
 /** Makes a folder for this process. */

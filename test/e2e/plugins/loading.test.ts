@@ -28,9 +28,9 @@ const works = plugin("instances: { list: async () => [], find: async () => null 
 
 const BAD: Readonly<Record<string, Bad>> = {
   "is made for a later contract": {
-    manifest: { plugin: "bad", api: "^3.0.0", entry: "./index.js" },
+    manifest: { plugin: "bad", api: "^4.0.0", entry: "./index.js" },
     module: "throw new Error('it was loaded all the same');",
-    says: /requires version \^3\.0\.0 of the engine contract; this strata has 2\./,
+    says: /requires version \^4\.0\.0 of the engine contract; this strata has 3\./,
     code: 11,
   },
   "says another version once it is loaded": {

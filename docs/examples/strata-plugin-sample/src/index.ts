@@ -2,13 +2,14 @@ import { join } from "node:path";
 import type { Backend, BackendPlugin } from "strata-vm/backend";
 import { guestAccess } from "./guest.ts";
 import { instanceGroup } from "./instances.ts";
+import type { Locks } from "./lock.ts";
 import { snapshotGroup } from "./snapshots.ts";
 import { openStore } from "./store.ts";
 
 /** The one export: what strata reads before it opens the engine. Loading this module does nothing. */
 const plugin: BackendPlugin = {
   // The version of the contract that this was written for: a constant of ours, never strata's own.
-  apiVersion: "2.0.0",
+  apiVersion: "3.0.0",
   name: "sample",
   description: "instances that are files of one folder",
   settings: [
@@ -28,6 +29,7 @@ export default plugin;
 /** The open engine. It has no groups beyond those that every engine must have. */
 export async function openSample(folder: string): Promise<Backend> {
   const store = await openStore(folder);
+  const locks: Locks = new WeakSet();
   return {
     info: async () => ({
       name: plugin.name,
