@@ -292,6 +292,13 @@ const entries = {
     message: 'a layer of "{name}" is missing: {path}',
     hint: "Restore the file from a backup to the same path. `strata doctor` shows everything that is missing.",
   },
+  FOLDER_MISSING: {
+    exit: EXIT.integrity,
+    message: 'the folder of "{name}" is missing, with all its layers: {path}',
+    hint:
+      "Bring it back from a backup, to the same path, or mount what it is on. " +
+      "`strata stop --force {name}` and `strata info {name}` work all the same; `strata delete --purge {name}` gives it up.",
+  },
   LAYER_UNREADABLE: { exit: EXIT.integrity, message: 'a layer of "{name}" cannot be read: {path}: {reason}' },
   CHAIN_TOO_DEEP: {
     exit: EXIT.unsupported,

@@ -139,6 +139,9 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     remedy: "Correct what the reason names, for example with `--recursive` or `--parents`.",
   },
   TRANSFER_UNSAFE: { means: "The guest sent a file for a place outside the destination." },
+  FOLDER_MISSING: {
+    means: "The folder with the instance's layers was removed, or the disk that it is on is not mounted.",
+  },
   LAYER_MISSING: { means: "A file that holds part of the instance's disk or of a snapshot does not exist." },
   LAYER_UNREADABLE: {
     means: "A file that holds part of the instance's disk or of a snapshot is damaged or cannot be opened.",

@@ -133,13 +133,17 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
   const { instances } = await session.backend();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
   const names: string[] = [];
-  await eachLocked(session, deleted, { ...call, skipMissing: true }, async (lock, context) => {
-    const { name, record } = lock.instance;
+  const context = contextOf(call);
+  const removeLocked = async (lock: Lock) => {
     // Recovered by somebody while we waited: theirs.
-    if (!record.deleted) return;
+    if (!lock.instance.record.deleted) return;
     await instances.remove(lock, context);
-    names.push(name);
-  });
+    names.push(lock.instance.name);
+  };
+  for (const instance of deleted)
+    await unlessGone({ skipMissing: true }, () =>
+      whileLocked(session, instance, context, removeLocked, { finish: false }),
+    );
   await forget(session, names, contextOf(call));
   return names.sort();
 }

@@ -13,6 +13,7 @@ import { readHeader } from "../qcow2/header.ts";
 import { deletedByLibvirt } from "../snapshots/reconcile.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { currentName, isExposed, listRecords, lookupSnapshot, standsOn } from "../snapshots/records.ts";
+import { isGone } from "../storage/pool.ts";
 import { readDisk, rootTarget } from "../xml/domain.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import { findDamaged } from "./layer-health.ts";
@@ -46,6 +47,14 @@ export async function findInInstance(engine: Engine, managed: Managed): Promise<
 async function look(engine: Engine, managed: Managed): Promise<Note[]> {
   const { metadata, name, document } = managed;
   const { folder } = metadata;
+  if (await isGone(folder))
+    return [
+      {
+        kind: "folder-missing",
+        subject: folder,
+        detail: `${folder} is not there, with all its layers: bring it back from a backup or mount what it is on; \`strata delete --purge ${name}\` gives the instance up`,
+      },
+    ];
   const underWay = await findUnderWay(managed);
   if (underWay.some(({ kind }) => kind === "operation-unfinished")) {
     const records = await listRecords(managed.domain);

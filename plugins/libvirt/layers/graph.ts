@@ -1,11 +1,10 @@
-import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
-import { isAbsent } from "../errors.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
+import { isGone } from "../storage/pool.ts";
 import { parse } from "../xml/document.ts";
 import { readDisk, readOtherDisks } from "../xml/domain.ts";
 import { type LayerGraph, readLayers } from "./layers.ts";
@@ -53,10 +52,6 @@ export function readByOthers(
 async function thoseThere(paths: Iterable<string>): Promise<string[]> {
   const there = await Promise.all([...paths].map(async (path) => ((await isGone(path)) ? [] : [path])));
   return there.flat();
-}
-
-async function isGone(path: string): Promise<boolean> {
-  return stat(path).then(() => false, isAbsent);
 }
 
 /** The file that a running guest writes, which may be another than that of its next start; null where none runs. */

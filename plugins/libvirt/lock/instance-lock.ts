@@ -1,6 +1,7 @@
-import { mkdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Context, Lock } from "../../../lib/backend/contract.ts";
-import { asStrataError, failure, isStrataError } from "../../../lib/errors.ts";
+import { asStrataError, failure, isStrataError, type StrataError } from "../../../lib/errors.ts";
 import { ASKED, toInstance } from "../domain/view.ts";
 import {
   type Engine,
@@ -18,6 +19,8 @@ import { removePartials } from "../layers/flattened/flattened.ts";
 import { leaseReader } from "../network/networks.ts";
 import { DomainState, DomainXmlFlags } from "../rpc/index.ts";
 import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
+import { isGone, makePrivateFolder } from "../storage/pool.ts";
+import { readDisk } from "../xml/domain.ts";
 import { clearMark, fence } from "./await-inflight.ts";
 
 /**
@@ -31,11 +34,11 @@ export async function lockInstance(
   { wait, finish = true }: { readonly wait: number; readonly finish?: boolean },
   { signal }: Context,
 ): Promise<Lock> {
-  const { domain, metadata } =
+  const managed =
     wanted === undefined ? await getNamed(engine, name) : await getManaged(engine, wanted, name);
+  const { domain, metadata } = managed;
   const id = domain.uuid;
-  // A removal that died has taken the folder and left the domain: there must be something to lock.
-  if (isUnfinished(metadata)) await mkdir(metadata.folder, { recursive: true, mode: 0o710 });
+  const folder = await findFolder(engine, managed, finish);
   const file = await lockFolder(metadata.folder, { name, wait, signal });
   let released: Promise<void> | undefined;
   // Once only: the descriptor's number may be another file's by the second time.
@@ -44,7 +47,8 @@ export async function lockInstance(
       engine.held.delete(id);
       if (lock !== undefined) engine.locks.delete(lock);
       try {
-        if (held.changed) await copyDefinition(engine, id, metadata.folder);
+        if (folder === "borrowed") await giveBack(metadata.folder);
+        else if (held.changed) await copyDefinition(engine, id, metadata.folder);
         await clearMark(file);
       } finally {
         await file[Symbol.asyncDispose]();
@@ -53,7 +57,11 @@ export async function lockInstance(
     return released;
   };
   let lock: Lock | undefined;
-  const held: Held = { lock: file, changed: false };
+  const held: Held = {
+    lock: file,
+    changed: false,
+    ...(folder === "borrowed" ? { refused: folderMissing(managed) } : {}),
+  };
   engine.held.set(id, held);
   try {
     await fence(engine, id, file);
@@ -83,6 +91,34 @@ async function getNamed(engine: Engine, name: string): Promise<Managed> {
   const managed = domain === null ? undefined : await readManaged(domain);
   if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
   return managed;
+}
+
+/**
+ * Makes sure that there is a folder to lock. A removal that died has taken it and left the domain; a domain that was
+ * adopted and uses its own disk alone needs nothing of it. Else it was removed by others, or what it is on is not
+ * mounted: then it is made for the while of the lock, for whoever only stops or removes the instance, and for nobody
+ * else.
+ */
+async function findFolder(engine: Engine, managed: Managed, finish: boolean): Promise<"own" | "borrowed"> {
+  const { metadata, document } = managed;
+  const { folder, adopted } = metadata;
+  if (!(await isGone(folder))) return "own";
+  const needless = isUnfinished(metadata) || readDisk(document) === adopted;
+  if (!needless && finish) throw folderMissing(managed);
+  const { qemuUser } = await engine.host();
+  await makePrivateFolder(dirname(folder), qemuUser);
+  await makePrivateFolder(folder, qemuUser);
+  return needless ? "own" : "borrowed";
+}
+
+function folderMissing({ name, metadata }: Managed): StrataError {
+  return failure("FOLDER_MISSING", { name, path: metadata.folder });
+}
+
+/** Takes a folder away that was made for the lock alone: the one that comes back must find its place free. */
+async function giveBack(folder: string): Promise<void> {
+  await rm(join(folder, "lock"), { force: true });
+  await rmdir(folder).catch(() => {});
 }
 
 /** Resolves to the snapshot whose deletion was under way and is finished, if any was. */

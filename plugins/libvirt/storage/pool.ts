@@ -132,6 +132,11 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** True where there is certainly no such file; false also for whoever may not look. */
+export async function isGone(path: string): Promise<boolean> {
+  return stat(path).then(() => false, isAbsent);
+}
+
 /** Rejects with NO_SPACE unless `bytes` and a reserve are free where `folder` is. */
 export async function checkSpace(folder: string, bytes = 0n): Promise<void> {
   await requireSpace(folder, bytes + RESERVE);

@@ -2,10 +2,9 @@ import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../../../lib/errors.ts";
 import type { Engine } from "../../engine.ts";
-import { fileError } from "../../errors.ts";
 import { copyInto, flush, pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { removeIfThere, TEMPORARY } from "../../storage/durable-file.ts";
-import { checkSpace } from "../../storage/pool.ts";
+import { checkSpace, listIfThere } from "../../storage/pool.ts";
 import {
   isLayerPath,
   isPartialPath,
@@ -46,9 +45,7 @@ export async function removePartials(folder: string): Promise<void> {
 
 /** Bytes that the stand-ins in the folder take on the disk. */
 export async function standInsSize(folder: string): Promise<bigint> {
-  const files = await readdir(folder).catch((error: unknown) => {
-    throw fileError(error, folder);
-  });
+  const files = await listIfThere(folder);
   return sizeOf(files.map((file) => join(folder, file)).filter((path) => isStandInPath(folder, path)));
 }
 
