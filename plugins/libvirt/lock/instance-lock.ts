@@ -143,6 +143,8 @@ async function finishFirst(
 
 /** Keeps a copy of the definition beside the layers. That it cannot be written takes nothing back. */
 export async function copyDefinition(engine: Engine, id: string, folder: string): Promise<void> {
+  // It went with the instance, which may be a domain of others now.
+  if (await isGone(folder)) return;
   try {
     await writeDefinitionCopy(
       folder,

@@ -3,10 +3,12 @@ import { access, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
+import { context } from "../../../lib/backend/conformance/fixture.ts";
 import type { Finding } from "../../../lib/backend/contract.ts";
+import libvirt from "../../../plugins/libvirt/index.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { release } from "../../../plugins/libvirt/layers/released.ts";
-import { codeOf } from "../../support/libvirt/fixture.ts";
+import { codeOf, silent } from "../../support/libvirt/fixture.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { openStage, type Stage } from "../../support/libvirt/virsh-scene.ts";
@@ -184,6 +186,19 @@ describe("a release", () => {
     await virsh("detach-disk", foreign.name, "sdz", "--config");
     await stage.strata.instances.release(foreign.name);
     await requireReleased(written);
+  });
+
+  it("that was done has nothing to warn of", async () => {
+    await writeOverlay();
+    const warnings: string[] = [];
+    const log = { ...silent, warn: (message: string) => void warnings.push(message) };
+    await using backend = await libvirt.open({ settings: {}, dataFolder: stage.fixture.folder, log });
+    const id = await virsh("domuuid", foreign.name);
+    {
+      await using _hold = await backend.instances.hold(id, { wait: 0 }, context());
+      await backend.adoption?.release(id, context());
+    }
+    expect(warnings).to.deep.equal([]);
   });
 
   it("that died while it wrote the disk is done by the next", async () => {
