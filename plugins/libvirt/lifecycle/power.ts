@@ -110,11 +110,13 @@ export async function stop(
     await collectLayers(engine, id, context);
   } catch (error) {
     if (context.signal.aborted) throw error;
+    const { code, message } = libvirtError(error);
     // What libvirt's own tools record meanwhile must not be known to libvirt alone.
-    await getHeld(engine, id)
-      .then(copyNewRecords)
-      .catch(() => {});
-    engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
+    if (code !== "FOLDER_MISSING")
+      await getHeld(engine, id)
+        .then(copyNewRecords)
+        .catch(() => {});
+    engine.log.warn(`layers of "${name}" are left to be brought together: ${message}`);
   }
 }
 

@@ -193,10 +193,9 @@ describe("a release", () => {
     const warnings: string[] = [];
     const log = { ...silent, warn: (message: string) => void warnings.push(message) };
     await using backend = await libvirt.open({ settings: {}, dataFolder: stage.fixture.folder, log });
-    const id = await virsh("domuuid", foreign.name);
     {
-      await using _hold = await backend.instances.hold(id, { wait: 0 }, context());
-      await backend.adoption?.release(id, context());
+      await using lock = await backend.instances.lock({ name: foreign.name }, { wait: 0 }, context());
+      await backend.adoption?.release(lock, context());
     }
     expect(warnings).to.deep.equal([]);
   });
