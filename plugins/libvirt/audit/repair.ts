@@ -82,12 +82,15 @@ async function readDomains(engine: Engine) {
   return { managed, owners, findings };
 }
 
-/** What somebody is at work on does not agree for a moment: only what nobody holds is reported. */
+/** How long a look or a repair waits for others, ms: another `doctor` has an instance for a moment only. */
+const LOOK_TIMEOUT_MS = 2000;
+
+/** What somebody is at work on does not agree for a moment: only what nobody has locked is reported. */
 async function auditInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
   const { domain, name, metadata } = managed;
   const first = await findInInstance(engine, managed);
   if (first.length === 0) return [];
-  const options = { name, wait: 0, signal: new AbortController().signal };
+  const options = { name, wait: LOOK_TIMEOUT_MS, signal: new AbortController().signal };
   try {
     await using _lock = await lockFolder(metadata.folder, options).catch((error: unknown) => {
       if (isBusy(error)) throw error;
@@ -140,11 +143,11 @@ async function repair(
   const which = { name: found.name, id: uuid };
   if (finding.kind === "operation-unfinished" || finding.kind === "build-left") {
     // Taking hold is all it takes; it may be what ends the instance.
-    await using done = await lockInstance(engine, which, { wait: 0 }, context).catch(ended);
+    await using done = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context).catch(ended);
     if (done !== null) await getReady(engine, uuid, context);
     return true;
   }
-  await using _lock = await lockInstance(engine, which, { wait: 0 }, context);
+  await using _lock = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context);
   // What an interrupted operation has left does not tell what is wrong, and nothing else may be repaired before.
   const now = isOfEntry(finding) ? await getHeld(engine, uuid) : await getReady(engine, uuid, context);
   if (isLayerRepair(finding)) return await repairDamage(engine, now, finding, context);

@@ -255,6 +255,13 @@ describe("a way out", () => {
     await requireWays();
   });
 
+  it("of a look by another doctor: each tells what is wrong", async () => {
+    await scene.chain(["a"], 2);
+    await virsh("snapshot-delete", scene.name, "a", "--metadata");
+    const looks = await Promise.all(Array.from({ length: 4 }, () => findings("record-lost")));
+    expect(looks.map((found) => found.map(({ subject }) => subject))).to.deep.equal(looks.map(() => ["a"]));
+  });
+
   it("of the note of a launch, in a definition of old: the instance is none that a launch has left", async () => {
     await scene.chain(["a"], 2);
     const xml = await virsh("dumpxml", scene.name, "--inactive");
