@@ -20,7 +20,7 @@ import {
   runOptions,
   writeMetadata,
 } from "../engine.ts";
-import { mapped } from "../errors.ts";
+import { ENGINE, mapped } from "../errors.ts";
 import { finishDelete, finishRename, finishRestore } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { getReady, isPending, settle } from "../journal/recover.ts";
@@ -330,6 +330,12 @@ async function rename(engine: Engine, id: string, name: string, to: string, cont
   const copies = await reconcile(managed);
   const snapshot = await requireRewritable(managed, name);
   if (to === name) return;
+  if (snapshot.frozen === null)
+    throw failure("UNSUPPORTED", {
+      what: `renaming "${managed.name}.${name}"`,
+      engine: ENGINE,
+      reason: "QEMU keeps it inside the disk image under that name",
+    });
   if (copies.some((copy) => copy.name === to))
     throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
   const operation = { kind: "rename", from: name, to } as const;

@@ -256,6 +256,20 @@ describe("snapshots inside the instance's disk that libvirt has forgotten", () =
   });
 });
 
+describe("a snapshot inside the instance's disk", () => {
+  it("keeps the name under which QEMU finds it", async () => {
+    await using stage = await openStage();
+    await using scene = await Scene.open(stage);
+    await virsh("snapshot-create-as", scene.name, "inside", "--diskspec", "vdb,snapshot=no");
+    const renamed = stage.strata.snapshots.rename({ instance: scene.name, snapshot: "inside" }, "other");
+    expect(await codeOf(renamed)).to.equal("UNSUPPORTED");
+    await scene.write(5);
+    await virsh("snapshot-revert", scene.name, "inside");
+    await scene.powerOff();
+    expect(await virsh("snapshot-list", scene.name, "--name")).to.equal("inside");
+  });
+});
+
 describe("the base image that a missing layer stood on", () => {
   it("is not taken for unused", async () => {
     await using stage = await openStage();
