@@ -15,6 +15,14 @@ export interface FileLock extends AsyncDisposable {
 /** Exit status of flock(1) for a lock that was not to be had. */
 const TAKEN = 75;
 
+/** `shared`: only against those who do not share it. */
+export interface FileLockOptions {
+  readonly name: string;
+  readonly wait: number;
+  readonly shared?: boolean;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Locks `path`, which is made when it is missing, against every other holder on this host. Waits up to
  * `wait` ms (Infinity: as long as it takes) and rejects with BUSY after that, naming `name`; with
@@ -23,10 +31,7 @@ const TAKEN = 75;
  * Node cannot call flock(2). flock(1) locks the open file that it inherits from us, and the lock lives
  * on with our descriptor when it has ended: nothing is left behind by a process that is killed.
  */
-export async function lockFile(
-  path: string,
-  options: { readonly name: string; readonly wait: number; readonly signal?: AbortSignal },
-): Promise<FileLock> {
+export async function lockFile(path: string, options: FileLockOptions): Promise<FileLock> {
   const handle = await open(path, "a", 0o600);
   try {
     // The umask may have taken from whoever made it the right to open it again.
@@ -40,12 +45,10 @@ export async function lockFile(
   return { descriptor: handle.fd, [Symbol.asyncDispose]: () => handle.close() };
 }
 
-async function flock(
-  handle: FileHandle,
-  { name, wait, signal }: { readonly name: string; readonly wait: number; readonly signal?: AbortSignal },
-): Promise<void> {
+async function flock(handle: FileHandle, { name, wait, shared, signal }: FileLockOptions): Promise<void> {
   const patience = wait === 0 ? ["--nonblock"] : wait === Infinity ? [] : ["--wait", String(wait / 1000)];
-  const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...patience, "3"];
+  const kind = shared === true ? "--shared" : "--exclusive";
+  const args = [kind, "--conflict-exit-code", String(TAKEN), ...patience, "3"];
   // Every command takes a lock, and execa costs more to load than all the rest of it to run.
   const child = spawn("flock", args, {
     stdio: ["ignore", "ignore", "ignore", handle.fd],

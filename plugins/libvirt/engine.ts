@@ -4,7 +4,7 @@ import { RECORD_VERSION } from "../../lib/backend/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { ENGINE, isLibvirt, mapped } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";
-import { type FileLock, lockFile } from "./lock/lock.ts";
+import { type FileLock, type FileLockOptions, lockFile } from "./lock/lock.ts";
 import { probeSharing, type Sharing } from "./mounts/sharing.ts";
 import type { RunOptions } from "./qcow2/qemu-img.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
@@ -247,9 +247,6 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
 }
 
 /** Locks the instance's folder; see `lockFile`. */
-export function lockFolder(
-  folder: string,
-  options: { readonly name: string; readonly wait: number; readonly signal: AbortSignal },
-): Promise<FileLock> {
+export function lockFolder(folder: string, options: FileLockOptions): Promise<FileLock> {
   return lockFile(join(folder, "lock"), options);
 }

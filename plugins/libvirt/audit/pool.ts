@@ -29,7 +29,7 @@ async function isHeld(folder: string): Promise<boolean> {
   const path = join(folder, "lock");
   if (!(await exists(path))) return false;
   try {
-    await using _lock = await lockFile(path, { name: folder, wait: 0 });
+    await using _lock = await lockFile(path, { name: folder, wait: 0, shared: true });
     return false;
   } catch (error) {
     if (isStrataError(error) && error.code === "BUSY") return true;

@@ -85,12 +85,15 @@ async function readDomains(engine: Engine) {
 /** How long a look or a repair waits for others, ms: another `doctor` has an instance for a moment only. */
 const LOOK_TIMEOUT_MS = 2000;
 
-/** What somebody is at work on does not agree for a moment: only what nobody has locked is reported. */
+/**
+ * What somebody is at work on does not agree for a moment: only what nobody has locked is reported. Who looks at the
+ * same time shares the lock.
+ */
 async function auditInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
   const { domain, name, metadata } = managed;
   const first = await findInInstance(engine, managed);
   if (first.length === 0) return [];
-  const options = { name, wait: LOOK_TIMEOUT_MS, signal: new AbortController().signal };
+  const options = { name, wait: LOOK_TIMEOUT_MS, shared: true };
   try {
     await using _lock = await lockFolder(metadata.folder, options).catch((error: unknown) => {
       if (isBusy(error)) throw error;

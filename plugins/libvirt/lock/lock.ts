@@ -1,7 +1,7 @@
-import { type FileLock, lockFile as lock } from "../../../lib/util/file-lock.ts";
+import { type FileLock, type FileLockOptions, lockFile as lock } from "../../../lib/util/file-lock.ts";
 import { fileError } from "../errors.ts";
 
-export type { FileLock };
+export type { FileLock, FileLockOptions };
 
 /**
  * A descriptor of ours as one of a child's. execa passes any number on, but its types know numbers for
@@ -12,7 +12,7 @@ export function inherited(descriptor: number): "inherit" {
 }
 
 /** `lockFile` of lib, with what keeps the file from being opened mapped to the table. */
-export async function lockFile(path: string, options: Parameters<typeof lock>[1]): Promise<FileLock> {
+export async function lockFile(path: string, options: FileLockOptions): Promise<FileLock> {
   return lock(path, options).catch((error: unknown) => {
     throw fileError(error, path);
   });

@@ -78,6 +78,12 @@ describe("the health of layers", () => {
     }
   });
 
+  it("a layer that was cut off is found by each of several who look at once", async () => {
+    await truncate(layer, 1024);
+    const all = await Promise.all(Array.from({ length: 8 }, () => found()));
+    expect(all.filter((each) => !each.includes("layer-truncated a"))).to.deep.equal([]);
+  });
+
   it("room that QEMU made before it was killed is not missed", async () => {
     const { size } = await stat(layer);
     await setRefcount(Math.ceil(size / CLUSTER), 1);
