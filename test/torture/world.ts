@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { context, locked } from "../../lib/backend/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/layers.ts";
-import { RELEASED } from "../../plugins/libvirt/layers/released.ts";
+import { RELEASED, readReleases, release } from "../../plugins/libvirt/layers/released.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
 import {
   type Domain,
@@ -145,12 +145,20 @@ async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
   }
   for (const entry of await readdir(daemon.pool)) await rm(join(daemon.pool, entry), { recursive: true });
   await execa("cp", ["-a", "--sparse=always", `${saved.files}/.`, daemon.pool]);
+  await releaseAnew(daemon.pool);
   const domain = await fixture.connection.defineDomain(saved.domain);
   for (const { xml, current } of saved.snapshots)
     await domain.createSnapshot(
       xml,
       SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0),
     );
+}
+
+/** A layer that was let go is known by its inode, and a copy has another. */
+async function releaseAnew(pool: string): Promise<void> {
+  const instances = join(pool, "instances");
+  for (const uuid of await readdir(instances))
+    for (const [path, { above }] of readReleases(join(instances, uuid))) await release(path, above);
 }
 
 async function next({ daemon, fixture }: Bare): Promise<void> {
