@@ -9,11 +9,10 @@ export async function hasLost(path: string): Promise<boolean> {
   return extentOfFile(path) !== "whole" && isDamaged(path, {});
 }
 
-/** Rejects with LAYER_UNREADABLE where one of the files is known to have lost contents. */
-export async function requireWhole(name: string, paths: readonly string[]): Promise<void> {
-  for (const path of paths)
-    if (await hasLost(path))
-      throw failure("LAYER_UNREADABLE", { name, path, reason: "it is damaged; `strata doctor` says how" });
+/** Rejects with LAYER_UNREADABLE where a file is known to have lost contents. */
+export async function requireWhole(name: string, path: string): Promise<void> {
+  if (await hasLost(path))
+    throw failure("LAYER_UNREADABLE", { name, path, reason: "it is damaged; `strata doctor` says how" });
 }
 
 /** True where a file is known to have lost contents. */
