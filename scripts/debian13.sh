@@ -2,7 +2,7 @@
 # Runs a command in this checkout on a Debian 13 host (libvirt 11.3, QEMU 10.0) beside this one: a root file system
 # made by mmdebstrap, with namespaces and a libvirtd of its own for as long as the command runs. Guests are emulated
 # there, and the network has no way out: packages, npm modules and images come from this host.
-#   scripts/debian13.sh npx mocha --timeout 1500000 test/e2e/libvirt/virsh-verbs.test.ts
+#   scripts/debian13.sh npx mocha --timeout 1500000 test/e2e/private-libvirt/virsh-verbs.test.ts
 # STRATA_DEBIAN13 is where the root file system is kept (1 GB).
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -5,7 +5,7 @@ import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixtu
 import type { Finding, Instance } from "../../../lib/backend/contract.ts";
 import { Strata } from "../../../lib/index.ts";
 import { type LibvirtFixture, libvirtFixture, whileLocked } from "./fixture.ts";
-import { Contents, virsh } from "./virsh.ts";
+import { Contents, HOST, talkTo, virsh, virshRefusal } from "./virsh.ts";
 
 /** What must be there after somebody used virsh on an instance. */
 export interface Expected {
@@ -19,21 +19,25 @@ export interface Expected {
   readonly kept: Set<string>;
 }
 
-/** The engine, and strata as a program has it, both on the host's libvirt. */
+/** The engine, and strata as a program has it, both on the same libvirt. */
 export interface Stage extends AsyncDisposable {
   readonly fixture: LibvirtFixture;
   readonly strata: Strata;
   readonly contents: Contents;
 }
 
-export async function openStage(): Promise<Stage> {
-  const fixture = await libvirtFixture();
-  const strata = await Strata.open({ driver: "libvirt", folders: { config: fixture.folder } });
+/** On the host's libvirt, or on another one, which `virsh` is to talk to as well. */
+export async function openStage(uri = HOST): Promise<Stage> {
+  const fixture = await libvirtFixture(uri === HOST ? {} : { uri });
+  const folders = { config: fixture.folder };
+  const strata = await Strata.open({ driver: "libvirt", folders, settings: { "local.libvirt.uri": uri } });
+  talkTo(uri);
   return {
     fixture,
     strata,
     contents: new Contents(fixture.folder),
     async [Symbol.asyncDispose]() {
+      talkTo(HOST);
       await strata[Symbol.asyncDispose]();
       await fixture[Symbol.asyncDispose]();
     },
@@ -175,9 +179,9 @@ export class Scene implements AsyncDisposable {
   /** Takes away what a test that failed has left, by libvirt's own tools. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { name, folder } = this;
-    await execa("virsh", ["destroy", name], { reject: false });
+    await virshRefusal("destroy", name);
     const metadata = ["--snapshots-metadata", "--checkpoints-metadata", "--managed-save"];
-    await execa("virsh", ["undefine", name, ...metadata], { reject: false });
+    await virshRefusal("undefine", name, ...metadata);
     await execa("rm", ["-rf", folder]);
   }
 }

@@ -4,14 +4,24 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 
+/** The host's own libvirt. */
+export const HOST = "qemu:///system";
+
+let uri = HOST;
+
+/** Has every command of virsh's from now on go to this libvirt. */
+export function talkTo(next: string): void {
+  uri = next;
+}
+
 /** What a command of virsh's says; rejects where it fails. */
 export async function virsh(...args: readonly string[]): Promise<string> {
-  return (await execa("virsh", ["-q", "-c", "qemu:///system", ...args])).stdout.trim();
+  return (await execa("virsh", ["-q", "-c", uri, ...args])).stdout.trim();
 }
 
 /** The reason that a command of virsh's was refused for; null where it was not. */
 export async function virshRefusal(...args: readonly string[]): Promise<string | null> {
-  const { failed, stderr } = await execa("virsh", ["-q", "-c", "qemu:///system", ...args], { reject: false });
+  const { failed, stderr } = await execa("virsh", ["-q", "-c", uri, ...args], { reject: false });
   return failed ? stderr.trim() : null;
 }
 

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { isStrataError } from "../../../lib/errors.ts";
+import { type PrivateDaemon, privateDaemon } from "../../support/libvirt/private-daemon.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
 import { type Power, VERBS, type Verb } from "../../support/libvirt/virsh-verbs.ts";
@@ -56,11 +57,16 @@ async function refused(work: Promise<unknown>): Promise<void> {
 
 /** Every verb of libvirt's that its version has, and then every one of strata's: nothing is lost. */
 describe("after virsh", () => {
+  let daemon: PrivateDaemon;
   let stage: Stage;
   before(async () => {
-    stage = await openStage();
+    daemon = await privateDaemon();
+    stage = await openStage(daemon.uri);
   });
-  after(() => stage[Symbol.asyncDispose]());
+  after(async () => {
+    await stage[Symbol.asyncDispose]();
+    await daemon[Symbol.asyncDispose]();
+  });
 
   async function prepare(verb: Verb, power: Power, scene: Scene): Promise<string | null> {
     await verb.setting(scene);
