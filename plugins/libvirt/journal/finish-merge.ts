@@ -4,7 +4,7 @@ import { settlePlace } from "../layers/child-place.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { findInUse, readGraph } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
-import { forget, isAsReleased, release } from "../layers/released.ts";
+import { forget, isAsReleased, keepReleased, release } from "../layers/released.ts";
 import { pointTo } from "../qcow2/qemu-img.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { fileVersion } from "../storage/file-version.ts";
@@ -51,7 +51,8 @@ export async function undoMerge(
     return false;
   await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
   // Moving the child's contents into it has written the layer. That strata let it go, the entry itself says.
-  await release(layer, graph.releases.get(layer)?.above);
+  if (graph.releases.has(layer)) await keepReleased(layer);
+  else await release(layer);
   return true;
 }
 

@@ -11,6 +11,7 @@ import { checkSpace } from "../storage/pool.ts";
 import { isPlaceOpen, takePlace } from "./child-place.ts";
 import { removeUnusedStandIns } from "./flattened/flattened.ts";
 import { type LayerGraph, layerSize, standInPath } from "./layers.ts";
+import { isAsReleased, keepReleased } from "./released.ts";
 
 type Merge = OperationOf<"merge">;
 
@@ -30,6 +31,8 @@ export async function mergeLayer(
   const { folder } = managed.metadata;
   const options = runOptions(engine, managed.domain.uuid);
   const cancellable = runOptions(engine, managed.domain.uuid, context);
+  const known = graph.releases.get(child);
+  const wasReleased = known !== undefined && isAsReleased(child, known);
   try {
     if (await isBlank(managed, child, layer)) await takePlace(folder, merge);
     else if (target !== "" && (await addsNothing(layer, target))) await pointTo(child, target, options);
@@ -39,6 +42,8 @@ export async function mergeLayer(
   } catch (error) {
     if (!isPlaceOpen(merge)) {
       if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
+      await keepReleased(layer);
+      if (wasReleased) await keepReleased(child);
       await clearJournal(folder);
     }
     if (context?.signal.aborted) throw error;

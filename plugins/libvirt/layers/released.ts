@@ -117,6 +117,17 @@ export function isAsReleased(path: string, { inode, modified }: Stamp): boolean 
   return found !== undefined && found.ino === inode && Math.abs(found.mtimeMs - modified) < 2;
 }
 
+/**
+ * Gives a layer that strata's own merge has written the time that it had when it was let go: it may go as before. That
+ * takes no room, unlike another note.
+ */
+export async function keepReleased(path: string): Promise<void> {
+  const known = readReleases(dirname(path)).get(path);
+  const found = statIfThere(path);
+  if (known === undefined || found?.ino !== known.inode) return;
+  await utimes(path, found.atimeMs / 1000, known.modified / 1000);
+}
+
 /** Runs work that rewrites a layer's header and not what it holds: it is as it was let go also after that. */
 export async function keepingTimes<T>(path: string, work: () => Promise<T>): Promise<T> {
   const before = statIfThere(path);

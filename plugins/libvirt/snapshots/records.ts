@@ -195,9 +195,8 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
  */
 export async function keepMark(managed: Managed): Promise<void> {
   await correctMark(managed).catch((error: unknown) => {
-    // Where the instance stands is told by its layers, or by none where one is missing; a mark that is elsewhere is
-    // a matter for `strata doctor`.
-    if (!isRefusal(error) && !isStrataError(error)) throw error;
+    // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
+    if (!isRefusal(error)) throw error;
   });
 }
 
@@ -216,7 +215,12 @@ async function correctMark(managed: Managed): Promise<void> {
     return;
   }
   const snapshots = await listRecords(domain);
-  const position = snapshots.length === 0 ? null : await standsOn(managed, snapshots, readDisk(document));
+  // Where a layer is missing, nothing tells where the instance stands.
+  const position = await standsOn(managed, snapshots, readDisk(document)).catch((error: unknown) => {
+    if (isStrataError(error) && (error.code === "LAYER_MISSING" || error.code === "LAYER_UNREADABLE"))
+      return null;
+    throw error;
+  });
   if (position !== null) await markCurrent(managed, position);
 }
 
