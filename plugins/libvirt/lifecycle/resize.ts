@@ -4,6 +4,7 @@ import { define, type Engine, runOptions } from "../engine.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireWritableNow } from "../layers/writable.ts";
+import { awaitSent } from "../lock/await-inflight.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
 import { checkSpace } from "../storage/pool.ts";
@@ -59,6 +60,7 @@ export async function resize(
   } catch (error) {
     // All or none. A disk that has grown all the same, and was only not flushed, keeps its entry: the next
     // hold ends what was begun. Else the definition is as it was.
+    await awaitSent(engine, id, error);
     if (!(await hasGrown(head, disk))) {
       await define(engine, before);
       await clearJournal(folder);

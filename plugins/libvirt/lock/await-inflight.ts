@@ -1,7 +1,7 @@
 import { fstat, ftruncate } from "node:fs";
 import { promisify } from "node:util";
 import type { Engine } from "../engine.ts";
-import { isLibvirt } from "../errors.ts";
+import { isLibvirt, libvirtError } from "../errors.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import type { FileLock } from "./lock.ts";
 
@@ -35,11 +35,19 @@ export async function awaitTaken({ connection }: Pick<Engine, "connection">): Pr
 }
 
 /**
+ * Waits, where a connection broke off, for what was sent over it: the daemon carries a call out all the same, perhaps
+ * after a look at what has become of it. To be called before such a look.
+ */
+export async function awaitSent(engine: Engine, id: string, error: unknown): Promise<void> {
+  if (libvirtError(error).code === "ENGINE_LOST") await outwait(engine, id);
+}
+
+/**
  * Calls of the dead are in the daemon's sockets at the latest when they die. Once it has taken them up, a
  * change of the domain, which this is though it changes nothing, waits for the change that is under way.
  */
 async function outwait(engine: Engine, id: string): Promise<void> {
-  engine.log.debug("the holder before died: waiting for what it has sent", { id });
+  engine.log.debug("waiting for calls that were sent before", { id });
   await awaitTaken(engine);
   const domain = engine.connection.domainOfUuid(id);
   for (let round = 0; round < 2; round += 1)

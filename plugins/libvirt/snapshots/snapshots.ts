@@ -29,6 +29,7 @@ import { requireWritable } from "../layers/graph.ts";
 import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "../layers/layers.ts";
 import { stampText } from "../layers/released.ts";
 import { requireSettled } from "../lifecycle/power.ts";
+import { awaitSent } from "../lock/await-inflight.ts";
 import { steadily } from "../lock/consistent-read.ts";
 import { putMounts } from "../mounts/mounts.ts";
 import { requireWhole } from "../qcow2/damage.ts";
@@ -219,6 +220,7 @@ async function take(
     await writeMetadata(noted, done, false);
   } catch (error) {
     // An error does not mean that nothing happened: look, then finish or undo.
+    await awaitSent(engine, id, error);
     await settle(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
     if (there?.frozen !== head) throw takeError(error, name, record.name);
@@ -294,6 +296,7 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
     await define(engine, document);
     restored = { ...managed, document, metadata };
   } catch (error) {
+    await awaitSent(engine, id, error);
     await settle(engine, id);
     const now = await getManaged(engine, id);
     if (readDisk(now.document) !== file) throw error;

@@ -150,7 +150,7 @@ describe("folders of the host in a real guest", () => {
     const before = await mounts();
     const refusals: [number, RegExp, string[]][] = [
       [4, /already has a mount at \/srv\/data/, [path("third"), `${NAME}:/srv/x/../data/`]],
-      [2, /no folder/, [path("first", "hello"), NAME]],
+      [2, /must be a folder/, [path("first", "hello"), NAME]],
       [2, /the folder does not exist/, [path("nowhere"), NAME]],
       [2, /hide a folder that the guest needs/, [path("third"), `${NAME}:..`]],
       [2, /guest id 1000 is mapped already/, [path("third"), NAME, "-u", "1:1000", "-u", "2:1000"]],
