@@ -24,7 +24,7 @@ export async function finishMerge(
 ): Promise<boolean> {
   if (!(await undoMerge(engine, managed, merge))) return false;
   await clearJournal(managed.metadata.folder);
-  await collectIfPossible(engine, managed.domain.uuid, context);
+  await collectIfPossible(engine, managed, context);
   return true;
 }
 

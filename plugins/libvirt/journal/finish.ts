@@ -123,7 +123,7 @@ export async function finishDelete(
   );
   await clearJournal(folder);
   handOn(noted, await listCopies(folder));
-  await collectIfPossible(engine, noted.domain.uuid, context);
+  await collectIfPossible(engine, noted, context);
 }
 
 /**

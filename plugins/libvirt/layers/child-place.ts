@@ -6,7 +6,7 @@ import { writeJournal } from "../journal/journal.ts";
 import { flush } from "../qcow2/qemu-img.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { isUsedElsewhere } from "../storage/file-users.ts";
-import { fileVersion } from "../storage/file-version.ts";
+import { fileVersion, statIfThere } from "../storage/file-version.ts";
 import { replacedPath } from "./layers.ts";
 
 type Merge = OperationOf<"merge">;
@@ -77,8 +77,4 @@ async function putBack(layer: string, child: string, now: Stats): Promise<void> 
       reason: `${layer} is another file than the one that was merged`,
     });
   await rename(replacedPath(child), child);
-}
-
-function statIfThere(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
 }

@@ -18,14 +18,13 @@ import { forget, isAsReleased, release } from "./released.ts";
 /** `collectLayers` after an act that is done whatever comes of it: what cannot be collected now stays until later. */
 export async function collectIfPossible(
   engine: Engine,
-  id: string,
+  { name, domain }: Pick<Managed, "name" | "domain">,
   context?: Pick<Context, "signal"> & Partial<Context>,
 ): Promise<void> {
   try {
-    await collectLayers(engine, id, context);
+    await collectLayers(engine, domain.uuid, context);
   } catch (error) {
     if (context?.signal.aborted) throw error;
-    const { name } = await getHeld(engine, id);
     engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
   }
 }

@@ -1,7 +1,8 @@
-import { readFileSync, type Stats, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { removeIfThere, writeDurably } from "../storage/durable-file.ts";
+import { statIfThere } from "../storage/file-version.ts";
 
 /** In an instance's folder: the layers that strata's own operations have let go. */
 export const RELEASED = "released.json";
@@ -136,8 +137,4 @@ export async function keepingTimes<T>(path: string, work: () => Promise<T>): Pro
   const value = await work();
   if (before !== undefined && kept) await utimes(path, before.atimeMs / 1000, before.mtimeMs / 1000);
   return value;
-}
-
-function statIfThere(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
 }

@@ -1,4 +1,8 @@
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
+
+export function statIfThere(path: string): Stats | undefined {
+  return statSync(path, { throwIfNoEntry: false });
+}
 
 /** What tells whether a file was written or replaced; a change of its name or header times aside. "" for one that is not there. */
 export function fileVersion(path: string): string {

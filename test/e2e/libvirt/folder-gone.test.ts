@@ -1,7 +1,8 @@
-import { access, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { expect } from "chai";
 import type { Strata } from "../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
+import { exists } from "../../../plugins/libvirt/storage/pool.ts";
 import { codeOf } from "../../support/libvirt/fixture.ts";
 import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
@@ -27,11 +28,6 @@ describe("an instance whose folder is gone", () => {
   after(() => stage[Symbol.asyncDispose]());
 
   const takeAway = () => rename(scene.folder, kept);
-  const isThere = (path: string) =>
-    access(path).then(
-      () => true,
-      () => false,
-    );
   const state = () => virsh("domstate", scene.name);
 
   /** strata with an engine that lists this instance alone: what others have deleted on this host is theirs. */
@@ -70,7 +66,7 @@ describe("an instance whose folder is gone", () => {
       it("is stopped by force, and usable as it was once the folder is back", async () => {
         await scene.powerOff();
         expect(await state()).to.equal("shut off");
-        expect(await isThere(scene.folder), "a folder in the way of the one that comes back").to.equal(false);
+        expect(await exists(scene.folder), "a folder in the way of the one that comes back").to.equal(false);
         await rename(kept, scene.folder);
         await scene.requireUsable();
         await scene.purge();
@@ -84,7 +80,7 @@ describe("an instance whose folder is gone", () => {
         await using strata = await alone();
         expect(await strata.instances.purge()).to.deep.equal([scene.name]);
         expect(await stage.fixture.backend.instances.find(scene.name)).to.equal(null);
-        expect(await isThere(scene.folder)).to.equal(false);
+        expect(await exists(scene.folder)).to.equal(false);
       });
     });
   }
@@ -104,7 +100,7 @@ describe("an instance whose folder is gone", () => {
     };
     for (const [what, work] of Object.entries(refused)) {
       expect(await codeOf(work()), what).to.equal("FOLDER_MISSING");
-      expect(await isThere(scene.folder), what).to.equal(false);
+      expect(await exists(scene.folder), what).to.equal(false);
     }
     const error: unknown = await strata.snapshots
       .take(name, { name: "c" })
@@ -125,6 +121,6 @@ describe("an instance whose folder is gone", () => {
     await strata.instances.release(foreign.name);
     expect(await virsh("dumpxml", foreign.name)).not.to.contain("urn:strata:1");
     expect(await contents.of(foreign.disk)).to.equal(before);
-    expect(await isThere(folder)).to.equal(false);
+    expect(await exists(folder)).to.equal(false);
   });
 });

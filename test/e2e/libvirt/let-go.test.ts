@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { access, copyFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
@@ -9,6 +9,7 @@ import { RELEASED, release, stampText } from "../../../plugins/libvirt/layers/re
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
+import { exists } from "../../../plugins/libvirt/storage/pool.ts";
 import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
@@ -27,11 +28,6 @@ describe("a layer that an operation which died let go", () => {
   after(() => stage[Symbol.asyncDispose]());
 
   const newPath = () => join(scene.folder, `layer-${randomUUID()}.qcow2`);
-  const isThere = (path: string) =>
-    access(path).then(
-      () => true,
-      () => false,
-    );
   const backingOf = async (path: string) => (await readHeader(path)).backing ?? "";
 
   /** Puts a file with other contents in the place of a layer. */
@@ -52,7 +48,7 @@ describe("a layer that an operation which died let go", () => {
   async function requireKept(path: string, digest: string): Promise<void> {
     await scene.powerOff();
     await scene.powerOff();
-    expect(await isThere(path), path).to.equal(true);
+    expect(await exists(path), path).to.equal(true);
     expect(await stage.contents.of(path)).to.equal(digest);
     await scene.requireReadable("after what died was finished");
   }
@@ -77,7 +73,7 @@ describe("a layer that an operation which died let go", () => {
     it("is removed by the next", async () => {
       await die(operation);
       await scene.powerOff();
-      expect(await isThere(old)).to.equal(false);
+      expect(await exists(old)).to.equal(false);
       await scene.requireReadable("after the restore was finished");
     });
 
@@ -113,7 +109,7 @@ describe("a layer that an operation which died let go", () => {
     it("is removed by the next", async () => {
       await writeJournal(scene.folder, operation);
       await scene.powerOff();
-      expect(await isThere(layer)).to.equal(false);
+      expect(await exists(layer)).to.equal(false);
       await scene.requireReadable("after the deletion was finished");
     });
 
@@ -134,7 +130,7 @@ describe("a layer that an operation which died let go", () => {
       await writeJournal(scene.folder, earlier);
       await release(layer);
       await scene.powerOff();
-      expect(await isThere(layer)).to.equal(false);
+      expect(await exists(layer)).to.equal(false);
     });
   });
 
@@ -205,7 +201,7 @@ describe("a layer that an operation which died let go", () => {
     await writeJournal(scene.folder, { kind: "merge", layer, child, target });
     await rename(layer, child);
     await scene.powerOff();
-    expect(await isThere(child)).to.equal(false);
+    expect(await exists(child)).to.equal(false);
     await scene.requireReadable("after the merge was finished");
   });
 

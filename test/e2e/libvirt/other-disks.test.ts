@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { access, chmod } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
@@ -7,6 +7,7 @@ import { release } from "../../../plugins/libvirt/layers/released.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
+import { exists } from "../../../plugins/libvirt/storage/pool.ts";
 import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** What a definition names is the user's, whichever disk names it. */
@@ -23,11 +24,6 @@ describe("a second disk of the definition", () => {
   after(() => stage[Symbol.asyncDispose]());
 
   const layerPath = () => join(scene.folder, `layer-${randomUUID()}.qcow2`);
-  const isThere = (path: string) =>
-    access(path).then(
-      () => true,
-      () => false,
-    );
 
   async function attach(file: string): Promise<void> {
     const { connection } = stage.fixture;
@@ -66,7 +62,7 @@ describe("a second disk of the definition", () => {
     await release(path);
     await attach(path);
     await scene.powerOff();
-    expect(await isThere(path)).to.equal(true);
+    expect(await exists(path)).to.equal(true);
     expect(await stage.contents.of(path)).to.equal(digest);
   });
 
@@ -79,7 +75,7 @@ describe("a second disk of the definition", () => {
     await release(path);
     await attach(path);
     await scene.powerOff();
-    expect(await isThere(path)).to.equal(true);
+    expect(await exists(path)).to.equal(true);
     expect(await stage.contents.of(path)).to.equal(digest);
   });
 
