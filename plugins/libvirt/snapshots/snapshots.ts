@@ -1,13 +1,5 @@
-import type {
-  Context,
-  Removal,
-  Snapshot,
-  SnapshotOutline,
-  SnapshotRecord,
-  Snapshots,
-  SnapshotTree,
-} from "../../../lib/backend/contract.ts";
-import { failure, isStrataError } from "../../../lib/errors.ts";
+import type { Context, Removal, SnapshotRecord, Snapshots } from "../../../lib/backend/contract.ts";
+import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,
   define,
@@ -16,17 +8,16 @@ import {
   handOn,
   lockedId,
   type Managed,
-  peek,
   runOptions,
   writeMetadata,
 } from "../engine.ts";
 import { ENGINE, mapped } from "../errors.ts";
 import { finishDelete, finishRename, finishRestore } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
-import { getReady, isPending, settle } from "../journal/recover.ts";
+import { getReady, settle } from "../journal/recover.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
-import { CHAIN_LIMIT, checkChain, layerSize, newLayerPath, readLayer, readLayers } from "../layers/layers.ts";
+import { CHAIN_LIMIT, checkChain, newLayerPath, readLayers } from "../layers/layers.ts";
 import { stampText } from "../layers/released.ts";
 import { requireSettled } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
@@ -37,23 +28,15 @@ import { createOverlay } from "../qcow2/overlay.ts";
 import { LibvirtError, SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
-import { readDisk, readInterfaces, readResources, restoredDomain, setDisk } from "../xml/domain.ts";
+import { readDisk, restoredDomain, setDisk } from "../xml/domain.ts";
 import { readMetadata } from "../xml/metadata.ts";
 import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
 import { deleteInside, forgetLost } from "./inside-snapshots.ts";
-import { reconcile, reconcileNames } from "./reconcile.ts";
+import { isClosed, outline, removal, standsWithin, tree } from "./reading.ts";
+import { reconcile } from "./reconcile.ts";
 import { writeRecordCopy } from "./record-copies.ts";
-import {
-  currentName,
-  listChildren,
-  listRecords,
-  listSnapshots,
-  lookupRemoval,
-  lookupSnapshot,
-  redefine,
-  standsOn,
-} from "./records.ts";
+import { currentName, listChildren, lookupSnapshot, redefine } from "./records.ts";
 
 /** The overlay is ours: one that libvirt makes may be read by anybody, and comes from a program it starts. */
 const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
@@ -76,98 +59,6 @@ export function snapshotGroup(engine: Engine): Snapshots {
       mapped(() => rename(engine, lockedId(engine, lock), name, to, context)),
     describe: (lock, name, comment, context) =>
       mapped(() => describe(engine, lockedId(engine, lock), name, comment, context)),
-  };
-}
-
-/** What was read in several calls is of one moment only where everything that it names is there. */
-function isClosed({ snapshots, standsOn }: SnapshotTree): boolean {
-  const names = snapshots.map(({ name }) => name);
-  const known = new Set<string | null>([null, ...names]);
-  return standsWithin({ names, standsOn }) && snapshots.every(({ parent }) => known.has(parent));
-}
-
-function standsWithin({ names, standsOn }: SnapshotOutline): boolean {
-  return standsOn === null || names.includes(standsOn);
-}
-
-async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
-  const managed = await getManaged(engine, id);
-  const snapshots = await listSnapshots(managed.domain);
-  if (snapshots.length === 0) return { snapshots: [], standsOn: null };
-  const head = readDisk(managed.document);
-  const [records, position] = await Promise.all([
-    Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
-    readPosition(managed, snapshots, head),
-  ]);
-  records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
-  return { snapshots: records, standsOn: position };
-}
-
-/**
- * Those who may see the domain but not its files are told libvirt's own mark, and so are all where the layers cannot
- * be followed: that one is missing must not keep anybody from seeing the rest.
- */
-async function readPosition(
-  managed: Managed,
-  snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
-  head: string,
-): Promise<string | null> {
-  return standsOn(managed, snapshots, head).catch((error: unknown) => {
-    if (isStrataError(error)) return currentName(managed.domain);
-    throw error;
-  });
-}
-
-/**
- * libvirt's mark is believed where the head stands right on the file that the marked snapshot froze; the
- * whole tree is read where it does not.
- */
-async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
-  const managed = await peek(engine, id);
-  const { domain, document, name } = managed;
-  const head = readDisk(document);
-  if (engine.held.has(id) && !(await isPending(managed))) return outlineLocked(engine, id, managed);
-  const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
-  const names = all.map((snapshot) => snapshot.name);
-  if (current !== null && head !== "") {
-    const [{ frozen }, { backing }] = await Promise.all([
-      current.getXml().then(parse).then(readSnapshot),
-      readLayer(name, head).catch(() => ({ backing: null })),
-    ]);
-    if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
-  }
-  return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
-}
-
-/** Of a locked instance whatever its next change needs of the records is read. */
-async function outlineLocked(engine: Engine, id: string, managed: Managed): Promise<SnapshotOutline> {
-  const { names, copies } = await reconcileNames(managed);
-  const held = engine.held.get(id);
-  if (held !== undefined) held.copies = copies;
-  const recorded = copies.filter(({ name }) => names.includes(name));
-  return { names, standsOn: await readPosition(managed, recorded, readDisk(managed.document)) };
-}
-
-async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
-  const { domain } = await peek(engine, id);
-  return lookupRemoval(domain, name);
-}
-
-async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {
-  const { domain, frozen } = snapshot;
-  const header = frozen === null ? null : await readLayer(managed.name, frozen).catch(() => null);
-  const resources = domain === undefined ? { cpus: 0, memory: 0n } : readResources(domain);
-  const recorded = domain === undefined ? undefined : readMetadata(domain);
-  return {
-    name: snapshot.name,
-    comment: snapshot.comment,
-    parent: snapshot.parent,
-    createdAt: snapshot.createdAt,
-    resources: { ...resources, disk: header?.virtualSize ?? 0n },
-    mounts: recorded?.mounts ?? [],
-    nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
-    cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
-    size: frozen === null ? null : await layerSize(frozen),
   };
 }
 

@@ -1,0 +1,104 @@
+import type { Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/backend/contract.ts";
+import { isStrataError } from "../../../lib/errors.ts";
+import { type Engine, getManaged, type Held, type Managed, peek } from "../engine.ts";
+import { isPending } from "../journal/recover.ts";
+import { layerSize, readLayer } from "../layers/layers.ts";
+import { parse } from "../xml/document.ts";
+import { readDisk, readInterfaces, readResources } from "../xml/domain.ts";
+import { readMetadata } from "../xml/metadata.ts";
+import { readSnapshot, type SnapshotDocument } from "../xml/snapshot.ts";
+import { reconcileNames } from "./reconcile.ts";
+import { currentName, listRecords, listSnapshots, lookupRemoval, standsOn } from "./records.ts";
+
+/** What was read in several calls is of one moment only where everything that it names is there. */
+export function isClosed({ snapshots, standsOn }: SnapshotTree): boolean {
+  const names = snapshots.map(({ name }) => name);
+  const known = new Set<string | null>([null, ...names]);
+  return standsWithin({ names, standsOn }) && snapshots.every(({ parent }) => known.has(parent));
+}
+
+export function standsWithin({ names, standsOn }: SnapshotOutline): boolean {
+  return standsOn === null || names.includes(standsOn);
+}
+
+export async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
+  const managed = await getManaged(engine, id);
+  const snapshots = await listSnapshots(managed.domain);
+  if (snapshots.length === 0) return { snapshots: [], standsOn: null };
+  const head = readDisk(managed.document);
+  const [records, position] = await Promise.all([
+    Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
+    readPosition(managed, snapshots, head),
+  ]);
+  records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
+  return { snapshots: records, standsOn: position };
+}
+
+/**
+ * Those who may see the domain but not its files are told libvirt's own mark, and so are all where the layers cannot
+ * be followed: that one is missing must not keep anybody from seeing the rest.
+ */
+async function readPosition(
+  managed: Managed,
+  snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
+  head: string,
+): Promise<string | null> {
+  return standsOn(managed, snapshots, head).catch((error: unknown) => {
+    if (isStrataError(error)) return currentName(managed.domain);
+    throw error;
+  });
+}
+
+/**
+ * libvirt's mark is believed where the head stands right on the file that the marked snapshot froze; the
+ * whole tree is read where it does not.
+ */
+export async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
+  const held = engine.held.get(id);
+  // Once a change has taken the instance up, others that look meanwhile must not touch what it works on.
+  if (held?.read !== undefined && !(await isPending(held.read))) return outlineLocked(held, held.read);
+  const managed = await getManaged(engine, id);
+  const { domain, document, name } = managed;
+  const head = readDisk(document);
+  const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
+  const names = all.map((snapshot) => snapshot.name);
+  if (current !== null && head !== "") {
+    const [{ frozen }, { backing }] = await Promise.all([
+      current.getXml().then(parse).then(readSnapshot),
+      readLayer(name, head).catch(() => ({ backing: null })),
+    ]);
+    if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
+  }
+  return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
+}
+
+/** Of an instance that was just locked whatever its next change needs of the records is read. */
+async function outlineLocked(held: Held, managed: Managed): Promise<SnapshotOutline> {
+  const { names, copies } = await reconcileNames(managed);
+  held.copies = copies;
+  const recorded = copies.filter(({ name }) => names.includes(name));
+  return { names, standsOn: await readPosition(managed, recorded, readDisk(managed.document)) };
+}
+
+export async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
+  const { domain } = await peek(engine, id);
+  return lookupRemoval(domain, name);
+}
+
+async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {
+  const { domain, frozen } = snapshot;
+  const header = frozen === null ? null : await readLayer(managed.name, frozen).catch(() => null);
+  const resources = domain === undefined ? { cpus: 0, memory: 0n } : readResources(domain);
+  const recorded = domain === undefined ? undefined : readMetadata(domain);
+  return {
+    name: snapshot.name,
+    comment: snapshot.comment,
+    parent: snapshot.parent,
+    createdAt: snapshot.createdAt,
+    resources: { ...resources, disk: header?.virtualSize ?? 0n },
+    mounts: recorded?.mounts ?? [],
+    nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
+    cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
+    size: frozen === null ? null : await layerSize(frozen),
+  };
+}
