@@ -1,6 +1,8 @@
 import type { Strata as StrataCalls } from "./core/api/strata.ts";
 import { openStrata } from "./core/session/open.ts";
 
+export type * from "./core/api/strata.ts";
+export { parseRef, parseSnapshotRef } from "./core/snapshots/ref.ts";
 export type {
   Check,
   EngineInfo,
@@ -15,9 +17,7 @@ export type {
   Progress,
   RepairChoice,
   Resources,
-} from "./backend/contract.ts";
-export type * from "./core/api/strata.ts";
-export { parseRef, parseSnapshotRef } from "./core/snapshots/ref.ts";
+} from "./engine/contract.ts";
 export { ERRORS, type ErrorCode, EXIT, failure, isStrataError, StrataError } from "./errors.ts";
 
 /** The use cases of strata: `await using strata = await Strata.open()`. */

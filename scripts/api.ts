@@ -14,7 +14,7 @@ const LIBRARY = /\blib\/(core\/api|images\/image-info|settings\/(aliases|folders
 
 const MODULES: Readonly<Record<string, string>> = {
   "strata-vm": "lib/index.d.ts",
-  "strata-vm-backend": "lib/backend/contract.d.ts",
+  "strata-vm-engine": "lib/engine/contract.d.ts",
   "strata-vm-libvirt": "plugins/libvirt/rpc/index.d.ts",
 };
 

@@ -19,7 +19,7 @@ const options = {
   write: false,
   logLevel: "warning",
 };
-/** As Node makes of each CommonJS module, for strata.js to call; see lib/backend/import-module.ts. */
+/** As Node makes of each CommonJS module, for strata.js to call; see lib/engine/import-module.ts. */
 const head = "(function (exports, require, module, __filename, __dirname, bundleImport) {";
 const url = 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;';
 

@@ -1,5 +1,5 @@
-import type { Context, Log } from "../backend/contract.ts";
 import type { OpenStrataOptions, Strata } from "../core/api/strata.ts";
+import type { Context, Log } from "../engine/contract.ts";
 import { EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { printable } from "./format/cell.ts";

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Logger } from "winston";
-import type { Log } from "../backend/contract.ts";
+import type { Log } from "../engine/contract.ts";
 import { printable } from "./format/cell.ts";
 import { logFile } from "./log-file.ts";
 

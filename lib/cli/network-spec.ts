@@ -1,4 +1,4 @@
-import type { NicSpec } from "../backend/contract.ts";
+import type { NicSpec } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 
 const FORM = "must be NAME or name=NAME[,mode=auto|manual][,mac=ADDRESS]";

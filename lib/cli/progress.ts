@@ -1,4 +1,4 @@
-import type { Progress } from "../backend/contract.ts";
+import type { Progress } from "../engine/contract.ts";
 import { formatSize } from "../size/format.ts";
 import type { Io } from "./io.ts";
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, SshEndpoint } from "../backend/contract.ts";
+import type { Context, SshEndpoint } from "../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { type Guest, type Login, openGuest } from "./ssh.ts";
 

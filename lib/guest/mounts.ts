@@ -1,5 +1,5 @@
 import { text } from "node:stream/consumers";
-import type { ExecSession, GuestMount } from "../backend/contract.ts";
+import type { ExecSession, GuestMount } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 
 /** Runs argv as root in a guest. */

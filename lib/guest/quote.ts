@@ -1,4 +1,4 @@
-import type { ExecOptions } from "../backend/contract.ts";
+import type { ExecOptions } from "../engine/contract.ts";
 
 /** A word as a POSIX shell reads it back unchanged. */
 export function quote(word: string): string {

@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import type { Seed } from "../backend/contract.ts";
+import type { Seed } from "../engine/contract.ts";
 
 /**
  * cloud-init's NoCloud data of a new instance. Ours is the vendor data, so that the user's own user-data

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import ssh2 from "ssh2";
-import type { ExecOptions, ExecSession, SshEndpoint } from "../backend/contract.ts";
+import type { ExecOptions, ExecSession, SshEndpoint } from "../engine/contract.ts";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
 import { commandLine } from "./quote.ts";
 

@@ -3,7 +3,7 @@ import { fstat } from "node:fs";
 import { open, readdir, rename, rm, stat, unlink, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import type { Context, Log } from "../backend/contract.ts";
+import type { Context, Log } from "../engine/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import { type FileLock, lockFile } from "../util/file-lock.ts";
 import { atOwn, makeFolder, ownFailure } from "../util/own-files.ts";

@@ -1,7 +1,7 @@
 import { type FileHandle, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context } from "../backend/contract.ts";
+import type { Context } from "../engine/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import { requireSpace } from "../util/free-space.ts";
 import { publicName, reasonOf, withoutLogin } from "../util/http.ts";

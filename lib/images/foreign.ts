@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import type { Context } from "../backend/contract.ts";
+import type { Context } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 import { publicName } from "../util/http.ts";
 import type { Cache } from "./cache.ts";

@@ -1,4 +1,4 @@
-import type { Context } from "../backend/contract.ts";
+import type { Context } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 import { run } from "../util/programs.ts";
 import type { Cache, CachedImage } from "./cache.ts";

@@ -1,4 +1,4 @@
-import type { Context } from "../backend/contract.ts";
+import type { Context } from "../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import type { Cache } from "./cache.ts";
 import type { Catalogue } from "./catalogue/catalogue.ts";

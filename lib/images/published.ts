@@ -1,4 +1,4 @@
-import type { Context, Log } from "../backend/contract.ts";
+import type { Context, Log } from "../engine/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import type { Cache, CachedImage } from "./cache.ts";
 import type { Catalogue } from "./catalogue/catalogue.ts";

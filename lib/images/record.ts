@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
-import type { Log } from "../backend/contract.ts";
+import type { Log } from "../engine/contract.ts";
 import { atOwn } from "../util/own-files.ts";
 
 /** The formats of images in the cache, with the ends of their files' names. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Context } from "../backend/contract.ts";
+import type { Context } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 import { requireSpace } from "../util/free-space.ts";
 import { atOwn, createFile } from "../util/own-files.ts";

@@ -1,4 +1,4 @@
-import type { Context, ImageSource, Log } from "../backend/contract.ts";
+import type { Context, ImageSource, Log } from "../engine/contract.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import type { Context } from "../backend/contract.ts";
+import type { Context } from "../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { atOwn, createFile, ownFailure } from "../util/own-files.ts";
 import { type Limits, runReading } from "../util/programs.ts";

@@ -1,5 +1,5 @@
 import { join, relative } from "node:path";
-import type { Mount } from "../backend/contract.ts";
+import type { Mount } from "../engine/contract.ts";
 
 /**
  * The folder of the guest in which a folder of the host is seen, by the mount nearest to it; undefined

@@ -1,4 +1,4 @@
-import type { IdMap } from "../backend/contract.ts";
+import type { IdMap } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 
 /** The highest id; the number after it means "no id". */

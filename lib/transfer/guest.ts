@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
-import type { ExecSession } from "../backend/contract.ts";
+import type { ExecSession } from "../engine/contract.ts";
 import { failure, isStrataError, type StrataError } from "../errors.ts";
 import { confined, type Entry, PERMISSIONS } from "./entry.ts";
 import { startRecipient, untilDestroyed } from "./recipient.ts";

@@ -1,4 +1,4 @@
-import type { ExecSession } from "../backend/contract.ts";
+import type { ExecSession } from "../engine/contract.ts";
 import type { GuestEnd } from "./guest.ts";
 
 /** How long a guest may take to tidy up once it hears no more of us, ms: it reads first what is on its way. */

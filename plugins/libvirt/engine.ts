@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../lib/backend/contract.ts";
-import { RECORD_VERSION } from "../../lib/backend/contract.ts";
+import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../lib/engine/contract.ts";
+import { RECORD_VERSION } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { ENGINE, isLibvirt, mapped } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";

@@ -5,7 +5,7 @@ import {
   type EngineInfo,
   type EngineSetting,
   type OpenOptions,
-} from "../../lib/backend/contract.ts";
+} from "../../lib/engine/contract.ts";
 import { VERSION } from "../../lib/version.ts";
 import { maintenanceGroup } from "./audit/repair.ts";
 import { checkHost } from "./check.ts";

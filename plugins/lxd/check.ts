@@ -1,4 +1,4 @@
-import type { Check, OpenOptions } from "../../lib/backend/contract.ts";
+import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import { placement } from "./domain/placement.ts";
 import { type Engine, openEngine } from "./engine.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import type { Lock, OpenOptions } from "../../lib/backend/contract.ts";
+import type { Lock, OpenOptions } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { clientIdentity } from "./domain/identity.ts";
 import { KEYS, type OwnRecord, readOperation, readOwn } from "./domain/records.ts";

@@ -4,7 +4,7 @@ import {
   type BackendPlugin,
   type EngineSetting,
   type OpenOptions,
-} from "../../lib/backend/contract.ts";
+} from "../../lib/engine/contract.ts";
 import { checkHost } from "./check.ts";
 import { clusterGroup } from "./domain/cluster.ts";
 import { engineEvents } from "./domain/events.ts";

@@ -1,4 +1,4 @@
-import type { EngineInfo, Feature } from "../../lib/backend/contract.ts";
+import type { EngineInfo, Feature } from "../../lib/engine/contract.ts";
 import { VERSION } from "../../lib/version.ts";
 import { placement } from "./domain/placement.ts";
 import type { Engine } from "./engine.ts";

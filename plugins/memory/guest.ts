@@ -1,5 +1,5 @@
 import { PassThrough } from "node:stream";
-import type { EngineAccess, ExecOptions, ExecSession } from "../../lib/backend/contract.ts";
+import type { EngineAccess, ExecOptions, ExecSession } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { COMMANDS, type Surroundings } from "./commands.ts";
 import type { World } from "./world.ts";

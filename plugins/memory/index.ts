@@ -4,7 +4,7 @@ import {
   type Backend,
   type BackendPlugin,
   type OpenOptions,
-} from "../../lib/backend/contract.ts";
+} from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Instance, Instances, Lock } from "../../lib/backend/contract.ts";
+import type { Instance, Instances, Lock } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { goOn, type Locks, lockedInstance, lockInstance, requireStopped } from "./lock.ts";
 import { newMac, toNic } from "./networks.ts";

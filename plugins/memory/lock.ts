@@ -1,4 +1,4 @@
-import type { Context, Instance, Lock } from "../../lib/backend/contract.ts";
+import type { Context, Instance, Lock } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import type { StoredInstance, World } from "./world.ts";
 

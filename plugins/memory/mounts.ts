@@ -1,4 +1,4 @@
-import type { Mount, Mounts } from "../../lib/backend/contract.ts";
+import type { Mount, Mounts } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Locks, lockedInstance } from "./lock.ts";
 import type { StoredInstance, World } from "./world.ts";

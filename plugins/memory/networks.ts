@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Networks, Nic, NicSpec } from "../../lib/backend/contract.ts";
+import type { Networks, Nic, NicSpec } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { type Locks, lockedInstance, requireStopped } from "./lock.ts";
 import type { World } from "./world.ts";

@@ -1,4 +1,4 @@
-import type { Lock, Snapshots } from "../../lib/backend/contract.ts";
+import type { Lock, Snapshots } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { goOn, type Locks, lockedInstance, requireStopped } from "./lock.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";

@@ -10,7 +10,7 @@ import type {
   Nic,
   Resources,
   SnapshotRecord,
-} from "../../lib/backend/contract.ts";
+} from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { atOwn, makeFolder, readOwn } from "../../lib/util/own-files.ts";
 import type { Faults } from "./faults.ts";

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/engine/conformance/fixture.ts";
 import { DomainXmlFlags, SnapshotCreateFlags, UndefineFlags } from "../../plugins/libvirt/rpc/index.ts";
 import type { LibvirtFixture } from "../support/libvirt/fixture.ts";
 

@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
-import type { Instance } from "../../lib/backend/contract.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/engine/conformance/fixture.ts";
+import type { Instance } from "../../lib/engine/contract.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { byTurns, type Figure, type Scope, timed } from "./measure.ts";
 

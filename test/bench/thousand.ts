@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { context, locked, lockOf, newSpec, take } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf, newSpec, take } from "../../lib/engine/conformance/fixture.ts";
 import { readLayers } from "../../plugins/libvirt/layers/layers.ts";
 import { libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type Figure, least, type Scope, sideBySide, timed } from "./measure.ts";

@@ -1,4 +1,4 @@
-import { randomTrees } from "../../lib/backend/conformance/random-tree.ts";
+import { randomTrees } from "../../lib/engine/conformance/random-tree.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type PrivateDaemon, privateDaemon } from "../support/libvirt/private-daemon.ts";
 

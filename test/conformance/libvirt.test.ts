@@ -1,5 +1,5 @@
 import ssh2 from "ssh2";
-import { conformance } from "../../lib/backend/conformance/index.ts";
+import { conformance } from "../../lib/engine/conformance/index.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
 import { libvirtFixture } from "../support/libvirt/fixture.ts";
 import { guestImage } from "../support/program.ts";

@@ -1,4 +1,4 @@
-import { conformance } from "../../lib/backend/conformance/index.ts";
+import { conformance } from "../../lib/engine/conformance/index.ts";
 import { memoryBackend } from "../../plugins/memory/index.ts";
 
 conformance(

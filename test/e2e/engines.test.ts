@@ -1,8 +1,8 @@
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ImageSource } from "../../lib/backend/contract.ts";
 import { openStrata } from "../../lib/core/session/open.ts";
+import type { ImageSource } from "../../lib/engine/contract.ts";
 import { writeRecord } from "../../lib/images/record.ts";
 import { lxdFixture } from "../support/lxd/fixture.ts";
 import { guestImage } from "../support/program.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
-import { context, locked, lockOf } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked, lockOf } from "../../lib/engine/conformance/fixture.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
 import { connect } from "../../plugins/libvirt/rpc/index.ts";

@@ -1,6 +1,6 @@
-import { context, type Fixture, lockOf } from "../../lib/backend/conformance/fixture.ts";
-import type { Instance } from "../../lib/backend/contract.ts";
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
+import { context, type Fixture, lockOf } from "../../lib/engine/conformance/fixture.ts";
+import type { Instance } from "../../lib/engine/contract.ts";
 
 /** Deletes a snapshot as the core does. Needs a hold. */
 export async function dropSnapshot(

@@ -3,8 +3,8 @@ import { chmod, copyFile, mkdir, readdir, symlink, truncate, unlink, utimes } fr
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
-import type { Backend, Finding } from "../../lib/backend/contract.ts";
+import { context } from "../../lib/engine/conformance/fixture.ts";
+import type { Backend, Finding } from "../../lib/engine/contract.ts";
 import { lockFile } from "../../lib/util/file-lock.ts";
 import { findInInstance } from "../../plugins/libvirt/audit/instance.ts";
 import { getManaged, openEngine } from "../../plugins/libvirt/engine.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context } from "../../lib/engine/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import type { CrowdTask } from "./crowd.ts";
 import { bundle } from "./process.ts";

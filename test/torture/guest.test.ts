@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { context, lockOf } from "../../lib/backend/conformance/fixture.ts";
 import { openStrata } from "../../lib/core/session/open.ts";
+import { context, lockOf } from "../../lib/engine/conformance/fixture.ts";
 import { codeOf, whileLocked } from "../support/libvirt/fixture.ts";
 import { type Actors, openActors } from "./process.ts";
 import { MIB, perform } from "./verb.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context } from "../../lib/engine/conformance/fixture.ts";
 import { codeOf } from "../support/libvirt/fixture.ts";
 import { openActors } from "./process.ts";
 import { openTorture, type Torture } from "./trials.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, lockOf } from "../../lib/backend/conformance/fixture.ts";
+import { context, lockOf } from "../../lib/engine/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { formatSize } from "../../lib/size/format.ts";
 import { writeHost } from "../../lib/transfer/host.ts";

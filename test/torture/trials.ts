@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { context } from "../../lib/backend/conformance/fixture.ts";
+import { context } from "../../lib/engine/conformance/fixture.ts";
 import type { Boundary, Verdict } from "./boundaries.ts";
 import { type Actors, type End, openActors } from "./process.ts";
 import type { Image, Verb } from "./verb.ts";

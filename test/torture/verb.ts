@@ -1,7 +1,7 @@
-import { cloneSpec } from "../../lib/backend/conformance/clone.ts";
-import { context, newSpec } from "../../lib/backend/conformance/fixture.ts";
-import type { Backend, ImageSource, Lock } from "../../lib/backend/contract.ts";
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
+import { cloneSpec } from "../../lib/engine/conformance/clone.ts";
+import { context, newSpec } from "../../lib/engine/conformance/fixture.ts";
+import type { Backend, ImageSource, Lock } from "../../lib/engine/contract.ts";
 
 /** One operation on the instance `on`, as plain data: it is sent to another process. */
 export type Verb =

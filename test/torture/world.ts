@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { context, locked } from "../../lib/backend/conformance/fixture.ts";
+import { context, locked } from "../../lib/engine/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/layers.ts";
 import { RELEASED, readReleases, release } from "../../plugins/libvirt/layers/released.ts";

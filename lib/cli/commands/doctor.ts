@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { Finding } from "../../backend/contract.ts";
 import type { Strata } from "../../core/api/strata.ts";
+import type { Finding } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
-import type { ExecSession } from "../../backend/contract.ts";
+import type { ExecSession } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";

@@ -1,5 +1,5 @@
 import pc from "picocolors";
-import type { Check, Finding } from "../../backend/contract.ts";
+import type { Check, Finding } from "../../engine/contract.ts";
 import { quote } from "../../guest/quote.ts";
 import { columns, csvField, csvLines, printable } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";

@@ -1,5 +1,5 @@
-import type { Mount } from "../../backend/contract.ts";
 import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api/strata.ts";
+import type { Mount } from "../../engine/contract.ts";
 import { formatSize } from "../../size/format.ts";
 import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";

@@ -1,5 +1,5 @@
-import type { Check } from "../../backend/contract.ts";
 import type { PluginInfo } from "../../core/api/strata.ts";
+import type { Check } from "../../engine/contract.ts";
 import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 import { line } from "./line.ts";

@@ -1,4 +1,4 @@
-import type { Check, EngineInfo } from "../../backend/contract.ts";
+import type { Check, EngineInfo } from "../../engine/contract.ts";
 import type { CallOptions } from "./session.ts";
 
 /** Options of {@link StrataEngine.waitReady}. */

@@ -1,4 +1,4 @@
-import type { Resources } from "../../backend/contract.ts";
+import type { Resources } from "../../engine/contract.ts";
 import type { InstanceState } from "./instance-info.ts";
 
 /** Options of {@link Strata.events}. */

@@ -1,4 +1,4 @@
-import type { ExecOptions, ExecSession } from "../../backend/contract.ts";
+import type { ExecOptions, ExecSession } from "../../engine/contract.ts";
 import type { CallOptions } from "./session.ts";
 
 /** A path of this host. */

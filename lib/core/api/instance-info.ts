@@ -1,4 +1,4 @@
-import type { Mount } from "../../backend/contract.ts";
+import type { Mount } from "../../engine/contract.ts";
 import type { StrataError } from "../../errors.ts";
 
 /** The states a user sees, spelled the same in every format. */

@@ -1,4 +1,4 @@
-import type { NicSpec } from "../../backend/contract.ts";
+import type { NicSpec } from "../../engine/contract.ts";
 import type { Candidate, InstanceInfo, InstanceSummary, Listing, Optimized } from "./instance-info.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
 

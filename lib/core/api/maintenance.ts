@@ -1,4 +1,4 @@
-import type { Check, Finding } from "../../backend/contract.ts";
+import type { Check, Finding } from "../../engine/contract.ts";
 import type { CallOptions } from "./session.ts";
 
 /** Options of {@link StrataMaintenance.audit}. */

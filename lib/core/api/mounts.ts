@@ -1,4 +1,4 @@
-import type { IdMap, Mount } from "../../backend/contract.ts";
+import type { IdMap, Mount } from "../../engine/contract.ts";
 import type { CallOptions } from "./session.ts";
 
 /** Options of {@link StrataMounts.mount}. */

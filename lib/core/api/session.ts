@@ -1,4 +1,4 @@
-import type { Backend, Log, Progress } from "../../backend/contract.ts";
+import type { Backend, Log, Progress } from "../../engine/contract.ts";
 import type { Folders } from "../../settings/folders.ts";
 
 /** What every call takes that may last: how to cancel it, and who hears of it meanwhile. */

@@ -1,4 +1,4 @@
-import type { Mount } from "../../backend/contract.ts";
+import type { Mount } from "../../engine/contract.ts";
 import type { InstanceNames } from "./instances.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
 

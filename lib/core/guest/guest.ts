@@ -7,7 +7,7 @@ import type {
   GuestAccess,
   Instance,
   Lock,
-} from "../../backend/contract.ts";
+} from "../../engine/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import type { Guest } from "../../guest/ssh.ts";

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import type { Context, IdMap, Instance, Lock, Mount, Mounts } from "../../backend/contract.ts";
+import type { Context, IdMap, Instance, Lock, Mount, Mounts } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import { callerIds } from "../../mounts/caller.ts";

@@ -2,7 +2,7 @@ import { mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Context } from "../../backend/contract.ts";
+import type { Context } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Entry } from "../../transfer/entry.ts";
 import type { GuestEnd, Placement } from "../../transfer/guest.ts";

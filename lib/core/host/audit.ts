@@ -1,4 +1,4 @@
-import type { AuditOptions, Finding } from "../../backend/contract.ts";
+import type { AuditOptions, Finding } from "../../engine/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";

@@ -1,4 +1,4 @@
-import type { Instance } from "../../backend/contract.ts";
+import type { Instance } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";

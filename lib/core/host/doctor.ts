@@ -1,4 +1,4 @@
-import type { Check } from "../../backend/contract.ts";
+import type { Check } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Session } from "../session/session.ts";
 

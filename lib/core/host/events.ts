@@ -1,4 +1,4 @@
-import type { EngineEvent, Instance } from "../../backend/contract.ts";
+import type { EngineEvent, Instance } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
 import { merge } from "../../util/merge.ts";
 import type { StrataEvent } from "../api/strata.ts";

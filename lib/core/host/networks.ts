@@ -1,4 +1,4 @@
-import type { Instance, NicSpec } from "../../backend/contract.ts";
+import type { Instance, NicSpec } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { NetworkInfo } from "../api/strata.ts";
 import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";

@@ -1,4 +1,4 @@
-import { RECORD_VERSION } from "../../backend/contract.ts";
+import { RECORD_VERSION } from "../../engine/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { CallOptions, Candidate } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { Instance } from "../../backend/contract.ts";
-import { RECORD_VERSION } from "../../backend/contract.ts";
+import type { Instance } from "../../engine/contract.ts";
+import { RECORD_VERSION } from "../../engine/contract.ts";
 import { makeSeed } from "../../guest/seed.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { userKeys } from "../guest/guest.ts";

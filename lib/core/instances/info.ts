@@ -1,4 +1,4 @@
-import type { Instance, InstanceOutline } from "../../backend/contract.ts";
+import type { Instance, InstanceOutline } from "../../engine/contract.ts";
 import type { EachOptions, InstanceInfo, InstanceSummary, Listing, Usage } from "../api/strata.ts";
 import { tryOutput } from "../guest/guest.ts";
 import { askAll } from "../session/engines.ts";

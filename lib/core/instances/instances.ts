@@ -1,4 +1,4 @@
-import type { Context, Instance, InstanceOutline, Lock } from "../../backend/contract.ts";
+import type { Context, Instance, InstanceOutline, Lock } from "../../engine/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
 import type { EachOptions, InstanceState } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";

@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from "node:crypto";
-import type { Context, ImageSource, InstancePlan, InstanceSpec, Instances } from "../../backend/contract.ts";
-import { RECORD_VERSION } from "../../backend/contract.ts";
+import type { Context, ImageSource, InstancePlan, InstanceSpec, Instances } from "../../engine/contract.ts";
+import { RECORD_VERSION } from "../../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
 import { makeSeed } from "../../guest/seed.ts";
 import { checkUserData } from "../../guest/user-data.ts";

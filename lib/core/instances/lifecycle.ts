@@ -1,4 +1,4 @@
-import type { Context, Instance, Lock } from "../../backend/contract.ts";
+import type { Context, Instance, Lock } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
 import { awaitReady } from "../guest/guest.ts";

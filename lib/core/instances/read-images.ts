@@ -1,4 +1,4 @@
-import type { Instance } from "../../backend/contract.ts";
+import type { Instance } from "../../engine/contract.ts";
 import { isStrataError } from "../../errors.ts";
 import type { EachOptions, Optimized } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Context, Instance, Lock, Snapshots } from "../../backend/contract.ts";
+import type { Context, Instance, Lock, Snapshots } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions, EachOptions, Ref } from "../api/strata.ts";
 import type { Work } from "../session/engines.ts";

@@ -1,4 +1,4 @@
-import type { Resources } from "../../backend/contract.ts";
+import type { Resources } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";

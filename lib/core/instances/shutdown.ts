@@ -1,5 +1,5 @@
 import { text } from "node:stream/consumers";
-import type { Context, Lock } from "../../backend/contract.ts";
+import type { Context, Lock } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import { execIn } from "../guest/guest.ts";
 import type { Session } from "../session/session.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { EngineInfo } from "../../backend/contract.ts";
+import type { EngineInfo } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "./session.ts";

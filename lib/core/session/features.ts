@@ -1,4 +1,4 @@
-import type { Backend, Feature } from "../../backend/contract.ts";
+import type { Backend, Feature } from "../../engine/contract.ts";
 import { failure, type StrataError } from "../../errors.ts";
 import type { Session } from "./session.ts";
 

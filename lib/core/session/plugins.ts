@@ -1,5 +1,5 @@
-import { malformed } from "../../backend/manifest.ts";
-import { DEFAULT_ENGINE, type EngineSource, openCatalogue, pluginEntries } from "../../backend/registry.ts";
+import { malformed } from "../../engine/manifest.ts";
+import { DEFAULT_ENGINE, type EngineSource, openCatalogue, pluginEntries } from "../../engine/registry.ts";
 import { asStrataError, type StrataError } from "../../errors.ts";
 import type { PluginInfo } from "../api/strata.ts";
 import type { Session } from "./session.ts";

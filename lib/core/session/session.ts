@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { Backend, BackendPlugin, Context, EngineInfo, Log } from "../../backend/contract.ts";
-import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "../../backend/registry.ts";
+import type { Backend, BackendPlugin, Context, EngineInfo, Log } from "../../engine/contract.ts";
+import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "../../engine/registry.ts";
 import type { ImageStore } from "../../images/store.ts";
 import { defaultFolders } from "../../settings/folders.ts";
 import { readSettings, type SettingValues, writeSettings } from "../../settings/store.ts";

@@ -1,5 +1,5 @@
-import type { BackendPlugin, EngineSetting } from "../../backend/contract.ts";
-import { DEFAULT_ENGINE } from "../../backend/registry.ts";
+import type { BackendPlugin, EngineSetting } from "../../engine/contract.ts";
+import { DEFAULT_ENGINE } from "../../engine/registry.ts";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
 import type { Ref } from "../api/strata.ts";

@@ -1,4 +1,4 @@
-import type { Removal, SnapshotTree } from "../../backend/contract.ts";
+import type { Removal, SnapshotTree } from "../../engine/contract.ts";
 import { childrenOf } from "./tree.ts";
 
 /** What deleting a snapshot does to the tree; undefined when it is not there. */

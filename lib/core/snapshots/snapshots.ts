@@ -5,7 +5,7 @@ import type {
   SnapshotOutline,
   Snapshots,
   SnapshotTree,
-} from "../../backend/contract.ts";
+} from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import { fewAtOnce } from "../../util/few-at-once.ts";
 import type { CallOptions, EachOptions, Ref, SnapshotRef, SnapshotTreeInfo } from "../api/strata.ts";

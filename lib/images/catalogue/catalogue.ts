@@ -1,4 +1,4 @@
-import type { Log } from "../../backend/contract.ts";
+import type { Log } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { type Remote, readRemotes } from "./remotes.ts";

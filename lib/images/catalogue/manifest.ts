@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
-import type { Log } from "../../backend/contract.ts";
+import type { Log } from "../../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
 import { fetchText, publicName } from "../../util/http.ts";
 import { atOwn, makeFolder } from "../../util/own-files.ts";

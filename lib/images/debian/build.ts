@@ -1,6 +1,6 @@
 import { chmod, mkdtemp, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Context } from "../../backend/contract.ts";
+import type { Context } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import { requireSpace } from "../../util/free-space.ts";
 import { makeFolder } from "../../util/own-files.ts";

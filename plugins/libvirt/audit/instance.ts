@@ -1,6 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { findDifference } from "../domain/definition-chain.ts";
 import type { Engine, Managed } from "../engine.ts";

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { Context, Finding } from "../../../lib/backend/contract.ts";
+import type { Context, Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";

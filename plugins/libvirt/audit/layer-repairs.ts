@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { Context, Finding } from "../../../lib/backend/contract.ts";
+import type { Context, Finding } from "../../../lib/engine/contract.ts";
 import { isSettled } from "../domain/view.ts";
 import { type Engine, type Managed, runOptions } from "../engine.ts";
 import { readGraph } from "../layers/graph.ts";

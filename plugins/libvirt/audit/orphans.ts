@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { RepairChoice } from "../../../lib/backend/contract.ts";
+import type { RepairChoice } from "../../../lib/engine/contract.ts";
 import { isSettled } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { findInUse, readByOthers } from "../layers/graph.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { describesItself } from "../lifecycle/recover-folder.ts";
 import { lockFile } from "../lock/lock.ts";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { quote } from "../../../lib/guest/quote.ts";
 import type { Engine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";

@@ -1,4 +1,4 @@
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { findObstacle, type Guest, wayRound } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";

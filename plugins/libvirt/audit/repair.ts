@@ -1,6 +1,6 @@
 import { chmod, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/backend/contract.ts";
+import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { type Engine, getHeld, lockFolder, type Managed, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";

@@ -1,4 +1,4 @@
-import type { EngineEvent, EngineState } from "../../../lib/backend/contract.ts";
+import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { merge } from "../../../lib/util/merge.ts";
 import { type Engine, readManaged } from "../engine.ts";

@@ -1,4 +1,4 @@
-import type { Instance, InstanceRecord, Instances } from "../../../lib/backend/contract.ts";
+import type { Instance, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
 import { type Engine, findDomain, getHeld, lockedId, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";

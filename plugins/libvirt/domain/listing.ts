@@ -1,5 +1,5 @@
-import type { Instance, InstanceOutline } from "../../../lib/backend/contract.ts";
-import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import type { Instance, InstanceOutline } from "../../../lib/engine/contract.ts";
+import { RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { fewAtOnce } from "../../../lib/util/few-at-once.ts";
 import { type Engine, readManaged } from "../engine.ts";

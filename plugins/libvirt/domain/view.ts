@@ -1,4 +1,4 @@
-import type { EngineState, Instance, InstanceRecord } from "../../../lib/backend/contract.ts";
+import type { EngineState, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
 import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";

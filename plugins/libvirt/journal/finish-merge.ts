@@ -1,4 +1,4 @@
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { type Engine, type Managed, runOptions } from "../engine.ts";
 import { settlePlace } from "../layers/child-place.ts";
 import { collectIfPossible } from "../layers/collect.ts";

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
 import { define, type Engine, handOn, type Managed, runOptions, writeMetadata } from "../engine.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
 import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { type Engine, getHeld, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { define, type Engine, type Managed } from "../engine.ts";
 import { requireSettled } from "../lifecycle/power.ts";

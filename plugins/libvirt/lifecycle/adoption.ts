@@ -1,6 +1,6 @@
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/backend/contract.ts";
+import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
 import {

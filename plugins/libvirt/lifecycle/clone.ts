@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { CloneSpec, Context, Instance } from "../../../lib/backend/contract.ts";
+import type { CloneSpec, Context, Instance } from "../../../lib/engine/contract.ts";
 import { type Engine, type Managed, runOptions } from "../engine.ts";
 import { getReady } from "../journal/recover.ts";
 import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";

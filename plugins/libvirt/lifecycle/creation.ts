@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import type { Context, Instance, InstancePlan, InstanceSpec } from "../../../lib/backend/contract.ts";
+import type { Context, Instance, InstancePlan, InstanceSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
 import { type Engine, findDomain, getManaged, lockFolder, readManaged, writeMetadata } from "../engine.ts";

@@ -1,4 +1,4 @@
-import type { Resources } from "../../../lib/backend/contract.ts";
+import type { Resources } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { requireMemory } from "../../../lib/util/host-memory.ts";
 import type { Engine } from "../engine.ts";

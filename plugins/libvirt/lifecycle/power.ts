@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type Engine, findDomain, getHeld, lockFolder } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";

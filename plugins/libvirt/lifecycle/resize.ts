@@ -1,4 +1,4 @@
-import type { Context, Resources } from "../../../lib/backend/contract.ts";
+import type { Context, Resources } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { define, type Engine, runOptions } from "../engine.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";

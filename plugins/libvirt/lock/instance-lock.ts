@@ -1,6 +1,6 @@
 import { rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Context, Lock } from "../../../lib/backend/contract.ts";
+import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { asStrataError, failure, isStrataError, type StrataError } from "../../../lib/errors.ts";
 import { ASKED, toInstance } from "../domain/view.ts";
 import {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { chmod, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { IdMap, Mount } from "../../../lib/backend/contract.ts";
+import type { IdMap, Mount } from "../../../lib/engine/contract.ts";
 import { quote } from "../../../lib/guest/quote.ts";
 import { fileError } from "../errors.ts";
 

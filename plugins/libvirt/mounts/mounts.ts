@@ -1,6 +1,6 @@
 import { realpath, stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, Feature, GuestMount, Mount, Mounts } from "../../../lib/backend/contract.ts";
+import type { Context, Feature, GuestMount, Mount, Mounts } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { run } from "../../../lib/util/programs.ts";
 import {

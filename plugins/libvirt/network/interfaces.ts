@@ -1,4 +1,4 @@
-import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.ts";
+import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { define, type Engine, lockedId } from "../engine.ts";
 import { ENGINE, mapped } from "../errors.ts";

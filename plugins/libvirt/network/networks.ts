@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
-import type { SshAccess } from "../../../lib/backend/contract.ts";
+import type { SshAccess } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type Engine, getManaged, type Managed } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";

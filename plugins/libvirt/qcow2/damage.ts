@@ -1,4 +1,4 @@
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { fileVersion } from "../storage/file-version.ts";
 import { checkImage, type ImageCheck } from "./qemu-img.ts";

@@ -1,4 +1,4 @@
-import type { Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/backend/contract.ts";
+import type { Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { type Engine, getManaged, type Held, type Managed, peek } from "../engine.ts";
 import { isPending } from "../journal/recover.ts";

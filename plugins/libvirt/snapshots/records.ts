@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { Removal } from "../../../lib/backend/contract.ts";
+import type { Removal } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";

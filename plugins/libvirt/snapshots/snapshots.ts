@@ -1,4 +1,4 @@
-import type { Context, Removal, SnapshotRecord, Snapshots } from "../../../lib/backend/contract.ts";
+import type { Context, Removal, SnapshotRecord, Snapshots } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { chmod, chown, constants, copyFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { ImageSource } from "../../../lib/backend/contract.ts";
+import type { ImageSource } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { requireSpace } from "../../../lib/util/free-space.ts";
 import { makeFolder } from "../../../lib/util/own-files.ts";

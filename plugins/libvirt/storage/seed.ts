@@ -1,6 +1,6 @@
 import { chmod, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Seed } from "../../../lib/backend/contract.ts";
+import type { Seed } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { createFile } from "../../../lib/util/own-files.ts";
 import { secure } from "../qcow2/qemu-img.ts";

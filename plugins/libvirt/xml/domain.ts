@@ -1,4 +1,4 @@
-import type { Nic, Resources } from "../../../lib/backend/contract.ts";
+import type { Nic, Resources } from "../../../lib/engine/contract.ts";
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
 import { type Metadata, putMetadata, readMetadata } from "./metadata.ts";

@@ -1,4 +1,4 @@
-import type { IdMap, InstanceRecord, Mount } from "../../../lib/backend/contract.ts";
+import type { IdMap, InstanceRecord, Mount } from "../../../lib/engine/contract.ts";
 import { type Operation, readOperation, type Unusable } from "../journal/entry.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
 

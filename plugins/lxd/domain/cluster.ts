@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Cluster, ClusterMember, Context } from "../../../lib/backend/contract.ts";
+import type { Cluster, ClusterMember, Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type Engine, instancePath, lockedId } from "../engine.ts";
 import { mapped } from "../errors.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Nic, Resources } from "../../../lib/backend/contract.ts";
+import type { Nic, Resources } from "../../../lib/engine/contract.ts";
 import type { Config, Devices } from "../rest/shapes.ts";
 
 /** The root disk of strata's instances. */

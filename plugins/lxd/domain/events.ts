@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import type { EngineEvent, EngineState } from "../../../lib/backend/contract.ts";
+import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import type { Engine } from "../engine.ts";
 import { findManaged } from "../engine.ts";
 import { lxdError } from "../errors.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Context, InstanceRecord, Instances, Resources } from "../../../lib/backend/contract.ts";
+import type { Context, InstanceRecord, Instances, Resources } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import {
   type Engine,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { NicSpec } from "../../../lib/backend/contract.ts";
+import type { NicSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { Engine } from "../engine.ts";
 import { isStatus } from "../errors.ts";

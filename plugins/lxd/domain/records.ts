@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { InstanceRecord, Mount, SnapshotRecord } from "../../../lib/backend/contract.ts";
-import { RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import type { InstanceRecord, Mount, SnapshotRecord } from "../../../lib/engine/contract.ts";
+import { RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { Operation } from "../journal/operation.ts";
 import type { Config } from "../rest/shapes.ts";

@@ -1,4 +1,4 @@
-import { type EngineState, type Instance, RECORD_VERSION } from "../../../lib/backend/contract.ts";
+import { type EngineState, type Instance, RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import type { Config, LxdInstance } from "../rest/shapes.ts";

@@ -1,7 +1,7 @@
 import { Readable, Writable } from "node:stream";
 import type WebSocket from "ws";
 import { z } from "zod";
-import type { ExecOptions, ExecSession } from "../../../lib/backend/contract.ts";
+import type { ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type Engine, instancePath } from "../engine.ts";
 import { lxdError } from "../errors.ts";

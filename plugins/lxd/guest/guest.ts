@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, EngineAccess, ExecOptions, ExecSession } from "../../../lib/backend/contract.ts";
+import type { Context, EngineAccess, ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { readState } from "../domain/view.ts";
 import { type Engine, getManaged } from "../engine.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { CloneSpec, Context, Instance } from "../../../lib/backend/contract.ts";
+import type { CloneSpec, Context, Instance } from "../../../lib/engine/contract.ts";
 import { readNics } from "../domain/devices.ts";
 import { nicDevices } from "../domain/placement.ts";
 import { operationKeys, ownKeys, treeKeys } from "../domain/records.ts";

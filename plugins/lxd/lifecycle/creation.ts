@@ -6,7 +6,7 @@ import type {
   InstancePlan,
   InstanceSpec,
   Seed,
-} from "../../../lib/backend/contract.ts";
+} from "../../../lib/engine/contract.ts";
 import { asStrataError, failure } from "../../../lib/errors.ts";
 import { requireMember } from "../domain/cluster.ts";
 import { limitKeys, ROOT } from "../domain/devices.ts";

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { z } from "zod";
-import type { Context, ImageSource } from "../../../lib/backend/contract.ts";
+import type { Context, ImageSource } from "../../../lib/engine/contract.ts";
 import type { Engine } from "../engine.ts";
 import { isStatus } from "../errors.ts";
 import { imageShape, type LxdImage } from "../rest/shapes.ts";

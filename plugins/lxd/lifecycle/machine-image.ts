@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import tar from "tar-stream";
-import type { ImageSource } from "../../../lib/backend/contract.ts";
+import type { ImageSource } from "../../../lib/engine/contract.ts";
 
 /** The body of a request that hands LXD an image in two parts: what it says of a disk, and the disk. */
 export interface SplitImage {

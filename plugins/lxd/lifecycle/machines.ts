@@ -1,7 +1,7 @@
 /** What virtual machines of LXD have that its containers have not. */
 
 import { z } from "zod";
-import type { InstanceSpec, Resources, Seed, SshAccess } from "../../../lib/backend/contract.ts";
+import type { InstanceSpec, Resources, Seed, SshAccess } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { requireMemory } from "../../../lib/util/host-memory.ts";
 import { DEFAULT_NIC } from "../domain/devices.ts";

@@ -1,4 +1,4 @@
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { readState } from "../domain/view.ts";
 import { type Engine, getHeld, instancePath, whenIdle } from "../engine.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, Lock } from "../../../lib/backend/contract.ts";
+import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { KEYS } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";

@@ -3,7 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
-import type { IdMap, Mount } from "../../../lib/backend/contract.ts";
+import type { IdMap, Mount } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { callerIds } from "../../../lib/mounts/caller.ts";
 import type { Engine } from "../engine.ts";

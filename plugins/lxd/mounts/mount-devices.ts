@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Mount } from "../../../lib/backend/contract.ts";
+import type { Mount } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { Engine } from "../engine.ts";
 import type { Devices } from "../rest/shapes.ts";

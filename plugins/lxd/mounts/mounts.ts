@@ -1,4 +1,4 @@
-import type { Context, Mount, Mounts } from "../../../lib/backend/contract.ts";
+import type { Context, Mount, Mounts } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { mountKeys, readMounts } from "../domain/records.ts";
 import { type Engine, lockedId, type Managed, replaceConfig } from "../engine.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { NicSpec } from "../../../lib/backend/contract.ts";
+import type { NicSpec } from "../../../lib/engine/contract.ts";
 import { DEFAULT_NIC } from "../domain/devices.ts";
 import type { Config } from "../rest/shapes.ts";
 

@@ -1,4 +1,4 @@
-import type { Context, Networks, NicSpec } from "../../../lib/backend/contract.ts";
+import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts";
 import { readNics } from "../domain/devices.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
 import { requireStopped } from "../domain/view.ts";

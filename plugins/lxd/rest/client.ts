@@ -5,7 +5,7 @@ import { json as readJson, text as readText } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import WebSocket from "ws";
 import type { z } from "zod";
-import type { Context } from "../../../lib/backend/contract.ts";
+import type { Context } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { LxdConnectionError, LxdError } from "./errors.ts";

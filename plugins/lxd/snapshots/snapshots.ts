@@ -5,7 +5,7 @@ import type {
   SnapshotRecord,
   Snapshots,
   SnapshotTree,
-} from "../../../lib/backend/contract.ts";
+} from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/records.ts";
 import { readState, requireStopped } from "../domain/view.ts";

@@ -1,4 +1,4 @@
-import type { Snapshot } from "../../../lib/backend/contract.ts";
+import type { Snapshot } from "../../../lib/engine/contract.ts";
 import { readNics, readResources } from "../domain/devices.ts";
 import { readMounts, readSnapshotRecord, readTree, type TreeRecord } from "../domain/records.ts";
 import type { Managed } from "../engine.ts";

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
-import type { Progress } from "../../../lib/backend/contract.ts";
+import type { Progress } from "../../../lib/engine/contract.ts";
 import { type Answer, type ImageServer, imageServer, sendFile } from "../../support/images/image-server.ts";
 import {
   contextOf,

@@ -2,8 +2,8 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, lockOf, newSpec, take } from "../../../lib/backend/conformance/fixture.ts";
-import type { Instance } from "../../../lib/backend/contract.ts";
+import { context, lockOf, newSpec, take } from "../../../lib/engine/conformance/fixture.ts";
+import type { Instance } from "../../../lib/engine/contract.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixture.ts";
+import { context, lockOf, newSpec } from "../../../lib/engine/conformance/fixture.ts";
 import { clearLeftovers } from "../../support/leftovers.ts";
 import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";

@@ -3,7 +3,7 @@ import { link, mkdir, open, readdir, readFile, rename, rm, writeFile } from "nod
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { replacedPath } from "../../../plugins/libvirt/layers/layers.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";

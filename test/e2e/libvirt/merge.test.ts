@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, lockOf, MIB, take, withInstance } from "../../../lib/backend/conformance/fixture.ts";
-import type { Instance } from "../../../lib/backend/contract.ts";
+import { context, lockOf, MIB, take, withInstance } from "../../../lib/engine/conformance/fixture.ts";
+import type { Instance } from "../../../lib/engine/contract.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type LibvirtFixture, libvirtFixture } from "../../support/libvirt/fixture.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";

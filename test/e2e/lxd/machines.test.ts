@@ -1,9 +1,9 @@
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { locked, lockOf } from "../../../lib/backend/conformance/fixture.ts";
-import type { Backend, ImageSource } from "../../../lib/backend/contract.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
+import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
+import type { Backend, ImageSource } from "../../../lib/engine/contract.ts";
 import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import type { Backend, EngineAccess, ExecSession } from "../../../lib/backend/contract.ts";
+import type { Backend, EngineAccess, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { memoryBackend } from "../../../plugins/memory/index.ts";
 

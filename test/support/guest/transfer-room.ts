@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import tar from "tar-stream";
-import type { Backend } from "../../../lib/backend/contract.ts";
 import type { Strata } from "../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
+import type { Backend } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { hostGuests } from "./host-guest.ts";
 

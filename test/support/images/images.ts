@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import type { Context, Progress } from "../../../lib/backend/contract.ts";
+import type { Context, Progress } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { type ImageStore, openImageStore } from "../../../lib/images/store.ts";
 

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { locked } from "../../../lib/backend/conformance/fixture.ts";
-import type { Fixture } from "../../../lib/backend/conformance/index.ts";
-import type { Instance, Log } from "../../../lib/backend/contract.ts";
+import { locked } from "../../../lib/engine/conformance/fixture.ts";
+import type { Fixture } from "../../../lib/engine/conformance/index.ts";
+import type { Instance, Log } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import libvirt from "../../../plugins/libvirt/index.ts";
 import {

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import type { Foreign } from "../../../lib/backend/conformance/fixture.ts";
+import type { Foreign } from "../../../lib/engine/conformance/fixture.ts";
 import type { Connection } from "../../../plugins/libvirt/rpc/index.ts";
 
 export interface ForeignDomain extends Foreign {

@@ -3,7 +3,7 @@ import {
   type ImageSource,
   type InstanceSpec,
   RECORD_VERSION,
-} from "../../../lib/backend/contract.ts";
+} from "../../../lib/engine/contract.ts";
 
 /** A context that nobody cancels. */
 export function context(): Context {

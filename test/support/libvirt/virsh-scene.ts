@@ -1,8 +1,8 @@
 import { access } from "node:fs/promises";
 import { expect } from "chai";
 import { execa } from "execa";
-import { context, lockOf, newSpec } from "../../../lib/backend/conformance/fixture.ts";
-import type { Finding, Instance } from "../../../lib/backend/contract.ts";
+import { context, lockOf, newSpec } from "../../../lib/engine/conformance/fixture.ts";
+import type { Finding, Instance } from "../../../lib/engine/contract.ts";
 import { Strata } from "../../../lib/index.ts";
 import { type LibvirtFixture, libvirtFixture, whileLocked } from "./fixture.ts";
 import { Contents, HOST, talkTo, virsh, virshRefusal } from "./virsh.ts";

@@ -1,4 +1,4 @@
-import type { InjectedFault } from "../../../lib/backend/conformance/fixture.ts";
+import type { InjectedFault } from "../../../lib/engine/conformance/fixture.ts";
 import type { Client } from "../../../plugins/lxd/rest/client.ts";
 import { LxdError } from "../../../plugins/lxd/rest/errors.ts";
 

@@ -1,8 +1,8 @@
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Fixture } from "../../../lib/backend/conformance/index.ts";
-import type { Instance } from "../../../lib/backend/contract.ts";
+import type { Fixture } from "../../../lib/engine/conformance/index.ts";
+import type { Instance } from "../../../lib/engine/contract.ts";
 import { lxdBackend } from "../../../plugins/lxd/index.ts";
 import { silent } from "../libvirt/fixture.ts";
 import { type LxdDaemon, lxdFolder, startDaemon } from "./daemon.ts";

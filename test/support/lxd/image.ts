@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import type { ImageSource } from "../../../lib/backend/contract.ts";
+import type { ImageSource } from "../../../lib/engine/contract.ts";
 
 const METADATA = `architecture: x86_64
 creation_date: 1700000000

@@ -1,6 +1,6 @@
 import { text } from "node:stream/consumers";
-import { locked, lockOf } from "../../../lib/backend/conformance/fixture.ts";
-import type { Context, ExecOptions, ExecSession, Instance } from "../../../lib/backend/contract.ts";
+import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
+import type { Context, ExecOptions, ExecSession, Instance } from "../../../lib/engine/contract.ts";
 import { context, newInstanceSpec } from "../libvirt/instance-spec.ts";
 import type { LxdFixture } from "./fixture.ts";
 

@@ -1,4 +1,4 @@
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { pick } from "../trials.ts";
 import type { Verb } from "../verb.ts";
 import { INSTANCE } from "../world.ts";

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { ExecaError } from "execa";
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
 import type { Plan } from "../actor.ts";
 import type { Actors, End } from "../process.ts";

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Finding } from "../../../lib/backend/contract.ts";
+import type { Finding } from "../../../lib/engine/contract.ts";
 import { INSTANCE } from "../world.ts";
 import type { Model } from "./model.ts";
 import { above, chainOf, holdsData } from "./observation.ts";

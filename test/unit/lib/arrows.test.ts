@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { builtInNames } from "../../../lib/backend/built-in.ts";
-import { API_VERSION } from "../../../lib/backend/contract.ts";
-import { DEFAULT_ENGINE } from "../../../lib/backend/registry.ts";
+import { builtInNames } from "../../../lib/engine/built-in.ts";
+import { API_VERSION } from "../../../lib/engine/contract.ts";
+import { DEFAULT_ENGINE } from "../../../lib/engine/registry.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -35,7 +35,7 @@ describe("the core", () => {
     const names = (await builtInNames()).filter((name) => name !== "memory");
     const literal = new RegExp(`["'\`](${names.join("|")})["'\`]`);
     const found = [...sources("lib"), ...sources("bin")].filter(([, code]) => literal.test(code));
-    expect(found.map(([path]) => path)).to.deep.equal(["lib/backend/registry.ts"]);
+    expect(found.map(([path]) => path)).to.deep.equal(["lib/engine/registry.ts"]);
   });
 });
 

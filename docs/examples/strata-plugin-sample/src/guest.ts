@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import type { EngineAccess, ExecOptions, ExecSession } from "strata-vm/backend";
+import type { EngineAccess, ExecOptions, ExecSession } from "strata-vm/engine";
 import { failure } from "strata-vm/errors";
 import type { Disk, Store } from "./store.ts";
 

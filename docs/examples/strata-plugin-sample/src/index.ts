@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Backend, BackendPlugin } from "strata-vm/backend";
+import type { Backend, BackendPlugin } from "strata-vm/engine";
 import { guestAccess } from "./guest.ts";
 import { instanceGroup } from "./instances.ts";
 import type { Locks } from "./lock.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Context, Instance, Instances, Lock } from "strata-vm/backend";
+import type { Context, Instance, Instances, Lock } from "strata-vm/engine";
 import { failure } from "strata-vm/errors";
 import { type Locks, lockedInstance, lockInstance } from "./lock.ts";
 import type { Store, Stored } from "./store.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, Instance, Lock } from "strata-vm/backend";
+import type { Context, Instance, Lock } from "strata-vm/engine";
 import { failure } from "strata-vm/errors";
 import type { Store, Stored } from "./store.ts";
 

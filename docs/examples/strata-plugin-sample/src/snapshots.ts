@@ -1,4 +1,4 @@
-import type { Lock, Snapshots } from "strata-vm/backend";
+import type { Lock, Snapshots } from "strata-vm/engine";
 import { failure } from "strata-vm/errors";
 import { goOn, requireStopped } from "./instances.ts";
 import { type Locks, lockedInstance } from "./lock.ts";

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Instance, SnapshotRecord } from "strata-vm/backend";
+import type { Instance, SnapshotRecord } from "strata-vm/engine";
 import { failure } from "strata-vm/errors";
 
 /** Files of a disk by path, in base64. */

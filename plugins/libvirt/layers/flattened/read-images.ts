@@ -1,4 +1,4 @@
-import type { Context, ReadImages } from "../../../../lib/backend/contract.ts";
+import type { Context, ReadImages } from "../../../../lib/engine/contract.ts";
 import { failure } from "../../../../lib/errors.ts";
 import { isSettled } from "../../domain/view.ts";
 import { type Engine, lockedId, type Managed, runOptions } from "../../engine.ts";

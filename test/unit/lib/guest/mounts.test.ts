@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from "node:stream";
 import { expect } from "chai";
-import type { GuestMount } from "../../../../lib/backend/contract.ts";
+import type { GuestMount } from "../../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../../lib/errors.ts";
 import { mountInside, outermostFirst, type RootExec, unmountInside } from "../../../../lib/guest/mounts.ts";
 

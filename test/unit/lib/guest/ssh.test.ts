@@ -6,7 +6,7 @@ import { buffer, text } from "node:stream/consumers";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import fc from "fast-check";
-import type { ExecOptions, ExecSession } from "../../../../lib/backend/contract.ts";
+import type { ExecOptions, ExecSession } from "../../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../../lib/errors.ts";
 import { awaitGuest } from "../../../../lib/guest/await.ts";
 import { makeKeyPair } from "../../../../lib/guest/keys.ts";

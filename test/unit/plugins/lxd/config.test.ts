@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Mount } from "../../../../lib/backend/contract.ts";
+import type { Mount } from "../../../../lib/engine/contract.ts";
 import { readCpus, readNics, readSize } from "../../../../plugins/lxd/domain/devices.ts";
 import { isUnused } from "../../../../plugins/lxd/lifecycle/images.ts";
 import { firstError } from "../../../../plugins/lxd/mounts/id-map-trial.ts";

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { execa } from "execa";
-import type { AuditOptions, Backend, Finding, Maintenance } from "../../../../../lib/backend/contract.ts";
-import { guardBackend } from "../../../../../lib/backend/guard.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
+import type { AuditOptions, Backend, Finding, Maintenance } from "../../../../../lib/engine/contract.ts";
+import { guardBackend } from "../../../../../lib/engine/guard.ts";
 import { failure } from "../../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";

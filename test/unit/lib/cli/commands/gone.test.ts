@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import type { Backend } from "../../../../../lib/backend/contract.ts";
-import { guardBackend } from "../../../../../lib/backend/guard.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
+import type { Backend } from "../../../../../lib/engine/contract.ts";
+import { guardBackend } from "../../../../../lib/engine/guard.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 

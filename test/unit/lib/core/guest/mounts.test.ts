@@ -2,9 +2,9 @@ import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { PassThrough, Readable } from "node:stream";
 import { expect } from "chai";
-import type { Backend, ExecSession, Mount } from "../../../../../lib/backend/contract.ts";
 import type { Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
+import type { Backend, ExecSession, Mount } from "../../../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 

@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import type { Finding, Maintenance } from "../../../../../lib/backend/contract.ts";
 import { repair } from "../../../../../lib/core/host/audit.ts";
 import type { Session } from "../../../../../lib/core/session/session.ts";
+import type { Finding, Maintenance } from "../../../../../lib/engine/contract.ts";
 import { failure } from "../../../../../lib/errors.ts";
 
 /** A session with an engine that repairs all findings but those of one kind. */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import type { Backend } from "../../../../../lib/backend/contract.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
+import type { Backend } from "../../../../../lib/engine/contract.ts";
 import { asStrataError } from "../../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 

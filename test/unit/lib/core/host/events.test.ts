@@ -1,9 +1,9 @@
 import { expect } from "chai";
-import { context } from "../../../../../lib/backend/conformance/fixture.ts";
-import type { Backend, Instance } from "../../../../../lib/backend/contract.ts";
 import { formatEvent } from "../../../../../lib/cli/format/event.ts";
 import type { Strata, StrataEvent } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
+import { context } from "../../../../../lib/engine/conformance/fixture.ts";
+import type { Backend, Instance } from "../../../../../lib/engine/contract.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 
 /** Waits for the next line, without its time, that is about the instance. */

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { Backend, InstancePlan } from "../../../../../lib/backend/contract.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
+import type { Backend, InstancePlan } from "../../../../../lib/engine/contract.ts";
 import { asStrataError, failure } from "../../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 

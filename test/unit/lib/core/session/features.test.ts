@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import type { EngineInfo, Feature } from "../../../../../lib/backend/contract.ts";
 import { requireFeature, requireGroup } from "../../../../../lib/core/session/features.ts";
 import { openSession, type Session } from "../../../../../lib/core/session/session.ts";
+import type { EngineInfo, Feature } from "../../../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../../../lib/errors.ts";
 import { memoryBackend } from "../../../../../plugins/memory/index.ts";
 

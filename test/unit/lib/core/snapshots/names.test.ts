@@ -1,10 +1,10 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import type { Snapshot, SnapshotTree } from "../../../../../lib/backend/contract.ts";
 import { checkName, nextSnapshot } from "../../../../../lib/core/snapshots/names.ts";
 import { afterRemoval, planRemoval } from "../../../../../lib/core/snapshots/plan.ts";
 import { formatRef, parseRef } from "../../../../../lib/core/snapshots/ref.ts";
 import { type Branch, childrenOf, forest } from "../../../../../lib/core/snapshots/tree.ts";
+import type { Snapshot, SnapshotTree } from "../../../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../../../lib/errors.ts";
 
 const accepts = (name: string) => {

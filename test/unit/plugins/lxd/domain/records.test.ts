@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { RECORD_VERSION } from "../../../../../lib/backend/contract.ts";
+import { RECORD_VERSION } from "../../../../../lib/engine/contract.ts";
 import {
   KEYS,
   mountKeys,

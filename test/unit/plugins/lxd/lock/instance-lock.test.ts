@@ -1,6 +1,6 @@
 import { mock } from "node:test";
 import { expect } from "chai";
-import { context } from "../../../../../lib/backend/conformance/fixture.ts";
+import { context } from "../../../../../lib/engine/conformance/fixture.ts";
 import { KEYS, operationKeys, ownKeys } from "../../../../../plugins/lxd/domain/records.ts";
 import type { Engine } from "../../../../../plugins/lxd/engine.ts";
 import { make } from "../../../../../plugins/lxd/lifecycle/creation.ts";

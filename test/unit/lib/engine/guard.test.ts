@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
-import type { Backend } from "../../../../lib/backend/contract.ts";
-import { guardBackend, guardPlugin } from "../../../../lib/backend/guard.ts";
+import type { Backend } from "../../../../lib/engine/contract.ts";
+import { guardBackend, guardPlugin } from "../../../../lib/engine/guard.ts";
 import { failure, isStrataError } from "../../../../lib/errors.ts";
 import plugin, { memoryBackend } from "../../../../plugins/memory/index.ts";
 

@@ -1,6 +1,6 @@
 import { mock } from "node:test";
 import { expect } from "chai";
-import { load, pluginEntries } from "../../../../lib/backend/registry.ts";
+import { load, pluginEntries } from "../../../../lib/engine/registry.ts";
 import { isStrataError } from "../../../../lib/errors.ts";
 import plugin from "../../../../plugins/memory/index.ts";
 
