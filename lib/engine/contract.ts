@@ -37,7 +37,7 @@ export type * from "./contract/snapshots.ts";
 
 export const API_VERSION = "3.0.0";
 
-export interface Backend extends AsyncDisposable {
+export interface Engine extends AsyncDisposable {
   info(): Promise<EngineInfo>;
   readonly instances: Instances;
   readonly snapshots: Snapshots;

@@ -1,11 +1,11 @@
 import { ERRORS, failure, isStrataError, type StrataError } from "../errors.ts";
-import type { Backend, BackendPlugin, EngineInfo, ExecSession, InstanceOutline } from "./contract.ts";
+import type { Engine, EngineInfo, EnginePlugin, ExecSession, InstanceOutline } from "./contract.ts";
 
 /**
  * A plugin whose every failure is one of our table, wherever it comes from: what an engine throws by
  * mistake names the engine and the call, and cannot be taken for a fault of strata.
  */
-export function guardPlugin(plugin: BackendPlugin): BackendPlugin {
+export function guardPlugin(plugin: EnginePlugin): EnginePlugin {
   const { name } = plugin;
   return {
     apiVersion: plugin.apiVersion,
@@ -42,7 +42,7 @@ export function guardPlugin(plugin: BackendPlugin): BackendPlugin {
         }),
     async open(options) {
       try {
-        return guardBackend(name, await plugin.open(options));
+        return guardEngine(name, await plugin.open(options));
       } catch (error) {
         throw fault(name, "open", error);
       }
@@ -51,8 +51,8 @@ export function guardPlugin(plugin: BackendPlugin): BackendPlugin {
 }
 
 /** The open engine, its groups and all that they give, guarded in the same way. */
-export function guardBackend(plugin: string, backend: Backend): Backend {
-  return guardGroup({ plugin, names: new Map() }, "", backend);
+export function guardEngine(plugin: string, engine: Engine): Engine {
+  return guardGroup({ plugin, names: new Map() }, "", engine);
 }
 
 interface Guard {

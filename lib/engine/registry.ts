@@ -1,7 +1,7 @@
 import { pathToFileURL } from "node:url";
 import { asStrataError, failure, isStrataError, type StrataError } from "../errors.ts";
 import { builtInNames, importBuiltIn } from "./built-in.ts";
-import { API_VERSION, type BackendPlugin } from "./contract.ts";
+import { API_VERSION, type EnginePlugin } from "./contract.ts";
 import { guardPlugin } from "./guard.ts";
 import { importModule } from "./import-module.ts";
 import { ENGINE_NAME, readManifest } from "./manifest.ts";
@@ -18,7 +18,7 @@ export interface EngineSource {
   /** "built-in", or the name and version of its package. */
   readonly origin: string;
   /** Rejects with PLUGIN_ERROR or PLUGIN_INCOMPATIBLE. */
-  load(): Promise<BackendPlugin>;
+  load(): Promise<EnginePlugin>;
 }
 
 /** What the configuration names and what cannot be used. */
@@ -105,13 +105,13 @@ function guessedName(entry: string): string {
 }
 
 /** Loads a plugin's module and looks at what it exports; rejects with an error that names the plugin. */
-export async function load(name: string, loader: () => Promise<unknown>): Promise<BackendPlugin> {
+export async function load(name: string, loader: () => Promise<unknown>): Promise<EnginePlugin> {
   const wrong = (reason: string, cause?: unknown) => failure("PLUGIN_ERROR", { plugin: name, reason }, cause);
   const module = await inTime(loader, wrong).catch((error: unknown) => {
     if (isStrataError(error)) throw error;
     throw wrong(`its module cannot be loaded: ${error instanceof Error ? error.message : error}`, error);
   });
-  const plugin = (module as { readonly default?: Partial<BackendPlugin> }).default;
+  const plugin = (module as { readonly default?: Partial<EnginePlugin> }).default;
   if (typeof plugin !== "object" || plugin === null) throw wrong("its module has no default export");
   const { apiVersion, settings, check, open, description } = plugin;
   const right =
@@ -126,7 +126,7 @@ export async function load(name: string, loader: () => Promise<unknown>): Promis
     throw wrong(`its module has the name "${plugin.name}"`);
   if (!isCompatible(apiVersion))
     throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: `^${apiVersion}`, version: API_VERSION });
-  return guardPlugin(plugin as BackendPlugin);
+  return guardPlugin(plugin as EnginePlugin);
 }
 
 /** A plugin made for this major version and no later minor one knows all that the core will ask of it. */

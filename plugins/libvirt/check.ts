@@ -1,7 +1,7 @@
 import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import { formatSize } from "../../lib/size/format.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import { type LibvirtEngine, openEngine } from "./engine.ts";
 import { isLibvirt, mapped } from "./errors.ts";
 import { hasExtensions } from "./host/probe.ts";
 import { StoragePoolState } from "./rpc/index.ts";
@@ -36,7 +36,10 @@ function daemonFix(options: OpenOptions): string {
     : "systemctl enable --now libvirtd, or without systemd: make setup";
 }
 
-async function guarded(check: (engine: Engine) => Promise<Check[]>, engine: Engine): Promise<Check[]> {
+async function guarded(
+  check: (engine: LibvirtEngine) => Promise<Check[]>,
+  engine: LibvirtEngine,
+): Promise<Check[]> {
   try {
     return await mapped(() => check(engine));
   } catch (error) {
@@ -53,7 +56,7 @@ async function checkProgram([program, name, args]: (typeof PROGRAMS)[number]): P
   return { what: program, ok: true, detail: result.all.split("\n")[0] ?? "" };
 }
 
-async function checkDaemon({ connection }: Engine): Promise<Check[]> {
+async function checkDaemon({ connection }: LibvirtEngine): Promise<Check[]> {
   const [{ major, minor, release }, qemu] = await Promise.all([
     connection.libVersion(),
     connection.hypervisorVersion(),
@@ -62,7 +65,7 @@ async function checkDaemon({ connection }: Engine): Promise<Check[]> {
   return [{ what: "daemon", ok: true, detail }];
 }
 
-async function checkAccelerator(engine: Engine): Promise<Check[]> {
+async function checkAccelerator(engine: LibvirtEngine): Promise<Check[]> {
   const { accelerator, reason } = await engine.host();
   const detail = accelerator === "kvm" ? `KVM: ${reason}` : `TCG, software emulation and slow: ${reason}`;
   return [{ what: "accelerator", ok: true, detail }];
@@ -75,7 +78,7 @@ const PROBED = 2000;
  * A daemon that may open a /dev/kvm which does not work probes QEMU anew at every call, for seconds.
  * That it does shows in the time that it takes to tell its capabilities.
  */
-async function checkKvmProbing(engine: Engine): Promise<Check[]> {
+async function checkKvmProbing(engine: LibvirtEngine): Promise<Check[]> {
   const { arch } = await engine.host();
   if (await hasExtensions(arch)) return [];
   const begin = Date.now();
@@ -96,7 +99,7 @@ async function checkKvmProbing(engine: Engine): Promise<Check[]> {
 const HIDE_KVM =
   "mknod -m 000 /run/libvirt/no-kvm c 1 3; unshare -m sh -c 'mount --bind /run/libvirt/no-kvm /dev/kvm && exec libvirtd -d'";
 
-async function checkNetwork(engine: Engine): Promise<Check[]> {
+async function checkNetwork(engine: LibvirtEngine): Promise<Check[]> {
   if (engine.session)
     return [{ what: "network", ok: true, detail: "user-mode network with a forwarded ssh port" }];
   const name = engine.settings.network || "default";
@@ -119,7 +122,7 @@ async function checkNetwork(engine: Engine): Promise<Check[]> {
   }
 }
 
-async function checkMounts(engine: Engine): Promise<Check[]> {
+async function checkMounts(engine: LibvirtEngine): Promise<Check[]> {
   const sharing = await engine.sharing();
   if (sharing.driver === null)
     return [{ what: "mounts", ok: false, detail: sharing.reason, fix: "apt-get install virtiofsd" }];
@@ -133,7 +136,7 @@ async function checkMounts(engine: Engine): Promise<Check[]> {
   ];
 }
 
-async function checkPool(engine: Engine): Promise<Check[]> {
+async function checkPool(engine: LibvirtEngine): Promise<Check[]> {
   try {
     const pool = await engine.connection.lookupStoragePoolByName(POOL);
     const [{ state, available }, path] = await Promise.all([pool.getInfo(), engine.pool()]);

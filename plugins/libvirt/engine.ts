@@ -14,7 +14,7 @@ import { type Element, find, parse, serialize, text } from "./xml/document.ts";
 import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
 
 /** What the parts of this plugin share: the connection, where things are, and the locks. */
-export interface Engine extends AsyncDisposable {
+export interface LibvirtEngine extends AsyncDisposable {
   readonly connection: Connection;
   readonly session: boolean;
   readonly settings: Readonly<Record<string, string>>;
@@ -48,7 +48,7 @@ export interface Held {
 const CALL_LIMIT = 120_000;
 
 /** Opens a connection to the daemon that the setting `uri` names, by default as libvirt's own tools choose. */
-export async function openEngine(options: OpenOptions): Promise<Engine> {
+export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
   const { settings, log } = options;
   const uri = settings.uri || (process.getuid?.() === 0 ? "qemu:///system" : "qemu:///session");
   const { pathname } = new URL(uri);
@@ -128,7 +128,7 @@ export async function readManaged(domain: Domain, read = parse): Promise<Managed
 }
 
 /** The domain of that name, or null. */
-export async function findDomain(engine: Engine, name: string): Promise<Domain | null> {
+export async function findDomain(engine: LibvirtEngine, name: string): Promise<Domain | null> {
   try {
     return await engine.connection.lookupDomainByName(name);
   } catch (error) {
@@ -138,7 +138,7 @@ export async function findDomain(engine: Engine, name: string): Promise<Domain |
 }
 
 /** The domain of that id; INSTANCE_NOT_FOUND, with the name where it is known, when it is gone or foreign. */
-export async function getManaged(engine: Engine, id: string, name = id): Promise<Managed> {
+export async function getManaged(engine: LibvirtEngine, id: string, name = id): Promise<Managed> {
   return mapped(
     async () => {
       const managed = await readManaged(engine.connection.domainOfUuid(id));
@@ -150,7 +150,7 @@ export async function getManaged(engine: Engine, id: string, name = id): Promise
 }
 
 /** The id of the instance that was locked; rejects where the lock is not held any more. */
-export function lockedId({ locks }: Pick<Engine, "locks">, lock: Lock): string {
+export function lockedId({ locks }: Pick<LibvirtEngine, "locks">, lock: Lock): string {
   const { id, name } = lock.instance;
   if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
   return id;
@@ -164,26 +164,26 @@ export function handOn({ settled: _, held, ...managed }: Managed, copies?: reado
 }
 
 /** The instance for who only reads it: as it was read when it was locked, where that is still so. */
-export async function peek(engine: Engine, id: string): Promise<Managed> {
+export async function peek(engine: LibvirtEngine, id: string): Promise<Managed> {
   return engine.held.get(id)?.read ?? getManaged(engine, id);
 }
 
 /** The domain of that id, which the caller has locked: as it was read then, once, and read anew from then on. */
-export async function getHeld(engine: Engine, id: string): Promise<Managed> {
+export async function getHeld(engine: LibvirtEngine, id: string): Promise<Managed> {
   const held = heldOf(engine, id);
   const { read } = held;
   delete held.read;
   return { ...(read ?? (await getManaged(engine, id))), held };
 }
 
-function heldOf(engine: Engine, id: string): Held {
+function heldOf(engine: LibvirtEngine, id: string): Held {
   const held = engine.held.get(id);
   if (held === undefined) throw failure("INTERNAL", { reason: `${id} is not locked` });
   return held;
 }
 
 /** Defines the domain anew. Whoever holds it leaves a copy of the definition behind. */
-export async function define(engine: Engine, document: Element): Promise<Domain> {
+export async function define(engine: LibvirtEngine, document: Element): Promise<Domain> {
   const domain = await engine.connection.defineDomain(serialize(document));
   const held = engine.held.get(domain.uuid);
   if (held !== undefined) held.changed = true;
@@ -191,7 +191,7 @@ export async function define(engine: Engine, document: Element): Promise<Domain>
 }
 
 /** How programs that change the layers of a held instance are run. */
-export function runOptions(engine: Engine, id: string, context?: Pick<Context, "signal">): RunOptions {
+export function runOptions(engine: LibvirtEngine, id: string, context?: Pick<Context, "signal">): RunOptions {
   return {
     lock: heldOf(engine, id).lock.descriptor,
     ...(context === undefined ? {} : { signal: context.signal }),

@@ -1,8 +1,8 @@
 import {
   API_VERSION,
-  type Backend,
-  type BackendPlugin,
+  type Engine,
   type EngineInfo,
+  type EnginePlugin,
   type EngineSetting,
   type OpenOptions,
 } from "../../lib/engine/contract.ts";
@@ -11,7 +11,7 @@ import { maintenanceGroup } from "./audit/repair.ts";
 import { checkHost } from "./check.ts";
 import { events } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import { type LibvirtEngine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { readImageGroup } from "./layers/flattened/read-images.ts";
 import { adoptionGroup } from "./lifecycle/adoption.ts";
@@ -76,18 +76,18 @@ const settings: readonly EngineSetting[] = [
   },
 ];
 
-const plugin: BackendPlugin = {
+const plugin: EnginePlugin = {
   apiVersion: API_VERSION,
   name: "libvirt",
   description: "virtual machines on libvirt and QEMU",
   settings,
   check: checkHost,
-  open: async (options: OpenOptions) => backend(await openEngine(options)),
+  open: async (options: OpenOptions) => groupsOf(await openEngine(options)),
 };
 
 export default plugin;
 
-function backend(engine: Engine): Backend {
+function groupsOf(engine: LibvirtEngine): Engine {
   return {
     info: () => mapped(() => info(engine)),
     instances: instanceGroup(engine),
@@ -103,7 +103,7 @@ function backend(engine: Engine): Backend {
   };
 }
 
-async function info({ connection, session, sharing }: Engine): Promise<EngineInfo> {
+async function info({ connection, session, sharing }: LibvirtEngine): Promise<EngineInfo> {
   const [libvirt, qemu, mounting] = await Promise.all([
     connection.libVersion(),
     connection.hypervisorVersion(),

@@ -1,7 +1,7 @@
 import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import { placement } from "./domain/placement.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import { type LxdEngine, openEngine } from "./engine.ts";
 import { mapped } from "./errors.ts";
 import { engineInfo, ONLY } from "./info.ts";
 import { machineRefusal } from "./lifecycle/machines.ts";
@@ -20,7 +20,7 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
   }
 }
 
-async function guarded(check: (engine: Engine) => Promise<Check[]>, engine: Engine): Promise<Check[]> {
+async function guarded(check: (engine: LxdEngine) => Promise<Check[]>, engine: LxdEngine): Promise<Check[]> {
   try {
     return await mapped(() => check(engine));
   } catch (error) {
@@ -29,7 +29,7 @@ async function guarded(check: (engine: Engine) => Promise<Check[]>, engine: Engi
   }
 }
 
-async function checkServer(engine: Engine): Promise<Check[]> {
+async function checkServer(engine: LxdEngine): Promise<Check[]> {
   const { engine: version } = await engineInfo(engine);
   const { environment } = await engine.server();
   const place = environment.server_clustered
@@ -38,7 +38,7 @@ async function checkServer(engine: Engine): Promise<Check[]> {
   return [{ what: "server", ok: true, detail: `${version} at ${engine.client.endpoint().name}: ${place}` }];
 }
 
-async function checkPool(engine: Engine): Promise<Check[]> {
+async function checkPool(engine: LxdEngine): Promise<Check[]> {
   const { pool, network } = await placement(engine);
   return [
     { what: "pool", ok: true, detail: `"${pool.name}" (${pool.driver})` },
@@ -53,7 +53,7 @@ async function checkPool(engine: Engine): Promise<Check[]> {
   ];
 }
 
-async function checkMachines(engine: Engine): Promise<Check[]> {
+async function checkMachines(engine: LxdEngine): Promise<Check[]> {
   const refusal = await machineRefusal(engine);
   const detail = refusal === null ? "from images that are disks" : `none: ${refusal}; ${ONLY}`;
   return [{ what: "virtual machines", ok: true, detail }];

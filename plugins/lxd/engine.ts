@@ -20,7 +20,7 @@ import {
 } from "./rest/shapes.ts";
 
 /** What the parts of this plugin share: the connection, the settings, and the locks. */
-export interface Engine extends AsyncDisposable {
+export interface LxdEngine extends AsyncDisposable {
   readonly client: Client;
   /** True where the server is another host, as far as can be told: reached over a URL. */
   readonly remote: boolean;
@@ -42,7 +42,7 @@ export interface Engine extends AsyncDisposable {
 export async function openEngine(
   options: OpenOptions,
   wrap: (client: Client) => Client = (client) => client,
-): Promise<Engine> {
+): Promise<LxdEngine> {
   const { settings, dataFolder, log } = options;
   const remote = (settings.url ?? "") !== "";
   const endpoints = remote ? await remoteEndpoints(options) : [await localEndpoint(options)];
@@ -145,7 +145,7 @@ export function instancePath(name: string, ...rest: readonly string[]): string {
 }
 
 /** The instance of that name; undefined when there is none, or it is foreign. */
-export async function findManaged({ client }: Engine, name: string): Promise<Managed | undefined> {
+export async function findManaged({ client }: LxdEngine, name: string): Promise<Managed | undefined> {
   try {
     const { value, etag } = await client.get(instancePath(name), instanceShape, {
       query: { recursion: "1" },
@@ -172,7 +172,7 @@ export function nameOf(id: string): string {
 }
 
 /** The instance of that id; INSTANCE_NOT_FOUND when it is gone. */
-export async function getManaged(engine: Engine, id: string): Promise<Managed> {
+export async function getManaged(engine: LxdEngine, id: string): Promise<Managed> {
   const name = nameOf(id);
   const managed = await findManaged(engine, name);
   if (managed?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
@@ -180,14 +180,14 @@ export async function getManaged(engine: Engine, id: string): Promise<Managed> {
 }
 
 /** The id of the instance that was locked; rejects where the lock is not held any more. */
-export function lockedId({ locks }: Pick<Engine, "locks">, lock: Lock): string {
+export function lockedId({ locks }: Pick<LxdEngine, "locks">, lock: Lock): string {
   const { id, name } = lock.instance;
   if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
   return id;
 }
 
 /** The instance of that id, which the caller has locked. */
-export async function getHeld(engine: Engine, id: string): Promise<Managed> {
+export async function getHeld(engine: LxdEngine, id: string): Promise<Managed> {
   if (!engine.leases.has(id)) throw failure("INTERNAL", { reason: `"${nameOf(id)}" is not locked` });
   return getManaged(engine, id);
 }
@@ -215,7 +215,7 @@ export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
 
 /** Changes an instance's config; whether an agent in a guest could be told makes no difference. */
 export async function change(
-  { client }: Engine,
+  { client }: LxdEngine,
   method: "PATCH" | "PUT",
   name: string,
   body: object,
@@ -229,13 +229,13 @@ export async function change(
 }
 
 /** Merges keys into an instance's config, in one stroke; an empty value removes a key. */
-export async function writeConfig(engine: Engine, name: string, config: Config): Promise<void> {
+export async function writeConfig(engine: LxdEngine, name: string, config: Config): Promise<void> {
   await whenIdle(() => change(engine, "PATCH", name, { config }));
 }
 
 /** Makes config and devices of a held instance what is given, whole. */
 export async function replaceConfig(
-  engine: Engine,
+  engine: LxdEngine,
   managed: Managed,
   config: Config,
   devices: LxdInstance["devices"],

@@ -1,7 +1,7 @@
 import {
   API_VERSION,
-  type Backend,
-  type BackendPlugin,
+  type Engine,
+  type EnginePlugin,
   type EngineSetting,
   type OpenOptions,
 } from "../../lib/engine/contract.ts";
@@ -72,14 +72,14 @@ function isName(value: string): string | undefined {
   return /^[^/\s]*$/.test(value) ? undefined : "must be a name without slashes and spaces";
 }
 
-const plugin: BackendPlugin = {
+const plugin: EnginePlugin = {
   apiVersion: API_VERSION,
   name: "lxd",
   description:
     "containers and virtual machines on LXD or Incus, on this host, on another one, or on a cluster",
   settings,
   check: checkHost,
-  open: (options: OpenOptions) => lxdBackend(options),
+  open: (options: OpenOptions) => lxdEngine(options),
   async forgetImages(options, sums) {
     await using engine = await openEngine(options);
     await mapped(() => forgetImages(engine, sums));
@@ -89,7 +89,7 @@ const plugin: BackendPlugin = {
 export default plugin;
 
 /** The engine itself; its client may be wrapped, so that a test can have any of its steps fail. */
-export async function lxdBackend(options: OpenOptions, wrap?: (client: Client) => Client): Promise<Backend> {
+export async function lxdEngine(options: OpenOptions, wrap?: (client: Client) => Client): Promise<Engine> {
   const engine = await openEngine(options, wrap);
   const { environment } = await mapped(() => engine.server());
   return {

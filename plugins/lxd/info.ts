@@ -1,7 +1,7 @@
 import type { EngineInfo, Feature } from "../../lib/engine/contract.ts";
 import { VERSION } from "../../lib/version.ts";
 import { placement } from "./domain/placement.ts";
-import type { Engine } from "./engine.ts";
+import type { LxdEngine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
 import { FORMAT } from "./lifecycle/images.ts";
 import { DISK_FORMAT, machineRefusal } from "./lifecycle/machines.ts";
@@ -11,7 +11,7 @@ import { REMOTE } from "./mounts/mount-devices.ts";
 /** Pools that keep a root disk within its size. The pool `dir` writes into a folder of the host. */
 const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];
 
-export async function engineInfo(engine: Engine): Promise<EngineInfo> {
+export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   const { environment } = await engine.server();
   const features = new Set<Feature>([
     "snapshot.stopped",

@@ -1,10 +1,5 @@
 import { join } from "node:path";
-import {
-  API_VERSION,
-  type Backend,
-  type BackendPlugin,
-  type OpenOptions,
-} from "../../lib/engine/contract.ts";
+import { API_VERSION, type Engine, type EnginePlugin, type OpenOptions } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
@@ -23,7 +18,7 @@ import { createWorld, type World } from "./world.ts";
  *
  * Its locks are kept in the process: two commands at once on one file do not keep each other out.
  */
-const plugin: BackendPlugin = {
+const plugin: EnginePlugin = {
   apiVersion: API_VERSION,
   name: "memory",
   description: "instances that exist in memory alone, for tests and as an example",
@@ -50,20 +45,20 @@ const plugin: BackendPlugin = {
     });
     for (const { step, how } of readScript(settings.faults ?? "") ?? []) faults.plan(step, how);
     const file = settings.persist === "false" ? undefined : join(dataFolder, "memory.json");
-    return memoryBackend({ file, faults });
+    return memoryEngine({ file, faults });
   },
 };
 
 export default plugin;
 
-export interface MemoryBackend extends Backend {
+export interface MemoryEngine extends Engine {
   readonly world: World;
   /** Plans a fault; dying loses the locks, as the end of a process does. */
   fault(step: number, how: How): PlannedFault;
 }
 
 /** The engine itself, as tests use it. */
-export function memoryBackend(options: { file?: string | undefined; faults?: Faults } = {}): MemoryBackend {
+export function memoryEngine(options: { file?: string | undefined; faults?: Faults } = {}): MemoryEngine {
   const locks: Locks = { held: new Map() };
   const faults =
     options.faults ??

@@ -21,7 +21,7 @@ interface Identity {
 
 /** A crowd of stopped instances with `snapshots` snapshots each. */
 export async function gather(fixture: LibvirtFixture, snapshots: number): Promise<Crowd> {
-  const { instances } = fixture.backend;
+  const { instances } = fixture.engine;
   const original = await instances.create(newSpec(fixture, { name: newIdentity().name }), context());
   {
     await using _lock = await locked(fixture, original);

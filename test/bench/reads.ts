@@ -83,7 +83,7 @@ export class Stack {
 
   static async create(fixture: LibvirtFixture, disk: bigint): Promise<Stack> {
     const resources = { cpus: 1, memory: 256n * 1024n ** 2n, disk };
-    const instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
+    const instance = await fixture.engine.instances.create(newSpec(fixture, { resources }), context());
     const stack = new Stack(fixture, instance);
     await stack.#write([`write -P 1 0 ${disk}`]);
     return stack;
@@ -106,8 +106,7 @@ export class Stack {
 
   async optimize(): Promise<void> {
     await this.#held(
-      () =>
-        this.#fixture.backend.readImages?.build(lockOf(this.#instance.id), context()) ?? Promise.resolve(),
+      () => this.#fixture.engine.readImages?.build(lockOf(this.#instance.id), context()) ?? Promise.resolve(),
     );
   }
 
@@ -140,7 +139,7 @@ export class Stack {
   }
 
   async remove(): Promise<void> {
-    await this.#held(() => this.#fixture.backend.instances.remove(lockOf(this.#instance.id), context()));
+    await this.#held(() => this.#fixture.engine.instances.remove(lockOf(this.#instance.id), context()));
   }
 
   async #write(commands: readonly string[]): Promise<void> {

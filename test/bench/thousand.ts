@@ -13,7 +13,7 @@ const CLUSTER = 65536;
 export async function thousand(scope: Scope): Promise<Figure[]> {
   const count = scope.short ? 100 : 1000;
   await using fixture = await libvirtFixture();
-  const { instances, snapshots, readImages } = fixture.backend;
+  const { instances, snapshots, readImages } = fixture.engine;
   const resources = { cpus: 1, memory: 256n * 1024n ** 2n, disk: 1024n ** 3n };
   const instance = await instances.create(newSpec(fixture, { resources }), context());
   await using _lock = await locked(fixture, instance);
@@ -70,7 +70,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
       await sideBySide(
         { ...scope, rounds: 3 },
         { subject, what: `audit of ${count} snapshots`, peer: "virsh snapshot-list" },
-        async () => fixture.backend.maintenance?.audit(),
+        async () => fixture.engine.maintenance?.audit(),
         () => execa("virsh", ["-q", "-c", "qemu:///system", "snapshot-list", instance.name]),
       ),
       {

@@ -104,7 +104,7 @@ export class Subject implements AsyncDisposable {
 
   static async create(fixture: LibvirtFixture, { size: disk, data, depth }: Disk): Promise<Subject> {
     const resources = { cpus: 1, memory: 256n * MIB, disk };
-    const instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
+    const instance = await fixture.engine.instances.create(newSpec(fixture, { resources }), context());
     const subject = new Subject(fixture, instance);
     if (data > 0n) await subject.write(1, 0n, data);
     await subject.held(async () => {
@@ -128,20 +128,20 @@ export class Subject implements AsyncDisposable {
   }
 
   async drop(name: string): Promise<void> {
-    const { snapshots } = this.fixture.backend;
+    const { snapshots } = this.fixture.engine;
     const removal = await snapshots.removal?.(this.instance.id, name);
     if (removal != null) await snapshots.delete(lockOf(this.instance.id), removal, context());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.held(() => this.fixture.backend.instances.remove(lockOf(this.instance.id), context()));
+    await this.held(() => this.fixture.engine.instances.remove(lockOf(this.instance.id), context()));
   }
 }
 
 /** The contract's calls in this process, under a hold of their own each, as a caller of the library has it. */
 export function libraryWay(subject: Subject): Way {
   const { fixture, instance } = subject;
-  const { snapshots } = fixture.backend;
+  const { snapshots } = fixture.engine;
   return {
     what: "library call",
     prepare: async () => {},

@@ -42,7 +42,7 @@ describe("the package as it is installed", () => {
         types
           .replace("../../lib/index.ts", "strata-vm")
           .concat(
-            'export type { Backend } from "strata-vm/engine";\n',
+            'export type { Engine } from "strata-vm/engine";\n',
             'export { Connection } from "strata-vm/libvirt";\n',
           ),
       );

@@ -35,20 +35,20 @@ let cleared: Promise<void> | undefined;
 
 async function clearDomains(): Promise<void> {
   const log = { error() {}, warn() {}, info() {}, debug() {} };
-  await using backend = await libvirt.open({
+  await using engine = await libvirt.open({
     settings: { uri: "qemu:///system" },
     dataFolder: tmpdir(),
     log,
   });
   await using connection = await connect("qemu:///system");
-  const { instances } = backend;
+  const { instances } = engine;
   for (const { name } of await connection.listDomains()) {
     if (!(await isLeft(name, NAMES))) continue;
     const instance = await instances.find(name);
     if (instance === null) await removeDomain(name);
     else
       try {
-        await using _lock = await locked({ backend }, instance);
+        await using _lock = await locked({ engine }, instance);
         await instances.remove(lockOf(instance.id), context());
       } catch (error) {
         // Another run does the same, or a child of the dead one still works on it.

@@ -4,11 +4,11 @@ import type { Instance } from "../../lib/engine/contract.ts";
 
 /** Deletes a snapshot as the core does. Needs a hold. */
 export async function dropSnapshot(
-  { backend }: Pick<Fixture, "backend">,
+  { engine }: Pick<Fixture, "engine">,
   { id }: Pick<Instance, "id">,
   name: string,
 ): Promise<void> {
-  const removal = planRemoval(await backend.snapshots.tree(id), name);
+  const removal = planRemoval(await engine.snapshots.tree(id), name);
   if (removal === undefined) throw new Error(`there is no ${name}`);
-  await backend.snapshots.delete(lockOf(id), removal, context());
+  await engine.snapshots.delete(lockOf(id), removal, context());
 }

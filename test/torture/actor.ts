@@ -46,13 +46,13 @@ const [settings = "{}"] = process.argv.slice(2);
 const tell = (report: Report) => process.send?.(report);
 
 install();
-const backend = await libvirt.open({
+const engine = await libvirt.open({
   settings: JSON.parse(settings),
   dataFolder: "/nonexistent",
   log: silent,
 });
 // Probed and loaded beforehand, so that what is killed is the operation.
-await backend.instances.list();
+await engine.instances.list();
 await import("execa");
 let goOn: () => void = () => {};
 /** Number of the boundary at which the parent was asked in this run; 0 for none yet. */
@@ -73,7 +73,7 @@ async function run({ verb, plan }: Task): Promise<void> {
     boundaries.push(boundary);
     return follow(plan, boundary);
   });
-  const error = await perform(backend, verb).then(
+  const error = await perform(engine, verb).then(
     () => undefined,
     (reason: unknown) => asStrataError(reason),
   );

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { context } from "../../lib/engine/conformance/fixture.ts";
-import type { Backend, Finding } from "../../lib/engine/contract.ts";
+import type { Engine, Finding } from "../../lib/engine/contract.ts";
 import { lockFile } from "../../lib/util/file-lock.ts";
 import { findInInstance } from "../../plugins/libvirt/audit/instance.ts";
 import { getManaged, openEngine } from "../../plugins/libvirt/engine.ts";
@@ -43,12 +43,12 @@ describe("what others change behind our back", () => {
     return readSnapshot(await parse(await snapshot.getXml())).frozen ?? "";
   }
 
-  async function find(backend: Backend = world.fixture.backend): Promise<readonly Finding[]> {
-    return (await backend.maintenance?.audit()) ?? [];
+  async function find(engine: Engine = world.fixture.engine): Promise<readonly Finding[]> {
+    return (await engine.maintenance?.audit()) ?? [];
   }
 
   const repair = async (finding: Finding, choice?: string) =>
-    world.fixture.backend.maintenance?.repair(finding, context(), choice);
+    world.fixture.engine.maintenance?.repair(finding, context(), choice);
 
   /** Asks for every repair that there is; resolves to the files that are gone since. */
   async function repairAll(at: string): Promise<string[]> {
@@ -85,8 +85,8 @@ describe("what others change behind our back", () => {
     // With all that is looked at there: libvirt's own tools would restore the right file too.
     await world.observe();
     const contents = async (name: string) => {
-      await perform(world.fixture.backend, { kind: "restore", on: INSTANCE, name });
-      const [now] = (await world.fixture.backend.instances.list()).filter((each) => each.name === INSTANCE);
+      await perform(world.fixture.engine, { kind: "restore", on: INSTANCE, name });
+      const [now] = (await world.fixture.engine.instances.list()).filter((each) => each.name === INSTANCE);
       return now === undefined ? "" : world.fixture.read(now);
     };
     const merged = [await contents("c"), await contents("x")];
@@ -134,15 +134,15 @@ describe("what others change behind our back", () => {
     const disks = ["--diskspec", "vdb,snapshot=no"];
     await virsh("snapshot-create-as", INSTANCE, "foreign", "--disk-only", "--atomic", ...disks);
     const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
-    const { snapshots, standsOn } = await world.fixture.backend.snapshots.tree(domain.uuid);
+    const { snapshots, standsOn } = await world.fixture.engine.snapshots.tree(domain.uuid);
     expect(snapshots.map(({ name }) => name)).to.include("foreign");
     expect(standsOn).to.equal("foreign");
     expect(await find()).to.deep.equal([]);
     const { head } = await world.fixture.layers({ id: domain.uuid });
-    await perform(world.fixture.backend, { kind: "restore", on: INSTANCE, name: "foreign" });
+    await perform(world.fixture.engine, { kind: "restore", on: INSTANCE, name: "foreign" });
     // virsh's overlay was the disk that the restore let go.
     expect(await find()).to.deep.equal([]);
-    await perform(world.fixture.backend, { kind: "stop", on: INSTANCE, grace: "force" });
+    await perform(world.fixture.engine, { kind: "stop", on: INSTANCE, grace: "force" });
     expect(existsSync(head)).to.equal(false);
   });
 
@@ -150,7 +150,7 @@ describe("what others change behind our back", () => {
     await virsh("domrename", INSTANCE, "other");
     const [now] = await world.observe();
     expect(now).to.deep.equal({ ...untouched[0], name: "other" });
-    await perform(world.fixture.backend, { kind: "delete", on: "other", name: "b" });
+    await perform(world.fixture.engine, { kind: "delete", on: "other", name: "b" });
     expect(await find()).to.deep.equal([]);
     await virsh("domrename", "other", INSTANCE);
   });
@@ -212,7 +212,7 @@ describe("what others change behind our back", () => {
     await symlink(closed, closed);
     const images = await readdir(join(pool, "images"));
     expect(images).to.have.length(1);
-    await perform(world.fixture.backend, { kind: "purge", on: INSTANCE });
+    await perform(world.fixture.engine, { kind: "purge", on: INSTANCE });
     expect((await find()).map(({ kind, subject }) => [kind, subject])).to.deep.equal([
       ["unreadable", closed],
     ]);
@@ -226,7 +226,7 @@ describe("what others change behind our back", () => {
     const made = join(world.daemon.pool, "instances", "4d7f5a3e-0000-4000-8000-000000000000");
     await mkdir(made);
     const abandoned = { kind: "folder-abandoned", subject: made, detail: "", repair: "remove it" };
-    const repair = () => world.fixture.backend.maintenance?.repair(abandoned, context());
+    const repair = () => world.fixture.engine.maintenance?.repair(abandoned, context());
     {
       await using _lock = await lockFile(join(made, "lock"), { name: "it", wait: 0 });
       expect(await find()).to.deep.equal([]);
@@ -253,13 +253,13 @@ describe("what others change behind our back", () => {
   });
 
   it("a layer deleted under a guest that writes: whoever asks is not kept waiting, and doctor names it", async () => {
-    await perform(world.fixture.backend, { kind: "delete", on: INSTANCE, name: "m2" });
+    await perform(world.fixture.engine, { kind: "delete", on: INSTANCE, name: "m2" });
     const { id } = await theInstance();
     const { head } = await world.fixture.layers({ id });
     await unlink((await readHeader(head)).backing ?? "");
     const patience = Date.now() + 20_000;
     let answer: string | undefined;
-    const asked = codeOf(world.fixture.backend.snapshots.tree(id)).then((code) => {
+    const asked = codeOf(world.fixture.engine.snapshots.tree(id)).then((code) => {
       answer = code;
     });
     for (let n = 1; answer === undefined && Date.now() < patience; n += 1) await utimes(head, n, n);
@@ -275,9 +275,9 @@ describe("what others change behind our back", () => {
     await virsh("pool-define-as", "strata", "dir", "--target", elsewhere);
     await virsh("pool-build", "strata");
     const options = { settings: world.settings, dataFolder: "/nonexistent", log: silent };
-    const backend = await libvirt.open(options);
-    const findings = await find(backend);
-    await backend[Symbol.asyncDispose]();
+    const engine = await libvirt.open(options);
+    const findings = await find(engine);
+    await engine[Symbol.asyncDispose]();
     expect(kinds(findings)).to.include("folder-elsewhere");
     expect(findings[0]?.detail).to.contain(elsewhere);
     expect(await repairAll(await folder())).to.deep.equal([]);

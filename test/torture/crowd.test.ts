@@ -96,7 +96,7 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
   async function expectAllWell(): Promise<void> {
     await world.next();
     await world.observe();
-    expect(await world.fixture.backend.maintenance?.audit()).to.deep.equal([]);
+    expect(await world.fixture.engine.maintenance?.audit()).to.deep.equal([]);
   }
 
   it("on one instance: one after the other, and everybody is told something fair", async () => {
@@ -111,14 +111,14 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
   it("on twenty instances", async () => {
     const names = Array.from({ length: 20 }, (_, at) => `many${at}x`);
     for (const name of names) {
-      await world.fixture.backend.instances.create(specOf(name, world.fixture.image), context());
-      await perform(world.fixture.backend, { kind: "take", on: name, name: "s0", createdAt: 1 });
+      await world.fixture.engine.instances.create(specOf(name, world.fixture.image), context());
+      await perform(world.fixture.engine, { kind: "take", on: name, name: "s0", createdAt: 1 });
     }
     const totals = await crowd(names, 3);
     expect(unfair(totals)).to.deep.equal([]);
     await expectNothingInterleaved();
     await expectAllWell();
-    for (const name of names) await perform(world.fixture.backend, { kind: "purge", on: name });
+    for (const name of names) await perform(world.fixture.engine, { kind: "purge", on: name });
   });
 
   it("another user sees the instances, and is refused what would need their files", async () => {
@@ -137,7 +137,7 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
   });
 
   it("a taken name is taken once", async () => {
-    const { instances } = world.fixture.backend;
+    const { instances } = world.fixture.engine;
     const spec = () => specOf("wanted", world.fixture.image);
     const outcomes = await Promise.all(
       Array.from({ length: 5 }, () =>
@@ -149,7 +149,7 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
     );
     expect(outcomes.filter((code) => code === "done")).to.have.length(1);
     expect(outcomes.filter((code) => code !== "done" && code !== "INSTANCE_EXISTS")).to.deep.equal([]);
-    await perform(world.fixture.backend, { kind: "purge", on: "wanted" });
+    await perform(world.fixture.engine, { kind: "purge", on: "wanted" });
     await expectAllWell();
   });
 });

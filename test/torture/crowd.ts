@@ -30,14 +30,14 @@ await Promise.all(Array.from({ length: task.clients }, (_, at) => client(at)));
 process.send?.(outcomes, () => process.exit());
 
 async function client(at: number): Promise<void> {
-  await using backend = await libvirt.open({
+  await using engine = await libvirt.open({
     settings: task.settings,
     dataFolder: "/nonexistent",
     log: silent,
   });
   for (let round = 0; round < task.rounds; round += 1) {
     const on = pick(task.names, random);
-    const came = await act(backend, on, `${process.pid}-${at}-${round}`).then(
+    const came = await act(engine, on, `${process.pid}-${at}-${round}`).then(
       () => "done",
       (error: unknown) => {
         const { code, message } = asStrataError(error);
@@ -48,10 +48,10 @@ async function client(at: number): Promise<void> {
   }
 }
 
-async function act(backend: Parameters<typeof perform>[0], on: string, id: string): Promise<void> {
+async function act(engine: Parameters<typeof perform>[0], on: string, id: string): Promise<void> {
   // Readers take no hold and are never in the way.
-  if (random() < task.readers) return read(backend, on);
-  await perform(backend, choose(on, id), 300_000, (what) =>
+  if (random() < task.readers) return read(engine, on);
+  await perform(engine, choose(on, id), 300_000, (what) =>
     appendFileSync(task.journal, `${what} ${on} ${id}\n`),
   );
 }

@@ -24,7 +24,7 @@ describe("QEMU is killed", () => {
     await actors[Symbol.asyncDispose]();
     await world[Symbol.asyncDispose]();
   });
-  beforeEach(() => perform(world.fixture.backend, { kind: "start", on }));
+  beforeEach(() => perform(world.fixture.engine, { kind: "start", on }));
   afterEach(() => world.reset());
 
   async function signal(name: NodeJS.Signals): Promise<void> {
@@ -43,14 +43,14 @@ describe("QEMU is killed", () => {
 
   /** Stopped, with everything as it was, and as good as ever. */
   async function expectWell(): Promise<void> {
-    const { backend } = world.fixture;
-    expect((await backend.instances.find(on))?.state).to.equal("stopped");
+    const { engine } = world.fixture;
+    expect((await engine.instances.find(on))?.state).to.equal("stopped");
     expect(await world.observe()).to.deep.equal(untouched);
-    expect(await backend.maintenance?.audit()).to.deep.equal([]);
-    await perform(backend, { kind: "take", on, name: "afterwards", createdAt: 1_700_000_300_000 });
-    await perform(backend, { kind: "restore", on, name: "c" });
-    await perform(backend, { kind: "start", on });
-    expect((await backend.instances.find(on))?.state).to.equal("running");
+    expect(await engine.maintenance?.audit()).to.deep.equal([]);
+    await perform(engine, { kind: "take", on, name: "afterwards", createdAt: 1_700_000_300_000 });
+    await perform(engine, { kind: "restore", on, name: "c" });
+    await perform(engine, { kind: "start", on });
+    expect((await engine.instances.find(on))?.state).to.equal("running");
   }
 
   it("while its memory is saved: the suspension fails, the instance is stopped", async () => {
@@ -66,10 +66,10 @@ describe("QEMU is killed", () => {
   });
 
   it("while its shutdown is waited for: that was what was wanted", async () => {
-    const instance = await world.fixture.backend.instances.find(on);
+    const instance = await world.fixture.engine.instances.find(on);
     if (instance === null) throw new Error("it is gone");
     await whileLocked(world.fixture, instance, async () => {
-      const stopped = world.fixture.backend.instances.stop(lockOf(instance.id), { grace: 60_000 }, context());
+      const stopped = world.fixture.engine.instances.stop(lockOf(instance.id), { grace: 60_000 }, context());
       await signal("SIGKILL");
       await stopped;
     });
@@ -88,39 +88,39 @@ describe("QEMU is killed", () => {
   });
 
   it("between a snapshot or a resize that was refused because it ran, and the next try", async () => {
-    const { backend } = world.fixture;
+    const { engine } = world.fixture;
     const take = { kind: "take", on, name: "new", createdAt: 1_700_000_200_000 } as const;
     const resize = { kind: "resize", on, cpus: 2, mebibytes: 20 } as const;
-    for (const verb of [take, resize]) expect(await codeOf(perform(backend, verb))).to.equal("WRONG_STATE");
+    for (const verb of [take, resize]) expect(await codeOf(perform(engine, verb))).to.equal("WRONG_STATE");
     await killed();
     expect(await world.observe()).to.deep.equal(untouched);
-    for (const verb of [take, resize]) await perform(backend, verb);
-    const now = await backend.instances.find(on);
+    for (const verb of [take, resize]) await perform(engine, verb);
+    const now = await engine.instances.find(on);
     expect(now?.resources).to.include({ cpus: 2, disk: 20n * MIB });
     await expectEach(["new"]);
   });
 
   it("while layers wait for it to be merged: they are merged afterwards", async () => {
-    const { backend } = world.fixture;
-    await perform(backend, { kind: "delete", on, name: "m2" });
+    const { engine } = world.fixture;
+    await perform(engine, { kind: "delete", on, name: "m2" });
     await killed();
-    const findings = (await backend.maintenance?.audit()) ?? [];
+    const findings = (await engine.maintenance?.audit()) ?? [];
     expect(findings.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
-    await perform(backend, { kind: "take", on, name: "new", createdAt: 1_700_000_200_000 });
-    for (const finding of (await backend.maintenance?.audit()) ?? [])
-      await backend.maintenance?.repair(finding, context());
-    expect(await backend.maintenance?.audit()).to.deep.equal([]);
+    await perform(engine, { kind: "take", on, name: "new", createdAt: 1_700_000_200_000 });
+    for (const finding of (await engine.maintenance?.audit()) ?? [])
+      await engine.maintenance?.repair(finding, context());
+    expect(await engine.maintenance?.audit()).to.deep.equal([]);
     await expectEach(["new"], ["m2"]);
   });
 
   it("while a delayed shutdown is to come: it is told as stopped, and starts without one", async () => {
-    const { backend } = world.fixture;
-    const instance = await backend.instances.find(on);
+    const { engine } = world.fixture;
+    const instance = await engine.instances.find(on);
     if (instance === null) throw new Error("it is gone");
     await whileLocked(world.fixture, instance, () =>
-      backend.instances.annotate(lockOf(instance.id), { shutdownAt: Date.now() + 3_600_000 }),
+      engine.instances.annotate(lockOf(instance.id), { shutdownAt: Date.now() + 3_600_000 }),
     );
-    await using strata = await openStrata({ driver: "libvirt", backend });
+    await using strata = await openStrata({ driver: "libvirt", engine });
     const state = async () => (await strata.instances.list()).find(({ name }) => name === on)?.state;
     expect(await state()).to.equal("Delayed Shutdown");
     await killed();

@@ -62,9 +62,9 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
     const end = await slow.run(merging.verb, { kind: "kill", at: touch.at, group: false });
     process.env.PATH = path;
     expect(end.kind).to.equal("killed");
-    const instance = await world.fixture.backend.instances.find(INSTANCE);
+    const instance = await world.fixture.engine.instances.find(INSTANCE);
     if (instance === null) throw new Error("it is gone");
-    const lock = (wait: number) => world.fixture.backend.instances.lock(instance, { wait }, context());
+    const lock = (wait: number) => world.fixture.engine.instances.lock(instance, { wait }, context());
     const early = await codeOf(lock(0).then((each) => each[Symbol.asyncDispose]()));
     const waiting = lock(60_000);
     await writeFile(go, "");

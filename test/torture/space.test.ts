@@ -54,7 +54,7 @@ describe("room that is missing is told before anything is made", () => {
 
   const files = () => readdir(world.daemon.pool, { recursive: true });
   const found = async () => {
-    const instance = await world.fixture.backend.instances.find(INSTANCE);
+    const instance = await world.fixture.engine.instances.find(INSTANCE);
     if (instance === null) throw new Error("it is gone");
     return instance;
   };
@@ -65,16 +65,16 @@ describe("room that is missing is told before anything is made", () => {
     const image = { ...world.fixture.image, path, sha256: "a".repeat(64) };
     const before = await files();
     const { needed, free } = await withFree(10, () =>
-      shortage(world.fixture.backend.instances.create(specOf("second", image), context())),
+      shortage(world.fixture.engine.instances.create(specOf("second", image), context())),
     );
     expect(needed).to.be.within(20, 30);
     expect(free).to.be.closeTo(10, 1);
     expect(await files()).to.deep.equal(before);
-    expect(await world.fixture.backend.instances.find("second")).to.equal(null);
+    expect(await world.fixture.engine.instances.find("second")).to.equal(null);
   });
 
   it("a clone, a snapshot, a restore and a larger disk, which need less", async () => {
-    const { backend } = world.fixture;
+    const { engine } = world.fixture;
     const before = [await files(), await world.observe()];
     await withFree(2, async () => {
       for (const verb of [
@@ -83,7 +83,7 @@ describe("room that is missing is told before anything is made", () => {
         { kind: "restore", on: INSTANCE, name: "c" },
         { kind: "resize", on: INSTANCE, cpus: 1, mebibytes: 20 },
       ] as const)
-        expect((await shortage(perform(backend, verb))).needed, verb.kind).to.be.above(2);
+        expect((await shortage(perform(engine, verb))).needed, verb.kind).to.be.above(2);
     });
     expect([await files(), await world.observe()]).to.deep.equal(before);
   });
@@ -91,15 +91,15 @@ describe("room that is missing is told before anything is made", () => {
   it("a merge after a deletion says how much it lacked, and is done when it can be", async () => {
     const warnings: string[] = [];
     const log = { ...silent, warn: (message: string) => void warnings.push(message) };
-    await using backend = await libvirt.open({ settings: world.settings, dataFolder: "/nonexistent", log });
+    await using engine = await libvirt.open({ settings: world.settings, dataFolder: "/nonexistent", log });
     const instance = await found();
-    await withFree(0.1, () => perform(backend, { kind: "delete", on: INSTANCE, name: "b" }));
+    await withFree(0.1, () => perform(engine, { kind: "delete", on: INSTANCE, name: "b" }));
     expect(warnings.join("\n")).to.match(/could not be merged and stays for now: .* missing/);
-    expect((await backend.maintenance?.audit())?.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
-    await whileLocked({ backend }, instance, () =>
-      backend.instances.stop(lockOf(instance.id), "force", context()),
+    expect((await engine.maintenance?.audit())?.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
+    await whileLocked({ engine }, instance, () =>
+      engine.instances.stop(lockOf(instance.id), "force", context()),
     );
-    expect(await backend.maintenance?.audit()).to.deep.equal([]);
+    expect(await engine.maintenance?.audit()).to.deep.equal([]);
   });
 });
 

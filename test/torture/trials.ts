@@ -86,7 +86,7 @@ export async function openTorture(
       throw new Error(`${name} fails undisturbed: ${JSON.stringify(end)}`);
     const after = await world.observe();
     keepsOthers(name, verb, before, after);
-    const wrong = await world.fixture.backend.maintenance?.audit();
+    const wrong = await world.fixture.engine.maintenance?.audit();
     if (wrong?.length !== 0) throw new Error(`after ${name}, doctor finds ${JSON.stringify(wrong)}`);
     await cleanly(world, name);
     scenarios.push({ name, verb, before, after, boundaries: end.boundaries, took: end.took });
@@ -238,7 +238,7 @@ export function pick<T>(list: readonly T[], random: () => number): T {
 
 /** Nothing is left over, at the latest when doctor has been asked to put things right. */
 async function repaired(world: World): Promise<void> {
-  const { maintenance } = world.fixture.backend;
+  const { maintenance } = world.fixture.engine;
   if (maintenance === undefined) throw new Error("no audit");
   for (const finding of await maintenance.audit()) await maintenance.repair(finding, context());
   const left = await maintenance.audit();

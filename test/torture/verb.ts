@@ -1,7 +1,7 @@
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 import { cloneSpec } from "../../lib/engine/conformance/clone.ts";
 import { context, newSpec } from "../../lib/engine/conformance/fixture.ts";
-import type { Backend, ImageSource, Lock } from "../../lib/engine/contract.ts";
+import type { Engine, ImageSource, Lock } from "../../lib/engine/contract.ts";
 
 /** One operation on the instance `on`, as plain data: it is sent to another process. */
 export type Verb =
@@ -40,27 +40,27 @@ export const DISK = 9n * MIB;
 
 /** Does it as the core does: under a hold, with the tree that is there then. */
 export async function perform(
-  backend: Backend,
+  engine: Engine,
   verb: Verb,
   wait = 60_000,
   journal: (what: "begin" | "end") => void = () => {},
 ): Promise<void> {
-  const { instances } = backend;
+  const { instances } = engine;
   if (verb.kind === "launch") {
     const image = { ...verb.image, virtualSize: MIB };
     await instances.create(specOf(verb.on, image), context());
     return;
   }
   if (verb.kind === "repair") {
-    for (const finding of (await backend.maintenance?.audit()) ?? [])
-      await backend.maintenance?.repair(finding, context());
+    for (const finding of (await engine.maintenance?.audit()) ?? [])
+      await engine.maintenance?.repair(finding, context());
     return;
   }
   if (verb.kind === "choose") {
-    const finding = ((await backend.maintenance?.audit()) ?? []).find(
+    const finding = ((await engine.maintenance?.audit()) ?? []).find(
       ({ kind, subject }) => kind === verb.finding && subject === verb.subject,
     );
-    if (finding !== undefined) await backend.maintenance?.repair(finding, context(), verb.choice);
+    if (finding !== undefined) await engine.maintenance?.repair(finding, context(), verb.choice);
     return;
   }
   const found = await instances.find(verb.on);
@@ -68,7 +68,7 @@ export async function perform(
   await using lock = await instances.lock(found, { wait }, context());
   journal("begin");
   try {
-    await act(backend, lock, verb);
+    await act(engine, lock, verb);
   } finally {
     journal("end");
   }
@@ -80,7 +80,7 @@ export function specOf(name: string, image: ImageSource) {
 }
 
 async function act(
-  { instances, snapshots, readImages }: Backend,
+  { instances, snapshots, readImages }: Engine,
   lock: Lock,
   verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
 ): Promise<void> {

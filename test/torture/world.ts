@@ -82,12 +82,12 @@ type Bare = Pick<World, "daemon" | "fixture">;
  *    └─ x ── (m) ─┬─ m1   m is deleted and stays, hidden, with two dependants;
  *                 └─ m2   the head stands on m2
  */
-async function build({ backend, image, write }: LibvirtFixture): Promise<void> {
-  const instance = await backend.instances.create(specOf(INSTANCE, image), context());
+async function build({ engine, image, write }: LibvirtFixture): Promise<void> {
+  const instance = await engine.instances.create(specOf(INSTANCE, image), context());
   let createdAt = 1_700_000_000_000;
   let value = 1;
   const put = async (...places: readonly number[]) => {
-    await using _lock = await locked({ backend }, instance);
+    await using _lock = await locked({ engine }, instance);
     for (const place of places) {
       await write(instance, value * 8 + place);
       value = (value % 29) + 1;
@@ -95,9 +95,9 @@ async function build({ backend, image, write }: LibvirtFixture): Promise<void> {
   };
   const take = async (name: string) => {
     createdAt += 1000;
-    await perform(backend, { kind: "take", on: INSTANCE, name, createdAt });
+    await perform(engine, { kind: "take", on: INSTANCE, name, createdAt });
   };
-  const restore = (name: string) => perform(backend, { kind: "restore", on: INSTANCE, name });
+  const restore = (name: string) => perform(engine, { kind: "restore", on: INSTANCE, name });
   await put(0, 1, 2);
   await take("a");
   await put(1, 3);
@@ -114,7 +114,7 @@ async function build({ backend, image, write }: LibvirtFixture): Promise<void> {
   await restore("m");
   await put(1, 3, 7);
   await take("m2");
-  await perform(backend, { kind: "delete", on: INSTANCE, name: "m" });
+  await perform(engine, { kind: "delete", on: INSTANCE, name: "m" });
   await put(4, 7);
 }
 
@@ -162,7 +162,7 @@ async function releaseAnew(pool: string): Promise<void> {
 }
 
 async function next({ daemon, fixture }: Bare): Promise<void> {
-  const { instances } = fixture.backend;
+  const { instances } = fixture.engine;
   for (const { id } of await instances.list())
     await touch(fixture, id).catch(async (error: unknown) => {
       const code = isStrataError(error) ? error.code : undefined;
@@ -177,16 +177,16 @@ async function next({ daemon, fixture }: Bare): Promise<void> {
 }
 
 /** A change that changes nothing, and begins as all do: with nothing left half done. */
-async function touch({ backend }: LibvirtFixture, id: string): Promise<void> {
-  await using lock = await backend.instances.lock({ name: INSTANCE, id }, { wait: 60_000 }, context());
-  await backend.instances.resize(lock, {}, context());
+async function touch({ engine }: LibvirtFixture, id: string): Promise<void> {
+  await using lock = await engine.instances.lock({ name: INSTANCE, id }, { wait: 60_000 }, context());
+  await engine.instances.resize(lock, {}, context());
 }
 
 async function observe({ daemon, fixture }: Bare): Promise<State> {
   const state = [];
-  for (const instance of await fixture.backend.instances.list()) {
+  for (const instance of await fixture.engine.instances.list()) {
     const { id, name, resources, record, snapshotCount } = instance;
-    const tree = await fixture.backend.snapshots.tree(id);
+    const tree = await fixture.engine.snapshots.tree(id);
     const domain = await fixture.connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(2));
     const metadata = readMetadata(document);
@@ -285,7 +285,7 @@ async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) =>
 const KEPT = ["seed.iso", "lock", DEFINITION, RECORDS, RELEASED];
 
 async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
-  const instances = await fixture.backend.instances.list();
+  const instances = await fixture.engine.instances.list();
   const ids = instances.map(({ id }) => id);
   const list = (folder: string) => readdir(join(daemon.pool, folder)).catch((): string[] => []);
   const folders = (await list("instances")).filter((id) => !ids.includes(id));

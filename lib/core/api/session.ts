@@ -1,4 +1,4 @@
-import type { Backend, Log, Progress } from "../../engine/contract.ts";
+import type { Engine, Log, Progress } from "../../engine/contract.ts";
 import type { Folders } from "../../settings/folders.ts";
 
 /** What every call takes that may last: how to cancel it, and who hears of it meanwhile. */
@@ -67,7 +67,7 @@ export interface OpenStrataOptions {
    *
    * @default the plugin of that name opens one
    */
-  readonly backend?: Backend;
+  readonly engine?: Engine;
 }
 
 export type { Folders };

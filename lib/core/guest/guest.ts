@@ -23,7 +23,7 @@ export async function userKeys(session: Session) {
 
 /** How a guest is reached: an engine may reach some of its guests by itself and leave others to us. */
 async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess> {
-  const { guest } = await session.backend();
+  const { guest } = await session.engine();
   return guest.via === "engine" ? ((await guest.ssh?.(id)) ?? guest) : guest;
 }
 
@@ -34,7 +34,7 @@ function requireLogin({ name, record }: Instance): void {
 
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
 async function login(session: Session, instance: Instance, lock: Lock | undefined) {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const { name, record } = instance;
   const { privateKey } = await userKeys(session);
   const pin = (to: Lock, hostKey: string) => instances.annotate(to, { hostKey });
@@ -83,7 +83,7 @@ async function mountAll(
   exec: RootExec,
   context: Context,
 ): Promise<void> {
-  const { mounts: group } = await session.backend();
+  const { mounts: group } = await session.engine();
   if (group === undefined || mounts.length === 0) return;
   const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
   for (const each of outermostFirst(await group.inside(id)))

@@ -252,7 +252,7 @@ export async function withoutMounts<T>(
   context: Context,
   work: () => Promise<T>,
 ): Promise<T> {
-  const { mounts: group } = await session.backend();
+  const { mounts: group } = await session.engine();
   const { mounts, state } = lock.instance;
   if (group === undefined || mounts.length === 0 || state !== "running") return work();
   try {

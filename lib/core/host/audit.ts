@@ -9,7 +9,7 @@ export async function audit(
   options?: AuditOptions,
   call?: CallOptions,
 ): Promise<readonly Finding[]> {
-  const { maintenance } = await session.backend();
+  const { maintenance } = await session.engine();
   return (await maintenance?.audit(options, contextOf(call))) ?? [];
 }
 
@@ -34,7 +34,7 @@ export async function repair(
   call?: CallOptions,
 ): Promise<Finding[]> {
   const context = contextOf(call);
-  const { maintenance } = await session.backend();
+  const { maintenance } = await session.engine();
   const repaired: Finding[] = [];
   const able = findings.filter((finding) => finding.repair !== undefined || choice !== undefined);
   if (maintenance === undefined) return repaired;

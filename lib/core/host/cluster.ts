@@ -14,7 +14,7 @@ export async function move(
   call?: CallOptions,
 ): Promise<void> {
   const context = contextOf(call);
-  const cluster = await requireGroup(session, "cluster", "moving instances", (backend) => backend.cluster);
+  const cluster = await requireGroup(session, "cluster", "moving instances", (engine) => engine.cluster);
   const instance = await getInstance(session, name);
   await whileLocked(session, instance, context, async (lock) => {
     const fresh = lock.instance;
@@ -44,7 +44,7 @@ async function requireMovable(session: Session, { name, member, mounts }: Instan
 
 async function snapshotsWithMounts(session: Session, instance: Instance): Promise<string[]> {
   if (instance.snapshotCount === 0) return [];
-  const { snapshots } = await (await session.backend()).snapshots.tree(instance.id);
+  const { snapshots } = await (await session.engine()).snapshots.tree(instance.id);
   const mounted = snapshots.filter(({ mounts }) => mounts.length > 0);
   return mounted.map((snapshot) => formatRef({ instance: instance.name, snapshot: snapshot.name }));
 }

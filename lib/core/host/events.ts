@@ -11,7 +11,7 @@ import type { Session } from "../session/session.ts";
  * first is `resync`: nothing after it is missed.
  */
 export async function* events(session: Session, signal: AbortSignal): AsyncGenerator<StrataEvent> {
-  await requireGroup(session, "events", "reporting events", (backend) => backend.events);
+  await requireGroup(session, "events", "reporting events", (engine) => engine.events);
   const sessions = [session];
   for (const other of await session.others()) {
     const { features } = await other.info();
@@ -38,16 +38,16 @@ interface Seen {
 }
 
 async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<StrataEvent> {
-  const backend = await session.backend();
+  const engine = await session.engine();
   const seen = new Map<string, Seen>();
   let begun = false;
-  for await (const event of backend.events?.(signal) ?? []) {
+  for await (const event of engine.events?.(signal) ?? []) {
     const { at } = event;
     if (event.kind !== "resync") {
       yield* follow(session, seen, event);
       continue;
     }
-    const now = await backend.instances.list().catch((error: unknown) => {
+    const now = await engine.instances.list().catch((error: unknown) => {
       if (!begun) throw error;
       return passOver(session, "a gap", error);
     });
@@ -104,7 +104,7 @@ async function* follow(
 }
 
 async function find(session: Session, id: string, name: string | undefined): Promise<Instance | undefined> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const found = name === undefined ? null : await instances.find(name);
   return found?.id === id ? found : (await instances.list()).find((each) => each.id === id);
 }
@@ -127,7 +127,7 @@ async function look(session: Session, found: Instance, before: Seen | undefined)
 
 /** The tree is read whole only when its names have changed: an outline costs the same at any size. */
 async function lookAt(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
-  const { snapshots: group } = await session.backend();
+  const { snapshots: group } = await session.engine();
   const { names, standsOn } =
     instance.snapshotCount === 0 ? { names: [], standsOn: null } : await group.outline(instance.id);
   const known = before?.snapshots ?? new Map<string, never>();

@@ -12,12 +12,7 @@ const BRIDGED = "bridged";
 
 /** The networks that instances can be on, by name. */
 export async function networks(session: Session): Promise<NetworkInfo[]> {
-  const group = await requireGroup(
-    session,
-    "network.list",
-    "listing networks",
-    (backend) => backend.networks,
-  );
+  const group = await requireGroup(session, "network.list", "listing networks", (engine) => engine.networks);
   return (await group.list()).toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -33,7 +28,7 @@ export async function checkNics(session: Session, specs: readonly NicSpec[]): Pr
   if (specs.length === 0) return [];
   await requireFeature(session, "network.list", "a further network");
   const names = (await networks(session)).map(({ name }) => name);
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const taken = (await instances.list()).flatMap(({ nics }) => nics.map(({ mac }) => mac.toLowerCase()));
   const checked: NicSpec[] = [];
   for (const spec of specs) {
@@ -98,7 +93,7 @@ export async function setBridged(session: Session, name: string, value: string):
     session,
     "network.attach",
     "adding an interface",
-    (backend) => backend.networks?.attach,
+    (engine) => engine.networks?.attach,
   );
   const [nic] = await checkNics(session, [{ network: await bridged(session) }]);
   const context = contextOf();

@@ -39,7 +39,7 @@ export async function listing(session: Session): Promise<Listing> {
 
 /** Everything about the named instances, or about all; what only a guest knows is asked of it. */
 export async function info(session: Session, names?: readonly string[]): Promise<InstanceInfo[]> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const chosen =
     names === undefined ? await instances.list() : await getInstances(session, names, { deleted: "allowed" });
   const call: EachOptions = names === undefined ? { skipMissing: true } : {};

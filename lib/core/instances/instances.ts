@@ -35,7 +35,7 @@ export function displayState(instance: InstanceOutline): InstanceState {
 
 /** All instances in outline, deleted ones included. */
 export async function outlines(session: Session): Promise<InstanceOutline[]> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   return instances.outline === undefined ? instances.list() : instances.outline();
 }
 
@@ -52,7 +52,7 @@ export async function getInstance(
   options: { readonly deleted?: "allowed" } = {},
 ): Promise<Instance> {
   checkName("instance", name);
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const instance = await instances.find(name);
   if (instance === null) throw await notFound(session, name);
   if (instance.record.deleted && options.deleted === undefined) throw failure("INSTANCE_DELETED", { name });
@@ -97,7 +97,7 @@ export async function whileLocked<T>(
   work: (lock: Lock) => Promise<T>,
   options: { readonly wait?: number; readonly finish?: boolean } = {},
 ): Promise<T> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const { name } = which;
   const known = "id" in which ? which : undefined;
   if (known === undefined) checkName("instance", name);

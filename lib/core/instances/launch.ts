@@ -32,7 +32,7 @@ export async function launch(
   call?: CallOptions,
 ): Promise<{ readonly name: string }> {
   const context = contextOf(call);
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const spec = await prepare(session, options, context);
   const { name } = spec;
   const instance = await instances.create(spec, context);
@@ -75,7 +75,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   // Before the image is fetched: what a user wrote wrong should show at once.
   const networks = await checkNics(session, options.networks ?? []);
   if (options.userData !== undefined) await checkUserData(options.userData);
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const member = options.member === undefined ? {} : { member: options.member };
   const mounts = await mountsOf(USERNAME, contextOf());
   const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };

@@ -40,7 +40,7 @@ export async function startOne(
   timeout: number,
   context: Context,
 ): Promise<void> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   await whileLocked(session, instance, context, async (lock) => {
     await cancelShutdown(session, lock, context);
     await instances.start(lock, context);
@@ -71,7 +71,7 @@ async function stopOne(
   options: StopOptions,
   context: Context,
 ): Promise<void> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const cuts = options.force === true && instances.cut !== undefined;
   const wait = cuts ? { wait: CUT_LOCK_TIMEOUT_MS } : {};
   const work = (lock: Lock) => stopLocked(session, lock, options, context);
@@ -92,7 +92,7 @@ async function stopLocked(
   options: StopOptions,
   context: Context,
 ): Promise<void> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const { name, state } = lock.instance;
   if (options.cancel === true) return cancelShutdown(session, lock, context);
   if (state === "suspended" && options.force !== true)
@@ -134,7 +134,7 @@ export async function restart(
   call?: EachOptions,
 ): Promise<Work> {
   const context = contextOf(call);
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const chosen = await getInstances(session, names, {}, call);
   for (const instance of chosen) requireAwake(instance);
   const restartOne = async (instance: Instance) => {

@@ -11,7 +11,7 @@ export async function optimize(
   names: readonly string[],
   call?: EachOptions,
 ): Promise<Optimized[]> {
-  const group = await requireGroup(session, "read-image", "optimizing", (backend) => backend.readImages);
+  const group = await requireGroup(session, "read-image", "optimizing", (engine) => engine.readImages);
   const optimized: Optimized[] = [];
   const chosen = await getInstances(session, names, {}, call);
   await eachLocked(session, chosen, call, async (lock, context) => {
@@ -25,7 +25,7 @@ export async function optimize(
 
 /** Bytes that the engine keeps for an instance's reads; null where it keeps none or may not be asked. */
 export async function readImageSize(session: Session, { id }: Instance): Promise<bigint | null> {
-  const { readImages } = await session.backend();
+  const { readImages } = await session.engine();
   if (readImages === undefined) return null;
   return readImages.size(id).catch((error: unknown) => {
     if (isStrataError(error) && error.code === "PERMISSION_DENIED") return null;

@@ -21,7 +21,7 @@ export async function remove(
   call?: EachOptions,
 ): Promise<Work> {
   const context = contextOf(call);
-  const backend = await session.backend();
+  const engine = await session.engine();
   const whole = new Map<string, Instance>();
   const parts: { instance: Instance | { readonly name: string }; snapshot: string }[] = [];
   for (const { instance: name, snapshot } of refs) {
@@ -39,7 +39,7 @@ export async function remove(
       continue;
     }
     const instance = await getInstance(session, name);
-    await requireThere(backend.snapshots, instance, snapshot);
+    await requireThere(engine.snapshots, instance, snapshot);
     if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot))
       parts.push({ instance, snapshot });
   }
@@ -86,7 +86,7 @@ async function forget(session: Session, names: readonly string[], { warn }: Cont
 }
 
 async function removeOne(session: Session, lock: Lock, purge: boolean, context: Context): Promise<void> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const { name, state } = lock.instance;
   context.progress({ phase: `Deleting ${name}` });
   if (purge) return instances.remove(lock, context);
@@ -101,7 +101,7 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
 
 /** Makes deleted instances Stopped again. */
 export async function recover(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
   for (const { record, name } of chosen)
     if (!record.deleted && call?.skipMissing !== true) throw failure("INSTANCE_NOT_DELETED", { name });
@@ -120,7 +120,7 @@ export async function recoverFrom(
   folder: string,
   call?: CallOptions,
 ): Promise<{ readonly name: string }> {
-  const { maintenance } = await session.backend();
+  const { maintenance } = await session.engine();
   if (maintenance?.recover === undefined)
     throw await unsupported(session, "recovering an instance from its folder");
   const context = contextOf(call);
@@ -130,7 +130,7 @@ export async function recoverFrom(
 
 /** Removes every deleted instance for good; resolves to their names. */
 export async function purge(session: Session, call?: CallOptions): Promise<string[]> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
   const names: string[] = [];
   const context = contextOf(call);

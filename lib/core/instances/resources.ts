@@ -35,7 +35,7 @@ export async function resize(
   if (change.cpus !== undefined) checkCpus(change.cpus);
   if (change.memory !== undefined) checkMemory(change.memory);
   const context = contextOf(call);
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   await whileLocked(session, { name }, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be resized");
     const { disk } = lock.instance.resources;

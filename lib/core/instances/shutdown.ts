@@ -20,7 +20,7 @@ export async function scheduleShutdown(
   after: number,
   context: Context,
 ): Promise<void> {
-  const { instances } = await session.backend();
+  const { instances } = await session.engine();
   const { name, record } = lock.instance;
   const minutes = Math.ceil(after / MINUTE);
   const warning = `"strata stop --cancel ${name}" cancels it.`;
@@ -43,7 +43,7 @@ export async function cancelShutdown(session: Session, lock: Lock, context: Cont
 /** Takes the mark of a shutdown away that has been or will not be. */
 export async function forgetShutdown(session: Session, lock: Lock): Promise<void> {
   if (!lock.instance.record.shutdownAt) return;
-  await (await session.backend()).instances.annotate(lock, { shutdownAt: 0 });
+  await (await session.engine()).instances.annotate(lock, { shutdownAt: 0 });
 }
 
 async function shutdownInside(

@@ -15,7 +15,7 @@ export async function locate(session: Session, name: string): Promise<Session> {
 
 async function has(session: Session, name: string): Promise<boolean> {
   try {
-    return (await (await session.backend()).instances.find(name)) !== null;
+    return (await (await session.engine()).instances.find(name)) !== null;
   } catch (error) {
     session.log.warn(
       `engine ${session.engineName} could not be asked for "${name}": ${asStrataError(error).message}`,

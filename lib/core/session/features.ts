@@ -1,4 +1,4 @@
-import type { Backend, Feature } from "../../engine/contract.ts";
+import type { Engine, Feature } from "../../engine/contract.ts";
 import { failure, type StrataError } from "../../errors.ts";
 import type { Session } from "./session.ts";
 
@@ -34,10 +34,10 @@ export async function requireGroup<T>(
   session: Session,
   features: Feature | readonly Feature[],
   what: string,
-  pick: (backend: Backend) => T | undefined,
+  pick: (engine: Engine) => T | undefined,
 ): Promise<T> {
   await requireFeature(session, features, what);
-  const group = pick(await session.backend());
+  const group = pick(await session.engine());
   if (group !== undefined) return group;
   const declared = typeof features === "string" ? features : features.join(" or ");
   throw failure("PLUGIN_ERROR", {

@@ -96,9 +96,9 @@ export async function driverRefusal(session: Session, name: string): Promise<str
   return await runningRefusal(owner);
 }
 
-async function runningRefusal({ engineName, backend, log }: Session): Promise<string | undefined> {
+async function runningRefusal({ engineName, engine, log }: Session): Promise<string | undefined> {
   try {
-    const { instances } = await backend();
+    const { instances } = await engine();
     const running = (await instances.list()).some(({ state }) => state === "running");
     return running ? `${engineName} has running instances; stop them first` : undefined;
   } catch (error) {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Backend, BackendPlugin, Context, EngineInfo, Log } from "../../engine/contract.ts";
+import type { Context, Engine, EngineInfo, EnginePlugin, Log } from "../../engine/contract.ts";
 import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "../../engine/registry.ts";
 import type { ImageStore } from "../../images/store.ts";
 import { defaultFolders } from "../../settings/folders.ts";
@@ -18,14 +18,14 @@ export interface Session extends AsyncDisposable {
   others(): Promise<readonly Session[]>;
   /** A session of the caller's own with an engine that may be none of these. */
   beside(engineName: string): Session;
-  plugin(): Promise<BackendPlugin>;
-  backend(): Promise<Backend>;
+  plugin(): Promise<EnginePlugin>;
+  engine(): Promise<Engine>;
   info(): Promise<EngineInfo>;
   images(): Promise<ImageStore>;
   settings(): Promise<SettingValues>;
   saveSettings(values: SettingValues): Promise<void>;
   /** What the plugin is opened with. */
-  openOptions(): Promise<Parameters<BackendPlugin["open"]>[0]>;
+  openOptions(): Promise<Parameters<EnginePlugin["open"]>[0]>;
 }
 
 /** What the sessions with all engines have in common. */
@@ -64,7 +64,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
     },
   };
   const engineName = options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE;
-  const chosen = options.driver !== undefined || options.backend !== undefined;
+  const chosen = options.driver !== undefined || options.engine !== undefined;
   const others = once(async () => {
     if (chosen || !values["local.plugins"]) return [];
     const { configured } = await shared.catalogue();
@@ -83,11 +83,11 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
 function sessionOf(
   shared: Shared,
   engineName: string,
-  options: Pick<OpenStrataOptions, "settings" | "backend">,
+  options: Pick<OpenStrataOptions, "settings" | "engine">,
   others: Session["others"],
 ): Session {
   const plugin = once(async () => (await (await shared.catalogue()).find(engineName)).load());
-  let opened: Backend | undefined;
+  let opened: Engine | undefined;
   const openOptions = async () => {
     const [{ settings }, values] = await Promise.all([plugin(), shared.settings()]);
     const chosen = settings.map(({ key, default: fallback }) => {
@@ -96,8 +96,8 @@ function sessionOf(
     });
     return { settings: Object.fromEntries(chosen), dataFolder: shared.folders.data, log: shared.log };
   };
-  const backend = once(async () => {
-    opened = options.backend ?? (await (await plugin()).open(await openOptions()));
+  const engine = once(async () => {
+    opened = options.engine ?? (await (await plugin()).open(await openOptions()));
     return opened;
   });
   return {
@@ -105,8 +105,8 @@ function sessionOf(
     engineName,
     others,
     plugin,
-    backend,
-    info: once(async () => (await backend()).info()),
+    engine,
+    info: once(async () => (await engine()).info()),
     openOptions,
     [Symbol.asyncDispose]: async () => opened?.[Symbol.asyncDispose](),
   };

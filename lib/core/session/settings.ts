@@ -1,4 +1,4 @@
-import type { BackendPlugin, EngineSetting } from "../../engine/contract.ts";
+import type { EnginePlugin, EngineSetting } from "../../engine/contract.ts";
 import { DEFAULT_ENGINE } from "../../engine/registry.ts";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
@@ -57,7 +57,7 @@ async function parseKey(session: Session, key: string): Promise<Key> {
 }
 
 /** The engine of that name, which need not be the one in use; undefined where there is none. */
-async function pluginNamed(session: Session, name: string): Promise<BackendPlugin | undefined> {
+async function pluginNamed(session: Session, name: string): Promise<EnginePlugin | undefined> {
   if (name === session.engineName) return session.plugin();
   const { names, find } = await session.catalogue();
   return (await names()).includes(name) ? (await find(name)).load() : undefined;
@@ -72,7 +72,7 @@ export async function settingKeys(session: Session): Promise<string[]> {
 /** Keys of an engine and of its instances. */
 async function engineKeys(session: Session): Promise<string[]> {
   const plugin = await session.plugin();
-  const { instances, snapshots } = await session.backend();
+  const { instances, snapshots } = await session.engine();
   const keys = plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`);
   for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
     keys.push(...[...RESOURCES, BRIDGED].map((which) => `local.${instance.name}.${which}`));
@@ -103,7 +103,7 @@ export async function getSetting(session: Session, text: string): Promise<string
       const owner = await locate(session, key.ref.instance);
       const instance = await getInstance(owner, key.ref.instance);
       checkName("snapshot", key.ref.snapshot);
-      const { snapshots } = await (await owner.backend()).snapshots.tree(instance.id);
+      const { snapshots } = await (await owner.engine()).snapshots.tree(instance.id);
       const snapshot = snapshots.find(({ name }) => name === key.ref.snapshot);
       if (snapshot === undefined)
         throw failure("SNAPSHOT_NOT_FOUND", { name: key.ref.instance, snapshot: key.ref.snapshot });

@@ -18,10 +18,10 @@ import { childrenOf } from "./tree.ts";
 
 /** Trees of the named instances, of all that are not deleted when none is named. */
 export async function snapshots(session: Session, names?: readonly string[]): Promise<SnapshotTreeInfo[]> {
-  const backend = await session.backend();
+  const engine = await session.engine();
   const chosen =
     names === undefined
-      ? (await backend.instances.list()).filter(({ record }) => !record.deleted)
+      ? (await engine.instances.list()).filter(({ record }) => !record.deleted)
       : await getInstances(session, names, { deleted: "allowed" });
   const call: EachOptions = names === undefined ? { skipMissing: true } : {};
   const trees = await fewAtOnce(chosen, (instance) =>
@@ -32,7 +32,7 @@ export async function snapshots(session: Session, names?: readonly string[]): Pr
 
 async function treeOf(session: Session, { id, snapshotCount }: Instance): Promise<SnapshotTree> {
   if (snapshotCount === 0) return { snapshots: [], standsOn: null };
-  return (await session.backend()).snapshots.tree(id);
+  return (await session.engine()).snapshots.tree(id);
 }
 
 function toInfo({ name: instance }: Instance, tree: SnapshotTree): SnapshotTreeInfo {
@@ -80,7 +80,7 @@ async function take(
   options: { readonly name?: string; readonly comment?: string },
   context: Context,
 ): Promise<string> {
-  const { snapshots: group } = await session.backend();
+  const { snapshots: group } = await session.engine();
   const { id, record, resources, mounts, nics } = lock.instance;
   const { names, standsOn } = await group.outline(id);
   const next = nextSnapshot(record.snapshotsTaken, names);
@@ -111,7 +111,7 @@ export async function restore(
 ): Promise<{ readonly saved: SnapshotRef | null }> {
   checkName("snapshot", ref.snapshot);
   const context = contextOf(call);
-  const { instances, snapshots: group } = await session.backend();
+  const { instances, snapshots: group } = await session.engine();
   return whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const fresh = lock.instance;
     requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
@@ -138,7 +138,7 @@ export async function deleteSnapshot(
   name: string,
   context: Context,
 ): Promise<void> {
-  const { snapshots: group } = await session.backend();
+  const { snapshots: group } = await session.engine();
   const { instance } = lock;
   const removal =
     group.removal === undefined
@@ -187,7 +187,7 @@ async function changeRecord(
   work: (group: Snapshots, lock: Lock, outline: SnapshotOutline, context: Context) => Promise<void>,
 ): Promise<void> {
   const context = contextOf(call);
-  const { snapshots: group } = await session.backend();
+  const { snapshots: group } = await session.engine();
   await whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const outline = await group.outline(lock.instance.id);
     requireSnapshot(outline, ref.instance, ref.snapshot);

@@ -17,7 +17,7 @@ import { feature, type Kit } from "./kit.ts";
 export function adoptionTests(kit: Kit): void {
   feature(kit, "adopt", "takes over what can be listed, snapshotted, restored and let go", (fixture) =>
     withForeign(fixture, async (foreign, adoption) => {
-      const { instances, snapshots } = fixture.backend;
+      const { instances, snapshots } = fixture.engine;
       same(await instances.find(foreign.name), null, "before");
       const offered = await adoption.candidates();
       same(
@@ -53,7 +53,7 @@ export function adoptionTests(kit: Kit): void {
 
   feature(kit, "adopt", "is let go with nothing changed where nothing was done", (fixture) =>
     withForeign(fixture, async (foreign, adoption) => {
-      const { instances } = fixture.backend;
+      const { instances } = fixture.engine;
       const before = await foreign.digest();
       const instance = await adoption.adopt(foreign.name, record(), context());
       const lock = await locked(fixture, instance);
@@ -66,7 +66,7 @@ export function adoptionTests(kit: Kit): void {
 
   feature(kit, "adopt", "keeps its own disk when it is removed for good", (fixture) =>
     withForeign(fixture, async (foreign, adoption) => {
-      const { instances } = fixture.backend;
+      const { instances } = fixture.engine;
       const before = await foreign.digest();
       const instance = await adoption.adopt(foreign.name, record(), context());
       const lock = await locked(fixture, instance);
@@ -91,9 +91,9 @@ export function adoptionTests(kit: Kit): void {
   });
 }
 
-function adoptionOf({ backend }: Fixture): Adoption {
-  if (backend.adoption === undefined) throw new Error("the engine cannot adopt");
-  return backend.adoption;
+function adoptionOf({ engine }: Fixture): Adoption {
+  if (engine.adoption === undefined) throw new Error("the engine cannot adopt");
+  return engine.adoption;
 }
 
 function record(): Instance["record"] {
@@ -109,7 +109,7 @@ function record(): Instance["record"] {
 }
 
 async function drop(fixture: Fixture, { id }: Instance, name: string): Promise<void> {
-  const { snapshots } = fixture.backend;
+  const { snapshots } = fixture.engine;
   const removal = planRemoval(await snapshots.tree(id), name);
   if (removal === undefined) throw new Error(`${name} is not there`);
   await snapshots.delete(lockOf(id), removal, context());

@@ -9,7 +9,7 @@ import { inGuest, type Kit } from "./kit.ts";
 /** Calls that are called off: they reject with CANCELLED, and then nothing has happened. */
 export function cancellationTests(kit: Kit): void {
   it("stop waiting for a lock", async () => {
-    const { instances } = kit.fixture().backend;
+    const { instances } = kit.fixture().engine;
     await withInstance(kit.fixture(), async (instance) => {
       const abort = new AbortController();
       const waiting = instances.lock(instance, { wait: 60_000 }, { ...context(), signal: abort.signal });
@@ -20,7 +20,7 @@ export function cancellationTests(kit: Kit): void {
 
   it("change nothing when they were called off before they began", async () => {
     const fixture = kit.fixture();
-    const { instances, snapshots } = fixture.backend;
+    const { instances, snapshots } = fixture.engine;
     const spec = newSpec(fixture);
     await rejects(instances.create(spec, cancelled()), "CANCELLED");
     same(await instances.find(spec.name), null);
@@ -58,7 +58,7 @@ export function cancellationTests(kit: Kit): void {
 
   it("leave a whole instance or none, whenever a creation is called off", async () => {
     const fixture = kit.fixture();
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     for (const delay of [0, 1, 5, 25]) {
       const abort = new AbortController();
       const timer = setTimeout(() => abort.abort(), delay);

@@ -7,7 +7,7 @@ import { feature, type Kit } from "./kit.ts";
 export function cloneTests(kit: Kit): void {
   feature(kit, "clone", "hold what the original holds, and neither changes the other", (fixture) =>
     withInstance(fixture, async (original) => {
-      const { snapshots } = fixture.backend;
+      const { snapshots } = fixture.engine;
       await fixture.write(original, 1);
       await take(fixture, original, "one");
       await fixture.write(original, 2);
@@ -50,9 +50,9 @@ export function cloneTests(kit: Kit): void {
           same({ name, record }, { name: spec.name, record: spec.record });
           same({ resources, mounts }, { resources: original.resources, mounts: original.mounts });
           same({ state, snapshotCount }, { state: "stopped", snapshotCount: 0 });
-          same(await fixture.backend.snapshots.tree(copy.id), { snapshots: [], standsOn: null });
+          same(await fixture.engine.snapshots.tree(copy.id), { snapshots: [], standsOn: null });
           await take(fixture, copy, "one");
-          await fixture.backend.snapshots.restore(lockOf(copy.id), "one", context());
+          await fixture.engine.snapshots.restore(lockOf(copy.id), "one", context());
         },
         spec,
       );
@@ -60,7 +60,7 @@ export function cloneTests(kit: Kit): void {
   );
 
   feature(kit, "clone", "outlive the original", async (fixture) => {
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     const original = await instances.create(newSpec(fixture), context());
     const lock = await locked(fixture, original);
     await fixture.write(original, 1);
@@ -74,7 +74,7 @@ export function cloneTests(kit: Kit): void {
 
   feature(kit, "clone", "are not made under a name that is taken, nor when cancelled", (fixture) =>
     withInstance(fixture, async (original) => {
-      const { instances } = fixture.backend;
+      const { instances } = fixture.engine;
       const copy = cloneSpec(original);
       const taken = { ...copy, name: original.name };
       await rejects(clone(fixture, original, taken), "INSTANCE_EXISTS");
@@ -112,7 +112,7 @@ async function clone(
   spec: CloneSpec,
   call: Context = context(),
 ): Promise<Instance> {
-  const { instances } = fixture.backend;
+  const { instances } = fixture.engine;
   if (instances.clone === undefined) throw new Error("the engine cannot clone");
   return instances.clone(lockOf(id), spec, call);
 }
@@ -124,7 +124,7 @@ async function withClone(
   work: (copy: Instance) => Promise<void>,
   spec: CloneSpec = cloneSpec(original),
 ): Promise<void> {
-  const { instances } = fixture.backend;
+  const { instances } = fixture.engine;
   const copy = await clone(fixture, original, spec);
   await using _lock = await locked(fixture, copy);
   try {

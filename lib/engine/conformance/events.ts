@@ -11,7 +11,7 @@ const PATIENCE = 20_000;
 export function eventTests(kit: Kit): void {
   feature(kit, "events", "tell of every change of an instance and of its snapshots", (fixture) =>
     whileWatching(fixture, async (heard) => {
-      const { instances, snapshots } = fixture.backend;
+      const { instances, snapshots } = fixture.engine;
       const instance = await instances.create(newSpec(fixture), context());
       const { id } = instance;
       await heard(id, "changed");
@@ -36,7 +36,7 @@ export function eventTests(kit: Kit): void {
 
   feature(kit, "events", "tell of the states that an instance goes through", (fixture) =>
     whileWatching(fixture, async (heard) => {
-      const { instances } = fixture.backend;
+      const { instances } = fixture.engine;
       const instance = await instances.create(newSpec(fixture), context());
       const { id } = instance;
       const lock = await locked(fixture, instance);
@@ -63,7 +63,7 @@ type Heard = (id: string, what: string) => Promise<void>;
 /** Runs a piece with what it needs to wait for events; they must end with the signal. */
 async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<void>): Promise<void> {
   const abort = new AbortController();
-  const events = fixture.backend.events?.(abort.signal)[Symbol.asyncIterator]();
+  const events = fixture.engine.events?.(abort.signal)[Symbol.asyncIterator]();
   if (events === undefined) throw new Error("the engine tells of no events");
   const next = async (): Promise<EngineEvent> => {
     const { value, done } = await inTime(events.next());

@@ -47,11 +47,11 @@ export function execTests(kit: Kit): void {
   });
 
   it("are refused where nothing runs", async () => {
-    const { backend } = kit.fixture();
+    const { engine } = kit.fixture();
     await withInstance(kit.fixture(), async ({ id }) => {
-      if (backend.guest.via === "engine")
-        await rejectsWithAny(backend.guest.exec(id, ["true"], {}), ["GUEST_UNREACHABLE", "WRONG_STATE"]);
-      else same(await backend.guest.endpoint(id), null);
+      if (engine.guest.via === "engine")
+        await rejectsWithAny(engine.guest.exec(id, ["true"], {}), ["GUEST_UNREACHABLE", "WRONG_STATE"]);
+      else same(await engine.guest.endpoint(id), null);
     });
   });
 }

@@ -18,14 +18,14 @@ type Work = (fixture: Fixture, instance: Instance) => Promise<void>;
 
 const changes: Readonly<Record<string, Work>> = {
   "a snapshot that is taken": (fixture, instance) => take(fixture, instance, "new"),
-  "a restore": ({ backend }, { id }) => backend.snapshots.restore(lockOf(id), "first", context()),
-  "a deletion": async ({ backend }, { id }) => {
-    const removal = planRemoval(await backend.snapshots.tree(id), "first");
-    if (removal !== undefined) await backend.snapshots.delete(lockOf(id), removal, context());
+  "a restore": ({ engine }, { id }) => engine.snapshots.restore(lockOf(id), "first", context()),
+  "a deletion": async ({ engine }, { id }) => {
+    const removal = planRemoval(await engine.snapshots.tree(id), "first");
+    if (removal !== undefined) await engine.snapshots.delete(lockOf(id), removal, context());
   },
-  "a rename": ({ backend }, { id }) => backend.snapshots.rename(lockOf(id), "first", "renamed", context()),
-  "a resize": ({ backend }, { id }) =>
-    backend.instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context()),
+  "a rename": ({ engine }, { id }) => engine.snapshots.rename(lockOf(id), "first", "renamed", context()),
+  "a resize": ({ engine }, { id }) =>
+    engine.instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context()),
 };
 
 /** Steps that fail, and a process that dies: all or nothing, and the next hold puts the rest right. */
@@ -46,9 +46,9 @@ export function faultTests(kit: Kit): void {
     for (let step = 1; ; step++) {
       const spec = newSpec(fixture);
       const injected = fixture.fault?.(step, "fail");
-      const made = await fixture.backend.instances.create(spec, context()).catch(() => null);
+      const made = await fixture.engine.instances.create(spec, context()).catch(() => null);
       injected?.[Symbol.dispose]();
-      const found = await fixture.backend.instances.find(spec.name);
+      const found = await fixture.engine.instances.find(spec.name);
       same(found === null, made === null, `after a fault at step ${step}`);
       if (made !== null) await remove(fixture, made);
       if (injected?.struck !== true) return;
@@ -56,7 +56,7 @@ export function faultTests(kit: Kit): void {
   });
 
   withFaults("leave a name free for the next launch, whatever died at the one before", async (fixture) => {
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     for (let step = 1; ; step++) {
       const spec = newSpec(fixture);
       const injected = fixture.fault?.(step, "die");
@@ -134,7 +134,7 @@ function big(_: string, value: unknown): unknown {
 
 /** An instance with two snapshots, standing on the second, and something written since. */
 async function prepared(fixture: Fixture): Promise<Instance> {
-  const instance = await fixture.backend.instances.create(newSpec(fixture), context());
+  const instance = await fixture.engine.instances.create(newSpec(fixture), context());
   await held(fixture, instance, async () => {
     await fixture.write(instance, 1);
     await take(fixture, instance, "first");
@@ -146,8 +146,8 @@ async function prepared(fixture: Fixture): Promise<Instance> {
 }
 
 async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
-  const { snapshots, standsOn } = await fixture.backend.snapshots.tree(instance.id);
-  const found = await fixture.backend.instances.find(instance.name);
+  const { snapshots, standsOn } = await fixture.engine.snapshots.tree(instance.id);
+  const found = await fixture.engine.instances.find(instance.name);
   if (found === null) throw new Error("the instance is gone");
   return {
     resources: found.resources,
@@ -163,5 +163,5 @@ async function held<T>(fixture: Fixture, instance: Instance, work: () => Promise
 }
 
 async function remove(fixture: Fixture, instance: Instance): Promise<void> {
-  await held(fixture, instance, () => fixture.backend.instances.remove(lockOf(instance.id), context()));
+  await held(fixture, instance, () => fixture.engine.instances.remove(lockOf(instance.id), context()));
 }

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { Backend, Context, ImageSource, Instance, InstanceSpec, Lock } from "../contract.ts";
+import type { Context, Engine, ImageSource, Instance, InstanceSpec, Lock } from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
 import type { GuestFixture } from "./guest.ts";
 
 /** What the author of an engine gives the suite: the engine, and a way to its disks without a boot. */
 export interface Fixture extends AsyncDisposable {
-  readonly backend: Backend;
+  readonly engine: Engine;
   /** What is started need not answer, but the engine must be able to start it. */
   readonly image: ImageSource;
   /**
@@ -86,11 +86,11 @@ export function lockOf(id: string): Lock {
 
 /** Locks an instance for what follows, until the lock is disposed of. */
 export async function locked(
-  { backend }: Pick<Fixture, "backend">,
+  { engine }: Pick<Fixture, "engine">,
   instance: Pick<Instance, "id" | "name">,
   wait = 0,
 ): Promise<Lock> {
-  const lock = await backend.instances.lock(instance, { wait }, context());
+  const lock = await engine.instances.lock(instance, { wait }, context());
   held.set(instance.id, lock);
   return lock;
 }
@@ -101,7 +101,7 @@ export async function withInstance(
   work: (instance: Instance) => Promise<void>,
   change: Partial<InstanceSpec> = {},
 ): Promise<void> {
-  const { instances } = fixture.backend;
+  const { instances } = fixture.engine;
   const instance = await instances.create(newSpec(fixture, change), context());
   await using _lock = await locked(fixture, instance);
   try {
@@ -113,14 +113,14 @@ export async function withInstance(
 
 /** The instance as it is now. */
 export async function current(fixture: Fixture, { name }: Instance): Promise<Instance> {
-  const found = await fixture.backend.instances.find(name);
+  const found = await fixture.engine.instances.find(name);
   if (found === null) throw new Error(`${name} is gone`);
   return found;
 }
 
 /** Takes a snapshot as the core does: parent from the tree, the rest from the instance. */
 export async function take(fixture: Fixture, instance: Instance, name: string, comment = ""): Promise<void> {
-  const { snapshots } = fixture.backend;
+  const { snapshots } = fixture.engine;
   const [{ resources, mounts, nics, record }, { standsOn }] = await Promise.all([
     current(fixture, instance),
     snapshots.outline(instance.id),

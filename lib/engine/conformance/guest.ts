@@ -32,14 +32,14 @@ export interface Guest extends AsyncDisposable {
 }
 
 /** The fixture's guest; where an engine runs commands itself, any of its instances will do. */
-export function guestOf({ guest, image, backend }: Fixture): GuestFixture | undefined {
-  return guest ?? (backend.guest.via === "engine" ? { image, timeout: 60_000 } : undefined);
+export function guestOf({ guest, image, engine }: Fixture): GuestFixture | undefined {
+  return guest ?? (engine.guest.via === "engine" ? { image, timeout: 60_000 } : undefined);
 }
 
 /** Launches a guest as the core does, and waits until commands can run. */
 export async function launchGuest(fixture: Fixture, given: GuestFixture): Promise<Guest> {
-  const { backend } = fixture;
-  const { instances, guest } = backend;
+  const { engine } = fixture;
+  const { instances, guest } = engine;
   const { image, login } = given;
   const plain = newSpec({ ...fixture, image });
   const seed =

@@ -84,7 +84,7 @@ export function conformance(
     };
     before(async () => {
       fixture = await factory();
-      info = await fixture.backend.info();
+      info = await fixture.engine.info();
     });
     after(async () => {
       await (await guest?.catch(() => undefined))?.[Symbol.asyncDispose]();

@@ -19,14 +19,14 @@ export function lifecycleTests(kit: Kit): void {
           { name: spec.name, resources: spec.resources, record: spec.record },
         );
         same({ state, snapshotCount, addresses }, { state: "stopped", snapshotCount: 0, addresses: [] });
-        same((await kit.fixture().backend.instances.list()).filter(({ id }) => id === instance.id).length, 1);
+        same((await kit.fixture().engine.instances.list()).filter(({ id }) => id === instance.id).length, 1);
       },
       spec,
     );
   });
 
   it("are told in outline as the list tells them", async () => {
-    const { instances } = kit.fixture().backend;
+    const { instances } = kit.fixture().engine;
     if (instances.outline === undefined) return;
     await withInstance(kit.fixture(), async (instance) => {
       await instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
@@ -39,18 +39,18 @@ export function lifecycleTests(kit: Kit): void {
   it("keep their names to themselves", async () => {
     await withInstance(kit.fixture(), async ({ name }) => {
       await rejects(
-        kit.fixture().backend.instances.create(newSpec(kit.fixture(), { name }), context()),
+        kit.fixture().engine.instances.create(newSpec(kit.fixture(), { name }), context()),
         "INSTANCE_EXISTS",
       );
-      const { instances } = kit.fixture().backend;
+      const { instances } = kit.fixture().engine;
       if (instances.check !== undefined)
         await rejects(instances.check(newSpec(kit.fixture(), { name })), "INSTANCE_EXISTS");
-      same((await kit.fixture().backend.instances.list()).filter((each) => each.name === name).length, 1);
+      same((await kit.fixture().engine.instances.list()).filter((each) => each.name === name).length, 1);
     });
   });
 
   it("are gone after removal, and a second look says so", async () => {
-    const { instances } = kit.fixture().backend;
+    const { instances } = kit.fixture().engine;
     const instance = await instances.create(newSpec(kit.fixture()), context());
     const lock = await locked(kit.fixture(), instance);
     await instances.remove(lock, context());
@@ -63,7 +63,7 @@ export function lifecycleTests(kit: Kit): void {
     await withInstance(kit.fixture(), async (instance) => {
       await kit
         .fixture()
-        .backend.instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
+        .engine.instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
       same((await current(kit.fixture(), instance)).record, {
         ...instance.record,
         deleted: true,
@@ -74,14 +74,14 @@ export function lifecycleTests(kit: Kit): void {
 
   it("stay stopped when they are stopped again", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      await kit.fixture().backend.instances.stop(lockOf(instance.id), { grace: 1000 }, context());
-      await kit.fixture().backend.instances.stop(lockOf(instance.id), "force", context());
+      await kit.fixture().engine.instances.stop(lockOf(instance.id), { grace: 1000 }, context());
+      await kit.fixture().engine.instances.stop(lockOf(instance.id), "force", context());
       same((await current(kit.fixture(), instance)).state, "stopped");
     });
   });
 
   it("start and stop by force, and a second time is success", async () => {
-    const { instances } = kit.fixture().backend;
+    const { instances } = kit.fixture().engine;
     await withInstance(kit.fixture(), async (instance) => {
       await instances.start(lockOf(instance.id), context());
       await instances.start(lockOf(instance.id), context());
@@ -94,7 +94,7 @@ export function lifecycleTests(kit: Kit): void {
 
   it("are not resized, snapshotted or restored while they run, unless that is declared", async () => {
     const fixture = kit.fixture();
-    const { instances, snapshots } = fixture.backend;
+    const { instances, snapshots } = fixture.engine;
     await withInstance(fixture, async (instance) => {
       const { id } = instance;
       await take(fixture, instance, "stopped");
@@ -112,7 +112,7 @@ export function lifecycleTests(kit: Kit): void {
 
   it("are removed while they run", async () => {
     const fixture = kit.fixture();
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     const instance = await instances.create(newSpec(fixture), context());
     await using _lock = await locked(fixture, instance);
     await instances.start(lockOf(instance.id), context());

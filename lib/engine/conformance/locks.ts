@@ -7,7 +7,7 @@ import type { Kit } from "./kit.ts";
 /** One operation on an instance at a time. */
 export function lockTests(kit: Kit): void {
   it("keep others out until they are released", async () => {
-    const { instances } = kit.fixture().backend;
+    const { instances } = kit.fixture().engine;
     const instance = await instances.create(newSpec(kit.fixture()), context());
     const first = await instances.lock(instance, { wait: 0 }, context());
     await rejects(instances.lock(instance, { wait: 0 }, context()), "BUSY");
@@ -20,7 +20,7 @@ export function lockTests(kit: Kit): void {
 
   it("carry the instance as it is once it is locked", async () => {
     const fixture = kit.fixture();
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     const { id, name } = await instances.create(newSpec(fixture), context());
     {
       await using lock = await instances.lock({ name }, { wait: 0 }, context());
@@ -34,7 +34,7 @@ export function lockTests(kit: Kit): void {
 
   it("are not of an instance that is gone, nor of another of its name", async () => {
     const fixture = kit.fixture();
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     const spec = newSpec(fixture);
     const first = await instances.create(spec, context());
     {
@@ -50,7 +50,7 @@ export function lockTests(kit: Kit): void {
 
   it("are needed for every change, and of no use once they were released", async () => {
     const fixture = kit.fixture();
-    const { instances, snapshots, mounts, networks, readImages } = fixture.backend;
+    const { instances, snapshots, mounts, networks, readImages } = fixture.engine;
     const instance = await instances.create(newSpec(fixture), context());
     const old = await locked(fixture, instance);
     await take(fixture, instance, "one");

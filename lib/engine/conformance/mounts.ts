@@ -47,7 +47,7 @@ export function mountTests(kit: Kit): void {
     const added = folders.mount("a", "/mnt/added");
     await withInstance(fixture, async (instance) => {
       const { id } = instance;
-      const { snapshots } = fixture.backend;
+      const { snapshots } = fixture.engine;
       const mounts = mountsOf(fixture);
       await take(fixture, instance, "none");
       for (const mount of [kept, changed, removed]) await mounts.attach(lockOf(id), mount, context());
@@ -92,7 +92,7 @@ export function mountTests(kit: Kit): void {
       await take(fixture, instance, "with");
       await mountsOf(fixture).detach(lockOf(instance.id), lost.target, context());
       await rm(lost.source, { recursive: true });
-      await fixture.backend.snapshots.restore(lockOf(instance.id), "with", context());
+      await fixture.engine.snapshots.restore(lockOf(instance.id), "with", context());
       await sameMounts(fixture, instance, [lost]);
       await mountsOf(fixture).detach(lockOf(instance.id), lost.target, context());
       await sameMounts(fixture, instance, []);
@@ -108,9 +108,9 @@ async function mapsOf(kit: Kit, host: number): Promise<Partial<Mount>> {
   return refused === undefined || refused === null ? maps : {};
 }
 
-function mountsOf({ backend }: Fixture) {
-  if (backend.mounts === undefined) throw new Error("the engine has no mounts");
-  return backend.mounts;
+function mountsOf({ engine }: Fixture) {
+  if (engine.mounts === undefined) throw new Error("the engine has no mounts");
+  return engine.mounts;
 }
 
 const sorted = (mounts: readonly Mount[] = []) => [...mounts].sort((a, b) => (a.target < b.target ? -1 : 1));

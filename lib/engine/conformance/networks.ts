@@ -36,14 +36,14 @@ export function networkTests(kit: Kit): void {
         () => Promise.reject(new Error("it was made")),
         () => {},
       );
-      same(await fixture.backend.instances.find(name), null);
+      same(await fixture.engine.instances.find(name), null);
     },
   );
 
   feature(kit, "network.attach", "come and go with snapshots", async (fixture) => {
     const network = await anyNetwork(fixture);
     await withInstance(fixture, async (instance) => {
-      const { networks, snapshots } = fixture.backend;
+      const { networks, snapshots } = fixture.engine;
       await take(fixture, instance, "without");
       if (networks?.attach === undefined) throw new Error("the engine cannot add interfaces");
       await networks.attach(lockOf(instance.id), { network, mac: MAC }, context());
@@ -61,7 +61,7 @@ export function networkTests(kit: Kit): void {
   feature(kit, "network.attach", "are not added while it runs", async (fixture) => {
     const network = await anyNetwork(fixture);
     await withInstance(fixture, async (instance) => {
-      const { instances, networks } = fixture.backend;
+      const { instances, networks } = fixture.engine;
       if (networks?.attach === undefined) throw new Error("the engine cannot add interfaces");
       await instances.start(lockOf(instance.id), context());
       await rejects(networks.attach(lockOf(instance.id), { network }, context()), "WRONG_STATE");
@@ -71,8 +71,8 @@ export function networkTests(kit: Kit): void {
   });
 }
 
-async function anyNetwork({ backend }: Fixture): Promise<string> {
-  const [network] = (await backend.networks?.list()) ?? [];
+async function anyNetwork({ engine }: Fixture): Promise<string> {
+  const [network] = (await engine.networks?.list()) ?? [];
   if (network === undefined) throw new Error("the engine knows no network");
   return network.name;
 }

@@ -93,7 +93,7 @@ async function apply(
   each: Step,
   fresh: string,
 ): Promise<void> {
-  const { instances, snapshots } = fixture.backend;
+  const { instances, snapshots } = fixture.engine;
   const { id } = instance;
   if (each.kind === "write") {
     await fixture.write(instance, each.value);
@@ -108,7 +108,7 @@ async function apply(
     return;
   }
   if (each.kind === "optimize") {
-    await fixture.backend.readImages?.build(lockOf(id), context());
+    await fixture.engine.readImages?.build(lockOf(id), context());
     return;
   }
   if (each.kind === "mount") {
@@ -117,7 +117,7 @@ async function apply(
   }
   if (each.kind === "resize") {
     const { disk, memory } = model.resources;
-    const grows = (await fixture.backend.info()).features.has("disk.grow");
+    const grows = (await fixture.engine.info()).features.has("disk.grow");
     const resources = { cpus: each.cpus, memory, disk: each.grow && grows ? disk + 4n * MIB : disk };
     await instances.resize(lockOf(id), { cpus: resources.cpus, disk: resources.disk }, context());
     model.resources = resources;
@@ -161,14 +161,14 @@ function inOrder({ children, ...rest }: Removal): Removal {
 
 /** Mounts a folder that every host has, or takes it away where it is mounted. */
 async function toggleMount(
-  { backend }: Fixture,
+  { engine }: Fixture,
   id: string,
   mounts: readonly Mount[],
   target: string,
 ): Promise<readonly Mount[]> {
-  if (backend.mounts === undefined) return mounts;
+  if (engine.mounts === undefined) return mounts;
   if (mounts.some((mount) => mount.target === target)) {
-    await backend.mounts.detach(lockOf(id), target, context());
+    await engine.mounts.detach(lockOf(id), target, context());
     return mounts.filter((mount) => mount.target !== target);
   }
   const mount: Mount = {
@@ -178,14 +178,14 @@ async function toggleMount(
     uidMap: [],
     gidMap: [],
   };
-  await backend.mounts.attach(lockOf(id), mount, context());
+  await engine.mounts.attach(lockOf(id), mount, context());
   return [...mounts, mount];
 }
 
 const targetsOf = (mounts: readonly Mount[]) => mounts.map(({ target }) => target).sort();
 
 async function compare(fixture: Fixture, instance: Instance, model: Model): Promise<void> {
-  const { snapshots } = fixture.backend;
+  const { snapshots } = fixture.engine;
   const tree = await snapshots.tree(instance.id);
   const shown = (name: string, { parent, resources, mounts }: Omit<Saved, "contents">) => ({
     name,

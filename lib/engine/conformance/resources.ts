@@ -6,7 +6,7 @@ import { feature, type Kit } from "./kit.ts";
 /** CPUs, memory and the size of the disk. */
 export function resourceTests(kit: Kit): void {
   it("change as far as they are named, and the disk never shrinks", async () => {
-    const { instances } = kit.fixture().backend;
+    const { instances } = kit.fixture().engine;
     await withInstance(kit.fixture(), async (instance) => {
       const { id, resources } = instance;
       await instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context());
@@ -19,7 +19,7 @@ export function resourceTests(kit: Kit): void {
   });
 
   feature(kit, "disk.grow", "let the disk grow", async (fixture) => {
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     await withInstance(fixture, async (instance) => {
       const grown = { cpus: 3, memory: 512n * MIB, disk: instance.resources.disk + 8n * MIB };
       await instances.resize(lockOf(instance.id), grown, context());

@@ -8,7 +8,7 @@ import { feature, type Kit } from "./kit.ts";
 export function snapshotTests(kit: Kit): void {
   it("bring back disk, CPUs, memory and disk size", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      const { instances, snapshots } = kit.fixture().backend;
+      const { instances, snapshots } = kit.fixture().engine;
       await kit.fixture().write(instance, 1);
       const before = { contents: await kit.fixture().read(instance), resources: instance.resources };
       await take(kit.fixture(), instance, "one", "the first\nwith <xml> & ünïcödé 🎉");
@@ -28,7 +28,7 @@ export function snapshotTests(kit: Kit): void {
     await withInstance(kit.fixture(), async (instance) => {
       const begin = Date.now();
       await take(kit.fixture(), instance, "odd", comment);
-      const [snapshot] = (await kit.fixture().backend.snapshots.tree(instance.id)).snapshots;
+      const [snapshot] = (await kit.fixture().engine.snapshots.tree(instance.id)).snapshots;
       same(snapshot?.comment, comment);
       same((snapshot?.createdAt ?? 0) >= begin && (snapshot?.createdAt ?? 0) <= Date.now(), true, "the time");
     });
@@ -36,7 +36,7 @@ export function snapshotTests(kit: Kit): void {
 
   it("branch where the instance stands, and the counter survives a restore", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      const { snapshots } = kit.fixture().backend;
+      const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
       await snapshots.restore(lockOf(instance.id), "a", context());
@@ -57,7 +57,7 @@ export function snapshotTests(kit: Kit): void {
 
   it("are deleted from the middle of a branched tree without touching what the others hold", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      const { snapshots } = kit.fixture().backend;
+      const { snapshots } = kit.fixture().engine;
       const contents = new Map<string, string>();
       const write = async (value: number, name: string) => {
         await kit.fixture().write(instance, value);
@@ -95,7 +95,7 @@ export function snapshotTests(kit: Kit): void {
 
   it("refuse a name that is taken, and an unknown one, with nothing changed", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      const { snapshots } = kit.fixture().backend;
+      const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
       const before = await snapshots.tree(instance.id);
@@ -108,7 +108,7 @@ export function snapshotTests(kit: Kit): void {
 
   it("are renamed with their children following, and commented anew", async () => {
     await withInstance(kit.fixture(), async (instance) => {
-      const { snapshots } = kit.fixture().backend;
+      const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), instance, "a", "old");
       await take(kit.fixture(), instance, "b");
       await snapshots.rename(lockOf(instance.id), "a", "z", context());
@@ -132,7 +132,7 @@ export function snapshotTests(kit: Kit): void {
     "are taken of a running instance, which goes on running",
     async (fixture) => {
       await withInstance(fixture, async (instance) => {
-        await fixture.backend.instances.start(lockOf(instance.id), context());
+        await fixture.engine.instances.start(lockOf(instance.id), context());
         await take(fixture, instance, "live");
         const { state, snapshotCount } = await current(fixture, instance);
         same({ state, snapshotCount }, { state: "running", snapshotCount: 1 });

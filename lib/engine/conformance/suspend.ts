@@ -9,7 +9,7 @@ import { feature, type Kit } from "./kit.ts";
 export function suspendTests(kit: Kit): void {
   feature(kit, "suspend", "parts neither disk nor resources from the memory that is kept", (fixture) =>
     withSuspended(fixture, async (instance) => {
-      const { instances, snapshots } = fixture.backend;
+      const { instances, snapshots } = fixture.engine;
       const { id } = instance;
       const removal = planRemoval(await snapshots.tree(id), "one");
       if (removal === undefined) throw new Error("the snapshot is not there");
@@ -30,7 +30,7 @@ export function suspendTests(kit: Kit): void {
 
   feature(kit, "suspend", "drops the memory when the power is cut", (fixture) =>
     withSuspended(fixture, async (instance) => {
-      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+      await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
       same((await current(fixture, instance)).state, "stopped");
       await take(fixture, instance, "two");
     }),
@@ -48,7 +48,7 @@ export function suspendTests(kit: Kit): void {
     await withSuspended(fixture, async (instance) => {
       name = instance.name;
     });
-    same(await fixture.backend.instances.find(name), null);
+    same(await fixture.engine.instances.find(name), null);
   });
 }
 
@@ -56,7 +56,7 @@ export function suspendTests(kit: Kit): void {
 async function withSuspended(fixture: Fixture, work: (instance: Instance) => Promise<void>): Promise<void> {
   await withInstance(fixture, async (instance) => {
     await take(fixture, instance, "one");
-    await fixture.backend.instances.start(lockOf(instance.id), context());
+    await fixture.engine.instances.start(lockOf(instance.id), context());
     await suspend(fixture, instance.id);
     same((await current(fixture, instance)).state, "suspended");
     await work(instance);
@@ -64,7 +64,7 @@ async function withSuspended(fixture: Fixture, work: (instance: Instance) => Pro
 }
 
 async function suspend(fixture: Fixture, id: string, call: Context = context()): Promise<void> {
-  const { instances } = fixture.backend;
+  const { instances } = fixture.engine;
   if (instances.suspend === undefined) throw new Error("the engine cannot suspend");
   await instances.suspend(lockOf(id), call);
 }

@@ -23,7 +23,7 @@ export function transferTests(kit: Kit): void {
     await store(guest, "second");
     await guest.stop();
     await whileLocked(kit.fixture(), guest, async () => {
-      const { snapshots } = kit.fixture().backend;
+      const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), guest.instance, "second");
       await snapshots.restore(lockOf(guest.instance.id), "first", context());
     });

@@ -1,8 +1,8 @@
-import type { Backend } from "../contract.ts";
+import type { Engine } from "../contract.ts";
 import type { Check, Log } from "./engine.ts";
 
 /** The one export (default) of a plugin's module. Importing it has no side effect. */
-export interface BackendPlugin {
+export interface EnginePlugin {
   readonly apiVersion: string;
   readonly name: string;
   readonly description: string;
@@ -10,7 +10,7 @@ export interface BackendPlugin {
   readonly settings: readonly EngineSetting[];
   /** Explains what is missing on this host. Never throws. */
   check(options: OpenOptions): Promise<Check[]>;
-  open(options: OpenOptions): Promise<Backend>;
+  open(options: OpenOptions): Promise<Engine>;
   /**
    * Present where the engine keeps images of its own that it was given: takes those away that have these
    * SHA-256 sums. Instances that were made from them stay as they are.

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { findDifference } from "../domain/definition-chain.ts";
-import type { Engine, Managed } from "../engine.ts";
+import type { LibvirtEngine, Managed } from "../engine.ts";
 import { fileError, isAbsent, isLibvirt, libvirtError } from "../errors.ts";
 import { findUnderWay } from "../journal/findings.ts";
 import { readGraph, readGuest } from "../layers/graph.ts";
@@ -33,7 +33,7 @@ import {
  * Everything about an instance that does not agree: its definition, its snapshots, its files. Changes
  * nothing. While somebody holds the instance, what is found may be a step of theirs.
  */
-export async function findInInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
+export async function findInInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
   const notes = await look(engine, managed).catch((error: unknown): Note[] => {
     if (isLibvirt(error, "NO_DOMAIN")) return [];
     // A snapshot that goes while it is read is a step of somebody's.
@@ -44,7 +44,7 @@ export async function findInInstance(engine: Engine, managed: Managed): Promise<
   return notes.map((note) => ({ ...note, instance: managed.name }));
 }
 
-async function look(engine: Engine, managed: Managed): Promise<Note[]> {
+async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
   const { metadata, name, document } = managed;
   const { folder } = metadata;
   if (await isGone(folder))

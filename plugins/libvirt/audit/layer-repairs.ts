@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Context, Finding } from "../../../lib/engine/contract.ts";
 import { isSettled } from "../domain/view.ts";
-import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { readGraph } from "../layers/graph.ts";
 import { type LayerGraph, removeLayer } from "../layers/layers.ts";
 import { keepingTimes } from "../layers/released.ts";
@@ -24,7 +24,7 @@ export function isLayerRepair({ kind }: Finding): boolean {
 
 /** Repairs a finding of that kind, where it is still so and no guest uses the layers. Needs a hold. */
 export async function repairLayer(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { kind, subject }: Finding,
   context: Context,

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { quote } from "../../../lib/guest/quote.ts";
-import type { Engine, Managed } from "../engine.ts";
+import type { LibvirtEngine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
@@ -13,7 +13,7 @@ import { readDisk } from "../xml/domain.ts";
  * disk is behind them starts. Files are no matter, since libvirt gives them to that user at every start.
  * Changes nothing. Only root can try what another user may do.
  */
-export async function findUnreachable(engine: Engine, all: readonly Managed[]): Promise<Finding[]> {
+export async function findUnreachable(engine: LibvirtEngine, all: readonly Managed[]): Promise<Finding[]> {
   const user = await triedUser(engine);
   if (user === null) return [];
   const pool = await engine.pool();
@@ -44,7 +44,7 @@ export async function findUnreachable(engine: Engine, all: readonly Managed[]): 
 
 /** Lets QEMU's user into a folder of strata's own again; false where it may enter it, or it is not ours. */
 export async function openFolder(
-  engine: Engine,
+  engine: LibvirtEngine,
   all: readonly Managed[],
   finding: Finding,
 ): Promise<boolean> {
@@ -62,7 +62,7 @@ interface User {
 }
 
 /** The user that QEMU runs as, where it is another one and can be tried. */
-async function triedUser(engine: Engine): Promise<User | null> {
+async function triedUser(engine: LibvirtEngine): Promise<User | null> {
   if (engine.session || process.getuid?.() !== 0) return null;
   const { qemuUser } = await engine.host();
   return qemuUser?.uid === 0 ? null : qemuUser;

@@ -2,7 +2,14 @@ import { chmod, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
-import { type Engine, getHeld, lockFolder, type Managed, readManaged, writeMetadata } from "../engine.ts";
+import {
+  getHeld,
+  type LibvirtEngine,
+  lockFolder,
+  type Managed,
+  readManaged,
+  writeMetadata,
+} from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { JOURNAL, setJournalAside, writeAside } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
@@ -28,7 +35,7 @@ import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
 import { findInPool, findUnheld, type Owner } from "./pool.ts";
 import { findUnreachable, openFolder } from "./reach.ts";
 
-export function maintenanceGroup(engine: Engine): Maintenance {
+export function maintenanceGroup(engine: LibvirtEngine): Maintenance {
   return {
     audit: (options, context) => mapped(() => audit(engine, options, context)),
     repair: (finding, context, choice) =>
@@ -41,7 +48,7 @@ export function maintenanceGroup(engine: Engine): Maintenance {
 }
 
 async function audit(
-  engine: Engine,
+  engine: LibvirtEngine,
   { deep = false }: AuditOptions = {},
   context: Context = NOBODY,
 ): Promise<Finding[]> {
@@ -58,7 +65,7 @@ async function audit(
 const NOBODY: Context = { signal: new AbortController().signal, progress() {} };
 
 /** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
-async function readDomains(engine: Engine) {
+async function readDomains(engine: LibvirtEngine) {
   const managed: Managed[] = [];
   const owners = new Map<string, Owner>();
   const findings: Finding[] = [];
@@ -89,7 +96,7 @@ const LOOK_TIMEOUT_MS = 2000;
  * What somebody is at work on does not agree for a moment: only what nobody has locked is reported. Who looks at the
  * same time shares the lock.
  */
-async function auditInstance(engine: Engine, managed: Managed): Promise<Finding[]> {
+async function auditInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
   const { domain, name, metadata } = managed;
   const first = await findInInstance(engine, managed);
   if (first.length === 0) return [];
@@ -112,7 +119,7 @@ function isBusy(error: unknown): boolean {
   return isStrataError(error) && error.code === "BUSY";
 }
 
-async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
+async function auditPool(engine: LibvirtEngine, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const pool = await engine.pool();
   const found = await findInPool(pool, owners);
   if (found.length === 0) return [];
@@ -129,7 +136,7 @@ async function auditPool(engine: Engine, owners: ReadonlyMap<string, Owner>): Pr
 
 /** Looks again under the lock that keeps others out, and does what the finding says if it is still so. */
 async function repair(
-  engine: Engine,
+  engine: LibvirtEngine,
   finding: Finding,
   context: Context,
   choice: string | undefined,
@@ -166,7 +173,7 @@ function isOfEntry({ kind }: Finding): boolean {
 }
 
 async function repairInstance(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { kind, subject }: Finding,
   context: Context,
@@ -204,7 +211,12 @@ async function repairInstance(
 }
 
 /** Has an operation that was set aside tried again. */
-async function retry(engine: Engine, managed: Managed, entry: string, context: Context): Promise<void> {
+async function retry(
+  engine: LibvirtEngine,
+  managed: Managed,
+  entry: string,
+  context: Context,
+): Promise<void> {
   const { folder } = managed.metadata;
   if (await exists(join(folder, JOURNAL))) await getReady(engine, managed.domain.uuid, context);
   await rename(entry, join(folder, JOURNAL));
@@ -222,7 +234,7 @@ async function dropOperation(managed: Managed): Promise<void> {
 }
 
 async function repairLayer(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   path: string,
   context: Context,
@@ -235,7 +247,7 @@ async function repairLayer(
 
 /** Records that were lost together are recorded together: one may hang under another. */
 async function repairRecord(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   name: string,
   context: Context,
@@ -255,7 +267,11 @@ function ended(error: unknown): null {
   throw error;
 }
 
-async function repairPool(engine: Engine, finding: Finding, choice: string | undefined): Promise<boolean> {
+async function repairPool(
+  engine: LibvirtEngine,
+  finding: Finding,
+  choice: string | undefined,
+): Promise<boolean> {
   const pool = await engine.pool();
   await using _lock = await lockPool(pool);
   const { owners } = await readDomains(engine);

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
-import { define, type Engine, getHeld, type Managed } from "../engine.ts";
+import { define, getHeld, type LibvirtEngine, type Managed } from "../engine.ts";
 import { layerOf } from "../layers/layers.ts";
 import { isEmptyImage, type Qcow2Header, readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
@@ -18,7 +18,7 @@ import { putSeed, readDisk, readExplicitChain, readOtherDisks, setDisk } from ".
  *
  * The overlay on the seed, which every restore of libvirt's own makes anew.
  */
-export async function ownDefinition(engine: Engine, managed: Managed): Promise<Managed> {
+export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Promise<Managed> {
   const { name, document, metadata, domain } = managed;
   const seed = join(metadata.folder, "seed.iso");
   const overlays = await findSeedOverlays(document, seed);

@@ -1,7 +1,7 @@
 import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { merge } from "../../../lib/util/merge.ts";
-import { type Engine, readManaged } from "../engine.ts";
+import { type LibvirtEngine, readManaged } from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
 import { type DomainEvent, type Gap, LifecycleEvent, StoppedDetail } from "../rpc/index.ts";
 import { NAMESPACE } from "../xml/metadata.ts";
@@ -10,7 +10,7 @@ import { NAMESPACE } from "../xml/metadata.ts";
  * What happens to strata's domains, whoever does it. libvirt tells nothing of snapshots, but every change
  * of one begins and ends with a note in the domain's metadata, and of that it tells.
  */
-export async function* events(engine: Engine, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+export async function* events(engine: LibvirtEngine, signal: AbortSignal): AsyncGenerator<EngineEvent> {
   const { connection } = engine;
   const end = new AbortController();
   const options = { signal: AbortSignal.any([signal, end.signal]) };
@@ -45,7 +45,11 @@ type Told =
   | { readonly kind: "changed" | "removed" };
 
 /** What an event means, undefined where it means nothing to us. Keeps account of which domains are ours. */
-async function translate(engine: Engine, ours: Set<string>, event: OurEvent): Promise<Told | undefined> {
+async function translate(
+  engine: LibvirtEngine,
+  ours: Set<string>,
+  event: OurEvent,
+): Promise<Told | undefined> {
   const id = event.dom.uuid;
   const gone = () => (ours.delete(id) ? ({ kind: "removed" } as const) : undefined);
   if (event.kind === "metadataChange") {
@@ -63,7 +67,7 @@ async function translate(engine: Engine, ours: Set<string>, event: OurEvent): Pr
   return state === undefined ? undefined : { kind: "state", state };
 }
 
-async function isOurs(engine: Engine, uuid: string): Promise<boolean> {
+async function isOurs(engine: LibvirtEngine, uuid: string): Promise<boolean> {
   try {
     return (await readManaged(engine.connection.domainOfUuid(uuid))) !== undefined;
   } catch (error) {

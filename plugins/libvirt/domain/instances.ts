@@ -1,5 +1,5 @@
 import type { Instance, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
-import { type Engine, findDomain, getHeld, lockedId, readManaged, writeMetadata } from "../engine.ts";
+import { findDomain, getHeld, type LibvirtEngine, lockedId, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
@@ -11,7 +11,7 @@ import { leaseReader } from "../network/networks.ts";
 import { list, outline } from "./listing.ts";
 import { toInstance } from "./view.ts";
 
-export function instanceGroup(engine: Engine): Instances {
+export function instanceGroup(engine: LibvirtEngine): Instances {
   return {
     list: () => mapped(() => list(engine)),
     outline: () => mapped(() => outline(engine)),
@@ -32,7 +32,7 @@ export function instanceGroup(engine: Engine): Instances {
   };
 }
 
-async function findByName(engine: Engine, name: string): Promise<Instance | null> {
+async function findByName(engine: LibvirtEngine, name: string): Promise<Instance | null> {
   try {
     const domain = await findDomain(engine, name);
     const managed = domain === null ? undefined : await readManaged(domain);
@@ -44,6 +44,6 @@ async function findByName(engine: Engine, name: string): Promise<Instance | null
   }
 }
 
-async function annotate(engine: Engine, id: string, change: Partial<InstanceRecord>): Promise<void> {
+async function annotate(engine: LibvirtEngine, id: string, change: Partial<InstanceRecord>): Promise<void> {
   await writeMetadata(await getHeld(engine, id), { record: change });
 }

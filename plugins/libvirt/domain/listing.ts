@@ -2,7 +2,7 @@ import type { Instance, InstanceOutline } from "../../../lib/engine/contract.ts"
 import { RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { fewAtOnce } from "../../../lib/util/few-at-once.ts";
-import { type Engine, readManaged } from "../engine.ts";
+import { type LibvirtEngine, readManaged } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { addressesOf, leaseReader } from "../network/networks.ts";
 import { type Domain, DomainState, ListDomainsFlags, StatsTypes } from "../rpc/index.ts";
@@ -14,7 +14,7 @@ const ELEMENT = 2;
 const CONFIG = 2;
 
 /** All instances, each with everything that its domain tells. */
-export async function list(engine: Engine): Promise<Instance[]> {
+export async function list(engine: LibvirtEngine): Promise<Instance[]> {
   const leases = leaseReader(engine);
   const states = await readStates(engine);
   return each(engine, states.domains, async (domain) => {
@@ -24,7 +24,7 @@ export async function list(engine: Engine): Promise<Instance[]> {
 }
 
 /** All instances in outline: states in two calls for all, and of each domain our own element alone. */
-export async function outline(engine: Engine): Promise<InstanceOutline[]> {
+export async function outline(engine: LibvirtEngine): Promise<InstanceOutline[]> {
   const leases = leaseReader(engine);
   const states = await readStates(engine);
   return each(engine, states.domains, async (domain) => {
@@ -38,7 +38,9 @@ export async function outline(engine: Engine): Promise<InstanceOutline[]> {
 }
 
 /** The states of all domains, in two calls. */
-async function readStates({ connection }: Engine): Promise<States & { readonly domains: readonly Domain[] }> {
+async function readStates({
+  connection,
+}: LibvirtEngine): Promise<States & { readonly domains: readonly Domain[] }> {
   const [stats, saved] = await Promise.all([
     connection.allDomainStats(StatsTypes.STATE),
     connection.listDomains(ListDomainsFlags.MANAGEDSAVE),
@@ -72,7 +74,7 @@ async function readRecord(domain: Domain): Promise<Metadata | undefined> {
 
 /** What can be read of each domain; one that has gone meanwhile or cannot be read is left out. */
 async function each<T>(
-  engine: Engine,
+  engine: LibvirtEngine,
   domains: readonly Domain[],
   read: (domain: Domain) => Promise<T | undefined>,
 ): Promise<T[]> {

@@ -1,5 +1,5 @@
 import type { Context } from "../../../lib/engine/contract.ts";
-import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { settlePlace } from "../layers/child-place.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { findInUse, readGraph } from "../layers/graph.ts";
@@ -17,7 +17,7 @@ import { clearJournal } from "./journal.ts";
  * again is asked as of any other, since other hands may need the layer by now. False where a guest must stop first.
  */
 export async function finishMerge(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   merge: OperationOf<"merge">,
   context?: Pick<Context, "signal">,
@@ -30,7 +30,7 @@ export async function finishMerge(
 
 /** Has the child stand on the layer, where it reads right however far the merge came. False where that must wait. */
 export async function undoMerge(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   merge: OperationOf<"merge">,
 ): Promise<boolean> {

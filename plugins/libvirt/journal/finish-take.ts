@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isSettled } from "../domain/view.ts";
-import { define, type Engine, type Managed, writeMetadata } from "../engine.ts";
+import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { layerOf } from "../layers/layers.ts";
 import { letGo } from "../layers/let-go.ts";
@@ -30,7 +30,7 @@ import type { OperationOf } from "./entry.ts";
  * after that take has ended: then nothing is left to be done, and it is only removed.
  */
 export async function finishTake(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { name, file, taken }: Pick<OperationOf<"take">, "name" | "file" | "taken">,
 ): Promise<void> {
@@ -87,7 +87,7 @@ async function backingOf(folder: string, file: string): Promise<string | null> {
   return header === null || header.backing === null ? null : layerOf(folder, header.backing);
 }
 
-async function switchTo(engine: Engine, { document, metadata }: Managed, file: string) {
+async function switchTo(engine: LibvirtEngine, { document, metadata }: Managed, file: string) {
   setDisk(document, file);
   putMetadata(document, metadata);
   await define(engine, document);
@@ -95,7 +95,7 @@ async function switchTo(engine: Engine, { document, metadata }: Managed, file: s
 }
 
 /** Records the parent that the layers tell. libvirt may refuse, and a wrong parent is a matter for `strata doctor`. */
-async function correctParent(engine: Engine, managed: Managed, name: string): Promise<void> {
+async function correctParent(engine: LibvirtEngine, managed: Managed, name: string): Promise<void> {
   try {
     const snapshot = await lookupSnapshot(managed.domain, name);
     if (snapshot === null || snapshot.frozen === null) return;

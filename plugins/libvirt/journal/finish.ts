@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { isSettled } from "../domain/view.ts";
-import { define, type Engine, handOn, type Managed, runOptions, writeMetadata } from "../engine.ts";
+import { define, handOn, type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { layersAbove, letGo, letGoFrozen } from "../layers/let-go.ts";
@@ -37,7 +37,7 @@ import { clearJournal } from "./journal.ts";
  * whoever is killed here leaves the same to the next. False where it must wait until a guest has stopped.
  */
 export async function finishOperation(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   operation: Exclude<Operation, { kind: "create" | "purge" }>,
   context?: Pick<Context, "signal">,
@@ -73,7 +73,7 @@ export async function finishOperation(
 
 /** Sets the mark and lets the disk go that a restore has left, or removes the new one of a restore that was none. */
 export async function finishRestore(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { name, file, old, stamp }: OperationOf<"restore">,
   snapshot?: SnapshotDocument,
@@ -94,7 +94,7 @@ export async function finishRestore(
 
 /** Takes a snapshot's record away and lets its layer go. Who has just looked at it says what is there. */
 export async function finishDelete(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { name, layer, stamp }: OperationOf<"delete">,
   context?: Pick<Context, "signal"> & Partial<Context>,
@@ -152,7 +152,7 @@ export async function finishRename(
 }
 
 async function finishResize(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { disk, cpus, memory }: OperationOf<"resize">,
 ): Promise<void> {
@@ -171,7 +171,11 @@ async function finishResize(
 }
 
 /** Undoes what could not be finished, where that loses nothing. Rejects where it cannot. */
-export async function undoOperation(engine: Engine, managed: Managed, operation: Operation): Promise<void> {
+export async function undoOperation(
+  engine: LibvirtEngine,
+  managed: Managed,
+  operation: Operation,
+): Promise<void> {
   const { folder } = managed.metadata;
   switch (operation.kind) {
     case "merge":

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
-import { type Engine, getHeld, type Managed, writeMetadata } from "../engine.ts";
+import { getHeld, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { forget } from "../layers/released.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
@@ -25,7 +25,11 @@ const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVA
  * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
  * undone either is set aside, so that nothing locks an instance for good. The caller holds the instance.
  */
-export async function settle(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
+export async function settle(
+  engine: LibvirtEngine,
+  id: string,
+  context?: Pick<Context, "signal">,
+): Promise<void> {
   let managed = await getHeld(engine, id);
   const { operation } = managed.metadata;
   if (operation?.kind === "purge") return removeInstance(engine, managed);
@@ -67,7 +71,11 @@ async function moveToJournal(
   return writeMetadata(managed, { operation: null });
 }
 
-async function settleJournal(engine: Engine, id: string, context?: Pick<Context, "signal">): Promise<void> {
+async function settleJournal(
+  engine: LibvirtEngine,
+  id: string,
+  context?: Pick<Context, "signal">,
+): Promise<void> {
   const managed = await getHeld(engine, id);
   const { folder } = managed.metadata;
   const entry = await readJournal(folder);
@@ -86,7 +94,7 @@ async function settleJournal(engine: Engine, id: string, context?: Pick<Context,
 
 /** The note of a take is in the metadata; how often finishing it was refused is counted in the journal. */
 async function settleTake(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   take: OperationOf<"take">,
   context?: Pick<Context, "signal">,
@@ -105,7 +113,7 @@ async function settleTake(
 
 /** Rejects with what kept an operation from being finished, unless that was once too often: then it is given up. */
 async function bearRefusal(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { operation, refusals }: { readonly operation: Operation; readonly refusals: number },
   error: unknown,
@@ -120,7 +128,12 @@ async function bearRefusal(
   await giveUp(engine, managed, operation, refused.message);
 }
 
-async function giveUp(engine: Engine, managed: Managed, operation: Operation, reason: string): Promise<void> {
+async function giveUp(
+  engine: LibvirtEngine,
+  managed: Managed,
+  operation: Operation,
+  reason: string,
+): Promise<void> {
   const { name, metadata } = managed;
   engine.log.warn(`the ${operation.kind} that was under way on "${name}" could not be finished: ${reason}`);
   try {
@@ -139,7 +152,7 @@ async function giveUp(engine: Engine, managed: Managed, operation: Operation, re
  * layers that an interrupted operation must change, that must wait, and so must the change.
  */
 export async function getReady(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   context?: Pick<Context, "signal">,
 ): Promise<Managed> {

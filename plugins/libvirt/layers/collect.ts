@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
-import { type Engine, getHeld, type Managed, runOptions } from "../engine.ts";
+import { getHeld, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts";
@@ -17,7 +17,7 @@ import { forget, isAsReleased, release } from "./released.ts";
 
 /** `collectLayers` after an act that is done whatever comes of it: what cannot be collected now stays until later. */
 export async function collectIfPossible(
-  engine: Engine,
+  engine: LibvirtEngine,
   { name, domain }: Pick<Managed, "name" | "domain">,
   context?: Pick<Context, "signal"> & Partial<Context>,
 ): Promise<void> {
@@ -35,7 +35,7 @@ export async function collectIfPossible(
  * somebody has locked or that holds internal snapshots stays until a later call. The caller holds the instance.
  */
 export async function collectLayers(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   context?: Pick<Context, "signal"> & Partial<Context>,
 ): Promise<void> {
@@ -79,7 +79,7 @@ export async function collectLayers(
 }
 
 async function findMerge(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   graph: LayerGraph,
   needs: Needs,

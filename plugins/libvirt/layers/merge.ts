@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { isSettled } from "../domain/view.ts";
-import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal } from "../journal/journal.ts";
@@ -21,7 +21,7 @@ type Merge = OperationOf<"merge">;
  * and whoever collects next tries again. False then. The entry of a merge that has an end of either kind is cleared.
  */
 export async function mergeLayer(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   graph: LayerGraph,
   merge: Merge,

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
-import { define, type Engine, type Managed } from "../engine.ts";
+import { define, type LibvirtEngine, type Managed } from "../engine.ts";
 import { requireSettled } from "../lifecycle/power.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { SnapshotCreateFlags } from "../rpc/index.ts";
@@ -95,7 +95,7 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
 
 /** Gives up a snapshot whose record libvirt has lost. */
 export async function forgetRecord(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   { path, frozen }: RecordCopy,
   context: Context,
@@ -125,7 +125,7 @@ export async function correctParents(managed: Managed): Promise<void> {
 }
 
 /** Makes a layer the disk that the instance writes. What it wrote before stays where it is. */
-export async function activateLayer(engine: Engine, managed: Managed, path: string): Promise<void> {
+export async function activateLayer(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
   const { document, metadata, name } = managed;
   const graph = await readGraph(managed);
   if (!(await (await readFileUsers()).has(path)))
@@ -142,7 +142,7 @@ export async function activateLayer(engine: Engine, managed: Managed, path: stri
 
 /** Gives up a layer that nobody names, because the user has said so. */
 export async function giveUpLayer(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   path: string,
   context: Context,

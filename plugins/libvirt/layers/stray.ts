@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { hasLost } from "../qcow2/damage.ts";
 import { isEmptyImage, readHeader } from "../qcow2/header.ts";
 import { holdsData } from "../qcow2/qemu-img.ts";
@@ -14,7 +14,7 @@ import { readGraph } from "./graph.ts";
  * locked, nothing stands on it, no snapshot froze it and no further disk is it. Without the first two it may be what a guest writes: QEMU may
  * have switched to it without libvirt's knowing.
  */
-export async function isStray(engine: Engine, managed: Managed, path: string): Promise<boolean> {
+export async function isStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<boolean> {
   const { folder } = managed.metadata;
   if (dirname(path) !== folder || readOtherDisks(managed.document).includes(path)) return false;
   const blank = await readHeader(path).then(
@@ -34,7 +34,7 @@ export async function isStray(engine: Engine, managed: Managed, path: string): P
 }
 
 /** Removes a stray overlay that the domain does not use. One that is none stays, for `strata doctor` to show. */
-export async function removeStray(engine: Engine, managed: Managed, path: string): Promise<void> {
+export async function removeStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
   if (readDisk(managed.document) === path) return;
   if (await isStray(engine, managed, path)) await removeIfThere(path);
 }

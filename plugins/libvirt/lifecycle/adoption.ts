@@ -4,10 +4,10 @@ import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/e
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
 import {
-  type Engine,
   findDomain,
   getHeld,
   getManaged,
+  type LibvirtEngine,
   lockedId,
   lockFolder,
   readManaged,
@@ -36,7 +36,7 @@ import { instanceFolder } from "./removal.ts";
  * Adopting a domain writes our metadata into it, and nothing else: its disk is frozen by the first
  * snapshot like a layer, and stays where it is. Releasing it takes the metadata away again.
  */
-export function adoptionGroup(engine: Engine): Adoption {
+export function adoptionGroup(engine: LibvirtEngine): Adoption {
   return {
     candidates: () => mapped(() => candidates(engine)),
     adopt: (name, record, context) => mapped(() => adopt(engine, name, record, context), { name }),
@@ -44,7 +44,7 @@ export function adoptionGroup(engine: Engine): Adoption {
   };
 }
 
-async function candidates(engine: Engine) {
+async function candidates(engine: LibvirtEngine) {
   const found: { name: string; obstacle: string | null }[] = [];
   let users: Promise<DiskUsers> | undefined;
   const readUsers = () => {
@@ -70,7 +70,7 @@ type Finding =
 
 /** The one disk that snapshots would be of, or why strata cannot do its work on the domain. */
 async function examine(
-  engine: Engine,
+  engine: LibvirtEngine,
   domain: Domain,
   document: Element,
   readUsers: () => Promise<DiskUsers>,
@@ -98,7 +98,7 @@ async function examine(
   return { own: { adopted, target } };
 }
 
-async function diskObstacle(engine: Engine, disk: Element): Promise<string | undefined> {
+async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<string | undefined> {
   const file = find(disk, "source")?.attributes.file;
   if (disk.attributes.type !== "file" || file === undefined)
     return `must be a file, and has the type ${disk.attributes.type}`;
@@ -125,7 +125,7 @@ async function diskObstacle(engine: Engine, disk: Element): Promise<string | und
 }
 
 async function adopt(
-  engine: Engine,
+  engine: LibvirtEngine,
   name: string,
   record: InstanceRecord,
   { signal }: Context,
@@ -149,7 +149,7 @@ async function adopt(
   return toInstance(await getManaged(engine, domain.uuid, name), leaseReader(engine));
 }
 
-async function release(engine: Engine, id: string, context: Context): Promise<void> {
+async function release(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
   const { name, metadata } = managed;
   const { adopted } = metadata;

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import type { CloneSpec, Context, Instance } from "../../../lib/engine/contract.ts";
-import { type Engine, type Managed, runOptions } from "../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { getReady } from "../journal/recover.ts";
 import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";
 import { checkChain, readLayers, sizeOf } from "../layers/layers.ts";
@@ -18,7 +18,7 @@ import { requireSettled } from "./power.ts";
  * begins as a clone of the original's lowest.
  */
 export async function clone(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   spec: CloneSpec,
   context: Context,

@@ -3,7 +3,14 @@ import { join } from "node:path";
 import type { Context, Instance, InstancePlan, InstanceSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
-import { type Engine, findDomain, getManaged, lockFolder, readManaged, writeMetadata } from "../engine.ts";
+import {
+  findDomain,
+  getManaged,
+  type LibvirtEngine,
+  lockFolder,
+  readManaged,
+  writeMetadata,
+} from "../engine.ts";
 import { newLayerPath } from "../layers/layers.ts";
 import { awaitTaken } from "../lock/await-inflight.ts";
 import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
@@ -20,7 +27,7 @@ import { requireAttainable } from "./limits.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
 
 /** Rejects what could not be made, as far as that can be told without its image. */
-export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
+export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<void> {
   const { name, mounts, resources } = plan;
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
@@ -32,7 +39,7 @@ export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
 }
 
 /** Makes a new instance; all or nothing. */
-export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
+export async function create(engine: LibvirtEngine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, record, resources, mounts } = spec;
   await check(engine, spec);
   await requireNetworks(engine, spec.networks);
@@ -89,7 +96,7 @@ export interface Place {
  * being made, has `fill` make the files, and takes the note away. All or nothing.
  */
 export async function establish(
-  engine: Engine,
+  engine: LibvirtEngine,
   name: string,
   context: Context,
   make: { document(place: Place): Promise<Element>; fill(place: Place): Promise<void> },
@@ -121,7 +128,7 @@ export async function establish(
 }
 
 /** Makes and locks the folder of a new instance. No audit sees it without its lock. */
-async function openFolder(engine: Engine, folder: string, name: string, { signal }: Context) {
+async function openFolder(engine: LibvirtEngine, folder: string, name: string, { signal }: Context) {
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   await using _lock = await lockPool(pool);
   try {
@@ -134,7 +141,7 @@ async function openFolder(engine: Engine, folder: string, name: string, { signal
 }
 
 async function defineNew(
-  engine: Engine,
+  engine: LibvirtEngine,
   name: string,
   document: () => Promise<Element>,
   { uuid, folder }: Pick<Place, "uuid" | "folder">,
@@ -151,7 +158,7 @@ async function defineNew(
 }
 
 /** A call whose connection broke off may be carried out all the same. */
-async function undefineLate(engine: Engine, uuid: string): Promise<void> {
+async function undefineLate(engine: LibvirtEngine, uuid: string): Promise<void> {
   await awaitTaken(engine);
   await engine.connection.domainOfUuid(uuid).undefine();
 }

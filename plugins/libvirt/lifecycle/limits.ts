@@ -1,7 +1,7 @@
 import type { Resources } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { requireMemory } from "../../../lib/util/host-memory.ts";
-import type { Engine } from "../engine.ts";
+import type { LibvirtEngine } from "../engine.ts";
 import { find, parse } from "../xml/document.ts";
 import type { Machine } from "../xml/domain.ts";
 
@@ -10,7 +10,7 @@ import type { Machine } from "../xml/domain.ts";
  * the host has. libvirt defines such a domain, and QEMU then does not start it.
  */
 export async function requireAttainable(
-  { connection }: Engine,
+  { connection }: LibvirtEngine,
   machine: Machine,
   { cpus, memory }: Partial<Resources>,
 ): Promise<void> {

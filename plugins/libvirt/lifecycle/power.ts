@@ -4,9 +4,9 @@ import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,
   define,
-  type Engine,
   getHeld,
   getManaged,
+  type LibvirtEngine,
   type Managed,
   writeMetadata,
 } from "../engine.ts";
@@ -46,7 +46,7 @@ export async function requireSettled(managed: Managed, reason: string): Promise<
 }
 
 /** Starts the domain, or resumes what was saved or paused. */
-export async function start(engine: Engine, id: string, context: Context): Promise<void> {
+export async function start(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const found = await getReady(engine, id, context);
   context.signal.throwIfAborted();
   const { domain } = found;
@@ -85,7 +85,7 @@ export async function start(engine: Engine, id: string, context: Context): Promi
 
 /** Shuts the guest down or cuts its power, and merges what waited for that. */
 export async function stop(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   options: { readonly grace: number } | "force",
   context: Context,
@@ -121,7 +121,7 @@ export async function stop(
 }
 
 /** Cuts the power, whoever holds the instance: what others do to it must bear a guest that dies at any time. */
-export async function cut(engine: Engine, id: string): Promise<void> {
+export async function cut(engine: LibvirtEngine, id: string): Promise<void> {
   const { domain } = await getManaged(engine, id);
   if (await domain.isActive()) await tolerate(domain.destroy());
 }
@@ -163,7 +163,7 @@ async function shutDown(name: string, domain: Domain, grace: number, signal: Abo
 }
 
 /** Saves the memory of a running guest and stops it. */
-export async function suspend(engine: Engine, id: string, context: Context): Promise<void> {
+export async function suspend(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
   if (await isSaved(managed)) return;
   if (!(await managed.domain.isActive()))

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, findDomain, getHeld, lockFolder } from "../engine.ts";
+import { findDomain, getHeld, type LibvirtEngine, lockFolder } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { checkChain, readLayers } from "../layers/layers.ts";
 import { recordLost } from "../layers/orphans.ts";
@@ -17,7 +17,11 @@ import { instanceFolder } from "./removal.ts";
  * Brings an instance back that libvirt has never heard of, or not any more, from what its folder says of it: the copy
  * of its definition and those of its snapshots' records. All layers must be there. Resolves to its name.
  */
-export async function recoverFolder(engine: Engine, given: string, { signal }: Context): Promise<string> {
+export async function recoverFolder(
+  engine: LibvirtEngine,
+  given: string,
+  { signal }: Context,
+): Promise<string> {
   const folder = resolve(given);
   const xml = await readCopy(join(folder, DEFINITION));
   if (xml === null) throw failure("FILE_NOT_FOUND", { path: join(folder, DEFINITION) });
@@ -61,7 +65,7 @@ export async function recoverFolder(engine: Engine, given: string, { signal }: C
 /** Records that were made by then go with the definition, firmware variables and files do not. */
 const KEEP = UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.KEEP_NVRAM;
 
-async function isKnown({ connection }: Engine, uuid: string): Promise<boolean> {
+async function isKnown({ connection }: LibvirtEngine, uuid: string): Promise<boolean> {
   return connection.lookupDomainByUuid(uuid).then(
     () => true,
     (error: unknown) => {

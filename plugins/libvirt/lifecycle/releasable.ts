@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
-import type { Engine, Managed } from "../engine.ts";
+import type { LibvirtEngine, Managed } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
 import { readGraph } from "../layers/graph.ts";
 import { isLayerPath, readLayer } from "../layers/layers.ts";
@@ -25,7 +25,7 @@ const NOT_YET = "not releasable";
  * files of its folder: a release changes the one and removes the others. Asked before it is noted, and again by
  * whoever finishes it.
  */
-export async function requireReleasable(engine: Engine, managed: Managed, own: string): Promise<void> {
+export async function requireReleasable(engine: LibvirtEngine, managed: Managed, own: string): Promise<void> {
   await requireNoSnapshots(managed);
   const copies = await reconcile(managed);
   await requireNoneLost(managed, copies);
@@ -101,7 +101,7 @@ async function requireOverlay({ name, document, metadata }: Managed, own: string
 
 /** Writing into its own disk must change nothing for anybody else, nor for another disk of its own. */
 async function requireUnshared(
-  engine: Engine,
+  engine: LibvirtEngine,
   { name, domain, document }: Managed,
   own: string,
 ): Promise<void> {

@@ -1,5 +1,5 @@
 import { failure } from "../../../lib/errors.ts";
-import { define, type Engine, type Managed, runOptions } from "../engine.ts";
+import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { isPartialPath, isStandInPath } from "../layers/layers.ts";
 import { removeBare } from "../layers/pending-removal.ts";
 import { release, stampOf } from "../layers/released.ts";
@@ -17,7 +17,7 @@ import { removeFiles } from "./removal.ts";
  * domain back to it, and strata's files and metadata away. Until the domain is back, it runs on the
  * overlay, which has everything: every step may be repeated. Needs a hold.
  */
-export async function finishRelease(engine: Engine, managed: Managed): Promise<void> {
+export async function finishRelease(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, document, metadata, name } = managed;
   const { adopted: own, folder } = metadata;
   if (own === undefined) throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });

@@ -1,7 +1,7 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, type Managed, writeMetadata } from "../engine.ts";
+import { type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { fileError, isLibvirt } from "../errors.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
 import { readGraph } from "../layers/graph.ts";
@@ -39,7 +39,7 @@ export function lockPool(pool: string, wait = 600_000) {
  * that whoever comes after a crash goes on with it. What an adopted domain brought along, its disk and its
  * firmware variables, stays where it is. Needs a hold.
  */
-export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
+export async function removeInstance(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, name, metadata } = managed;
   const pool = await engine.pool();
   if (metadata.folder !== instanceFolder(pool, domain.uuid))
@@ -85,7 +85,7 @@ async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
 
 /** Removes what strata puts into an instance's folder, and the images in it that may go; anything else stays and is told. */
 export async function removeFiles(
-  engine: Pick<Engine, "log">,
+  engine: Pick<LibvirtEngine, "log">,
   folder: string,
   mayGo: (image: string) => boolean = (path) => isImagePath(folder, path),
 ): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Context, Resources } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { define, type Engine, runOptions } from "../engine.ts";
+import { define, type LibvirtEngine, runOptions } from "../engine.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireWritableNow } from "../layers/writable.ts";
@@ -15,7 +15,7 @@ import { isSaved } from "./power.ts";
 
 /** Changes CPUs, memory and disk of a stopped instance, all or none. */
 export async function resize(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   change: Partial<Resources>,
   context: Context,

@@ -1,6 +1,6 @@
 import { fstat, ftruncate } from "node:fs";
 import { promisify } from "node:util";
-import type { Engine } from "../engine.ts";
+import type { LibvirtEngine } from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import type { FileLock } from "./lock.ts";
@@ -13,7 +13,7 @@ const NOWHERE = "urn:strata:fence";
  * a call that it had sent is carried out all the same, perhaps after we have looked. From here on a
  * holder that dies leaves its mark on the lock's file, until `clearMark`.
  */
-export async function fence(engine: Engine, id: string, lock: FileLock): Promise<void> {
+export async function fence(engine: LibvirtEngine, id: string, lock: FileLock): Promise<void> {
   const { size } = await promisify(fstat)(lock.descriptor);
   // A size takes no room, so the mark can be made on a full disk.
   await promisify(ftruncate)(lock.descriptor, 1);
@@ -29,7 +29,7 @@ export async function clearMark(lock: FileLock): Promise<void> {
  * Waits until the daemon has taken up all calls that were sent before, over whichever connection: after an
  * answer and another it has read all sockets since, and its queue is worked off in order.
  */
-export async function awaitTaken({ connection }: Pick<Engine, "connection">): Promise<void> {
+export async function awaitTaken({ connection }: Pick<LibvirtEngine, "connection">): Promise<void> {
   await connection.libVersion();
   await connection.libVersion();
 }
@@ -38,7 +38,7 @@ export async function awaitTaken({ connection }: Pick<Engine, "connection">): Pr
  * Waits, where a connection broke off, for what was sent over it: the daemon carries a call out all the same, perhaps
  * after a look at what has become of it. To be called before such a look.
  */
-export async function awaitSent(engine: Engine, id: string, error: unknown): Promise<void> {
+export async function awaitSent(engine: LibvirtEngine, id: string, error: unknown): Promise<void> {
   if (libvirtError(error).code === "ENGINE_LOST") await outwait(engine, id);
 }
 
@@ -46,7 +46,7 @@ export async function awaitSent(engine: Engine, id: string, error: unknown): Pro
  * Calls of the dead are in the daemon's sockets at the latest when they die. Once it has taken them up, a
  * change of the domain, which this is though it changes nothing, waits for the change that is under way.
  */
-async function outwait(engine: Engine, id: string): Promise<void> {
+async function outwait(engine: LibvirtEngine, id: string): Promise<void> {
   engine.log.debug("waiting for calls that were sent before", { id });
   await awaitTaken(engine);
   const domain = engine.connection.domainOfUuid(id);

@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isStrataError } from "../../../lib/errors.ts";
-import { type Engine, getManaged } from "../engine.ts";
+import { getManaged, type LibvirtEngine } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { serialize } from "../xml/document.ts";
 import { readDisk } from "../xml/domain.ts";
@@ -15,7 +15,7 @@ const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
  * meanwhile, so that it is as it is.
  */
 export async function steadily<T>(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   look: () => Promise<T>,
   isWhole: (value: T) => boolean,
@@ -47,7 +47,7 @@ function isPassing(error: unknown): boolean {
  * Changes with every change of the definition, of the snapshots and of the files; not when a guest writes,
  * which may go on for good. Whoever moves layers changes more than the head's contents.
  */
-async function stateOf(engine: Engine, id: string): Promise<string> {
+async function stateOf(engine: LibvirtEngine, id: string): Promise<string> {
   const { domain, document, metadata } = await getManaged(engine, id);
   const { folder } = metadata;
   const head = readDisk(document);

@@ -4,10 +4,10 @@ import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { asStrataError, failure, isStrataError, type StrataError } from "../../../lib/errors.ts";
 import { ASKED, toInstance } from "../domain/view.ts";
 import {
-  type Engine,
   findDomain,
   getManaged,
   type Held,
+  type LibvirtEngine,
   lockFolder,
   type Managed,
   readManaged,
@@ -29,7 +29,7 @@ import { clearMark, fence } from "./await-inflight.ts";
  * of it, and whoever changes layers is refused then (`getReady`).
  */
 export async function lockInstance(
-  engine: Engine,
+  engine: LibvirtEngine,
   { name, id: wanted }: { readonly name: string; readonly id?: string },
   { wait, finish = true }: { readonly wait: number; readonly finish?: boolean },
   { signal }: Context,
@@ -86,7 +86,7 @@ export async function lockInstance(
   }
 }
 
-async function getNamed(engine: Engine, name: string): Promise<Managed> {
+async function getNamed(engine: LibvirtEngine, name: string): Promise<Managed> {
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
   if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
@@ -99,7 +99,11 @@ async function getNamed(engine: Engine, name: string): Promise<Managed> {
  * mounted: then it is made for the while of the lock, for whoever only stops or removes the instance, and for nobody
  * else.
  */
-async function findFolder(engine: Engine, managed: Managed, finish: boolean): Promise<"own" | "borrowed"> {
+async function findFolder(
+  engine: LibvirtEngine,
+  managed: Managed,
+  finish: boolean,
+): Promise<"own" | "borrowed"> {
   const { metadata, document } = managed;
   const { folder, adopted } = metadata;
   if (!(await isGone(folder))) return "own";
@@ -123,7 +127,7 @@ async function giveBack(folder: string): Promise<void> {
 
 /** Resolves to the snapshot whose deletion was under way and is finished, if any was. */
 async function finishFirst(
-  engine: Engine,
+  engine: LibvirtEngine,
   held: Held,
   { domain, metadata }: Managed,
   signal: AbortSignal,
@@ -142,7 +146,7 @@ async function finishFirst(
 }
 
 /** Keeps a copy of the definition beside the layers. That it cannot be written takes nothing back. */
-export async function copyDefinition(engine: Engine, id: string, folder: string): Promise<void> {
+export async function copyDefinition(engine: LibvirtEngine, id: string, folder: string): Promise<void> {
   // It went with the instance, which may be a domain of others now.
   if (await isGone(folder)) return;
   try {
@@ -167,7 +171,7 @@ export function isUnfinished({ operation }: Managed["metadata"]): boolean {
 }
 
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
-export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+export async function clearUnfinished(engine: LibvirtEngine, name: string, context: Context): Promise<void> {
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
   if (managed === undefined || !isUnfinished(managed.metadata)) return;

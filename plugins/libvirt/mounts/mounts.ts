@@ -6,8 +6,8 @@ import { run } from "../../../lib/util/programs.ts";
 import {
   changedMetadata,
   define,
-  type Engine,
   getManaged,
+  type LibvirtEngine,
   lockedId,
   type Managed,
   writeMetadata,
@@ -41,7 +41,7 @@ const POLL = 100;
  * a mount whose source has gone has none, so that the instance starts without it, and gets one again at
  * the first start after the source is back.
  */
-export function mountGroup(engine: Engine): Mounts {
+export function mountGroup(engine: LibvirtEngine): Mounts {
   return {
     attach: (lock, mount, context) => mapped(() => attach(engine, lockedId(engine, lock), mount, context)),
     detach: (lock, target, context) => mapped(() => detach(engine, lockedId(engine, lock), target, context)),
@@ -64,7 +64,7 @@ export function mountFeatures(sharing: Sharing): { features: Feature[]; missing:
 
 /** Why a mount cannot be served on this host now; undefined where it can. */
 async function obstacle(
-  engine: Engine,
+  engine: LibvirtEngine,
   { source, type, uidMap, gidMap }: Mount,
 ): Promise<string | undefined> {
   const sharing = await engine.sharing();
@@ -83,7 +83,7 @@ async function obstacle(
 const UNWRITABLE = /[^\t\n\r\x20-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u;
 
 /** QEMU opens the folder itself: a guest whose QEMU may not would not start. */
-async function hiddenFromQemu(engine: Engine, source: string): Promise<string | undefined> {
+async function hiddenFromQemu(engine: LibvirtEngine, source: string): Promise<string | undefined> {
   const { qemuUser } = await engine.host();
   if (engine.session || qemuUser === null || process.getuid?.() !== 0) return undefined;
   const ids = [`--reuid=${qemuUser.uid}`, `--regid=${qemuUser.gid}`, "--clear-groups"];
@@ -95,7 +95,11 @@ async function hiddenFromQemu(engine: Engine, source: string): Promise<string | 
 }
 
 /** Rejects unless every mount can be served now: what is asked for anew must work. */
-export async function requireServable(engine: Engine, name: string, mounts: readonly Mount[]): Promise<void> {
+export async function requireServable(
+  engine: LibvirtEngine,
+  name: string,
+  mounts: readonly Mount[],
+): Promise<void> {
   for (const mount of mounts) {
     const reason = await obstacle(engine, mount);
     if (reason !== undefined) throw failure("MOUNT_REFUSED", { name, source: mount.source, reason });
@@ -113,7 +117,7 @@ async function toFilesystem(sharing: Sharing, folder: string, mount: Mount): Pro
 
 /** The devices of those mounts that can be served now; the others are left out and warned about. */
 async function servable(
-  engine: Engine,
+  engine: LibvirtEngine,
   metadata: Pick<Metadata, "folder" | "mounts">,
   context?: Context,
 ): Promise<Filesystem[]> {
@@ -134,7 +138,7 @@ async function servable(
  * the document has changed and must be defined.
  */
 export async function putMounts(
-  engine: Engine,
+  engine: LibvirtEngine,
   document: Element,
   metadata: Pick<Metadata, "folder" | "mounts">,
   context?: Context,
@@ -153,7 +157,7 @@ async function live(domain: Domain): Promise<Element> {
 }
 
 /** Plugs in what a running guest lacks of its mounts: after suspension, or when a source has come back. */
-export async function plugMounts(engine: Engine, managed: Managed, context: Context): Promise<void> {
+export async function plugMounts(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
   const { domain, metadata } = managed;
   if (metadata.mounts.length === 0) return;
   const present = readFilesystems(await live(domain)).map(({ tag }) => tag);
@@ -205,7 +209,7 @@ export async function unplugMounts({ domain, name }: Managed): Promise<void> {
 }
 
 async function attach(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   mount: Mount,
   context: Context,
@@ -237,7 +241,7 @@ async function attach(
 }
 
 async function detach(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   target: string,
   context: Context,
@@ -260,7 +264,7 @@ async function detach(
   return (await unplug(domain, mountTag(target))) ? "applied" : "restart";
 }
 
-async function inside(engine: Engine, id: string): Promise<GuestMount[]> {
+async function inside(engine: LibvirtEngine, id: string): Promise<GuestMount[]> {
   const { domain, metadata } = await getManaged(engine, id);
   if (metadata.mounts.length === 0 || !(await domain.isActive())) return [];
   const present = readFilesystems(await live(domain));

@@ -1,6 +1,6 @@
 import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { define, type Engine, lockedId } from "../engine.ts";
+import { define, type LibvirtEngine, lockedId } from "../engine.ts";
 import { ENGINE, mapped } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireSettled } from "../lifecycle/power.ts";
@@ -9,7 +9,7 @@ import { addInterface } from "../xml/domain.ts";
 import { ensureNetwork, newMac } from "./networks.ts";
 
 /** Rejects unless each is there, starting those that are not active. Session mode has none. */
-export async function requireNetworks(engine: Engine, nics: readonly NicSpec[]): Promise<void> {
+export async function requireNetworks(engine: LibvirtEngine, nics: readonly NicSpec[]): Promise<void> {
   const [first] = nics;
   if (first !== undefined && engine.session)
     throw failure("UNSUPPORTED", {
@@ -25,7 +25,7 @@ export const NO_NETWORKS =
   "in session mode a guest has only QEMU's own network; use the system mode for others";
 
 /** One definition: the instance has the interface, or it does not. */
-async function attach(engine: Engine, id: string, nic: NicSpec, context: Context): Promise<void> {
+async function attach(engine: LibvirtEngine, id: string, nic: NicSpec, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
   await requireSettled(managed, "Interfaces can be added only to stopped instances");
   await requireNetworks(engine, [nic]);
@@ -33,7 +33,7 @@ async function attach(engine: Engine, id: string, nic: NicSpec, context: Context
   await define(engine, managed.document);
 }
 
-export function networkGroup(engine: Engine): Networks {
+export function networkGroup(engine: LibvirtEngine): Networks {
   return {
     attach: (lock, nic, context) => mapped(() => attach(engine, lockedId(engine, lock), nic, context)),
     list: () =>

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import type { SshAccess } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, getManaged, type Managed } from "../engine.ts";
+import { getManaged, type LibvirtEngine, type Managed } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { readInterfaces } from "../xml/domain.ts";
 
@@ -11,7 +11,7 @@ export type LeaseReader = (
   network: string,
 ) => Promise<readonly { mac: string; ip: string; expiry: bigint }[]>;
 
-export function leaseReader(engine: Engine): LeaseReader {
+export function leaseReader(engine: LibvirtEngine): LeaseReader {
   const read = new Map<string, ReturnType<LeaseReader>>();
   return (network) => {
     const known = read.get(network) ?? readLeases(engine, network);
@@ -20,7 +20,7 @@ export function leaseReader(engine: Engine): LeaseReader {
   };
 }
 
-async function readLeases(engine: Engine, name: string) {
+async function readLeases(engine: LibvirtEngine, name: string) {
   try {
     const network = await engine.connection.lookupNetworkByName(name);
     const leases = await network.dhcpLeases();
@@ -44,7 +44,7 @@ export async function addressesOf(managed: Managed, leases: LeaseReader): Promis
 }
 
 /** The guest's sshd: at its leased address, or behind the forwarded port in session mode. */
-export function sshAccess(engine: Engine): SshAccess {
+export function sshAccess(engine: LibvirtEngine): SshAccess {
   return {
     via: "ssh",
     endpoint: (id) =>
@@ -60,7 +60,7 @@ export function sshAccess(engine: Engine): SshAccess {
 }
 
 /** Starts the network that new instances use, if it is defined but not active. */
-export async function ensureNetwork(engine: Engine, name: string): Promise<void> {
+export async function ensureNetwork(engine: LibvirtEngine, name: string): Promise<void> {
   try {
     const network = await engine.connection.lookupNetworkByName(name);
     if (!(await network.isActive())) await network.create();

@@ -1,6 +1,6 @@
 import type { Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
-import { type Engine, getManaged, type Held, type Managed, peek } from "../engine.ts";
+import { getManaged, type Held, type LibvirtEngine, type Managed, peek } from "../engine.ts";
 import { isPending } from "../journal/recover.ts";
 import { layerSize, readLayer } from "../layers/layers.ts";
 import { parse } from "../xml/document.ts";
@@ -21,7 +21,7 @@ export function standsWithin({ names, standsOn }: SnapshotOutline): boolean {
   return standsOn === null || names.includes(standsOn);
 }
 
-export async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
+export async function tree(engine: LibvirtEngine, id: string): Promise<SnapshotTree> {
   const managed = await getManaged(engine, id);
   const snapshots = await listSnapshots(managed.domain);
   if (snapshots.length === 0) return { snapshots: [], standsOn: null };
@@ -53,7 +53,7 @@ async function readPosition(
  * libvirt's mark is believed where the head stands right on the file that the marked snapshot froze; the
  * whole tree is read where it does not.
  */
-export async function outline(engine: Engine, id: string): Promise<SnapshotOutline> {
+export async function outline(engine: LibvirtEngine, id: string): Promise<SnapshotOutline> {
   const held = engine.held.get(id);
   // Once a change has taken the instance up, others that look meanwhile must not touch what it works on.
   if (held?.read !== undefined && !(await isPending(held.read))) return outlineLocked(held, held.read);
@@ -80,7 +80,7 @@ async function outlineLocked(held: Held, managed: Managed): Promise<SnapshotOutl
   return { names, standsOn: await readPosition(managed, recorded, readDisk(managed.document)) };
 }
 
-export async function removal(engine: Engine, id: string, name: string): Promise<Removal | null> {
+export async function removal(engine: LibvirtEngine, id: string, name: string): Promise<Removal | null> {
   const { domain } = await peek(engine, id);
   return lookupRemoval(domain, name);
 }

@@ -3,9 +3,9 @@ import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,
   define,
-  type Engine,
   getManaged,
   handOn,
+  type LibvirtEngine,
   lockedId,
   type Managed,
   runOptions,
@@ -44,7 +44,7 @@ const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | Snapsh
 /** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
 const LONGEST_COMMENT = 1024 * 1024;
 
-export function snapshotGroup(engine: Engine): Snapshots {
+export function snapshotGroup(engine: LibvirtEngine): Snapshots {
   return {
     tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id), isClosed), { name: id }),
     outline: (id) =>
@@ -63,7 +63,7 @@ export function snapshotGroup(engine: Engine): Snapshots {
 }
 
 async function take(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   record: SnapshotRecord,
   taken: number,
@@ -147,7 +147,7 @@ async function getRestorable(managed: Managed, name: string): Promise<SnapshotDo
   return { ...snapshot, frozen: snapshot.frozen };
 }
 
-async function restore(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+async function restore(engine: LibvirtEngine, id: string, name: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   await requireSettled(managed, "Only stopped instances can be restored");
   const snapshot = await getRestorable(managed, name);
@@ -197,7 +197,12 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
   handOn(restored);
 }
 
-async function deleteSnapshot(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+async function deleteSnapshot(
+  engine: LibvirtEngine,
+  id: string,
+  removal: Removal,
+  context: Context,
+): Promise<void> {
   const managed = await getReady(engine, id);
   if (managed.settled !== true && (await managed.domain.hasManagedSaveImage()))
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
@@ -220,7 +225,13 @@ async function deleteSnapshot(engine: Engine, id: string, removal: Removal, cont
   await finishDelete(engine, managed, operation, context, { snapshot, children });
 }
 
-async function rename(engine: Engine, id: string, name: string, to: string, context: Context): Promise<void> {
+async function rename(
+  engine: LibvirtEngine,
+  id: string,
+  name: string,
+  to: string,
+  context: Context,
+): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
   const copies = await reconcile(managed);
@@ -240,7 +251,7 @@ async function rename(engine: Engine, id: string, name: string, to: string, cont
 }
 
 async function describe(
-  engine: Engine,
+  engine: LibvirtEngine,
   id: string,
   name: string,
   comment: string,

@@ -1,20 +1,20 @@
 import { z } from "zod";
 import type { Cluster, ClusterMember, Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, instancePath, lockedId } from "../engine.ts";
+import { instancePath, type LxdEngine, lockedId } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { memberShape } from "../rest/shapes.ts";
 import { requireStopped } from "./view.ts";
 
-export function clusterGroup(engine: Engine): Cluster {
+export function clusterGroup(engine: LxdEngine): Cluster {
   return {
     members: () => mapped(() => members(engine)),
     move: (lock, member, context) => mapped(() => move(engine, lockedId(engine, lock), member, context)),
   };
 }
 
-async function members({ client }: Engine): Promise<ClusterMember[]> {
+async function members({ client }: LxdEngine): Promise<ClusterMember[]> {
   const { value } = await client.get("/1.0/cluster/members", z.array(memberShape), {
     query: { recursion: "1" },
   });
@@ -26,7 +26,7 @@ async function members({ client }: Engine): Promise<ClusterMember[]> {
 }
 
 /** Rejects with INVALID_VALUE unless there is such a member and it is there. */
-export async function requireMember(engine: Engine, member: string): Promise<void> {
+export async function requireMember(engine: LxdEngine, member: string): Promise<void> {
   const all = await members(engine);
   const found = all.find(({ name }) => name === member);
   const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the member", value: member, reason });
@@ -35,7 +35,7 @@ export async function requireMember(engine: Engine, member: string): Promise<voi
 }
 
 /** LXD copies disk and snapshots over, then forgets the old ones. */
-async function move(engine: Engine, id: string, member: string, context: Context): Promise<void> {
+async function move(engine: LxdEngine, id: string, member: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   const { name } = managed;
   await requireMember(engine, member);

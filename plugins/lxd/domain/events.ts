@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
-import type { Engine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { findManaged } from "../engine.ts";
 import { lxdError } from "../errors.ts";
 import { eventShape } from "../rest/shapes.ts";
@@ -24,7 +24,7 @@ const PAUSE = 1000;
  * LXD's events of all members, as strata's. LXD names instances, strata has ids: names are looked up once,
  * and kept so that one that is gone can still be told by its id.
  */
-export async function* engineEvents(engine: Engine, signal: AbortSignal): AsyncIterable<EngineEvent> {
+export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): AsyncIterable<EngineEvent> {
   const ids = new Map<string, string>();
   for (let lost = 0; !signal.aborted; ) {
     const queue: string[] = [];
@@ -76,7 +76,7 @@ export async function* engineEvents(engine: Engine, signal: AbortSignal): AsyncI
 
 /** Undefined for what is not about an instance of strata's. */
 async function translate(
-  engine: Engine,
+  engine: LxdEngine,
   ids: Map<string, string>,
   text: string,
 ): Promise<EngineEvent | undefined> {

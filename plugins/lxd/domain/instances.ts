@@ -2,10 +2,10 @@ import { z } from "zod";
 import type { Context, InstanceRecord, Instances, Resources } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import {
-  type Engine,
   findManaged,
   getHeld,
   instancePath,
+  type LxdEngine,
   lockedId,
   type Managed,
   toManaged,
@@ -24,7 +24,7 @@ import { limitKeys, ROOT, readResources } from "./devices.ts";
 import { ownKeys } from "./records.ts";
 import { lostMember, requireStopped, toInstance, unreachable } from "./view.ts";
 
-export function instanceGroup(engine: Engine): Instances {
+export function instanceGroup(engine: LxdEngine): Instances {
   return {
     list: () =>
       mapped(async () => {
@@ -55,17 +55,17 @@ export function instanceGroup(engine: Engine): Instances {
 }
 
 /** All of strata's instances that can be reached; one whose record cannot be read is told and left out. */
-export async function listManaged(engine: Engine): Promise<Managed[]> {
+export async function listManaged(engine: LxdEngine): Promise<Managed[]> {
   return managedOf(engine, await listAll(engine));
 }
 
 /** All instances, foreign ones included. */
-async function listAll({ client }: Engine): Promise<LxdInstance[]> {
+async function listAll({ client }: LxdEngine): Promise<LxdInstance[]> {
   const query = { recursion: "2" };
   return (await client.get("/1.0/instances", z.array(instanceShape), { query })).value;
 }
 
-function managedOf(engine: Engine, instances: readonly LxdInstance[]): Managed[] {
+function managedOf(engine: LxdEngine, instances: readonly LxdInstance[]): Managed[] {
   return instances.flatMap((instance) => {
     try {
       return toManaged(instance, "") ?? [];
@@ -78,7 +78,7 @@ function managedOf(engine: Engine, instances: readonly LxdInstance[]): Managed[]
 }
 
 async function resize(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   change: Partial<Resources>,
   context: Context,
@@ -98,7 +98,7 @@ async function resize(
   await whenIdle(() => engine.client.run("PATCH", instancePath(name), body));
 }
 
-async function annotate(engine: Engine, id: string, change: Partial<InstanceRecord>): Promise<void> {
+async function annotate(engine: LxdEngine, id: string, change: Partial<InstanceRecord>): Promise<void> {
   const { name, own } = await getHeld(engine, id);
   await writeConfig(engine, name, ownKeys({ ...own, record: { ...own.record, ...change } }));
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { NicSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import type { Engine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isStatus } from "../errors.ts";
 import { type Devices, networkShape, poolShape, profileShape } from "../rest/shapes.ts";
 import { DEFAULT_NIC, newMac, nicName } from "./devices.ts";
@@ -13,7 +13,7 @@ export interface Placement {
 }
 
 /** As the settings say; else as the profile `default` says, as for LXD's own client; else the only one there is. */
-export async function placement(engine: Engine): Promise<Placement> {
+export async function placement(engine: LxdEngine): Promise<Placement> {
   const devices = Object.values(await defaultDevices(engine));
   const pool =
     engine.settings.pool ||
@@ -24,7 +24,7 @@ export async function placement(engine: Engine): Promise<Placement> {
   return { pool: await readPool(engine, pool), network };
 }
 
-async function defaultDevices({ client }: Engine) {
+async function defaultDevices({ client }: LxdEngine) {
   try {
     return (await client.get("/1.0/profiles/default", profileShape)).value.devices;
   } catch (error) {
@@ -33,7 +33,7 @@ async function defaultDevices({ client }: Engine) {
   }
 }
 
-async function onlyPool({ client }: Engine): Promise<string> {
+async function onlyPool({ client }: LxdEngine): Promise<string> {
   const { value } = await client.get("/1.0/storage-pools", z.array(poolShape), { query: { recursion: "1" } });
   const [first, second] = value;
   if (first !== undefined && second === undefined) return first.name;
@@ -47,7 +47,7 @@ async function onlyPool({ client }: Engine): Promise<string> {
   });
 }
 
-async function readPool({ client }: Engine, name: string): Promise<Placement["pool"]> {
+async function readPool({ client }: LxdEngine, name: string): Promise<Placement["pool"]> {
   try {
     return (await client.get(`/1.0/storage-pools/${encodeURIComponent(name)}`, poolShape)).value;
   } catch (error) {
@@ -61,7 +61,7 @@ async function readPool({ client }: Engine, name: string): Promise<Placement["po
 }
 
 /** The only bridge that LXD has made, if there is just one. */
-async function onlyNetwork(engine: Engine): Promise<string | undefined> {
+async function onlyNetwork(engine: LxdEngine): Promise<string | undefined> {
   const bridges = (await listNetworks(engine)).filter(({ managed, type }) => managed && type === "bridge");
   return bridges.length === 1 ? bridges[0]?.name : undefined;
 }
@@ -71,7 +71,7 @@ async function onlyNetwork(engine: Engine): Promise<string | undefined> {
  * of the first of these. Rejects with INVALID_VALUE where a network is not known.
  */
 export async function nicDevices(
-  engine: Engine,
+  engine: LxdEngine,
   wanted: {
     readonly network?: string | undefined;
     readonly nics: readonly NicSpec[];
@@ -102,7 +102,7 @@ export async function nicDevices(
 }
 
 /** Networks that instances can be on: LXD's own, then bridges of the host. */
-export async function listNetworks({ client }: Engine) {
+export async function listNetworks({ client }: LxdEngine) {
   const { value } = await client.get("/1.0/networks", z.array(networkShape), { query: { recursion: "1" } });
   return value
     .filter(({ managed, type }) => managed || type === "bridge")

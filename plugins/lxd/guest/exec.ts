@@ -3,7 +3,7 @@ import type WebSocket from "ws";
 import { z } from "zod";
 import type { ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type Engine, instancePath } from "../engine.ts";
+import { instancePath, type LxdEngine } from "../engine.ts";
 import { lxdError } from "../errors.ts";
 
 /** What a started command's operation says of its streams: a secret for each. */
@@ -14,7 +14,7 @@ const streams = z.object({ fds: z.record(z.string(), z.string()) });
  * stdout; without one there are three.
  */
 export async function execute(
-  engine: Engine,
+  engine: LxdEngine,
   name: string,
   argv: readonly string[],
   options: Pick<ExecOptions, "tty" | "signal"> & { readonly environment?: Readonly<Record<string, string>> },

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context, EngineAccess, ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { readState } from "../domain/view.ts";
-import { type Engine, getManaged } from "../engine.ts";
+import { getManaged, type LxdEngine } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { machineAccess } from "../lifecycle/machines.ts";
 import { execute } from "./exec.ts";
@@ -61,7 +61,7 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const USER = /^[a-z_][a-z0-9_-]*$/i;
 
 /** `machines`: whether there may be virtual machines among the instances. */
-export function guestAccess(engine: Engine, { machines }: { readonly machines: boolean }): EngineAccess {
+export function guestAccess(engine: LxdEngine, { machines }: { readonly machines: boolean }): EngineAccess {
   return {
     via: "engine",
     ...(machines ? { ssh: (id: string) => mapped(() => machineAccess(engine, id)) } : {}),
@@ -71,7 +71,7 @@ export function guestAccess(engine: Engine, { machines }: { readonly machines: b
 }
 
 async function exec(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   argv: readonly string[],
   options: ExecOptions,
@@ -87,7 +87,7 @@ async function exec(
   return execute(engine, name, command, { ...options, environment: { PATH, LANG: "C.UTF-8" } });
 }
 
-async function ready(engine: Engine, id: string, timeout: number, context: Context): Promise<void> {
+async function ready(engine: LxdEngine, id: string, timeout: number, context: Context): Promise<void> {
   const { name } = await getManaged(engine, id);
   const end = Date.now() + timeout;
   context.progress({ phase: "Waiting for the guest" });
@@ -106,7 +106,7 @@ async function ready(engine: Engine, id: string, timeout: number, context: Conte
 }
 
 /** Why no work can begin in a guest yet; undefined when it can. */
-async function unready(engine: Engine, id: string, { signal }: Context): Promise<string | undefined> {
+async function unready(engine: LxdEngine, id: string, { signal }: Context): Promise<string | undefined> {
   const { name, instance } = await getManaged(engine, id);
   if (readState(instance.status) !== "running") return "it is not running";
   const session = await execute(engine, name, ["/bin/sh", "-c", FINISHED], { signal });

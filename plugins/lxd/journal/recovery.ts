@@ -2,10 +2,10 @@ import { failure } from "../../../lib/errors.ts";
 import { KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
 import {
   ASIDE,
-  type Engine,
   getHeld,
   getManaged,
   instancePath,
+  type LxdEngine,
   type Managed,
   replaceConfig,
   whenIdle,
@@ -18,7 +18,7 @@ import type { Operation } from "./operation.ts";
 
 /** LXD's own operations that are at work on an instance. */
 export async function runningOperations(
-  { client }: Engine,
+  { client }: LxdEngine,
   { name }: Pick<Managed, "name">,
 ): Promise<LxdOperation[]> {
   const { value } = await client.get("/1.0/operations", operationsShape, { query: { recursion: "1" } });
@@ -35,7 +35,7 @@ export async function runningOperations(
 }
 
 /** Waits until LXD has ended what it was told to do to an instance, whatever came of it. */
-export async function settle(engine: Engine, managed: Managed): Promise<void> {
+export async function settle(engine: LxdEngine, managed: Managed): Promise<void> {
   for (const { id } of await runningOperations(engine, managed))
     await engine.client.wait(id).catch((error: unknown) => {
       engine.log.debug("an operation of LXD has failed", { name: managed.name, error: String(error) });
@@ -46,7 +46,7 @@ export async function settle(engine: Engine, managed: Managed): Promise<void> {
  * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may be
  * repeated: whoever is killed here leaves the same to the next. Needs a hold.
  */
-export async function finish(engine: Engine, id: string): Promise<void> {
+export async function finish(engine: LxdEngine, id: string): Promise<void> {
   const managed = await getManaged(engine, id);
   const { operation, name } = managed;
   if (operation === undefined) {
@@ -70,7 +70,7 @@ export async function finish(engine: Engine, id: string): Promise<void> {
 }
 
 /** The instance of that id, held and with nothing left half done: what every change begins with. */
-export async function getReady(engine: Engine, id: string): Promise<Managed> {
+export async function getReady(engine: LxdEngine, id: string): Promise<Managed> {
   const managed = await getHeld(engine, id);
   if (managed.operation === undefined && managed.aside === undefined) return managed;
   await finish(engine, id);
@@ -83,7 +83,7 @@ function findNode(managed: Managed, id: string): Node | undefined {
   return readNodes(managed).find((node) => node.id === id);
 }
 
-async function finishTake(engine: Engine, managed: Managed, { id, taken }: Of<"take">): Promise<void> {
+async function finishTake(engine: LxdEngine, managed: Managed, { id, taken }: Of<"take">): Promise<void> {
   const nodes = readNodes(managed);
   const done = { ...operationKeys(null), [KEYS.snapshot]: "" };
   if (!nodes.some((node) => node.id === id)) return writeConfig(engine, managed.name, done);
@@ -95,14 +95,14 @@ async function finishTake(engine: Engine, managed: Managed, { id, taken }: Of<"t
   });
 }
 
-async function finishRestore(engine: Engine, managed: Managed, operation: Of<"restore">): Promise<void> {
+async function finishRestore(engine: LxdEngine, managed: Managed, operation: Of<"restore">): Promise<void> {
   // Nothing was set aside: nothing has happened yet, or all has.
   if (managed.aside !== undefined) await bringBack(engine, managed, operation);
   await forgetRestore(engine, managed.name);
 }
 
 /** Has LXD restore, once what is there is set aside, and puts right what it brings back too much of. */
-export async function bringBack(engine: Engine, managed: Managed, { id }: Of<"restore">): Promise<void> {
+export async function bringBack(engine: LxdEngine, managed: Managed, { id }: Of<"restore">): Promise<void> {
   const node = findNode(managed, id);
   if (node === undefined)
     throw failure("RECORDS_DIFFER", {
@@ -115,13 +115,13 @@ export async function bringBack(engine: Engine, managed: Managed, { id }: Of<"re
 }
 
 /** The last of a restore, whichever way it went. */
-export async function forgetRestore(engine: Engine, name: string): Promise<void> {
+export async function forgetRestore(engine: LxdEngine, name: string): Promise<void> {
   await removeAside(engine, name);
   await writeConfig(engine, name, operationKeys(null));
 }
 
 /** What LXD has brought back with a snapshot and must be the present one again. */
-async function putBack(engine: Engine, managed: Managed, node: Node): Promise<void> {
+async function putBack(engine: LxdEngine, managed: Managed, node: Node): Promise<void> {
   await replaceConfig(engine, managed, restoredConfig(managed, node), node.snapshot.devices);
 }
 
@@ -146,7 +146,7 @@ export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">
 }
 
 /** Back to what was set aside, where a restore cannot be finished. */
-export async function abandonRestore(engine: Engine, managed: Managed): Promise<void> {
+export async function abandonRestore(engine: LxdEngine, managed: Managed): Promise<void> {
   const { name, aside, config } = managed;
   if (aside !== undefined) {
     const body = { restore: ASIDE, stateful: false };
@@ -156,12 +156,12 @@ export async function abandonRestore(engine: Engine, managed: Managed): Promise<
   await forgetRestore(engine, name);
 }
 
-async function removeAside(engine: Engine, name: string): Promise<void> {
+async function removeAside(engine: LxdEngine, name: string): Promise<void> {
   await removeSnapshot(engine, name, ASIDE);
 }
 
 /** One that is gone is fine. */
-async function removeSnapshot(engine: Engine, name: string, snapshot: string): Promise<void> {
+async function removeSnapshot(engine: LxdEngine, name: string, snapshot: string): Promise<void> {
   await whenIdle(() =>
     engine.client.run("DELETE", instancePath(name, "snapshots", snapshot), undefined),
   ).catch((error: unknown) => {
@@ -170,7 +170,7 @@ async function removeSnapshot(engine: Engine, name: string, snapshot: string): P
 }
 
 export async function finishDelete(
-  engine: Engine,
+  engine: LxdEngine,
   managed: Managed,
   { id, tree }: Of<"delete">,
 ): Promise<void> {
@@ -180,7 +180,7 @@ export async function finishDelete(
 }
 
 export async function finishRename(
-  engine: Engine,
+  engine: LxdEngine,
   managed: Managed,
   { id, to }: Of<"rename">,
 ): Promise<void> {
@@ -192,7 +192,7 @@ export async function finishRename(
 }
 
 /** Removes an instance with its snapshots for good, running or not. The note has whoever comes next go on. */
-export async function removeInstance(engine: Engine, managed: Managed): Promise<void> {
+export async function removeInstance(engine: LxdEngine, managed: Managed): Promise<void> {
   const { name, instance } = managed;
   const { client } = engine;
   if (managed.operation?.kind !== "purge" && managed.operation?.kind !== "create")

@@ -4,14 +4,14 @@ import { readNics } from "../domain/devices.ts";
 import { nicDevices } from "../domain/placement.ts";
 import { operationKeys, ownKeys, treeKeys } from "../domain/records.ts";
 import { requireStopped } from "../domain/view.ts";
-import type { Engine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { clearUnfinished, make, requireFree, seedKeys } from "./creation.ts";
 import { isMachine, metaKeys } from "./machines.ts";
 
 /** LXD copies the disk, on pools that can without copying its bytes, and what is not said otherwise here. */
 export async function clone(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   copy: CloneSpec,
   context: Context,

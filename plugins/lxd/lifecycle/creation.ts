@@ -13,7 +13,14 @@ import { limitKeys, ROOT } from "../domain/devices.ts";
 import { nicDevices, placement } from "../domain/placement.ts";
 import { KEYS, mountKeys, operationKeys, ownKeys } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
-import { type Engine, findManaged, getManaged, instancePath, type Managed, writeConfig } from "../engine.ts";
+import {
+  findManaged,
+  getManaged,
+  instancePath,
+  type LxdEngine,
+  type Managed,
+  writeConfig,
+} from "../engine.ts";
 import { isMisread, isStatus } from "../errors.ts";
 import { removeInstance, settle } from "../journal/recovery.ts";
 import { letGo, lockInstance } from "../lock/instance-lock.ts";
@@ -26,7 +33,7 @@ import { FORMAT, importImage } from "./images.ts";
 import { DISK_FORMAT, machineKeys, requireMachine, requireNetwork, SEED_DEVICE } from "./machines.ts";
 
 /** Rejects what could not be made, whatever its image. */
-export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
+export async function check(engine: LxdEngine, plan: InstancePlan): Promise<void> {
   const managed = await findManaged(engine, plan.name);
   // What a launch that died has left is taken away by the next.
   if (managed === undefined || !isUnfinished(managed)) await requireFree(engine, plan.name);
@@ -34,7 +41,7 @@ export async function check(engine: Engine, plan: InstancePlan): Promise<void> {
 }
 
 /** Where an instance goes and what it is on. Rejects what could not be made under any name. */
-async function prepare(engine: Engine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
+async function prepare(engine: LxdEngine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
   for (const mount of mounts) checkMount(engine, mount);
   await requireMappable(engine, mounts);
   if (plan.member !== undefined) await requireMember(engine, plan.member);
@@ -43,7 +50,7 @@ async function prepare(engine: Engine, { mounts, networks, ...plan }: Omit<Insta
   return { member, pool, interfaces: await nicDevices(engine, { network, nics: networks }) };
 }
 
-export async function create(engine: Engine, spec: InstanceSpec, context: Context): Promise<Instance> {
+export async function create(engine: LxdEngine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, resources, mounts } = spec;
   context.signal.throwIfAborted();
   const machine = image.format === DISK_FORMAT;
@@ -92,7 +99,7 @@ function requireRoot({ format }: ImageSource): void {
  * first moment: the lock is in its config.
  */
 export async function make(
-  engine: Engine,
+  engine: LxdEngine,
   what: {
     readonly name: string;
     readonly uuid: string;
@@ -163,7 +170,7 @@ function withoutEmpty(config: Config): Config {
 }
 
 /** Rejects with INSTANCE_EXISTS where any instance has the name, foreign ones included. */
-export async function requireFree({ client }: Engine, name: string): Promise<void> {
+export async function requireFree({ client }: LxdEngine, name: string): Promise<void> {
   try {
     await client.get(instancePath(name), instanceShape);
   } catch (error) {
@@ -184,7 +191,7 @@ function isUnfinished({ operation }: Managed): boolean {
 }
 
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
-export async function clearUnfinished(engine: Engine, name: string, context: Context): Promise<void> {
+export async function clearUnfinished(engine: LxdEngine, name: string, context: Context): Promise<void> {
   const managed = await findManaged(engine, name);
   if (managed === undefined || !isUnfinished(managed)) return;
   try {

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { Context, ImageSource } from "../../../lib/engine/contract.ts";
-import type { Engine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isStatus } from "../errors.ts";
 import { imageShape, type LxdImage } from "../rest/shapes.ts";
 import { splitImage } from "./machine-image.ts";
@@ -24,7 +24,7 @@ const UNUSED = 14 * 24 * 60 * 60 * 1000;
  * Hands an image to LXD, once, and resolves to LXD's fingerprint of it. It stays there for the next
  * instance, until it is deleted or was not used for long.
  */
-export async function importImage(engine: Engine, image: ImageSource, context: Context): Promise<string> {
+export async function importImage(engine: LxdEngine, image: ImageSource, context: Context): Promise<string> {
   await sweep(engine, image.sha256);
   const there = await findImage(engine, image);
   if (there !== undefined) return there;
@@ -39,7 +39,7 @@ export async function importImage(engine: Engine, image: ImageSource, context: C
   }
 }
 
-async function handRoot({ client }: Engine, { path, sha256 }: ImageSource, context: Context) {
+async function handRoot({ client }: LxdEngine, { path, sha256 }: ImageSource, context: Context) {
   const { size } = await stat(path, { bigint: true });
   const headers = {
     ...ownHeaders(sha256),
@@ -49,7 +49,7 @@ async function handRoot({ client }: Engine, { path, sha256 }: ImageSource, conte
   return sha256;
 }
 
-async function handDisk(engine: Engine, image: ImageSource, context: Context) {
+async function handDisk(engine: LxdEngine, image: ImageSource, context: Context) {
   const { architectures } = (await engine.server()).environment;
   const split = await splitImage(image, architectures[0] ?? "x86_64");
   const { body, size, contentType, fingerprint } = split;
@@ -67,7 +67,7 @@ async function handDisk(engine: Engine, image: ImageSource, context: Context) {
 }
 
 /** LXD's fingerprint of an image that it has. */
-async function findImage(engine: Engine, { sha256, format }: ImageSource): Promise<string | undefined> {
+async function findImage(engine: LxdEngine, { sha256, format }: ImageSource): Promise<string | undefined> {
   if (format !== DISK_FORMAT) return (await isThere(engine, sha256)) ? sha256 : undefined;
   return (await ownImages(engine)).find((each) => each.properties[OWN] === sha256)?.fingerprint;
 }
@@ -87,7 +87,7 @@ function named(values: Readonly<Record<string, string>>): Readonly<Record<string
   );
 }
 
-async function isThere({ client }: Engine, sha256: string): Promise<boolean> {
+async function isThere({ client }: LxdEngine, sha256: string): Promise<boolean> {
   try {
     await client.get(`/1.0/images/${sha256}`, z.unknown());
     return true;
@@ -98,12 +98,12 @@ async function isThere({ client }: Engine, sha256: string): Promise<boolean> {
 }
 
 /** Takes images away that strata has handed to LXD, and no others. LXD's instances do not need them. */
-export async function forgetImages(engine: Engine, sums: readonly string[]): Promise<void> {
+export async function forgetImages(engine: LxdEngine, sums: readonly string[]): Promise<void> {
   for (const { fingerprint, properties } of await ownImages(engine))
     if (sums.includes(properties[OWN] ?? "")) await removeImage(engine, fingerprint);
 }
 
-async function ownImages({ client }: Engine): Promise<LxdImage[]> {
+async function ownImages({ client }: LxdEngine): Promise<LxdImage[]> {
   const { value } = await client.get("/1.0/images", z.array(imageShape), { query: { recursion: "1" } });
   return value.filter(isOwn);
 }
@@ -113,7 +113,7 @@ export function isOwn({ fingerprint, properties }: Pick<LxdImage, "fingerprint" 
   return (properties[OWN_DISK] ?? properties[OWN]) === fingerprint;
 }
 
-async function removeImage({ client }: Engine, fingerprint: string): Promise<void> {
+async function removeImage({ client }: LxdEngine, fingerprint: string): Promise<void> {
   try {
     await client.run("DELETE", `/1.0/images/${fingerprint}`, undefined);
   } catch (error) {
@@ -127,7 +127,7 @@ export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): 
 }
 
 /** Whoever launches does not have to wait for, or fail with, what concerns other images. */
-async function sweep(engine: Engine, wanted: string): Promise<void> {
+async function sweep(engine: LxdEngine, wanted: string): Promise<void> {
   try {
     for (const image of await ownImages(engine))
       if (image.properties[OWN] !== wanted && isUnused(image, Date.now())) {

@@ -6,7 +6,7 @@ import { failure } from "../../../lib/errors.ts";
 import { requireMemory } from "../../../lib/util/host-memory.ts";
 import { DEFAULT_NIC } from "../domain/devices.ts";
 import { readState, toInstance } from "../domain/view.ts";
-import { type Engine, getManaged, type Managed } from "../engine.ts";
+import { getManaged, type LxdEngine, type Managed } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import type { Client } from "../rest/client.ts";
 import { type Config, type Devices, resourcesShape, warningShape } from "../rest/shapes.ts";
@@ -22,7 +22,7 @@ export function isMachine({ instance }: Pick<Managed, "instance">): boolean {
 }
 
 /** What is asked whether there can be virtual machines. */
-type Server = Pick<Engine, "server" | "remote"> & { readonly client: Pick<Client, "get"> };
+type Server = Pick<LxdEngine, "server" | "remote"> & { readonly client: Pick<Client, "get"> };
 
 /** Why strata makes no virtual machines on the server; null where it does. */
 export async function machineRefusal(engine: Server): Promise<string | null> {
@@ -53,7 +53,7 @@ async function why({ client }: Server): Promise<string> {
 
 /** Rejects with UNSUPPORTED a virtual machine that could not be as it is wished. */
 export async function requireMachine(
-  engine: Engine,
+  engine: LxdEngine,
   { mounts, networks, resources }: Pick<InstanceSpec, "mounts" | "networks" | "resources">,
 ): Promise<void> {
   const reason = await machineRefusal(engine);
@@ -75,7 +75,7 @@ export function requireNetwork(interfaces: Devices): void {
  * does not start it.
  */
 export async function requireAttainable(
-  { client }: Engine,
+  { client }: LxdEngine,
   { cpus, memory }: Partial<Resources>,
 ): Promise<void> {
   if (cpus === undefined && memory === undefined) return;
@@ -108,13 +108,13 @@ export function metaKeys({ metaData }: Seed): Config {
 }
 
 /** How a virtual machine is reached; null for a container, which LXD itself reaches. */
-export async function machineAccess(engine: Engine, id: string): Promise<SshAccess | null> {
+export async function machineAccess(engine: LxdEngine, id: string): Promise<SshAccess | null> {
   const managed = await getManaged(engine, id);
   return isMachine(managed) ? { via: "ssh", endpoint: (of) => mapped(() => endpoint(engine, of)) } : null;
 }
 
 /** At the address that its network leased to it. */
-async function endpoint(engine: Engine, id: string) {
+async function endpoint(engine: LxdEngine, id: string) {
   const managed = await getManaged(engine, id);
   if (readState(managed.instance.status) !== "running") return null;
   const [host] = toInstance(managed).addresses;

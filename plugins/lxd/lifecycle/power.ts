@@ -1,17 +1,17 @@
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { readState } from "../domain/view.ts";
-import { type Engine, getHeld, instancePath, whenIdle } from "../engine.ts";
+import { getHeld, instancePath, type LxdEngine, whenIdle } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { firstError } from "../mounts/id-map-trial.ts";
 
 type Action = "start" | "stop" | "freeze" | "unfreeze";
 
-function act(engine: Engine, name: string, body: { action: Action; timeout?: number; force?: boolean }) {
+function act(engine: LxdEngine, name: string, body: { action: Action; timeout?: number; force?: boolean }) {
   return whenIdle(() => engine.client.run("PUT", instancePath(name, "state"), { timeout: -1, ...body }));
 }
 
-export async function start(engine: Engine, id: string, context: Context): Promise<void> {
+export async function start(engine: LxdEngine, id: string, context: Context): Promise<void> {
   const { name, instance } = await getReady(engine, id);
   const state = readState(instance.status);
   if (state === "running") return;
@@ -29,13 +29,13 @@ export async function start(engine: Engine, id: string, context: Context): Promi
 }
 
 /** Why a start failed, from the container's own log: LXD itself says only that it did. */
-async function logged({ client }: Engine, name: string): Promise<string | undefined> {
+async function logged({ client }: LxdEngine, name: string): Promise<string | undefined> {
   const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
   return firstError(log);
 }
 
 /** Holds all processes where they are. They stay in memory: a host that goes down takes them along. */
-export async function suspend(engine: Engine, id: string, context: Context): Promise<void> {
+export async function suspend(engine: LxdEngine, id: string, context: Context): Promise<void> {
   const { name, instance } = await getReady(engine, id);
   const state = readState(instance.status);
   if (state === "suspended") return;
@@ -51,7 +51,7 @@ export async function suspend(engine: Engine, id: string, context: Context): Pro
 }
 
 export async function stop(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   options: { readonly grace: number } | "force",
   context: Context,

@@ -3,7 +3,7 @@ import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { KEYS } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
-import { change, type Engine, findManaged, getManaged, type Managed, nameOf } from "../engine.ts";
+import { change, findManaged, getManaged, type LxdEngine, type Managed, nameOf } from "../engine.ts";
 import { isBusy, isStatus } from "../errors.ts";
 import { finish, runningOperations, settle } from "../journal/recovery.ts";
 import { LxdConnectionError } from "../rest/errors.ts";
@@ -30,7 +30,7 @@ const abandoned = new Set<string>();
  * does under a lock of its own. Why not a lock on a file: users of one server may be on several hosts.
  */
 export async function lockInstance(
-  engine: Engine,
+  engine: LxdEngine,
   { name, id: wanted }: { readonly name: string; readonly id?: string },
   { wait }: { readonly wait: number },
   { signal }: Pick<Context, "signal">,
@@ -72,7 +72,7 @@ export async function lockInstance(
 
 /** Resolves to true where a holder that died left the lock. */
 async function claim(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   lease: Lease,
   wait: number,
@@ -118,7 +118,7 @@ function lockOf({ instance, aside, operation, snapshots }: Managed): { text?: st
   return present === undefined ? { stale: false } : { text: present, stale: false };
 }
 
-async function isDead(engine: Engine, managed: Managed, text: string, silence: number): Promise<boolean> {
+async function isDead(engine: LxdEngine, managed: Managed, text: string, silence: number): Promise<boolean> {
   const lease = readLease(text);
   if (lease !== undefined && abandoned.has(lease.holder)) return true;
   if (lease !== undefined && (await isHere(lease))) return false;
@@ -127,7 +127,7 @@ async function isDead(engine: Engine, managed: Managed, text: string, silence: n
 }
 
 /** Changes the config unless somebody else has changed it since it was read; false then. */
-async function swap(engine: Engine, { name, etag }: Managed, config: Config): Promise<boolean> {
+async function swap(engine: LxdEngine, { name, etag }: Managed, config: Config): Promise<boolean> {
   try {
     await change(engine, "PATCH", name, { config }, etag);
     return true;
@@ -137,7 +137,7 @@ async function swap(engine: Engine, { name, etag }: Managed, config: Config): Pr
   }
 }
 
-async function beat(engine: Engine, id: string, lease: Lease): Promise<void> {
+async function beat(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   try {
     const managed = await getManaged(engine, id);
     const present = readLease(managed.instance.config[KEYS.lock] ?? "");
@@ -152,7 +152,7 @@ async function beat(engine: Engine, id: string, lease: Lease): Promise<void> {
  * Takes a lease out of the config; where LXD cannot be reached, as soon as it can. From now on the lease keeps
  * nobody of this process out.
  */
-export async function letGo(engine: Engine, id: string, lease: Lease): Promise<void> {
+export async function letGo(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   abandoned.add(lease.holder);
   try {
     await giveUp(engine, id, lease);
@@ -164,7 +164,7 @@ export async function letGo(engine: Engine, id: string, lease: Lease): Promise<v
 }
 
 /** An instance that has gone has no lock either. */
-async function giveUp(engine: Engine, id: string, lease: Lease): Promise<void> {
+async function giveUp(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   try {
     for (;;) {
       const managed = await getManaged(engine, id);

@@ -6,7 +6,7 @@ import tar from "tar-stream";
 import { z } from "zod";
 import { ROOT } from "../domain/devices.ts";
 import { placement } from "../domain/placement.ts";
-import { type Engine, instancePath } from "../engine.ts";
+import { instancePath, type LxdEngine } from "../engine.ts";
 import { isStatus } from "../errors.ts";
 import { ownHeaders } from "../lifecycle/images.ts";
 import { LxdError } from "../rest/errors.ts";
@@ -30,7 +30,7 @@ const STALE = 60_000;
  * the log of one that has nothing to start. LXD gives up on it a few seconds later, and then removes it
  * by itself. Rejects where that could not be told.
  */
-export async function tryIdMap(engine: Engine, lines: string): Promise<string | null> {
+export async function tryIdMap(engine: LxdEngine, lines: string): Promise<string | null> {
   const { client } = engine;
   await sweep(engine);
   const { environment } = await engine.server();
@@ -59,7 +59,7 @@ export async function tryIdMap(engine: Engine, lines: string): Promise<string | 
   }
 }
 
-async function startOf({ client }: Engine, name: string): Promise<string | null> {
+async function startOf({ client }: LxdEngine, name: string): Promise<string | null> {
   const body = { action: "start", timeout: -1 };
   const { id } = await client.start("PUT", instancePath(name, "state"), body);
   let ended: string | undefined;
@@ -99,7 +99,7 @@ async function emptyImage(description: string, architecture: string): Promise<Bu
 }
 
 /** Takes away the container of a trial whose process was killed before it began. */
-async function sweep({ client }: Engine): Promise<void> {
+async function sweep({ client }: LxdEngine): Promise<void> {
   const shape = instanceShape.extend({ created_at: z.string() });
   const { value } = await client.get("/1.0/instances", z.array(shape), { query: { recursion: "1" } });
   for (const { name, config, status, created_at } of value)

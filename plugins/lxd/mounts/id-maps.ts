@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { IdMap, Mount } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { callerIds } from "../../../lib/mounts/caller.ts";
-import type { Engine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { lxdError } from "../errors.ts";
 import type { Config } from "../rest/shapes.ts";
 import { tryIdMap } from "./id-map-trial.ts";
@@ -51,7 +51,7 @@ function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
 }
 
 /** Rejects with UNSUPPORTED where the host does not let LXD map all of these in one container. */
-export async function requireMappable(engine: Engine, mounts: readonly Maps[]): Promise<void> {
+export async function requireMappable(engine: LxdEngine, mounts: readonly Maps[]): Promise<void> {
   const reason = await mapRefusal(engine, mounts);
   if (reason !== null) throw failure("UNSUPPORTED", { what: "mapping these ids", engine: "LXD", reason });
 }
@@ -60,7 +60,7 @@ export async function requireMappable(engine: Engine, mounts: readonly Maps[]): 
  * Why the host does not let LXD map all of these in one container; null where it does. It is tried, once
  * for each set of maps while neither the server nor what it may map has changed.
  */
-export async function mapRefusal(engine: Engine, mounts: readonly Maps[]): Promise<string | null> {
+export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Promise<string | null> {
   const lines = idMapLines(mounts);
   if (lines.length === 0) return null;
   if (lines.some((line) => / 0 /.test(line))) return "the host's root must not be mapped into a container";
@@ -77,7 +77,7 @@ export async function mapRefusal(engine: Engine, mounts: readonly Maps[]): Promi
 }
 
 /** Whether ids can be mapped at all, told by those of the caller; the host's root is never mapped. */
-export async function sampleRefusal(engine: Engine): Promise<string | null> {
+export async function sampleRefusal(engine: LxdEngine): Promise<string | null> {
   const { uid, gid } = callerIds();
   const own = (host: number): IdMap[] => [{ host: host === 0 ? DEFAULT_USER : host, guest: DEFAULT_USER }];
   return mapRefusal(engine, [{ uidMap: own(uid), gidMap: own(gid) }]).catch(
@@ -107,11 +107,11 @@ const memoryShape = z.object({
 });
 type Memory = z.infer<typeof memoryShape>;
 
-function memoryPath({ dataFolder }: Engine): string {
+function memoryPath({ dataFolder }: LxdEngine): string {
   return join(dataFolder, "lxd-id-maps.json");
 }
 
-async function remembered(engine: Engine): Promise<Memory> {
+async function remembered(engine: LxdEngine): Promise<Memory> {
   const { environment } = await engine.server();
   const files = ["/proc/sys/kernel/random/boot_id", "/etc/subuid", "/etc/subgid"];
   const contents = await Promise.all(files.map((path) => readFile(path, "utf8").catch(() => "")));
@@ -129,7 +129,7 @@ async function remembered(engine: Engine): Promise<Memory> {
 }
 
 /** Without it the next one tries again. */
-async function remember(engine: Engine, memory: Memory): Promise<void> {
+async function remember(engine: LxdEngine, memory: Memory): Promise<void> {
   try {
     await mkdir(engine.dataFolder, { recursive: true, mode: 0o700 });
     await writeFileAtomic(memoryPath(engine), JSON.stringify(memory), { mode: 0o600 });

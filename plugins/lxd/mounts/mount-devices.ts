@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Mount } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import type { Engine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import type { Devices } from "../rest/shapes.ts";
 
 const DEVICE = /^strata-mount-/;
 
 /** Rejects with UNSUPPORTED what this engine has no way to mount. */
-export function checkMount({ remote }: Pick<Engine, "remote">, { type }: Mount): void {
+export function checkMount({ remote }: Pick<LxdEngine, "remote">, { type }: Mount): void {
   if (type !== "native") throw refuse("containers use the host's folders directly: use type native");
   if (remote) throw refuse(REMOTE);
 }
@@ -16,7 +16,7 @@ export function checkMount({ remote }: Pick<Engine, "remote">, { type }: Mount):
  * The member of the cluster that has the folders of this host, to which the socket is; undefined where
  * there is no cluster. Rejects with UNSUPPORTED where an instance is, or is to be, on another one.
  */
-export async function memberHere(engine: Engine, wanted: string | undefined): Promise<string | undefined> {
+export async function memberHere(engine: LxdEngine, wanted: string | undefined): Promise<string | undefined> {
   const { environment } = await engine.server();
   if (!environment.server_clustered) return undefined;
   const here = environment.server_name;

@@ -1,14 +1,14 @@
 import type { Context, Mount, Mounts } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { mountKeys, readMounts } from "../domain/records.ts";
-import { type Engine, lockedId, type Managed, replaceConfig } from "../engine.ts";
+import { type LxdEngine, lockedId, type Managed, replaceConfig } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noMounts } from "../lifecycle/machines.ts";
 import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";
 import { checkMount, memberHere, mountDevices, withoutMounts } from "./mount-devices.ts";
 
-export function mountGroup(engine: Engine): Mounts {
+export function mountGroup(engine: LxdEngine): Mounts {
   return {
     attach: (lock, mount, context) => mapped(() => attach(engine, lockedId(engine, lock), mount, context)),
     detach: (lock, target, context) => mapped(() => detach(engine, lockedId(engine, lock), target, context)),
@@ -19,7 +19,7 @@ export function mountGroup(engine: Engine): Mounts {
 }
 
 async function attach(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   mount: Mount,
   context: Context,
@@ -37,7 +37,7 @@ async function attach(
 }
 
 async function detach(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   target: string,
   context: Context,
@@ -54,7 +54,7 @@ async function detach(
 
 /** One change of LXD's: record, devices and id map, all of it or none. */
 async function write(
-  engine: Engine,
+  engine: LxdEngine,
   managed: Managed,
   mounts: readonly Mount[],
   { signal }: Context,

@@ -2,13 +2,13 @@ import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts
 import { readNics } from "../domain/devices.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
 import { requireStopped } from "../domain/view.ts";
-import { type Engine, instancePath, lockedId, whenIdle } from "../engine.ts";
+import { instancePath, type LxdEngine, lockedId, whenIdle } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noInterfaces } from "../lifecycle/machines.ts";
 import { networkKeys } from "./network-config.ts";
 
-export function networkGroup(engine: Engine): Networks {
+export function networkGroup(engine: LxdEngine): Networks {
   return {
     list: () =>
       mapped(async () =>
@@ -22,7 +22,7 @@ export function networkGroup(engine: Engine): Networks {
   };
 }
 
-async function attach(engine: Engine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
+async function attach(engine: LxdEngine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
   const managed = await getReady(engine, id);
   if (isMachine(managed)) throw noInterfaces();
   requireStopped(managed, "Interfaces can be added only to stopped instances");

@@ -11,9 +11,9 @@ import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/recor
 import { readState, requireStopped } from "../domain/view.ts";
 import {
   ASIDE,
-  type Engine,
   getManaged,
   instancePath,
+  type LxdEngine,
   lockedId,
   type Managed,
   whenIdle,
@@ -34,7 +34,7 @@ import { type Node, nameOfNode, readNodes, toSnapshot, withoutNode } from "./tre
 /** Longest comment, bytes of UTF-8: it goes into a key of LXD's config. */
 const LONGEST_COMMENT = 1024 * 1024;
 
-export function snapshotGroup(engine: Engine): Snapshots {
+export function snapshotGroup(engine: LxdEngine): Snapshots {
   return {
     tree: (id) => mapped(() => tree(engine, id)),
     outline: (id) =>
@@ -54,7 +54,7 @@ export function snapshotGroup(engine: Engine): Snapshots {
   };
 }
 
-async function tree(engine: Engine, id: string): Promise<SnapshotTree> {
+async function tree(engine: LxdEngine, id: string): Promise<SnapshotTree> {
   const managed = await getManaged(engine, id);
   const nodes = readNodes(managed);
   return {
@@ -74,7 +74,7 @@ function requireNode(managed: Managed, nodes: readonly Node[], name: string): No
 }
 
 async function take(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   record: SnapshotRecord,
   taken: number,
@@ -110,11 +110,11 @@ async function take(
  * Does what is left of an operation whose turning point is behind it. Once more if it fails: there is no
  * way back from here, and what fails twice waits for the next hold.
  */
-async function complete(engine: Engine, id: string): Promise<void> {
+async function complete(engine: LxdEngine, id: string): Promise<void> {
   await finish(engine, id).catch(() => finish(engine, id));
 }
 
-async function nodesOf(engine: Engine, id: string): Promise<Node[]> {
+async function nodesOf(engine: LxdEngine, id: string): Promise<Node[]> {
   return readNodes(await getManaged(engine, id));
 }
 
@@ -127,7 +127,7 @@ function requireShort(comment: string): void {
     });
 }
 
-async function restore(engine: Engine, id: string, name: string, context: Context): Promise<void> {
+async function restore(engine: LxdEngine, id: string, name: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   requireStopped(managed, "Only stopped instances can be restored");
   const node = requireNode(managed, readNodes(managed), name);
@@ -145,7 +145,12 @@ async function restore(engine: Engine, id: string, name: string, context: Contex
   await forgetRestore(engine, managed.name).catch(() => forgetRestore(engine, managed.name));
 }
 
-async function deleteSnapshot(engine: Engine, id: string, removal: Removal, context: Context): Promise<void> {
+async function deleteSnapshot(
+  engine: LxdEngine,
+  id: string,
+  removal: Removal,
+  context: Context,
+): Promise<void> {
   const managed = await getReady(engine, id);
   const { name, instance, config } = managed;
   if (readState(instance.status) === "suspended")
@@ -173,7 +178,13 @@ async function deleteSnapshot(engine: Engine, id: string, removal: Removal, cont
   }
 }
 
-async function rename(engine: Engine, id: string, name: string, to: string, context: Context): Promise<void> {
+async function rename(
+  engine: LxdEngine,
+  id: string,
+  name: string,
+  to: string,
+  context: Context,
+): Promise<void> {
   const managed = await getReady(engine, id);
   context.signal.throwIfAborted();
   const nodes = readNodes(managed);
@@ -192,7 +203,7 @@ async function rename(engine: Engine, id: string, name: string, to: string, cont
 }
 
 async function describe(
-  engine: Engine,
+  engine: LxdEngine,
   id: string,
   name: string,
   comment: string,

@@ -30,7 +30,7 @@ describe("a domain that strata did not make", () => {
   after(() => fixture[Symbol.asyncDispose]());
 
   async function adopt({ name }: { name: string }): Promise<Instance> {
-    const { adoption } = fixture.backend;
+    const { adoption } = fixture.engine;
     if (adoption === undefined) throw new Error("libvirt adopts");
     return adoption.adopt(name, RECORD, context());
   }
@@ -78,14 +78,14 @@ describe("a domain that strata did not make", () => {
     const instance = await adopt(foreign);
     await using _lock = await locked(fixture, instance);
     expect(await xmlOf(foreign)).to.contain(variables);
-    await fixture.backend.instances.remove(lockOf(instance.id), context());
-    expect(await fixture.backend.instances.find(foreign.name)).to.equal(null);
+    await fixture.engine.instances.remove(lockOf(instance.id), context());
+    expect(await fixture.engine.instances.find(foreign.name)).to.equal(null);
     expect(await readFile(variables, "utf8")).to.equal("precious");
   });
 
   it("is cloned with all that it holds, to what is strata's own", async () => {
     await withWritten(async (foreign, { id, name }, contents) => {
-      const { instances, snapshots } = fixture.backend;
+      const { instances, snapshots } = fixture.engine;
       const copy = await instances.clone?.(lockOf(id), cloneSpec({ name, record: RECORD }), context());
       if (copy === undefined) throw new Error("libvirt clones");
       await using _lock = await locked(fixture, copy);
@@ -102,7 +102,7 @@ describe("a domain that strata did not make", () => {
 
   it("is given back as it was, but for what was written to its disk", async () => {
     await withWritten(async (foreign, { id }, contents) => {
-      const { adoption } = fixture.backend;
+      const { adoption } = fixture.engine;
       expect(await xmlOf(foreign))
         .to.contain("urn:strata:1")
         .and.not.contain(`<source file='${foreign.disk}'`);
@@ -119,7 +119,7 @@ describe("a domain that strata did not make", () => {
       const managed = await readManaged(engine.connection.domainOfUuid(id));
       if (managed === undefined) throw new Error("it is not adopted");
       await writeMetadata(managed, { operation: { kind: "release" } });
-      const next = fixture.backend.instances.resize(lockOf(id), { cpus: 2 }, context());
+      const next = fixture.engine.instances.resize(lockOf(id), { cpus: 2 }, context());
       expect(await refusal(next)).to.match(/^INSTANCE_NOT_FOUND/);
       expect(await xmlOf(foreign))
         .to.contain(`<source file='${foreign.disk}'`)
@@ -141,7 +141,7 @@ describe("a domain that strata did not make", () => {
       for (const file of [overlay, link, named]) {
         await using other = await foreignDomain(fixture.connection, fixture.folder, { devices: disk(file) });
         const before = await foreign.digest();
-        const release = fixture.backend.adoption?.release(lockOf(id), context()) ?? Promise.resolve();
+        const release = fixture.engine.adoption?.release(lockOf(id), context()) ?? Promise.resolve();
         expect(await refusal(release)).to.contain(`would change under the domain ${other.name}`);
         expect(await foreign.digest()).to.equal(before);
         expect(await xmlOf(foreign)).to.contain("urn:strata:1");
@@ -158,7 +158,7 @@ describe("a domain that strata did not make", () => {
       expect(await refusal(adopt(foreign)))
         .to.match(/^UNSUPPORTED/)
         .and.contain(`its disk sdb is also used by the domain ${other.name}`);
-      const offered = await fixture.backend.adoption?.candidates();
+      const offered = await fixture.engine.adoption?.candidates();
       expect(offered?.find(({ name }) => name === foreign.name)?.obstacle).to.contain(other.name);
     }
     expect(await refusal(adopt(foreign))).to.equal("nothing was refused");
@@ -199,7 +199,7 @@ describe("a domain that strata did not make", () => {
     await symlink(fixture.folder, link);
     const path = (disk: string) => join(link, basename(disk));
     await withWritten(async (foreign, { id }, contents) => {
-      await fixture.backend.adoption?.release(lockOf(id), context());
+      await fixture.engine.adoption?.release(lockOf(id), context());
       expect(await xmlOf(foreign)).to.contain(`<source file='${path(foreign.disk)}'`);
       expect(await fixture.read(await adopt(foreign))).to.equal(contents);
     }, path);
@@ -217,7 +217,7 @@ describe("a domain that strata did not make", () => {
       expect(await refusal(adopt(foreign)))
         .to.match(/^UNSUPPORTED/)
         .and.match(reason);
-      const offered = await fixture.backend.adoption?.candidates();
+      const offered = await fixture.engine.adoption?.candidates();
       expect(offered?.find(({ name }) => name === foreign.name)?.obstacle).to.match(reason);
       expect(await xmlOf(foreign)).to.equal(before);
     }

@@ -17,7 +17,7 @@ describe("disks that restores leave", () => {
   });
   beforeEach(async () => {
     const resources = { cpus: 1, memory: 256n * MIB, disk: 512n * MIB };
-    instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture, { resources }), context());
     await held(async () => {
       for (const name of ["a", "b"]) {
         await fixture.write(instance, name.charCodeAt(0));
@@ -26,14 +26,14 @@ describe("disks that restores leave", () => {
     });
   });
   afterEach(async () => {
-    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    await held(() => fixture.engine.instances.remove(lockOf(instance.id), context()));
   });
   after(() => fixture[Symbol.asyncDispose]());
 
   const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
-  const restore = (name: string) => fixture.backend.snapshots.restore(lockOf(instance.id), name, context());
+  const restore = (name: string) => fixture.engine.snapshots.restore(lockOf(instance.id), name, context());
   const drop = (name: string, parent: string | null, children: string[] = []) =>
-    fixture.backend.snapshots.delete(lockOf(instance.id), { name, parent, children }, context());
+    fixture.engine.snapshots.delete(lockOf(instance.id), { name, parent, children }, context());
   const head = async () => (await fixture.layers(instance)).head;
   const waiting = async () => (await fixture.layers(instance)).discarded;
   const isThere = (path: string) =>
@@ -42,7 +42,7 @@ describe("disks that restores leave", () => {
       () => false,
     );
   const findings = async () =>
-    (await fixture.backend.maintenance?.audit())?.filter((finding) => finding.instance === instance.name);
+    (await fixture.engine.maintenance?.audit())?.filter((finding) => finding.instance === instance.name);
 
   /** What a restore of a snapshot brings back. */
   async function contentsOf(name: string): Promise<string> {
@@ -59,10 +59,10 @@ describe("disks that restores leave", () => {
 
   for (const [what, collect] of [
     ["a deletion", () => drop("b", "a")],
-    ["a stop", () => fixture.backend.instances.stop(lockOf(instance.id), "force", context())],
+    ["a stop", () => fixture.engine.instances.stop(lockOf(instance.id), "force", context())],
     [
       "bringing layers together",
-      async () => fixture.backend.readImages?.build(lockOf(instance.id), context()),
+      async () => fixture.engine.readImages?.build(lockOf(instance.id), context()),
     ],
   ] as const)
     it(`a small one waits for ${what}, and nobody need know of it`, async () => {
@@ -82,7 +82,7 @@ describe("disks that restores leave", () => {
     const old = await head();
     await held(async () => {
       await restore("a");
-      await fixture.backend.instances.start(lockOf(instance.id), context());
+      await fixture.engine.instances.start(lockOf(instance.id), context());
       expect(await waiting()).to.deep.equal([]);
       expect(await isThere(old)).to.equal(false);
     });
@@ -138,7 +138,7 @@ describe("disks that restores leave", () => {
     await held(() => restore("b"));
     await define(next);
     expect(await waiting()).to.deep.equal([next]);
-    await held(() => fixture.backend.instances.stop(lockOf(instance.id), "force", context()));
+    await held(() => fixture.engine.instances.stop(lockOf(instance.id), "force", context()));
     expect(await waiting()).to.deep.equal([]);
     expect(await isThere(next)).to.equal(true);
     const read = await execa("qemu-io", ["-f", "qcow2", "-c", "read -P 99 0 64k", overlay]);

@@ -32,11 +32,11 @@ describe("an instance whose folder is gone", () => {
 
   /** strata with an engine that lists this instance alone: what others have deleted on this host is theirs. */
   async function alone(): Promise<Strata> {
-    const { backend, folder } = stage.fixture;
-    const { instances } = backend;
+    const { engine, folder } = stage.fixture;
+    const { instances } = engine;
     const list = async () => (await instances.list()).filter(({ name }) => name === scene.name);
-    const listed = { ...backend, instances: { ...instances, list }, async [Symbol.asyncDispose]() {} };
-    return openStrata({ driver: "libvirt", backend: listed, folders: { config: folder } });
+    const listed = { ...engine, instances: { ...instances, list }, async [Symbol.asyncDispose]() {} };
+    return openStrata({ driver: "libvirt", engine: listed, folders: { config: folder } });
   }
 
   for (const power of ["stopped", "running"] as const) {
@@ -79,7 +79,7 @@ describe("an instance whose folder is gone", () => {
         expect(await state()).to.equal("shut off");
         await using strata = await alone();
         expect(await strata.instances.purge()).to.deep.equal([scene.name]);
-        expect(await stage.fixture.backend.instances.find(scene.name)).to.equal(null);
+        expect(await stage.fixture.engine.instances.find(scene.name)).to.equal(null);
         expect(await exists(scene.folder)).to.equal(false);
       });
     });

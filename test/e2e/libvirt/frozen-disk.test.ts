@@ -38,7 +38,7 @@ describe("a disk that a snapshot froze", () => {
     const { fixture, instance } = { fixture: stage.fixture, instance: scene.instance };
     return codeOf(
       whileLocked(fixture, instance, () =>
-        fixture.backend.instances.resize(lockOf(instance.id), change, context()),
+        fixture.engine.instances.resize(lockOf(instance.id), change, context()),
       ),
     );
   }
@@ -56,7 +56,7 @@ describe("a disk that a snapshot froze", () => {
     };
     const code = await codeOf(
       whileLocked(fixture, scene.instance, () =>
-        fixture.backend.instances.start(lockOf(scene.instance.id), given),
+        fixture.engine.instances.start(lockOf(scene.instance.id), given),
       ),
     );
     expect(back).to.equal(true);

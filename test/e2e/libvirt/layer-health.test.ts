@@ -23,7 +23,7 @@ describe("the health of layers", () => {
     fixture = await libvirtFixture();
   });
   beforeEach(async () => {
-    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture), context());
     await fixture.write(instance, 1);
     layer = (await fixture.layers(instance)).head;
     await held(() => take(fixture, instance, "a"));
@@ -32,14 +32,14 @@ describe("the health of layers", () => {
   afterEach(async () => {
     await copyFile(`${layer}.copy`, layer);
     await rm(`${layer}.copy`);
-    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    await held(() => fixture.engine.instances.remove(lockOf(instance.id), context()));
   });
   after(() => fixture[Symbol.asyncDispose]());
 
   const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   async function findings(deep = false) {
-    const found = (await fixture.backend.maintenance?.audit({ deep }, context())) ?? [];
+    const found = (await fixture.engine.maintenance?.audit({ deep }, context())) ?? [];
     return found.filter((finding) => finding.instance === instance.name);
   }
 
@@ -100,7 +100,7 @@ describe("the health of layers", () => {
     await setRefcount(3, 0);
     expect(await found()).not.to.include("layer-corrupt a");
     expect(await found(true)).to.include("layer-corrupt a");
-    expect(await fixture.backend.maintenance?.audit({ deep: true })).to.satisfy(
+    expect(await fixture.engine.maintenance?.audit({ deep: true })).to.satisfy(
       (all: readonly { subject: string }[]) => all.filter(({ subject }) => subject === layer).length === 1,
     );
   });
@@ -112,10 +112,10 @@ describe("the health of layers", () => {
     if (finding === undefined) throw new Error("no leak was found");
     expect(finding.detail).to.contain("1 cluster of").and.to.contain("nothing is lost");
     const contents = await fixture.read(instance);
-    expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(true);
+    expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
     expect(await fixture.read(instance)).to.equal(contents);
     expect(await found(true)).not.to.include("layer-leaks a");
-    expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(false);
+    expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(false);
   });
 
   it("a disk that a guest writes is passed over, and what it stands on is checked beside it", async () => {
@@ -126,7 +126,7 @@ describe("the health of layers", () => {
       const all = await findings(true);
       expect(all.map(({ kind, subject }) => `${kind} ${subject}`)).to.include(`layer-leaks ${layer}`);
       for (const finding of all.filter(({ kind }) => kind === "layer-leaks"))
-        expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(false);
+        expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(false);
     } finally {
       await domain.destroy();
     }
@@ -157,10 +157,10 @@ describe("a stand-in that was damaged", () => {
 
   before(async () => {
     fixture = await libvirtFixture({ "chain-length": "6" });
-    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    await held(() => fixture.engine.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
@@ -189,17 +189,17 @@ describe("a stand-in that was damaged", () => {
     expect(above).not.to.deep.equal([]);
     await truncate(lowest, 3 * CLUSTER);
 
-    const all = (await fixture.backend.maintenance?.audit()) ?? [];
+    const all = (await fixture.engine.maintenance?.audit()) ?? [];
     const [finding, ...others] = all.filter(({ instance: name }) => name === instance.name);
     if (finding === undefined) throw new Error("nothing was found");
     expect([finding.kind, finding.subject, others]).to.deep.equal(["stand-in-damaged", lowest, []]);
-    expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(true);
+    expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
     for (const path of [lowest, ...above]) expect((await frames()).has(path)).to.equal(false);
     expect(await fixture.read(instance)).to.equal(contents);
     await fixture.audit?.(instance);
 
     await held(() => take(fixture, instance, "more"));
-    await held(() => fixture.backend.snapshots.restore(lockOf(instance.id), "s16", context()));
+    await held(() => fixture.engine.snapshots.restore(lockOf(instance.id), "s16", context()));
     expect(await fixture.read(instance)).to.equal(contents);
     await fixture.audit?.(instance);
   });

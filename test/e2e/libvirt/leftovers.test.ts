@@ -23,8 +23,8 @@ describe("what tests that were killed have left", () => {
   after(() => fixture[Symbol.asyncDispose]());
 
   it("is taken away by the next run, and nothing of those that live or of a user", async () => {
-    const { backend, connection } = fixture;
-    const { instances } = backend;
+    const { engine, connection } = fixture;
+    const { instances } = engine;
     const dead = await deadPid();
     const create = (name: string) => instances.create(newSpec(fixture, { name }), context());
     const left = [`conf-${dead}-00000000a`, `strata-test-verbs-${dead}-clone1`, `bench-launch-${dead}-1`];

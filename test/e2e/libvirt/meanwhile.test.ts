@@ -42,7 +42,7 @@ describe("what happens meanwhile", () => {
     redefine(instance, (xml) => xml.replace("</strata:instance>", `${note}</strata:instance>`));
 
   const restore = (instance: Instance, name: string, given: Context = context()) =>
-    fixture.backend.snapshots.restore(lockOf(instance.id), name, given);
+    fixture.engine.snapshots.restore(lockOf(instance.id), name, given);
 
   describe("an overlay that virsh made in another folder", () => {
     async function prepare(instance: Instance): Promise<string> {
@@ -86,7 +86,7 @@ describe("what happens meanwhile", () => {
       const old = await virsh("dumpxml", "--inactive", instance.name);
       await take(fixture, instance, "a");
       await redefine(instance, () => old);
-      const { instances } = fixture.backend;
+      const { instances } = fixture.engine;
       expect(await codeOf(instances.start(lockOf(instance.id), context()))).to.equal("RECORDS_DIFFER");
       expect(await codeOf(take(fixture, instance, "b"))).to.equal("RECORDS_DIFFER");
       expect(await virsh("domstate", instance.name)).to.equal("shut off");
@@ -105,7 +105,7 @@ describe("what happens meanwhile", () => {
       instance,
       `<strata:operation kind="take" name="a" file="${overlay}" taken="1" parent=""/><strata:snapshot created-at="1" frozen="${backing}"/>`,
     );
-    const found = (await fixture.backend.maintenance?.audit()) ?? [];
+    const found = (await fixture.engine.maintenance?.audit()) ?? [];
     expect(found.filter((each) => each.instance === instance.name).map(({ kind }) => kind)).to.deep.equal([
       "operation-unfinished",
     ]);
@@ -119,7 +119,7 @@ describe("what happens meanwhile", () => {
     const old = await virsh("dumpxml", "--inactive", instance.name);
     await whileLocked(fixture, instance, () => take(fixture, instance, "a"));
     await redefine(instance, () => old);
-    const found = (await fixture.backend.maintenance?.audit()) ?? [];
+    const found = (await fixture.engine.maintenance?.audit()) ?? [];
     expect(found.filter((each) => each.instance === instance.name).map(({ kind }) => kind)).to.include(
       "head-frozen",
     );
@@ -132,7 +132,7 @@ describe("what happens meanwhile", () => {
     await leaveNote(instance, `<strata:operation kind="resize" disk="${size}"/>`);
     await virsh("start", "--paused", instance.name);
     await whileLocked(fixture, instance, () =>
-      fixture.backend.instances.stop(lockOf(instance.id), "force", context()),
+      fixture.engine.instances.stop(lockOf(instance.id), "force", context()),
     );
     expect(await virsh("domstate", instance.name)).to.equal("shut off");
     expect((await readHeader(await headOf(instance))).virtualSize).to.equal(size);
@@ -202,19 +202,19 @@ describe("what happens meanwhile", () => {
             execFileSync("virsh", ["-q", "snapshot-create-as", instance.name, "theirs", "--disk-only"]);
           },
         };
-        await fixture.backend.instances.start(lockOf(instance.id), given);
+        await fixture.engine.instances.start(lockOf(instance.id), given);
         expect(taken).to.equal(true);
         expect(await virsh("domblklist", instance.name)).not.to.include(frozen);
-        await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+        await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
       },
       { mounts: [mount] },
     );
   });
 
   async function create(): Promise<Instance> {
-    return fixture.backend.instances.create(newSpec(fixture), context());
+    return fixture.engine.instances.create(newSpec(fixture), context());
   }
 
   const remove = (instance: Instance) =>
-    whileLocked(fixture, instance, () => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    whileLocked(fixture, instance, () => fixture.engine.instances.remove(lockOf(instance.id), context()));
 });

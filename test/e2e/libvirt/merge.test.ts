@@ -47,7 +47,7 @@ describe("a deletion with nothing to copy", () => {
         expect(head).not.to.equal(layer);
         expect(await inodeOf(head)).to.equal(written);
         await holds(head, 2);
-        await fixture.backend.snapshots.restore(lockOf(instance.id), "below", context());
+        await fixture.engine.snapshots.restore(lockOf(instance.id), "below", context());
         await holds(await headOf(instance), 1);
         await fixture.audit?.(instance);
       },
@@ -70,7 +70,7 @@ describe("a deletion with nothing to copy", () => {
         expect(await inodeOf(third)).to.equal(written);
         expect((await readHeader(third)).backing).to.equal(first);
         await holds(await headOf(instance), 3);
-        await fixture.backend.snapshots.restore(lockOf(instance.id), "first", context());
+        await fixture.engine.snapshots.restore(lockOf(instance.id), "first", context());
         await holds(await headOf(instance), 1);
         await fixture.audit?.(instance);
       },
@@ -82,7 +82,7 @@ describe("a deletion with nothing to copy", () => {
       await write(await headOf(instance), 1);
       await take(fixture, instance, "small");
       const { resources } = instance;
-      await fixture.backend.instances.resize(lockOf(instance.id), { disk: 4n * resources.disk }, context());
+      await fixture.engine.instances.resize(lockOf(instance.id), { disk: 4n * resources.disk }, context());
       await dropSnapshot(fixture, instance, "small");
       const head = await headOf(instance);
       expect((await readHeader(head)).virtualSize).to.equal(4n * resources.disk);

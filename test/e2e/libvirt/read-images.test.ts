@@ -19,10 +19,10 @@ describe("read images and keyframes", () => {
 
   before(async () => {
     fixture = await libvirtFixture({ "chain-length": String(LENGTH) });
-    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    await held(() => fixture.engine.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
@@ -59,11 +59,11 @@ describe("read images and keyframes", () => {
 
   it("a head with many snapshots below it reads through one image on the base image", async () => {
     const before = await fixture.read(instance);
-    await held(() => fixture.backend.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
+    await held(() => fixture.engine.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
     expect(basename(await through())).to.match(/^image-/);
     expect((await opened()).length).to.equal(3);
     expect(await fixture.read(instance)).to.equal(before);
-    expect(Number(await fixture.backend.readImages?.size(instance.id))).to.be.greaterThan(0);
+    expect(Number(await fixture.engine.readImages?.size(instance.id))).to.be.greaterThan(0);
     await held(() => fixture.audit?.(instance) ?? Promise.resolve());
   });
 
@@ -72,14 +72,14 @@ describe("read images and keyframes", () => {
     expect(await done(["optimize", name])).to.match(
       new RegExp(`^Optimized: ${name} \\(\\d.*kept for reads\\)\n$`),
     );
-    const size = await fixture.backend.readImages?.size(instance.id);
+    const size = await fixture.engine.readImages?.size(instance.id);
     const { info } = JSON.parse(await done(["info", name, "--format", "json"]));
     expect(info[name].read_image_size).to.equal(String(size));
     expect(await done(["info", name])).to.match(/^Read image: +\d/m);
   });
 
   it("the tree is what it was, for us and for virsh", async () => {
-    const { snapshots, standsOn } = await fixture.backend.snapshots.tree(instance.id);
+    const { snapshots, standsOn } = await fixture.engine.snapshots.tree(instance.id);
     expect(snapshots.map(({ name }) => name)).to.deep.equal([...contents.keys()]);
     expect(standsOn).to.equal("s30");
     const { stdout } = await execa("virsh", ["snapshot-list", "--topological", "--name", instance.name]);
@@ -92,13 +92,13 @@ describe("read images and keyframes", () => {
     await held(async () => {
       await writeAndTake("s31", 31);
       await writeAndTake("s32", 32);
-      await fixture.backend.instances.start(lockOf(instance.id), context());
+      await fixture.engine.instances.start(lockOf(instance.id), context());
       const now = await through();
       expect(now).to.not.equal(image);
       expect(basename(now)).to.match(/^image-/);
       expect((await stat(now)).ino, "the same file, moved on").to.equal(ino);
       expect(await images()).to.deep.equal([basename(now)]);
-      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+      await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
       await fixture.audit?.(instance);
     });
   });
@@ -106,11 +106,11 @@ describe("read images and keyframes", () => {
   it("virsh starts the domain as it is, and once its image has been lost strata does", async () => {
     await execa("virsh", ["-q", "start", "--paused", instance.name]);
     await held(async () => {
-      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+      await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
       const { head } = await fixture.layers(instance);
       await unlink(await through());
-      await fixture.backend.instances.start(lockOf(instance.id), context());
-      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+      await fixture.engine.instances.start(lockOf(instance.id), context());
+      await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
       expect((await fixture.layers(instance)).head).to.equal(head);
       await fixture.audit?.(instance);
     });
@@ -141,14 +141,14 @@ describe("read images and keyframes", () => {
       head,
     ]);
     const { ino } = await stat(image);
-    await held(() => fixture.backend.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
+    await held(() => fixture.engine.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
     expect(await through()).to.equal(image);
     expect((await stat(image)).ino).to.equal(ino);
   });
 
   it("every snapshot is restorable from chains that short, and deletions leave the others whole", async () => {
     await held(async () => {
-      const { snapshots } = fixture.backend;
+      const { snapshots } = fixture.engine;
       for (const [name, expected] of contents) {
         await snapshots.restore(lockOf(instance.id), name, context());
         expect(await fixture.read(instance), name).to.equal(expected);
@@ -181,11 +181,11 @@ describe("read images and keyframes", () => {
   it("turned off, the next start drops the image and the contents stay", async () => {
     await using off = await libvirtFixture({ "chain-length": String(LENGTH), "read-images": "off" });
     const before = await fixture.read(instance);
-    await held(() => fixture.backend.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
+    await held(() => fixture.engine.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());
     expect(await images()).to.have.length(1);
     await using _lock = await locked(off, instance, 5000);
-    await off.backend.instances.start(lockOf(instance.id), context());
-    await off.backend.instances.stop(lockOf(instance.id), "force", context());
+    await off.engine.instances.start(lockOf(instance.id), context());
+    await off.engine.instances.stop(lockOf(instance.id), "force", context());
     expect(await images()).to.deep.equal([]);
     expect(await fixture.read(instance)).to.equal(before);
     expect(basename(await through())).to.not.match(/^image-/);

@@ -192,10 +192,10 @@ describe("a release", () => {
     await writeOverlay();
     const warnings: string[] = [];
     const log = { ...silent, warn: (message: string) => void warnings.push(message) };
-    await using backend = await libvirt.open({ settings: {}, dataFolder: stage.fixture.folder, log });
+    await using engine = await libvirt.open({ settings: {}, dataFolder: stage.fixture.folder, log });
     {
-      await using lock = await backend.instances.lock({ name: foreign.name }, { wait: 0 }, context());
-      await backend.adoption?.release(lock, context());
+      await using lock = await engine.instances.lock({ name: foreign.name }, { wait: 0 }, context());
+      await engine.adoption?.release(lock, context());
     }
     expect(warnings).to.deep.equal([]);
   });

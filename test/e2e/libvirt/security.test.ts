@@ -22,10 +22,10 @@ describe("security on libvirt", () => {
   let instance: Instance;
   before(async () => {
     fixture = await libvirtFixture();
-    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    await held(() => fixture.engine.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
@@ -35,7 +35,7 @@ describe("security on libvirt", () => {
     const { folder } = await fixture.layers(instance);
     await held(async () => {
       await take(fixture, instance, "first");
-      await fixture.backend.snapshots.restore(lockOf(instance.id), "first", context());
+      await fixture.engine.snapshots.restore(lockOf(instance.id), "first", context());
       await take(fixture, instance, "second");
     });
     const modes = await Promise.all(
@@ -85,7 +85,7 @@ describe("security on libvirt", () => {
     const mount = { source: fixture.folder, target: "/mnt/it", type: "native" as const };
     const ids = { uidMap: [{ host: 0, guest: 0 }], gidMap: [{ host: 0, guest: 0 }] };
     const spec = newSpec(fixture, { mounts: [{ ...mount, ...ids }] });
-    const mounted = await fixture.backend.instances.create(spec, context());
+    const mounted = await fixture.engine.instances.create(spec, context());
     try {
       const { folder } = await fixture.layers(mounted);
       const launchers = (await readdir(folder)).filter((file) => isLauncher(file));
@@ -94,7 +94,7 @@ describe("security on libvirt", () => {
       expect(await modeOf(folder)).to.equal("0710");
     } finally {
       await whileLocked(fixture, mounted, () =>
-        fixture.backend.instances.remove(lockOf(mounted.id), context()),
+        fixture.engine.instances.remove(lockOf(mounted.id), context()),
       );
     }
   });
@@ -111,12 +111,12 @@ describe("security on libvirt", () => {
   });
 
   it("a removal leaves files that are not strata's, and says where", async () => {
-    const other = await fixture.backend.instances.create(newSpec(fixture), context());
+    const other = await fixture.engine.instances.create(newSpec(fixture), context());
     const { folder } = await fixture.layers(other);
     await writeFile(join(folder, "notes.txt"), "precious");
     {
       await using _lock = await locked(fixture, other);
-      await fixture.backend.instances.remove(lockOf(other.id), context());
+      await fixture.engine.instances.remove(lockOf(other.id), context());
     }
     expect(await readdir(folder)).to.deep.equal(["notes.txt"]);
     await rm(folder, { recursive: true });
@@ -134,13 +134,13 @@ describe("security on libvirt", () => {
     try {
       expect((await fixture.layers(instance)).folder).to.equal(victim);
       expect(
-        await codeOf(held(() => fixture.backend.instances.remove(lockOf(instance.id), context()))),
+        await codeOf(held(() => fixture.engine.instances.remove(lockOf(instance.id), context()))),
       ).to.equal("RECORDS_DIFFER");
       expect(await readFile(file, "utf8")).to.equal("precious");
     } finally {
       await fixture.connection.defineDomain(before);
     }
-    expect(await fixture.backend.instances.find(instance.name)).not.to.equal(null);
+    expect(await fixture.engine.instances.find(instance.name)).not.to.equal(null);
   });
 
   it("a foreign domain is not listed, and no command touches it", async () => {

@@ -17,7 +17,7 @@ import { strata } from "../../support/program.ts";
 async function snapshotOfRecords(fixture: LibvirtFixture, { id, name }: Instance) {
   const { folder } = await fixture.layers({ id });
   const xml = (await execa("virsh", ["dumpxml", "--inactive", name])).stdout;
-  return { tree: await fixture.backend.snapshots.tree(id), files: (await readdir(folder)).sort(), xml };
+  return { tree: await fixture.engine.snapshots.tree(id), files: (await readdir(folder)).sort(), xml };
 }
 
 describe("trouble on libvirt", () => {
@@ -25,10 +25,10 @@ describe("trouble on libvirt", () => {
   let instance: Instance;
   before(async () => {
     fixture = await libvirtFixture();
-    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture), context());
   });
   after(async () => {
-    await held(() => fixture.backend.instances.remove(lockOf(instance.id), context()));
+    await held(() => fixture.engine.instances.remove(lockOf(instance.id), context()));
     await fixture[Symbol.asyncDispose]();
   });
 
@@ -66,7 +66,7 @@ describe("trouble on libvirt", () => {
   it("more CPUs or memory than can be had are refused, and nothing is changed", async () => {
     const before = await snapshotOfRecords(fixture, instance);
     const resize = (change: Partial<Resources>) =>
-      codeOf(held(() => fixture.backend.instances.resize(lockOf(instance.id), change, context())));
+      codeOf(held(() => fixture.engine.instances.resize(lockOf(instance.id), change, context())));
     expect(await resize({ cpus: 2, memory: 2n ** 50n })).to.equal("INVALID_VALUE");
     expect(await resize({ cpus: 1024, memory: 2n ** 29n })).to.equal("INVALID_VALUE");
     expect(await snapshotOfRecords(fixture, instance)).to.deep.equal(before);
@@ -78,7 +78,7 @@ describe("trouble on libvirt", () => {
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", file, "1M"]);
     await note(`<operation kind="take" name="lost" file="${file}" taken="1"/>`);
     await held(async () => {
-      expect((await fixture.backend.snapshots.tree(instance.id)).snapshots).to.deep.equal([]);
+      expect((await fixture.engine.snapshots.tree(instance.id)).snapshots).to.deep.equal([]);
       expect(await readdir(folder)).not.to.include(file.slice(folder.length + 1));
       await take(fixture, instance, "first");
     });
@@ -145,7 +145,7 @@ describe("trouble on libvirt", () => {
         const layer = (await readHeader(head)).backing ?? "";
         const files = { below: (await stat(layer)).ino, above: (await stat(head)).ino };
         const drop = () =>
-          fixture.backend.snapshots.delete(
+          fixture.engine.snapshots.delete(
             lockOf(instance.id),
             { name: "merged", parent: "first", children: [] },
             context(),
@@ -161,7 +161,7 @@ describe("trouble on libvirt", () => {
         expect((await stat(head)).ino).to.equal(below < above ? files.above : files.below);
         expect(await fixture.read(instance)).to.equal(contents);
         expect(await readdir(folder)).not.to.include(layer.slice(folder.length + 1));
-        expect((await fixture.backend.snapshots.tree(instance.id)).standsOn).to.equal("first");
+        expect((await fixture.engine.snapshots.tree(instance.id)).standsOn).to.equal("first");
         await held(async () => fixture.audit?.(instance));
       }
     });
@@ -170,7 +170,7 @@ describe("trouble on libvirt", () => {
     await note('<operation kind="rename" from="first" to="renamed"/>');
     await held(async () => {});
     expect(
-      (await fixture.backend.snapshots.tree(instance.id)).snapshots.map(({ name }) => name),
+      (await fixture.engine.snapshots.tree(instance.id)).snapshots.map(({ name }) => name),
     ).to.deep.equal(["renamed"]);
   });
 
@@ -182,7 +182,7 @@ describe("trouble on libvirt", () => {
     const { head, folder } = await fixture.layers(instance);
     expect(head.startsWith(folder)).to.equal(true);
     await held(() =>
-      fixture.backend.snapshots.delete(
+      fixture.engine.snapshots.delete(
         lockOf(instance.id),
         { name: "foreign", parent: "renamed", children: [] },
         context(),
@@ -190,7 +190,7 @@ describe("trouble on libvirt", () => {
     );
     expect(await fixture.read(instance)).to.equal(contents);
     await held(async () => fixture.audit?.(instance));
-    await held(() => fixture.backend.snapshots.restore(lockOf(instance.id), "renamed", context()));
+    await held(() => fixture.engine.snapshots.restore(lockOf(instance.id), "renamed", context()));
     // Nobody's records prove this file strata's, so it is still there.
     await unlink(head);
   });
@@ -210,7 +210,7 @@ describe("trouble on libvirt", () => {
     const layers = async () => (await readdir(folder)).filter((file) => file.endsWith(".qcow2")).length;
     const before = await layers();
     await held(() =>
-      fixture.backend.snapshots.delete(
+      fixture.engine.snapshots.delete(
         lockOf(instance.id),
         { name: "upper", parent: "lower", children: [] },
         context(),
@@ -220,12 +220,12 @@ describe("trouble on libvirt", () => {
     await server;
     expect(await fixture.read(instance)).to.equal(contents);
     await held(async () => {
-      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+      await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
     });
     expect(await fixture.read(instance)).to.equal(contents);
     expect(await layers()).to.equal(before - 1);
     await held(async () => {
-      await fixture.backend.snapshots.delete(
+      await fixture.engine.snapshots.delete(
         lockOf(instance.id),
         { name: "lower", parent: "renamed", children: [] },
         context(),
@@ -235,7 +235,7 @@ describe("trouble on libvirt", () => {
   });
 
   it("a removal that died after the files were gone is finished, and frees the name", async () => {
-    const { instances } = fixture.backend;
+    const { instances } = fixture.engine;
     for (const again of ["purge", "launch"] as const) {
       const spec = newSpec(fixture);
       const doomed = await instances.create(spec, context());
@@ -263,7 +263,7 @@ describe("trouble on libvirt", () => {
       buffer: false,
     });
     await once(holder.stdout, "data");
-    expect(await codeOf(fixture.backend.instances.lock(instance, { wait: 0 }, context()))).to.equal("BUSY");
+    expect(await codeOf(fixture.engine.instances.lock(instance, { wait: 0 }, context()))).to.equal("BUSY");
     const waiting = lockFile(lock, { name: instance.name, wait: 20_000 });
     holder.kill("SIGKILL");
     await (await waiting)[Symbol.asyncDispose]();
@@ -272,19 +272,17 @@ describe("trouble on libvirt", () => {
   it("a suspended instance refuses to be snapshotted, restored or cleared of snapshots", async () => {
     const domain = await fixture.connection.lookupDomainByUuid(instance.id);
     await domain.create();
-    await held(
-      () => fixture.backend.instances.suspend?.(lockOf(instance.id), context()) ?? Promise.resolve(),
-    );
+    await held(() => fixture.engine.instances.suspend?.(lockOf(instance.id), context()) ?? Promise.resolve());
     const before = await snapshotOfRecords(fixture, instance);
     const removal = { name: "renamed", parent: null, children: [] };
     await held(async () => {
       expect(await codeOf(take(fixture, instance, "never"))).to.equal("INSTANCE_SUSPENDED");
       expect(
-        await codeOf(fixture.backend.snapshots.restore(lockOf(instance.id), "renamed", context())),
+        await codeOf(fixture.engine.snapshots.restore(lockOf(instance.id), "renamed", context())),
       ).to.equal("INSTANCE_SUSPENDED");
-      expect(
-        await codeOf(fixture.backend.snapshots.delete(lockOf(instance.id), removal, context())),
-      ).to.equal("INSTANCE_SUSPENDED");
+      expect(await codeOf(fixture.engine.snapshots.delete(lockOf(instance.id), removal, context()))).to.equal(
+        "INSTANCE_SUSPENDED",
+      );
     });
     expect(await snapshotOfRecords(fixture, instance)).to.deep.equal(before);
     await domain.managedSaveRemove();
@@ -343,7 +341,7 @@ describe("trouble on libvirt", () => {
     expect(
       (await execa("virsh", ["snapshot-list", "--name", instance.name])).stdout.trim().split("\n"),
     ).to.have.length(2);
-    await held(() => fixture.backend.snapshots.restore(lockOf(instance.id), "top", context()));
+    await held(() => fixture.engine.snapshots.restore(lockOf(instance.id), "top", context()));
     await held(async () => fixture.audit?.(instance));
   });
 });

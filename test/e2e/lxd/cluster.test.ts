@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
-import type { Backend, Context, ImageSource, Instance } from "../../../lib/engine/contract.ts";
+import type { Context, Engine, ImageSource, Instance } from "../../../lib/engine/contract.ts";
 import lxd from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
@@ -14,7 +14,7 @@ import { makeContainerImage } from "../../support/lxd/image.ts";
 describe("a cluster of LXD, over TLS", () => {
   let cluster: LxdCluster;
   let image: ImageSource;
-  let backend: Backend;
+  let engine: Engine;
 
   before(async () => {
     cluster = await lxdCluster();
@@ -22,7 +22,7 @@ describe("a cluster of LXD, over TLS", () => {
     await mkdir(join(cluster.folder, "data"));
   });
   after(async () => {
-    await backend?.[Symbol.asyncDispose]();
+    await engine?.[Symbol.asyncDispose]();
     await cluster?.[Symbol.asyncDispose]();
   });
 
@@ -30,22 +30,22 @@ describe("a cluster of LXD, over TLS", () => {
     lxd.open({ settings, dataFolder: join(cluster.folder, "data"), log: silent });
   const url = () => cluster.urls.join(",");
   const group = () => {
-    const { cluster: found } = backend;
+    const { cluster: found } = engine;
     if (found === undefined) throw new Error("the engine has no cluster");
     return found;
   };
   const find = async ({ name }: Instance) => {
-    const found = await backend.instances.find(name);
+    const found = await engine.instances.find(name);
     if (found === null) throw new Error(`${name} is gone`);
     return found;
   };
   const held = async (instance: Instance, work: (call: Context) => Promise<unknown>) => {
-    await using _lock = await locked({ backend }, instance, 10_000);
+    await using _lock = await locked({ engine }, instance, 10_000);
     await work(context());
   };
   const run = async ({ id }: Instance, ...argv: string[]) => {
-    if (backend.guest.via !== "engine") throw new Error("the engine runs no commands");
-    const session = await backend.guest.exec(id, argv, { user: "root" });
+    if (engine.guest.via !== "engine") throw new Error("the engine runs no commands");
+    const session = await engine.guest.exec(id, argv, { user: "root" });
     session.stdin.end();
     session.stderr.resume();
     const [out] = await Promise.all([text(session.stdout), session.exit]);
@@ -70,8 +70,8 @@ describe("a cluster of LXD, over TLS", () => {
     const modes = [key, dirname(key)].map(async (path) => (await stat(path)).mode & 0o777);
     expect(await Promise.all(modes), "for its owner alone").to.deep.equal([0o600, 0o700]);
     await trust(cluster, certificate);
-    backend = await open(settings);
-    const info = await backend.info();
+    engine = await open(settings);
+    const info = await engine.info();
     expect(info.features.has("cluster")).to.equal(true);
     expect(info.missing.get("mount.native")).to.contain("URL");
     expect((await group().members()).map(({ name, online }) => [name, online])).to.deep.equal([
@@ -92,12 +92,12 @@ describe("a cluster of LXD, over TLS", () => {
     });
     const made = await here.instances.create(spec, context());
     expect([made.member, made.mounts]).to.deep.equal(["n2", [mount]]);
-    await using _lock = await locked({ backend: here }, made);
+    await using _lock = await locked({ engine: here }, made);
     await here.instances.remove(lockOf(made.id), context());
   });
 
   it("runs instances on chosen members, moves one with its snapshots, and outlives a member", async () => {
-    const { instances, snapshots } = backend;
+    const { instances, snapshots } = engine;
     const refused = await refusal(
       instances.create(newInstanceSpec(image, { name: "lxd-c-none", member: "n9" }), context()),
     );
@@ -170,6 +170,6 @@ describe("a cluster of LXD, over TLS", () => {
     const { resources, mounts, nics, record } = await find(instance);
     const { cloudInstanceId } = record;
     const described = { comment: "", resources, mounts, nics, cloudInstanceId, createdAt: Date.now() };
-    await backend.snapshots.take(lockOf(instance.id), { ...described, name, parent }, taken, call);
+    await engine.snapshots.take(lockOf(instance.id), { ...described, name, parent }, taken, call);
   }
 });

@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
-import type { Backend } from "../../../lib/engine/contract.ts";
+import type { Engine } from "../../../lib/engine/contract.ts";
 import { operationKeys } from "../../../plugins/lxd/domain/records.ts";
-import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
+import lxd, { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
@@ -19,12 +19,12 @@ const HOLDER = fileURLToPath(new URL("../../support/lxd/holder.ts", import.meta.
 
 describe("a daemon of LXD", () => {
   let fixture: LxdFixture;
-  let backend: Backend;
+  let engine: Engine;
   let own: LxdTestInstance;
 
   before(async () => {
     fixture = await lxdFixture();
-    backend = fixture.backend;
+    engine = fixture.engine;
     own = await lxdInstance(fixture, "lxd-e2e");
   });
   after(() => fixture?.[Symbol.asyncDispose]());
@@ -46,12 +46,12 @@ describe("a daemon of LXD", () => {
 
   it("keeps a lock while its holder lives, in whatever process, and no longer", async () => {
     const child = await holder();
-    expect((await refusal(backend.instances.lock(own.instance, { wait: 500 }, context()))).code).to.equal(
+    expect((await refusal(engine.instances.lock(own.instance, { wait: 500 }, context()))).code).to.equal(
       "BUSY",
     );
     child.kill("SIGKILL");
     await once(child, "exit");
-    await using _lock = await locked({ backend }, own.instance);
+    await using _lock = await locked({ engine }, own.instance);
   });
 
   it("finishes a restore whose process was killed while LXD was at it", async () => {
@@ -65,13 +65,13 @@ describe("a daemon of LXD", () => {
     const child = await holder("first");
     await once(child, "exit");
     await own.held(async () => {});
-    const tree = await backend.snapshots.tree(own.instance.id);
+    const tree = await engine.snapshots.tree(own.instance.id);
     expect(tree.standsOn).to.equal("first");
     expect(tree.snapshots.map(({ name, parent }) => [name, parent])).to.deep.equal([
       ["first", null],
       ["second", "first"],
     ]);
-    expect((await backend.instances.find(own.instance.name))?.record.snapshotsTaken).to.equal(2);
+    expect((await engine.instances.find(own.instance.name))?.record.snapshotsTaken).to.equal(2);
     expect(await fixture.read(own.instance)).to.equal(contents);
     // Nothing of what was set aside is left, and the name is not reserved.
     expect(await fixture.daemon.lxc("query", `/1.0/instances/${own.instance.name}/snapshots`)).not.to.contain(
@@ -103,15 +103,15 @@ describe("a daemon of LXD", () => {
     const left = await lxdInstance(fixture, "lxd-left");
     const { name, id, resources } = left.instance;
     const plan = { name, resources, mounts: [], networks: [] };
-    const asked = async () => backend.instances.check?.(plan);
+    const asked = async () => engine.instances.check?.(plan);
     expect((await refusal(asked())).code).to.equal("INSTANCE_EXISTS");
     const body = JSON.stringify({ config: operationKeys({ kind: "create" }) });
     await fixture.daemon.lxc("query", "--wait", "-X", "PATCH", "-d", body, `/1.0/instances/${name}`);
     await asked();
-    const again = await backend.instances.create(newInstanceSpec(fixture.image, { name }), context());
+    const again = await engine.instances.create(newInstanceSpec(fixture.image, { name }), context());
     expect(again.id).not.to.equal(id);
     await using _lock = await locked(fixture, again);
-    await backend.instances.remove(lockOf(again.id), context());
+    await engine.instances.remove(lockOf(again.id), context());
   });
 
   it("keeps an image for the next instance until it is deleted, and takes away none of others", async () => {
@@ -127,18 +127,18 @@ describe("a daemon of LXD", () => {
     const options = { settings: { socket: daemon.socket }, dataFolder: fixture.folder, log: silent };
     await lxd.forgetImages?.(options, [image.sha256, ...others]);
     expect(await known()).to.deep.equal(others);
-    expect((await backend.instances.find(own.instance.name))?.name).to.equal(own.instance.name);
+    expect((await engine.instances.find(own.instance.name))?.name).to.equal(own.instance.name);
     const again = await lxdInstance(fixture, "lxd-again");
     expect(await known()).to.have.members([image.sha256, ...others]);
-    await again.held((call) => backend.instances.remove(lockOf(again.instance.id), call));
+    await again.held((call) => engine.instances.remove(lockOf(again.instance.id), call));
   });
 
   it("sees no instances but strata's, and takes no name from the others", async () => {
     await fixture.daemon.lxc("init", fixture.image.sha256, "foreign", "--storage", "default");
-    expect((await backend.instances.list()).map(({ name }) => name)).to.deep.equal([own.instance.name]);
-    expect(await backend.instances.find("foreign")).to.equal(null);
+    expect((await engine.instances.list()).map(({ name }) => name)).to.deep.equal([own.instance.name]);
+    expect(await engine.instances.find("foreign")).to.equal(null);
     const taken = await refusal(
-      backend.instances.create(newInstanceSpec(fixture.image, { name: "foreign" }), context()),
+      engine.instances.create(newInstanceSpec(fixture.image, { name: "foreign" }), context()),
     );
     expect(taken.code).to.equal("INSTANCE_EXISTS");
   });
@@ -148,7 +148,7 @@ describe("a daemon of LXD", () => {
     const dataFolder = join(fixture.folder, "plain-data");
     await mkdir(dataFolder);
     const settings = { socket: fixture.daemon.socket, pool: "plain" };
-    await using plain = await lxdBackend({ settings, dataFolder, log: silent });
+    await using plain = await lxdEngine({ settings, dataFolder, log: silent });
     const { features, missing } = await plain.info();
     expect(features.has("disk.grow")).to.equal(false);
     expect(missing.get("disk.grow")).to.contain("dir");

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { lockOf } from "../../../lib/engine/conformance/fixture.ts";
-import type { Backend, ExecSession } from "../../../lib/engine/contract.ts";
+import type { Engine, ExecSession } from "../../../lib/engine/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
-import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { type LxdFixture, lxdFixture } from "../../support/lxd/fixture.ts";
@@ -31,12 +31,12 @@ function conversation({ stdin, stdout }: ExecSession) {
 
 describe("inside a container of LXD", () => {
   let fixture: LxdFixture;
-  let backend: Backend;
+  let engine: Engine;
   let own: LxdTestInstance;
 
   before(async () => {
     fixture = await lxdFixture();
-    backend = fixture.backend;
+    engine = fixture.engine;
     own = await lxdInstance(fixture, "lxd-guest");
   });
   after(() => fixture?.[Symbol.asyncDispose]());
@@ -103,7 +103,7 @@ describe("inside a container of LXD", () => {
   });
 
   it("mounts a folder in a running container at once, and takes it away again", async () => {
-    const { mounts } = backend;
+    const { mounts } = engine;
     if (mounts === undefined) throw new Error("the engine has no mounts");
     const source = await mkdtemp(join(fixture.folder, "share-"));
     await chmod(source, 0o755);
@@ -119,7 +119,7 @@ describe("inside a container of LXD", () => {
   });
 
   it("gives a mount's files the owners that its map says, inside and on the host, also after a restore", async () => {
-    const { mounts, snapshots } = backend;
+    const { mounts, snapshots } = engine;
     if (mounts === undefined) throw new Error("the engine has no mounts");
     const source = await mkdtemp(join(fixture.folder, "mapped-"));
     await writeFile(join(source, "note"), "mine\n", { mode: 0o600 });
@@ -151,7 +151,7 @@ describe("inside a container of LXD", () => {
   });
 
   it("maps no id that the host keeps to itself, says what lets it, and changes nothing", async () => {
-    const { mounts } = backend;
+    const { mounts } = engine;
     if (mounts === undefined) throw new Error("the engine has no mounts");
     const mount = { source: fixture.folder, target: "/srv/no", type: "native", gidMap: [] } as const;
     const attach = (host: number) =>
@@ -166,7 +166,7 @@ describe("inside a container of LXD", () => {
     const root = await refusal(attach(0));
     expect(root.code).to.equal("UNSUPPORTED");
     expect(root.reason).to.contain("the host's root");
-    expect((await backend.instances.find(own.instance.name))?.mounts).to.deep.equal([]);
+    expect((await engine.instances.find(own.instance.name))?.mounts).to.deep.equal([]);
     await own.start();
     await own.cut();
   });
@@ -175,7 +175,7 @@ describe("inside a container of LXD", () => {
     const dataFolder = join(fixture.folder, "unmapped");
     const settings = { socket: fixture.daemon.socket };
     await fixture.daemon.allow([]);
-    await using other = await lxdBackend({ settings, dataFolder, log: silent });
+    await using other = await lxdEngine({ settings, dataFolder, log: silent });
     const { features, missing } = await other.info();
     expect(features.has("mount.native") && !features.has("mount.idmap")).to.equal(true);
     expect(missing.get("mount.idmap")).to.contain("root:1000:1 in /etc/subuid, root:1000:1 in /etc/subgid");

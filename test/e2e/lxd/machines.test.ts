@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { openStrata } from "../../../lib/core/session/open.ts";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
-import type { Backend, ImageSource } from "../../../lib/engine/contract.ts";
-import lxd, { lxdBackend } from "../../../plugins/lxd/index.ts";
+import type { Engine, ImageSource } from "../../../lib/engine/contract.ts";
+import lxd, { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
@@ -27,7 +27,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   let folder: string;
   let daemon: LxdDaemon;
   let settings: { readonly socket: string; readonly network: string };
-  let backend: Backend;
+  let engine: Engine;
   let image: ImageSource;
 
   before(async () => {
@@ -39,7 +39,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     daemon = keep(await startDaemon(join(folder, "lxd"), preseed, surroundings));
     settings = { socket: daemon.socket, network };
     await mkdir(join(folder, "data"));
-    backend = keep(await lxdBackend({ settings, dataFolder: join(folder, "data"), log: silent }));
+    engine = keep(await lxdEngine({ settings, dataFolder: join(folder, "data"), log: silent }));
   });
   after(async () => {
     for (const each of open) await each[Symbol.asyncDispose]();
@@ -49,7 +49,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     instance: { readonly id: string; readonly name: string },
     work: () => Promise<unknown>,
   ) => {
-    await using _lock = await locked({ backend }, instance, 10_000);
+    await using _lock = await locked({ engine }, instance, 10_000);
     await work();
   };
   const diskOf = async (name: string) =>
@@ -58,14 +58,14 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   const resources = { cpus: 1, memory: GIB / 4n, disk: GIB };
 
   it("are made from disks, and containers from root folders, which come first", async () => {
-    const { features, imageFormats } = await backend.info();
+    const { features, imageFormats } = await engine.info();
     expect(features.has("vm")).to.equal(true);
     expect(imageFormats).to.deep.equal(["lxd-rootfs", "qcow2"]);
     const root = await makeContainerImage(folder);
-    const { id, name } = await backend.instances.create(newInstanceSpec(root, { name: "box" }), context());
+    const { id, name } = await engine.instances.create(newInstanceSpec(root, { name: "box" }), context());
     expect((await asLxdHasIt(name)).type).to.equal("container");
-    if (backend.guest.via === "engine") expect(await backend.guest.ssh?.(id)).to.equal(null);
-    await held({ id, name }, () => backend.instances.remove(lockOf(id), context()));
+    if (engine.guest.via === "engine") expect(await engine.guest.ssh?.(id)).to.equal(null);
+    await held({ id, name }, () => engine.instances.remove(lockOf(id), context()));
   });
 
   it("are refused what they cannot have there, before anything is changed", async () => {
@@ -79,11 +79,11 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     const codes: string[] = [];
     for (const wish of wishes) {
       const spec = newInstanceSpec(image, { name: "wishful", resources, ...wish });
-      codes.push((await refusal(backend.instances.create(spec, context()))).code);
+      codes.push((await refusal(engine.instances.create(spec, context()))).code);
     }
     expect(codes).to.deep.equal(["UNSUPPORTED", "UNSUPPORTED", "INVALID_VALUE", "INVALID_VALUE"]);
     expect(await daemon.lxc("image", "list", "--format", "csv", "type=virtual-machine")).to.equal("");
-    expect(await backend.instances.find("wishful")).to.equal(null);
+    expect(await engine.instances.find("wishful")).to.equal(null);
   });
 
   describe("tell the same story", () => {
@@ -99,7 +99,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   });
 
   it("have their old size again after a restore, and LXD starts them with it", async () => {
-    const { instances, snapshots } = backend;
+    const { instances, snapshots } = engine;
     const seed = { metaData: "instance-id: i-1\n", userData: "", vendorData: "" };
     const spec = newInstanceSpec(image, { name: "grower", resources, seed });
     const { id, name } = await instances.create(spec, context());
@@ -122,7 +122,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   });
 
   it("are cloned as other instances to cloud-init, with addresses of their own", async () => {
-    const { instances } = backend;
+    const { instances } = engine;
     const original = await instances.find("grower");
     if (original === null) throw new Error("grower is gone");
     const seed = { metaData: "instance-id: i-2\n", userData: "", vendorData: "" };

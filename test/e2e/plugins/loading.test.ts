@@ -22,8 +22,8 @@ const info =
   "info: async () => ({ name: 'bad', version: '1', engine: 'bad 1', kind: 'fake', features: new Set(), missing: new Map(), imageFormats: ['any'] })";
 const groups = "snapshots: {}, guest: { via: 'engine' }, [Symbol.asyncDispose]: async () => {}";
 /** A plugin in one line, with members in the place of those that work. */
-const plugin = (backend: string, check = "async () => []") =>
-  `export default { name: 'bad', ${rest}, check: ${check}, open: async () => ({ ${info}, ${groups}, ${backend} }) };`;
+const plugin = (engine: string, check = "async () => []") =>
+  `export default { name: 'bad', ${rest}, check: ${check}, open: async () => ({ ${info}, ${groups}, ${engine} }) };`;
 const works = plugin("instances: { list: async () => [], find: async () => null }");
 
 const BAD: Readonly<Record<string, Bad>> = {

@@ -17,14 +17,14 @@ describe("what QEMU can reach of the pool", () => {
   before(async () => {
     daemon = await privateDaemon();
     fixture = await libvirtFixture({ uri: daemon.uri });
-    instance = await fixture.backend.instances.create(newSpec(fixture), context());
+    instance = await fixture.engine.instances.create(newSpec(fixture), context());
   });
   after(async () => {
     await fixture?.[Symbol.asyncDispose]();
     await daemon?.[Symbol.asyncDispose]();
   });
 
-  const audit = async () => (await fixture.backend.maintenance?.audit()) ?? [];
+  const audit = async () => (await fixture.engine.maintenance?.audit()) ?? [];
   const brief = (findings: readonly Finding[]) =>
     findings.map(({ kind, subject, instance: name }) => [kind, subject, name]);
 
@@ -44,10 +44,10 @@ describe("what QEMU can reach of the pool", () => {
   async function repairOnly(): Promise<void> {
     const [finding, ...others] = await audit();
     if (finding?.repair === undefined || others.length > 0) throw new Error("one repair was to be offered");
-    expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(true);
+    expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
     expect(await audit()).to.deep.equal([]);
     expect(await refusal()).to.equal("");
-    expect(await fixture.backend.maintenance?.repair(finding, context())).to.equal(false);
+    expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(false);
   }
 
   it("is all of it at first", async () => {
@@ -65,7 +65,7 @@ describe("what QEMU can reach of the pool", () => {
   });
 
   it("a folder of the pool that nobody may enter is one finding, whoever needs it", async () => {
-    const another = await fixture.backend.instances.create(newSpec(fixture), context());
+    const another = await fixture.engine.instances.create(newSpec(fixture), context());
     for (const name of ["instances", "images"]) {
       const folder = join(daemon.pool, name);
       await chmod(folder, 0o700);
@@ -75,9 +75,7 @@ describe("what QEMU can reach of the pool", () => {
       for (const each of [instance, another]) expect(found[0]?.detail).to.contain(`"${each.name}"`);
       await repairOnly();
     }
-    await whileLocked(fixture, another, () =>
-      fixture.backend.instances.remove(lockOf(another.id), context()),
-    );
+    await whileLocked(fixture, another, () => fixture.engine.instances.remove(lockOf(another.id), context()));
   });
 
   it("a folder above the pool is the administrator's: doctor says what would let QEMU in", async () => {

@@ -27,7 +27,7 @@ for (const kind of ["xfs", "ext4"] as const)
       daemon = await privateDaemon({ kind, size: 4096 * MIB });
       fixture = await libvirtFixture({ uri: daemon.uri, "chain-length": "10", "read-image-size": "1" });
       const resources = { cpus: 1, memory: 128n * 1024n ** 2n, disk: 256n * 1024n ** 2n };
-      instance = await fixture.backend.instances.create(newSpec(fixture, { resources }), context());
+      instance = await fixture.engine.instances.create(newSpec(fixture, { resources }), context());
       const { head: lowest } = await fixture.layers(instance);
       await execa("qemu-io", ["-f", "qcow2", "-c", `write -P 255 0 ${HELD}M`, lowest]);
       await grow(lowest);
@@ -65,8 +65,8 @@ for (const kind of ["xfs", "ext4"] as const)
     }
 
     async function startAndStop(): Promise<void> {
-      await fixture.backend.instances.start(lockOf(instance.id), context());
-      await fixture.backend.instances.stop(lockOf(instance.id), "force", context());
+      await fixture.engine.instances.start(lockOf(instance.id), context());
+      await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
     }
 
     /** Has a file take more room than there is data in it. */
@@ -96,7 +96,7 @@ for (const kind of ["xfs", "ext4"] as const)
 
     it(shares ? "are there when optimize comes" : "are copies then", async () => {
       const took = await keeping(async () =>
-        fixture.backend.readImages?.build(lockOf(instance.id), context()),
+        fixture.engine.readImages?.build(lockOf(instance.id), context()),
       );
       if (shares) expect(took).to.be.below(1);
       else expect(took).to.be.above(2 * HELD);
@@ -108,7 +108,7 @@ for (const kind of ["xfs", "ext4"] as const)
       const contents = await fixture.read(instance);
       let copy: Instance | undefined;
       const took = await keeping(async () => {
-        copy = await fixture.backend.instances.clone?.(lockOf(instance.id), cloneSpec(instance), context());
+        copy = await fixture.engine.instances.clone?.(lockOf(instance.id), cloneSpec(instance), context());
       });
       if (copy === undefined) throw new Error("no clone");
       if (shares) expect(took).to.be.below(2);

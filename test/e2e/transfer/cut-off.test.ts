@@ -5,7 +5,7 @@ import { expect } from "chai";
 import type { Strata } from "../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
 import { keyPair } from "../../../lib/guest/keys.ts";
-import { memoryBackend } from "../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../plugins/memory/index.ts";
 import { type SshServer, sshServer } from "../../support/guest/ssh-server.ts";
 import { archive, refusal, type TransferRoom, transferRoom } from "../../support/guest/transfer-room.ts";
 
@@ -71,13 +71,13 @@ describe("a transfer over ssh", () => {
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "strata-transfer-"));
     const folders = { config: folder, data: folder, cache: folder, state: folder };
-    const memory = memoryBackend();
-    await using launching = await openStrata({ backend: memory, folders });
+    const memory = memoryEngine();
+    await using launching = await openStrata({ engine: memory, folders });
     for (const name of ["web", "db"]) await launching.instances.launch({ image: "any", name });
     const { privateKey, publicKey } = await keyPair(join(folder, "ssh"));
     server = await sshServer({ private: privateKey, public: publicKey });
     const guest = { via: "ssh", endpoint: async () => server.endpoint } as const;
-    strata = await openStrata({ backend: { ...memory, guest }, folders });
+    strata = await openStrata({ engine: { ...memory, guest }, folders });
   });
   afterEach(async () => {
     await strata[Symbol.asyncDispose]();

@@ -199,7 +199,7 @@ describe("a transfer", () => {
   });
 
   it("is spelt NAME:PATH on the command line, with - for the standard streams", async () => {
-    await using cli = await cliRoom((options) => openStrata({ ...options, backend: at.backend }));
+    await using cli = await cliRoom((options) => openStrata({ ...options, engine: at.engine }));
     await at.write("host/a:b", "colon");
     await cli.done("transfer", at.path("host/a:b"), "web:");
     expect(await at.read("web/a:b")).to.equal("colon");

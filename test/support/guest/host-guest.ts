@@ -1,14 +1,14 @@
 import { spawn } from "node:child_process";
-import type { Backend, EngineAccess, ExecSession } from "../../../lib/engine/contract.ts";
+import type { Engine, EngineAccess, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { memoryBackend } from "../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../plugins/memory/index.ts";
 
 /** The memory engine, with guests whose commands are processes of this host at home in `home(name)`. */
 export function hostGuests(
   home: (name: string) => string,
   env: Readonly<Record<string, string>> = {},
-): Backend {
-  const memory = memoryBackend();
+): Engine {
+  const memory = memoryEngine();
   const guest: EngineAccess = {
     via: "engine",
     ready: async () => {},

@@ -5,12 +5,12 @@ import { buffer } from "node:stream/consumers";
 import tar from "tar-stream";
 import type { Strata } from "../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../lib/core/session/open.ts";
-import type { Backend } from "../../../lib/engine/contract.ts";
+import type { Engine } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { hostGuests } from "./host-guest.ts";
 
 export interface TransferRoom extends AsyncDisposable {
-  readonly backend: Backend;
+  readonly engine: Engine;
   readonly strata: Strata;
   /** A path below the room: `host/…` is ours, `web/…` and `db/…` are the homes of two guests. */
   path(inner: string): string;
@@ -27,13 +27,13 @@ export async function transferRoom(): Promise<TransferRoom> {
   const root = await mkdtemp(join(tmpdir(), "strata-transfer-"));
   const path = (inner: string) => join(root, inner);
   for (const each of ["host", "web", "db", "bin"]) await mkdir(path(each));
-  const backend = hostGuests(path, { PATH: `${path("bin")}:${process.env.PATH}` });
+  const engine = hostGuests(path, { PATH: `${path("bin")}:${process.env.PATH}` });
   const folders = { config: root, data: path("data"), cache: root, state: root };
-  const strata = await openStrata({ backend, folders });
+  const strata = await openStrata({ engine, folders });
   for (const name of ["web", "db"]) await strata.instances.launch({ image: "any", name });
   return {
     strata,
-    backend,
+    engine,
     path,
     write: (inner, content) => writeFile(path(inner), content),
     read: (inner) => readFile(path(inner), "utf8"),

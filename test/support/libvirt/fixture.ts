@@ -35,7 +35,7 @@ export interface LibvirtFixture extends Fixture {
 
 /** Runs a piece that changes an instance while that is locked. */
 export async function whileLocked<T>(
-  fixture: Pick<Fixture, "backend">,
+  fixture: Pick<Fixture, "engine">,
   instance: Pick<Instance, "id" | "name">,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -65,7 +65,7 @@ export async function libvirtFixture(
   const sha256 = createHash("sha256")
     .update(await readFile(path))
     .digest("hex");
-  const backend = await libvirt.open({ settings, dataFolder: folder, log: silent });
+  const engine = await libvirt.open({ settings, dataFolder: folder, log: silent });
   const connection = await connect(settings.uri ?? "qemu:///system");
   const layers = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
@@ -74,7 +74,7 @@ export async function libvirtFixture(
     return { head: readDisk(document), folder, discarded: await bareReleases(folder) };
   };
   return {
-    backend,
+    engine,
     folder,
     connection,
     layers,
@@ -98,7 +98,7 @@ export async function libvirtFixture(
     foreign: () => foreignDomain(connection, folder),
     audit: (instance) => audit(connection, instance, layers),
     async [Symbol.asyncDispose]() {
-      await backend[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
       await connection.close();
       await rm(folder, { recursive: true, force: true });
     },

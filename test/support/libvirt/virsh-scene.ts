@@ -68,7 +68,7 @@ export class Scene implements AsyncDisposable {
   static async open(stage: Stage): Promise<Scene> {
     const { fixture } = stage;
     const spec = newSpec(fixture, { name: `strata-test-hands-${process.pid}-${++made}` });
-    const instance = await fixture.backend.instances.create(spec, context());
+    const instance = await fixture.engine.instances.create(spec, context());
     const scene = new Scene(stage, instance, (await fixture.layers(instance)).folder);
     await scene.write(1);
     return scene;
@@ -119,9 +119,9 @@ export class Scene implements AsyncDisposable {
 
   async start(): Promise<void> {
     const { fixture } = this.stage;
-    const { backend } = fixture;
+    const { engine } = fixture;
     await whileLocked(fixture, this.instance, () =>
-      backend.instances.start(lockOf(this.instance.id), context()),
+      engine.instances.start(lockOf(this.instance.id), context()),
     );
   }
 
@@ -168,7 +168,7 @@ export class Scene implements AsyncDisposable {
   /** Purges the instance with strata; throws unless nothing of it is left. */
   async purge(): Promise<void> {
     await this.stage.strata.delete([{ instance: this.name }], { purge: true });
-    expect(await this.stage.fixture.backend.instances.find(this.name)).to.equal(null);
+    expect(await this.stage.fixture.engine.instances.find(this.name)).to.equal(null);
     const folder = await access(this.folder).then(
       () => "still there",
       () => "gone",

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Fixture } from "../../../lib/engine/conformance/index.ts";
 import type { Instance } from "../../../lib/engine/contract.ts";
-import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { silent } from "../libvirt/fixture.ts";
 import { type LxdDaemon, lxdFolder, startDaemon } from "./daemon.ts";
 import { faultyClient } from "./faults.ts";
@@ -42,15 +42,12 @@ export async function lxdFixture(): Promise<LxdFixture> {
     const dataFolder = join(folder, "data");
     await mkdir(dataFolder);
     const faults = faultyClient();
-    const backend = keep(
-      await lxdBackend(
-        { settings: { socket: daemon.socket, network }, dataFolder, log: silent },
-        faults.wrap,
-      ),
+    const engine = keep(
+      await lxdEngine({ settings: { socket: daemon.socket, network }, dataFolder, log: silent }, faults.wrap),
     );
     const rootOf = ({ name }: Instance) => join(daemon.pools, "default/containers", name, "rootfs");
     return {
-      backend,
+      engine,
       folder,
       daemon,
       network,

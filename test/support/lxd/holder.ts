@@ -2,12 +2,12 @@
  * A process of its own that holds an instance, for tests that kill it: `SOCKET DATA NAME` holds until killed;
  * with a fourth argument it restores that snapshot, and kills itself once LXD has begun.
  */
-import { lxdBackend } from "../../../plugins/lxd/index.ts";
+import { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { silent } from "../libvirt/fixture.ts";
 import { context } from "../libvirt/instance-spec.ts";
 
 const [socket = "", dataFolder = "", name = "", snapshot] = process.argv.slice(2);
-const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent }, (client) => ({
+const engine = await lxdEngine({ settings: { socket }, dataFolder, log: silent }, (client) => ({
   ...client,
   async run(method, path, body, options) {
     if (method !== "PUT" || snapshot === undefined) return client.run(method, path, body, options);
@@ -16,7 +16,7 @@ const backend = await lxdBackend({ settings: { socket }, dataFolder, log: silent
     return undefined;
   },
 }));
-const lock = await backend.instances.lock({ name }, { wait: 0 }, context());
+const lock = await engine.instances.lock({ name }, { wait: 0 }, context());
 console.log("held");
 if (snapshot === undefined) setInterval(() => {}, 1000);
-else await backend.snapshots.restore(lock, snapshot, context());
+else await engine.snapshots.restore(lock, snapshot, context());

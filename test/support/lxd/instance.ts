@@ -23,12 +23,12 @@ export interface LxdEnded {
   readonly code: number | null;
 }
 
-export async function lxdInstance({ backend, image }: LxdFixture, name: string): Promise<LxdTestInstance> {
-  const { instances, snapshots, guest } = backend;
+export async function lxdInstance({ engine, image }: LxdFixture, name: string): Promise<LxdTestInstance> {
+  const { instances, snapshots, guest } = engine;
   const instance = await instances.create(newInstanceSpec(image, { name }), context());
   const { id } = instance;
   const held = async (work: (call: Context) => Promise<unknown>) => {
-    await using _lock = await locked({ backend }, instance, 10_000);
+    await using _lock = await locked({ engine }, instance, 10_000);
     await work(context());
   };
   const open = (argv: readonly string[], options: ExecOptions = {}) => {

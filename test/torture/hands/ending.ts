@@ -25,7 +25,7 @@ export async function end(story: Story): Promise<void> {
 /** libvirt has never heard of it: the instance describes itself. */
 async function forgotten(story: Story): Promise<void> {
   const { world, hand, model, log } = story;
-  const { maintenance } = world.fixture.backend;
+  const { maintenance } = world.fixture.engine;
   if (maintenance?.recover === undefined || story.findings.length > 0) return;
   const options = ["--snapshots-metadata", "--checkpoints-metadata", "--managed-save", "--keep-nvram"];
   const { ok, out } = await virsh(hand, "undefine", INSTANCE, ...options);
@@ -89,11 +89,11 @@ async function purges(story: Story): Promise<void> {
     story.blame("stuck", `purge is refused: ${why?.code}: ${why?.message}`);
     return;
   }
-  const { backend, connection } = world.fixture;
+  const { engine, connection } = world.fixture;
   const there = (await connection.listDomains()).some(({ uuid }) => uuid === model.place.id);
   if (there) story.blame("stuck", "purge says done, and the domain is there");
   const left = await readdir(model.place.folder).catch(() => undefined);
-  const findings = await within("doctor", backend.maintenance?.audit() ?? Promise.resolve([]));
+  const findings = await within("doctor", engine.maintenance?.audit() ?? Promise.resolve([]));
   const named = findings.some(({ subject, detail }) => `${subject} ${detail}`.includes(model.place.id));
   // What a hand has put there itself is not strata's to remove, but it is to be told.
   if (left !== undefined && !named)

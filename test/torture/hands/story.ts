@@ -194,7 +194,7 @@ function refusal(story: Story, verb: Verb, end: End, meanwhile: boolean): void {
 
 /** Takes a lock, as any command would. */
 async function finishing({ world, log, model }: Story): Promise<void> {
-  const { instances } = world.fixture.backend;
+  const { instances } = world.fixture.engine;
   const context = { signal: new AbortController().signal, progress() {} };
   try {
     const which = { name: INSTANCE, id: model.place.id };
@@ -223,7 +223,7 @@ async function guest(story: Story, verb: Verb, end: End, before: string | null):
 /** What asks and changes nothing works whatever was done, and doctor names what is wrong. */
 export async function readings(story: Story, told: NonNullable<Deed["wrong"]>): Promise<void> {
   const { world, model, log } = story;
-  const { instances, snapshots, maintenance } = world.fixture.backend;
+  const { instances, snapshots, maintenance } = world.fixture.engine;
   const { id } = model.place;
   const ours = model.now.xml.includes("urn:strata:1");
   const ask = async <T>(what: string, work: Promise<T>): Promise<T | undefined> => {

@@ -75,7 +75,7 @@ async function anyStep(story: Story): Promise<void> {
 /** The copy is looked at, and taken away again. */
 async function sweep(story: Story): Promise<void> {
   const { world, model, actors } = story;
-  const { instances } = world.fixture.backend;
+  const { instances } = world.fixture.engine;
   const copy = await instances.find("copy");
   if (copy === null) return;
   const { head } = await world.fixture.layers(copy);
@@ -116,7 +116,7 @@ async function renew(world: World): Promise<void> {
   try {
     await world.reset();
     const { uuid } = await world.fixture.connection.lookupDomainByName(INSTANCE);
-    const findings = await world.fixture.backend.maintenance?.audit();
+    const findings = await world.fixture.engine.maintenance?.audit();
     if (findings?.length === 0 && uuid !== "") return;
   } catch {
     // Tried once more with a new one.

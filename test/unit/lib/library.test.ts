@@ -6,7 +6,7 @@ import { inspect } from "node:util";
 import { expect } from "chai";
 import { execa } from "execa";
 import { Strata } from "../../../lib/index.ts";
-import { memoryBackend } from "../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../plugins/memory/index.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -46,8 +46,8 @@ import { hostGuests } from "ROOT/test/support/guest/host-guest.ts";
 export * from "ROOT/lib/index.ts";
 const made = hostGuests(() => "FOLDER");
 const exec = (id, argv, options) => made.guest.exec(id, argv.length === 0 ? ["sh"] : argv, options);
-const backend = { ...made, guest: { ...made.guest, exec } };
-export const Strata = { open: (options = {}) => Real.open("driver" in options ? options : { ...options, backend }) };
+const engine = { ...made, guest: { ...made.guest, exec } };
+export const Strata = { open: (options = {}) => Real.open("driver" in options ? options : { ...options, engine }) };
 `;
 
 async function examples(): Promise<{ heading: string; code: string }[]> {
@@ -106,7 +106,7 @@ describe("the examples of docs/library.md", () => {
 
   it("show every call", async () => {
     const shown = (await examples()).map(({ code }) => code).join("");
-    await using strata = await Strata.open({ driver: "memory", backend: memoryBackend() });
+    await using strata = await Strata.open({ driver: "memory", engine: memoryEngine() });
     const calls = Object.entries(strata).flatMap(([noun, group]) =>
       typeof group === "function" ? [noun] : Object.keys(group).map((verb) => `${noun}.${verb}`),
     );

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Backend, BackendPlugin } from "strata-vm/engine";
+import type { Engine, EnginePlugin } from "strata-vm/engine";
 import { guestAccess } from "./guest.ts";
 import { instanceGroup } from "./instances.ts";
 import type { Locks } from "./lock.ts";
@@ -7,7 +7,7 @@ import { snapshotGroup } from "./snapshots.ts";
 import { openStore } from "./store.ts";
 
 /** The one export: what strata reads before it opens the engine. Loading this module does nothing. */
-const plugin: BackendPlugin = {
+const plugin: EnginePlugin = {
   // The version of the contract that this was written for: a constant of ours, never strata's own.
   apiVersion: "3.0.0",
   name: "sample",
@@ -27,7 +27,7 @@ const plugin: BackendPlugin = {
 export default plugin;
 
 /** The open engine. It has no groups beyond those that every engine must have. */
-export async function openSample(folder: string): Promise<Backend> {
+export async function openSample(folder: string): Promise<Engine> {
   const store = await openStore(folder);
   const locks: Locks = new WeakSet();
   return {

@@ -9,9 +9,9 @@ import { openStore } from "../dist/store.js";
 
 conformance("sample", async () => {
   const folder = await mkdtemp(join(tmpdir(), "strata-sample-"));
-  const [backend, store] = await Promise.all([openSample(folder), openStore(folder)]);
+  const [engine, store] = await Promise.all([openSample(folder), openStore(folder)]);
   return {
-    backend,
+    engine,
     image: { path: "", format: "any", sha256: "0".repeat(64), virtualSize: 0n },
     // The kit's way to the disk of an instance that does not run.
     async write({ id }, value) {
@@ -25,7 +25,7 @@ conformance("sample", async () => {
       return createHash("sha256").update(JSON.stringify(files)).digest("hex");
     },
     async [Symbol.asyncDispose]() {
-      await backend[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },
   };

@@ -1,7 +1,7 @@
 import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../../../lib/errors.ts";
-import type { Engine } from "../../engine.ts";
+import type { LibvirtEngine } from "../../engine.ts";
 import { copyInto, flush, pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { removeIfThere, TEMPORARY } from "../../storage/durable-file.ts";
 import { checkSpace, listIfThere } from "../../storage/pool.ts";
@@ -25,12 +25,12 @@ import { makeBy, type Recipe, recipeOf } from "./recipe.ts";
 const CHAIN_LENGTH = 48;
 
 /** The setting: most files that QEMU opens for a disk. */
-function chainLength({ settings }: Pick<Engine, "settings">): number {
+function chainLength({ settings }: Pick<LibvirtEngine, "settings">): number {
   return Number(settings["chain-length"]) || CHAIN_LENGTH;
 }
 
 /** Layers between two keyframes, so that as many keyframes again leave the chain within its length. */
-function keyframeSpan(engine: Pick<Engine, "settings">): number {
+function keyframeSpan(engine: Pick<LibvirtEngine, "settings">): number {
   return Math.max(1, Math.floor(chainLength(engine) / 2) - 1);
 }
 
@@ -164,7 +164,7 @@ export interface Shortening {
 
 /** The keyframes that the chain of `top` lacks. */
 export async function planShortening(
-  engine: Pick<Engine, "settings">,
+  engine: Pick<LibvirtEngine, "settings">,
   graph: LayerGraph,
   top: string,
 ): Promise<Shortening> {
@@ -199,7 +199,7 @@ export async function shorten(
  * may have the layers open. Resolves to the graph as it is then.
  */
 export async function keepShort(
-  engine: Pick<Engine, "settings" | "log">,
+  engine: Pick<LibvirtEngine, "settings" | "log">,
   { name, head }: { readonly name: string; readonly head: string },
   graph: LayerGraph,
   tops: Iterable<string>,

@@ -1,7 +1,7 @@
 import type { Context, ReadImages } from "../../../../lib/engine/contract.ts";
 import { failure } from "../../../../lib/errors.ts";
 import { isSettled } from "../../domain/view.ts";
-import { type Engine, lockedId, type Managed, runOptions } from "../../engine.ts";
+import { type LibvirtEngine, lockedId, type Managed, runOptions } from "../../engine.ts";
 import { mapped } from "../../errors.ts";
 import { getReady } from "../../journal/recover.ts";
 import { instanceFolder } from "../../lifecycle/removal.ts";
@@ -37,14 +37,14 @@ interface Budget {
   readonly size: bigint;
 }
 
-export function readImageGroup(engine: Engine): ReadImages {
+export function readImageGroup(engine: LibvirtEngine): ReadImages {
   return {
     build: (lock, context) => mapped(() => build(engine, lockedId(engine, lock), context)),
     size: (id) => mapped(async () => standInsSize(instanceFolder(await engine.pool(), id))),
   };
 }
 
-async function build(engine: Engine, id: string, context: Context): Promise<void> {
+async function build(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
   if (!(await isSettled(managed))) {
     const reason = "Only stopped instances can be optimized";
@@ -59,7 +59,7 @@ async function build(engine: Engine, id: string, context: Context): Promise<void
  * Before a guest boots: what it reads through is brought up to date as far as that is quick. Nothing that
  * goes wrong here keeps it from starting. The instance is stopped and nothing is saved.
  */
-export async function prepareReads(engine: Engine, managed: Managed, context: Context): Promise<void> {
+export async function prepareReads(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
   try {
     const { "read-images": wanted, "read-image-size": largest } = engine.settings;
     const size = wanted === "off" ? 0n : BigInt(Number(largest) || LARGEST) * GIB;
@@ -73,7 +73,7 @@ export async function prepareReads(engine: Engine, managed: Managed, context: Co
 
 /** Gives the head a read image and its chain keyframes, within a budget or (null) whatever it takes. */
 async function consolidate(
-  engine: Engine,
+  engine: LibvirtEngine,
   managed: Managed,
   context: Context,
   budget: Budget | null,

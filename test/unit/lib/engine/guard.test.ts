@@ -1,9 +1,9 @@
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
-import type { Backend } from "../../../../lib/engine/contract.ts";
-import { guardBackend, guardPlugin } from "../../../../lib/engine/guard.ts";
+import type { Engine } from "../../../../lib/engine/contract.ts";
+import { guardEngine, guardPlugin } from "../../../../lib/engine/guard.ts";
 import { failure, isStrataError } from "../../../../lib/errors.ts";
-import plugin, { memoryBackend } from "../../../../plugins/memory/index.ts";
+import plugin, { memoryEngine } from "../../../../plugins/memory/index.ts";
 
 async function told(work: () => unknown): Promise<string> {
   try {
@@ -15,13 +15,13 @@ async function told(work: () => unknown): Promise<string> {
 }
 
 /** The memory engine with members that are broken, guarded. */
-function broken(change: Partial<Backend>): Backend {
-  return guardBackend("broken", Object.freeze({ ...memoryBackend(), ...change }));
+function broken(change: Partial<Engine>): Engine {
+  return guardEngine("broken", Object.freeze({ ...memoryEngine(), ...change }));
 }
 
 describe("the guard around a plugin", () => {
   it("names plugin and call of whatever is thrown, at once or later, error or not", async () => {
-    const { instances } = memoryBackend();
+    const { instances } = memoryEngine();
     const engine = broken({
       instances: {
         ...instances,
@@ -40,7 +40,7 @@ describe("the guard around a plugin", () => {
   });
 
   it("leaves errors of the table and cancellation what they are", async () => {
-    const { instances } = memoryBackend();
+    const { instances } = memoryEngine();
     const engine = broken({
       instances: {
         ...instances,
@@ -84,7 +84,7 @@ describe("the guard around a plugin", () => {
   });
 
   it("has the groups that the engine has, and keeps a class's own state", async () => {
-    class Engine {
+    class Methods {
       #count = 0;
       async list() {
         this.#count += 1;
@@ -94,9 +94,9 @@ describe("the guard around a plugin", () => {
         return this.#count;
       }
     }
-    const { cluster: _, ...given } = memoryBackend() as Backend;
-    const instances = new Engine();
-    const engine = guardBackend("good", { ...given, instances: instances as never });
+    const { cluster: _, ...given } = memoryEngine() as Engine;
+    const instances = new Methods();
+    const engine = guardEngine("good", { ...given, instances: instances as never });
     await engine.instances.list();
     expect(instances.count).to.equal(1);
     expect(engine.cluster).to.equal(undefined);
@@ -104,7 +104,7 @@ describe("the guard around a plugin", () => {
   });
 
   it("refuses an account of itself that nobody could use", async () => {
-    const info = async () => ({ ...(await memoryBackend().info()), features: ["suspend"] as never });
+    const info = async () => ({ ...(await memoryEngine().info()), features: ["suspend"] as never });
     expect(await told(() => broken({ info }).info())).to.match(/^PLUGIN_ERROR.*features must be a Set/);
   });
 

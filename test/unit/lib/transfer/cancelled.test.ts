@@ -6,7 +6,7 @@ import type { Strata } from "../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../lib/core/session/open.ts";
 import { asStrataError } from "../../../../lib/errors.ts";
 import { keyPair } from "../../../../lib/guest/keys.ts";
-import { memoryBackend } from "../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../plugins/memory/index.ts";
 import { type SshServer, sshServer } from "../../../support/guest/ssh-server.ts";
 
 const MIB = 1024 ** 2;
@@ -21,13 +21,13 @@ for (const signals of ["group", "shell"] as const)
       await mkdir(join(folder, "guest"));
       await writeFile(join(folder, "large"), Buffer.alloc(16 * MIB, 7));
       const folders = { config: folder, data: folder, cache: folder, state: folder };
-      const memory = memoryBackend();
-      await using launching = await openStrata({ backend: memory, folders });
+      const memory = memoryEngine();
+      await using launching = await openStrata({ engine: memory, folders });
       await launching.instances.launch({ image: "any", name: "web" });
       const { privateKey, publicKey } = await keyPair(join(folder, "ssh"));
       server = await sshServer({ private: privateKey, public: publicKey }, signals);
       const guest = { via: "ssh", endpoint: async () => server.endpoint } as const;
-      strata = await openStrata({ backend: { ...memory, guest }, folders });
+      strata = await openStrata({ engine: { ...memory, guest }, folders });
     });
     afterEach(async () => {
       await strata[Symbol.asyncDispose]();

@@ -1,10 +1,10 @@
 import { expect } from "chai";
 import { execa } from "execa";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import type { AuditOptions, Backend, Finding, Maintenance } from "../../../../../lib/engine/contract.ts";
-import { guardBackend } from "../../../../../lib/engine/guard.ts";
+import type { AuditOptions, Engine, Finding, Maintenance } from "../../../../../lib/engine/contract.ts";
+import { guardEngine } from "../../../../../lib/engine/guard.ts";
 import { failure } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 
 const CHOICES = [
@@ -52,8 +52,8 @@ async function roomWith(findings: readonly Finding[], more: Partial<Maintenance>
     },
     ...more,
   };
-  const backend: Backend = guardBackend("memory", { ...memoryBackend(), maintenance });
-  const at = await cliRoom((options) => openStrata({ ...options, driver: "memory", backend }));
+  const engine: Engine = guardEngine("memory", { ...memoryEngine(), maintenance });
+  const at = await cliRoom((options) => openStrata({ ...options, driver: "memory", engine }));
   const room: Room = Object.assign(at, { findings, asked, audits });
   return room;
 }
@@ -184,7 +184,7 @@ describe("the library's repair", () => {
         return true;
       },
     };
-    await using strata = await openStrata({ driver: "memory", backend: { ...memoryBackend(), maintenance } });
+    await using strata = await openStrata({ driver: "memory", engine: { ...memoryEngine(), maintenance } });
     const refused = await strata.maintenance
       .repair([ORPHAN, MARK], { choice: "record" })
       .catch((error: Error) => error);

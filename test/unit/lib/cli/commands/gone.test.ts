@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import type { Backend } from "../../../../../lib/engine/contract.ts";
-import { guardBackend } from "../../../../../lib/engine/guard.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import type { Engine } from "../../../../../lib/engine/contract.ts";
+import { guardEngine } from "../../../../../lib/engine/guard.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 
 /** When somebody else removes "web": after the instances were listed, or when it is about to be held. */
@@ -10,14 +10,14 @@ type Moment = "listed" | "held";
 
 /** Commands on an engine with the instances `web` and `db`, of which `web` is removed at the moment. */
 async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> {
-  const backend = memoryBackend();
-  const { instances, world } = backend;
+  const engine = memoryEngine();
+  const { instances, world } = engine;
   const removeWeb = async () => {
     const web = await instances.find("web");
     if (room.armed && web !== null) await world.remove(web.id);
   };
-  const meddled: Backend = {
-    ...backend,
+  const meddled: Engine = {
+    ...engine,
     instances: {
       ...instances,
       async list() {
@@ -31,8 +31,8 @@ async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> 
       },
     },
   };
-  const guarded = guardBackend("memory", meddled);
-  const open = (options: object) => openStrata({ ...options, driver: "memory", backend: guarded });
+  const guarded = guardEngine("memory", meddled);
+  const open = (options: object) => openStrata({ ...options, driver: "memory", engine: guarded });
   const room = Object.assign(await cliRoom(open), { armed: false });
   for (const name of ["web", "db"]) await room.done("launch", "any", "--name", name);
   return room;

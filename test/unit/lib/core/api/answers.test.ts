@@ -7,13 +7,13 @@ import { contextOf } from "../../../../../lib/core/session/session.ts";
 import { failure } from "../../../../../lib/errors.ts";
 import { writeRecord } from "../../../../../lib/images/record.ts";
 import { parseRef, parseSnapshotRef, Strata } from "../../../../../lib/index.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 import { thrownCode } from "../../../../support/thrown-code.ts";
 
 const GIB = 1024n ** 3n;
 
 async function open() {
-  const strata = await Strata.open({ driver: "memory", backend: memoryBackend() });
+  const strata = await Strata.open({ driver: "memory", engine: memoryEngine() });
   await strata.instances.launch({
     image: "any",
     name: "web",
@@ -78,7 +78,7 @@ describe("answers of the library", () => {
         ...known,
       } as const;
       await writeRecord(folder, record);
-      await using strata = await Strata.open({ backend: memoryBackend(), folders: { cache } });
+      await using strata = await Strata.open({ engine: memoryEngine(), folders: { cache } });
       const [image] = throughJson(await strata.images.list());
       expect(image).to.include({ size: 10, virtualSize: Number(GIB), release: "12" });
       const [deleted] = throughJson(await strata.images.delete("debian"));

@@ -1,19 +1,19 @@
 import { expect } from "chai";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import { asStrataError } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 describe("a guest", () => {
   it("is reached as the engine says for this one: by the engine itself, or over ssh", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const { guest } = memory;
     if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
     const ssh = async (id: string) => {
       const { name } = await memory.world.get(id);
       return name === "machine" ? { via: "ssh" as const, endpoint: async () => null } : null;
     };
-    const backend = { ...memory, guest: { ...guest, ssh } };
-    await using strata = await openStrata({ driver: "memory", backend });
+    const engine = { ...memory, guest: { ...guest, ssh } };
+    await using strata = await openStrata({ driver: "memory", engine });
     await strata.instances.launch({ image: "any", name: "box" });
     const reached = await strata.guest.exec("box", ["true"]);
     reached.stdin.end();

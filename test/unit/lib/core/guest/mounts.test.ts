@@ -4,9 +4,9 @@ import { PassThrough, Readable } from "node:stream";
 import { expect } from "chai";
 import type { Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import type { Backend, ExecSession, Mount } from "../../../../../lib/engine/contract.ts";
+import type { Engine, ExecSession, Mount } from "../../../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 /** Folders that every host has. */
 const [FIRST, SECOND] = ["/usr", "/etc"];
@@ -15,8 +15,8 @@ const folders = Object.fromEntries(
   ["config", "data", "cache", "state"].map((name) => [name, "/nonexistent/strata"]),
 );
 
-function open(backend: Backend = memoryBackend()): Promise<Strata> {
-  return openStrata({ driver: "memory", backend, folders });
+function open(engine: Engine = memoryEngine()): Promise<Strata> {
+  return openStrata({ driver: "memory", engine, folders });
 }
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -97,7 +97,7 @@ describe("mounting folders in instances", () => {
   });
 
   it("says what the engine lacks, never leaving it out in silence", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const info = async () => ({
       ...(await memory.info()),
       features: new Set(["mount.native"]),
@@ -115,7 +115,7 @@ describe("mounting folders in instances", () => {
   });
 
   it("leaves out a default map that the host refuses, and says so; one that was asked for is an error", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     if (memory.mounts === undefined) throw new Error("the engine has no mounts");
     const refusal = async ({ gidMap }: Pick<Mount, "uidMap" | "gidMap">) =>
       gidMap.some(({ host }) => host !== 33) ? "the host keeps them to itself" : null;
@@ -141,7 +141,7 @@ describe("mounting folders in instances", () => {
   });
 
   it("tells why an instance could not be suspended, not what its mounts say after that", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const session = (code: number): ExecSession => ({
       stdin: new PassThrough(),
       stdout: Readable.from([]),

@@ -14,7 +14,7 @@ function sessionThatRefuses(kind: string): Session {
       return true;
     },
   };
-  return { backend: async () => ({ maintenance }) } as unknown as Session;
+  return { engine: async () => ({ maintenance }) } as unknown as Session;
 }
 
 const finding = (kind: string): Finding => ({ kind, subject: kind, detail: "it is so", repair: "mend it" });

@@ -1,17 +1,17 @@
 import { expect } from "chai";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import type { Backend } from "../../../../../lib/engine/contract.ts";
+import type { Engine } from "../../../../../lib/engine/contract.ts";
 import { asStrataError } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 const FOLDER = import.meta.dirname;
 
 /** An engine in memory with the members n1, where everything is, and n2. */
 async function open() {
-  const memory = memoryBackend();
+  const memory = memoryEngine();
   const { instances } = memory;
   const moved: string[] = [];
-  const backend: Backend = {
+  const engine: Engine = {
     ...memory,
     info: async () => {
       const info = await memory.info();
@@ -33,7 +33,7 @@ async function open() {
       move: async (_, member) => void moved.push(member),
     },
   };
-  const strata = await openStrata({ driver: "memory", backend });
+  const strata = await openStrata({ driver: "memory", engine });
   await strata.instances.launch({ image: "any", name: "web", mounts: [{ source: FOLDER, target: "/srv" }] });
   await strata.instances.stop(["web"]);
   return { strata, moved };

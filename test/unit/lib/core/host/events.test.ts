@@ -3,8 +3,8 @@ import { formatEvent } from "../../../../../lib/cli/format/event.ts";
 import type { Strata, StrataEvent } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import { context } from "../../../../../lib/engine/conformance/fixture.ts";
-import type { Backend, Instance } from "../../../../../lib/engine/contract.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import type { Engine, Instance } from "../../../../../lib/engine/contract.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 /** Waits for the next line, without its time, that is about the instance. */
 type Heard = () => Promise<string>;
@@ -12,9 +12,9 @@ type Heard = () => Promise<string>;
 /** Runs a piece with a launched instance "web" and what is told of it from then on. */
 async function whileWatching(
   work: (strata: Strata, heard: Heard) => Promise<void>,
-  backend: Backend = memoryBackend(),
+  engine: Engine = memoryEngine(),
 ): Promise<void> {
-  const strata = await openStrata({ driver: "memory", backend });
+  const strata = await openStrata({ driver: "memory", engine });
   const abort = new AbortController();
   const events = strata.events(abort)[Symbol.asyncIterator]();
   const heard = async () => {
@@ -64,16 +64,16 @@ describe("events", () => {
     }));
 
   it("tell neither of a disk whose size cannot be told for a while nor of a mark that a removal makes on its way", async () => {
-    const backend = memoryBackend();
+    const engine = memoryEngine();
     // As an engine shows an instance whose disk is not there yet or not any more.
     let view = (instance: Instance): Instance => instance;
     const without = (instance: Instance) => ({
       ...instance,
       resources: { ...instance.resources, disk: 0n },
     });
-    const { find, list } = backend.instances;
+    const { find, list } = engine.instances;
     const instances = {
-      ...backend.instances,
+      ...engine.instances,
       find: async (name: string) => {
         const found = await find(name);
         return found === null ? null : view(found);
@@ -97,14 +97,14 @@ describe("events", () => {
           };
         });
         const lock = await instances.lock({ name: "web" }, { wait: 0 }, context());
-        await backend.snapshots.describe(lock, "clean", "seen while it goes", context());
+        await engine.snapshots.describe(lock, "clean", "seen while it goes", context());
         await lock[Symbol.asyncDispose]();
         await seen;
         view = without;
         await strata.delete([{ instance: "web" }], { purge: true });
         expect(await next).to.equal("purge web");
       },
-      { ...backend, instances },
+      { ...engine, instances },
     );
   });
 

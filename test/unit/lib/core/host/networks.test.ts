@@ -6,21 +6,21 @@ import { parseNicSpec } from "../../../../../lib/cli/network-spec.ts";
 import type { Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import { isStrataError } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
-type Opened = Strata & { readonly backend: ReturnType<typeof memoryBackend> };
+type Opened = Omit<Strata, "engine"> & { readonly engine: ReturnType<typeof memoryEngine> };
 
 let config = "";
 
 async function open(bridged = ""): Promise<Opened> {
-  const backend = memoryBackend();
-  const strata = await openStrata({ driver: "memory", backend, folders: { config } });
+  const engine = memoryEngine();
+  const strata = await openStrata({ driver: "memory", engine, folders: { config } });
   if (bridged !== "") await strata.settings.set("local.bridged-network", bridged);
-  return { ...strata, backend };
+  return { ...strata, engine };
 }
 
-async function nicsOf({ backend }: Opened, name: string) {
-  return (await backend.instances.find(name))?.nics ?? [];
+async function nicsOf({ engine }: Opened, name: string) {
+  return (await engine.instances.find(name))?.nics ?? [];
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {

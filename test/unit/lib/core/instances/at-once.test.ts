@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { EachOptions, Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import type { Backend } from "../../../../../lib/engine/contract.ts";
+import type { Engine } from "../../../../../lib/engine/contract.ts";
 import { asStrataError, failure } from "../../../../../lib/errors.ts";
 import { openCache } from "../../../../../lib/images/cache.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 /** What each of two has to say that do the same at once, in any order. */
 async function twice(work: () => Promise<unknown>): Promise<string[]> {
@@ -25,7 +25,7 @@ describe("of two who do the same at once, the one that comes too late is told", 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "strata-once-"));
     const folders = { config: folder, data: folder, cache: folder };
-    strata = await openStrata({ driver: "memory", backend: memoryBackend(), folders });
+    strata = await openStrata({ driver: "memory", engine: memoryEngine(), folders });
     await strata.instances.launch({
       image: "any",
       name: "web",
@@ -108,10 +108,10 @@ describe("of two who do the same at once, the one that comes too late is told", 
 
 describe("what an operation that died was asked for", () => {
   it("is done when locking the instance has finished the deletion of a snapshot", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const { instances, snapshots } = memory;
     let died = false;
-    const backend: Backend = {
+    const engine: Engine = {
       ...memory,
       instances: {
         ...instances,
@@ -123,7 +123,7 @@ describe("what an operation that died was asked for", () => {
         },
       },
     };
-    await using strata = await openStrata({ driver: "memory", backend });
+    await using strata = await openStrata({ driver: "memory", engine });
     await strata.instances.launch({ image: "any", name: "web" });
     await strata.instances.stop(["web"]);
     await strata.snapshots.take("web", { name: "a" });
@@ -137,10 +137,10 @@ describe("what an operation that died was asked for", () => {
     ["a launch", { state: "starting" }],
   ] as const)
     it(`is done when locking the instance has taken away what ${what} left`, async () => {
-      const memory = memoryBackend();
+      const memory = memoryEngine();
       const { instances, world } = memory;
       let left = false;
-      const backend: Backend = {
+      const engine: Engine = {
         ...memory,
         instances: {
           ...instances,
@@ -157,7 +157,7 @@ describe("what an operation that died was asked for", () => {
           },
         },
       };
-      await using strata = await openStrata({ driver: "memory", backend });
+      await using strata = await openStrata({ driver: "memory", engine });
       await strata.instances.launch({ image: "any", name: "web" });
       left = true;
       await strata.delete([{ instance: "web" }], { purge: true });

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
-import type { Backend, InstancePlan } from "../../../../../lib/engine/contract.ts";
+import type { Engine, InstancePlan } from "../../../../../lib/engine/contract.ts";
 import { asStrataError, failure } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 describe("launch", () => {
   let folder: string;
@@ -22,14 +22,14 @@ describe("launch", () => {
     await mkdir(images);
     await writeFile(join(images, `${sha256}.json`), JSON.stringify({ ...record, ...rest }));
     await writeFile(join(images, `${sha256}.qcow2`), "");
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const info = async () => ({
       ...(await memory.info()),
       imageFormats: ["rootfs"],
       missing: new Map([["vm", "there is no /dev/vhost-vsock"]]),
     });
     const folders = { config: folder, data: folder, cache: folder };
-    await using strata = await openStrata({ backend: { ...memory, info }, folders });
+    await using strata = await openStrata({ engine: { ...memory, info }, folders });
     const refusal = async (image: string) => {
       const error = await strata.instances
         .launch({ image, name: "web" })
@@ -49,7 +49,7 @@ describe("launch", () => {
   });
 
   it("that is cancelled while it waits for the guest says that there is an instance, and how it goes", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const { guest } = memory;
     if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
     const stop = new AbortController();
@@ -59,7 +59,7 @@ describe("launch", () => {
     };
     await using strata = await openStrata({
       driver: "memory",
-      backend: { ...memory, guest: { ...guest, ready } },
+      engine: { ...memory, guest: { ...guest, ready } },
     });
     const told: string[] = [];
     const call = { signal: stop.signal, warn: (message: string) => void told.push(message) };
@@ -74,10 +74,10 @@ describe("launch", () => {
   });
 
   it("is refused for what it asks of the host before its image is looked for", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const { instances } = memory;
     const asked: InstancePlan[] = [];
-    const backend: Backend = {
+    const engine: Engine = {
       ...memory,
       info: async () => ({ ...(await memory.info()), imageFormats: ["qcow2"] }),
       instances: {
@@ -89,7 +89,7 @@ describe("launch", () => {
       },
     };
     await using strata = await openStrata({
-      backend,
+      engine,
       folders: { config: folder, data: folder, cache: folder },
     });
     const told: string[] = [];
@@ -116,14 +116,14 @@ describe("launch", () => {
   });
 
   it("and a clone leave it to the engine whether a name is free that a launch which died has left", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const { instances, world } = memory;
     /** As an engine does that knows what is left half made, and clears it away for the next. */
     const clear = async (name: string) => {
       const left = await instances.find(name);
       if (left?.record.username === "unfinished") await world.remove(left.id);
     };
-    const backend: Backend = {
+    const engine: Engine = {
       ...memory,
       instances: {
         ...instances,
@@ -142,7 +142,7 @@ describe("launch", () => {
         },
       },
     };
-    await using strata = await openStrata({ driver: "memory", backend });
+    await using strata = await openStrata({ driver: "memory", engine });
     const leave = async (name: string) => {
       await strata.instances.launch({ image: "any", name });
       const left = await world.get((await instances.find(name))?.id ?? "");
@@ -167,9 +167,9 @@ describe("launch", () => {
   });
 
   it("is refused for a taken name also by an engine that cannot tell beforehand", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const { check: _, ...instances } = memory.instances;
-    await using strata = await openStrata({ driver: "memory", backend: { ...memory, instances } });
+    await using strata = await openStrata({ driver: "memory", engine: { ...memory, instances } });
     await strata.instances.launch({ image: "any", name: "web" });
     const error = await strata.instances
       .launch({ image: "any", name: "web" })
@@ -178,11 +178,11 @@ describe("launch", () => {
   });
 
   it("says of the image of a container which engine takes it, whether it is here or not", async () => {
-    const memory = memoryBackend();
+    const memory = memoryEngine();
     const info = async () => ({ ...(await memory.info()), imageFormats: ["qcow2"] });
     const none = join(folder, "none");
     await using strata = await openStrata({
-      backend: { ...memory, info },
+      engine: { ...memory, info },
       folders: { config: none, data: none, cache: none },
     });
     const error = await strata.instances

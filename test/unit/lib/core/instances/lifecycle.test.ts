@@ -2,16 +2,18 @@ import { expect } from "chai";
 import type { Strata } from "../../../../../lib/core/api/strata.ts";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import { isStrataError } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
-async function open(): Promise<Strata & { readonly backend: ReturnType<typeof memoryBackend> }> {
-  const backend = memoryBackend();
-  const strata = await openStrata({ driver: "memory", backend });
+async function open(): Promise<
+  Omit<Strata, "engine"> & { readonly engine: ReturnType<typeof memoryEngine> }
+> {
+  const engine = memoryEngine();
+  const strata = await openStrata({ driver: "memory", engine });
   await strata.instances.launch({ image: "any", name: "web" });
-  return { ...strata, backend };
+  return { ...strata, engine };
 }
 
-async function stateOf(strata: Strata, wanted = "web"): Promise<string | undefined> {
+async function stateOf(strata: Pick<Strata, "instances">, wanted = "web"): Promise<string | undefined> {
   return (await strata.instances.list()).find(({ name }) => name === wanted)?.state;
 }
 
@@ -120,16 +122,16 @@ describe("a delayed shutdown", () => {
 
   it("does not show when the guest did not obey", async () => {
     const strata = await open();
-    const { guest } = strata.backend;
+    const { guest } = strata.engine;
     if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
     const disobedient = {
-      ...strata.backend,
+      ...strata.engine,
       guest: {
         ...guest,
         exec: (id: string, _: readonly string[], options: object) => guest.exec(id, ["false"], options),
       },
     };
-    const other = await openStrata({ driver: "memory", backend: disobedient });
+    const other = await openStrata({ driver: "memory", engine: disobedient });
     expect(await code(other.instances.stop(["web"], { after: 60_000 }))).to.equal("PROGRAM_FAILED");
     expect(await stateOf(strata)).to.equal("Running");
   });

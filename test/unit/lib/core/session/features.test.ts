@@ -3,21 +3,21 @@ import { requireFeature, requireGroup } from "../../../../../lib/core/session/fe
 import { openSession, type Session } from "../../../../../lib/core/session/session.ts";
 import type { EngineInfo, Feature } from "../../../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../../../lib/errors.ts";
-import { memoryBackend } from "../../../../../plugins/memory/index.ts";
+import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 
 /** A session on an engine with just these features. */
 async function sessionWith(
   features: readonly Feature[],
   missing: Readonly<Record<string, string>> = {},
 ): Promise<Session> {
-  const backend = memoryBackend();
+  const engine = memoryEngine();
   const info = async (): Promise<EngineInfo> => ({
-    ...(await backend.info()),
+    ...(await engine.info()),
     engine: "Fake 3",
     features: new Set(features),
     missing: new Map(Object.entries(missing)),
   });
-  return openSession({ driver: "memory", backend: { ...backend, info } });
+  return openSession({ driver: "memory", engine: { ...engine, info } });
 }
 
 async function messageOf(work: Promise<unknown>): Promise<string> {

@@ -2,7 +2,7 @@ import { mock } from "node:test";
 import { expect } from "chai";
 import { context } from "../../../../../lib/engine/conformance/fixture.ts";
 import { KEYS, operationKeys, ownKeys } from "../../../../../plugins/lxd/domain/records.ts";
-import type { Engine } from "../../../../../plugins/lxd/engine.ts";
+import type { LxdEngine } from "../../../../../plugins/lxd/engine.ts";
 import { make } from "../../../../../plugins/lxd/lifecycle/creation.ts";
 import { lockInstance } from "../../../../../plugins/lxd/lock/instance-lock.ts";
 import type { Client } from "../../../../../plugins/lxd/rest/client.ts";
@@ -28,7 +28,7 @@ function server(present: Config | undefined = OWN) {
   let config: Config | undefined = present;
   let version = 0;
   const lxd = {
-    engine: undefined as unknown as Engine,
+    engine: undefined as unknown as LxdEngine,
     /** True where the connection breaks before the answer to the next change, and LXD is down then. */
     breaks: false,
     down: false,
@@ -61,12 +61,12 @@ function server(present: Config | undefined = OWN) {
     log: silent,
     leases: new Map(),
     locks: new Set(),
-  } as unknown as Engine;
+  } as unknown as LxdEngine;
   return lxd;
 }
 
 describe("the lock on an instance of LXD", () => {
-  const take = ({ engine }: { engine: Engine }) =>
+  const take = ({ engine }: { engine: LxdEngine }) =>
     lockInstance(engine, { name: "web", id: "web/u" }, { wait: 0 }, context());
 
   it("keeps others out, of the same process too, and is taken out of the config in the end", async () => {
