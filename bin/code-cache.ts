@@ -52,7 +52,9 @@ const WRITTEN = 60_000;
  */
 export function openCodeCache(build: string, argv: readonly string[]): CodeCache {
   // Measuring which code runs needs all of it to be compiled.
-  if (process.env.NODE_V8_COVERAGE || process.env.NODE_DISABLE_COMPILE_CACHE) return NONE;
+  if (process.env.NODE_V8_COVERAGE || process.env.NODE_DISABLE_COMPILE_CACHE) {
+    return NONE;
+  }
   const folder = join(defaultFolders().cache, "code");
   const path = join(folder, `strata-${build}-${process.version}-${process.arch}.cache`);
   const kept = open(path);
@@ -63,14 +65,22 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
       // V8 refuses none or all, unless the file is broken.
       const usable = [...scripts.values()].every(({ cachedDataRejected }) => cachedDataRejected !== true);
       const { commands, chunks } = (usable ? kept : undefined) ?? EMPTY;
-      if (commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks)) return;
-      if (commands.length >= COMMANDS) return;
+      if (commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks)) {
+        return;
+      }
+      if (commands.length >= COMMANDS) {
+        return;
+      }
       const pieces = new Map<string, Buffer>();
       for (const chunk of Object.keys(chunks)) {
         const piece = kept?.read(chunk);
-        if (piece !== undefined) pieces.set(chunk, piece);
+        if (piece !== undefined) {
+          pieces.set(chunk, piece);
+        }
       }
-      for (const [chunk, script] of scripts) pieces.set(chunk, script.createCachedData());
+      for (const [chunk, script] of scripts) {
+        pieces.set(chunk, script.createCachedData());
+      }
       write(folder, path, [...new Set([...commands, command])], pieces);
     } catch {
       // A home that cannot be written, a full disk: the next run compiles again.
@@ -101,7 +111,9 @@ function open(path: string): Kept | undefined {
     return undefined;
   }
   const kept = keptIn(file);
-  if (kept === undefined) closeSync(file);
+  if (kept === undefined) {
+    closeSync(file);
+  }
   return kept;
 }
 
@@ -114,14 +126,18 @@ function keptIn(file: number): Kept | undefined {
   };
   try {
     const { uid, mode, size } = fstatSync(file);
-    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return undefined;
+    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) {
+      return undefined;
+    }
     const index: Index = JSON.parse(read(HEADER, 0).toString("latin1"));
     const places = Object.values(index.chunks);
     const whole =
       Array.isArray(index.commands) &&
       places.every(([offset, length]) => offset >= HEADER && length >= 0) &&
       Math.max(HEADER, ...places.map(([offset, length]) => offset + length)) === size;
-    if (!whole) return undefined;
+    if (!whole) {
+      return undefined;
+    }
     return {
       ...index,
       read(chunk) {
@@ -141,7 +157,9 @@ function write(
   pieces: ReadonlyMap<string, Buffer>,
 ): void {
   // As `sudo` may leave it: root's files in a user's home would be in that user's way.
-  if (ownerOf(folder) !== process.geteuid?.()) return;
+  if (ownerOf(folder) !== process.geteuid?.()) {
+    return;
+  }
   const chunks: Record<string, [number, number]> = {};
   let size = HEADER;
   for (const [chunk, { length }] of pieces) {
@@ -149,7 +167,9 @@ function write(
     size += length;
   }
   const index = JSON.stringify({ commands, chunks } satisfies Index).padEnd(HEADER);
-  if (index.length > HEADER) return;
+  if (index.length > HEADER) {
+    return;
+  }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   // Ids of processes come again, and containers that share a home have the same ones.
   const partial = `${path}.${process.pid}-${Date.now()}`;
@@ -169,8 +189,12 @@ function write(
   for (const name of readdirSync(folder)) {
     const other = join(folder, name);
     const match = NAME.exec(name);
-    if (match === null || other === path) continue;
-    if (match.groups?.partial !== undefined && age(other) < WRITTEN) continue;
+    if (match === null || other === path) {
+      continue;
+    }
+    if (match.groups?.partial !== undefined && age(other) < WRITTEN) {
+      continue;
+    }
     rmSync(other, { force: true });
   }
 }

@@ -15,7 +15,9 @@ const requireFrom = (id: string): unknown => (id.startsWith("./") ? load(id.slic
 /** Starts a chunk at its first use. */
 function load(name: string): unknown {
   const known = loaded.get(name);
-  if (known !== undefined) return known.exports;
+  if (known !== undefined) {
+    return known.exports;
+  }
   const module = { exports: {} };
   loaded.set(name, module);
   const filename = join(__dirname, name);

@@ -404,15 +404,21 @@ export function isStrataError(value: unknown): value is StrataError {
 
 /** Wraps whatever was thrown; a StrataError and an abort keep their meaning. */
 export function asStrataError(value: unknown): StrataError {
-  if (isStrataError(value)) return value;
-  if (value instanceof Error && value.name === "AbortError") return failure("CANCELLED", {}, value);
+  if (isStrataError(value)) {
+    return value;
+  }
+  if (value instanceof Error && value.name === "AbortError") {
+    return failure("CANCELLED", {}, value);
+  }
   return failure("INTERNAL", { reason: value instanceof Error ? value.message : String(value) }, value);
 }
 
 function fill(template: string, details: ErrorDetails): string {
   return template.replace(/\{(\w+)\}/g, (whole, key: string) => {
     const value = details[key];
-    if (value === undefined) return whole;
+    if (value === undefined) {
+      return whole;
+    }
     return typeof value === "bigint" ? exactSize(value) : String(value);
   });
 }

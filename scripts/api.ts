@@ -52,7 +52,9 @@ function report(name: string, entry: string, check: boolean): boolean {
       const { messageId, text, sourceFilePath = "", sourceFileLine = 0 } = message;
       const undocumented = messageId === "ae-undocumented" && LIBRARY.test(sourceFilePath);
       const stale = check && /^console-api-report-(not-copied|created|copied|unchanged)/.test(messageId);
-      if (messageId === "console-api-report-unchanged" || !(undocumented || stale)) return;
+      if (messageId === "console-api-report-unchanged" || !(undocumented || stale)) {
+        return;
+      }
       right = false;
       console.error(
         undocumented
@@ -80,7 +82,9 @@ try {
   ];
   execFileSync("npx", tsc, { cwd: ROOT, stdio: "inherit" });
   const right = Object.entries(MODULES).map(([name, entry]) => report(name, entry, check));
-  if (right.includes(false)) process.exitCode = 1;
+  if (right.includes(false)) {
+    process.exitCode = 1;
+  }
 } finally {
   rmSync(TYPES, { recursive: true, force: true });
 }

@@ -47,7 +47,9 @@ const chunks = await Promise.all(
   }),
 );
 const hash = createHash("sha256");
-for (const [name, text] of chunks.toSorted()) hash.update(name).update(text);
+for (const [name, text] of chunks.toSorted()) {
+  hash.update(name).update(text);
+}
 const starter = await build({
   ...options,
   format: "cjs",
@@ -58,5 +60,7 @@ const starter = await build({
 await rm(outdir, { recursive: true, force: true });
 await mkdir(outdir, { recursive: true });
 await writeFile(join(outdir, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
-for (const [name, text] of chunks) await writeFile(join(outdir, name), text);
+for (const [name, text] of chunks) {
+  await writeFile(join(outdir, name), text);
+}
 await writeFile(join(outdir, "strata.js"), starter.outputFiles[0].text, { mode: 0o755 });

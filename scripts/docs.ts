@@ -3,5 +3,6 @@
 import { writeFileSync } from "node:fs";
 import { referenceFiles } from "../lib/cli/reference/index.ts";
 
-for (const [name, text] of Object.entries(referenceFiles()))
+for (const [name, text] of Object.entries(referenceFiles())) {
   writeFileSync(new URL(`../docs/${name}`, import.meta.url), text);
+}

@@ -9,8 +9,9 @@ import { renderBinding } from "./binding/render.ts";
 
 const folders = process.argv.slice(2);
 if (folders.length > 0) {
-  if (folders.length !== VERSIONS.length)
+  if (folders.length !== VERSIONS.length) {
     throw new Error(`one folder for each of ${VERSIONS.join(", ")} is needed`);
+  }
   for (const [at, version] of VERSIONS.entries()) {
     const folder = folders[at] ?? "";
     const source = readFileSync(join(folder, "source"), "utf8").trim();
@@ -19,5 +20,6 @@ if (folders.length > 0) {
   }
 }
 const newest = readExtract(VERSIONS[VERSIONS.length - 1] ?? "11.3");
-for (const [path, text] of renderBinding(newest))
+for (const [path, text] of renderBinding(newest)) {
   writeFileSync(new URL(`../plugins/libvirt/rpc/${path}`, import.meta.url), text);
+}

@@ -7,4 +7,6 @@ const text = `/** The version of strata. Generated from package.json by scripts/
 export const VERSION = ${JSON.stringify(version)};
 `;
 // An unchanged file keeps its time, so that make builds nothing anew.
-if (readFileSync(target, "utf8") !== text) writeFileSync(target, text);
+if (readFileSync(target, "utf8") !== text) {
+  writeFileSync(target, text);
+}

@@ -8,7 +8,9 @@ module.exports = class Totals extends reporters.Spec {
     runner.once(Runner.constants.EVENT_RUN_END, () => {
       const { passes, failures } = runner.stats;
       const file = process.env.STRATA_TEST_TOTALS;
-      if (file) appendFileSync(file, `${passes} passed, ${failures} failed\n`);
+      if (file) {
+        appendFileSync(file, `${passes} passed, ${failures} failed\n`);
+      }
     });
   }
 };

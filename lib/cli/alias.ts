@@ -13,10 +13,14 @@ export async function expandAlias(
 ): Promise<readonly string[]> {
   const at = firstWord(program, argv);
   const word = argv[at];
-  if (word === undefined || commandNames(program).has(word)) return argv;
+  if (word === undefined || commandNames(program).has(word)) {
+    return argv;
+  }
   const { findAlias, readAliases } = await import("../settings/aliases.ts");
   const found = findAlias(await readAliases(join(folders.config, "aliases.json")), word);
-  if (found === undefined) return argv;
+  if (found === undefined) {
+    return argv;
+  }
   const { instance, command, workingDirectory } = found.alias;
   const options = workingDirectory === "default" ? ["--no-map-working-directory"] : [];
   const rest = argv.slice(argv[at + 1] === "--" ? at + 2 : at + 1);
@@ -32,9 +36,13 @@ export function commandNames(program: Command): Set<string> {
 function firstWord(program: Command, argv: readonly string[]): number {
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
-    if (!word.startsWith("-")) return at;
+    if (!word.startsWith("-")) {
+      return at;
+    }
     const option = program.options.find(({ long, short }) => word === long || word === short);
-    if (option?.required === true) at += 1;
+    if (option?.required === true) {
+      at += 1;
+    }
   }
   return argv.length;
 }

@@ -77,7 +77,9 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
     },
     logFailure: ({ code, exitCode, cause }) => {
       // What was asked for wrongly is the user's to see, not the log's: the causes may quote it.
-      if (exitCode === EXIT.usage) return;
+      if (exitCode === EXIT.usage) {
+        return;
+      }
       // Neither our message nor what it was filled with: a URL in it may hold a password.
       log?.info("the command failed", { code, exitCode, causes: causesOf(cause) });
     },
@@ -102,8 +104,9 @@ function engineSettings(env: NodeJS.ProcessEnv): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     const [, engine, key] = /^STRATA_([A-Z][A-Z0-9]*)_([A-Z][A-Z0-9_]*)$/.exec(name) ?? [];
-    if (engine !== undefined && key !== undefined && value !== undefined)
+    if (engine !== undefined && key !== undefined && value !== undefined) {
       found[`local.${engine}.${key.replaceAll("_", "-")}`.toLowerCase()] = value;
+    }
   }
   return found;
 }

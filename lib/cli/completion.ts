@@ -98,8 +98,11 @@ function walk(program: Command, words: readonly string[]): Position {
       const below: Command | undefined = command.commands.find(
         (each) => operands.length === 0 && isCalled(each, word),
       );
-      if (below === undefined) operands.push(word);
-      else command = below;
+      if (below === undefined) {
+        operands.push(word);
+      } else {
+        command = below;
+      }
     }
   }
   return { command, option, operands, rest: false };
@@ -145,7 +148,9 @@ function commandsOf(program: Command, command: Command): Candidate[] {
 /** What help may be asked about behind the words that are there. */
 function topics(program: Command, words: readonly string[]): Completion {
   let about: Command | undefined = program;
-  for (const word of words) about = about?.commands.find((each) => isCalled(each, word));
+  for (const word of words) {
+    about = about?.commands.find((each) => isCalled(each, word));
+  }
   return { candidates: about === undefined ? [] : commandsOf(program, about), files: false };
 }
 
@@ -153,15 +158,23 @@ async function argument(command: Command, at: number, names: Names): Promise<Com
   const declared = command.registeredArguments;
   const last = declared.at(-1);
   const found: Argument | undefined = declared[at] ?? (last?.variadic === true ? last : undefined);
-  if (found === undefined) return { candidates: [], files: false };
-  if (found.argChoices !== undefined) return values(found.argChoices);
+  if (found === undefined) {
+    return { candidates: [], files: false };
+  }
+  if (found.argChoices !== undefined) {
+    return values(found.argChoices);
+  }
   const kinds = KINDS[`${command.name()} ${found.name()}`] ?? KINDS[found.name()] ?? ["files"];
   const words = await Promise.all(kinds.map((kind) => wordsOf(kind, names)));
   return { candidates: plain(words.flat()), files: kinds.includes("files") };
 }
 
 async function wordsOf(kind: Kind, names: Names): Promise<readonly string[]> {
-  if (kind === "files" || kind === "none") return [];
-  if (kind === "instance paths") return (await names.instances()).map((name) => `${name}:`);
+  if (kind === "files" || kind === "none") {
+    return [];
+  }
+  if (kind === "instance paths") {
+    return (await names.instances()).map((name) => `${name}:`);
+  }
   return names[kind]();
 }

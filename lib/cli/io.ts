@@ -52,9 +52,15 @@ export async function confirm(asker: Asker, question: string, fallback: boolean)
   using lines = openLines(asker);
   for (;;) {
     const text = (await lines.ask(question)).trim().toLowerCase();
-    if (text === "") return fallback;
-    if ("yes".startsWith(text)) return true;
-    if ("no".startsWith(text)) return false;
+    if (text === "") {
+      return fallback;
+    }
+    if ("yes".startsWith(text)) {
+      return true;
+    }
+    if ("no".startsWith(text)) {
+      return false;
+    }
   }
 }
 
@@ -68,7 +74,9 @@ function openLines({
   io: { stdin, stdout },
   call: { signal },
 }: Asker): Disposable & { ask(question: string): Promise<string> } {
-  if (signal.aborted) throw failure("CANCELLED");
+  if (signal.aborted) {
+    throw failure("CANCELLED");
+  }
   const lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true });
   // The iterator keeps what was typed ahead; it ends when the input does, and at Ctrl-C and Ctrl-D.
   const answers = lines[Symbol.asyncIterator]();
@@ -79,7 +87,9 @@ function openLines({
       lines.setPrompt(`${question} `);
       lines.prompt();
       const answer = await answers.next();
-      if (answer.done === true) throw failure("CANCELLED");
+      if (answer.done === true) {
+        throw failure("CANCELLED");
+      }
       return answer.value;
     },
     [Symbol.dispose]() {

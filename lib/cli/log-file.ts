@@ -16,8 +16,14 @@ export function logFile(folder: string, tell: (error: unknown) => void): Writabl
   return new Writable({
     write(chunk: Uint8Array, _, done) {
       try {
-        if (file === undefined) file = open(folder);
-        if (file !== null) for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
+        if (file === undefined) {
+          file = open(folder);
+        }
+        if (file !== null) {
+          for (let at = 0; at < chunk.length; ) {
+            at += writeSync(file, chunk, at);
+          }
+        }
       } catch (error) {
         file = null;
         tell(error);
@@ -33,13 +39,16 @@ function open(folder: string): number {
   const path = join(folder, "strata.log");
   const file = openSync(path, "a", 0o600);
   fchmodSync(file, 0o600);
-  if (fstatSync(file).size < FILE_SIZE) return file;
+  if (fstatSync(file).size < FILE_SIZE) {
+    return file;
+  }
   const name = (number: number) => join(folder, number === 0 ? "strata.log" : `strata${number}.log`);
   // Of two that do so at once, one finds a file moved already. It stays with the one that it has open.
-  for (let number = OLDER; number > 0; number--)
+  for (let number = OLDER; number > 0; number--) {
     try {
       renameSync(name(number - 1), name(number));
     } catch {}
+  }
   const next = openSync(path, "a", 0o600);
   fchmodSync(next, 0o600);
   return next;

@@ -31,7 +31,9 @@ export function createLog(
     debug: at("debug"),
     async [Symbol.asyncDispose]() {
       const open = await logger;
-      if (open === undefined) return;
+      if (open === undefined) {
+        return;
+      }
       const finished = once(open, "finish");
       open.end();
       await finished;

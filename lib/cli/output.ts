@@ -11,21 +11,29 @@ const watched = new WeakSet<NodeJS.WritableStream>();
 
 /** Notes what goes wrong with a stream. Without that, an error that nobody awaits would end the process. */
 export function watch(stream: NodeJS.WritableStream): void {
-  if (watched.has(stream)) return;
+  if (watched.has(stream)) {
+    return;
+  }
   watched.add(stream);
   stream.on("error", (error: Error) => note(stream, error));
 }
 
 function note(stream: NodeJS.WritableStream, error: Error): void {
-  if (!lost.has(stream)) lost.set(stream, error);
+  if (!lost.has(stream)) {
+    lost.set(stream, error);
+  }
 }
 
 /** Writes a text and waits until it has left us. False where it, or something before it, could not be written. */
 export async function writeTo(stream: NodeJS.WritableStream, text: string): Promise<boolean> {
-  if (lost.has(stream)) return false;
+  if (lost.has(stream)) {
+    return false;
+  }
   const left = new Promise<void>((resolve) => {
     stream.write(text, (error) => {
-      if (error) note(stream, error);
+      if (error) {
+        note(stream, error);
+      }
       resolve();
     });
   });
@@ -67,7 +75,9 @@ export function fileOutput(descriptor: number, put: Write = writeSync): Writable
     decodeStrings: true,
     write(chunk: Uint8Array, _, done) {
       try {
-        for (let at = 0; at < chunk.length; ) at += put(descriptor, chunk.subarray(at));
+        for (let at = 0; at < chunk.length; ) {
+          at += put(descriptor, chunk.subarray(at));
+        }
         done();
       } catch (error) {
         done(error instanceof Error ? error : new Error(String(error)));

@@ -89,10 +89,15 @@ export function createProgram(cli: Cli): Command {
     .enablePositionalOptions()
     .helpCommand(false)
     .showSuggestionAfterError();
-  for (const [heading, commands] of Object.entries(GROUPS))
-    for (const make of commands) program.addCommand(make(cli).helpGroup(`${heading}:`));
+  for (const [heading, commands] of Object.entries(GROUPS)) {
+    for (const make of commands) {
+      program.addCommand(make(cli).helpGroup(`${heading}:`));
+    }
+  }
   program.addCommand(completionWordsCommand(cli), { hidden: true });
-  for (const each of allCommands(program)) settle(program, each, cli);
+  for (const each of allCommands(program)) {
+    settle(program, each, cli);
+  }
   return program;
 }
 
@@ -122,7 +127,9 @@ function settle(program: Command, each: Command, cli: Cli): void {
         ? "`strata help` lists the commands."
         : `\`strata help ${path.join(" ")}\` shows its usage.`,
     );
-  if (each === program) return;
+  if (each === program) {
+    return;
+  }
   each.option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
     cli.global.verbosity += 1;
     return cli.global.verbosity;

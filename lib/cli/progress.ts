@@ -15,12 +15,16 @@ export interface ProgressLine {
 }
 
 export function progressLine({ stderr, env }: Io): ProgressLine {
-  if (stderr.isTTY !== true || env.TERM === "dumb") return { show() {}, clear() {} };
+  if (stderr.isTTY !== true || env.TERM === "dumb") {
+    return { show() {}, clear() {} };
+  }
   let step: Progress | undefined;
   let turn = 0;
   let timer: NodeJS.Timeout | undefined;
   const draw = () => {
-    if (step === undefined) return;
+    if (step === undefined) {
+      return;
+    }
     stderr.write(`${CLEAR}${describe(step)} ${SPINNER[turn % SPINNER.length]}`);
     turn += 1;
   };
@@ -29,12 +33,16 @@ export function progressLine({ stderr, env }: Io): ProgressLine {
       const changed = step?.phase !== next.phase;
       step = next;
       timer ??= setInterval(draw, TURN).unref();
-      if (changed) draw();
+      if (changed) {
+        draw();
+      }
     },
     clear() {
       clearInterval(timer);
       timer = undefined;
-      if (step !== undefined) stderr.write(CLEAR);
+      if (step !== undefined) {
+        stderr.write(CLEAR);
+      }
       step = undefined;
     },
   };
@@ -42,7 +50,11 @@ export function progressLine({ stderr, env }: Io): ProgressLine {
 
 /** The phase and how far it is, as far as that is known. */
 export function describe({ phase, done, total }: Progress): string {
-  if (done === undefined) return phase;
-  if (total === undefined || total === 0n) return `${phase} ${formatSize(done)}`;
+  if (done === undefined) {
+    return phase;
+  }
+  if (total === undefined || total === 0n) {
+    return `${phase} ${formatSize(done)}`;
+  }
   return `${phase} ${(done * 100n) / total}% of ${formatSize(total)}`;
 }

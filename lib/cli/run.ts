@@ -18,7 +18,9 @@ export async function run(
   const signal = o.signal === undefined ? interrupt.signal : AbortSignal.any([o.signal, interrupt.signal]);
   const onInterrupt = () => {
     // The first asks; whoever does not want to wait for a clean end asks twice.
-    if (interrupt.signal.aborted) process.exit(EXIT.cancelled);
+    if (interrupt.signal.aborted) {
+      process.exit(EXIT.cancelled);
+    }
     interrupt.abort();
   };
   process.on("SIGINT", onInterrupt);
@@ -52,20 +54,32 @@ async function ended(io: Io, { cli, exitCode, logFailure }: OpenCli, error: unkn
   };
   const isHelp = error instanceof CommanderError && error.exitCode === 0;
   if (error === undefined || isHelp) {
-    if (loss === undefined || hasSeenEnough(loss)) return isHelp ? 0 : exitCode();
+    if (loss === undefined || hasSeenEnough(loss)) {
+      return isHelp ? 0 : exitCode();
+    }
     return tell(outputFailure(loss, "the command itself was carried out"));
   }
-  if (loss !== undefined && comesOf(error, loss))
+  if (loss !== undefined && comesOf(error, loss)) {
     return hasSeenEnough(loss) ? 0 : tell(outputFailure(loss, "the command stopped there"));
-  if (error instanceof CommanderError) return EXIT.usage;
+  }
+  if (error instanceof CommanderError) {
+    return EXIT.usage;
+  }
   const code = tell(asStrataError(error));
-  if (loss !== undefined && !hasSeenEnough(loss)) tell(outputFailure(loss, "the command had failed anyway"));
+  if (loss !== undefined && !hasSeenEnough(loss)) {
+    tell(outputFailure(loss, "the command had failed anyway"));
+  }
   return code;
 }
 
 function report(io: Io, error: StrataError, verbosity: number): void {
   io.stderr.write(`strata: ${printable(error.message)}\n`);
-  if (error.hint !== undefined) io.stderr.write(`${printable(error.hint)}\n`);
-  if (verbosity > 0)
-    for (const cause of causesOf(error.cause)) io.stderr.write(`  caused by ${printable(cause)}\n`);
+  if (error.hint !== undefined) {
+    io.stderr.write(`${printable(error.hint)}\n`);
+  }
+  if (verbosity > 0) {
+    for (const cause of causesOf(error.cause)) {
+      io.stderr.write(`  caused by ${printable(cause)}\n`);
+    }
+  }
 }

@@ -10,11 +10,15 @@ const PATIENCE = 30_000;
 /** Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. */
 export async function readUserData({ io, call }: Cli, from: string): Promise<string> {
   if (/^https?:\/\//i.test(from)) {
-    if (!URL.canParse(from)) throw invalid(from, "must be a valid URL");
+    if (!URL.canParse(from)) {
+      throw invalid(from, "must be a valid URL");
+    }
     const { fetchText } = await import("../util/http.ts");
     return fetchText(new URL(from), { limit: LIMIT, timeout: PATIENCE, signal: call.signal });
   }
-  if (from === "-") return readText(io.stdin as AsyncIterable<Buffer | string>, from);
+  if (from === "-") {
+    return readText(io.stdin as AsyncIterable<Buffer | string>, from);
+  }
   await using file = await open(from, "r").catch((error: unknown) => {
     throw failure("FILE_NOT_FOUND", { path: from }, error);
   });
@@ -34,7 +38,9 @@ async function readText(pieces: AsyncIterable<Buffer | string>, from: string): P
   for await (const piece of pieces) {
     read.push(Buffer.from(piece));
     length += piece.length;
-    if (length > LIMIT) throw invalid(from, `must be at most ${LIMIT} bytes`);
+    if (length > LIMIT) {
+      throw invalid(from, `must be at most ${LIMIT} bytes`);
+    }
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(read));

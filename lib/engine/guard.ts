@@ -67,7 +67,9 @@ function guardGroup<T extends object>(guard: Guard, path: string, group: T): T {
   return new Proxy({} as T, {
     has: (_, key) => Reflect.has(group, key),
     get(_, key) {
-      if (guarded.has(key)) return guarded.get(key);
+      if (guarded.has(key)) {
+        return guarded.get(key);
+      }
       const value: unknown = Reflect.get(group, key, group);
       const name = `${path}${String(key)}`;
       if (typeof value === "function") {
@@ -75,7 +77,9 @@ function guardGroup<T extends object>(guard: Guard, path: string, group: T): T {
         guarded.set(key, call);
         return call;
       }
-      if (typeof value !== "object" || value === null) return value;
+      if (typeof value !== "object" || value === null) {
+        return value;
+      }
       const inner = guardGroup(guard, `${name}.`, value);
       guarded.set(key, inner);
       return inner;
@@ -103,12 +107,22 @@ const NAMING = ["list", "outline", "find", "create", "clone"].map((call) => `ins
 
 /** What goes on after a call has returned: a stream of events, a command that runs. */
 function guardResult({ plugin, names }: Guard, call: string, value: unknown): unknown {
-  if (NAMING.includes(call))
-    for (const told of [value as InstanceOutline | InstanceOutline[] | null].flat())
-      if (told !== null) names.set(told.id, told.name);
-  if (call === "info") return checkedInfo(plugin, value);
-  if (call === "events") return guardEvents(plugin, value as AsyncIterable<unknown>);
-  if (call !== "guest.exec") return value;
+  if (NAMING.includes(call)) {
+    for (const told of [value as InstanceOutline | InstanceOutline[] | null].flat()) {
+      if (told !== null) {
+        names.set(told.id, told.name);
+      }
+    }
+  }
+  if (call === "info") {
+    return checkedInfo(plugin, value);
+  }
+  if (call === "events") {
+    return guardEvents(plugin, value as AsyncIterable<unknown>);
+  }
+  if (call !== "guest.exec") {
+    return value;
+  }
   const running = value as ExecSession;
   const exit = running.exit.catch((error: unknown) => {
     throw fault(plugin, "guest.exec", error);
@@ -130,17 +144,22 @@ async function* guardEvents(plugin: string, events: AsyncIterable<unknown>): Asy
 /** The core asks for features at every turn: a wrong answer must not look like its own fault. */
 function checkedInfo(plugin: string, value: unknown): unknown {
   const { features, missing, imageFormats } = (value ?? {}) as Partial<EngineInfo>;
-  if (!(features instanceof Set) || !(missing instanceof Map) || !Array.isArray(imageFormats))
+  if (!(features instanceof Set) || !(missing instanceof Map) || !Array.isArray(imageFormats)) {
     throw failure("PLUGIN_ERROR", {
       plugin,
       reason: "info: features must be a Set, missing a Map, imageFormats an array",
     });
+  }
   return value;
 }
 
 function fault(plugin: string, call: string, error: unknown): StrataError {
-  if (isStrataError(error)) return error;
-  if (error instanceof Error && error.name === "AbortError") return failure("CANCELLED", {}, error);
+  if (isStrataError(error)) {
+    return error;
+  }
+  if (error instanceof Error && error.name === "AbortError") {
+    return failure("CANCELLED", {}, error);
+  }
   const message = error instanceof Error ? error.message : String(error);
   return failure("PLUGIN_ERROR", { plugin, reason: `${call}: ${message}` }, error);
 }
@@ -149,6 +168,8 @@ function fault(plugin: string, call: string, error: unknown): StrataError {
 function named(error: StrataError, { names }: Guard): StrataError {
   const { code, details, cause } = error;
   const name = names.get(details.name);
-  if (name === undefined || name === details.name || !(code in ERRORS)) return error;
+  if (name === undefined || name === details.name || !(code in ERRORS)) {
+    return error;
+  }
   return failure(code, { ...details, name }, cause);
 }

@@ -61,8 +61,9 @@ export async function readManifest(wanted: string, folder: string): Promise<Mani
     throw broken(`${issue?.path.join(".")}: ${issue?.message}`, error);
   }
   const { plugin, api, entry } = data.strata;
-  if (!semver.satisfies(API_VERSION, api))
+  if (!semver.satisfies(API_VERSION, api)) {
     throw failure("PLUGIN_INCOMPATIBLE", { plugin, wanted: api, version: API_VERSION });
+  }
   return {
     plugin,
     api,
@@ -82,19 +83,24 @@ async function moduleOf(
     throw broken(`strata.entry: ${entry} does not exist; is the package built?`, error);
   });
   const inside = relative(root, module);
-  if (inside.startsWith("..") || isAbsolute(inside))
+  if (inside.startsWith("..") || isAbsolute(inside)) {
     throw broken(`strata.entry: ${entry} must be inside the package`);
-  for (const each of [root, module])
-    if (((await stat(each)).mode & 0o002) !== 0)
+  }
+  for (const each of [root, module]) {
+    if (((await stat(each)).mode & 0o002) !== 0) {
       throw broken(
         `${each} must not be writable by everyone, because its code runs as you; run chmod o-w on it`,
       );
+    }
+  }
   return module;
 }
 
 async function findPackage(wanted: string, folder: string): Promise<{ path: string; text: string }> {
   const reason = malformed(wanted);
-  if (reason !== undefined) throw failure("PLUGIN_ERROR", { plugin: wanted, reason });
+  if (reason !== undefined) {
+    throw failure("PLUGIN_ERROR", { plugin: wanted, reason });
+  }
   const folders = [
     join(folder, "node_modules"),
     ...(createRequire(import.meta.url).resolve.paths(wanted) ?? []),
@@ -102,7 +108,9 @@ async function findPackage(wanted: string, folder: string): Promise<{ path: stri
   const candidates = isAbsolute(wanted) ? [wanted] : folders.map((each) => join(each, wanted));
   for (const path of candidates) {
     const text = await readFile(join(path, "package.json"), "utf8").catch(() => undefined);
-    if (text !== undefined) return { path, text };
+    if (text !== undefined) {
+      return { path, text };
+    }
   }
   throw isAbsolute(wanted)
     ? failure("PLUGIN_ERROR", { plugin: wanted, reason: "the folder has no package.json" })

@@ -64,8 +64,9 @@ export async function openCatalogue(entries: readonly string[], folder: string):
       const first =
         configured.get(name)?.origin ??
         (source.origin !== BUILT_IN && shipped.includes(name) ? BUILT_IN : undefined);
-      if (first !== undefined)
+      if (first !== undefined) {
         throw failure("PLUGIN_DUPLICATE", { plugin: name, first, second: source.origin });
+      }
       configured.set(name, source);
     } catch (error) {
       refused.push({ entry, name, error: asStrataError(error) });
@@ -79,9 +80,13 @@ export async function openCatalogue(entries: readonly string[], folder: string):
     names,
     async find(name) {
       const found = configured.get(name) ?? (shipped.includes(name) ? builtIn(name) : undefined);
-      if (found !== undefined) return found;
+      if (found !== undefined) {
+        return found;
+      }
       const refusal = refused.find((each) => each.name === name);
-      if (refusal !== undefined) throw refusal.error;
+      if (refusal !== undefined) {
+        throw refusal.error;
+      }
       throw failure("PLUGIN_UNKNOWN", { plugin: name, known: (await names()).join(", ") });
     },
   };
@@ -108,11 +113,15 @@ function guessedName(entry: string): string {
 export async function load(name: string, loader: () => Promise<unknown>): Promise<EnginePlugin> {
   const wrong = (reason: string, cause?: unknown) => failure("PLUGIN_ERROR", { plugin: name, reason }, cause);
   const module = await inTime(loader, wrong).catch((error: unknown) => {
-    if (isStrataError(error)) throw error;
+    if (isStrataError(error)) {
+      throw error;
+    }
     throw wrong(`its module cannot be loaded: ${error instanceof Error ? error.message : error}`, error);
   });
   const plugin = (module as { readonly default?: Partial<EnginePlugin> }).default;
-  if (typeof plugin !== "object" || plugin === null) throw wrong("its module has no default export");
+  if (typeof plugin !== "object" || plugin === null) {
+    throw wrong("its module has no default export");
+  }
   const { apiVersion, settings, check, open, description } = plugin;
   const right =
     typeof apiVersion === "string" &&
@@ -121,11 +130,15 @@ export async function load(name: string, loader: () => Promise<unknown>): Promis
     typeof open === "function" &&
     Array.isArray(settings) &&
     settings.every(({ key, validate }) => typeof key === "string" && typeof validate === "function");
-  if (!right) throw wrong("its module must export a plugin: see docs/plugins.md");
-  if (plugin.name !== name || !ENGINE_NAME.test(name))
+  if (!right) {
+    throw wrong("its module must export a plugin: see docs/plugins.md");
+  }
+  if (plugin.name !== name || !ENGINE_NAME.test(name)) {
     throw wrong(`its module has the name "${plugin.name}"`);
-  if (!isCompatible(apiVersion))
+  }
+  if (!isCompatible(apiVersion)) {
     throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: `^${apiVersion}`, version: API_VERSION });
+  }
   return guardPlugin(plugin as EnginePlugin);
 }
 

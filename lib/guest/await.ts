@@ -48,7 +48,9 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
   };
   options.progress?.({ phase: "Waiting for the guest" });
   while (Date.now() < end) {
-    if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+    if (signal.aborted) {
+      throw failure("CANCELLED", {}, signal.reason);
+    }
     const endpoint = await options.endpoint();
     if (endpoint !== null) {
       try {
@@ -68,14 +70,19 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
         try {
           finished = await untilFinished(guest, options, end);
         } finally {
-          if (!finished) await guest[Symbol.asyncDispose]();
+          if (!finished) {
+            await guest[Symbol.asyncDispose]();
+          }
         }
-        if (finished) return guest;
+        if (finished) {
+          return guest;
+        }
         last = failure("GUEST_UNREACHABLE", { name, reason: "cloud-init has not finished" });
       } catch (error) {
         last = asStrataError(error);
-        if (last.code === "HOST_KEY_CHANGED" || last.code === "CANCELLED" || last.code === "INTERNAL")
+        if (last.code === "HOST_KEY_CHANGED" || last.code === "CANCELLED" || last.code === "INTERNAL") {
           throw last;
+        }
       }
     }
     await delay(PAUSE, undefined, { signal }).catch(() => {});
@@ -102,7 +109,9 @@ async function untilFinished(
     session.stdout.resume();
     session.stderr.resume();
     session.stdin.end();
-    if ((await session.exit).code === 0) return true;
+    if ((await session.exit).code === 0) {
+      return true;
+    }
     await delay(PAUSE, undefined, { signal });
   }
   return false;

@@ -19,10 +19,14 @@ export interface KeyPair {
 export async function keyPair(folder: string): Promise<KeyPair> {
   const path = join(folder, "id_ed25519");
   const existing = await readPair(path);
-  if (existing !== undefined) return existing;
+  if (existing !== undefined) {
+    return existing;
+  }
   await atOwn(path, () => writePair(folder, path));
   const pair = await readPair(path);
-  if (pair === undefined) throw failure("FILE_NOT_FOUND", { path });
+  if (pair === undefined) {
+    throw failure("FILE_NOT_FOUND", { path });
+  }
   return pair;
 }
 
@@ -36,7 +40,9 @@ async function writePair(folder: string, path: string): Promise<void> {
     await file.sync();
     // Of two that make a key at once, the first link wins and both use its key.
     await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
+      if (error.code !== "EEXIST") {
+        throw error;
+      }
     });
   } finally {
     await rm(draft, { force: true });
@@ -52,21 +58,27 @@ export function makeKeyPair(
 ): { readonly private: string; readonly public: string } {
   for (;;) {
     const made = generate();
-    if (!(ssh2.utils.parseKey(made.private) instanceof Error)) return made;
+    if (!(ssh2.utils.parseKey(made.private) instanceof Error)) {
+      return made;
+    }
   }
 }
 
 async function readPair(path: string): Promise<KeyPair | undefined> {
   const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return undefined;
-  if ((found.mode & 0o077) !== 0)
+  if (found === undefined) {
+    return undefined;
+  }
+  if ((found.mode & 0o077) !== 0) {
     throw failure("PERMISSION_DENIED", {
       reason: `the key ${path} must not be readable by others; run chmod 600 on it, or remove it if it leaked`,
     });
+  }
   const privateKey = await atOwn(path, () => readFile(path, "utf8"));
   const parsed = ssh2.utils.parseKey(privateKey);
-  if (parsed instanceof Error)
+  if (parsed instanceof Error) {
     throw failure("PERMISSION_DENIED", { reason: `${path} is not an ssh key` }, parsed);
+  }
   const publicKey = `${parsed.type} ${parsed.getPublicSSH().toString("base64")} strata`;
   return { privateKey, publicKey };
 }

@@ -24,7 +24,9 @@ export function outermostFirst(mounts: readonly GuestMount[]): GuestMount[] {
 export async function mountInside(name: string, exec: RootExec, mount: GuestMount): Promise<void> {
   const { source, target, filesystem, options } = mount;
   const complaint = await failureOf(exec, [MOUNT, "mount", source, target, filesystem, options]);
-  if (complaint === null) return;
+  if (complaint === null) {
+    return;
+  }
   const unknown = /unknown filesystem type|No such device/.test(complaint);
   throw failure("MOUNT_FAILED", {
     name,
@@ -37,8 +39,12 @@ export async function mountInside(name: string, exec: RootExec, mount: GuestMoun
 export async function unmountInside(name: string, exec: RootExec, mount: GuestMount): Promise<void> {
   const { source, target } = mount;
   const complaint = await failureOf(exec, [UNMOUNT, "umount", source, target]);
-  if (complaint === null) return;
-  if (/busy/.test(complaint)) throw failure("MOUNT_BUSY", { name, target });
+  if (complaint === null) {
+    return;
+  }
+  if (/busy/.test(complaint)) {
+    throw failure("MOUNT_BUSY", { name, target });
+  }
   throw failure("MOUNT_FAILED", { name, target, reason: complaint });
 }
 

@@ -65,7 +65,9 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
     } catch (error) {
       refusal = isStrataError(error) ? error : failure("INTERNAL", { reason: String(error) }, error);
     }
-    if (!over) done(refusal === undefined);
+    if (!over) {
+      done(refusal === undefined);
+    }
   };
   /**
    * The verdict, or undefined where `done` is called with it later. That is for the first exchange alone: while
@@ -77,7 +79,9 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
       void pin(seen, done);
       return undefined;
     }
-    if (seen !== known) refusal = failure("HOST_KEY_CHANGED", { name: options.name });
+    if (seen !== known) {
+      refusal = failure("HOST_KEY_CHANGED", { name: options.name });
+    }
     return seen === known;
   };
   const abort = () => socket.destroy();
@@ -100,7 +104,9 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   } catch (error) {
     over = true;
     socket.destroy();
-    if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
+    if (signal?.aborted) {
+      throw failure("CANCELLED", {}, signal.reason);
+    }
     throw refusal ?? loginError(options, error);
   } finally {
     signal?.removeEventListener("abort", abort);
@@ -121,7 +127,9 @@ const PARTING = 1000;
  * connection would keep this process alive for as long.
  */
 async function hangUp(client: ssh2.Client, socket: Socket): Promise<void> {
-  if (socket.closed) return;
+  if (socket.closed) {
+    return;
+  }
   const closed = once(socket, "close");
   client.end();
   const timer = setTimeout(() => socket.destroy(), PARTING);
@@ -158,9 +166,11 @@ async function exec(
       error
         ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error))
         : resolve(sessionOf(client, channel, name, { signal, ends: tty === undefined ? "TERM" : "HUP" }));
-    if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined)
+    if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined) {
       client.shell({ term: tty.term, cols: tty.columns, rows: tty.rows }, answer);
-    else client.exec(commandLine(argv, options), pty, answer);
+    } else {
+      client.exec(commandLine(argv, options), pty, answer);
+    }
   });
 }
 
@@ -171,8 +181,11 @@ const OBEYING = 2000;
 function signalTo(client: ssh2.Client, channel: ssh2.ClientChannel, signal: "TERM" | "HUP" | "KILL"): void {
   // The channel's own method says nothing once its standard input has ended; the protocol knows no such bound.
   const { protocol, number } = below(client, channel);
-  if (protocol !== undefined && number !== undefined) protocol.signal(number, signal);
-  else channel.signal(signal);
+  if (protocol !== undefined && number !== undefined) {
+    protocol.signal(number, signal);
+  } else {
+    channel.signal(signal);
+  }
 }
 
 /** What ssh2 has below a channel, unless a version of it keeps that elsewhere. */
@@ -218,7 +231,9 @@ function sessionOf(
     };
     // Not closed before that: a closed channel takes no second signal.
     kill = () => {
-      if (closed || ended !== undefined) return cancelled();
+      if (closed || ended !== undefined) {
+        return cancelled();
+      }
       patience = setTimeout(() => {
         signalTo(client, channel, "KILL");
         cancelled();
@@ -227,22 +242,30 @@ function sessionOf(
     };
     channel.once("exit", (code: number | null, killedBy?: string) => {
       ended = { code, ...(killedBy === undefined ? {} : { signal: killedBy.replace(/^SIG/, "") }) };
-      if (signal?.aborted) cancelled();
+      if (signal?.aborted) {
+        cancelled();
+      }
     });
     channel.once("close", () => {
       closed = true;
       clearTimeout(patience);
       signal?.removeEventListener("abort", kill);
-      if (signal?.aborted) cancelled();
-      else if (ended === undefined)
+      if (signal?.aborted) {
+        cancelled();
+      } else if (ended === undefined) {
         reject(failure("GUEST_UNREACHABLE", { name, reason: "the connection ended while the command ran" }));
-      else resolve(ended);
+      } else {
+        resolve(ended);
+      }
     });
   });
   // Whoever only reads the output must not be hit by an unhandled rejection.
   exit.catch(() => {});
-  if (signal?.aborted) kill();
-  else signal?.addEventListener("abort", kill, { once: true });
+  if (signal?.aborted) {
+    kill();
+  } else {
+    signal?.addEventListener("abort", kill, { once: true });
+  }
   return {
     stdin: channel.stdin,
     stdout: channel,

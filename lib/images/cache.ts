@@ -78,7 +78,9 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
     },
     async adopt(path, record) {
       const present = (await records()).find(({ sha256 }) => sha256 === record.sha256);
-      if (present !== undefined) return present;
+      if (present !== undefined) {
+        return present;
+      }
       await makeDurable(path);
       await rename(path, pathOf(record));
       await writeRecord(folder, record);
@@ -92,11 +94,14 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
     },
     async remove(sha256) {
       await unlink(recordOf(sha256)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") throw failure("IMAGE_NOT_FOUND", { image: sha256 }, error);
+        if (error.code === "ENOENT") {
+          throw failure("IMAGE_NOT_FOUND", { image: sha256 }, error);
+        }
         throw ownFailure(error, recordOf(sha256));
       });
-      for (const extension of Object.values(EXTENSIONS))
+      for (const extension of Object.values(EXTENSIONS)) {
         await rm(join(folder, `${sha256}.${extension}`), { force: true });
+      }
     },
   };
 }
@@ -106,12 +111,16 @@ async function lockOf(path: string, { signal, progress }: Context): Promise<File
   const name = basename(path);
   for (;;) {
     const lock = await lockFile(path, { name, wait: 0, signal }).catch((error: unknown) => {
-      if (!isStrataError(error) || error.code !== "BUSY") throw ownFailure(error, path);
+      if (!isStrataError(error) || error.code !== "BUSY") {
+        throw ownFailure(error, path);
+      }
       progress({ phase: "Waiting for another download" });
       return lockFile(path, { name, wait: Infinity, signal });
     });
     const there = await stat(path).catch(() => null);
-    if (there?.ino === (await promisify(fstat)(lock.descriptor)).ino) return lock;
+    if (there?.ino === (await promisify(fstat)(lock.descriptor)).ino) {
+      return lock;
+    }
     await lock[Symbol.asyncDispose]();
   }
 }
@@ -125,8 +134,12 @@ async function makeDurable(path: string): Promise<void> {
 async function sweep(folder: string): Promise<void> {
   const limit = Date.now() - ABANDONED;
   for (const name of await readdir(folder)) {
-    if (!/^\.[0-9a-f-]{36}\.partial$/.test(name)) continue;
+    if (!/^\.[0-9a-f-]{36}\.partial$/.test(name)) {
+      continue;
+    }
     const found = await stat(join(folder, name)).catch(() => null);
-    if (found !== null && found.mtimeMs < limit) await rm(join(folder, name), { force: true });
+    if (found !== null && found.mtimeMs < limit) {
+      await rm(join(folder, name), { force: true });
+    }
   }
 }

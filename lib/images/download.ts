@@ -31,7 +31,9 @@ export interface Expected {
 
 /** The first attempt to resume comes at once, since most cuts are momentary; then 0.5, 1, 2, 4 s. */
 async function pauseByDefault(attempt: number, signal: AbortSignal): Promise<void> {
-  if (attempt > 1) await delay(250 * 2 ** (attempt - 1), undefined, { signal });
+  if (attempt > 1) {
+    await delay(250 * 2 ** (attempt - 1), undefined, { signal });
+  }
 }
 
 /**
@@ -52,7 +54,9 @@ export async function download(
     await fetchAll({ url, path, file, context, pause, stall, expected });
   } catch (error) {
     await rm(path, { force: true });
-    if (context.signal.aborted) throw failure("CANCELLED", {}, error);
+    if (context.signal.aborted) {
+      throw failure("CANCELLED", {}, error);
+    }
     throw isStrataError(error) ? error : ownFailure(error, path);
   }
 }
@@ -81,10 +85,15 @@ async function fetchAll(job: Job): Promise<void> {
     const before = position.done;
     const cut = await fetchRest(job, position);
     // A response that started over may have been shorter than what was there before.
-    if (cut === null) return file.truncate(Number(position.done));
-    if (position.done - before >= PROGRESS) attempt = 1;
-    if (attempt > RESUMES)
+    if (cut === null) {
+      return file.truncate(Number(position.done));
+    }
+    if (position.done - before >= PROGRESS) {
+      attempt = 1;
+    }
+    if (attempt > RESUMES) {
       throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason: reasonOf(cut.error) }, cut.error);
+    }
     await pause(attempt, context.signal);
   }
 }
@@ -106,14 +115,20 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
       try {
         chunk = await chunks.next();
       } catch (error) {
-        if (signal.aborted || isStrataError(error)) throw error;
+        if (signal.aborted || isStrataError(error)) {
+          throw error;
+        }
         return { error };
       }
       timer.refresh();
       requireSize(expected, position, chunk.done === true ? 0 : chunk.value.length, chunk.done === true);
-      if (chunk.done) return null;
+      if (chunk.done) {
+        return null;
+      }
       // Once for each response, before its first piece is written.
-      if (!fits) await requireSpace(dirname(job.path), (position.total ?? position.done) - position.done);
+      if (!fits) {
+        await requireSpace(dirname(job.path), (position.total ?? position.done) - position.done);
+      }
       fits = true;
       await writeAll(file, chunk.value, position.done);
       position.done += BigInt(chunk.value.length);
@@ -128,12 +143,15 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
 
 /** What is too long is not taken to its end. */
 function requireSize(expected: Expected | undefined, position: Position, more: number, ended: boolean): void {
-  if (expected === undefined) return;
+  if (expected === undefined) {
+    return;
+  }
   const { image, size } = expected;
   const so = position.done + BigInt(more);
   const actual = position.total ?? so;
-  if (actual !== size && (position.total !== undefined || ended || so > size))
+  if (actual !== size && (position.total !== undefined || ended || so > size)) {
     throw failure("SIZE_MISMATCH", { image, actual, expected: size });
+  }
 }
 
 async function* receive(url: URL, position: Position, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
@@ -146,13 +164,16 @@ async function* receive(url: URL, position: Position, signal: AbortSignal): Asyn
     position.done = 0n;
     throw new Error("the server did not send the part that was requested");
   }
-  if (!resumed) position.done = 0n;
+  if (!resumed) {
+    position.done = 0n;
+  }
   position.validator = validatorOf(response);
   const length = response.headers.get("content-length");
   position.total = length === null ? undefined : position.done + BigInt(length);
   yield* response.body ?? [];
-  if (position.total !== undefined && position.done < position.total)
+  if (position.total !== undefined && position.done < position.total) {
     throw new Error(`it ended after ${position.done} of ${position.total} bytes`);
+  }
 }
 
 async function request(url: URL, position: Position, signal: AbortSignal): Promise<Response> {
@@ -163,12 +184,18 @@ async function request(url: URL, position: Position, signal: AbortSignal): Promi
     headers.set("if-range", position.validator);
   }
   const response = await fetch(withoutLogin(url, headers), { headers, signal, redirect: "follow" });
-  if (response.ok) return response;
+  if (response.ok) {
+    return response;
+  }
   await response.body?.cancel();
   const reason = `the server answered ${response.status} ${response.statusText}`.trim();
-  if (response.status === 416) position.done = 0n;
+  if (response.status === 416) {
+    position.done = 0n;
+  }
   // A server in trouble may recover; what it refuses it will refuse again.
-  if (response.status >= 500 || response.status === 416 || response.status === 429) throw new Error(reason);
+  if (response.status >= 500 || response.status === 416 || response.status === 429) {
+    throw new Error(reason);
+  }
   throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason });
 }
 

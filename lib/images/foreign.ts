@@ -33,7 +33,9 @@ export async function importImage(
     );
   }
   const { url } = name;
-  if (sha256 === undefined) throw failure("CHECKSUM_REQUIRED", { image });
+  if (sha256 === undefined) {
+    throw failure("CHECKSUM_REQUIRED", { image });
+  }
   const fetch = async (path: string) => {
     await download(url, path, context, options);
     return hashFile(path, context);
@@ -55,5 +57,7 @@ async function requireFile(image: string, path: string): Promise<void> {
   const found = await stat(path).catch((error) => {
     throw failure("FILE_NOT_FOUND", { path }, error);
   });
-  if (!found.isFile()) throw failure("IMAGE_UNREADABLE", { image, reason: "it is not a file" });
+  if (!found.isFile()) {
+    throw failure("IMAGE_UNREADABLE", { image, reason: "it is not a file" });
+  }
 }

@@ -37,9 +37,13 @@ export function guessRelease(fileName: string): GuessedRelease {
     .replaceAll("_", "-");
   const words = name.split(/[^a-z0-9]+/);
   const codename = words.map((word) => CODENAMES[word]).find((found) => found !== undefined);
-  if (codename !== undefined) return codename;
+  if (codename !== undefined) {
+    return codename;
+  }
   const system = SYSTEMS.find(([pattern]) => pattern.test(name));
-  if (system === undefined) return { os: "", release: "" };
+  if (system === undefined) {
+    return { os: "", release: "" };
+  }
   const [pattern, os] = system;
   const behind = name.slice((pattern.exec(name)?.index ?? 0) + 1);
   // The first number behind the system's name that is no date.

@@ -16,25 +16,29 @@ export function splitRemote(name: string): { readonly remote: string | undefined
 
 /** Reads `debian`, `24.04`, `daily:noble`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws INVALID_VALUE. */
 export function parseImageName(text: string): ImageName {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { kind: "alias", ...splitRemote(text) };
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
+    return { kind: "alias", ...splitRemote(text) };
+  }
   const url = parseUrl(text);
   const sha256 = readChecksum(text, url.hash);
   url.hash = "";
   if (url.protocol === "file:") {
-    if (url.host !== "")
+    if (url.host !== "") {
       throw failure("INVALID_VALUE", {
         what: "the image",
         value: text,
         reason: "a file URL must have three slashes",
       });
+    }
     return { kind: "file", path: readPath(text, url), sha256 };
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:")
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
       reason: "a URL must begin with file://, http:// or https://",
     });
+  }
   return { kind: "url", url, sha256 };
 }
 
@@ -59,14 +63,17 @@ function parseUrl(text: string): URL {
 }
 
 function readChecksum(text: string, hash: string): string | undefined {
-  if (hash === "") return undefined;
+  if (hash === "") {
+    return undefined;
+  }
   const found = /^#sha256=([0-9a-f]{64})$/i.exec(hash)?.[1];
-  if (found === undefined)
+  if (found === undefined) {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
       reason: "a checksum must be #sha256= and 64 hex digits",
     });
+  }
   return found.toLowerCase();
 }
 

@@ -36,7 +36,9 @@ export interface ImageInfoJson {
 export async function inspectImage(image: string, path: string, signal: AbortSignal): Promise<Inspection> {
   const format = judgeHead(image, await readHead(path));
   const inspection = judge(image, await readInfo(image, path, format, signal));
-  if (inspection.format === "qcow2") await check(image, path, signal);
+  if (inspection.format === "qcow2") {
+    await check(image, path, signal);
+  }
   return inspection;
 }
 
@@ -48,23 +50,34 @@ async function readHead(path: string): Promise<Buffer> {
 
 /** The judgement on an image's first bytes: its format. */
 export function judgeHead(image: string, head: Buffer): "qcow2" | "raw" {
-  if (head.length === 0) throw failure("IMAGE_UNREADABLE", { image, reason: "it is empty" });
+  if (head.length === 0) {
+    throw failure("IMAGE_UNREADABLE", { image, reason: "it is empty" });
+  }
   const header = readQcow2Header(head);
   if (header !== null) {
     judgeHeader(image, header);
     return "qcow2";
   }
   // QEMU takes any file for raw; a disk that boots has the mark of a boot record.
-  if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55)
+  if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55) {
     throw failure("IMAGE_UNREADABLE", { image, reason: "it is neither qcow2 nor a disk with a boot record" });
+  }
   return "raw";
 }
 
 function judgeHeader(image: string, header: Qcow2Header): void {
-  if (header.backing !== null) throw failure("IMAGE_HAS_BACKING", { image, file: header.backing });
-  if (header.dataFile) throw failure("IMAGE_HAS_BACKING", { image, file: "an external data file" });
-  if (header.encrypted) throw failure("IMAGE_UNREADABLE", { image, reason: "it is encrypted" });
-  if (header.corrupt) throw failure("IMAGE_UNREADABLE", { image, reason: "it is marked as corrupt" });
+  if (header.backing !== null) {
+    throw failure("IMAGE_HAS_BACKING", { image, file: header.backing });
+  }
+  if (header.dataFile) {
+    throw failure("IMAGE_HAS_BACKING", { image, file: "an external data file" });
+  }
+  if (header.encrypted) {
+    throw failure("IMAGE_UNREADABLE", { image, reason: "it is encrypted" });
+  }
+  if (header.corrupt) {
+    throw failure("IMAGE_UNREADABLE", { image, reason: "it is marked as corrupt" });
+  }
 }
 
 /** The judgement on what `qemu-img info --output=json` printed. */
@@ -73,17 +86,29 @@ export function judge(image: string, info: ImageInfoJson): Inspection {
   const { format } = info;
   const data = info["format-specific"]?.data;
   const file = info["backing-filename"] ?? data?.["data-file"];
-  if (file !== undefined) throw failure("IMAGE_HAS_BACKING", { image, file });
-  if (format !== "qcow2" && format !== "raw")
+  if (file !== undefined) {
+    throw failure("IMAGE_HAS_BACKING", { image, file });
+  }
+  if (format !== "qcow2" && format !== "raw") {
     throw unreadable(`its format must be qcow2 or raw, not ${format ?? "unknown"}`);
-  if (info.encrypted === true) throw unreadable("it is encrypted");
-  if (data?.corrupt === true) throw unreadable("it is marked as corrupt");
+  }
+  if (info.encrypted === true) {
+    throw unreadable("it is encrypted");
+  }
+  if (data?.corrupt === true) {
+    throw unreadable("it is marked as corrupt");
+  }
   const size = info["virtual-size"];
-  if (typeof size !== "number" || size <= 0) throw unreadable("it is empty");
+  if (typeof size !== "number" || size <= 0) {
+    throw unreadable("it is empty");
+  }
   const virtualSize = BigInt(size);
-  if (virtualSize > LARGEST) throw unreadable(`its disk of ${virtualSize} bytes is implausibly large`);
-  if (virtualSize < SMALLEST)
+  if (virtualSize > LARGEST) {
+    throw unreadable(`its disk of ${virtualSize} bytes is implausibly large`);
+  }
+  if (virtualSize < SMALLEST) {
     throw unreadable(`its disk of ${virtualSize} bytes is too small for an operating system`);
+  }
   return { format, virtualSize };
 }
 
@@ -112,7 +137,9 @@ async function check(image: string, path: string, signal: AbortSignal): Promise<
   try {
     await limited(["check", "-q", "-f", "qcow2", path], signal);
   } catch (error) {
-    if (!leaksOnly(error)) throw unreadable(image, error);
+    if (!leaksOnly(error)) {
+      throw unreadable(image, error);
+    }
   }
 }
 
@@ -125,6 +152,8 @@ function leaksOnly(error: unknown): boolean {
 /** What the program says of the image is the image's fault; anything else keeps its meaning. */
 function unreadable(image: string, error: unknown) {
   const mapped = asStrataError(error);
-  if (mapped.code !== "PROGRAM_FAILED") return mapped;
+  if (mapped.code !== "PROGRAM_FAILED") {
+    return mapped;
+  }
   return failure("IMAGE_UNREADABLE", { image, reason: mapped.details.reason ?? mapped.message }, error);
 }

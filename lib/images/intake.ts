@@ -40,8 +40,9 @@ export async function takeIn(cache: Cache, arrival: Arrival, context: Context): 
   const { image, facts } = arrival;
   return cache.withPartial(async (path) => {
     const sha256 = await arrival.fetch(path);
-    if (arrival.sha256 !== undefined && sha256 !== arrival.sha256)
+    if (arrival.sha256 !== undefined && sha256 !== arrival.sha256) {
       throw failure("CHECKSUM_MISMATCH", { image, actual: sha256, expected: arrival.sha256 });
+    }
     context.progress({ phase: "Verifying image" });
     return withDisk(cache, image, path, context, (disk, { virtualSize }) =>
       cache.adopt(disk, {
@@ -65,11 +66,12 @@ async function withDisk<T>(
   work: (disk: string, inspection: Inspection) => Promise<T>,
 ): Promise<T> {
   const packing = await packingOf(path);
-  if (packing !== null)
+  if (packing !== null) {
     return cache.withPartial(async (to) => {
       await unpack(image, { from: path, to, packing }, context);
       return withRaw(cache, image, to, context, work);
     });
+  }
   return withRaw(cache, image, path, context, work);
 }
 
@@ -81,7 +83,9 @@ async function withRaw<T>(
   work: (disk: string, inspection: Inspection) => Promise<T>,
 ): Promise<T> {
   const inspection = await inspectImage(image, path, context.signal);
-  if (inspection.format === "qcow2") return work(path, inspection);
+  if (inspection.format === "qcow2") {
+    return work(path, inspection);
+  }
   return cache.withPartial(async (converted) => {
     context.progress({ phase: "Converting image" });
     const args = ["convert", "-f", "raw", "-O", "qcow2", path, converted];

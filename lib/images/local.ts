@@ -26,15 +26,20 @@ export function findLocal<R extends ImageRecord>(
   const found = preferred(built, wanted === DEFAULT ? "debian" : wanted) ?? byPrefix(records, text);
   const buildable = /^debian(?:-(micro|cloud|container))?$/.exec(wanted);
   const onlyBuilt = buildable !== null || (wanted === DEFAULT && !formats.includes("qcow2"));
-  if (found === undefined && onlyBuilt)
+  if (found === undefined && onlyBuilt) {
     throw failure("IMAGE_NOT_BUILT", { image: text, variant: variantOf(buildable?.[1], formats) });
+  }
   return found;
 }
 
 /** The variant to build: the one that was named, if the engine takes its format. */
 function variantOf(named: string | undefined, formats: readonly string[]): string {
-  if (!formats.includes("qcow2")) return "container";
-  if (named === undefined) return formats[0] === "qcow2" ? "cloud" : "container";
+  if (!formats.includes("qcow2")) {
+    return "container";
+  }
+  if (named === undefined) {
+    return formats[0] === "qcow2" ? "cloud" : "container";
+  }
   return named === "container" && formats[0] === "qcow2" ? "cloud" : named;
 }
 
@@ -43,7 +48,9 @@ export function findCached<R extends ImageRecord>(records: readonly R[], text: s
   const { remote, text: alias } = splitRemote(text.toLowerCase());
   const ours = records.filter(({ published }) => remote === undefined || published?.remote === remote);
   const found = preferred(ours, alias) ?? (remote === undefined ? byPrefix(records, text) : undefined);
-  if (found === undefined) throw failure("IMAGE_NOT_FOUND", { image: text });
+  if (found === undefined) {
+    throw failure("IMAGE_NOT_FOUND", { image: text });
+  }
   return found;
 }
 
@@ -55,11 +62,12 @@ function preferred<R extends ImageRecord>(records: readonly R[], alias: string):
 function byPrefix<R extends ImageRecord>(records: readonly R[], text: string): R | undefined {
   const start = text.toLowerCase();
   const matching = isHashPrefix(start) ? records.filter(({ sha256 }) => sha256.startsWith(start)) : [];
-  if (matching.length > 1)
+  if (matching.length > 1) {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
       reason: "must match a single image; give more of its hash",
     });
+  }
   return matching[0];
 }

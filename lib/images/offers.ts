@@ -39,18 +39,25 @@ export async function findOffers(
   for (const each of remotes) {
     const manifest = await catalogue.manifest(each, { refresh, signal: context.signal }).catch((error) => {
       const mapped = asStrataError(error);
-      if (mapped.code === "CANCELLED") throw mapped;
+      if (mapped.code === "CANCELLED") {
+        throw mapped;
+      }
       return { images: [], outdated: mapped };
     });
-    if (manifest.outdated !== null) errors.push(manifest.outdated);
+    if (manifest.outdated !== null) {
+      errors.push(manifest.outdated);
+    }
     const newest = newestOfEach(manifest.images).map((image) => published(each.name, image));
     shelves.push(newest.sort((a, b) => inOrder(a.name, b.name)));
   }
-  if (remote === undefined)
+  if (remote === undefined) {
     shelves.push(builtOnes((await cache.records()).filter(({ format }) => takes(format))));
+  }
   const all = shelves.map((shelf) => shelf.filter(({ supported }) => supported || unsupported));
   const found = wanted === "" ? onceEach(all) : firstMatching(all, wanted.toLowerCase());
-  if (found.length === 0 && text !== "") throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text });
+  if (found.length === 0 && text !== "") {
+    throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text });
+  }
   return {
     images: found.map(({ name, aliases, os, release, remote, version }) => ({
       name,
@@ -67,7 +74,11 @@ export async function findOffers(
 /** Images of a product stand together in a manifest, the newest first. */
 function newestOfEach(images: readonly PublishedImage[]): PublishedImage[] {
   const products = new Map<string, PublishedImage>();
-  for (const image of images) if (!products.has(image.product)) products.set(image.product, image);
+  for (const image of images) {
+    if (!products.has(image.product)) {
+      products.set(image.product, image);
+    }
+  }
   return [...products.values()];
 }
 
@@ -96,7 +107,9 @@ function builtOnes(records: readonly ImageRecord[]): Candidate[] {
     const { aliases, os, release, createdAt, sha256 } = record;
     const same = records.filter(({ format }) => format === record.format);
     const [name, ...others] = aliases.filter((alias) => findLocal(same, alias) === record);
-    if (name === undefined) return [];
+    if (name === undefined) {
+      return [];
+    }
     const version = new Date(createdAt).toISOString().slice(0, 10).replaceAll("-", "");
     return [
       { name, aliases: others, os, release, remote: "", version, names: aliases, sha256, supported: true },
@@ -108,7 +121,9 @@ function onceEach(shelves: readonly (readonly Candidate[])[]): Candidate[] {
   const told = new Set<string>();
   return shelves.flatMap((shelf, at) => {
     const own = shelf.filter(({ os, release }) => at === shelves.length - 1 || !told.has(`${os} ${release}`));
-    for (const { os, release } of shelf) told.add(`${os} ${release}`);
+    for (const { os, release } of shelf) {
+      told.add(`${os} ${release}`);
+    }
     return own;
   });
 }
@@ -119,10 +134,13 @@ function firstMatching(shelves: readonly (readonly Candidate[])[], wanted: strin
     ({ names, os, release }) =>
       [...names, `${os} ${release}`].some((name) => name.toLowerCase().includes(wanted)),
   ];
-  for (const test of tests)
+  for (const test of tests) {
     for (const shelf of shelves) {
       const found = shelf.filter(test);
-      if (found.length > 0) return found;
+      if (found.length > 0) {
+        return found;
+      }
     }
+  }
   return [];
 }

@@ -45,14 +45,19 @@ export async function resolvePublished(
   let obstacle: unknown;
   for (const remote of remotes) {
     const manifest = await catalogue.manifest(remote, context).catch((error: unknown) => {
-      if (isStrataError(error) && error.code === "CANCELLED") throw error;
+      if (isStrataError(error) && error.code === "CANCELLED") {
+        throw error;
+      }
       obstacle ??= error;
       return undefined;
     });
-    if (manifest?.outdated)
+    if (manifest?.outdated) {
       log.warn(`the image list of ${remote.name} may be out of date`, { reason: manifest.outdated.message });
+    }
     const found = manifest === undefined ? undefined : findPublished(manifest, text);
-    if (found !== undefined) return fetchPublished(parts, image, remote, found, context);
+    if (found !== undefined) {
+      return fetchPublished(parts, image, remote, found, context);
+    }
     const kept = manifest === undefined ? await newestKept(parts.cache, remote, { alias: text }) : undefined;
     if (kept !== undefined) {
       log.warn(`could not check for a newer version of "${image}"; using the one in the cache`);
@@ -69,14 +74,17 @@ export function findPublished(
 ): PublishedImage | undefined {
   const wanted = text.toLowerCase();
   const named = images.find(({ aliases }) => aliases.includes(wanted));
-  if (named !== undefined || !isHashPrefix(wanted)) return named;
+  if (named !== undefined || !isHashPrefix(wanted)) {
+    return named;
+  }
   const matching = images.filter(({ sha256 }) => sha256.startsWith(wanted));
-  if (new Set(matching.map(({ sha256 }) => sha256)).size > 1)
+  if (new Set(matching.map(({ sha256 }) => sha256)).size > 1) {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,
       reason: "must match a single image; give more of its hash",
     });
+  }
   return matching[0];
 }
 
@@ -89,7 +97,9 @@ async function fetchPublished(
 ): Promise<ImageRecord> {
   const { cache, log, download: options } = parts;
   const { product, version, sha256, os, release, supported } = published;
-  if (!supported) log.warn(`${os} ${release} is no longer updated by its publisher`);
+  if (!supported) {
+    log.warn(`${os} ${release} is no longer updated by its publisher`);
+  }
   const url = new URL(published.url);
   url.username = remote.url.username;
   url.password = remote.url.password;
@@ -108,9 +118,13 @@ async function fetchPublished(
   try {
     return await takeInOnce(cache, { image, sha256, fetch, facts }, context);
   } catch (error) {
-    if (!isStrataError(error) || error.code !== "DOWNLOAD_FAILED") throw error;
+    if (!isStrataError(error) || error.code !== "DOWNLOAD_FAILED") {
+      throw error;
+    }
     const kept = await newestKept(cache, remote, { product });
-    if (kept === undefined) throw error;
+    if (kept === undefined) {
+      throw error;
+    }
     log.warn(`version ${version} of "${image}" is not available; using ${kept.published?.version}`, {
       reason: error.message,
     });

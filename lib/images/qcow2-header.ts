@@ -22,7 +22,9 @@ const DATA_FILE = 1n << 2n;
  * is in QEMU's docs/interop/qcow2.txt.
  */
 export function readQcow2Header(bytes: Buffer): Qcow2Header | null {
-  if (bytes.length < LENGTH || bytes.readUInt32BE(0) !== MAGIC) return null;
+  if (bytes.length < LENGTH || bytes.readUInt32BE(0) !== MAGIC) {
+    return null;
+  }
   const version = bytes.readUInt32BE(4);
   const features = version >= 3 && bytes.length >= 80 ? bytes.readBigUInt64BE(72) : 0n;
   return {
@@ -38,7 +40,9 @@ export function readQcow2Header(bytes: Buffer): Qcow2Header | null {
 /** A name outside of what was read is one all the same. */
 function backingName(bytes: Buffer): string | null {
   const offset = bytes.readBigUInt64BE(8);
-  if (offset === 0n) return null;
+  if (offset === 0n) {
+    return null;
+  }
   const length = BigInt(bytes.readUInt32BE(16));
   return bytes.subarray(clamp(offset, bytes), clamp(offset + length, bytes)).toString("utf8") || "a file";
 }

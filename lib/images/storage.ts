@@ -43,9 +43,13 @@ export async function copyHashed(source: string, target: string, context: Contex
   const buffer = Buffer.alloc(CHUNK);
   let done = 0;
   for (;;) {
-    if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+    if (signal.aborted) {
+      throw failure("CANCELLED", {}, signal.reason);
+    }
     const { bytesRead } = await from.read(buffer, 0, CHUNK, done);
-    if (bytesRead === 0) break;
+    if (bytesRead === 0) {
+      break;
+    }
     const chunk = buffer.subarray(0, bytesRead);
     hash.update(chunk);
     await atOwn(target, () => writeSparse(to, chunk, done));
@@ -58,7 +62,9 @@ export async function copyHashed(source: string, target: string, context: Contex
 
 /** Writes a piece of a new file at `at`, unless it is of zeros alone: there the file has a hole. */
 export async function writeSparse(file: FileHandle, chunk: Buffer, at: number): Promise<void> {
-  if (chunk.equals(ZEROS.subarray(0, chunk.length))) return;
+  if (chunk.equals(ZEROS.subarray(0, chunk.length))) {
+    return;
+  }
   for (let offset = 0; offset < chunk.length; ) {
     const { bytesWritten } = await file.write(chunk, offset, chunk.length - offset, at + offset);
     offset += bytesWritten;

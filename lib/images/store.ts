@@ -81,7 +81,9 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
         const records = await cache.records();
         const chosen = [...new Set(names.map((name) => findCached(records, name)))];
         const infos = await infosOf(cache, Promise.resolve(chosen));
-        for (const { sha256 } of chosen) await cache.remove(sha256);
+        for (const { sha256 } of chosen) {
+          await cache.remove(sha256);
+        }
         return infos;
       }),
   };
@@ -123,10 +125,11 @@ async function resolve(
   const record = await bringHere(parts, text, context, formats);
   const { sha256, format, virtualSize, os, release, username } = record;
   const variant = outdatedVariant(record);
-  if (variant !== null)
+  if (variant !== null) {
     parts.log.warn(
       `the image "${text}" was built by another version of strata; \`strata image build debian --variant ${variant}\` rebuilds it`,
     );
+  }
   await cache.touch(sha256);
   await expire(parts, sha256);
   return {
@@ -147,15 +150,20 @@ async function bringHere(
   const name = parseImageName(text);
   const all = await cache.records();
   const records = formats.flatMap((wanted) => all.filter(({ format }) => format === wanted));
-  if (name.kind !== "alias")
+  if (name.kind !== "alias") {
     return (
       records.find(({ sha256 }) => sha256 === name.sha256) ??
       importImage(cache, text, name, context, parts.download)
     );
+  }
   const here = name.remote === undefined ? findLocal(records, name.text, formats) : undefined;
-  if (here !== undefined) return here;
+  if (here !== undefined) {
+    return here;
+  }
   // What remotes publish are disks.
-  if (!formats.includes("qcow2")) throw failure("IMAGE_NOT_FOUND", { image: text });
+  if (!formats.includes("qcow2")) {
+    throw failure("IMAGE_NOT_FOUND", { image: text });
+  }
   return resolvePublished(parts, text, name, context);
 }
 
@@ -169,10 +177,14 @@ function outdatedVariant({ source, recipe }: ImageRecord): Variant | null {
 async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
   const limit = Date.now() - UNUSED;
   for (const record of await cache.records()) {
-    if (!renewable(record) || record.usedAt > limit || record.sha256 === inUse) continue;
+    if (!renewable(record) || record.usedAt > limit || record.sha256 === inUse) {
+      continue;
+    }
     log.info("removing an image that was not launched for 14 days", { source: record.source });
     await cache.remove(record.sha256).catch((error: unknown) => {
-      if (asStrataError(error).code === "IMAGE_NOT_FOUND") return;
+      if (asStrataError(error).code === "IMAGE_NOT_FOUND") {
+        return;
+      }
       log.warn("an image that is no longer used cannot be removed", { error: String(error) });
     });
   }
@@ -192,7 +204,9 @@ async function build(cache: Cache, variant: Variant, context: Context): Promise<
       recipe: recipeOf(variant),
     });
     const [info] = await infosOf(cache, Promise.resolve([{ ...record, usedAt: record.createdAt }]));
-    if (info === undefined) throw failure("IMAGE_NOT_FOUND", { image: source });
+    if (info === undefined) {
+      throw failure("IMAGE_NOT_FOUND", { image: source });
+    }
     return info;
   });
 }

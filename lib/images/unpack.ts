@@ -76,10 +76,16 @@ export async function unpack(
           (output) => pipeline(output, write),
         ));
   } catch (error) {
-    if (signal.aborted) throw failure("CANCELLED", {}, error);
-    if (ours !== undefined) throw ours;
+    if (signal.aborted) {
+      throw failure("CANCELLED", {}, error);
+    }
+    if (ours !== undefined) {
+      throw ours;
+    }
     const mapped = asStrataError(error);
-    if (mapped.code !== "PROGRAM_FAILED" && mapped.code !== "INTERNAL") throw mapped;
+    if (mapped.code !== "PROGRAM_FAILED" && mapped.code !== "INTERNAL") {
+      throw mapped;
+    }
     const reason = `it cannot be unpacked: ${mapped.details.reason ?? mapped.message}`;
     throw failure("IMAGE_UNREADABLE", { image, reason }, error);
   }

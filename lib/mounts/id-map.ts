@@ -8,12 +8,13 @@ const HIGHEST = 2 ** 32 - 2;
 export function parseIdMap(what: string, text: string): IdMap {
   const [, host, guest] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
   const map = { host: Number(host), guest: Number(guest) };
-  if (host === undefined || map.host > HIGHEST || map.guest > HIGHEST)
+  if (host === undefined || map.host > HIGHEST || map.guest > HIGHEST) {
     throw failure("INVALID_VALUE", {
       what,
       value: text,
       reason: "must be the id on the host and the id in the guest, such as 1000:1000",
     });
+  }
   return map;
 }
 
@@ -21,7 +22,9 @@ export function parseIdMap(what: string, text: string): IdMap {
 export function checkIdMaps(what: string, maps: readonly IdMap[]): void {
   for (const [at, map] of maps.entries()) {
     const other = maps.slice(0, at).find(({ host, guest }) => host === map.host || guest === map.guest);
-    if (other === undefined) continue;
+    if (other === undefined) {
+      continue;
+    }
     const side = other.host === map.host ? `host id ${map.host}` : `guest id ${map.guest}`;
     throw failure("INVALID_VALUE", {
       what,

@@ -22,15 +22,25 @@ export function resolveTarget(target: string | undefined, source: string, userna
   const given = target ?? posix.basename(resolve(source));
   const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the target", value: given, reason });
   const fromHome = given.replace(/^~(\/|$)/, "");
-  if (username === "" && !fromHome.startsWith("/"))
+  if (username === "" && !fromHome.startsWith("/")) {
     throw refuse("must be an absolute path, because the instance's user is not known");
+  }
   const home = homeOf(username);
   const path = posix.resolve(home, fromHome);
-  if (/[\u0000-\u001f\u007f]/.test(given)) throw refuse("must not contain control characters");
-  if (Buffer.byteLength(path) > LONGEST) throw refuse(`must be at most ${LONGEST} bytes`);
-  if (given === "") throw refuse("must not be empty; give NAME:TARGET");
-  if (KERNEL.some((tree) => path === tree || path.startsWith(`${tree}/`)))
+  if (/[\u0000-\u001f\u007f]/.test(given)) {
+    throw refuse("must not contain control characters");
+  }
+  if (Buffer.byteLength(path) > LONGEST) {
+    throw refuse(`must be at most ${LONGEST} bytes`);
+  }
+  if (given === "") {
+    throw refuse("must not be empty; give NAME:TARGET");
+  }
+  if (KERNEL.some((tree) => path === tree || path.startsWith(`${tree}/`))) {
     throw refuse(`must not be in ${KERNEL.join(", ")}, which belong to the guest's system`);
-  if (VITAL.includes(path) || path === home) throw refuse("must not hide a folder that the guest needs");
+  }
+  if (VITAL.includes(path) || path === home) {
+    throw refuse("must not hide a folder that the guest needs");
+  }
   return path;
 }

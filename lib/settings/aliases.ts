@@ -27,7 +27,9 @@ const NONE: Aliases = { active: "default", contexts: {} };
 /** Reads the file; an absent one holds nothing, a broken one is an error. */
 export async function readAliases(path: string): Promise<Aliases> {
   const text = await readOwn(path, () => readFile(path, "utf8"));
-  if (text === undefined) return NONE;
+  if (text === undefined) {
+    return NONE;
+  }
   const { z } = await import("zod");
   const alias = z.object({
     instance: z.string(),
@@ -75,24 +77,35 @@ const MARK = "# An alias of strata, kept by `strata alias` and `strata unalias`.
  */
 export async function writeScripts(folder: string, { active, contexts }: Aliases): Promise<string[]> {
   const wanted = new Set<string>();
-  for (const [context, aliases] of Object.entries(contexts))
+  for (const [context, aliases] of Object.entries(contexts)) {
     for (const name of Object.keys(aliases)) {
       wanted.add(`${context}.${name}`);
-      if (context === active) wanted.add(name);
+      if (context === active) {
+        wanted.add(name);
+      }
     }
+  }
   const there = await readdir(folder).catch(() => []);
-  if (wanted.size === 0 && there.length === 0) return [];
+  if (wanted.size === 0 && there.length === 0) {
+    return [];
+  }
   const blocked: string[] = [];
   const ours = new Set<string>();
   for (const name of there) {
     const isOurs = (await readFile(join(folder, name), "utf8").catch(() => "")).includes(`\n${MARK}\n`);
-    if (isOurs && wanted.has(name)) ours.add(name);
-    else if (isOurs) await rm(join(folder, name));
-    else if (wanted.has(name)) blocked.push(name);
+    if (isOurs && wanted.has(name)) {
+      ours.add(name);
+    } else if (isOurs) {
+      await rm(join(folder, name));
+    } else if (wanted.has(name)) {
+      blocked.push(name);
+    }
   }
   await makeFolder(folder);
   for (const name of wanted) {
-    if (ours.has(name) || blocked.includes(name)) continue;
+    if (ours.has(name) || blocked.includes(name)) {
+      continue;
+    }
     const draft = join(folder, `.${randomUUID()}`);
     try {
       await using file = await createFile(draft, 0o700);

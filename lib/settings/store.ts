@@ -9,7 +9,9 @@ export type SettingValues = Readonly<Record<string, string>>;
 /** Reads the file; an absent one holds nothing, a broken one is an error. */
 export async function readSettings(path: string): Promise<SettingValues> {
   const text = await readOwn(path, () => readFile(path, "utf8"));
-  if (text === undefined) return {};
+  if (text === undefined) {
+    return {};
+  }
   const reason = "must be a JSON object of strings; fix or remove the file";
   const details = { what: "the settings file", value: path, reason };
   let values: unknown;
@@ -18,7 +20,9 @@ export async function readSettings(path: string): Promise<SettingValues> {
   } catch (error) {
     throw failure("INVALID_VALUE", details, error);
   }
-  if (!isSettingValues(values)) throw failure("INVALID_VALUE", details);
+  if (!isSettingValues(values)) {
+    throw failure("INVALID_VALUE", details);
+  }
   return values;
 }
 

@@ -11,9 +11,12 @@ export function parseSize(kind: string, text: string): bigint {
   const [, whole = "", fraction = "", letter = ""] = found ?? [];
   const unit = UNIT[letter.toUpperCase()] ?? 1n;
   // A fraction of a byte is no size.
-  if (found === null || (fraction !== "" && unit === 1n))
+  if (found === null || (fraction !== "" && unit === 1n)) {
     throw failure("INVALID_SIZE", { kind, value: text });
+  }
   const bytes = (BigInt(whole + fraction) * unit) / 10n ** BigInt(fraction.length);
-  if (bytes <= 0n) throw failure("INVALID_SIZE", { kind, value: text });
+  if (bytes <= 0n) {
+    throw failure("INVALID_SIZE", { kind, value: text });
+  }
   return bytes;
 }

@@ -55,7 +55,9 @@ export async function* confined(name: string, entries: AsyncIterable<Entry>): As
       path === ""
         ? (first && kind !== "link") || (kind === "folder" && folders.has(""))
         : proper && folders.has(parent) && !others.has(path) && (kind === "folder" || !folders.has(path));
-    if (!safe) throw failure("TRANSFER_UNSAFE", { name, path: path || "." });
+    if (!safe) {
+      throw failure("TRANSFER_UNSAFE", { name, path: path || "." });
+    }
     (kind === "folder" ? folders : others).add(path);
     yield entry;
   }

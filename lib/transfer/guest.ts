@@ -61,7 +61,9 @@ async function* receive(
     await arrived;
     const { code } = await session.exit;
     const said = await complaint;
-    if (code !== 0 && !(code === 1 && harmless(said))) return guestError(guest, path, code, said);
+    if (code !== 0 && !(code === 1 && harmless(said))) {
+      return guestError(guest, path, code, said);
+    }
     return broken === undefined ? undefined : guestError(guest, path, null, String(broken));
   };
   let ended = false;
@@ -71,7 +73,9 @@ async function* receive(
     try {
       for await (const body of archive) {
         // An archive of one file is that file, whatever it is called.
-        if (first && body.header.type !== "directory") body.header.name = ".";
+        if (first && body.header.type !== "directory") {
+          body.header.name = ".";
+        }
         first = false;
         yield toEntry(guest, body.header, Readable.from(explained(body, reason), { objectMode: false }));
         body.resume();
@@ -80,12 +84,20 @@ async function* receive(
       broken = error;
     }
     ended = true;
-    if (isStrataError(broken)) throw broken;
-    if (first) broken ??= "nothing was received";
+    if (isStrataError(broken)) {
+      throw broken;
+    }
+    if (first) {
+      broken ??= "nothing was received";
+    }
     const why = await reason(broken);
-    if (why !== undefined) throw why;
+    if (why !== undefined) {
+      throw why;
+    }
   } finally {
-    if (!ended) mine.abort();
+    if (!ended) {
+      mine.abort();
+    }
     archive.destroy();
   }
 }
@@ -142,7 +154,9 @@ export async function writeGuest(
   signal: AbortSignal,
 ): Promise<void> {
   await send(guest, placement, "", signal, async (pack) => {
-    for await (const entry of entries) await add(pack, headerOf(entry), entry);
+    for await (const entry of entries) {
+      await add(pack, headerOf(entry), entry);
+    }
     await add(pack, { name: "done" });
   });
 }
@@ -156,7 +170,9 @@ export async function writeGuestStream(
 ): Promise<void> {
   const token = randomUUID();
   await send(guest, placement, token, signal, async (pack) => {
-    for await (const piece of pieces(stream)) await add(pack, { name: "piece" }, piece);
+    for await (const piece of pieces(stream)) {
+      await add(pack, { name: "piece" }, piece);
+    }
     await add(pack, { name: "piece" }, Buffer.from(token));
   });
 }
@@ -167,12 +183,16 @@ async function* pieces(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer
   for await (const chunk of stream) {
     waiting.push(chunk);
     size += chunk.length;
-    if (size < PIECE) continue;
+    if (size < PIECE) {
+      continue;
+    }
     yield Buffer.concat(waiting);
     waiting = [];
     size = 0;
   }
-  if (size > 0) yield Buffer.concat(waiting);
+  if (size > 0) {
+    yield Buffer.concat(waiting);
+  }
 }
 
 async function send(
@@ -219,12 +239,16 @@ async function send(
     throw cause;
   }
   const { code } = await refused;
-  if (code !== 0) throw guestError(guest, path, code, await complaint);
+  if (code !== 0) {
+    throw guestError(guest, path, code, await complaint);
+  }
 }
 
 /** True for what a stream says whose other end is gone. */
 function isClosed(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!(error instanceof Error)) {
+    return false;
+  }
   const code = "code" in error ? error.code : undefined;
   return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "EPIPE" || error.message.includes("destroyed");
 }
@@ -254,7 +278,9 @@ async function add(pack: tar.Pack, header: tar.Headers, content?: Entry | Buffer
     const buffered = content instanceof Uint8Array ? content : "";
     const sink = body === undefined ? pack.entry(header, buffered, done) : pack.entry(header, done);
     sink.on("error", ignored);
-    if (body !== undefined) pipeline(body, sink).catch(reject);
+    if (body !== undefined) {
+      pipeline(body, sink).catch(reject);
+    }
   });
 }
 

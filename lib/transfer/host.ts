@@ -25,12 +25,17 @@ export async function measureHost(path: string): Promise<bigint> {
   const found = await stat(path).catch((error: unknown) => {
     throw transferError(path, error);
   });
-  if (!found.isDirectory()) return BigInt(found.size);
+  if (!found.isDirectory()) {
+    return BigInt(found.size);
+  }
   let total = 0n;
   for (const entry of await readdir(path, { withFileTypes: true })) {
     const below = join(path, entry.name);
-    if (entry.isDirectory()) total += await measureHost(below);
-    else if (entry.isFile()) total += BigInt((await lstat(below)).size);
+    if (entry.isDirectory()) {
+      total += await measureHost(below);
+    } else if (entry.isFile()) {
+      total += BigInt((await lstat(below)).size);
+    }
   }
   return total;
 }
@@ -67,7 +72,9 @@ async function* walk(
     } finally {
       body.destroy();
     }
-  } else skipped(path);
+  } else {
+    skipped(path);
+  }
 }
 
 /**
@@ -84,8 +91,12 @@ export async function writeHost(
     for await (const entry of entries) {
       const place = join(path, entry.path);
       if (entry.kind === "folder") {
-        if (await makeFolder(place, entry.path === "")) made.push(entry);
-      } else await replace(place, (draft) => write(draft, entry, signal));
+        if (await makeFolder(place, entry.path === "")) {
+          made.push(entry);
+        }
+      } else {
+        await replace(place, (draft) => write(draft, entry, signal));
+      }
     }
   } catch (error) {
     throw signal.aborted ? failure("CANCELLED", {}, signal.reason) : transferError(path, error);
@@ -105,9 +116,13 @@ async function makeFolder(path: string, linkAllowed: boolean): Promise<boolean> 
     await mkdir(path, { mode: 0o700 });
     return true;
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
+    if (codeOf(error) !== "EEXIST") {
+      throw error;
+    }
     const found = await (linkAllowed ? stat(path) : lstat(path));
-    if (found.isDirectory()) return false;
+    if (found.isDirectory()) {
+      return false;
+    }
     throw failure("TRANSFER_FAILED", { path, reason: "something else with this name exists" });
   }
 }
@@ -131,18 +146,21 @@ async function write(
 const LARGE = 1024 ** 2;
 
 async function writeBody(draft: string, { body, size }: FileEntry, signal: AbortSignal): Promise<void> {
-  if (size >= LARGE) await requireSpace(dirname(draft), BigInt(size));
+  if (size >= LARGE) {
+    await requireSpace(dirname(draft), BigInt(size));
+  }
   await pipeline(body, createWriteStream(draft, { flags: "wx", mode: 0o600 }), { signal });
 }
 
 /** Makes something under a name of its own, then gives it its name in one stroke. */
 async function replace(path: string, make: (draft: string) => Promise<void>): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
-  if (there !== undefined && !there.isFile() && !there.isSymbolicLink())
+  if (there !== undefined && !there.isFile() && !there.isSymbolicLink()) {
     throw failure("TRANSFER_FAILED", {
       path,
       reason: there.isDirectory() ? "a folder with this name exists" : "it exists and is not a file",
     });
+  }
   const draft = join(dirname(path), `.strata-${randomUUID()}`);
   try {
     await make(draft);
@@ -150,7 +168,9 @@ async function replace(path: string, make: (draft: string) => Promise<void>): Pr
   } catch (error) {
     await rm(draft, { force: true });
     // The name that the user knows.
-    if (error instanceof Error && "path" in error && error.path === draft) error.path = path;
+    if (error instanceof Error && "path" in error && error.path === draft) {
+      error.path = path;
+    }
     throw error;
   }
 }
@@ -161,7 +181,9 @@ function codeOf(error: unknown): unknown {
 
 /** A failure of this host's files in the words of the table. */
 export function transferError(path: string, error: unknown): StrataError {
-  if (isStrataError(error)) return error;
+  if (isStrataError(error)) {
+    return error;
+  }
   const named = error instanceof Error && "path" in error ? String(error.path) : path;
   const reason = error instanceof Error ? error.message : String(error);
   switch (codeOf(error)) {

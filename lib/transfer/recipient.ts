@@ -40,7 +40,9 @@ export async function startRecipient(
     throw error;
   }
   const { exit } = session;
-  if (signal.aborted) tell(signal.reason);
+  if (signal.aborted) {
+    tell(signal.reason);
+  }
   return {
     session,
     calledOff,
@@ -59,6 +61,8 @@ export async function* untilDestroyed(stream: AsyncIterable<Uint8Array> & { dest
   try {
     yield* stream;
   } catch (error) {
-    if (!stream.destroyed) throw error;
+    if (!stream.destroyed) {
+      throw error;
+    }
   }
 }

@@ -9,7 +9,9 @@ export async function fewAtOnce<T, R>(items: readonly T[], work: (item: T) => Pr
     yield* items.entries();
   })();
   const worker = async () => {
-    for (const [at, item] of left) results[at] = await work(item);
+    for (const [at, item] of left) {
+      results[at] = await work(item);
+    }
   };
   await Promise.all(Array.from({ length: FEW }, worker));
   return results;

@@ -36,7 +36,9 @@ export async function lockFile(path: string, options: FileLockOptions): Promise<
   try {
     // The umask may have taken from whoever made it the right to open it again.
     const { mode, uid } = await handle.stat();
-    if ((mode & 0o600) !== 0o600 && uid === process.geteuid?.()) await handle.chmod(0o600);
+    if ((mode & 0o600) !== 0o600 && uid === process.geteuid?.()) {
+      await handle.chmod(0o600);
+    }
     await flock(handle, options);
   } catch (error) {
     await handle.close();
@@ -56,16 +58,22 @@ async function flock(handle: FileHandle, { name, wait, shared, signal }: FileLoc
   });
   const [code, by] = await (once(child, "exit") as Promise<[number | null, string | null]>).catch(
     (error: NodeJS.ErrnoException) => {
-      if (signal?.aborted) throw failure("CANCELLED", {}, error);
-      if (error.code === "ENOENT")
+      if (signal?.aborted) {
+        throw failure("CANCELLED", {}, error);
+      }
+      if (error.code === "ENOENT") {
         throw failure("PROGRAM_MISSING", { program: "flock", package: "util-linux" }, error);
+      }
       throw failure("PROGRAM_FAILED", { program: "flock", reason: error.message }, error);
     },
   );
-  if (code === TAKEN) throw failure("BUSY", { name });
-  if (code !== 0)
+  if (code === TAKEN) {
+    throw failure("BUSY", { name });
+  }
+  if (code !== 0) {
     throw failure("PROGRAM_FAILED", {
       program: "flock",
       reason: by === null ? `exit status ${code}` : `killed by ${by}`,
     });
+  }
 }

@@ -9,7 +9,9 @@ import { formatSize } from "../size/format.ts";
 export async function requireSpace(folder: string, bytes: bigint): Promise<void> {
   const { bavail, bsize } = await statfs(folder, { bigint: true });
   const free = bavail * bsize;
-  if (free >= bytes) return;
+  if (free >= bytes) {
+    return;
+  }
   const missing = bytes - free;
   const where = `${folder}: ${formatSize(bytes)} needed, ${formatSize(free)} free, ${formatSize(missing)} missing`;
   throw failure("NO_SPACE", { where, needed: bytes, free, missing });

@@ -5,7 +5,9 @@ const MIB = 1024n ** 2n;
 /** Throws INVALID_VALUE for more memory than the host has, bytes; whole MiB are what can be had. */
 export function requireMemory(memory: bigint, host: bigint): void {
   const most = host / MIB;
-  if (memory <= most * MIB) return;
+  if (memory <= most * MIB) {
+    return;
+  }
   const reason = `must be at most ${most}M, all that the host has`;
   throw failure("INVALID_VALUE", { what: "memory", value: `${memory / MIB}M`, reason });
 }

@@ -7,7 +7,9 @@ export function publicName(url: URL): string {
 
 /** fetch takes no URL with a name and password in it; a redirect to another host does not get the header. */
 export function withoutLogin(url: URL, headers: Headers): URL {
-  if (url.username === "" && url.password === "") return url;
+  if (url.username === "" && url.password === "") {
+    return url;
+  }
   const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   headers.set("authorization", `Basic ${Buffer.from(login).toString("base64")}`);
   const bare = new URL(url);
@@ -48,13 +50,19 @@ export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextO
     let length = 0;
     for await (const piece of response.body ?? []) {
       length += piece.length;
-      if (length > limit) throw failed(`the text must be at most ${limit} bytes`);
+      if (length > limit) {
+        throw failed(`the text must be at most ${limit} bytes`);
+      }
       pieces.push(piece);
     }
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces));
   } catch (error) {
-    if (isStrataError(error)) throw error;
-    if (signal.aborted) throw failure("CANCELLED", {}, error);
+    if (isStrataError(error)) {
+      throw error;
+    }
+    if (signal.aborted) {
+      throw failure("CANCELLED", {}, error);
+    }
     throw failed(late.aborted ? `no complete answer within ${timeout / 1000} s` : reasonOf(error), error);
   }
 }
@@ -72,14 +80,23 @@ async function follow(url: URL, signal: AbortSignal, failed: (reason: string) =>
   for (let step = 0; step <= REDIRECTS; step += 1) {
     const response = await fetch(target, { headers, signal, redirect: "manual" });
     const location = response.headers.get("location");
-    if (location === null || ![301, 302, 303, 307, 308].includes(response.status)) return response;
+    if (location === null || ![301, 302, 303, 307, 308].includes(response.status)) {
+      return response;
+    }
     await response.body?.cancel();
-    if (!URL.canParse(location, target.href)) throw failed("it redirects to an invalid URL");
+    if (!URL.canParse(location, target.href)) {
+      throw failed("it redirects to an invalid URL");
+    }
     const next = new URL(location, target);
-    if (!/^https?:$/.test(next.protocol)) throw failed(`it redirects to ${next.protocol}`);
-    if (url.protocol === "https:" && next.protocol === "http:")
+    if (!/^https?:$/.test(next.protocol)) {
+      throw failed(`it redirects to ${next.protocol}`);
+    }
+    if (url.protocol === "https:" && next.protocol === "http:") {
       throw failed("it redirects to an unencrypted URL");
-    if (next.origin !== target.origin) headers.delete("authorization");
+    }
+    if (next.origin !== target.origin) {
+      headers.delete("authorization");
+    }
     target = next;
   }
   throw failed(`it redirects more than ${REDIRECTS} times`);

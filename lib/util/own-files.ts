@@ -5,14 +5,20 @@ import { failure, isStrataError, type StrataError } from "../errors.ts";
 
 /** A failure to read or write at `path`, in a folder of the user's where strata keeps files, as the table has it. */
 export function ownFailure(error: unknown, path: string): StrataError {
-  if (isStrataError(error)) return error;
+  if (isStrataError(error)) {
+    return error;
+  }
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "ENOSPC" || code === "EDQUOT") return failure("NO_SPACE", { where: dirname(path) }, error);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return failure("NO_SPACE", { where: dirname(path) }, error);
+  }
   return failure("FOLDER_UNUSABLE", { path, reason: reasonOf(error) }, error);
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) {
+    return String(error);
+  }
   const known = "errno" in error ? getSystemErrorMap().get(Number(error.errno))?.[1] : undefined;
   return known ?? error.message;
 }
@@ -32,7 +38,9 @@ export async function readOwn(path: string, read: () => Promise<string>): Promis
     return await read();
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") {
+      return undefined;
+    }
     throw ownFailure(error, path);
   }
 }
@@ -51,7 +59,9 @@ export async function makeFolder(path: string, mode = 0o700): Promise<void> {
       return makeFolder(path, mode);
     }
     // Somebody else's, or one made just now by another process, which sees to its mode.
-    if (code === "EEXIST" && (await stat(path).catch(() => undefined))?.isDirectory() === true) return;
+    if (code === "EEXIST" && (await stat(path).catch(() => undefined))?.isDirectory() === true) {
+      return;
+    }
     throw error;
   }
   await chmod(path, mode);

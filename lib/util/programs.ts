@@ -68,7 +68,9 @@ export async function runReading<T>(
 }
 
 function commandOf(program: string, args: readonly string[], { limits }: RunOptions): [string, string[]] {
-  if (limits === undefined) return [program, [...args]];
+  if (limits === undefined) {
+    return [program, [...args]];
+  }
   return ["prlimit", [`--as=${limits.memory}`, `--cpu=${limits.seconds}`, program, ...args]];
 }
 
@@ -95,17 +97,25 @@ interface Ended {
 }
 
 function requireSuccess(program: string, options: RunOptions, result: Ended): void {
-  if (result.isCanceled) throw failure("CANCELLED", {}, result);
+  if (result.isCanceled) {
+    throw failure("CANCELLED", {}, result);
+  }
   const { limits, cwd } = options;
-  if (result.code === "ENOENT" && limits !== undefined)
+  if (result.code === "ENOENT" && limits !== undefined) {
     throw failure("PROGRAM_MISSING", { program: "prlimit", package: "util-linux" }, result);
-  if (result.code === "ENOENT" || (limits !== undefined && result.exitCode === 127))
+  }
+  if (result.code === "ENOENT" || (limits !== undefined && result.exitCode === 127)) {
     throw failure("PROGRAM_MISSING", { program, package: options.package ?? program }, result);
-  if (!result.failed) return;
+  }
+  if (!result.failed) {
+    return;
+  }
   const { stderr } = result;
   const told = (stderr instanceof Uint8Array ? Buffer.from(stderr).toString() : String(stderr ?? "")).trim();
   const reason = told.split("\n").slice(-5).join("\n") || String(result.shortMessage);
-  if (/No space left on device/.test(reason)) throw failure("NO_SPACE", { where: cwd ?? program }, result);
+  if (/No space left on device/.test(reason)) {
+    throw failure("NO_SPACE", { where: cwd ?? program }, result);
+  }
   throw failure("PROGRAM_FAILED", { program, reason }, result);
 }
 
@@ -115,10 +125,13 @@ export async function requirePrograms(packages: Readonly<Record<string, string>>
   const missing: string[] = [];
   for (const program of Object.keys(packages)) {
     const places = folders.map((folder) => access(join(folder, program)));
-    if (!(await Promise.allSettled(places)).some(({ status }) => status === "fulfilled"))
+    if (!(await Promise.allSettled(places)).some(({ status }) => status === "fulfilled")) {
       missing.push(program);
+    }
   }
-  if (missing.length === 0) return;
+  if (missing.length === 0) {
+    return;
+  }
   const wanted = [...new Set(missing.map((program) => packages[program] ?? program))];
   throw failure("PROGRAM_MISSING", { program: missing.join(", "), package: wanted.join(" ") });
 }

@@ -51,8 +51,9 @@ async function guarded(
 async function checkProgram([program, name, args]: (typeof PROGRAMS)[number]): Promise<Check> {
   const { execa } = await import("execa");
   const result = await execa(program, args, { reject: false, all: true });
-  if (result.code === "ENOENT")
+  if (result.code === "ENOENT") {
     return { what: program, ok: false, detail: "not installed", fix: `apt-get install ${name}` };
+  }
   return { what: program, ok: true, detail: result.all.split("\n")[0] ?? "" };
 }
 
@@ -80,10 +81,14 @@ const PROBED = 2000;
  */
 async function checkKvmProbing(engine: LibvirtEngine): Promise<Check[]> {
   const { arch } = await engine.host();
-  if (await hasExtensions(arch)) return [];
+  if (await hasExtensions(arch)) {
+    return [];
+  }
   const begin = Date.now();
   await engine.connection.capabilities();
-  if (Date.now() - begin < PROBED) return [];
+  if (Date.now() - begin < PROBED) {
+    return [];
+  }
   return [
     {
       what: "kvm",
@@ -100,17 +105,22 @@ const HIDE_KVM =
   "mknod -m 000 /run/libvirt/no-kvm c 1 3; unshare -m sh -c 'mount --bind /run/libvirt/no-kvm /dev/kvm && exec libvirtd -d'";
 
 async function checkNetwork(engine: LibvirtEngine): Promise<Check[]> {
-  if (engine.session)
+  if (engine.session) {
     return [{ what: "network", ok: true, detail: "user-mode network with a forwarded ssh port" }];
+  }
   const name = engine.settings.network || "default";
   try {
     const network = await engine.connection.lookupNetworkByName(name);
-    if (await network.isActive()) return [{ what: "network", ok: true, detail: `"${name}" is active` }];
+    if (await network.isActive()) {
+      return [{ what: "network", ok: true, detail: `"${name}" is active` }];
+    }
     return [
       { what: "network", ok: false, detail: `"${name}" is not active`, fix: `virsh net-start ${name}` },
     ];
   } catch (error) {
-    if (!isLibvirt(error, "NO_NETWORK")) throw error;
+    if (!isLibvirt(error, "NO_NETWORK")) {
+      throw error;
+    }
     return [
       {
         what: "network",
@@ -124,8 +134,9 @@ async function checkNetwork(engine: LibvirtEngine): Promise<Check[]> {
 
 async function checkMounts(engine: LibvirtEngine): Promise<Check[]> {
   const sharing = await engine.sharing();
-  if (sharing.driver === null)
+  if (sharing.driver === null) {
     return [{ what: "mounts", ok: false, detail: sharing.reason, fix: "apt-get install virtiofsd" }];
+  }
   const how = sharing.driver === "virtiofs" ? `virtiofs by ${sharing.virtiofsd}` : "9p";
   return [
     {
@@ -149,7 +160,9 @@ async function checkPool(engine: LibvirtEngine): Promise<Check[]> {
       },
     ];
   } catch (error) {
-    if (!isLibvirt(error, "NO_STORAGE_POOL")) throw error;
+    if (!isLibvirt(error, "NO_STORAGE_POOL")) {
+      throw error;
+    }
     return [{ what: "pool", ok: true, detail: `"${POOL}" is made at the first launch` }];
   }
 }

@@ -115,15 +115,20 @@ export interface Managed {
 export async function readManaged(domain: Domain, read = parse): Promise<Managed | undefined> {
   const document = await read(await domain.getXml(DomainXmlFlags.INACTIVE));
   const metadata = readMetadata(document);
-  if (metadata === undefined) return undefined;
+  if (metadata === undefined) {
+    return undefined;
+  }
   const name = text(find(document, "name"));
   const { version } = metadata.record;
-  if (version > RECORD_VERSION)
+  if (version > RECORD_VERSION) {
     throw failure("RECORD_TOO_NEW", {
       name,
       reason: `it has version ${version}, and this strata reads versions up to ${RECORD_VERSION}`,
     });
-  if (!(version >= 1)) throw failure("RECORDS_DIFFER", { name, reason: "its record has no version" });
+  }
+  if (!(version >= 1)) {
+    throw failure("RECORDS_DIFFER", { name, reason: "its record has no version" });
+  }
   return { domain, name, document, metadata };
 }
 
@@ -132,7 +137,9 @@ export async function findDomain(engine: LibvirtEngine, name: string): Promise<D
   try {
     return await engine.connection.lookupDomainByName(name);
   } catch (error) {
-    if (isLibvirt(error, "NO_DOMAIN")) return null;
+    if (isLibvirt(error, "NO_DOMAIN")) {
+      return null;
+    }
     throw error;
   }
 }
@@ -142,7 +149,9 @@ export async function getManaged(engine: LibvirtEngine, id: string, name = id): 
   return mapped(
     async () => {
       const managed = await readManaged(engine.connection.domainOfUuid(id));
-      if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
+      if (managed === undefined) {
+        throw failure("INSTANCE_NOT_FOUND", { name });
+      }
       return managed;
     },
     { name },
@@ -152,15 +161,21 @@ export async function getManaged(engine: LibvirtEngine, id: string, name = id): 
 /** The id of the instance that was locked; rejects where the lock is not held any more. */
 export function lockedId({ locks }: Pick<LibvirtEngine, "locks">, lock: Lock): string {
   const { id, name } = lock.instance;
-  if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  if (!locks.has(lock)) {
+    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  }
   return id;
 }
 
 /** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */
 export function handOn({ settled: _, held, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
-  if (held === undefined) return;
+  if (held === undefined) {
+    return;
+  }
   held.read = managed;
-  if (copies !== undefined) held.copies = copies;
+  if (copies !== undefined) {
+    held.copies = copies;
+  }
 }
 
 /** The instance for who only reads it: as it was read when it was locked, where that is still so. */
@@ -178,7 +193,9 @@ export async function getHeld(engine: LibvirtEngine, id: string): Promise<Manage
 
 function heldOf(engine: LibvirtEngine, id: string): Held {
   const held = engine.held.get(id);
-  if (held === undefined) throw failure("INTERNAL", { reason: `${id} is not locked` });
+  if (held === undefined) {
+    throw failure("INTERNAL", { reason: `${id} is not locked` });
+  }
   return held;
 }
 
@@ -186,7 +203,9 @@ function heldOf(engine: LibvirtEngine, id: string): Held {
 export async function define(engine: LibvirtEngine, document: Element): Promise<Domain> {
   const domain = await engine.connection.defineDomain(serialize(document));
   const held = engine.held.get(domain.uuid);
-  if (held !== undefined) held.changed = true;
+  if (held !== undefined) {
+    held.changed = true;
+  }
   return domain;
 }
 
@@ -211,7 +230,9 @@ export async function writeMetadata(
   const { domain } = managed;
   const flags = (active ?? (await domain.isActive())) ? LIVE_AND_CONFIG : CONFIG;
   await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata)), "strata", NAMESPACE, flags);
-  if (managed.held !== undefined) managed.held.changed = true;
+  if (managed.held !== undefined) {
+    managed.held.changed = true;
+  }
   return { ...managed, metadata };
 }
 

@@ -6,16 +6,22 @@ export const ENGINE = "libvirt";
 
 /** Maps what libvirt or its connection reported; `details` go into the error's own. */
 export function libvirtError(error: unknown, details: ErrorDetails = {}): StrataError {
-  if (isStrataError(error)) return error;
-  if (error instanceof ConnectionLostError)
+  if (isStrataError(error)) {
+    return error;
+  }
+  if (error instanceof ConnectionLostError) {
     return failure("ENGINE_LOST", { ...details, engine: ENGINE, reason: error.message }, error);
-  if (error instanceof CallTimeoutError)
+  }
+  if (error instanceof CallTimeoutError) {
     return failure(
       "TIMEOUT",
       { ...details, seconds: error.limit / 1000, what: "libvirt does not answer" },
       error,
     );
-  if (error instanceof Error && error.name === "AbortError") return failure("CANCELLED", details, error);
+  }
+  if (error instanceof Error && error.name === "AbortError") {
+    return failure("CANCELLED", details, error);
+  }
   if (!(error instanceof LibvirtError)) {
     const reason = error instanceof Error ? error.message : String(error);
     return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
@@ -23,7 +29,9 @@ export function libvirtError(error: unknown, details: ErrorDetails = {}): Strata
   const reason = error.message;
   switch (error.codeName) {
     case "NO_DOMAIN":
-      if (details.name !== undefined) return failure("INSTANCE_NOT_FOUND", details, error);
+      if (details.name !== undefined) {
+        return failure("INSTANCE_NOT_FOUND", details, error);
+      }
       break;
     case "ACCESS_DENIED":
     case "AUTH_FAILED":
@@ -39,15 +47,19 @@ export function libvirtError(error: unknown, details: ErrorDetails = {}): Strata
       return failure("ENGINE_UNAVAILABLE", { ...details, engine: ENGINE, reason }, error);
   }
   const port = /[Cc]ould not set up host forwarding rule '[^']*:(\d+)-/.exec(reason)?.[1];
-  if (port !== undefined) return failure("PORT_TAKEN", { ...details, port }, error);
-  if (/while checkpoint exists/.test(reason))
+  if (port !== undefined) {
+    return failure("PORT_TAKEN", { ...details, port }, error);
+  }
+  if (/while checkpoint exists/.test(reason)) {
     return failure(
       "CHECKPOINTS_IN_WAY",
       { name: "the domain", checkpoints: "of a backup tool", ...details },
       error,
     );
-  if (/No space left on device/.test(reason))
+  }
+  if (/No space left on device/.test(reason)) {
     return failure("NO_SPACE", { where: "the storage pool", ...details }, error);
+  }
   return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
 }
 
@@ -72,7 +84,9 @@ export async function mapped<T>(work: () => Promise<T>, details: ErrorDetails = 
 
 /** Maps an error of the file system at `path`. */
 export function fileError(error: unknown, path: string): StrataError {
-  if (isStrataError(error)) return error;
+  if (isStrataError(error)) {
+    return error;
+  }
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   switch (code) {
     case "EACCES":

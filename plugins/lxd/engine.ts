@@ -50,7 +50,9 @@ export async function openEngine(
   const server = async () => (await client.get("/1.0", serverShape)).value;
   try {
     const { value } = await client.get("/1.0", greetingShape);
-    if (value.auth !== "trusted") throw await distrust(options);
+    if (value.auth !== "trusted") {
+      throw await distrust(options);
+    }
   } catch (error) {
     await client[Symbol.asyncDispose]();
     throw lxdError(error);
@@ -123,7 +125,9 @@ export function toManaged(instance: LxdInstance, etag: string): Managed | undefi
   const aside = snapshots.find((snapshot) => snapshot.name === ASIDE);
   const config = aside?.config ?? instance.config;
   const own = readOwn(name, config);
-  if (own === undefined) return undefined;
+  if (own === undefined) {
+    return undefined;
+  }
   return {
     id: `${name}/${own.id}`,
     name,
@@ -152,9 +156,13 @@ export async function findManaged({ client }: LxdEngine, name: string): Promise<
     });
     return toManaged(value, etag);
   } catch (error) {
-    if (isStatus(error, 404)) return undefined;
+    if (isStatus(error, 404)) {
+      return undefined;
+    }
     const member = await lostMemberOf(client, name);
-    if (member === undefined) throw error;
+    if (member === undefined) {
+      throw error;
+    }
     const reason = `"${name}" is on the member ${member}, which does not answer`;
     throw failure("ENGINE_UNAVAILABLE", { engine: "LXD", reason }, error);
   }
@@ -175,20 +183,26 @@ export function nameOf(id: string): string {
 export async function getManaged(engine: LxdEngine, id: string): Promise<Managed> {
   const name = nameOf(id);
   const managed = await findManaged(engine, name);
-  if (managed?.id !== id) throw failure("INSTANCE_NOT_FOUND", { name });
+  if (managed?.id !== id) {
+    throw failure("INSTANCE_NOT_FOUND", { name });
+  }
   return managed;
 }
 
 /** The id of the instance that was locked; rejects where the lock is not held any more. */
 export function lockedId({ locks }: Pick<LxdEngine, "locks">, lock: Lock): string {
   const { id, name } = lock.instance;
-  if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  if (!locks.has(lock)) {
+    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  }
   return id;
 }
 
 /** The instance of that id, which the caller has locked. */
 export async function getHeld(engine: LxdEngine, id: string): Promise<Managed> {
-  if (!engine.leases.has(id)) throw failure("INTERNAL", { reason: `"${nameOf(id)}" is not locked` });
+  if (!engine.leases.has(id)) {
+    throw failure("INTERNAL", { reason: `"${nameOf(id)}" is not locked` });
+  }
   return getManaged(engine, id);
 }
 
@@ -207,7 +221,9 @@ export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if ((!isBusy(error) && !isStatus(error, 412)) || Date.now() > end) throw error;
+      if ((!isBusy(error) && !isStatus(error, 412)) || Date.now() > end) {
+        throw error;
+      }
       await delay(PAUSE);
     }
   }
@@ -224,7 +240,9 @@ export async function change(
   try {
     await client.run(method, instancePath(name), body, etag === undefined ? {} : { etag });
   } catch (error) {
-    if (!isUntold(error)) throw error;
+    if (!isUntold(error)) {
+      throw error;
+    }
   }
 }
 

@@ -6,30 +6,40 @@ export const ENGINE = "LXD";
 
 /** Maps what LXD or the way to it reported; `details` go into the error's own. */
 export function lxdError(error: unknown, details: ErrorDetails = {}): StrataError {
-  if (isStrataError(error)) return error;
+  if (isStrataError(error)) {
+    return error;
+  }
   if (error instanceof LxdConnectionError) {
     const { message: reason, lost } = error;
-    if (/EACCES|EPERM/.test(reason))
+    if (/EACCES|EPERM/.test(reason)) {
       return failure(
         "PERMISSION_DENIED",
         { reason: `${reason}. Members of the group lxd (incus-admin for Incus) may use it.` },
         error,
       );
+    }
     return failure(
       lost ? "ENGINE_LOST" : "ENGINE_UNAVAILABLE",
       { ...details, engine: ENGINE, reason },
       error,
     );
   }
-  if (error instanceof Error && error.name === "AbortError") return failure("CANCELLED", details, error);
+  if (error instanceof Error && error.name === "AbortError") {
+    return failure("CANCELLED", details, error);
+  }
   const reason = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof LxdError))
+  if (!(error instanceof LxdError)) {
     return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
-  if (error.status === 403) return failure("PERMISSION_DENIED", { ...details, reason }, error);
-  if (error.status === 404 && details.name !== undefined && /Instance not found/i.test(reason))
+  }
+  if (error.status === 403) {
+    return failure("PERMISSION_DENIED", { ...details, reason }, error);
+  }
+  if (error.status === 404 && details.name !== undefined && /Instance not found/i.test(reason)) {
     return failure("INSTANCE_NOT_FOUND", details, error);
-  if (/No space left on device|Disk quota exceeded/i.test(reason))
+  }
+  if (/No space left on device|Disk quota exceeded/i.test(reason)) {
     return failure("NO_SPACE", { where: "the storage pool", ...details }, error);
+  }
   return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
 }
 

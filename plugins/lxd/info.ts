@@ -25,27 +25,44 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
     ["snapshot.running", "snapshots are taken of stopped instances"],
   ]);
   const noMachines = await machineRefusal(engine);
-  if (noMachines === null) features.add("vm");
-  else missing.set("vm", `${noMachines}; ${ONLY}`);
-  if (environment.server_clustered) features.add("cluster");
-  else missing.set("cluster", "the server is not a member of a cluster");
-  if (engine.remote) missing.set("mount.native", REMOTE);
-  else for (const each of ["mount.native", "mount.hotplug"]) features.add(each);
+  if (noMachines === null) {
+    features.add("vm");
+  } else {
+    missing.set("vm", `${noMachines}; ${ONLY}`);
+  }
+  if (environment.server_clustered) {
+    features.add("cluster");
+  } else {
+    missing.set("cluster", "the server is not a member of a cluster");
+  }
+  if (engine.remote) {
+    missing.set("mount.native", REMOTE);
+  } else {
+    for (const each of ["mount.native", "mount.hotplug"]) {
+      features.add(each);
+    }
+  }
   const unmapped = engine.remote ? REMOTE : await sampleRefusal(engine);
-  if (unmapped === null) features.add("mount.idmap");
-  else missing.set("mount.idmap", unmapped);
+  if (unmapped === null) {
+    features.add("mount.idmap");
+  } else {
+    missing.set("mount.idmap", unmapped);
+  }
   missing.set("mount.classic", "containers use the host's folders directly");
   const pool = await placement(engine).then(
     (found) => found.pool,
     (error: unknown) => lxdError(error).message,
   );
-  if (typeof pool === "string") missing.set("disk.grow", pool);
-  else if (LIMITING.includes(pool.driver)) features.add("disk.grow");
-  else
+  if (typeof pool === "string") {
+    missing.set("disk.grow", pool);
+  } else if (LIMITING.includes(pool.driver)) {
+    features.add("disk.grow");
+  } else {
     missing.set(
       "disk.grow",
       `the storage pool "${pool.name}" uses the driver ${pool.driver}, which cannot limit the size of a disk`,
     );
+  }
   return {
     name: "lxd",
     version: VERSION,

@@ -35,7 +35,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       return 0;
     }
     const found = (await look()).contents[path];
-    if (found === undefined) return complain(stderr, `cat: ${path}: No such file or directory`);
+    if (found === undefined) {
+      return complain(stderr, `cat: ${path}: No such file or directory`);
+    }
     stdout.write(Buffer.from(found, "latin1"));
     return 0;
   },
@@ -65,8 +67,11 @@ async function complain(stderr: Writable, text: string): Promise<number> {
 function passing(stdout: Writable): Writable {
   return new Transform({
     transform(chunk, _, done) {
-      if (stdout.write(chunk)) done();
-      else stdout.once("drain", done);
+      if (stdout.write(chunk)) {
+        done();
+      } else {
+        stdout.once("drain", done);
+      }
     },
   }).resume();
 }

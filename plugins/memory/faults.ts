@@ -22,12 +22,18 @@ export function createFaults(die: () => never): Faults {
   const planned = new Set<{ left: number; how: How; struck: boolean }>();
   const pass = (what: string, possible: (how: How) => boolean) => {
     for (const fault of planned) {
-      if (!possible(fault.how)) continue;
+      if (!possible(fault.how)) {
+        continue;
+      }
       fault.left -= 1;
-      if (fault.left !== 0) continue;
+      if (fault.left !== 0) {
+        continue;
+      }
       fault.struck = true;
       planned.delete(fault);
-      if (fault.how === "die") die();
+      if (fault.how === "die") {
+        die();
+      }
       throw failure("ENGINE_ERROR", {
         engine: "memory",
         reason: `the step "${what}" failed, as was planned`,

@@ -8,7 +8,9 @@ import type { World } from "./world.ts";
 export function guestAccess(world: World): EngineAccess {
   const reach = async (id: string) => {
     const { name, state } = await world.get(id);
-    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
+    if (state !== "running") {
+      throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
+    }
   };
   return {
     via: "engine",
@@ -50,8 +52,11 @@ function run(
   const work = COMMANDS[command] ?? unknown;
   const called = new Promise<never>((_, reject) => {
     const cancel = () => reject(failure("CANCELLED", {}, signal?.reason));
-    if (signal?.aborted) cancel();
-    else signal?.addEventListener("abort", cancel, { once: true });
+    if (signal?.aborted) {
+      cancel();
+    } else {
+      signal?.addEventListener("abort", cancel, { once: true });
+    }
   });
   const exit = Promise.race([work(around), called])
     .then((code) => ({ code }))

@@ -43,7 +43,9 @@ const plugin: EnginePlugin = {
       process.kill(process.pid, "SIGKILL");
       throw new Error("killed");
     });
-    for (const { step, how } of readScript(settings.faults ?? "") ?? []) faults.plan(step, how);
+    for (const { step, how } of readScript(settings.faults ?? "") ?? []) {
+      faults.plan(step, how);
+    }
     const file = settings.persist === "false" ? undefined : join(dataFolder, "memory.json");
     return memoryEngine({ file, faults });
   },

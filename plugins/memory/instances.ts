@@ -51,23 +51,27 @@ export function instanceGroup(world: World, locks: Locks): Instances {
     },
     async stop(lock, options) {
       const stored = await locked(lock);
-      if (stored.state === "suspended" && options !== "force")
+      if (stored.state === "suspended" && options !== "force") {
         throw failure("INSTANCE_SUSPENDED", {
           name: stored.name,
           reason: "A suspended instance cannot be shut down",
         });
+      }
       world.step("stop");
       await world.put({ ...stored, state: "stopped" });
     },
     async suspend(lock) {
       const stored = await locked(lock);
-      if (stored.state === "suspended") return;
-      if (stored.state !== "running")
+      if (stored.state === "suspended") {
+        return;
+      }
+      if (stored.state !== "running") {
         throw failure("WRONG_STATE", {
           name: stored.name,
           reason: "Only running instances can be suspended",
           state: "Stopped",
         });
+      }
       world.step("suspend");
       await world.put({ ...stored, state: "suspended" });
     },
@@ -88,8 +92,9 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       goOn(context);
       const { name, resources } = stored;
       requireStopped(stored, "Only stopped instances can be resized");
-      if (change.disk !== undefined && change.disk < resources.disk)
+      if (change.disk !== undefined && change.disk < resources.disk) {
         throw failure("DISK_SHRINK", { name, current: resources.disk, wanted: change.disk });
+      }
       world.step("resize");
       await world.put({ ...stored, resources: { ...resources, ...change } });
     },
@@ -106,5 +111,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
 }
 
 async function requireFree(world: World, name: string): Promise<void> {
-  if ((await world.all()).some((each) => each.name === name)) throw failure("INSTANCE_EXISTS", { name });
+  if ((await world.all()).some((each) => each.name === name)) {
+    throw failure("INSTANCE_EXISTS", { name });
+  }
 }

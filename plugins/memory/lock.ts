@@ -16,26 +16,36 @@ interface Held {
 /** The instance that was locked; rejects where the lock is not held any more. */
 export async function lockedInstance(world: World, locks: Locks, lock: Lock): Promise<StoredInstance> {
   const { id, name } = lock.instance;
-  if (locks.held.get(id)?.lock !== lock) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  if (locks.held.get(id)?.lock !== lock) {
+    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  }
   return world.get(id);
 }
 
 /** Rejects with CANCELLED when the call was called off. */
 export function goOn({ signal }: Context): void {
-  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+  if (signal.aborted) {
+    throw failure("CANCELLED", {}, signal.reason);
+  }
 }
 
 /** Ends all locks at once, as the death of their holder does. */
 export function releaseAll({ held }: Locks): void {
   const waiting = [...held.values()].flatMap((each) => [...each.waiting]);
   held.clear();
-  for (const wake of waiting) wake();
+  for (const wake of waiting) {
+    wake();
+  }
 }
 
 /** Rejects with the state's own error unless the instance is stopped. */
 export function requireStopped({ name, state }: StoredInstance, reason: string): void {
-  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  if (state === "suspended") {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
+  if (state !== "stopped") {
+    throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  }
 }
 
 /** First come, first served. */
@@ -48,21 +58,28 @@ export async function lockInstance(
   view: (stored: StoredInstance) => Instance,
 ): Promise<Lock> {
   const found = (await world.all()).find((each) => each.name === name);
-  if (found === undefined || (wanted !== undefined && found.id !== wanted))
+  if (found === undefined || (wanted !== undefined && found.id !== wanted)) {
     throw failure("INSTANCE_NOT_FOUND", { name });
+  }
   const { id } = found;
   const end = Date.now() + wait;
   for (;;) {
     const before = locks.held.get(id);
-    if (before === undefined) break;
+    if (before === undefined) {
+      break;
+    }
     await turn(before.waiting, end - Date.now(), signal, name);
   }
   const mine: Held = { waiting: new Set() };
   locks.held.set(id, mine);
   const release = async () => {
     // One that was lost may be somebody else's by now.
-    if (locks.held.get(id) === mine) locks.held.delete(id);
-    for (const wake of mine.waiting) wake();
+    if (locks.held.get(id) === mine) {
+      locks.held.delete(id);
+    }
+    for (const wake of mine.waiting) {
+      wake();
+    }
   };
   try {
     mine.lock = { instance: view(await world.get(id)), [Symbol.asyncDispose]: release };
@@ -88,7 +105,10 @@ function turn(waiting: Set<() => void>, left: number, signal: AbortSignal, name:
       Math.max(0, left),
     );
     waiting.add(wake);
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) {
+      abort();
+    } else {
+      signal.addEventListener("abort", abort, { once: true });
+    }
   });
 }

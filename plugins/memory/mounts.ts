@@ -14,8 +14,9 @@ export function mountGroup(world: World, locks: Locks): Mounts {
     async attach(lock, mount) {
       const stored = await lockedInstance(world, locks, lock);
       const { name, mounts } = stored;
-      if (mounts.some(({ target }) => target === mount.target))
+      if (mounts.some(({ target }) => target === mount.target)) {
         throw failure("MOUNT_EXISTS", { name, target: mount.target });
+      }
       return put(stored, [...mounts, mount]);
     },
     async detach(lock, target) {

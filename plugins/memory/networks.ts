@@ -11,8 +11,9 @@ const NETWORKS = [
 
 /** An interface with an address of its own where none is asked for. */
 export function toNic({ network, mac = newMac() }: NicSpec): Nic {
-  if (!NETWORKS.some(({ name }) => name === network))
+  if (!NETWORKS.some(({ name }) => name === network)) {
     throw failure("ENGINE_ERROR", { engine: "memory", reason: `the network "${network}" is not defined` });
+  }
   return { network, mac };
 }
 

@@ -24,8 +24,9 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
     async take(lock, record, taken, context) {
       const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be snapshotted");
-      if (stored.snapshots.some(({ name }) => name === record.name))
+      if (stored.snapshots.some(({ name }) => name === record.name)) {
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
+      }
       goOn(context);
       world.step("take");
       await world.put({
@@ -53,11 +54,12 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
     },
     async delete(lock, { name, parent, children }, context) {
       const stored = await locked(lock);
-      if (stored.state === "suspended")
+      if (stored.state === "suspended") {
         throw failure("INSTANCE_SUSPENDED", {
           name: stored.name,
           reason: "A snapshot cannot be deleted now",
         });
+      }
       goOn(context);
       world.step("delete");
       await world.put({
@@ -72,8 +74,9 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       const stored = await locked(lock);
       goOn(context);
       find(stored, name);
-      if (to !== name && stored.snapshots.some((snapshot) => snapshot.name === to))
+      if (to !== name && stored.snapshots.some((snapshot) => snapshot.name === to)) {
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: to });
+      }
       const renamed = (old: string | null) => (old === name ? to : old);
       world.step("rename");
       await world.put({
@@ -103,6 +106,8 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
 
 function find(stored: StoredInstance, name: string): StoredSnapshot {
   const found = stored.snapshots.find((snapshot) => snapshot.name === name);
-  if (found === undefined) throw failure("SNAPSHOT_NOT_FOUND", { name: stored.name, snapshot: name });
+  if (found === undefined) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name: stored.name, snapshot: name });
+  }
   return found;
 }

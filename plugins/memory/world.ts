@@ -54,12 +54,16 @@ export function createWorld(file: string | undefined, faults: Faults): World {
   const changes = new EventEmitter();
   let instances: readonly StoredInstance[] = [];
   const load = async () => {
-    if (file !== undefined) instances = await read(file);
+    if (file !== undefined) {
+      instances = await read(file);
+    }
     return instances;
   };
   const save = async (next: readonly StoredInstance[]) => {
     faults.step("save");
-    if (file !== undefined) await write(file, next);
+    if (file !== undefined) {
+      await write(file, next);
+    }
     instances = next;
     faults.made("save");
   };
@@ -67,7 +71,9 @@ export function createWorld(file: string | undefined, faults: Faults): World {
     all: load,
     async get(id) {
       const found = (await load()).find((instance) => instance.id === id);
-      if (found === undefined) throw failure("INSTANCE_NOT_FOUND", { name: id });
+      if (found === undefined) {
+        throw failure("INSTANCE_NOT_FOUND", { name: id });
+      }
       return found;
     },
     step: faults.step,
@@ -92,9 +98,13 @@ async function* watch(changes: EventEmitter, signal: AbortSignal): AsyncGenerato
   const told = on(changes, "event", { signal });
   yield { at: Date.now(), kind: "resync" };
   try {
-    for await (const [event] of told) yield event;
+    for await (const [event] of told) {
+      yield event;
+    }
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) {
+      throw error;
+    }
   }
 }
 

@@ -50,7 +50,9 @@ export function makeExtract(headers: string, protocol: string, source: string): 
   );
   const members = ENUMERATIONS.map((type) => {
     const found = enums.get(type);
-    if (found === undefined) throw new Error(`the headers have no ${type}`);
+    if (found === undefined) {
+      throw new Error(`the headers have no ${type}`);
+    }
     return [type, [...found]] as const;
   });
   const values = Object.fromEntries(

@@ -28,13 +28,18 @@ export function readHeaders(texts: readonly string[]): Headers {
   while (waiting.length > 0) {
     const later = waiting.filter(({ name, body }) => {
       const members = readMembers(body, known);
-      if (members === undefined) return true;
+      if (members === undefined) {
+        return true;
+      }
       enums.set(name, members);
-      for (const [member, { value }] of members) known.set(member, value);
+      for (const [member, { value }] of members) {
+        known.set(member, value);
+      }
       return false;
     });
-    if (later.length === waiting.length)
+    if (later.length === waiting.length) {
       throw new Error(`cannot evaluate ${later.map(({ name }) => name).join(", ")}`);
+    }
     waiting = later;
   }
   return {
@@ -64,7 +69,9 @@ function readMembers(body: string, known: ReadonlyMap<string, number>): Map<stri
   for (const [, name = "", expression, comment = ""] of maskComments(body).matchAll(pattern)) {
     const all = new Map([...known, ...[...members].map(([key, { value }]) => [key, value] as const)]);
     const value = expression === undefined ? next : evaluate(expression, all);
-    if (value === undefined) return undefined;
+    if (value === undefined) {
+      return undefined;
+    }
     members.set(name, { value, since: /\(Since: ([\d.]+)\)/.exec(comment)?.[1] });
     next = value + 1;
   }
@@ -79,7 +86,9 @@ function maskComments(text: string): string {
 function evaluate(expression: string, known: ReadonlyMap<string, number>): number | undefined {
   const text = expression.trim().replace(/^\((.*)\)$/s, "$1");
   const [left, right] = text.split("<<").map((part) => part.trim());
-  if (right !== undefined && left !== undefined) return Number.parseInt(left, 10) * 2 ** Number(right);
+  if (right !== undefined && left !== undefined) {
+    return Number.parseInt(left, 10) * 2 ** Number(right);
+  }
   return /^-?\d+$/.test(text) ? Number(text) : known.get(text);
 }
 
@@ -90,7 +99,9 @@ function functionsOf(text: string): string[] {
     .replace(/^#(?:.*\\\n)*.*$/gm, "")
     .replace(/\{[^}]*\}/gs, "");
   return code.split(";").flatMap((statement) => {
-    if (/^\s*typedef\b/.test(statement)) return [];
+    if (/^\s*typedef\b/.test(statement)) {
+      return [];
+    }
     const name = /\b(vir[A-Z]\w+)\s*\(/.exec(statement)?.[1];
     return name === undefined ? [] : [name];
   });

@@ -67,7 +67,9 @@ export class Protocol {
 
   private number(name: string): number {
     const found = this.numbers.get(name);
-    if (found === undefined) throw new Error(`libvirt has no procedure ${name}`);
+    if (found === undefined) {
+      throw new Error(`libvirt has no procedure ${name}`);
+    }
     return found;
   }
 }
@@ -97,14 +99,26 @@ class Layouts {
   /** The layout of a type by its name in the file. */
   of(name: string): string {
     const word = WORDS[name];
-    if (word !== undefined) return word;
-    if (name === "remote_nonnull_string") return "string";
-    if (name === "remote_uuid") return "uuid";
-    if (this.enums.has(name)) return "i32";
+    if (word !== undefined) {
+      return word;
+    }
+    if (name === "remote_nonnull_string") {
+      return "string";
+    }
+    if (name === "remote_uuid") {
+      return "uuid";
+    }
+    if (this.enums.has(name)) {
+      return "i32";
+    }
     const target = this.pointers.get(name);
-    if (target !== undefined) return `${this.of(target)}?`;
+    if (target !== undefined) {
+      return `${this.of(target)}?`;
+    }
     const body = this.structs.get(name);
-    if (body === undefined) throw new Error(`the type ${name} is not declared`);
+    if (body === undefined) {
+      throw new Error(`the type ${name} is not declared`);
+    }
     return body.includes("case ") ? this.union(body) : `{${this.fields(body).join(", ")}}`;
   }
 
@@ -112,13 +126,16 @@ class Layouts {
     return [...body.matchAll(/^\s*([\w ]+?)\s+(\w+)(?:<(\w*)>|\[(\w+)\])?;/gm)].flatMap(
       ([, type = "", name = "", max, count]) => {
         // Messages of newer events wrap the older message, whose fields follow on the wire.
-        if (name === "msg" && type.endsWith("_msg")) return this.fields(this.structs.get(type) ?? "");
+        if (name === "msg" && type.endsWith("_msg")) {
+          return this.fields(this.structs.get(type) ?? "");
+        }
         if (max !== undefined) {
           const limit = this.length(max);
           return [`${name}: ${type === "opaque" ? `bytes(${limit})` : `${this.of(type)}[<=${limit}]`}`];
         }
-        if (count !== undefined)
+        if (count !== undefined) {
           return [`${name}: ${type === "char" ? "characters" : type}(${this.length(count)})`];
+        }
         return [`${name}: ${this.of(type)}`];
       },
     );
@@ -127,7 +144,9 @@ class Layouts {
   private union(body: string): string {
     const cases = [...body.matchAll(/case (\w+):\s+([\w ]+?)\s+\w+;/g)].map(([, label = "", type = ""]) => {
       const number = this.typedParameters[label];
-      if (number === undefined) throw new Error(`the headers do not have ${label}`);
+      if (number === undefined) {
+        throw new Error(`the headers do not have ${label}`);
+      }
       return `${number}: ${this.of(type)}`;
     });
     return `switch(${cases.join(", ")})`;
@@ -135,7 +154,9 @@ class Layouts {
 
   private length(text: string): number {
     const found = /^\d+$/.test(text) ? Number(text) : (this.constants.get(text) ?? MACROS[text]);
-    if (found === undefined) throw new Error(`the length ${text} is not declared`);
+    if (found === undefined) {
+      throw new Error(`the length ${text} is not declared`);
+    }
     return found;
   }
 }

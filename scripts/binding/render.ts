@@ -10,7 +10,9 @@ const HEAD =
 export function renderBinding(newest: Extract): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   const names = Object.keys(SELECTION).sort();
-  for (const name of names) files.set(`constants/${name}.ts`, HEAD + constants(name, newest));
+  for (const name of names) {
+    files.set(`constants/${name}.ts`, HEAD + constants(name, newest));
+  }
   const index = names.map((name) => `export * from "./${name}.ts";\n`).join("");
   files.set("constants/index.ts", `${HEAD}${index}`);
   files.set("error-codes.ts", HEAD + errorNames(newest));
@@ -26,7 +28,9 @@ function constants(file: string, { enums, strings, since }: Extract): string {
     values: readonly (readonly [string, string])[],
   ) => {
     const lines = values.map(([member, value]) => {
-      if (!member.startsWith(prefix)) throw new Error(`${member} does not begin with ${prefix}`);
+      if (!member.startsWith(prefix)) {
+        throw new Error(`${member} does not begin with ${prefix}`);
+      }
       const version = since[member];
       return {
         text: `${member.slice(prefix.length)}: ${value}`,
@@ -97,7 +101,9 @@ function object(
   after: string,
 ): string {
   const flat = `${before}{ ${lines.map(({ text }) => text).join(", ")} }${after}`;
-  if (flat.length <= WIDTH && lines.every(({ comment }) => comment === undefined)) return `${flat}\n`;
+  if (flat.length <= WIDTH && lines.every(({ comment }) => comment === undefined)) {
+    return `${flat}\n`;
+  }
   const rows = lines.map(
     ({ text, comment }) => `${comment === undefined ? "" : `  ${comment}\n`}  ${text},\n`,
   );

@@ -25,14 +25,17 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
   const original = await instances.create(newSpec(fixture, { name: newIdentity().name }), context());
   {
     await using _lock = await locked(fixture, original);
-    for (let at = 1; at <= snapshots; at++) await take(fixture, original, `snapshot${at}`);
+    for (let at = 1; at <= snapshots; at++) {
+      await take(fixture, original, `snapshot${at}`);
+    }
   }
   const { folder } = await fixture.layers(original);
   const domain = await fixture.connection.lookupDomainByUuid(original.id);
   const xml = await domain.getXml(DomainXmlFlags.INACTIVE);
   const records: string[] = [];
-  for (let at = 1; at <= snapshots; at++)
+  for (let at = 1; at <= snapshots; at++) {
     records.push(await (await domain.lookupSnapshot(`snapshot${at}`)).getXml());
+  }
   const [mac = ""] = /52:54:00(:[0-9a-f]{2}){3}/.exec(xml) ?? [];
   const from: Identity = { uuid: original.id, name: original.name, mac };
   const made: Identity[] = [];
@@ -45,7 +48,9 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
     await mkdir(place, { mode: 0o710 });
     made.push(to);
     for (const file of await readdir(folder)) {
-      if (!file.startsWith("layer-")) continue;
+      if (!file.startsWith("layer-")) {
+        continue;
+      }
       // The header is all that a look at an instance reads; it differs in the folder's UUID alone.
       const header = (await readFile(join(folder, file))).subarray(0, 4096).toString("latin1");
       const patched = Buffer.from(header.replaceAll(from.uuid, to.uuid), "latin1");
@@ -53,8 +58,9 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
     }
     await copyFile(join(folder, "lock"), join(place, "lock"));
     const copy = await fixture.connection.defineDomain(renamed(xml));
-    for (const record of records)
+    for (const record of records) {
       await copy.createSnapshot(renamed(record), SnapshotCreateFlags.REDEFINE | SnapshotCreateFlags.CURRENT);
+    }
   }
 
   return {
@@ -62,7 +68,9 @@ export async function gather(fixture: LibvirtFixture, snapshots: number): Promis
       return [from, ...made].map(({ name }) => name);
     },
     async growTo(count) {
-      while (made.length + 1 < count) await Promise.all([add(), add()]);
+      while (made.length + 1 < count) {
+        await Promise.all([add(), add()]);
+      }
     },
     async [Symbol.asyncDispose]() {
       for (const { uuid } of made) {

@@ -5,7 +5,9 @@ import { libraryWay, Subject, VERBS } from "./verbs.ts";
 /** The library's calls with many snapshots below beside the same with one, by turns. */
 export async function depth(scope: Scope): Promise<Figure[]> {
   // As many files as libvirt takes, then as few as keyframes leave.
-  if (scope.short) return onChains(scope, "plain layers", { "chain-length": "190" }, [20]);
+  if (scope.short) {
+    return onChains(scope, "plain layers", { "chain-length": "190" }, [20]);
+  }
   return [
     ...(await onChains(scope, "plain layers", { "chain-length": "190" }, [50, 150])),
     ...(await onChains(scope, "keyframes", {}, [1000])),
@@ -29,7 +31,7 @@ async function onChains(
       return VERBS.map((verb) => ({ work: (round: number) => way[verb](`at${depth}-${round}`) }));
     });
     const times = await byTurns(rounds, ...pieces);
-    for (const [at, verb] of VERBS.entries())
+    for (const [at, verb] of VERBS.entries()) {
       figures.push({
         subject: "depth",
         what: `${verb}, ${chain}: ${depth} below`,
@@ -37,6 +39,7 @@ async function onChains(
         peer: "1 below",
         theirs: times[VERBS.length + at] ?? Number.NaN,
       });
+    }
   }
   return figures;
 }

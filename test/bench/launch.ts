@@ -126,8 +126,9 @@ class Hand implements AsyncDisposable {
       const { stdout } = await virsh("domstats", "--cpu-total", name);
       const used = Number(/cpu\.time=(\d+)/.exec(stdout)?.[1]) / 1e9;
       this.processor[this.#own.has(name) ? "theirs" : "ours"].push(used);
-      if (!this.#own.has(name)) await strata("delete", "--purge", name);
-      else {
+      if (!this.#own.has(name)) {
+        await strata("delete", "--purge", name);
+      } else {
         await virsh("destroy", name);
         await virsh("undefine", name);
       }

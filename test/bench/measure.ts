@@ -39,11 +39,12 @@ export interface Piece {
 /** The least times of several pieces that are run by turns, so that whatever else the machine does hits all alike. */
 export async function byTurns(rounds: number, ...pieces: readonly Piece[]): Promise<number[]> {
   const times = pieces.map((): number[] => []);
-  for (let round = 0; round < rounds; round++)
+  for (let round = 0; round < rounds; round++) {
     for (const [at, { before, work }] of pieces.entries()) {
       await before?.();
       times[at]?.push(await timed(() => work(round)));
     }
+  }
   return times.map(least);
 }
 

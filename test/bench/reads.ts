@@ -38,7 +38,9 @@ export async function reads(scope: Scope): Promise<Figure[]> {
       const build = await timed(() => flat.optimize());
       // libvirt would not start more.
       const stacks = depth > 150 ? [shallow, flat] : [shallow, flat, deep];
-      if (depth <= 150) await deep.growTo(depth);
+      if (depth <= 150) {
+        await deep.growTo(depth);
+      }
       for (const kind of KINDS) {
         const pieces = stacks.map((stack) => ({
           before: () => stack.prepare(kind),
@@ -46,7 +48,9 @@ export async function reads(scope: Scope): Promise<Figure[]> {
         }));
         const [one = Number.NaN, image, layers] = await byTurns(scope.rounds, ...pieces);
         const add = (what: string, time: number | undefined) => {
-          if (time === undefined) return;
+          if (time === undefined) {
+            return;
+          }
           const line = `${kind}: ${what}, ${depth} below`;
           figures.push({ subject: "reads", what: line, ours: time, peer: "1 snapshot below", theirs: one });
         };
@@ -64,7 +68,9 @@ export async function reads(scope: Scope): Promise<Figure[]> {
     }
     return figures;
   } finally {
-    for (const stack of [shallow, flat, deep]) await stack.remove();
+    for (const stack of [shallow, flat, deep]) {
+      await stack.remove();
+    }
   }
 }
 
@@ -128,7 +134,9 @@ export class Stack {
 
   /** For cold reads takes the files out of the page cache, and no others. */
   async prepare(kind: Kind): Promise<void> {
-    if (kind !== "random, cold") return;
+    if (kind !== "random, cold") {
+      return;
+    }
     const { folder } = await this.#fixture.layers(this.#instance);
     await execa("sh", [
       "-c",

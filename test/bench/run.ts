@@ -48,8 +48,9 @@ console.log(`least of ${scope.rounds} rounds${short ? ", short run" : ""}`);
 const figures: Figure[] = [];
 for (const name of chosen) {
   const load = subjects[name];
-  if (load === undefined)
+  if (load === undefined) {
     throw new Error(`no subject ${name}; there are ${Object.keys(subjects).join(", ")}`);
+  }
   const found = await (await load())(scope);
   figures.push(...found);
   console.log(`\n${name}\n${table(found)}`);

@@ -45,7 +45,9 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
         ...reads.flatMap((each) => ["-c", each]),
         file,
       ]);
-      if (/Pattern verification failed/.test(stdout)) throw new Error(`s${at} came back with other contents`);
+      if (/Pattern verification failed/.test(stdout)) {
+        throw new Error(`s${at} came back with other contents`);
+      }
     }
     const tenth = count / 10;
     const early = (times: readonly number[]) => least(times.slice(0, tenth));

@@ -57,8 +57,11 @@ async function mounts(scope: Scope, guest: Guest, parent: string, mebibytes: num
   const figures: Figure[] = [];
   for (const [what, command] of Object.entries({ write, read })) {
     const rates: Readonly<Record<string, number[]>> = { "/mnt/ours": [], "/mnt/theirs": [] };
-    for (let round = 0; round < scope.rounds; round++)
-      for (const [at, found] of Object.entries(rates)) found.push(await guest.seconds(command(at)));
+    for (let round = 0; round < scope.rounds; round++) {
+      for (const [at, found] of Object.entries(rates)) {
+        found.push(await guest.seconds(command(at)));
+      }
+    }
     const [ours, theirs] = Object.values(rates).map((found) => least(found) * 1000);
     figures.push({
       subject: "transfer",
@@ -126,7 +129,9 @@ class Guest implements AsyncDisposable {
     running.stdout.resume();
     const said = await text(running.stderr);
     const { code } = await running.exit;
-    if (code !== 0) throw new Error(`${command}: ${said}`);
+    if (code !== 0) {
+      throw new Error(`${command}: ${said}`);
+    }
     return said;
   }
 

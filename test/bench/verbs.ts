@@ -48,7 +48,9 @@ export async function verbs(scope: Scope): Promise<Figure[]> {
         { ...plain, depth: 150 },
       ];
   const figures: Figure[] = [];
-  for (const disk of disks) figures.push(...(await onDisk(scope, disk)));
+  for (const disk of disks) {
+    figures.push(...(await onDisk(scope, disk)));
+  }
   return [...figures, ...(await deletions(scope))];
 }
 
@@ -60,7 +62,7 @@ async function onDisk(scope: Scope, disk: Disk): Promise<Figure[]> {
   const internal = await internalWay(fixture.folder, disk);
   const ways = [libraryWay(ours), bareWay(theirs), programWay(ours), scriptWay(theirs), internal];
   const times = new Map<string, number[]>();
-  for (let round = 0; round < scope.rounds; round++)
+  for (let round = 0; round < scope.rounds; round++) {
     for (const way of ways) {
       await way.prepare();
       for (const verb of VERBS) {
@@ -71,6 +73,7 @@ async function onDisk(scope: Scope, disk: Disk): Promise<Figure[]> {
         ]);
       }
     }
+  }
   await rm(join(fixture.folder, "internal.qcow2"), { force: true });
   const time = (way: Way | undefined, verb: string) => least(times.get(`${way?.what} ${verb}`) ?? []);
   const [library, bare, program, script] = ways;
@@ -106,9 +109,13 @@ export class Subject implements AsyncDisposable {
     const resources = { cpus: 1, memory: 256n * MIB, disk };
     const instance = await fixture.engine.instances.create(newSpec(fixture, { resources }), context());
     const subject = new Subject(fixture, instance);
-    if (data > 0n) await subject.write(1, 0n, data);
+    if (data > 0n) {
+      await subject.write(1, 0n, data);
+    }
     await subject.held(async () => {
-      for (let at = 1; at <= depth; at++) await take(fixture, instance, `below${at}`);
+      for (let at = 1; at <= depth; at++) {
+        await take(fixture, instance, `below${at}`);
+      }
     });
     return subject;
   }
@@ -130,7 +137,9 @@ export class Subject implements AsyncDisposable {
   async drop(name: string): Promise<void> {
     const { snapshots } = this.fixture.engine;
     const removal = await snapshots.removal?.(this.instance.id, name);
-    if (removal != null) await snapshots.delete(lockOf(this.instance.id), removal, context());
+    if (removal != null) {
+      await snapshots.delete(lockOf(this.instance.id), removal, context());
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -239,7 +248,7 @@ function scriptWay(subject: Subject): Way {
 async function internalWay(folder: string, { size, data, depth }: Disk): Promise<Way> {
   const path = join(folder, "internal.qcow2");
   await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, String(size)]);
-  for (let at = 0n; at < data; at += GIB)
+  for (let at = 0n; at < data; at += GIB) {
     await execa("qemu-io", [
       "-f",
       "qcow2",
@@ -247,8 +256,11 @@ async function internalWay(folder: string, { size, data, depth }: Disk): Promise
       `write -P 1 ${at} ${data - at < GIB ? data - at : GIB}`,
       path,
     ]);
+  }
   const run = (flag: string, name: string) => execa("qemu-img", ["snapshot", "-q", flag, name, path]);
-  for (let at = 1; at <= depth; at++) await run("-c", `below${at}`);
+  for (let at = 1; at <= depth; at++) {
+    await run("-c", `below${at}`);
+  }
   return {
     what: "qemu-img snapshot, internal",
     prepare: async () => {},

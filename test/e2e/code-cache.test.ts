@@ -87,8 +87,9 @@ describe("the code cache", () => {
     for (const old of [
       "main-0123456789abcdef.js-v20.0.0-x64.cache",
       "strata-0123456789abcdef-v20.0.0-x64.cache",
-    ])
+    ]) {
       await writeFile(join(folder, old), "old");
+    }
     await version("help");
     await kept();
   });
@@ -98,9 +99,13 @@ describe("the code cache", () => {
     const { path } = await kept();
     const left = [`${path}.77`, `${path}.77-1750000000000`, join(folder, "strata-0123-v20.0.0-x64.cache.1")];
     const written = `${path}.78-1750000000000`;
-    for (const partial of [...left, written]) await writeFile(partial, "half");
+    for (const partial of [...left, written]) {
+      await writeFile(partial, "half");
+    }
     const before = Date.now() / 1000 - 3600;
-    for (const partial of left) await utimes(partial, before, before);
+    for (const partial of left) {
+      await utimes(partial, before, before);
+    }
     await version("help");
     expect((await readdir(folder)).sort()).to.deep.equal([basename(path), basename(written)]);
   });

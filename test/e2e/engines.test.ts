@@ -50,7 +50,7 @@ async function cacheImage(folder: string, { path, sha256, virtualSize }: ImageSo
   });
 }
 
-for (const [engine, open] of Object.entries(ENGINES))
+for (const [engine, open] of Object.entries(ENGINES)) {
   describe(`the story of an instance on ${engine}`, () => {
     let folder: string;
     before(async () => {
@@ -59,3 +59,4 @@ for (const [engine, open] of Object.entries(ENGINES))
     after(() => rm(folder, { recursive: true, force: true }));
     story(`story-${engine}-${process.pid}`, () => open(folder));
   });
+}

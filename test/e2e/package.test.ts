@@ -36,7 +36,7 @@ describe("the package as it is installed", () => {
     await installStrata(folder);
     await symlink(join(ROOT, "node_modules/expect-type"), join(folder, "node_modules/expect-type"));
     const types = await readFile(join(ROOT, "test/types/library.ts"), "utf8");
-    for (const ending of ["ts", "mts", "cts"])
+    for (const ending of ["ts", "mts", "cts"]) {
       await writeFile(
         join(folder, `library.${ending}`),
         types
@@ -46,6 +46,7 @@ describe("the package as it is installed", () => {
             'export { Connection } from "strata-vm/libvirt";\n',
           ),
       );
+    }
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
@@ -88,13 +89,15 @@ const VERSION = typeof require("strata-vm/package.json").version;`;
     expect(await run("requires.cjs", requires + PROGRAM)).to.deep.equal(["web.clean false string", ""]);
   });
 
-  for (const [module, resolution, ending] of RIGHT)
+  for (const [module, resolution, ending] of RIGHT) {
     it(`has the right types in .${ending} files under module ${module}, moduleResolution ${resolution}`, async () => {
       expect(await compile(module, resolution, ending)).to.equal("");
     });
+  }
 
-  for (const module of ["node16", "node18"])
+  for (const module of ["node16", "node18"]) {
     it(`is refused by TypeScript in CommonJS files under module ${module}, which knows no require of it`, async () => {
       expect(await compile(module, "node16", "cts")).to.contain("TS1479");
     });
+  }
 });

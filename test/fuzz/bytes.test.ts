@@ -46,9 +46,11 @@ describe("bytes of any kind", () => {
       fc.property(stream, fc.integer({ min: 1, max: 50 }), (bytes, size) => {
         const parser = new FrameParser();
         try {
-          for (let at = 0; at < bytes.length; at += size)
-            for (const frame of parser.push(bytes.subarray(at, at + size)))
+          for (let at = 0; at < bytes.length; at += size) {
+            for (const frame of parser.push(bytes.subarray(at, at + size))) {
               expect(frame.payload.length).to.be.at.most(Math.min(bytes.length, LONGEST_FRAME));
+            }
+          }
         } catch (error) {
           expect(error).to.be.instanceOf(ProtocolError);
         }
@@ -70,12 +72,14 @@ describe("bytes of any kind", () => {
         socket.push(null);
         for (const { reason, status } of (await Promise.allSettled(calls)).map((each) =>
           each.status === "rejected" ? each : { status: each.status, reason: undefined },
-        ))
-          if (status === "rejected")
+        )) {
+          if (status === "rejected") {
             expect(
               [ConnectionLostError, LibvirtError, ProtocolError].some((type) => reason instanceof type),
               String(reason),
             ).to.equal(true);
+          }
+        }
       }),
       runs(),
     );
@@ -86,7 +90,9 @@ describe("bytes of any kind", () => {
     fc.assert(
       fc.property(fc.nat(types.length - 1), fc.uint8Array({ maxLength: 400 }), (at, bytes) => {
         const type = types[at];
-        if (type === undefined) return;
+        if (type === undefined) {
+          return;
+        }
         try {
           decode(type, Buffer.from(bytes));
         } catch (error) {
@@ -112,7 +118,9 @@ describe("bytes of any kind", () => {
         try {
           expect(judgeHead("x", head)).to.be.oneOf(["qcow2", "raw"]);
         } catch (error) {
-          if (!isStrataError(error)) throw error;
+          if (!isStrataError(error)) {
+            throw error;
+          }
           expect(error.code).to.be.oneOf(["IMAGE_UNREADABLE", "IMAGE_HAS_BACKING"]);
         }
       }),
@@ -184,7 +192,9 @@ describe("XML of any kind", () => {
           expect(error).to.be.instanceOf(Error);
           return undefined;
         });
-        if (document === undefined) return;
+        if (document === undefined) {
+          return;
+        }
         readMetadata(document);
         readResources(document);
         readSnapshot(document);

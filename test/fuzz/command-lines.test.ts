@@ -127,7 +127,9 @@ describe("command lines of any kind", () => {
   let at: CliRoom;
   before(async () => {
     at = await cliRoom();
-    for (const name of ["one", "two", "gone"]) await at.done("launch", "any", "--name", name);
+    for (const name of ["one", "two", "gone"]) {
+      await at.done("launch", "any", "--name", name);
+    }
     await at.done("stop", "one", "two");
     await at.done("snapshot", "one", "--name", "first");
     await at.done("delete", "gone");
@@ -139,10 +141,13 @@ describe("command lines of any kind", () => {
       fc.asyncProperty(commandLines, async (argv) => {
         const { code, stderr } = await at.strata(...argv);
         // `exec` ends as its command does.
-        if (argv[0] !== "exec") expect(codes, JSON.stringify(argv)).to.include(code);
+        if (argv[0] !== "exec") {
+          expect(codes, JSON.stringify(argv)).to.include(code);
+        }
         expect(stderr, JSON.stringify(argv)).not.to.contain("internal error");
-        if (code !== 0 && argv[0] !== "exec" && argv[0] !== "doctor" && argv[0] !== "plugins")
+        if (code !== 0 && argv[0] !== "exec" && argv[0] !== "doctor" && argv[0] !== "plugins") {
           expect(stderr, JSON.stringify(argv)).not.to.equal("");
+        }
       }),
       runs(),
     );

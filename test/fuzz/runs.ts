@@ -18,7 +18,8 @@ export function runs(part = 1) {
 }
 
 after(() => {
-  if (count.inputs > 0 && process.env.STRATA_FUZZ_RUNS !== undefined)
+  if (count.inputs > 0 && process.env.STRATA_FUZZ_RUNS !== undefined) {
     console.log(`inputs tried: ${count.inputs}`);
+  }
   count.inputs = 0;
 });

@@ -25,7 +25,9 @@ function outcome<T>(work: () => T): { value: T } | { code: string } {
   try {
     return { value: work() };
   } catch (error) {
-    if (!isStrataError(error) || error.code === "INTERNAL") throw error;
+    if (!isStrataError(error) || error.code === "INTERNAL") {
+      throw error;
+    }
     return { code: error.code };
   }
 }
@@ -78,7 +80,9 @@ describe("words of any kind", () => {
             return;
           }
           checkName("instance", found.value.instance);
-          if (found.value.snapshot !== undefined) checkName("snapshot", found.value.snapshot);
+          if (found.value.snapshot !== undefined) {
+            checkName("snapshot", found.value.snapshot);
+          }
         },
       ),
       runs(),
@@ -113,8 +117,11 @@ describe("words of any kind", () => {
     fc.assert(
       fc.property(anything, (text) => {
         const found = outcome(() => parseSize("memory", text));
-        if ("code" in found) expect(found.code).to.equal("INVALID_SIZE");
-        else expect(found.value > 0n).to.equal(true);
+        if ("code" in found) {
+          expect(found.code).to.equal("INVALID_SIZE");
+        } else {
+          expect(found.value > 0n).to.equal(true);
+        }
       }),
       runs(),
     );
@@ -130,7 +137,9 @@ describe("words of any kind", () => {
         ),
         (text) => {
           const found = outcome(() => parseImageName(text));
-          if ("code" in found) expect(found.code).to.equal("INVALID_VALUE");
+          if ("code" in found) {
+            expect(found.code).to.equal("INVALID_VALUE");
+          }
         },
       ),
       runs(),
@@ -149,7 +158,9 @@ describe("words of any kind", () => {
     await fc.assert(
       fc.asyncProperty(data, async (text) => {
         const found = await checkUserData(text).then(() => undefined, asStrataError);
-        if (found !== undefined) expect(found.code).to.equal("INVALID_VALUE");
+        if (found !== undefined) {
+          expect(found.code).to.equal("INVALID_VALUE");
+        }
       }),
       runs(),
     );
@@ -159,8 +170,14 @@ describe("words of any kind", () => {
     fc.assert(
       fc.property(anything, (text) => {
         const { load, memory, disk } = readProbe(text);
-        for (const value of load) expect(value).to.be.finite;
-        for (const usage of [memory, disk]) if (usage !== null) expect(usage.total >= 0n).to.equal(true);
+        for (const value of load) {
+          expect(value).to.be.finite;
+        }
+        for (const usage of [memory, disk]) {
+          if (usage !== null) {
+            expect(usage.total >= 0n).to.equal(true);
+          }
+        }
       }),
       runs(),
     );

@@ -37,8 +37,11 @@ export async function cliRoom(open?: Opener): Promise<CliRoom> {
     const stdin = Object.assign(new PassThrough(), { isTTY });
     const stdout = Object.assign(new PassThrough(), { isTTY });
     const stderr = new PassThrough();
-    if (isTTY) stdin.write(typed);
-    else stdin.end(room.input);
+    if (isTTY) {
+      stdin.write(typed);
+    } else {
+      stdin.end(room.input);
+    }
     const read = Promise.all([text(stdout), text(stderr)]);
     const io = { stdin, stdout, stderr, env, ...streams };
     const code = await run(args, open === undefined ? { io } : { io, open });
@@ -53,7 +56,9 @@ export async function cliRoom(open?: Opener): Promise<CliRoom> {
     strata: (...args) => attempt(undefined, args),
     async done(...args) {
       const { code, stdout, stderr } = await attempt(undefined, args);
-      if (code !== 0) throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+      if (code !== 0) {
+        throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+      }
       return stdout;
     },
     onto: (streams, ...args) => attempt(undefined, args, streams),

@@ -26,7 +26,9 @@ export function ownFolder(kind: "test" | "daemon", parent = tmpdir()): Promise<s
 
 /** Takes away what runs that were killed have left on the host's libvirt and in folders, once unless told. */
 export function clearLeftovers(when?: "again"): Promise<void> {
-  if (when !== undefined) cleared = undefined;
+  if (when !== undefined) {
+    cleared = undefined;
+  }
   cleared ??= clearDomains().then(clearFolders);
   return cleared;
 }
@@ -43,17 +45,23 @@ async function clearDomains(): Promise<void> {
   await using connection = await connect("qemu:///system");
   const { instances } = engine;
   for (const { name } of await connection.listDomains()) {
-    if (!(await isLeft(name, NAMES))) continue;
+    if (!(await isLeft(name, NAMES))) {
+      continue;
+    }
     const instance = await instances.find(name);
-    if (instance === null) await removeDomain(name);
-    else
+    if (instance === null) {
+      await removeDomain(name);
+    } else {
       try {
         await using _lock = await locked({ engine }, instance);
         await instances.remove(lockOf(instance.id), context());
       } catch (error) {
         // Another run does the same, or a child of the dead one still works on it.
-        if (!["BUSY", "INSTANCE_NOT_FOUND"].includes(asStrataError(error).code)) throw error;
+        if (!["BUSY", "INSTANCE_NOT_FOUND"].includes(asStrataError(error).code)) {
+          throw error;
+        }
       }
+    }
   }
 }
 
@@ -65,13 +73,19 @@ async function removeDomain(name: string): Promise<void> {
 
 /** Takes away the folders of tests that were killed. */
 export async function clearFolders(): Promise<void> {
-  for (const folder of await leftFolders(tmpdir())) await clearFolder(folder);
+  for (const folder of await leftFolders(tmpdir())) {
+    await clearFolder(folder);
+  }
 }
 
 /** The folders of tests that were killed. */
 export async function leftFolders(parent: string): Promise<string[]> {
   const found: string[] = [];
-  for (const name of await readdir(parent)) if (await isLeft(name, FOLDERS)) found.push(join(parent, name));
+  for (const name of await readdir(parent)) {
+    if (await isLeft(name, FOLDERS)) {
+      found.push(join(parent, name));
+    }
+  }
   return found;
 }
 
@@ -91,17 +105,26 @@ async function isAlive(pid: string): Promise<boolean> {
 /** Ends every process that works in the folder, then takes away its mounts, loop devices and files. */
 export async function clearFolder(path: string): Promise<void> {
   await endProcesses(path);
-  for (const mount of await mountsBelow(path)) await execa("umount", ["--lazy", mount], { reject: false });
+  for (const mount of await mountsBelow(path)) {
+    await execa("umount", ["--lazy", mount], { reject: false });
+  }
   const { stdout } = await execa("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"]);
-  for (const [, device = "", file = ""] of stdout.matchAll(/^(\S+)\s+(.*)$/gm))
-    if (file.startsWith(`${path}/`)) await execa("losetup", ["--detach", device], { reject: false });
+  for (const [, device = "", file = ""] of stdout.matchAll(/^(\S+)\s+(.*)$/gm)) {
+    if (file.startsWith(`${path}/`)) {
+      await execa("losetup", ["--detach", device], { reject: false });
+    }
+  }
   await rm(path, { recursive: true, force: true });
 }
 
 /** Kills every process that works in the folder, and waits until they are gone. */
 export async function endProcesses(path: string): Promise<void> {
-  for (const pid of await processesOf(path)) kill(pid);
-  while ((await processesOf(path)).length > 0) await delay(50);
+  for (const pid of await processesOf(path)) {
+    kill(pid);
+  }
+  while ((await processesOf(path)).length > 0) {
+    await delay(50);
+  }
 }
 
 /** One that has ended meanwhile is fine. */
@@ -109,7 +132,9 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) {
+      throw error;
+    }
   }
 }
 
@@ -117,12 +142,16 @@ function kill(pid: number): void {
 async function processesOf(path: string): Promise<number[]> {
   const found: number[] = [];
   for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) {
+      continue;
+    }
     const texts = await Promise.all(
       ["environ", "cmdline"].map((file) => readFile(join("/proc", entry, file), "utf8").catch(() => "")),
     );
     const [environment = "", command = ""] = texts;
-    if (environment.includes(`=${path}/`) || command.includes(`${path}/`)) found.push(Number(entry));
+    if (environment.includes(`=${path}/`) || command.includes(`${path}/`)) {
+      found.push(Number(entry));
+    }
   }
   return found;
 }

@@ -33,11 +33,12 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
   const program = join(folder, "program");
   await cp(join(ROOT, "dist"), join(program, "dist"), { recursive: true });
   await cp(join(ROOT, "package.json"), join(program, "package.json"));
-  for (const each of MODULES)
+  for (const each of MODULES) {
     await cp(join(ROOT, "node_modules", each), join(program, "node_modules", each), {
       recursive: true,
       dereference: true,
     });
+  }
   const env = { HOME: home, USER: name, LOGNAME: name, PATH: process.env.PATH ?? "" };
   const strata = async (...args: string[]): Promise<Ended> => {
     const result = await execa(process.execPath, [join(program, "dist/bin/strata.js"), ...args], {
@@ -57,7 +58,9 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
     strata,
     async done(...args) {
       const { code, stdout, stderr } = await strata(...args);
-      if (code !== 0) throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+      if (code !== 0) {
+        throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+      }
       return stdout;
     },
     async bring(path, into) {
@@ -67,7 +70,9 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
       return copy;
     },
     async [Symbol.asyncDispose]() {
-      for (const pid of await processesOf(uid)) process.kill(pid, "SIGKILL");
+      for (const pid of await processesOf(uid)) {
+        process.kill(pid, "SIGKILL");
+      }
       await execa("userdel", ["--force", name], { reject: false });
       await rm(folder, { recursive: true, force: true });
     },
@@ -79,7 +84,9 @@ async function processesOf(uid: number): Promise<number[]> {
   const found: number[] = [];
   for (const entry of await readdir("/proc")) {
     const status = /^\d+$/.test(entry) ? await readFile(`/proc/${entry}/status`, "utf8").catch(() => "") : "";
-    if (new RegExp(`^Uid:\\s+${uid}\\s`, "m").test(status)) found.push(Number(entry));
+    if (new RegExp(`^Uid:\\s+${uid}\\s`, "m").test(status)) {
+      found.push(Number(entry));
+    }
   }
   return found;
 }

@@ -58,8 +58,9 @@ export async function installStrata(folder: string): Promise<void> {
   ]);
   await symlink(MODULES, join(modules, "strata-vm/node_modules"));
   // What an author of a plugin has installed as well.
-  for (const name of ["mocha", "typescript", "@types"])
+  for (const name of ["mocha", "typescript", "@types"]) {
     await symlink(join(MODULES, name), join(modules, name));
+  }
 }
 
 /** A copy of the sample engine as its author has it, built by its own script's command. */

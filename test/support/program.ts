@@ -30,7 +30,9 @@ export async function strata(
 /** The same for what must succeed; resolves to its standard output. */
 export async function done(args: readonly string[], o: Parameters<typeof strata>[1] = {}): Promise<string> {
   const { code, stdout, stderr } = await strata(args, o);
-  if (code !== 0) throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+  if (code !== 0) {
+    throw new Error(`strata ${args.join(" ")} ended with ${code}: ${stderr}`);
+  }
   return stdout;
 }
 
@@ -50,9 +52,13 @@ export async function guestImage(
     const lock = join(tmpdir(), "strata-test-image.lock");
     await using _lock = await lockFile(lock, { name: lock, wait: Infinity });
     // Other tests may have built it meanwhile.
-    if ((await find()) === undefined) await done(["image", "build", "debian", "--variant", variant]);
+    if ((await find()) === undefined) {
+      await done(["image", "build", "debian", "--variant", variant]);
+    }
     const built = await find();
-    if (built === undefined) throw new Error("the image was built and is not listed");
+    if (built === undefined) {
+      throw new Error("the image was built and is not listed");
+    }
     return built;
   };
   const image = (await find()) ?? (await build());

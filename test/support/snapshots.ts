@@ -9,6 +9,8 @@ export async function dropSnapshot(
   name: string,
 ): Promise<void> {
   const removal = planRemoval(await engine.snapshots.tree(id), name);
-  if (removal === undefined) throw new Error(`there is no ${name}`);
+  if (removal === undefined) {
+    throw new Error(`there is no ${name}`);
+  }
   await engine.snapshots.delete(lockOf(id), removal, context());
 }

@@ -15,7 +15,9 @@ export interface Stage {
 export function story(name: string, open: () => Promise<Stage>): void {
   let stage: Stage | undefined;
   const strata = () => {
-    if (stage === undefined) throw new Error("the stage is not open");
+    if (stage === undefined) {
+      throw new Error("the stage is not open");
+    }
     return stage.strata;
   };
   const write = async (value: string) => {

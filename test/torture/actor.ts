@@ -59,8 +59,11 @@ let goOn: () => void = () => {};
 let asked = 0;
 
 process.on("message", (task: Task | "go on") => {
-  if (task === "go on") goOn();
-  else void run(task);
+  if (task === "go on") {
+    goOn();
+  } else {
+    void run(task);
+  }
 });
 process.on("disconnect", () => process.exit());
 tell({ kind: "ready" });
@@ -86,13 +89,19 @@ async function run({ verb, plan }: Task): Promise<void> {
 function follow(plan: Plan, boundary: Boundary): Verdict | Promise<Verdict> {
   switch (plan.kind) {
     case "kill":
-      if (boundary.at === plan.at) process.kill(plan.group ? -process.pid : process.pid, "SIGKILL");
+      if (boundary.at === plan.at) {
+        process.kill(plan.group ? -process.pid : process.pid, "SIGKILL");
+      }
       return "go on";
     case "fail":
       return boundary.at === plan.at || (plan.on === true && boundary.at > plan.at) ? plan.with : "go on";
     case "ask":
-      if (plan.die === true && boundary.at === asked + 1 && asked > 0) process.kill(process.pid, "SIGKILL");
-      if (asked > 0 || ![boundary.at, `${boundary.when} ${boundary.what}`].includes(plan.at)) return "go on";
+      if (plan.die === true && boundary.at === asked + 1 && asked > 0) {
+        process.kill(process.pid, "SIGKILL");
+      }
+      if (asked > 0 || ![boundary.at, `${boundary.when} ${boundary.what}`].includes(plan.at)) {
+        return "go on";
+      }
       asked = boundary.at;
       return new Promise((resolve) => {
         goOn = () => resolve("go on");

@@ -53,7 +53,9 @@ describe("what others change behind our back", () => {
   /** Asks for every repair that there is; resolves to the files that are gone since. */
   async function repairAll(at: string): Promise<string[]> {
     const files = await readdir(at);
-    for (const finding of await find()) await repair(finding);
+    for (const finding of await find()) {
+      await repair(finding);
+    }
     const left = await readdir(at);
     return files.filter((file) => !left.includes(file));
   }
@@ -77,7 +79,9 @@ describe("what others change behind our back", () => {
     const layer = await frozen("b");
     await virsh("snapshot-delete", INSTANCE, "b", "--metadata");
     const [lost] = await find();
-    if (lost === undefined) throw new Error("nothing was found");
+    if (lost === undefined) {
+      throw new Error("nothing was found");
+    }
     expect(await repair(lost, "remove")).to.equal(true);
     await repairAll(await folder());
     expect(await find()).to.deep.equal([]);
@@ -117,7 +121,9 @@ describe("what others change behind our back", () => {
     });
     expect(refused.exitCode).to.equal(1);
     expect(refused.stdout).to.contain("To be repaired:").and.to.contain("Do this?");
-    for (const { repair } of before) expect(refused.stdout).to.contain(`-> ${repair}`);
+    for (const { repair } of before) {
+      expect(refused.stdout).to.contain(`-> ${repair}`);
+    }
     expect(await find()).to.deep.equal(before);
 
     const repaired = await doctor("--repair", "--yes", "--format", "json");
@@ -262,7 +268,9 @@ describe("what others change behind our back", () => {
     const asked = codeOf(world.fixture.engine.snapshots.tree(id)).then((code) => {
       answer = code;
     });
-    for (let n = 1; answer === undefined && Date.now() < patience; n += 1) await utimes(head, n, n);
+    for (let n = 1; answer === undefined && Date.now() < patience; n += 1) {
+      await utimes(head, n, n);
+    }
     await asked;
     expect(answer).to.equal("nothing");
     expect(kinds(await find())).to.include("layer-missing");

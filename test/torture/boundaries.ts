@@ -32,7 +32,9 @@ export function watch(next: Watcher | undefined): void {
 }
 
 function pass(when: Boundary["when"], what: string): Verdict | Promise<Verdict> {
-  if (watcher === undefined) return "go on";
+  if (watcher === undefined) {
+    return "go on";
+  }
   count += 1;
   return watcher({ at: count, when, what });
 }
@@ -80,18 +82,28 @@ function wrapCalls(): void {
   const changes = new Map<object, string>(CHANGES.map(([name, procedure]) => [procedure, name]));
   Client.prototype.call = async function (this: Client, procedure, args, limits, listener) {
     const name = changes.get(procedure);
-    if (name === undefined) return original.call(this, procedure, args, limits, listener) as never;
+    if (name === undefined) {
+      return original.call(this, procedure, args, limits, listener) as never;
+    }
     const before = await pass("before", name);
-    if (before === "EIO" || before === "ENOSPC") throw libvirtFault(before);
-    if (before === "lost") this.end(lost());
+    if (before === "EIO" || before === "ENOSPC") {
+      throw libvirtFault(before);
+    }
+    if (before === "lost") {
+      this.end(lost());
+    }
     const answer = original.call(this, procedure, args, limits, listener);
     // Sent, unless others are on the way; unanswered either way.
     answer.catch(() => {});
     const middle = await pass("middle", name);
-    if (middle === "lost") this.end(lost());
+    if (middle === "lost") {
+      this.end(lost());
+    }
     const result = await answer;
     const after = await pass("after", name);
-    if (after === "EIO" || after === "ENOSPC") throw libvirtFault(after);
+    if (after === "EIO" || after === "ENOSPC") {
+      throw libvirtFault(after);
+    }
     return result as never;
   };
 }
@@ -104,11 +116,17 @@ function wrapFiles(): void {
   const target = fs.promises as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
   for (const name of FILES) {
     const original = target[name];
-    if (original === undefined) throw new Error(`there is no fs.promises.${name}`);
+    if (original === undefined) {
+      throw new Error(`there is no fs.promises.${name}`);
+    }
     target[name] = async (...args) => {
-      if (!isChange(name, args)) return original(...args);
+      if (!isChange(name, args)) {
+        return original(...args);
+      }
       const before = await pass("before", name);
-      if (before === "EIO" || before === "ENOSPC") throw fault(before);
+      if (before === "EIO" || before === "ENOSPC") {
+        throw fault(before);
+      }
       const result = await original(...args);
       await pass("after", name);
       return result;
@@ -127,7 +145,9 @@ function wrapHandles(): void {
       const original = handle[name].bind(handle) as (...given: unknown[]) => Promise<unknown>;
       const wrapped = async (...given: unknown[]) => {
         const before = await pass("before", name);
-        if (before === "EIO" || before === "ENOSPC") throw fault(before);
+        if (before === "EIO" || before === "ENOSPC") {
+          throw fault(before);
+        }
         const result = await original(...given);
         await pass("after", name);
         return result;
@@ -142,14 +162,18 @@ function wrapPrograms(): void {
   const original = childProcess.spawn;
   const wrapped = (program: string, args: readonly string[], options: childProcess.SpawnOptions) => {
     const name = `${program} ${args[0] ?? ""}`;
-    if (program === "flock" || LOOKS.includes(args[0] ?? "")) return original(program, args, options);
+    if (program === "flock" || LOOKS.includes(args[0] ?? "")) {
+      return original(program, args, options);
+    }
     // spawn answers at once, so a watcher that takes time cannot be waited for before.
     const before = pass("before", name);
     let child: ChildProcess;
     if (before === "EIO" || before === "ENOSPC") {
       const words = before === "ENOSPC" ? "No space left on device" : "Input/output error";
       child = original("sh", ["-c", `echo "${name}: ${words}" >&2; exit 1`], options);
-    } else child = original(program, args, options);
+    } else {
+      child = original(program, args, options);
+    }
     void pass("middle", name);
     child.once("exit", () => void pass("after", name));
     return child;

@@ -72,8 +72,11 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
       ),
     );
     const totals: Record<string, number> = {};
-    for (const [outcomes] of told as Record<string, number>[][])
-      for (const [code, count] of Object.entries(outcomes ?? {})) totals[code] = (totals[code] ?? 0) + count;
+    for (const [outcomes] of told as Record<string, number>[][]) {
+      for (const [code, count] of Object.entries(outcomes ?? {})) {
+        totals[code] = (totals[code] ?? 0) + count;
+      }
+    }
     return totals;
   }
 
@@ -118,7 +121,9 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
     expect(unfair(totals)).to.deep.equal([]);
     await expectNothingInterleaved();
     await expectAllWell();
-    for (const name of names) await perform(world.fixture.engine, { kind: "purge", on: name });
+    for (const name of names) {
+      await perform(world.fixture.engine, { kind: "purge", on: name });
+    }
   });
 
   it("another user sees the instances, and is refused what would need their files", async () => {

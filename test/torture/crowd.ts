@@ -50,7 +50,9 @@ async function client(at: number): Promise<void> {
 
 async function act(engine: Parameters<typeof perform>[0], on: string, id: string): Promise<void> {
   // Readers take no hold and are never in the way.
-  if (random() < task.readers) return read(engine, on);
+  if (random() < task.readers) {
+    return read(engine, on);
+  }
   await perform(engine, choose(on, id), 300_000, (what) =>
     appendFileSync(task.journal, `${what} ${on} ${id}\n`),
   );
@@ -59,20 +61,31 @@ async function act(engine: Parameters<typeof perform>[0], on: string, id: string
 /** Whatever others do meanwhile, what is told is a tree: no parent is missing, nor what it stands on. */
 async function read({ instances, snapshots }: Parameters<typeof perform>[0], on: string): Promise<void> {
   const found = await instances.find(on);
-  if (found === null) throw new Error(`${on} is not found`);
-  if (!(await instances.list()).some(({ name }) => name === on)) throw new Error(`${on} is not listed`);
+  if (found === null) {
+    throw new Error(`${on} is not found`);
+  }
+  if (!(await instances.list()).some(({ name }) => name === on)) {
+    throw new Error(`${on} is not listed`);
+  }
   const outline = await snapshots.outline(found.id).catch((error: unknown) => {
     // Which takes the head's header.
-    if (asStrataError(error).code !== "PERMISSION_DENIED") throw error;
+    if (asStrataError(error).code !== "PERMISSION_DENIED") {
+      throw error;
+    }
     return { names: [], standsOn: null };
   });
-  if (outline.standsOn !== null && !outline.names.includes(outline.standsOn))
+  if (outline.standsOn !== null && !outline.names.includes(outline.standsOn)) {
     throw new Error(`by its outline it stands on ${outline.standsOn}, which is not there`);
+  }
   const tree = await snapshots.tree(found.id);
   const names = new Set<string | null>([null, ...tree.snapshots.map(({ name }) => name)]);
   const loose = tree.snapshots.find(({ parent }) => !names.has(parent));
-  if (loose !== undefined) throw new Error(`the parent of ${loose.name}, ${loose.parent}, is not there`);
-  if (!names.has(tree.standsOn)) throw new Error(`it stands on ${tree.standsOn}, which is not there`);
+  if (loose !== undefined) {
+    throw new Error(`the parent of ${loose.name}, ${loose.parent}, is not there`);
+  }
+  if (!names.has(tree.standsOn)) {
+    throw new Error(`it stands on ${tree.standsOn}, which is not there`);
+  }
 }
 
 function choose(on: string, id: string): Verb {

@@ -37,7 +37,11 @@ describe("QEMU is killed", () => {
     const abort = new AbortController();
     const events = await world.fixture.connection.domainEvents("lifecycle", { domain, signal: abort.signal });
     await signal("SIGKILL");
-    for await (const event of events) if (event.kind === "lifecycle" && event.event === 5) break;
+    for await (const event of events) {
+      if (event.kind === "lifecycle" && event.event === 5) {
+        break;
+      }
+    }
     abort.abort();
   }
 
@@ -67,7 +71,9 @@ describe("QEMU is killed", () => {
 
   it("while its shutdown is waited for: that was what was wanted", async () => {
     const instance = await world.fixture.engine.instances.find(on);
-    if (instance === null) throw new Error("it is gone");
+    if (instance === null) {
+      throw new Error("it is gone");
+    }
     await whileLocked(world.fixture, instance, async () => {
       const stopped = world.fixture.engine.instances.stop(lockOf(instance.id), { grace: 60_000 }, context());
       await signal("SIGKILL");
@@ -91,10 +97,14 @@ describe("QEMU is killed", () => {
     const { engine } = world.fixture;
     const take = { kind: "take", on, name: "new", createdAt: 1_700_000_200_000 } as const;
     const resize = { kind: "resize", on, cpus: 2, mebibytes: 20 } as const;
-    for (const verb of [take, resize]) expect(await codeOf(perform(engine, verb))).to.equal("WRONG_STATE");
+    for (const verb of [take, resize]) {
+      expect(await codeOf(perform(engine, verb))).to.equal("WRONG_STATE");
+    }
     await killed();
     expect(await world.observe()).to.deep.equal(untouched);
-    for (const verb of [take, resize]) await perform(engine, verb);
+    for (const verb of [take, resize]) {
+      await perform(engine, verb);
+    }
     const now = await engine.instances.find(on);
     expect(now?.resources).to.include({ cpus: 2, disk: 20n * MIB });
     await expectEach(["new"]);
@@ -107,8 +117,9 @@ describe("QEMU is killed", () => {
     const findings = (await engine.maintenance?.audit()) ?? [];
     expect(findings.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
     await perform(engine, { kind: "take", on, name: "new", createdAt: 1_700_000_200_000 });
-    for (const finding of (await engine.maintenance?.audit()) ?? [])
+    for (const finding of (await engine.maintenance?.audit()) ?? []) {
       await engine.maintenance?.repair(finding, context());
+    }
     expect(await engine.maintenance?.audit()).to.deep.equal([]);
     await expectEach(["new"], ["m2"]);
   });
@@ -116,7 +127,9 @@ describe("QEMU is killed", () => {
   it("while a delayed shutdown is to come: it is told as stopped, and starts without one", async () => {
     const { engine } = world.fixture;
     const instance = await engine.instances.find(on);
-    if (instance === null) throw new Error("it is gone");
+    if (instance === null) {
+      throw new Error("it is gone");
+    }
     await whileLocked(world.fixture, instance, () =>
       engine.instances.annotate(lockOf(instance.id), { shutdownAt: Date.now() + 3_600_000 }),
     );
@@ -131,9 +144,15 @@ describe("QEMU is killed", () => {
   async function expectEach(more: readonly string[], without: readonly string[] = []): Promise<void> {
     const known = ([state]: State) => new Map(state?.snapshots.map(({ name, contents }) => [name, contents]));
     const [was, is] = [known(untouched), known(await world.observe())];
-    for (const name of more) expect(is.get(name)).to.equal(untouched[0]?.contents);
-    for (const name of more) is.delete(name);
-    for (const name of without) was.delete(name);
+    for (const name of more) {
+      expect(is.get(name)).to.equal(untouched[0]?.contents);
+    }
+    for (const name of more) {
+      is.delete(name);
+    }
+    for (const name of without) {
+      was.delete(name);
+    }
     expect([...is].sort()).to.deep.equal([...was].sort());
   }
 });

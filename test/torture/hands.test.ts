@@ -12,7 +12,11 @@ describe(`whatever others do with virsh and on files, nothing is lost and there 
       workers: 2,
       tell: (text) => told.push(text),
     });
-    if (lost + stuck + unnamed + unclear > 0) throw new Error(told.join("\n\n"));
-    if (interferences < 40) throw new Error(`only ${interferences} interferences`);
+    if (lost + stuck + unnamed + unclear > 0) {
+      throw new Error(told.join("\n\n"));
+    }
+    if (interferences < 40) {
+      throw new Error(`only ${interferences} interferences`);
+    }
   });
 });

@@ -66,7 +66,9 @@ export async function openActors(settings: Readonly<Record<string, string>>): Pr
     async [Symbol.asyncDispose]() {
       const actor = await spare?.catch(() => undefined);
       await rm(program, { force: true });
-      if (actor === undefined || actor.exitCode !== null || actor.signalCode !== null) return;
+      if (actor === undefined || actor.exitCode !== null || actor.signalCode !== null) {
+        return;
+      }
       const gone = once(actor, "exit");
       kill(actor, true);
       await gone;
@@ -75,7 +77,9 @@ export async function openActors(settings: Readonly<Record<string, string>>): Pr
 }
 
 function kill({ pid }: ChildProcess, group: boolean): void {
-  if (pid === undefined) return;
+  if (pid === undefined) {
+    return;
+  }
   try {
     process.kill(group ? -pid : pid, "SIGKILL");
   } catch {
@@ -90,7 +94,9 @@ async function make(program: string, settings: Readonly<Record<string, string>>)
     detached: true,
   });
   const [first] = await Promise.race([once(actor, "message"), once(actor, "exit")]);
-  if ((first as Report | null)?.kind !== "ready") throw new Error("an actor could not be made ready");
+  if ((first as Report | null)?.kind !== "ready") {
+    throw new Error("an actor could not be made ready");
+  }
   return actor;
 }
 
@@ -109,15 +115,24 @@ async function work(
         reject(new Error(`hangs: ${JSON.stringify(verb)} with ${JSON.stringify(plan)}`));
       }, HANGS);
       actor.on("message", (report: Report) => {
-        if (report.kind === "ended") resolve(report);
-        if (report.kind === "asking") during(report.boundary).then(() => actor.send("go on"), reject);
+        if (report.kind === "ended") {
+          resolve(report);
+        }
+        if (report.kind === "asking") {
+          during(report.boundary).then(() => actor.send("go on"), reject);
+        }
       });
       actor.once("exit", () => resolve({ kind: "killed" }));
       actor.send(task, (error) => {
-        if (error === null) return;
+        if (error === null) {
+          return;
+        }
         // Killed before it heard of the task.
-        if ("code" in error && error.code === "ERR_IPC_CHANNEL_CLOSED") resolve({ kind: "killed" });
-        else reject(error);
+        if ("code" in error && error.code === "ERR_IPC_CHANNEL_CLOSED") {
+          resolve({ kind: "killed" });
+        } else {
+          reject(error);
+        }
       });
     });
   } finally {

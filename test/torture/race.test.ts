@@ -27,7 +27,7 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
     const { world, actors, scenarios } = torture;
     for (const { name, verb, before, after, boundaries } of scenarios.filter((each) =>
       SENT.includes(each.name),
-    ))
+    )) {
       for (const { at, what } of boundaries.filter(
         ({ when, what: touched }) => when === "before" && touched.startsWith("domain_"),
       )) {
@@ -37,10 +37,12 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
         await world.daemon.signal("SIGCONT");
         await next;
         const now = await world.observe();
-        if (!isDeepStrictEqual(now, before) && !isDeepStrictEqual(now, after))
+        if (!isDeepStrictEqual(now, before) && !isDeepStrictEqual(now, after)) {
           throw new Error(`${name}, ${what} (${at}): ${JSON.stringify(now)}`);
+        }
         await world.reset();
       }
+    }
   });
 
   it("is kept out while a program of it is still at work, though it is dead itself", async () => {
@@ -49,7 +51,9 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
     const touch = merging?.boundaries.find(
       ({ when, what }) => when === "middle" && what.startsWith("qemu-img"),
     );
-    if (merging === undefined || touch === undefined) throw new Error("nothing is merged");
+    if (merging === undefined || touch === undefined) {
+      throw new Error("nothing is merged");
+    }
     // A qemu-img that begins to change layers only when it is told to.
     const bin = join(world.daemon.folder, "bin");
     const go = join(bin, "go");
@@ -63,7 +67,9 @@ describe("a call of a holder that died, carried out after its lock is gone", () 
     process.env.PATH = path;
     expect(end.kind).to.equal("killed");
     const instance = await world.fixture.engine.instances.find(INSTANCE);
-    if (instance === null) throw new Error("it is gone");
+    if (instance === null) {
+      throw new Error("it is gone");
+    }
     const lock = (wait: number) => world.fixture.engine.instances.lock(instance, { wait }, context());
     const early = await codeOf(lock(0).then((each) => each[Symbol.asyncDispose]()));
     const waiting = lock(60_000);

@@ -47,8 +47,11 @@ const open = (worker: number, small = false) => {
 
 async function attempt(torture: Torture, trial: Trial, as: Count, label: string): Promise<void> {
   try {
-    if (await disturb(torture, trial)) totals[as] += 1;
-    else totals.ended += 1;
+    if (await disturb(torture, trial)) {
+      totals[as] += 1;
+    } else {
+      totals.ended += 1;
+    }
   } catch (error) {
     totals.lost += 1;
     const { scenario, disturbance } = trial;
@@ -62,18 +65,23 @@ async function attempt(torture: Torture, trial: Trial, as: Count, label: string)
 async function work(worker: number, workers: number): Promise<void> {
   if (wanted.some((what) => ["kills", "faults", "daemon"].includes(what))) {
     await using torture = await open(worker);
-    if (wanted.includes("kills")) await killing(torture, worker, workers);
+    if (wanted.includes("kills")) {
+      await killing(torture, worker, workers);
+    }
     const faults = wanted.includes("faults") ? everyFault(torture) : [];
-    for (const [at, trial] of share(faults, worker, workers))
+    for (const [at, trial] of share(faults, worker, workers)) {
       await attempt(torture, trial, "faults", `fault ${at}`);
+    }
     const deaths = wanted.includes("daemon") ? everyDaemonDeath(torture) : [];
-    for (const [at, trial] of share(deaths, worker, workers))
+    for (const [at, trial] of share(deaths, worker, workers)) {
       await attempt(torture, trial, "daemon deaths", `daemon ${at}`);
+    }
   }
   if (wanted.includes("full")) {
     await using small = await open(worker, true);
-    for (const [at, trial] of share(everyFullDisk(small), worker, workers))
+    for (const [at, trial] of share(everyFullDisk(small), worker, workers)) {
       await attempt(small, trial, "full disks", `full disk ${at}`);
+    }
   }
 }
 
@@ -83,12 +91,16 @@ async function killing(torture: Torture, worker: number, workers: number): Promi
   const trialOf = (at: number) => every[at] ?? anyKill(torture, numbers(seed * 1_000_003 + at));
   if (values.only !== undefined) {
     const at = Number(values.only);
-    if (at % workers !== worker) return;
+    if (at % workers !== worker) {
+      return;
+    }
     return attempt(torture, trialOf(Math.floor(at / workers)), "kills", `seed ${seed}, trial ${at}`);
   }
   for (let at = 0; totals.kills < Number(values.kills); at += 1) {
     await attempt(torture, trialOf(at), "kills", `seed ${seed}, trial ${at * workers + worker}`);
-    if (totals.kills % 50 === 0) console.log(JSON.stringify(totals));
+    if (totals.kills % 50 === 0) {
+      console.log(JSON.stringify(totals));
+    }
   }
 }
 
@@ -132,9 +144,15 @@ async function deaths(): Promise<boolean> {
 console.log(`seed ${seed}, ${values.workers} workers`);
 const DEATHS = ["kills", "faults", "daemon", "full"];
 let right = true;
-if (wanted.some((what) => DEATHS.includes(what))) right = await deaths();
+if (wanted.some((what) => DEATHS.includes(what))) {
+  right = await deaths();
+}
 // A number is a trial of one part.
 const whole = values.only === undefined || wanted.length === 1;
-if (wanted.includes("hands") && whole) right = (await others("hands", Number(values.hands))) && right;
-if (wanted.includes("starts") && whole) right = (await others("starts", Number(values.starts))) && right;
+if (wanted.includes("hands") && whole) {
+  right = (await others("hands", Number(values.hands))) && right;
+}
+if (wanted.includes("starts") && whole) {
+  right = (await others("starts", Number(values.starts))) && right;
+}
 process.exitCode = right ? 0 : 1;

@@ -31,7 +31,9 @@ describe(`whatever dies, everything is as before or as after (seed ${seed})`, ()
         const { scenario, disturbance } = trial;
         throw new Error(`${scenario.name}, ${JSON.stringify(disturbance)}`, { cause: error });
       });
-      if (disturbed) done += 1;
+      if (disturbed) {
+        done += 1;
+      }
     }
   };
 

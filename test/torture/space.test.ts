@@ -22,7 +22,9 @@ async function shortage(work: Promise<unknown>): Promise<{ needed: number; free:
     () => "nothing was refused",
     (reason: unknown) => reason,
   );
-  if (!isStrataError(error) || error.code !== "NO_SPACE") throw error;
+  if (!isStrataError(error) || error.code !== "NO_SPACE") {
+    throw error;
+  }
   const [needed = 0, free = 0, missing = 0] = ["needed", "free", "missing"].map(
     (key) => Number(error.details[key]) / MIB,
   );
@@ -55,7 +57,9 @@ describe("room that is missing is told before anything is made", () => {
   const files = () => readdir(world.daemon.pool, { recursive: true });
   const found = async () => {
     const instance = await world.fixture.engine.instances.find(INSTANCE);
-    if (instance === null) throw new Error("it is gone");
+    if (instance === null) {
+      throw new Error("it is gone");
+    }
     return instance;
   };
 
@@ -82,8 +86,9 @@ describe("room that is missing is told before anything is made", () => {
         { kind: "take", on: INSTANCE, name: "new", createdAt: 1 },
         { kind: "restore", on: INSTANCE, name: "c" },
         { kind: "resize", on: INSTANCE, cpus: 1, mebibytes: 20 },
-      ] as const)
+      ] as const) {
         expect((await shortage(perform(engine, verb))).needed, verb.kind).to.be.above(2);
+      }
     });
     expect([await files(), await world.observe()]).to.deep.equal(before);
   });

@@ -36,7 +36,9 @@ describe("an ssh connection to libvirtd that breaks off", () => {
     await writeFile(join(folder, "config"), config.join("\n"));
     await writeFile(join(folder, "ssh"), `#!/bin/sh\nexec /usr/bin/ssh -F ${folder}/config "$@"\n`);
     await writeFile(join(folder, "nc"), NC);
-    for (const program of ["ssh", "nc"]) await chmod(join(folder, program), 0o755);
+    for (const program of ["ssh", "nc"]) {
+      await chmod(join(folder, program), 0o755);
+    }
     process.env.PATH = `${folder}:${path}`;
     server = await sshServer(keys);
     const { uri } = torture.world.settings;
@@ -63,10 +65,11 @@ describe("an ssh connection to libvirtd that breaks off", () => {
         })),
     );
     expect(trials.length).to.be.greaterThan(20);
-    for (const trial of trials)
+    for (const trial of trials) {
       await disturb({ world, actors }, trial).catch((error: unknown) => {
         throw new Error(`${trial.scenario.name}, ${JSON.stringify(trial.disturbance)}`, { cause: error });
       });
+    }
     expect(server.seen.filter((what) => what === "exec").length).to.be.greaterThan(trials.length / 2);
   });
 });

@@ -80,14 +80,19 @@ export async function openTorture(
   const { path, format, sha256 } = world.fixture.image;
   const scenarios: Scenario[] = [];
   for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }))) {
-    if (o.only?.includes(name) === false) continue;
+    if (o.only?.includes(name) === false) {
+      continue;
+    }
     const end = await actors.run(verb, { kind: "look" });
-    if (end.kind !== "ended" || end.error !== undefined)
+    if (end.kind !== "ended" || end.error !== undefined) {
       throw new Error(`${name} fails undisturbed: ${JSON.stringify(end)}`);
+    }
     const after = await world.observe();
     keepsOthers(name, verb, before, after);
     const wrong = await world.fixture.engine.maintenance?.audit();
-    if (wrong?.length !== 0) throw new Error(`after ${name}, doctor finds ${JSON.stringify(wrong)}`);
+    if (wrong?.length !== 0) {
+      throw new Error(`after ${name}, doctor finds ${JSON.stringify(wrong)}`);
+    }
     await cleanly(world, name);
     scenarios.push({ name, verb, before, after, boundaries: end.boundaries, took: end.took });
     await world.reset();
@@ -111,19 +116,24 @@ function keepsOthers(name: string, verb: Verb, before: State, after: State): voi
         .flatMap(({ snapshots }) => snapshots as readonly { name: string; contents: string }[])
         .map((snapshot) => [snapshot.name, snapshot.contents]),
     );
-  if (verb.kind === "purge") return;
+  if (verb.kind === "purge") {
+    return;
+  }
   const now = contents(after);
   for (const [snapshot, was] of contents(before)) {
     const gone = verb.kind === "delete" && verb.name === snapshot;
     const called = verb.kind === "rename" && verb.name === snapshot ? verb.to : snapshot;
-    if (gone === now.has(called) || (!gone && now.get(called) !== was))
+    if (gone === now.has(called) || (!gone && now.get(called) !== was)) {
       throw new Error(`${name} changes ${snapshot}`);
+    }
   }
 }
 
 async function cleanly(world: World, name: string): Promise<void> {
   const orphans = await world.orphans();
-  if (orphans.length > 0) throw new Error(`${name} leaves ${orphans.join(", ")}`);
+  if (orphans.length > 0) {
+    throw new Error(`${name} leaves ${orphans.join(", ")}`);
+  }
 }
 
 /**
@@ -136,19 +146,23 @@ export async function disturb(
 ): Promise<boolean> {
   const end = await run(world, actors, scenario.verb, disturbance);
   const failed = end.kind === "killed" || end.error !== undefined;
-  if (end.kind === "ended" && end.error !== undefined && isUnclear(end.error.code, disturbance))
+  if (end.kind === "ended" && end.error !== undefined && isUnclear(end.error.code, disturbance)) {
     throw new Error(`an unclear error: ${end.error.code}: ${end.error.message}`);
+  }
   await world.next();
   const now = await world.observe();
-  if (!failed && !isDeepStrictEqual(now, scenario.after))
+  if (!failed && !isDeepStrictEqual(now, scenario.after)) {
     throw new Error(`it succeeded, and what is there is something else:\n${words(now)}`);
+  }
   await repaired(world);
   const undone = isDeepStrictEqual(now, scenario.before);
   if (!undone && !isDeepStrictEqual(now, scenario.after)) {
     const [before, after] = [scenario.before, scenario.after].map(words);
     throw new Error(`neither before nor after:\n${words(now)}\n${before}\n${after}`);
   }
-  if (!undone) await world.reset();
+  if (!undone) {
+    await world.reset();
+  }
   return end.kind === "killed" || (disturbance.kind !== "kill" && disturbance.kind !== "kill after");
 }
 
@@ -205,8 +219,12 @@ export function everyFault({ scenarios }: Torture): Trial[] {
       // What has been done cannot fail afterwards but by an answer that is lost.
       const fails: Disturbance[] =
         when === "before" || (called && when === "after") ? [{ kind: "fail", at, with: "EIO" }] : [];
-      if (when === "before") fails.push({ kind: "fail", at, with: "ENOSPC", on: true });
-      if (called && when !== "after") fails.push({ kind: "fail", at, with: "lost" });
+      if (when === "before") {
+        fails.push({ kind: "fail", at, with: "ENOSPC", on: true });
+      }
+      if (called && when !== "after") {
+        fails.push({ kind: "fail", at, with: "lost" });
+      }
       return fails.map((disturbance) => ({ scenario, disturbance }));
     }),
   );
@@ -232,17 +250,25 @@ export function everyFullDisk({ scenarios }: Torture): Trial[] {
 
 export function pick<T>(list: readonly T[], random: () => number): T {
   const found = list[Math.floor(random() * list.length)];
-  if (found === undefined) throw new Error("nothing to pick from");
+  if (found === undefined) {
+    throw new Error("nothing to pick from");
+  }
   return found;
 }
 
 /** Nothing is left over, at the latest when doctor has been asked to put things right. */
 async function repaired(world: World): Promise<void> {
   const { maintenance } = world.fixture.engine;
-  if (maintenance === undefined) throw new Error("no audit");
-  for (const finding of await maintenance.audit()) await maintenance.repair(finding, context());
+  if (maintenance === undefined) {
+    throw new Error("no audit");
+  }
+  for (const finding of await maintenance.audit()) {
+    await maintenance.repair(finding, context());
+  }
   const left = await maintenance.audit();
-  if (left.length > 0) throw new Error(`doctor cannot repair ${JSON.stringify(left)}`);
+  if (left.length > 0) {
+    throw new Error(`doctor cannot repair ${JSON.stringify(left)}`);
+  }
   await cleanly(world, "the operation");
 }
 

@@ -52,19 +52,24 @@ export async function perform(
     return;
   }
   if (verb.kind === "repair") {
-    for (const finding of (await engine.maintenance?.audit()) ?? [])
+    for (const finding of (await engine.maintenance?.audit()) ?? []) {
       await engine.maintenance?.repair(finding, context());
+    }
     return;
   }
   if (verb.kind === "choose") {
     const finding = ((await engine.maintenance?.audit()) ?? []).find(
       ({ kind, subject }) => kind === verb.finding && subject === verb.subject,
     );
-    if (finding !== undefined) await engine.maintenance?.repair(finding, context(), verb.choice);
+    if (finding !== undefined) {
+      await engine.maintenance?.repair(finding, context(), verb.choice);
+    }
     return;
   }
   const found = await instances.find(verb.on);
-  if (found === null) throw new Error(`${verb.on} is gone`);
+  if (found === null) {
+    throw new Error(`${verb.on} is gone`);
+  }
   await using lock = await instances.lock(found, { wait }, context());
   journal("begin");
   try {
@@ -97,7 +102,9 @@ async function act(
       return snapshots.restore(lock, verb.name, context());
     case "delete": {
       const removal = planRemoval(await snapshots.tree(id), verb.name);
-      if (removal !== undefined) await snapshots.delete(lock, removal, context());
+      if (removal !== undefined) {
+        await snapshots.delete(lock, removal, context());
+      }
       return;
     }
     case "rename":

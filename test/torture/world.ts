@@ -132,8 +132,9 @@ async function save({ daemon, fixture }: Bare): Promise<Saved> {
   const current = (await domain.currentSnapshot())?.name;
   const all = await domain.listSnapshots(SnapshotListFlags.TOPOLOGICAL);
   const snapshots = [];
-  for (const snapshot of all)
+  for (const snapshot of all) {
     snapshots.push({ xml: await snapshot.getXml(), current: snapshot.name === current });
+  }
   return { files, domain: await domain.getXml(2), snapshots };
 }
 
@@ -143,37 +144,48 @@ async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
     await domain.destroy().catch(() => {});
     await domain.undefine(UNDEFINE);
   }
-  for (const entry of await readdir(daemon.pool)) await rm(join(daemon.pool, entry), { recursive: true });
+  for (const entry of await readdir(daemon.pool)) {
+    await rm(join(daemon.pool, entry), { recursive: true });
+  }
   await execa("cp", ["-a", "--sparse=always", `${saved.files}/.`, daemon.pool]);
   await releaseAnew(daemon.pool);
   const domain = await fixture.connection.defineDomain(saved.domain);
-  for (const { xml, current } of saved.snapshots)
+  for (const { xml, current } of saved.snapshots) {
     await domain.createSnapshot(
       xml,
       SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0),
     );
+  }
 }
 
 /** A layer that was let go is known by its inode, and a copy has another. */
 async function releaseAnew(pool: string): Promise<void> {
   const instances = join(pool, "instances");
-  for (const uuid of await readdir(instances))
-    for (const [path, { above }] of readReleases(join(instances, uuid))) await release(path, above);
+  for (const uuid of await readdir(instances)) {
+    for (const [path, { above }] of readReleases(join(instances, uuid))) {
+      await release(path, above);
+    }
+  }
 }
 
 async function next({ daemon, fixture }: Bare): Promise<void> {
   const { instances } = fixture.engine;
-  for (const { id } of await instances.list())
+  for (const { id } of await instances.list()) {
     await touch(fixture, id).catch(async (error: unknown) => {
       const code = isStrataError(error) ? error.code : undefined;
       // Taking hold has finished its removal.
-      if (code === "INSTANCE_NOT_FOUND") return;
-      if (code !== "RECORD_FORGOTTEN") throw error;
+      if (code === "INSTANCE_NOT_FOUND") {
+        return;
+      }
+      if (code !== "RECORD_FORGOTTEN") {
+        throw error;
+      }
       // What its hint asks for.
       await daemon.signal("SIGKILL");
       await daemon.start();
       await touch(fixture, id);
     });
+  }
 }
 
 /** A change that changes nothing, and begins as all do: with nothing left half done. */
@@ -190,15 +202,19 @@ async function observe({ daemon, fixture }: Bare): Promise<State> {
     const domain = await fixture.connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(2));
     const metadata = readMetadata(document);
-    if (metadata?.operation !== undefined || metadata?.snapshot !== undefined)
+    if (metadata?.operation !== undefined || metadata?.snapshot !== undefined) {
       throw new Error(`a note is left: ${JSON.stringify(metadata)}`);
+    }
     const frozen = await libvirtsTree(domain, tree.standsOn);
-    if (snapshotCount !== tree.snapshots.length) throw new Error(`${snapshotCount} snapshots by libvirt`);
+    if (snapshotCount !== tree.snapshots.length) {
+      throw new Error(`${snapshotCount} snapshots by libvirt`);
+    }
     const snapshots = [];
     for (const { size: _, mounts: __, nics: ___, ...snapshot } of tree.snapshots) {
       const own = frozen.get(snapshot.name);
-      if (own === undefined || own.parent !== snapshot.parent)
+      if (own === undefined || own.parent !== snapshot.parent) {
         throw new Error(`libvirt's records of ${snapshot.name} are others than ours`);
+      }
       snapshots.push({ ...snapshot, contents: await digest(daemon, own.file) });
     }
     await fixture.audit?.(instance);
@@ -218,13 +234,18 @@ async function libvirtsTree(domain: Domain, standsOn: string | null) {
     const { name, parent, frozen } = readSnapshot(document);
     // What libvirt's own tools would restore is what we would.
     const recorded = readDisk(find(document, "domain") ?? document);
-    if (frozen === null || recorded !== frozen)
+    if (frozen === null || recorded !== frozen) {
       throw new Error(`the record of ${name} names ${recorded}, not ${frozen}`);
-    if (text(find(document, "state")) !== "shutoff") throw new Error(`${name} is of a running guest`);
+    }
+    if (text(find(document, "state")) !== "shutoff") {
+      throw new Error(`${name} is of a running guest`);
+    }
     found.set(name, { parent, file: frozen });
   }
   const mark = (await domain.currentSnapshot())?.name ?? null;
-  if (mark !== standsOn) throw new Error(`libvirt's mark is on ${mark}, the instance stands on ${standsOn}`);
+  if (mark !== standsOn) {
+    throw new Error(`libvirt's mark is on ${mark}, the instance stands on ${standsOn}`);
+  }
   return found;
 }
 
@@ -255,8 +276,9 @@ async function read(daemon: PrivateDaemon, path: string): Promise<string> {
 async function checkModes(folder: string): Promise<void> {
   for (const entry of await readdir(folder)) {
     const { mode } = await stat(join(folder, entry));
-    if ((mode & 0o077) !== 0)
+    if ((mode & 0o077) !== 0) {
       throw new Error(`${entry} may be used by others: ${(mode & 0o777).toString(8)}`);
+    }
   }
 }
 
@@ -294,8 +316,11 @@ async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
   const strangers = [];
   for (const id of ids) {
     const folder = join(daemon.pool, "instances", id);
-    for (const file of await readdir(folder))
-      if (!isImagePath(folder, join(folder, file)) && !KEPT.includes(file)) strangers.push(file);
+    for (const file of await readdir(folder)) {
+      if (!isImagePath(folder, join(folder, file)) && !KEPT.includes(file)) {
+        strangers.push(file);
+      }
+    }
   }
   return [...folders, ...bases, ...strangers];
 }

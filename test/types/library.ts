@@ -61,17 +61,27 @@ export async function snapshots({ snapshots, ...strata }: Strata): Promise<void>
 export async function events(strata: Strata): Promise<void> {
   for await (const event of strata.events()) {
     expectTypeOf(event).toEqualTypeOf<StrataEvent>();
-    if (event.kind === "resize") expectTypeOf(event.memory).toEqualTypeOf<bigint>();
-    if (event.kind === "snapshot-rename") expectTypeOf(event.from).toEqualTypeOf<string>();
-    // @ts-expect-error a mark is of no instance
-    if (event.kind === "resync") console.log(event.instance);
+    if (event.kind === "resize") {
+      expectTypeOf(event.memory).toEqualTypeOf<bigint>();
+    }
+    if (event.kind === "snapshot-rename") {
+      expectTypeOf(event.from).toEqualTypeOf<string>();
+    }
+    if (event.kind === "resync") {
+      // @ts-expect-error a mark is of no instance
+      console.log(event.instance);
+    }
   }
 }
 
 export function errors(error: unknown): void {
-  if (!isStrataError(error)) return;
+  if (!isStrataError(error)) {
+    return;
+  }
   expectTypeOf(error).toEqualTypeOf<StrataError>();
   expectTypeOf(error.code).toEqualTypeOf<ErrorCode>();
   // @ts-expect-error there is no such code
-  if (error.code === "NO_SUCH_CODE") throw error;
+  if (error.code === "NO_SUCH_CODE") {
+    throw error;
+  }
 }

@@ -21,7 +21,9 @@ export function authenticateCommand(cli: Cli): Command {
   return command("authenticate", "check whether this user may use the engine", "authenticate")
     .argument("[passphrase]", "always refused: strata has no passphrase")
     .action(async (passphrase: string | undefined) => {
-      if (passphrase !== undefined) throw failure("NO_PASSPHRASE");
+      if (passphrase !== undefined) {
+        throw failure("NO_PASSPHRASE");
+      }
       const { engine } = await (await cli.strata()).engine.info();
       await write(cli.io, `You may use ${engine}.\n`);
     });

@@ -21,7 +21,9 @@ export function adoptCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const { username } = options;
       if (domain === undefined) {
-        if (username !== undefined) throw failure("USAGE", { reason: "--username needs a domain to adopt" });
+        if (username !== undefined) {
+          throw failure("USAGE", { reason: "--username needs a domain to adopt" });
+        }
         const format = parseFormat(options.format);
         await write(cli.io, formatCandidates(await strata.instances.candidates(), format));
         return;
@@ -57,7 +59,9 @@ function formatCandidates(candidates: readonly Candidate[], format: Format): str
         ...candidates.map(({ name, obstacle }) => [csvField(name), csvField(obstacle ?? "")]),
       ]);
     case "table":
-      if (candidates.length === 0) return "Nothing to adopt.\n";
+      if (candidates.length === 0) {
+        return "Nothing to adopt.\n";
+      }
       return columns([
         ["Name", "Can be adopted"],
         ...candidates.map(({ name, obstacle }) => [printable(name), printable(obstacle ?? "yes")]),

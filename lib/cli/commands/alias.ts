@@ -30,17 +30,19 @@ export function aliasCommand(cli: Cli): Command {
         self: Command,
       ) => {
         const at = definition.indexOf(":");
-        if (at === -1)
+        if (at === -1) {
           throw failure("USAGE", { reason: `give NAME:COMMAND; "${definition}" does not name a command` });
+        }
         const instance = definition.slice(0, at);
         const inside = definition.slice(at + 1);
         const name = given ?? basename(inside);
-        if (self.parent !== null && commandNames(self.parent).has(name))
+        if (self.parent !== null && commandNames(self.parent).has(name)) {
           throw failure("INVALID_VALUE", {
             what: "the name of an alias",
             value: name,
             reason: "must not be a command of strata",
           });
+        }
         const workingDirectory = options.mapWorkingDirectory ? "map" : "default";
         await (await cli.strata()).aliases.add(name, { instance, command: inside, workingDirectory });
         await hintPath(cli);
@@ -51,7 +53,9 @@ export function aliasCommand(cli: Cli): Command {
 /** An alias runs by its own name once the folder of the scripts is on the PATH. */
 async function hintPath({ io }: Cli): Promise<void> {
   const folder = `${defaultFolders(io.env).data}/bin`;
-  if (io.stderr.isTTY !== true || io.env.PATH?.split(":").includes(folder)) return;
+  if (io.stderr.isTTY !== true || io.env.PATH?.split(":").includes(folder)) {
+    return;
+  }
   io.stderr.write(
     `To run aliases without "strata" before them, add this to your shell's start-up file:\nPATH="$PATH:${folder}"\n`,
   );
@@ -72,16 +76,19 @@ export function unaliasCommand(cli: Cli): Command {
     .option("--all", "remove all aliases of the active context")
     .action(async (given: string[], options: { all?: boolean }) => {
       const all = options.all === true;
-      if (all === given.length > 0)
+      if (all === given.length > 0) {
         throw failure("USAGE", {
           reason: all
             ? "give the names of aliases or --all, not both"
             : "give the names of aliases, or --all",
         });
+      }
       const strata = await cli.strata();
       const { active, contexts } = await strata.aliases.list();
       const names = all ? Object.keys(new Map(Object.entries(contexts)).get(active) ?? {}) : given;
-      if (names.length > 0) await strata.aliases.delete(names);
+      if (names.length > 0) {
+        await strata.aliases.delete(names);
+      }
     });
 }
 

@@ -40,25 +40,35 @@ export function doctorCommand(cli: Cli): Command {
       const audit = { deep: options.deep === true };
       let findings = await strata.maintenance.audit({ ...audit, ...cli.call }).catch((error: unknown) => {
         // What keeps the engine from answering is among the checks.
-        if (failed && !cli.call.signal.aborted) return [];
+        if (failed && !cli.call.signal.aborted) {
+          return [];
+        }
         throw error;
       });
       const repaired = options.repair === true ? await repair(cli, strata, findings, options, format) : [];
-      if (repaired.length > 0) findings = await strata.maintenance.audit({ ...audit, ...cli.call });
+      if (repaired.length > 0) {
+        findings = await strata.maintenance.audit({ ...audit, ...cli.call });
+      }
       cli.progress.clear();
       const colour = cli.io.stdout.isTTY === true && !cli.io.env.NO_COLOR;
       const { driver } = cli.global;
       await write(cli.io, formatDoctor({ checks, findings, repaired }, format, { colour, driver, ...audit }));
-      if (failed || findings.length > 0) cli.exit(1);
+      if (failed || findings.length > 0) {
+        cli.exit(1);
+      }
     });
 }
 
 function checkUsage({ repair, yes, only, by }: Options): void {
-  if (yes === true && repair !== true)
+  if (yes === true && repair !== true) {
     throw failure("USAGE", { reason: "--yes requires --repair; without it there is no question to answer" });
-  if (only !== undefined && repair !== true) throw failure("USAGE", { reason: "--only requires --repair" });
-  if (by !== undefined && only === undefined)
+  }
+  if (only !== undefined && repair !== true) {
+    throw failure("USAGE", { reason: "--only requires --repair" });
+  }
+  if (by !== undefined && only === undefined) {
     throw failure("USAGE", { reason: "--by requires --only: choose a repair for one finding at a time" });
+  }
 }
 
 /** Shows the plan, asks, and does it; resolves to what was repaired. */
@@ -73,28 +83,39 @@ async function repair(
     only === undefined
       ? findings.filter((finding) => finding.repair !== undefined)
       : choose(findings, only, by);
-  if (plan.length === 0) return [];
-  if (!yes && (format !== "table" || !canAsk(cli.io)))
+  if (plan.length === 0) {
+    return [];
+  }
+  if (!yes && (format !== "table" || !canAsk(cli.io))) {
     throw failure("CONFIRMATION_REQUIRED", { what: "repairing", option: "--yes" });
+  }
   cli.progress.clear();
-  if (format === "table") await write(cli.io, formatPlan(plan, by));
-  if (!yes && !(await confirm(cli, "Do this? (yes/No)", false))) return [];
+  if (format === "table") {
+    await write(cli.io, formatPlan(plan, by));
+  }
+  if (!yes && !(await confirm(cli, "Do this? (yes/No)", false))) {
+    return [];
+  }
   return strata.maintenance.repair(plan, { ...(by === undefined ? {} : { choice: by }), ...cli.call });
 }
 
 /** The findings that are meant by their subject and can be repaired as it is wanted, all of one instance. */
 function choose(findings: readonly Finding[], only: string, by: string | undefined): Finding[] {
   const meant = findings.filter((finding) => [finding.subject, longSubject(finding)].includes(only));
-  if (meant.length === 0)
+  if (meant.length === 0) {
     throw failure("FINDING_NOT_FOUND", { subject: only, known: someSubjects(findings) });
+  }
   const choices = new Set(meant.flatMap((finding) => (finding.choices ?? []).map(({ name }) => name)));
   const able = meant.filter((finding) =>
     by === undefined ? finding.repair !== undefined : finding.choices?.some(({ name }) => name === by),
   );
   const owners = [...new Set(able.map(longSubject))];
-  if (owners.length > 1)
+  if (owners.length > 1) {
     throw failure("USAGE", { reason: `"${only}" is ambiguous: name one of ${owners.join(", ")}` });
-  if (able.length > 0) return able;
+  }
+  if (able.length > 0) {
+    return able;
+  }
   const offered = [...choices].join(", ");
   if (by !== undefined) {
     const reason = choices.size === 0 ? "no choice is offered for it" : `must be one of ${offered}`;

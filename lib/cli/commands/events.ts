@@ -14,7 +14,10 @@ export function eventsCommand(cli: Cli): Command {
     .addOption(new Option("--format <format>", "output format").choices(["plain", "json"]).default("plain"))
     .action(async ({ format }: { format: string }) => {
       const strata = await cli.strata();
-      for await (const event of strata.events(cli.call))
-        if (!(await write(cli.io, formatEvent(event, format === "json")))) return;
+      for await (const event of strata.events(cli.call)) {
+        if (!(await write(cli.io, formatEvent(event, format === "json")))) {
+          return;
+        }
+      }
     });
 }

@@ -28,6 +28,8 @@ export function findCommand(cli: Cli): Command {
         ...cli.call,
       });
       await write(cli.io, formatFind(offers, format));
-      for (const error of offers.errors) cli.io.stderr.write(`strata: ${printable(error)}\n`);
+      for (const error of offers.errors) {
+        cli.io.stderr.write(`strata: ${printable(error)}\n`);
+      }
     });
 }

@@ -24,8 +24,9 @@ export function execCommand(cli: Cli): Command {
     )
     .action(async (name: string, given: string[], options: ExecFlags) => {
       const argv = given[0] === "--" ? given.slice(1) : given;
-      if (argv.length === 0)
+      if (argv.length === 0) {
         throw failure("USAGE", { reason: "exec needs a command, such as: exec NAME -- uname -a" });
+      }
       const strata = await cli.strata();
       const cwd = options.workingDirectory;
       const over = new AbortController();
@@ -57,7 +58,9 @@ export function shellCommand(cli: Cli): Command {
   return command("shell", "open a shell in an instance", "shell web")
     .argument("[name]", "instance; it is started if needed (default: the primary instance)")
     .action(async (given: string | undefined) => {
-      if (!canAsk(cli.io)) throw failure("USAGE", { reason: "shell needs a terminal; use exec in scripts" });
+      if (!canAsk(cli.io)) {
+        throw failure("USAGE", { reason: "shell needs a terminal; use exec in scripts" });
+      }
       const strata = await cli.strata();
       const names = await chosenNames(strata, given === undefined ? [] : [given], false);
       await launchPrimary(cli, strata, names);
@@ -100,7 +103,9 @@ async function connect(io: Io, session: ExecSession, over: AbortController): Pro
   } finally {
     stdin.unpipe(session.stdin);
     stdin.pause();
-    if ("unref" in stdin) stdin.unref();
+    if ("unref" in stdin) {
+      stdin.unref();
+    }
     stdout.off("resize", resize);
     raw?.setRawMode(false);
   }

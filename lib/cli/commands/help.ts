@@ -9,7 +9,9 @@ export function helpCommand(): Command {
       for (const word of words) {
         const below = about.commands.find((each) => isCalled(each, word));
         // A command says itself what it does not know, and what is near.
-        if (below === undefined && about.commands.length > 0) about.parse([word], { from: "user" });
+        if (below === undefined && about.commands.length > 0) {
+          about.parse([word], { from: "user" });
+        }
         about = below ?? about;
       }
       about.help();

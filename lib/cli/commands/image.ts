@@ -31,12 +31,13 @@ function buildCommand(cli: Cli): Command {
         .default("cloud"),
     )
     .action(async (distribution: string, options: { variant: "cloud" | "micro" | "container" }) => {
-      if (distribution !== "debian")
+      if (distribution !== "debian") {
         throw failure("INVALID_VALUE", {
           what: "the distribution",
           value: distribution,
           reason: "must be debian",
         });
+      }
       const strata = await cli.strata();
       const image = await strata.images.build({ distribution, variant: options.variant, ...cli.call });
       cli.progress.clear();
@@ -58,8 +59,9 @@ function imageDeleteCommand(cli: Cli): Command {
     .argument("<images...>", "images, by alias or by the first digits of the hash")
     .action(async (names: string[]) => {
       const removed = await (await cli.strata()).images.delete(names, cli.call);
-      for (const image of removed)
+      for (const image of removed) {
         await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
+      }
     });
 }
 

@@ -28,7 +28,9 @@ export function infoCommand(cli: Cli): Command {
 /** Instances and snapshots that were asked for, each once. */
 async function collect(strata: Strata, names: readonly string[], onlySnapshots: boolean): Promise<Infos> {
   if (names.length === 0) {
-    if (!onlySnapshots) return { instances: await strata.instances.info(), snapshots: [], onlySnapshots };
+    if (!onlySnapshots) {
+      return { instances: await strata.instances.info(), snapshots: [], onlySnapshots };
+    }
     const snapshots = (await strata.snapshots.list()).flatMap((tree) => tree.snapshots);
     return { instances: [], snapshots, onlySnapshots };
   }
@@ -42,9 +44,12 @@ async function collect(strata: Strata, names: readonly string[], onlySnapshots: 
   const trees = needsTrees ? await strata.snapshots.list(involved) : [];
   const all = trees.flatMap(({ snapshots }) => snapshots);
   for (const { instance: name, snapshot } of refs) {
-    if (snapshot === undefined) continue;
-    if (!all.some((each) => each.instance === name && each.name === snapshot))
+    if (snapshot === undefined) {
+      continue;
+    }
+    if (!all.some((each) => each.instance === name && each.name === snapshot)) {
       throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+    }
   }
   const chosen = (each: SnapshotInfo) =>
     wanted.has(`${each.instance}.${each.name}`) || (onlySnapshots && whole.includes(each.instance));

@@ -81,19 +81,23 @@ function collect(value: string, before: readonly string[] = []): string[] {
 }
 
 function parseCpus(value: string): number {
-  if (!/^\d{1,6}$/.test(value))
+  if (!/^\d{1,6}$/.test(value)) {
     throw failure("INVALID_VALUE", { what: "cpus", value, reason: "must be a whole number, 1 or more" });
+  }
   return Number(value);
 }
 
 /** Seconds as milliseconds. */
 export function parseTimeout(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  if (!/^\d{1,6}$/.test(value) || Number(value) === 0)
+  if (value === undefined) {
+    return undefined;
+  }
+  if (!/^\d{1,6}$/.test(value) || Number(value) === 0) {
     throw failure("INVALID_VALUE", {
       what: "--timeout",
       value,
       reason: "must be a whole number of seconds, 1 or more",
     });
+  }
   return Number(value) * 1000;
 }

@@ -16,13 +16,19 @@ export async function chosenNames(
   all: boolean,
   but: readonly InstanceState[] = ["Deleted"],
 ): Promise<string[]> {
-  if (!all && names.length > 0) return [...names];
+  if (!all && names.length > 0) {
+    return [...names];
+  }
   if (!all) {
     const primary = await strata.settings.get(PRIMARY);
-    if (primary !== "") return [primary];
+    if (primary !== "") {
+      return [primary];
+    }
     throw failure("USAGE", { reason: `give a name: ${PRIMARY} is empty, so there is no primary instance` });
   }
-  if (names.length > 0) throw failure("USAGE", { reason: "give names or --all, not both" });
+  if (names.length > 0) {
+    throw failure("USAGE", { reason: "give names or --all, not both" });
+  }
   return (await strata.instances.list()).filter(({ state }) => !but.includes(state)).map(({ name }) => name);
 }
 
@@ -39,12 +45,18 @@ export async function launchPrimary(
   waiting: { readonly timeout?: number } = {},
 ): Promise<boolean> {
   const primary = await strata.settings.get(PRIMARY);
-  if (names.length !== 1 || names[0] !== primary) return false;
-  if ((await strata.instances.list()).some(({ name }) => name === primary)) return false;
+  if (names.length !== 1 || names[0] !== primary) {
+    return false;
+  }
+  if ((await strata.instances.list()).some(({ name }) => name === primary)) {
+    return false;
+  }
   await strata.instances.launch({ image: "default", name: primary, ...waiting, ...cli.call });
   cli.progress.clear();
   // Nobody asked for it by that command, so only people are told.
-  if (cli.io.stdout.isTTY === true) await write(cli.io, `Launched: ${primary}\n`);
+  if (cli.io.stdout.isTTY === true) {
+    await write(cli.io, `Launched: ${primary}\n`);
+  }
   return true;
 }
 
@@ -58,7 +70,9 @@ export function startCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const names = await chosenNames(strata, given, options.all === true);
       const waiting = timeout === undefined ? {} : { timeout };
-      if (await launchPrimary(cli, strata, names, waiting)) return;
+      if (await launchPrimary(cli, strata, names, waiting)) {
+        return;
+      }
       await strata.instances.start(names, { ...waiting, ...callOn(cli, options.all) });
     });
 }
@@ -86,16 +100,20 @@ interface StopFlags {
 }
 
 function stopRequest({ time, cancel, force }: StopFlags): StopOptions {
-  if ([time, cancel, force].filter((each) => each !== undefined).length > 1)
+  if ([time, cancel, force].filter((each) => each !== undefined).length > 1) {
     throw failure("USAGE", { reason: "give one of --time, --cancel and --force" });
-  if (time === undefined) return { cancel: cancel === true, force: force === true };
+  }
+  if (time === undefined) {
+    return { cancel: cancel === true, force: force === true };
+  }
   const [, minutes] = /^\+?(\d{1,6})$/.exec(time) ?? [];
-  if (minutes === undefined)
+  if (minutes === undefined) {
     throw failure("INVALID_VALUE", {
       what: "--time",
       value: time,
       reason: "must be a whole number of minutes; 0 means now",
     });
+  }
   return { after: Number(minutes) * 60_000 };
 }
 

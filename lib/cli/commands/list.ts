@@ -18,8 +18,9 @@ export function listCommand(cli: Cli): Command {
     .action(async (names: string[], options: Flags) => {
       const format = parseFormat(options.format);
       const wanted = options.snapshots === true || options.tree === true;
-      if (names.length > 0 && !wanted)
+      if (names.length > 0 && !wanted) {
         throw failure("USAGE", { reason: "list takes names with --snapshots; info shows an instance" });
+      }
       await write(cli.io, await output(cli, names, options, format));
     });
 }
@@ -35,7 +36,9 @@ async function output(cli: Cli, names: readonly string[], options: Flags, format
   if (options.snapshots !== true && options.tree !== true) {
     const listing = await strata.instances.listing();
     // What is shown is not all there is, which a script must be able to see.
-    for (const { engine, error } of listing.failures) complain(cli, engine, error);
+    for (const { engine, error } of listing.failures) {
+      complain(cli, engine, error);
+    }
     return formatList(listing, format);
   }
   const trees = await strata.snapshots.list(names.length === 0 ? undefined : names);

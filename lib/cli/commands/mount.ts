@@ -64,18 +64,25 @@ export function umountCommand(cli: Cli): Command {
 /** Reads `NAME` or `NAME:PATH`. */
 function parsePlace(text: string): MountPlace {
   const at = text.indexOf(":");
-  if (at === -1) return { instance: text };
+  if (at === -1) {
+    return { instance: text };
+  }
   const target = text.slice(at + 1);
-  if (target === "") throw failure("USAGE", { reason: `"${text}" must have a path after the colon` });
+  if (target === "") {
+    throw failure("USAGE", { reason: `"${text}" must have a path after the colon` });
+  }
   return { instance: text.slice(0, at), target };
 }
 
 /** Reads `SOURCE` or `SOURCE:PATH`, of launch. */
 export function parseLaunchMount(text: string): { source: string; target?: string } {
   const at = text.lastIndexOf(":");
-  if (at === -1) return { source: text };
+  if (at === -1) {
+    return { source: text };
+  }
   const [source, target] = [text.slice(0, at), text.slice(at + 1)];
-  if (source === "" || target === "")
+  if (source === "" || target === "") {
     throw failure("USAGE", { reason: `--mount must be SOURCE or SOURCE:PATH, not "${text}"` });
+  }
   return { source, target };
 }

@@ -17,8 +17,9 @@ export function optimizeCommand(cli: Cli): Command {
     .argument("[names...]", "stopped instances")
     .option("--all", "optimize all stopped instances")
     .action(async (given: string[], options: { all?: boolean }) => {
-      if (given.length === 0 && options.all !== true)
+      if (given.length === 0 && options.all !== true) {
         throw failure("USAGE", { reason: "give the names of stopped instances, or --all" });
+      }
       const strata = await cli.strata();
       const chosen = await chosenNames(strata, given, options.all === true);
       const names = options.all === true ? await stoppedOf(strata, chosen) : chosen;

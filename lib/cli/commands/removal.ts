@@ -20,19 +20,22 @@ export function deleteCommand(cli: Cli): Command {
       "delete permanently, without the recoverable state; required to delete snapshots non-interactively",
     )
     .action(async (names: string[], options: { all?: boolean; purge?: boolean }) => {
-      if (names.length === 0 && options.all !== true)
+      if (names.length === 0 && options.all !== true) {
         throw failure("USAGE", { reason: "give the names of instances or snapshots, or --all" });
+      }
       const strata = await cli.strata();
       const chosen = options.all === true ? await chosenNames(strata, names, true) : names;
       const refs = chosen.map(parseRef);
       const snapshots = refs.filter(({ snapshot }) => snapshot !== undefined);
       const purge = options.purge === true;
       if (snapshots.length > 0 && !purge) {
-        if (!canAsk(cli.io))
+        if (!canAsk(cli.io)) {
           throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
+        }
         const list = snapshots.join(", ");
-        if (!(await confirm(cli, `Deleted snapshots cannot be recovered. Delete ${list}? (yes/No)`, false)))
+        if (!(await confirm(cli, `Deleted snapshots cannot be recovered. Delete ${list}? (yes/No)`, false))) {
           return;
+        }
       }
       await strata.delete(refs, { purge, ...callOn(cli, options.all) });
     });
@@ -50,10 +53,12 @@ export function recoverCommand(cli: Cli): Command {
     .option("--from <folder>", "recover an instance that the engine no longer knows from its folder")
     .action(async (names: string[], options: { all?: boolean; from?: string }) => {
       const named = names.length > 0 || options.all === true;
-      if (options.from !== undefined && named)
+      if (options.from !== undefined && named) {
         throw failure("USAGE", { reason: "give --from, or names or --all, not both" });
-      if (options.from === undefined && !named)
+      }
+      if (options.from === undefined && !named) {
         throw failure("USAGE", { reason: "give the names of deleted instances, or --all" });
+      }
       const strata = await cli.strata();
       if (options.from !== undefined) {
         const { name } = await strata.instances.recoverFrom(options.from, cli.call);
@@ -74,6 +79,8 @@ export function purgeCommand(cli: Cli): Command {
   return command("purge", "permanently remove all deleted instances", "purge").action(async () => {
     const removed = await (await cli.strata()).instances.purge(cli.call);
     cli.progress.clear();
-    for (const name of removed) await write(cli.io, `Purged: ${name}\n`);
+    for (const name of removed) {
+      await write(cli.io, `Purged: ${name}\n`);
+    }
   });
 }

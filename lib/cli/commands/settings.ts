@@ -15,7 +15,9 @@ export function getCommand(cli: Cli): Command {
         await write(cli.io, (await strata.settings.keys()).map((each) => `${each}\n`).join(""));
         return;
       }
-      if (key === undefined) throw failure("USAGE", { reason: "give a key, or --keys to list them" });
+      if (key === undefined) {
+        throw failure("USAGE", { reason: "give a key, or --keys to list them" });
+      }
       const value = await strata.settings.get(key);
       await write(cli.io, `${options.raw === true ? value : await readable(key, value)}\n`);
     });
@@ -43,12 +45,16 @@ export function setCommand(cli: Cli): Command {
         const at = text.indexOf("=");
         return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
       });
-      if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io))
+      if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io)) {
         throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
+      }
       const strata = await cli.strata();
       // A wrong key fails the request before anything is changed.
-      for (const { key } of changes) await strata.settings.get(key);
-      for (const { key, value } of changes)
+      for (const { key } of changes) {
+        await strata.settings.get(key);
+      }
+      for (const { key, value } of changes) {
         await strata.settings.set(key, value ?? (await ask(cli, `${key}:`)));
+      }
     });
 }

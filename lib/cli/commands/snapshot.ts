@@ -34,16 +34,21 @@ export function restoreCommand(cli: Cli): Command {
     .option("-d, --destructive", "discard the current state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {
       const ref = parseSnapshotRef(text);
-      if (options.destructive !== true && !canAsk(cli.io))
+      if (options.destructive !== true && !canAsk(cli.io)) {
         throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
+      }
       const strata = await cli.strata();
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
       // What cannot be restored is told before anything is asked.
-      if (options.destructive !== true) await requireSnapshot(strata.snapshots.list([ref.instance]), ref);
+      if (options.destructive !== true) {
+        await requireSnapshot(strata.snapshots.list([ref.instance]), ref);
+      }
       const saveFirst = options.destructive !== true && (await confirm(cli, question, true));
       const { saved } = await strata.snapshots.restore(ref, { saveFirst, ...cli.call });
       cli.progress.clear();
-      if (saved !== null) await write(cli.io, `Snapshot taken: ${saved}\n`);
+      if (saved !== null) {
+        await write(cli.io, `Snapshot taken: ${saved}\n`);
+      }
       await write(cli.io, `Snapshot restored: ${ref}\n`);
     });
 }
@@ -53,6 +58,7 @@ async function requireSnapshot(
   { instance: name, snapshot }: SnapshotRef,
 ): Promise<void> {
   const [tree] = await trees;
-  if (!tree?.snapshots.some((each) => each.name === snapshot))
+  if (!tree?.snapshots.some((each) => each.name === snapshot)) {
     throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+  }
 }

@@ -23,8 +23,9 @@ export function transferCommand(cli: Cli): Command {
     .option("-p, --parents", "create missing folders of the destination")
     .action(async (paths: string[], options: { recursive?: boolean; parents?: boolean }) => {
       const target = paths.at(-1);
-      if (target === undefined || paths.length < 2)
+      if (target === undefined || paths.length < 2) {
         throw failure("USAGE", { reason: "give one or more sources and a destination" });
+      }
       const { stdin, stdout } = cli.io;
       const sources = paths
         .slice(0, -1)
@@ -34,7 +35,9 @@ export function transferCommand(cli: Cli): Command {
         await (await cli.strata()).guest.transfer(sources, to, { ...options, ...cli.call });
       } finally {
         // Input that nobody reads any more must not keep the process.
-        if (paths.includes(STREAM) && "destroy" in stdin) stdin.destroy();
+        if (paths.includes(STREAM) && "destroy" in stdin) {
+          stdin.destroy();
+        }
       }
     });
 }
@@ -42,7 +45,9 @@ export function transferCommand(cli: Cli): Command {
 /** Reads `NAME:PATH` or a path of this host. A host's path with a colon is written `./a:b`. */
 function parseEnd(text: string): GuestPath | HostPath {
   const at = text.indexOf(":");
-  if (at === -1 || text.slice(0, at).includes("/")) return { path: text };
+  if (at === -1 || text.slice(0, at).includes("/")) {
+    return { path: text };
+  }
   const instance = text.slice(0, at);
   checkName("instance", instance);
   return { instance, path: text.slice(at + 1) };

@@ -6,10 +6,14 @@ const WIDE =
 
 /** Columns that a text takes on a terminal. */
 export function displayWidth(text: string): number {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  if (/^[\x20-\x7e]*$/.test(text)) {
+    return text.length;
+  }
   let width = 0;
   for (const segment of graphemes(text)) {
-    if (/^\p{Mark}+$/u.test(segment)) continue;
+    if (/^\p{Mark}+$/u.test(segment)) {
+      continue;
+    }
     width += WIDE.test(segment) || segment.includes("\ufe0f") ? 2 : 1;
   }
   return width;
@@ -29,7 +33,9 @@ export function printable(text: string): string {
     /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
     (found) => {
       const code = found.charCodeAt(0);
-      if (code === 9) return "    ";
+      if (code === 9) {
+        return "    ";
+      }
       return code < 32 ? `^${String.fromCharCode(code + 64)}` : `\\u${code.toString(16).padStart(4, "0")}`;
     },
   );
@@ -41,7 +47,11 @@ export function briefly(comment: string, longest = 50): string {
   const first = newline < 0 ? comment : comment.slice(0, newline);
   const kept: string[] = [];
   // One more than there is room for tells that something is cut.
-  for (const grapheme of graphemes(first)) if (kept.push(grapheme) > longest) break;
+  for (const grapheme of graphemes(first)) {
+    if (kept.push(grapheme) > longest) {
+      break;
+    }
+  }
   const cut = kept.length > longest || (newline >= 0 && /\S/.test(comment.slice(newline)));
   return printable(
     cut
@@ -56,8 +66,11 @@ export function briefly(comment: string, longest = 50): string {
 /** Rows in columns, each as wide as its widest cell and three spaces apart; nothing trails. */
 export function columns(rows: readonly (readonly string[])[], gap = 3): string {
   const widths: number[] = [];
-  for (const row of rows)
-    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, displayWidth(cell));
+  for (const row of rows) {
+    for (const [at, cell] of row.entries()) {
+      widths[at] = Math.max(widths[at] ?? 0, displayWidth(cell));
+    }
+  }
   return rows
     .map((row) =>
       row

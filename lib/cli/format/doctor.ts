@@ -66,7 +66,9 @@ export function formatDoctor(
       return table
         .flatMap((line, at) => {
           const row = lines[at];
-          if (row === undefined) return [line];
+          if (row === undefined) {
+            return [line];
+          }
           const shown = row.ok ? green("ok") + line.slice(2) : red("FAILED") + line.slice(6);
           return [shown, ...row.below.map((text) => `         ${printable(text)}`)];
         })

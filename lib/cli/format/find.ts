@@ -24,7 +24,9 @@ export function formatFind(offers: ImageOffers, format: Format): string {
         ]),
       ]);
     case "table":
-      if (images.length === 0) return "No images found.\n";
+      if (images.length === 0) {
+        return "No images found.\n";
+      }
       return columns([
         ["Image", "Aliases", "Version", "Description"],
         ...images.map(({ name, aliases, version, os, release }) =>

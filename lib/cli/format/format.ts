@@ -7,12 +7,13 @@ export type Format = (typeof FORMATS)[number];
 /** Reads the value of `--format`. */
 export function parseFormat(text: string): Format {
   const found = FORMATS.find((format) => format === text);
-  if (found === undefined)
+  if (found === undefined) {
     throw failure("INVALID_VALUE", {
       what: "--format",
       value: text,
       reason: `must be one of ${FORMATS.join(", ")}`,
     });
+  }
   return found;
 }
 

@@ -22,7 +22,9 @@ export function* graphemes(text: string): Generator<string, void> {
     let next = from;
     for (const { segment } of segmenter.segment(text.slice(from, end))) {
       // The last of a piece may go on in the next one, which begins with it then.
-      if (end < text.length && next + segment.length === end && next > from) break;
+      if (end < text.length && next + segment.length === end && next > from) {
+        break;
+      }
       yield* parts(segment);
       next += segment.length;
     }

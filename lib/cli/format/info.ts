@@ -23,7 +23,9 @@ export function formatInfo(infos: Infos, format: Format): string {
       return csv(infos);
     case "table": {
       const blocks = [...infos.instances.map(instanceTable), ...infos.snapshots.map(snapshotTable)];
-      if (blocks.length > 0) return blocks.join("\n");
+      if (blocks.length > 0) {
+        return blocks.join("\n");
+      }
       return infos.onlySnapshots ? "No snapshots found.\n" : "No instances found.\n";
     }
   }
@@ -85,7 +87,9 @@ function snapshotTable(info: SnapshotInfo): string {
 
 function jsonInfo({ instances, snapshots }: Infos): Record<string, unknown> {
   const info: Record<string, Record<string, unknown>> = {};
-  for (const instance of instances) info[instance.name] = jsonInstance(instance);
+  for (const instance of instances) {
+    info[instance.name] = jsonInstance(instance);
+  }
   for (const snapshot of snapshots) {
     const entry = info[snapshot.instance] ?? {};
     entry.snapshots = { ...(entry.snapshots as object | undefined), [snapshot.name]: jsonSnapshot(snapshot) };
@@ -145,7 +149,7 @@ function jsonSnapshot(info: SnapshotInfo): Record<string, unknown> {
 function csv({ instances, snapshots, onlySnapshots }: Infos): string {
   const parts: string[] = [];
   const mounts = (list: readonly Mount[]) => csvField(mountLines(list).join(";"));
-  if (instances.length > 0 || (snapshots.length === 0 && !onlySnapshots))
+  if (instances.length > 0 || (snapshots.length === 0 && !onlySnapshots)) {
     parts.push(
       csvLines([
         "Name,State,Ipv4,Release,Image hash,Image release,Load,Disk usage,Disk total,Memory usage,Memory total,Mounts,AllIPv4,CPU(s),Snapshots".split(
@@ -170,7 +174,8 @@ function csv({ instances, snapshots, onlySnapshots }: Infos): string {
         ]),
       ]),
     );
-  if (snapshots.length > 0 || onlySnapshots)
+  }
+  if (snapshots.length > 0 || onlySnapshots) {
     parts.push(
       csvLines([
         "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment".split(","),
@@ -188,5 +193,6 @@ function csv({ instances, snapshots, onlySnapshots }: Infos): string {
         ]),
       ]),
     );
+  }
   return parts.join("\n");
 }

@@ -63,12 +63,16 @@ function byName<T>(
   show: (instance: InstanceSummary) => T,
 ): Record<string, T[]> {
   const found: Record<string, T[]> = {};
-  for (const instance of instances) found[instance.name] = [...(found[instance.name] ?? []), show(instance)];
+  for (const instance of instances) {
+    found[instance.name] = [...(found[instance.name] ?? []), show(instance)];
+  }
   return found;
 }
 
 function table(instances: readonly InstanceSummary[], several: boolean, clustered: boolean): string {
-  if (instances.length === 0) return "No instances found.\n";
+  if (instances.length === 0) {
+    return "No instances found.\n";
+  }
   const row = (engine: string, cells: readonly string[], member: string) => [
     ...(several ? [engine] : []),
     ...cells,

@@ -17,7 +17,9 @@ export function formatNetworks(networks: readonly NetworkInfo[], format: Format)
         ...networks.map(({ name, type, description }) => [csvField(name), type, csvField(description, true)]),
       ]);
     case "table":
-      if (networks.length === 0) return "No networks found.\n";
+      if (networks.length === 0) {
+        return "No networks found.\n";
+      }
       return columns([
         ["Name", "Type", "Description"],
         ...networks.map(({ name, type, description }) => [name, type, description]),

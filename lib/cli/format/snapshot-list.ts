@@ -62,7 +62,9 @@ export function formatSnapshotList(trees: readonly SnapshotTreeInfo[], format: F
  */
 export function formatTrees(trees: readonly SnapshotTreeInfo[]): string {
   const filled = trees.filter(({ snapshots }) => snapshots.length > 0);
-  if (filled.length === 0) return "No snapshots found.\n";
+  if (filled.length === 0) {
+    return "No snapshots found.\n";
+  }
   return filled.map(drawTree).join("\n");
 }
 

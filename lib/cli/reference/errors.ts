@@ -35,8 +35,12 @@ function section(code: ErrorCode): string {
 /** Every hint that the error can have. */
 export function hintsOf(code: ErrorCode): string[] {
   const { hint } = ERRORS[code];
-  if (hint === undefined) return [];
-  if (typeof hint === "string") return [hint];
+  if (hint === undefined) {
+    return [];
+  }
+  if (typeof hint === "string") {
+    return [hint];
+  }
   const all = STATES.map((state) => hint({ state, known: "{known}" }));
   return [...new Set(all)].filter((each) => each !== undefined);
 }

@@ -4,7 +4,9 @@ import type { Page } from "./pages.ts";
 /** The page for man(1), in its own language. */
 export function man(pages: readonly Page[], version: string): string {
   const [program, ...commands] = pages;
-  if (program === undefined) return "";
+  if (program === undefined) {
+    return "";
+  }
   return `${[
     `.TH STRATA 1 "" "strata ${text(version)}" "User Commands"`,
     ".SH NAME",

@@ -13,17 +13,23 @@ function prepared(value: unknown): unknown {
     const items = value.map(prepared);
     return items.every((item, at) => Object.is(item, value[at])) ? value : items;
   }
-  if (!isPlain(value)) return value;
+  if (!isPlain(value)) {
+    return value;
+  }
   const before = Object.entries(value);
   const after = before.map(([key, inner]) => [key, prepared(inner)] as const);
   const foreign = before.some(([, inner]) => !Object.is(toJson(inner), inner));
-  if (!foreign && after.every(([, inner], at) => Object.is(inner, before[at]?.[1]))) return value;
+  if (!foreign && after.every(([, inner], at) => Object.is(inner, before[at]?.[1]))) {
+    return value;
+  }
   const copy = Object.fromEntries(after);
   return foreign ? Object.defineProperty(copy, "toJSON", { value: plainCopy }) : copy;
 }
 
 function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
+  if (typeof value !== "object" || value === null) {
+    return false;
+  }
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }
@@ -38,8 +44,14 @@ function toJson(value: unknown): unknown {
     const number = Number(value);
     return Number.isSafeInteger(number) ? number : String(value);
   }
-  if (value instanceof Set) return [...value];
-  if (value instanceof Map) return Object.fromEntries(value);
-  if (isStrataError(value)) return { code: value.code, message: value.message, hint: value.hint };
+  if (value instanceof Set) {
+    return [...value];
+  }
+  if (value instanceof Map) {
+    return Object.fromEntries(value);
+  }
+  if (isStrataError(value)) {
+    return { code: value.code, message: value.message, hint: value.hint };
+  }
   return value;
 }

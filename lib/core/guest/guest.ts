@@ -29,7 +29,9 @@ async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess
 
 /** Rejects where nobody can log in: an instance may have been adopted without a user. */
 function requireLogin({ name, record }: Instance): void {
-  if (record.username === "") throw failure("NO_LOGIN", { name });
+  if (record.username === "") {
+    throw failure("NO_LOGIN", { name });
+  }
 }
 
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
@@ -64,7 +66,9 @@ export async function awaitReady(
     await guest.ready(instance.id, timeout, context);
     return mountAll(session, instance, (argv) => guest.exec(instance.id, argv, { user: "root" }), context);
   }
-  if (instance.record.username === "") return;
+  if (instance.record.username === "") {
+    return;
+  }
   const { awaitGuest } = await import("../../guest/await.ts");
   await using reached = await awaitGuest({
     ...(await login(session, instance, undefined)),
@@ -84,13 +88,18 @@ async function mountAll(
   context: Context,
 ): Promise<void> {
   const { mounts: group } = await session.engine();
-  if (group === undefined || mounts.length === 0) return;
+  if (group === undefined || mounts.length === 0) {
+    return;
+  }
   const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
-  for (const each of outermostFirst(await group.inside(id)))
+  for (const each of outermostFirst(await group.inside(id))) {
     await mountInside(name, exec, each).catch((error: unknown) => {
-      if (!isStrataError(error) || error.code !== "MOUNT_FAILED") throw error;
+      if (!isStrataError(error) || error.code !== "MOUNT_FAILED") {
+        throw error;
+      }
       context.warn?.(error.message);
     });
+  }
 }
 
 /** Starts a command in a running instance; `lock` where the caller has locked it. */
@@ -101,11 +110,14 @@ export async function execIn(
   options: ExecOptions & { readonly timeout?: number; readonly lock?: Lock },
 ): Promise<ExecSession> {
   const guest = await accessTo(session, instance);
-  if (guest.via === "engine") return guest.exec(instance.id, argv, options);
+  if (guest.via === "engine") {
+    return guest.exec(instance.id, argv, options);
+  }
   requireLogin(instance);
   const endpoint = await guest.endpoint(instance.id);
-  if (endpoint === null)
+  if (endpoint === null) {
     throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });
+  }
   const { openGuest } = await import("../../guest/ssh.ts");
   const connection = await openGuest({
     ...(await login(session, instance, options.lock)),
@@ -141,12 +153,13 @@ export async function exec(
   { hostFolder, ...options }: ExecOptions & { readonly hostFolder?: string } = {},
 ): Promise<ExecSession> {
   const instance = await getInstance(session, name);
-  if (instance.state !== "running")
+  if (instance.state !== "running") {
     throw failure("WRONG_STATE", {
       name,
       reason: "Commands can run only in running instances",
       state: displayState(instance),
     });
+  }
   const cwd =
     options.cwd ?? (hostFolder === undefined ? undefined : folderInside(instance.mounts, hostFolder));
   return execIn(session, instance, argv, { ...options, ...(cwd === undefined ? {} : { cwd }) });

@@ -32,12 +32,14 @@ type Shape = Pick<Mount, "source" | "type"> & Pick<MountOptions, "uidMap" | "gid
 /** Checks all that can be checked of a mount without an instance. */
 async function prepareMount(session: Session, source: string, options: MountOptions): Promise<Shape> {
   await mountsOf(session);
-  if ((await getSetting(session, PRIVILEGED)) !== "true")
+  if ((await getSetting(session, PRIVILEGED)) !== "true") {
     throw failure("MOUNTS_DISABLED", { key: PRIVILEGED });
+  }
   const { type = "native", uidMap, gidMap } = options;
   await requireFeature(session, `mount.${type}`, `a mount of type ${type}`);
-  if (uidMap !== undefined || gidMap !== undefined)
+  if (uidMap !== undefined || gidMap !== undefined) {
     await requireFeature(session, "mount.idmap", "mapping ids of a mount");
+  }
   checkIdMaps("--uid-map", uidMap ?? []);
   checkIdMaps("--gid-map", gidMap ?? []);
   return {
@@ -56,7 +58,9 @@ async function checkSource(given: string): Promise<string> {
   const source = await realpath(path).catch((error: unknown) => {
     throw refuse("the folder does not exist", error);
   });
-  if (!(await stat(source)).isDirectory()) throw refuse("must be a folder");
+  if (!(await stat(source)).isDirectory()) {
+    throw refuse("must be a folder");
+  }
   await access(source, constants.R_OK | constants.X_OK).catch((error: unknown) => {
     throw refuse("you must have permission to read it", error);
   });
@@ -86,9 +90,13 @@ async function toMount(
   const maps = { uidMap: shape.uidMap ?? own(uid), gidMap: shape.gidMap ?? own(gid) };
   const group = await mountsOf(session);
   const reason = (await group.refusal?.(maps)) ?? null;
-  if (reason === null) return { ...mount, ...maps };
+  if (reason === null) {
+    return { ...mount, ...maps };
+  }
   const refused = (await group.refusal?.(asked)) ?? null;
-  if (refused !== null) throw failure("UNSUPPORTED", { what: "mapping these ids", engine, reason: refused });
+  if (refused !== null) {
+    throw failure("UNSUPPORTED", { what: "mapping these ids", engine, reason: refused });
+  }
   context.warn?.(`your files in ${target} keep the host's owners: ${reason}`);
   return { ...mount, ...asked };
 }
@@ -101,8 +109,10 @@ export async function mountsForLaunch(
   context: Context,
 ): Promise<(username: string, context: Context) => Promise<Mount[]>> {
   const shapes: { shape: Shape; source: string; target?: string }[] = [];
-  for (const each of wanted) shapes.push({ ...each, shape: await prepareMount(session, each.source, {}) });
-  if (options.home)
+  for (const each of wanted) {
+    shapes.push({ ...each, shape: await prepareMount(session, each.source, {}) });
+  }
+  if (options.home) {
     try {
       const source = homedir();
       shapes.push({ source, target: "Home", shape: await prepareMount(session, source, {}) });
@@ -110,12 +120,15 @@ export async function mountsForLaunch(
       // Nobody asked for it.
       context.warn?.(`your home was not mounted: ${asStrataError(error).message}`);
     }
+  }
   return async (username, context) => {
     const mounts: Mount[] = [];
     for (const { shape, source, target: given } of shapes) {
       const target = resolveTarget(given, source, username);
       if (mounts.some((mount) => mount.target === target)) {
-        if (given === "Home") continue;
+        if (given === "Home") {
+          continue;
+        }
         throw failure("USAGE", { reason: `two folders cannot be mounted at ${target}` });
       }
       mounts.push(await toMount(session, shape, { target, username }, context));
@@ -140,21 +153,26 @@ export async function mount(
     const instance = await getInstance(session, place.instance);
     const { name, record } = instance;
     const target = resolveTarget(place.target, source, record.username);
-    if (chosen.some((each) => each.instance.name === name && each.mount.target === target)) continue;
+    if (chosen.some((each) => each.instance.name === name && each.mount.target === target)) {
+      continue;
+    }
     requireFree(instance, target);
     const { username } = record;
     chosen.push({ instance, mount: await toMount(session, shape, { target, username }, context) });
   }
   return async () => {
-    for (const each of chosen)
+    for (const each of chosen) {
       await whileLocked(session, each.instance, context, (lock) =>
         attach(session, group, lock, each.mount, context),
       );
+    }
   };
 }
 
 function requireFree({ name, mounts }: Instance, target: string): void {
-  if (mounts.some((each) => each.target === target)) throw failure("MOUNT_EXISTS", { name, target });
+  if (mounts.some((each) => each.target === target)) {
+    throw failure("MOUNT_EXISTS", { name, target });
+  }
 }
 
 async function attach(
@@ -167,15 +185,18 @@ async function attach(
   const { id, name, state } = lock.instance;
   requireFree(lock.instance, mount.target);
   const when = await group.attach(lock, mount, context);
-  if (state !== "running") return;
+  if (state !== "running") {
+    return;
+  }
   if (when === "restart") {
     context.warn?.(`${mount.target} will appear after the next start of "${name}"`);
     return;
   }
   try {
     const { mountInside } = await import("../../guest/mounts.ts");
-    for (const each of (await group.inside(id)).filter(({ target }) => target === mount.target))
+    for (const each of (await group.inside(id)).filter(({ target }) => target === mount.target)) {
       await mountInside(name, rootExec(session, lock, context), each);
+    }
   } catch (error) {
     await group.detach(lock, mount.target, contextOf());
     throw error;
@@ -204,26 +225,35 @@ export async function umount(
       continue;
     }
     const target = resolveTarget(place.target, "", record.username);
-    if (!mounts.some((each) => each.target === target)) throw failure("MOUNT_NOT_FOUND", { name, target });
+    if (!mounts.some((each) => each.target === target)) {
+      throw failure("MOUNT_NOT_FOUND", { name, target });
+    }
     const named = chosen.filter((each) => each.instance.name === name);
-    if (named.some(({ targets }) => targets === undefined || targets.includes(target))) continue;
+    if (named.some(({ targets }) => targets === undefined || targets.includes(target))) {
+      continue;
+    }
     chosen.push({ instance, targets: [target] });
   }
   return async () => {
-    for (const { instance, targets } of chosen)
+    for (const { instance, targets } of chosen) {
       await whileLocked(session, instance, context, async (lock) => {
         const fresh = lock.instance;
         const present = targets ?? fresh.mounts.map(({ target }) => target).sort();
         for (const target of present.reverse()) {
           // Taken away by somebody while we waited.
-          if (!fresh.mounts.some((each) => each.target === target))
+          if (!fresh.mounts.some((each) => each.target === target)) {
             throw failure("MOUNT_NOT_FOUND", { name: fresh.name, target });
-          if (fresh.state === "running") await unmount(session, group, lock, target, context);
+          }
+          if (fresh.state === "running") {
+            await unmount(session, group, lock, target, context);
+          }
           const when = await group.detach(lock, target, context);
-          if (fresh.state === "running" && when === "restart")
+          if (fresh.state === "running" && when === "restart") {
             context.warn?.(`the device of ${target} will be removed at the next stop of "${fresh.name}"`);
+          }
         }
       });
+    }
   };
 }
 
@@ -237,8 +267,9 @@ async function unmount(
 ): Promise<void> {
   const { outermostFirst, unmountInside } = await import("../../guest/mounts.ts");
   const all = outermostFirst(await group.inside(lock.instance.id)).reverse();
-  for (const each of all.filter((inside) => target === undefined || inside.target === target))
+  for (const each of all.filter((inside) => target === undefined || inside.target === target)) {
     await unmountInside(lock.instance.name, rootExec(session, lock, context), each);
+  }
 }
 
 /**
@@ -254,7 +285,9 @@ export async function withoutMounts<T>(
 ): Promise<T> {
   const { mounts: group } = await session.engine();
   const { mounts, state } = lock.instance;
-  if (group === undefined || mounts.length === 0 || state !== "running") return work();
+  if (group === undefined || mounts.length === 0 || state !== "running") {
+    return work();
+  }
   try {
     await unmount(session, group, lock, undefined, context);
     return await work();
@@ -268,8 +301,9 @@ export async function withoutMounts<T>(
 async function remount(session: Session, group: Mounts, lock: Lock, context: Context): Promise<void> {
   const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
   try {
-    for (const each of outermostFirst(await group.inside(lock.instance.id)))
+    for (const each of outermostFirst(await group.inside(lock.instance.id))) {
       await mountInside(lock.instance.name, rootExec(session, lock, contextOf()), each);
+    }
   } catch (error) {
     context.warn?.(asStrataError(error).message);
   }

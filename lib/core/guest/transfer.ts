@@ -28,20 +28,31 @@ export async function transfer(
   const context = contextOf(call);
   const ends = [...sources, target];
   const guests = ends.filter((end): end is GuestPath => "instance" in end);
-  if (guests.length === 0)
+  if (guests.length === 0) {
     throw failure("USAGE", { reason: "one end of a transfer must be an instance: give NAME:PATH" });
-  if (sources.length > 1 && ends.some((end) => "stream" in end))
+  }
+  if (sources.length > 1 && ends.some((end) => "stream" in end)) {
     throw failure("USAGE", { reason: "a stream must be the only source" });
-  for (const { instance } of guests) await getInstance(await locate(session, instance), instance);
-  for (const source of sources) if (isHostPath(source)) await checkHost(source.path, options);
+  }
+  for (const { instance } of guests) {
+    await getInstance(await locate(session, instance), instance);
+  }
+  for (const source of sources) {
+    if (isHostPath(source)) {
+      await checkHost(source.path, options);
+    }
+  }
   const { transferError } = await import("../../transfer/host.ts");
-  for (const source of sources)
+  for (const source of sources) {
     await transferOne(session, source, target, { several: sources.length > 1, ...options }, context).catch(
       (error: unknown) => {
-        if (context.signal.aborted) throw failure("CANCELLED", {}, error);
+        if (context.signal.aborted) {
+          throw failure("CANCELLED", {}, error);
+        }
         throw transferError("path" in source ? source.path : "-", error);
       },
     );
+  }
 }
 
 function isHostPath(end: TransferSource | TransferTarget): end is { readonly path: string } {
@@ -52,10 +63,12 @@ async function checkHost(path: string, { recursive }: Options): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     throw failure("FILE_NOT_FOUND", { path }, error);
   });
-  if (found.isDirectory() && recursive !== true)
+  if (found.isDirectory() && recursive !== true) {
     throw failure("TRANSFER_FAILED", { path, reason: "it is a folder; use --recursive" });
-  if (!found.isDirectory() && !found.isFile())
+  }
+  if (!found.isDirectory() && !found.isFile()) {
     throw failure("TRANSFER_FAILED", { path, reason: "it is neither a file nor a folder" });
+  }
 }
 
 async function transferOne(
@@ -73,8 +86,9 @@ async function transferOne(
   const folder = options.several || /(^|\/)\.{0,2}$/.test(to);
   const placement: Placement = { path: to, name, folder, parents: options.parents === true };
   if ("stream" in source) {
-    if (!("instance" in target))
+    if (!("instance" in target)) {
       throw failure("USAGE", { reason: "the destination of a stream must be an instance" });
+    }
     const bytes = watched(source.stream, context, undefined);
     return writeGuestStream(endOf(session, target.instance), placement, bytes, signal);
   }
@@ -82,9 +96,12 @@ async function transferOne(
   const reading = { ...context, signal: AbortSignal.any([signal, over.signal]) };
   try {
     const entries = await read(session, source, options, reading);
-    if ("instance" in target)
+    if ("instance" in target) {
       return await writeGuest(endOf(session, target.instance), placement, entries, signal);
-    if ("stream" in target) return await writeStream(entries, target.stream, signal);
+    }
+    if ("stream" in target) {
+      return await writeStream(entries, target.stream, signal);
+    }
     const { writeHost } = await import("../../transfer/host.ts");
     await writeHost(await place(placement), entries, signal);
   } finally {
@@ -156,16 +173,22 @@ function nameOf(path: string): string {
 
 /** Where on this host a source is to be. */
 async function place({ path, name, folder, parents }: Placement): Promise<string> {
-  if (parents) await mkdir(folder ? path : dirname(path), { recursive: true });
+  if (parents) {
+    await mkdir(folder ? path : dirname(path), { recursive: true });
+  }
   const there = await stat(path).catch(() => undefined);
-  if (there?.isDirectory() === true) return join(path, name);
-  if (folder)
+  if (there?.isDirectory() === true) {
+    return join(path, name);
+  }
+  if (folder) {
     throw failure("TRANSFER_FAILED", { path, reason: "the folder does not exist; --parents creates it" });
-  if ((await stat(dirname(path)).catch(() => undefined))?.isDirectory() !== true)
+  }
+  if ((await stat(dirname(path)).catch(() => undefined))?.isDirectory() !== true) {
     throw failure("TRANSFER_FAILED", {
       path,
       reason: "its parent folder does not exist; --parents creates it",
     });
+  }
   // A link that the user names is meant to stay one.
   return there === undefined ? path : realpath(path);
 }
@@ -176,7 +199,9 @@ async function writeStream(
   signal: AbortSignal,
 ): Promise<void> {
   for await (const entry of entries) {
-    if (entry.kind !== "file") throw failure("USAGE", { reason: "only a file can be written to a stream" });
+    if (entry.kind !== "file") {
+      throw failure("USAGE", { reason: "only a file can be written to a stream" });
+    }
     await pipeline(entry.body, stream, { end: false, signal });
   }
 }

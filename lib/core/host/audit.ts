@@ -17,7 +17,9 @@ export async function audit(
 export function checkChoice(findings: readonly Finding[], choice: string): void {
   for (const { subject, choices = [] } of findings) {
     const names = choices.map(({ name }) => name);
-    if (names.includes(choice)) continue;
+    if (names.includes(choice)) {
+      continue;
+    }
     const reason = names.length === 0 ? "no choice is offered for it" : `must be one of ${names.join(", ")}`;
     throw failure("INVALID_VALUE", { value: choice, what: `the repair of ${subject}`, reason });
   }
@@ -37,14 +39,20 @@ export async function repair(
   const { maintenance } = await session.engine();
   const repaired: Finding[] = [];
   const able = findings.filter((finding) => finding.repair !== undefined || choice !== undefined);
-  if (maintenance === undefined) return repaired;
+  if (maintenance === undefined) {
+    return repaired;
+  }
   for (const finding of able) {
     context.signal.throwIfAborted();
     context.progress({ phase: "Repairing" });
     try {
-      if (await maintenance.repair(finding, context, choice)) repaired.push(finding);
+      if (await maintenance.repair(finding, context, choice)) {
+        repaired.push(finding);
+      }
     } catch (error) {
-      if (able.length === 1 || context.signal.aborted || !isStrataError(error)) throw error;
+      if (able.length === 1 || context.signal.aborted || !isStrataError(error)) {
+        throw error;
+      }
       context.warn?.(`${finding.subject} was not repaired: ${error.message}`);
     }
   }

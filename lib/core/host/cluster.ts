@@ -20,20 +20,25 @@ export async function move(
     const fresh = lock.instance;
     requireStopped(fresh, "Only stopped instances can be moved");
     const stays = fresh.member === member;
-    if (!stays) await requireMovable(session, fresh, member);
+    if (!stays) {
+      await requireMovable(session, fresh, member);
+    }
     await cluster.move(lock, member, context);
     const left = stays ? [] : await snapshotsWithMounts(session, fresh);
-    if (left.length > 0)
+    if (left.length > 0) {
       context.warn?.(
         `${left.join(", ")}: the mounts recorded there are folders of ${fresh.member}; a restore will mount the folders of ${member} at the same paths`,
       );
+    }
   });
 }
 
 /** A mount is of a folder of the host that the instance is on; at its path on another one is something else. */
 async function requireMovable(session: Session, { name, member, mounts }: Instance, to: string) {
   const [first] = mounts;
-  if (first === undefined) return;
+  if (first === undefined) {
+    return;
+  }
   const { engine } = await session.info();
   throw failure("UNSUPPORTED", {
     what: `moving "${name}" to ${to} with its mounts`,
@@ -43,7 +48,9 @@ async function requireMovable(session: Session, { name, member, mounts }: Instan
 }
 
 async function snapshotsWithMounts(session: Session, instance: Instance): Promise<string[]> {
-  if (instance.snapshotCount === 0) return [];
+  if (instance.snapshotCount === 0) {
+    return [];
+  }
   const { snapshots } = await (await session.engine()).snapshots.tree(instance.id);
   const mounted = snapshots.filter(({ mounts }) => mounts.length > 0);
   return mounted.map((snapshot) => formatRef({ instance: instance.name, snapshot: snapshot.name }));

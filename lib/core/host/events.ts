@@ -15,7 +15,9 @@ export async function* events(session: Session, signal: AbortSignal): AsyncGener
   const sessions = [session];
   for (const other of await session.others()) {
     const { features } = await other.info();
-    if (features.has("events")) sessions.push(other);
+    if (features.has("events")) {
+      sessions.push(other);
+    }
   }
   const end = new AbortController();
   const any = AbortSignal.any([signal, end.signal]);
@@ -48,27 +50,37 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
       continue;
     }
     const now = await engine.instances.list().catch((error: unknown) => {
-      if (!begun) throw error;
+      if (!begun) {
+        throw error;
+      }
       return passOver(session, "a gap", error);
     });
     // Lost again: another mark follows.
-    if (now === null) continue;
+    if (now === null) {
+      continue;
+    }
     const late: StrataEvent[] = [];
     for (const [id, { instance }] of seen) {
-      if (now.some((each) => each.id === id)) continue;
+      if (now.some((each) => each.id === id)) {
+        continue;
+      }
       seen.delete(id);
       late.push({ at, kind: "purge", instance: instance.name });
     }
     for (const instance of now) {
       const before = seen.get(instance.id);
-      if (instance.removing && before !== undefined) continue;
+      if (instance.removing && before !== undefined) {
+        continue;
+      }
       const after = await look(session, instance, before);
       seen.set(instance.id, after);
       late.push(...differences(at, before, after));
     }
     yield { at, kind: "resync" };
     // What happened in a gap is told late; what was there before the beginning is not told.
-    if (begun) yield* late;
+    if (begun) {
+      yield* late;
+    }
     begun = true;
   }
 }
@@ -87,9 +99,13 @@ async function* follow(
           passOver(session, id, error),
         );
   // A removal is told when it is done: that a record is marked on the way is no news.
-  if (instance === null || instance?.removing) return;
+  if (instance === null || instance?.removing) {
+    return;
+  }
   if (instance === undefined) {
-    if (seen.delete(id) && before !== undefined) yield { at, kind: "purge", instance: before.instance.name };
+    if (seen.delete(id) && before !== undefined) {
+      yield { at, kind: "purge", instance: before.instance.name };
+    }
     return;
   }
   let told = before;
@@ -131,8 +147,9 @@ async function lookAt(session: Session, instance: Instance, before: Seen | undef
   const { names, standsOn } =
     instance.snapshotCount === 0 ? { names: [], standsOn: null } : await group.outline(instance.id);
   const known = before?.snapshots ?? new Map<string, never>();
-  if (before?.snapshots !== null && names.length === known.size && names.every((name) => known.has(name)))
+  if (before?.snapshots !== null && names.length === known.size && names.every((name) => known.has(name))) {
     return { instance, snapshots: known, standsOn };
+  }
   const tree = await group.tree(instance.id);
   const snapshots = new Map(
     tree.snapshots.map(({ name, createdAt, parent }) => [name, { createdAt, parent }] as const),
@@ -144,25 +161,37 @@ async function lookAt(session: Session, instance: Instance, before: Seen | undef
 function* differences(at: number, before: Seen | undefined, after: Seen): Generator<StrataEvent> {
   const { name, record, resources } = after.instance;
   const about = { at, instance: name };
-  if (before === undefined) yield { ...about, kind: "create" };
+  if (before === undefined) {
+    yield { ...about, kind: "create" };
+  }
   const was = before?.instance;
-  if (was?.record.deleted === true && !record.deleted) yield { ...about, kind: "recover" };
+  if (was?.record.deleted === true && !record.deleted) {
+    yield { ...about, kind: "recover" };
+  }
   yield* snapshotDifferences(about, before, after);
   if (was !== undefined && was.record.restoredAt !== record.restoredAt) {
     // A snapshot that was taken since stands on what was restored.
     let snapshot = after.standsOn;
-    while (snapshot !== null && before?.snapshots?.has(snapshot) !== true)
+    while (snapshot !== null && before?.snapshots?.has(snapshot) !== true) {
       snapshot = after.snapshots?.get(snapshot)?.parent ?? null;
-    if (snapshot !== null) yield { ...about, kind: "restore", snapshot };
+    }
+    if (snapshot !== null) {
+      yield { ...about, kind: "restore", snapshot };
+    }
   }
   const { cpus, memory, disk } = resources;
   const old = was?.resources;
   const grown = old !== undefined && old.disk !== 0n && old.disk !== disk;
-  if (old !== undefined && (old.cpus !== cpus || old.memory !== memory || grown))
+  if (old !== undefined && (old.cpus !== cpus || old.memory !== memory || grown)) {
     yield { ...about, kind: "resize", cpus, memory, disk };
+  }
   const state = displayState(after.instance);
-  if (was !== undefined && !was.record.deleted && record.deleted) yield { ...about, kind: "delete" };
-  if (was === undefined || displayState(was) !== state) yield { ...about, kind: "state", state };
+  if (was !== undefined && !was.record.deleted && record.deleted) {
+    yield { ...about, kind: "delete" };
+  }
+  if (was === undefined || displayState(was) !== state) {
+    yield { ...about, kind: "state", state };
+  }
 }
 
 function* snapshotDifferences(
@@ -171,7 +200,9 @@ function* snapshotDifferences(
   after: Seen,
 ): Generator<StrataEvent> {
   const [was, is] = [before === undefined ? new Map<string, never>() : before.snapshots, after.snapshots];
-  if (was === null || is === null) return;
+  if (was === null || is === null) {
+    return;
+  }
   const gone = new Map([...was].filter(([name]) => !is.has(name)));
   const come = new Map([...is].filter(([name]) => !was.has(name)));
   for (const [name, { createdAt }] of gone) {
@@ -184,5 +215,7 @@ function* snapshotDifferences(
     yield { ...about, kind: "snapshot-rename", snapshot: renamed, from: name };
   }
   const taken = [...come].sort(([, a], [, b]) => a.createdAt - b.createdAt);
-  for (const [snapshot] of taken) yield { ...about, kind: "snapshot", snapshot };
+  for (const [snapshot] of taken) {
+    yield { ...about, kind: "snapshot", snapshot };
+  }
 }

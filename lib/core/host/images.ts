@@ -29,11 +29,12 @@ export async function removeImages(
   const context = contextOf(call);
   const removed = await (await session.images()).remove(names);
   const sums = removed.map(({ sha256 }) => sha256);
-  for (const each of [session, ...(await session.others())])
+  for (const each of [session, ...(await session.others())]) {
     try {
       await (await each.plugin()).forgetImages?.(await each.openOptions(), sums);
     } catch (error) {
       context.warn?.(`${each.engineName} may have kept an image: ${asStrataError(error).message}`);
     }
+  }
   return removed;
 }

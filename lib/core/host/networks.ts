@@ -18,14 +18,18 @@ export async function networks(session: Session): Promise<NetworkInfo[]> {
 
 /** Why a value is not right for the setting; undefined when it is. */
 export async function bridgedNetworkRefusal(session: Session, value: string): Promise<string | undefined> {
-  if (value === "") return undefined;
+  if (value === "") {
+    return undefined;
+  }
   const names = (await networks(session)).map(({ name }) => name);
   return names.includes(value) ? undefined : `must be one of ${names.join(", ")}`;
 }
 
 /** Checks the interfaces of a request before anything is made, and puts the network in for `bridged`. */
 export async function checkNics(session: Session, specs: readonly NicSpec[]): Promise<NicSpec[]> {
-  if (specs.length === 0) return [];
+  if (specs.length === 0) {
+    return [];
+  }
   await requireFeature(session, "network.list", "a further network");
   const names = (await networks(session)).map(({ name }) => name);
   const { instances } = await session.engine();
@@ -34,20 +38,22 @@ export async function checkNics(session: Session, specs: readonly NicSpec[]): Pr
   for (const spec of specs) {
     const network =
       spec.network === BRIDGED && !names.includes(BRIDGED) ? await bridged(session) : spec.network;
-    if (!names.includes(network))
+    if (!names.includes(network)) {
       throw failure("INVALID_VALUE", {
         what: "the network",
         value: network,
         reason: `must be one of ${names.join(", ")}`,
       });
+    }
     if (spec.mac === undefined) {
       checked.push({ ...spec, network });
       continue;
     }
     const mac = spec.mac.toLowerCase();
     const reason = macRefusal(mac, taken);
-    if (reason !== undefined)
+    if (reason !== undefined) {
       throw failure("INVALID_VALUE", { what: "the MAC address", value: spec.mac, reason });
+    }
     taken.push(mac);
     checked.push({ ...spec, network, mac });
   }
@@ -55,16 +61,20 @@ export async function checkNics(session: Session, specs: readonly NicSpec[]): Pr
 }
 
 function macRefusal(mac: string, taken: readonly string[]): string | undefined {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) {
     return "must be six pairs of hexadecimal digits, such as 52:54:00:12:34:56";
-  if (Number.parseInt(mac.slice(0, 2), 16) % 2 === 1)
+  }
+  if (Number.parseInt(mac.slice(0, 2), 16) % 2 === 1) {
     return "multicast addresses cannot be assigned to an interface (the first byte must be even)";
+  }
   return taken.includes(mac) ? "must be unique, and another interface has it" : undefined;
 }
 
 async function bridged(session: Session): Promise<string> {
   const network = (await session.settings())[BRIDGED_NETWORK] ?? "";
-  if (network !== "") return network;
+  if (network !== "") {
+    return network;
+  }
   throw failure("USAGE", {
     reason: `no bridged network is set; choose one with \`strata set ${BRIDGED_NETWORK}=NAME\` (\`strata networks\` lists them)`,
   });
@@ -78,11 +88,14 @@ export async function isBridged(session: Session, { nics }: Instance): Promise<b
 
 /** Adds an interface on the bridged network to a stopped instance that has none. There is no way back. */
 export async function setBridged(session: Session, name: string, value: string): Promise<void> {
-  if (value !== "true" && value !== "false")
+  if (value !== "true" && value !== "false") {
     throw failure("INVALID_VALUE", { what: "bridged", value, reason: "must be true or false" });
+  }
   const instance = await getInstance(session, name);
   if (value === "false") {
-    if (!(await isBridged(session, instance))) return;
+    if (!(await isBridged(session, instance))) {
+      return;
+    }
     throw failure("INVALID_VALUE", {
       what: "bridged",
       value,
@@ -99,6 +112,8 @@ export async function setBridged(session: Session, name: string, value: string):
   const context = contextOf();
   await whileLocked(session, instance, context, async (lock) => {
     requireStopped(lock.instance, "Interfaces can be added only to stopped instances");
-    if (nic !== undefined && !(await isBridged(session, lock.instance))) await attach(lock, nic, context);
+    if (nic !== undefined && !(await isBridged(session, lock.instance))) {
+      await attach(lock, nic, context);
+    }
   });
 }

@@ -23,7 +23,9 @@ function nameObstacle(name: string): string | null {
     checkName("instance", name);
     return null;
   } catch (error) {
-    if (isStrataError(error)) return `${error.message}; rename it first`;
+    if (isStrataError(error)) {
+      return `${error.message}; rename it first`;
+    }
     throw error;
   }
 }
@@ -48,8 +50,9 @@ export async function adopt(
   const group = await groupOf(session);
   await group.adopt(name, record, contextOf(call)).catch((error: unknown) => {
     // It is to become an instance; what is not there was none.
-    if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND")
+    if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") {
       throw failure("DOMAIN_NOT_FOUND", { name }, error);
+    }
     throw error;
   });
 }

@@ -35,20 +35,24 @@ export async function aliases(session: Session): Promise<Aliases> {
 
 /** Adds an alias to the active context. Rejects with ALIAS_EXISTS. */
 export async function addAlias(session: Session, name: string, alias: Alias): Promise<void> {
-  if (!ALIAS.test(name))
+  if (!ALIAS.test(name)) {
     throw failure("INVALID_VALUE", {
       what: "the name of an alias",
       value: name,
       reason: "must be letters, digits, _ + . and -, and must not begin with . or -",
     });
-  if (alias.command === "" || alias.command.includes("\0"))
+  }
+  if (alias.command === "" || alias.command.includes("\0")) {
     throw failure("USAGE", { reason: "an alias must name a command: give NAME:COMMAND" });
+  }
   await getInstance(await locate(session, alias.instance), alias.instance);
   await change(session, (before) => {
     const context = Object.hasOwn(before.contexts, before.active)
       ? before.contexts[before.active]
       : undefined;
-    if (Object.hasOwn(context ?? {}, name)) throw failure("ALIAS_EXISTS", { name, context: before.active });
+    if (Object.hasOwn(context ?? {}, name)) {
+      throw failure("ALIAS_EXISTS", { name, context: before.active });
+    }
     return { ...before, contexts: { ...before.contexts, [before.active]: { ...context, [name]: alias } } };
   });
 }
@@ -57,7 +61,9 @@ export async function addAlias(session: Session, name: string, alias: Alias): Pr
 export async function removeAliases(session: Session, names: readonly string[]): Promise<void> {
   await change(session, (before) => {
     const missing = names.filter((name) => findAlias(before, name) === undefined);
-    if (missing.length > 0) throw failure("ALIAS_NOT_FOUND", { name: missing.join(", ") });
+    if (missing.length > 0) {
+      throw failure("ALIAS_NOT_FOUND", { name: missing.join(", ") });
+    }
     const gone = names.map((name) => findAlias(before, name));
     return without(before, (context, name) =>
       gone.some((each) => each?.context === context && each.name === name),
@@ -67,12 +73,13 @@ export async function removeAliases(session: Session, names: readonly string[]):
 
 /** Makes a context the active one; it need not have aliases yet. */
 export async function preferContext(session: Session, context: string): Promise<void> {
-  if (!CONTEXT.test(context))
+  if (!CONTEXT.test(context)) {
     throw failure("INVALID_VALUE", {
       what: "the name of a context",
       value: context,
       reason: "must be letters, digits, _ and -, and must not begin with -",
     });
+  }
   await change(session, (before) => ({ ...before, active: context }));
 }
 
@@ -82,7 +89,9 @@ export async function forgetAliases(session: Session, instances: readonly string
     Object.values(all.contexts).some((context) =>
       Object.values(context).some(({ instance }) => instances.includes(instance)),
     );
-  if (!concerned(await aliases(session))) return;
+  if (!concerned(await aliases(session))) {
+    return;
+  }
   await change(session, (before) => without(before, (_, __, { instance }) => instances.includes(instance)));
 }
 
@@ -107,6 +116,7 @@ async function change(session: Session, make: (before: Aliases) => Aliases): Pro
   });
   const after = make(await readAliases(path));
   await writeAliases(path, after);
-  for (const name of await atOwn(scripts, () => writeScripts(scripts, after)))
+  for (const name of await atOwn(scripts, () => writeScripts(scripts, after))) {
     session.log.warn(`no script was written for "${name}": ${scripts} contains another file with that name`);
+  }
 }

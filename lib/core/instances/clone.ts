@@ -20,7 +20,9 @@ export async function clone(
   options: { readonly name?: string } = {},
   call?: CallOptions,
 ): Promise<{ readonly name: string }> {
-  if (options.name !== undefined) checkName("instance", options.name);
+  if (options.name !== undefined) {
+    checkName("instance", options.name);
+  }
   const context = contextOf(call);
   const copy = await requireGroup(session, "clone", "cloning", ({ instances }) => instances.clone);
   const original = await getInstance(session, name);
@@ -51,10 +53,14 @@ export async function clone(
 /** The wanted name if it is free; without one, `NAME-cloneN` with the lowest N that is. */
 async function freeName(session: Session, { name }: Instance, wanted: string | undefined): Promise<string> {
   // Whether it is free is the engine's to say, as with a launch.
-  if (wanted !== undefined) return wanted;
+  if (wanted !== undefined) {
+    return wanted;
+  }
   const taken = new Set((await outlines(session)).map(({ name }) => name));
   let number = 1;
-  while (taken.has(`${name}-clone${number}`)) number += 1;
+  while (taken.has(`${name}-clone${number}`)) {
+    number += 1;
+  }
   const made = `${name}-clone${number}`;
   checkName("instance", made);
   return made;

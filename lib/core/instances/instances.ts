@@ -29,7 +29,9 @@ export function awaitsShutdown({ state, record }: InstanceOutline): boolean {
 
 /** The state as a user sees it. */
 export function displayState(instance: InstanceOutline): InstanceState {
-  if (instance.record.deleted) return "Deleted";
+  if (instance.record.deleted) {
+    return "Deleted";
+  }
   return awaitsShutdown(instance) ? "Delayed Shutdown" : STATES[instance.state];
 }
 
@@ -41,7 +43,9 @@ export async function outlines(session: Session): Promise<InstanceOutline[]> {
 
 /** Names in the order given, each once, against the rules none. */
 export function distinct(names: readonly string[]): string[] {
-  for (const name of names) checkName("instance", name);
+  for (const name of names) {
+    checkName("instance", name);
+  }
   return [...new Set(names)];
 }
 
@@ -54,8 +58,12 @@ export async function getInstance(
   checkName("instance", name);
   const { instances } = await session.engine();
   const instance = await instances.find(name);
-  if (instance === null) throw await notFound(session, name);
-  if (instance.record.deleted && options.deleted === undefined) throw failure("INSTANCE_DELETED", { name });
+  if (instance === null) {
+    throw await notFound(session, name);
+  }
+  if (instance.record.deleted && options.deleted === undefined) {
+    throw failure("INSTANCE_DELETED", { name });
+  }
   return instance;
 }
 
@@ -69,7 +77,9 @@ export async function getInstances(
   const found: Instance[] = [];
   for (const name of distinct(names)) {
     const instance = await unlessGone(call, () => getInstance(session, name, options));
-    if (instance !== undefined) found.push(instance);
+    if (instance !== undefined) {
+      found.push(instance);
+    }
   }
   return found;
 }
@@ -84,7 +94,9 @@ export async function unlessGone<T>(
   try {
     return await work();
   } catch (error) {
-    if (call?.skipMissing !== true || !GONE.includes(asStrataError(error).code)) throw error;
+    if (call?.skipMissing !== true || !GONE.includes(asStrataError(error).code)) {
+      throw error;
+    }
     return undefined;
   }
 }
@@ -100,7 +112,9 @@ export async function whileLocked<T>(
   const { instances } = await session.engine();
   const { name } = which;
   const known = "id" in which ? which : undefined;
-  if (known === undefined) checkName("instance", name);
+  if (known === undefined) {
+    checkName("instance", name);
+  }
   const place = known === undefined ? { name } : { name, id: known.id };
   await using lock = await instances
     .lock(place, { wait: LOCK_TIMEOUT_MS, ...options }, context)
@@ -109,8 +123,9 @@ export async function whileLocked<T>(
       throw missing ? await notFound(session, name) : error;
     });
   // It may have been deleted while we waited; what was allowed on a deleted instance before still is.
-  if (lock.instance.record.deleted && known?.record.deleted !== true)
+  if (lock.instance.record.deleted && known?.record.deleted !== true) {
     throw failure("INSTANCE_DELETED", { name });
+  }
   // Awaited here: a promise that is handed on would outlive the lock.
   return await work(lock);
 }
@@ -123,13 +138,18 @@ export async function eachLocked(
   work: (lock: Lock, context: Context) => Promise<unknown>,
 ): Promise<void> {
   const context = contextOf(call);
-  for (const instance of chosen)
+  for (const instance of chosen) {
     await unlessGone(call, () => whileLocked(session, instance, context, (lock) => work(lock, context)));
+  }
 }
 
 /** Rejects unless the instance is stopped, saying `reason`. */
 export function requireStopped(instance: Instance, reason: string): void {
   const { name, state } = instance;
-  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: displayState(instance) });
+  if (state === "suspended") {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
+  if (state !== "stopped") {
+    throw failure("WRONG_STATE", { name, reason, state: displayState(instance) });
+  }
 }

@@ -46,10 +46,11 @@ export async function launch(
   }
   await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context).catch((error: unknown) => {
     // Who cancels only waits no longer: it runs, and may be wanted.
-    if (asStrataError(error).code === "CANCELLED")
+    if (asStrataError(error).code === "CANCELLED") {
       context.warn?.(
         `"${name}" was launched and is still starting; \`strata delete --purge ${name}\` removes it`,
       );
+    }
     throw error;
   });
   return { name };
@@ -57,15 +58,19 @@ export async function launch(
 
 /** Checks everything and brings the image here, before anything is created. */
 async function prepare(session: Session, options: LaunchOptions, context: Context): Promise<InstanceSpec> {
-  if (options.name !== undefined) checkName("instance", options.name);
+  if (options.name !== undefined) {
+    checkName("instance", options.name);
+  }
   const cpus = options.cpus ?? DEFAULTS.cpus;
   const memory = options.memory ?? DEFAULTS.memory;
   checkCpus(cpus);
   checkMemory(memory);
-  if (options.disk !== undefined && options.disk < MIN_DISK)
+  if (options.disk !== undefined && options.disk < MIN_DISK) {
     throw failure("SIZE_TOO_SMALL", { kind: "disk", value: options.disk, minimum: "512M" });
-  if (options.member !== undefined)
+  }
+  if (options.member !== undefined) {
     await requireFeature(session, "cluster", "placing an instance on a member");
+  }
   const name = await freeName(session, options.name);
   const instanceId = `i-${randomUUID()}`;
   const { publicKey } = await userKeys(session);
@@ -74,7 +79,9 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
   // Before the image is fetched: what a user wrote wrong should show at once.
   const networks = await checkNics(session, options.networks ?? []);
-  if (options.userData !== undefined) await checkUserData(options.userData);
+  if (options.userData !== undefined) {
+    await checkUserData(options.userData);
+  }
   const { instances } = await session.engine();
   const member = options.member === undefined ? {} : { member: options.member };
   const mounts = await mountsOf(USERNAME, contextOf());
@@ -102,35 +109,43 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
 }
 
 function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): bigint {
-  if (wanted === undefined) return virtualSize > DEFAULTS.disk ? virtualSize : DEFAULTS.disk;
-  if (wanted < virtualSize)
+  if (wanted === undefined) {
+    return virtualSize > DEFAULTS.disk ? virtualSize : DEFAULTS.disk;
+  }
+  if (wanted < virtualSize) {
     throw failure("SIZE_TOO_SMALL", {
       kind: "disk",
       value: wanted,
       minimum: `${exactSize(virtualSize)}, the image's own size`,
     });
+  }
   return wanted;
 }
 
 /** An engine that takes any image has no use for a real one. */
 async function resolveImage(session: Session, image: string, context: Context): Promise<ResolvedImage> {
   const { imageFormats } = await session.info();
-  if (!imageFormats.includes("any"))
+  if (!imageFormats.includes("any")) {
     try {
       return await (await session.images()).resolve(image, context, imageFormats);
     } catch (error) {
       throw await otherKind(session, image, asStrataError(error));
     }
+  }
   const source = { path: "", format: "any", sha256: "0".repeat(64), virtualSize: MIN_DISK };
   return { source, os: "", release: image, username: USERNAME };
 }
 
 /** Who has an image of another kind than the engine's is told so, and not that there is none. */
 async function otherKind(session: Session, image: string, error: StrataError): Promise<StrataError> {
-  if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") return error;
+  if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") {
+    return error;
+  }
   const name = image.toLowerCase();
   // Any build of Debian would do, and the error says which.
-  if (name === "debian") return error;
+  if (name === "debian") {
+    return error;
+  }
   const here = (await (await session.images()).list()).find(({ aliases }) => aliases.includes(name));
   const { engine, imageFormats, missing } = await session.info();
   const container = (here?.aliases ?? [name]).includes(CONTAINER);
@@ -139,7 +154,9 @@ async function otherKind(session: Session, image: string, error: StrataError): P
     return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
   }
   const disk = MACHINES.includes(name) && !imageFormats.includes("qcow2");
-  if (here === undefined && !disk) return error;
+  if (here === undefined && !disk) {
+    return error;
+  }
   const takes = `the format must be ${imageFormats.join(" or ")}`;
   const reason = [takes, missing.get("vm")].filter((each) => each !== undefined).join("; ");
   return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
@@ -150,17 +167,25 @@ async function otherKind(session: Session, image: string, error: StrataError): P
  * launch that died has left.
  */
 async function checkPlan(instances: Instances, plan: InstancePlan): Promise<void> {
-  if (instances.check !== undefined) return instances.check(plan);
+  if (instances.check !== undefined) {
+    return instances.check(plan);
+  }
   const { name } = plan;
-  if ((await instances.find(name)) !== null) throw failure("INSTANCE_EXISTS", { name });
+  if ((await instances.find(name)) !== null) {
+    throw failure("INSTANCE_EXISTS", { name });
+  }
 }
 
 async function freeName(session: Session, wanted: string | undefined): Promise<string> {
-  if (wanted !== undefined) return wanted;
+  if (wanted !== undefined) {
+    return wanted;
+  }
   const taken = new Set((await outlines(session)).map(({ name }) => name));
   for (let attempt = 0; ; attempt++) {
     const pair = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}-${ANIMALS[randomInt(ANIMALS.length)]}`;
     const name = attempt < 100 ? pair : `${pair}-${randomInt(1_000_000)}`;
-    if (!taken.has(name)) return name;
+    if (!taken.has(name)) {
+      return name;
+    }
   }
 }

@@ -25,8 +25,9 @@ export async function start(
   const context = contextOf(call);
   const chosen = await getInstances(session, names, {}, call);
   return async () => {
-    for (const instance of chosen)
+    for (const instance of chosen) {
       await unlessGone(call, () => startOne(session, instance, options.timeout ?? START_TIMEOUT, context));
+    }
   };
 }
 
@@ -57,7 +58,9 @@ export async function stop(
   const chosen = await getInstances(session, names, {}, call);
   const context = contextOf(call);
   return async () => {
-    for (const instance of chosen) await unlessGone(call, () => stopOne(session, instance, options, context));
+    for (const instance of chosen) {
+      await unlessGone(call, () => stopOne(session, instance, options, context));
+    }
   };
 }
 
@@ -78,7 +81,9 @@ async function stopOne(
   try {
     await whileLocked(session, instance, context, work, { ...wait, finish: false });
   } catch (error) {
-    if (!cuts || asStrataError(error).code !== "BUSY") throw error;
+    if (!cuts || asStrataError(error).code !== "BUSY") {
+      throw error;
+    }
     await instances.cut?.(instance.id, context);
     context.warn?.(
       `another operation on "${instance.name}" is in progress; the power was cut, and the next stop merges layers`,
@@ -94,13 +99,18 @@ async function stopLocked(
 ): Promise<void> {
   const { instances } = await session.engine();
   const { name, state } = lock.instance;
-  if (options.cancel === true) return cancelShutdown(session, lock, context);
-  if (state === "suspended" && options.force !== true)
+  if (options.cancel === true) {
+    return cancelShutdown(session, lock, context);
+  }
+  if (state === "suspended" && options.force !== true) {
     return context.warn?.(
       `"${name}" is Suspended, so there is nothing to shut down; \`strata stop --force ${name}\` discards its saved memory`,
     );
+  }
   if (options.after !== undefined && options.after > 0) {
-    if (state !== "stopped") await scheduleShutdown(session, lock, options.after, context);
+    if (state !== "stopped") {
+      await scheduleShutdown(session, lock, options.after, context);
+    }
     return;
   }
   const how = options.force === true ? "force" : { grace: options.timeout ?? STOP_TIMEOUT };
@@ -114,7 +124,9 @@ export async function suspend(session: Session, names: readonly string[], call?:
   const chosen = await getInstances(session, names, {}, call);
   return () =>
     eachLocked(session, chosen, call, async (lock, context) => {
-      if (lock.instance.state === "stopped") return;
+      if (lock.instance.state === "stopped") {
+        return;
+      }
       // Told to shut down, the guest would do it as soon as it is resumed.
       await cancelShutdown(session, lock, context);
       await withoutMounts(session, lock, context, () => save(lock, context));
@@ -123,8 +135,9 @@ export async function suspend(session: Session, names: readonly string[], call?:
 
 /** Nothing that is suspended can be restarted: resumed it would not be, and anew it would lose its memory. */
 function requireAwake({ name, state }: Instance): void {
-  if (state === "suspended")
+  if (state === "suspended") {
     throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be restarted" });
+  }
 }
 
 export async function restart(
@@ -136,7 +149,9 @@ export async function restart(
   const context = contextOf(call);
   const { instances } = await session.engine();
   const chosen = await getInstances(session, names, {}, call);
-  for (const instance of chosen) requireAwake(instance);
+  for (const instance of chosen) {
+    requireAwake(instance);
+  }
   const restartOne = async (instance: Instance) => {
     await whileLocked(session, instance, context, async (lock) => {
       requireAwake(lock.instance);
@@ -146,6 +161,8 @@ export async function restart(
     await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context);
   };
   return async () => {
-    for (const instance of chosen) await unlessGone(call, () => restartOne(instance));
+    for (const instance of chosen) {
+      await unlessGone(call, () => restartOne(instance));
+    }
   };
 }

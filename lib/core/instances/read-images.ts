@@ -26,9 +26,13 @@ export async function optimize(
 /** Bytes that the engine keeps for an instance's reads; null where it keeps none or may not be asked. */
 export async function readImageSize(session: Session, { id }: Instance): Promise<bigint | null> {
   const { readImages } = await session.engine();
-  if (readImages === undefined) return null;
+  if (readImages === undefined) {
+    return null;
+  }
   return readImages.size(id).catch((error: unknown) => {
-    if (isStrataError(error) && error.code === "PERMISSION_DENIED") return null;
+    if (isStrataError(error) && error.code === "PERMISSION_DENIED") {
+      return null;
+    }
     throw error;
   });
 }

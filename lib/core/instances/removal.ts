@@ -29,7 +29,9 @@ export async function remove(
       const found = await unlessGone(call, () =>
         getInstance(session, name, options.purge === true ? { deleted: "allowed" } : {}),
       );
-      if (found !== undefined) whole.set(name, found);
+      if (found !== undefined) {
+        whole.set(name, found);
+      }
       continue;
     }
     checkName("snapshot", snapshot);
@@ -40,18 +42,21 @@ export async function remove(
     }
     const instance = await getInstance(session, name);
     await requireThere(engine.snapshots, instance, snapshot);
-    if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot))
+    if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot)) {
       parts.push({ instance, snapshot });
+    }
   }
   return async () => {
     for (const { instance, snapshot } of parts) {
       // Snapshots go with an instance that is purged in the same request.
-      if (options.purge === true && whole.has(instance.name)) continue;
+      if (options.purge === true && whole.has(instance.name)) {
+        continue;
+      }
       await unlessGone(call, () =>
         whileLocked(session, instance, context, (lock) => deleteSnapshot(session, lock, snapshot, context)),
       );
     }
-    for (const instance of whole.values())
+    for (const instance of whole.values()) {
       await unlessGone(call, () =>
         whileLocked(
           session,
@@ -63,24 +68,34 @@ export async function remove(
       ).catch((error: unknown) => {
         // Locking it takes away what a removal or a launch that died has left, which is what was asked for.
         const coming = instance.removing === true || instance.state === "starting";
-        if (options.purge !== true || !coming || asStrataError(error).code !== "INSTANCE_NOT_FOUND")
+        if (options.purge !== true || !coming || asStrataError(error).code !== "INSTANCE_NOT_FOUND") {
           throw error;
+        }
       });
-    if (options.purge === true) await forget(session, [...whole.keys()], context);
+    }
+    if (options.purge === true) {
+      await forget(session, [...whole.keys()], context);
+    }
   };
 }
 
 /** Rejects unless the snapshot is there, by the call that costs least. */
 async function requireThere(group: Snapshots, { id, name }: Instance, snapshot: string): Promise<void> {
-  if (group.removal === undefined) return requireSnapshot(await group.outline(id), name, snapshot);
-  if ((await group.removal(id, snapshot)) === null) throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+  if (group.removal === undefined) {
+    return requireSnapshot(await group.outline(id), name, snapshot);
+  }
+  if ((await group.removal(id, snapshot)) === null) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+  }
 }
 
 /** The aliases go too. What is gone is gone: a folder that cannot be written is no reason to say otherwise. */
 async function forget(session: Session, names: readonly string[], { warn }: Context): Promise<void> {
   await forgetAliases(session, names).catch((error: unknown) => {
     const { code, message } = asStrataError(error);
-    if (code !== "FOLDER_UNUSABLE" && code !== "NO_SPACE") throw error;
+    if (code !== "FOLDER_UNUSABLE" && code !== "NO_SPACE") {
+      throw error;
+    }
     warn?.(`aliases of ${names.join(", ")} may remain: ${message}`);
   });
 }
@@ -89,10 +104,14 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
   const { instances } = await session.engine();
   const { name, state } = lock.instance;
   context.progress({ phase: `Deleting ${name}` });
-  if (purge) return instances.remove(lock, context);
+  if (purge) {
+    return instances.remove(lock, context);
+  }
   if (state !== "stopped" && state !== "suspended") {
     await instances.stop(lock, { grace: GRACE }, context).catch((error: unknown) => {
-      if (asStrataError(error).code !== "TIMEOUT") throw error;
+      if (asStrataError(error).code !== "TIMEOUT") {
+        throw error;
+      }
       return instances.stop(lock, "force", context);
     });
   }
@@ -103,14 +122,21 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
 export async function recover(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
   const { instances } = await session.engine();
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
-  for (const { record, name } of chosen)
-    if (!record.deleted && call?.skipMissing !== true) throw failure("INSTANCE_NOT_DELETED", { name });
+  for (const { record, name } of chosen) {
+    if (!record.deleted && call?.skipMissing !== true) {
+      throw failure("INSTANCE_NOT_DELETED", { name });
+    }
+  }
   return () =>
     eachLocked(session, chosen, call, async (lock) => {
       const { name, record } = lock.instance;
       // Recovered by somebody while we waited.
-      if (!record.deleted && call?.skipMissing !== true) throw failure("INSTANCE_NOT_DELETED", { name });
-      if (record.deleted) await instances.annotate(lock, { deleted: false });
+      if (!record.deleted && call?.skipMissing !== true) {
+        throw failure("INSTANCE_NOT_DELETED", { name });
+      }
+      if (record.deleted) {
+        await instances.annotate(lock, { deleted: false });
+      }
     });
 }
 
@@ -121,8 +147,9 @@ export async function recoverFrom(
   call?: CallOptions,
 ): Promise<{ readonly name: string }> {
   const { maintenance } = await session.engine();
-  if (maintenance?.recover === undefined)
+  if (maintenance?.recover === undefined) {
     throw await unsupported(session, "recovering an instance from its folder");
+  }
   const context = contextOf(call);
   context.progress({ phase: "Recovering" });
   return { name: await maintenance.recover(resolve(folder), context) };
@@ -136,14 +163,17 @@ export async function purge(session: Session, call?: CallOptions): Promise<strin
   const context = contextOf(call);
   const removeLocked = async (lock: Lock) => {
     // Recovered by somebody while we waited: theirs.
-    if (!lock.instance.record.deleted) return;
+    if (!lock.instance.record.deleted) {
+      return;
+    }
     await instances.remove(lock, context);
     names.push(lock.instance.name);
   };
-  for (const instance of deleted)
+  for (const instance of deleted) {
     await unlessGone({ skipMissing: true }, () =>
       whileLocked(session, instance, context, removeLocked, { finish: false }),
     );
+  }
   await forget(session, names, contextOf(call));
   return names.sort();
 }

@@ -12,17 +12,19 @@ export const MIN_DISK = 512n * MIB;
 const MAX_CPUS = 1024;
 
 export function checkCpus(cpus: number): void {
-  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS)
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) {
     throw failure("INVALID_VALUE", {
       what: "cpus",
       value: cpus,
       reason: `must be a whole number from 1 to ${MAX_CPUS}`,
     });
+  }
 }
 
 export function checkMemory(memory: bigint): void {
-  if (memory < MIN_MEMORY)
+  if (memory < MIN_MEMORY) {
     throw failure("SIZE_TOO_SMALL", { kind: "memory", value: memory, minimum: "128M" });
+  }
 }
 
 /** Changes CPUs, memory or disk of a stopped instance; the disk grows only. */
@@ -32,15 +34,20 @@ export async function resize(
   change: Partial<Resources>,
   call?: CallOptions,
 ): Promise<void> {
-  if (change.cpus !== undefined) checkCpus(change.cpus);
-  if (change.memory !== undefined) checkMemory(change.memory);
+  if (change.cpus !== undefined) {
+    checkCpus(change.cpus);
+  }
+  if (change.memory !== undefined) {
+    checkMemory(change.memory);
+  }
   const context = contextOf(call);
   const { instances } = await session.engine();
   await whileLocked(session, { name }, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be resized");
     const { disk } = lock.instance.resources;
-    if (change.disk !== undefined && change.disk < disk)
+    if (change.disk !== undefined && change.disk < disk) {
       throw failure("DISK_SHRINK", { name, current: disk, wanted: change.disk });
+    }
     await instances.resize(lock, change, context);
   });
 }

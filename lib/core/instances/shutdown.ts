@@ -36,13 +36,17 @@ export async function scheduleShutdown(
 
 /** Calls a delayed shutdown off; without one, does nothing. */
 export async function cancelShutdown(session: Session, lock: Lock, context: Context): Promise<void> {
-  if (awaitsShutdown(lock.instance)) await shutdownInside(session, lock, ["-c"], context);
+  if (awaitsShutdown(lock.instance)) {
+    await shutdownInside(session, lock, ["-c"], context);
+  }
   await forgetShutdown(session, lock);
 }
 
 /** Takes the mark of a shutdown away that has been or will not be. */
 export async function forgetShutdown(session: Session, lock: Lock): Promise<void> {
-  if (!lock.instance.record.shutdownAt) return;
+  if (!lock.instance.record.shutdownAt) {
+    return;
+  }
   await (await session.engine()).instances.annotate(lock, { shutdownAt: 0 });
 }
 
@@ -58,9 +62,10 @@ async function shutdownInside(
   running.stdout.resume();
   const complaint = await text(running.stderr);
   const { code } = await running.exit;
-  if (code !== 0)
+  if (code !== 0) {
     throw failure("PROGRAM_FAILED", {
       program: `shutdown in "${lock.instance.name}"`,
       reason: complaint.trim() || `it exited with status ${code}`,
     });
+  }
 }

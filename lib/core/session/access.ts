@@ -22,14 +22,17 @@ export async function waitReady(
       return await session.info();
     } catch (thrown) {
       const error = asStrataError(thrown);
-      if (!error.retryable) throw error;
+      if (!error.retryable) {
+        throw error;
+      }
       const left = end - Date.now();
-      if (left <= 0)
+      if (left <= 0) {
         throw failure(
           "TIMEOUT",
           { seconds: timeout / 1000, what: `waiting for ${session.engineName}` },
           error,
         );
+      }
       progress({ phase: `Waiting for ${session.engineName}` });
       await delay(Math.min(PAUSE, left), undefined, { signal });
     }

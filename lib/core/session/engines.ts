@@ -8,8 +8,14 @@ import type { Session } from "./session.ts";
  */
 export async function locate(session: Session, name: string): Promise<Session> {
   const others = await session.others();
-  if (others.length === 0) return session;
-  for (const each of [session, ...others]) if (await has(each, name)) return each;
+  if (others.length === 0) {
+    return session;
+  }
+  for (const each of [session, ...others]) {
+    if (await has(each, name)) {
+      return each;
+    }
+  }
   return session;
 }
 
@@ -53,9 +59,12 @@ export async function carryOut<T>(
   check: (owner: Session, mine: readonly T[], alone: boolean) => Promise<Work>,
 ): Promise<void> {
   const works: Work[] = [];
-  for (const [owner, mine] of await byEngine(session, items, nameOf))
+  for (const [owner, mine] of await byEngine(session, items, nameOf)) {
     works.push(await check(owner, mine, items.length === 1));
-  for (const work of works) await work();
+  }
+  for (const work of works) {
+    await work();
+  }
 }
 
 /**
@@ -67,7 +76,9 @@ export async function askAll<T>(
   work: (session: Session) => Promise<readonly T[]>,
 ): Promise<{ readonly found: readonly T[]; readonly failures: readonly EngineFailure[] }> {
   const sessions = [session, ...(await session.others())];
-  if (sessions.length === 1) return { found: await work(session), failures: [] };
+  if (sessions.length === 1) {
+    return { found: await work(session), failures: [] };
+  }
   const answers = await Promise.all(
     sessions.map(async (each) => {
       try {
@@ -87,7 +98,9 @@ export async function gather<T>(
   work: (session: Session) => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
   const { found, failures } = await askAll(session, work);
-  for (const { engine, error } of failures) session.log.warn(`engine ${engine}: ${error.message}`);
+  for (const { engine, error } of failures) {
+    session.log.warn(`engine ${engine}: ${error.message}`);
+  }
   return found;
 }
 
@@ -101,6 +114,7 @@ export async function notFound(session: Session, name: string): Promise<StrataEr
 
 /** Rejects with INSTANCE_EXISTS when another engine of the configuration has an instance of that name. */
 export async function requireFree(session: Session, name: string | undefined): Promise<void> {
-  if (name !== undefined && (await locate(session, name)) !== session)
+  if (name !== undefined && (await locate(session, name)) !== session) {
     throw failure("INSTANCE_EXISTS", { name });
+  }
 }

@@ -15,7 +15,9 @@ export async function requireFeature(
 ): Promise<void> {
   const wanted = typeof features === "string" ? [features] : features;
   const { features: declared, missing } = await session.info();
-  if (wanted.some((feature) => declared.has(feature))) return;
+  if (wanted.some((feature) => declared.has(feature))) {
+    return;
+  }
   const reasons = wanted.flatMap((feature) => missing.get(feature) ?? []);
   throw await unsupported(session, what, reasons.join("; "));
 }
@@ -38,7 +40,9 @@ export async function requireGroup<T>(
 ): Promise<T> {
   await requireFeature(session, features, what);
   const group = pick(await session.engine());
-  if (group !== undefined) return group;
+  if (group !== undefined) {
+    return group;
+  }
   const declared = typeof features === "string" ? features : features.join(" or ");
   throw failure("PLUGIN_ERROR", {
     plugin: session.engineName,

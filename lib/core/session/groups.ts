@@ -76,7 +76,9 @@ export function guest(session: Session): StrataGuest {
       const context = contextOf(options);
       const owner = await locate(session, name);
       const instance = await getInstance(owner, name);
-      if (instance.state !== "running") await startOne(owner, instance, START_TIMEOUT, context);
+      if (instance.state !== "running") {
+        await startOne(owner, instance, START_TIMEOUT, context);
+      }
       const { tty } = options;
       return execIn(owner, await getInstance(owner, name), [], { tty, signal: context.signal });
     },
@@ -151,10 +153,14 @@ export function maintenance(session: Session): StrataMaintenance {
     async repair(given, options = {}) {
       const findings = listOf(given);
       const { choice } = options;
-      if (choice !== undefined) checkChoice(findings, choice);
+      if (choice !== undefined) {
+        checkChoice(findings, choice);
+      }
       const { found, failures } = await askAll(session, (owner) => repair(owner, findings, choice, options));
       // Whose finding it is only its engine knows: the others fail at nothing of theirs.
-      for (const { engine, error } of failures) options.warn?.(`engine ${engine}: ${error.message}`);
+      for (const { engine, error } of failures) {
+        options.warn?.(`engine ${engine}: ${error.message}`);
+      }
       return [...found];
     },
   };
@@ -166,10 +172,13 @@ export async function askOwners<T>(
   names: string | readonly string[] | undefined,
   work: (owner: Session, mine?: readonly string[]) => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
-  if (names === undefined) return gather(session, (owner) => work(owner));
+  if (names === undefined) {
+    return gather(session, (owner) => work(owner));
+  }
   const found: T[] = [];
-  for (const [owner, mine] of await byEngine(session, listOf(names), (name) => name))
+  for (const [owner, mine] of await byEngine(session, listOf(names), (name) => name)) {
     found.push(...(await work(owner, mine)));
+  }
   return found;
 }
 

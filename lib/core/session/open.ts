@@ -29,7 +29,9 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
       ),
     async *events(eventsOptions) {
       const signal = eventsOptions?.signal ?? new AbortController().signal;
-      for await (const event of events(session, signal)) yield answer(event);
+      for await (const event of events(session, signal)) {
+        yield answer(event);
+      }
     },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };

@@ -90,8 +90,12 @@ export async function driverRefusal(session: Session, name: string): Promise<str
   }
   await (await catalogue.find(name)).load();
   const present = (await session.settings())["local.driver"] ?? DEFAULT_ENGINE;
-  if (name === present) return undefined;
-  if (present === session.engineName) return runningRefusal(session);
+  if (name === present) {
+    return undefined;
+  }
+  if (present === session.engineName) {
+    return runningRefusal(session);
+  }
   await using owner = session.beside(present);
   return await runningRefusal(owner);
 }
@@ -119,7 +123,9 @@ export async function pluginsRefusal(
   const entries = pluginEntries(value);
   const old = new Set(pluginEntries(before));
   const wrong = entries.map(malformed).find((reason) => reason !== undefined);
-  if (wrong !== undefined) return wrong;
+  if (wrong !== undefined) {
+    return wrong;
+  }
   const { refused } = await openCatalogue(entries, (await session.catalogue()).folder);
   const refusal = refused.find(({ entry }) => !old.has(entry));
   return refusal === undefined ? undefined : reasonOf(refusal.error);

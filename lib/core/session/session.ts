@@ -66,7 +66,9 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   const engineName = options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE;
   const chosen = options.driver !== undefined || options.engine !== undefined;
   const others = once(async () => {
-    if (chosen || !values["local.plugins"]) return [];
+    if (chosen || !values["local.plugins"]) {
+      return [];
+    }
     const { configured } = await shared.catalogue();
     return configured.filter(({ name }) => name !== engineName).map(({ name }) => shared.beside(name));
   });
@@ -74,7 +76,9 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   return {
     ...main,
     async [Symbol.asyncDispose]() {
-      for (const session of [main, ...(await others())]) await session[Symbol.asyncDispose]();
+      for (const session of [main, ...(await others())]) {
+        await session[Symbol.asyncDispose]();
+      }
     },
   };
 }

@@ -39,26 +39,41 @@ type Key =
 /** Reads a key. Throws UNKNOWN_SETTING. */
 async function parseKey(session: Session, key: string): Promise<Key> {
   const fallback = CLIENT[key];
-  if (fallback !== undefined && Object.hasOwn(CLIENT, key)) return { kind: "client", default: fallback };
-  if (key === "local.passphrase") throw failure("NO_PASSPHRASE");
+  if (fallback !== undefined && Object.hasOwn(CLIENT, key)) {
+    return { kind: "client", default: fallback };
+  }
+  if (key === "local.passphrase") {
+    throw failure("NO_PASSPHRASE");
+  }
   const [local, first = "", second = "", third, ...more] = key.split(".");
-  if (local !== "local" || more.length > 0) throw failure("UNKNOWN_SETTING", { key });
+  if (local !== "local" || more.length > 0) {
+    throw failure("UNKNOWN_SETTING", { key });
+  }
   const resource = RESOURCES.find((which) => which === second);
-  if (third === undefined && resource !== undefined)
+  if (third === undefined && resource !== undefined) {
     return { kind: "resource", instance: first, which: resource };
-  if (third === undefined && second === BRIDGED) return { kind: "bridged", instance: first };
+  }
+  if (third === undefined && second === BRIDGED) {
+    return { kind: "bridged", instance: first };
+  }
   if (third === undefined) {
     const setting = (await pluginNamed(session, first))?.settings.find((each) => each.key === second);
-    if (setting !== undefined) return { kind: "engine", setting };
+    if (setting !== undefined) {
+      return { kind: "engine", setting };
+    }
   }
   const which = SNAPSHOT_KEYS.find((each) => each === third);
-  if (which !== undefined) return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
+  if (which !== undefined) {
+    return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
+  }
   throw failure("UNKNOWN_SETTING", { key });
 }
 
 /** The engine of that name, which need not be the one in use; undefined where there is none. */
 async function pluginNamed(session: Session, name: string): Promise<EnginePlugin | undefined> {
-  if (name === session.engineName) return session.plugin();
+  if (name === session.engineName) {
+    return session.plugin();
+  }
   const { names, find } = await session.catalogue();
   return (await names()).includes(name) ? (await find(name)).load() : undefined;
 }
@@ -77,8 +92,9 @@ async function engineKeys(session: Session): Promise<string[]> {
   for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
     keys.push(...[...RESOURCES, BRIDGED].map((which) => `local.${instance.name}.${which}`));
     const tree = await snapshots.tree(instance.id);
-    for (const { name } of tree.snapshots)
+    for (const { name } of tree.snapshots) {
       keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
+    }
   }
   return keys;
 }
@@ -105,8 +121,9 @@ export async function getSetting(session: Session, text: string): Promise<string
       checkName("snapshot", key.ref.snapshot);
       const { snapshots } = await (await owner.engine()).snapshots.tree(instance.id);
       const snapshot = snapshots.find(({ name }) => name === key.ref.snapshot);
-      if (snapshot === undefined)
+      if (snapshot === undefined) {
         throw failure("SNAPSHOT_NOT_FOUND", { name: key.ref.instance, snapshot: key.ref.snapshot });
+      }
       return snapshot[key.which];
     }
   }
@@ -118,7 +135,9 @@ export async function setSetting(session: Session, text: string, value: string):
     case "client":
     case "engine": {
       const reason = await refusal(session, text, key, value);
-      if (reason !== undefined) throw failure("INVALID_VALUE", { what: text, value, reason });
+      if (reason !== undefined) {
+        throw failure("INVALID_VALUE", { what: text, value, reason });
+      }
       return session.saveSettings({ ...(await session.settings()), [text]: value });
     }
     case "resource":
@@ -136,9 +155,12 @@ function changeSnapshot(session: Session, ref: Required<Ref>, which: "name" | "c
 }
 
 function readResource(which: (typeof RESOURCES)[number], value: string) {
-  if (which !== "cpus") return { [which]: parseSize(which, value) };
-  if (!/^\d{1,6}$/.test(value))
+  if (which !== "cpus") {
+    return { [which]: parseSize(which, value) };
+  }
+  if (!/^\d{1,6}$/.test(value)) {
     throw failure("INVALID_VALUE", { what: "cpus", value, reason: "must be a whole number, 1 or more" });
+  }
   return { cpus: Number(value) };
 }
 
@@ -149,16 +171,24 @@ async function refusal(
   key: Extract<Key, { kind: "client" | "engine" }>,
   value: string,
 ): Promise<string | undefined> {
-  if (key.kind === "engine") return key.setting.validate(value);
+  if (key.kind === "engine") {
+    return key.setting.validate(value);
+  }
   if (text === "client.primary-name") {
     // Without a primary instance, commands need names.
-    if (value !== "") checkName("instance", value);
+    if (value !== "") {
+      checkName("instance", value);
+    }
     return undefined;
   }
-  if (text === BRIDGED_NETWORK) return bridgedNetworkRefusal(session, value);
-  if (text === "local.privileged-mounts")
+  if (text === BRIDGED_NETWORK) {
+    return bridgedNetworkRefusal(session, value);
+  }
+  if (text === "local.privileged-mounts") {
     return value === "true" || value === "false" ? undefined : "must be true or false";
-  if (text === "local.plugins")
+  }
+  if (text === "local.plugins") {
     return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);
+  }
   return driverRefusal(session, value);
 }

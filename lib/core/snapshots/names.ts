@@ -4,7 +4,9 @@ const NAME = /^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 
 /** Rejects a name that is against the rules, of an instance or of a snapshot. */
 export function checkName(kind: "instance" | "snapshot", name: string): void {
-  if (!NAME.test(name)) throw failure("INVALID_NAME", { kind, name });
+  if (!NAME.test(name)) {
+    throw failure("INVALID_NAME", { kind, name });
+  }
 }
 
 /**
@@ -14,6 +16,8 @@ export function checkName(kind: "instance" | "snapshot", name: string): void {
 export function nextSnapshot(taken: number, existing: Iterable<string>): { name: string; taken: number } {
   const names = new Set(existing);
   let number = taken + 1;
-  while (names.has(`snapshot${number}`)) number += 1;
+  while (names.has(`snapshot${number}`)) {
+    number += 1;
+  }
   return { name: `snapshot${number}`, taken: number };
 }

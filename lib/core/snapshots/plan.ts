@@ -4,7 +4,9 @@ import { childrenOf } from "./tree.ts";
 /** What deleting a snapshot does to the tree; undefined when it is not there. */
 export function planRemoval(tree: SnapshotTree, name: string): Removal | undefined {
   const snapshot = tree.snapshots.find((each) => each.name === name);
-  if (snapshot === undefined) return undefined;
+  if (snapshot === undefined) {
+    return undefined;
+  }
   return { name, parent: snapshot.parent, children: childrenOf(tree.snapshots, name) };
 }
 

@@ -17,7 +17,9 @@ export function parseRef(text: string): Ref {
   const dot = text.indexOf(".");
   const instance = dot === -1 ? text : text.slice(0, dot);
   checkName("instance", instance);
-  if (dot === -1) return readable({ instance });
+  if (dot === -1) {
+    return readable({ instance });
+  }
   const snapshot = text.slice(dot + 1);
   checkName("snapshot", snapshot);
   return snapshotRef(instance, snapshot);
@@ -26,8 +28,9 @@ export function parseRef(text: string): Ref {
 /** Reads `NAME.SNAPSHOT`. Throws INVALID_NAME, and USAGE where no snapshot is named. */
 export function parseSnapshotRef(text: string): SnapshotRef {
   const { instance, snapshot } = parseRef(text);
-  if (snapshot === undefined)
+  if (snapshot === undefined) {
     throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" does not name a snapshot` });
+  }
   return snapshotRef(instance, snapshot);
 }
 

@@ -31,7 +31,9 @@ export async function snapshots(session: Session, names?: readonly string[]): Pr
 }
 
 async function treeOf(session: Session, { id, snapshotCount }: Instance): Promise<SnapshotTree> {
-  if (snapshotCount === 0) return { snapshots: [], standsOn: null };
+  if (snapshotCount === 0) {
+    return { snapshots: [], standsOn: null };
+  }
   return (await session.engine()).snapshots.tree(id);
 }
 
@@ -55,7 +57,9 @@ function toInfo({ name: instance }: Instance, tree: SnapshotTree): SnapshotTreeI
 
 /** Rejects with SNAPSHOT_NOT_FOUND, naming both, unless the snapshot is there. */
 export function requireSnapshot({ names }: SnapshotOutline, name: string, snapshot: string): void {
-  if (!names.includes(snapshot)) throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+  if (!names.includes(snapshot)) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+  }
 }
 
 /** Takes a snapshot of a stopped instance. */
@@ -65,7 +69,9 @@ export async function snapshot(
   options: { readonly name?: string; readonly comment?: string } = {},
   call?: CallOptions,
 ): Promise<SnapshotRef> {
-  if (options.name !== undefined) checkName("snapshot", options.name);
+  if (options.name !== undefined) {
+    checkName("snapshot", options.name);
+  }
   const context = contextOf(call);
   return whileLocked(session, { name }, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be snapshotted");
@@ -85,7 +91,9 @@ async function take(
   const { names, standsOn } = await group.outline(id);
   const next = nextSnapshot(record.snapshotsTaken, names);
   const name = options.name ?? next.name;
-  if (names.includes(name)) throw failure("SNAPSHOT_EXISTS", { name: lock.instance.name, snapshot: name });
+  if (names.includes(name)) {
+    throw failure("SNAPSHOT_EXISTS", { name: lock.instance.name, snapshot: name });
+  }
   const taken = options.name === undefined ? next.taken : record.snapshotsTaken + 1;
   context.progress({ phase: "Taking snapshot" });
   const described = {
@@ -146,7 +154,9 @@ export async function deleteSnapshot(
       : await group.removal(instance.id, name);
   if (removal == null) {
     // A deletion that had died was asked for as well, and locking the instance has carried it out.
-    if (lock.deleted === name) return;
+    if (lock.deleted === name) {
+      return;
+    }
     throw failure("SNAPSHOT_NOT_FOUND", { name: instance.name, snapshot: name });
   }
   context.progress({ phase: "Deleting snapshot" });
@@ -162,8 +172,9 @@ export async function renameSnapshot(
 ): Promise<void> {
   checkName("snapshot", to);
   await changeRecord(session, ref, call, async (group, lock, outline, context) => {
-    if (to !== ref.snapshot && outline.names.includes(to))
+    if (to !== ref.snapshot && outline.names.includes(to)) {
       throw failure("SNAPSHOT_EXISTS", { name: ref.instance, snapshot: to });
+    }
     await group.rename(lock, ref.snapshot, to, context);
   });
 }

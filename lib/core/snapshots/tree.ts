@@ -21,8 +21,11 @@ export function forest(nodes: readonly Node[]): Branch[] {
   for (const { name, parent } of nodes) {
     const key = parent !== null && names.has(parent) ? parent : null;
     const siblings = below.get(key);
-    if (siblings === undefined) below.set(key, [name]);
-    else siblings.push(name);
+    if (siblings === undefined) {
+      below.set(key, [name]);
+    } else {
+      siblings.push(name);
+    }
   }
   const grow = (name: string): Branch => ({ name, children: (below.get(name) ?? []).map(grow) });
   return (below.get(null) ?? []).map(grow);

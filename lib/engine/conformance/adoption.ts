@@ -41,7 +41,9 @@ export function adoptionTests(kit: Kit): void {
       same(await foreign.digest(), before, "its own disk");
       await rejects(adoption.release(lockOf(instance.id), context()), "HAS_SNAPSHOTS");
       await snapshots.restore(lockOf(instance.id), "two", context());
-      for (const name of ["one", "two"]) await drop(fixture, instance, name);
+      for (const name of ["one", "two"]) {
+        await drop(fixture, instance, name);
+      }
       same(await fixture.read(instance), changed, "after the snapshots");
       await adoption.release(lockOf(instance.id), context());
       await hold[Symbol.asyncDispose]();
@@ -92,7 +94,9 @@ export function adoptionTests(kit: Kit): void {
 }
 
 function adoptionOf({ engine }: Fixture): Adoption {
-  if (engine.adoption === undefined) throw new Error("the engine cannot adopt");
+  if (engine.adoption === undefined) {
+    throw new Error("the engine cannot adopt");
+  }
   return engine.adoption;
 }
 
@@ -111,7 +115,9 @@ function record(): Instance["record"] {
 async function drop(fixture: Fixture, { id }: Instance, name: string): Promise<void> {
   const { snapshots } = fixture.engine;
   const removal = planRemoval(await snapshots.tree(id), name);
-  if (removal === undefined) throw new Error(`${name} is not there`);
+  if (removal === undefined) {
+    throw new Error(`${name} is not there`);
+  }
   await snapshots.delete(lockOf(id), removal, context());
 }
 
@@ -119,7 +125,9 @@ async function withForeign(
   fixture: Fixture,
   work: (foreign: Foreign, adoption: Adoption) => Promise<void>,
 ): Promise<void> {
-  if (fixture.foreign === undefined) throw new Error("the fixture makes no foreign instance");
+  if (fixture.foreign === undefined) {
+    throw new Error("the fixture makes no foreign instance");
+  }
   await using foreign = await fixture.foreign();
   await work(foreign, adoptionOf(fixture));
 }

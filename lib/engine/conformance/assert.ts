@@ -15,7 +15,9 @@ export async function rejectsWithAny(work: Promise<unknown>, codes: readonly Err
   try {
     await work;
   } catch (error) {
-    if (isStrataError(error) && codes.includes(error.code)) return;
+    if (isStrataError(error) && codes.includes(error.code)) {
+      return;
+    }
     throw new Error(`it rejected with another error than ${wanted}: ${error}`, { cause: error });
   }
   throw new Error(`it did not reject with ${wanted}`);

@@ -37,7 +37,9 @@ export function cancellationTests(kit: Kit): void {
       const before = await look();
       const removal = planRemoval(before.tree, "first");
       const record = before.tree.snapshots[0];
-      if (removal === undefined || record === undefined) throw new Error("the snapshot is not there");
+      if (removal === undefined || record === undefined) {
+        throw new Error("the snapshot is not there");
+      }
       const { size: _, ...described } = record;
       const calls = {
         take: () => snapshots.take(lockOf(id), { ...described, name: "second" }, 2, cancelled()),
@@ -70,7 +72,9 @@ export function cancellationTests(kit: Kit): void {
       clearTimeout(timer);
       const found = await instances.find(spec.name);
       same(found?.id, made?.id);
-      if (made === null) continue;
+      if (made === null) {
+        continue;
+      }
       await using _lock = await locked(fixture, made);
       await instances.remove(lockOf(made.id), context());
     }
@@ -80,7 +84,9 @@ export function cancellationTests(kit: Kit): void {
     const abort = new AbortController();
     // It waits for its input, for ever.
     const session = await open(["cat"], { signal: abort.signal });
-    for (const stream of [session.stdout, session.stderr]) stream.on("error", () => {}).resume();
+    for (const stream of [session.stdout, session.stderr]) {
+      stream.on("error", () => {}).resume();
+    }
     session.stdin.on("error", () => {});
     setTimeout(() => abort.abort(), 50);
     await rejects(session.exit, "CANCELLED");

@@ -113,7 +113,9 @@ async function clone(
   call: Context = context(),
 ): Promise<Instance> {
   const { instances } = fixture.engine;
-  if (instances.clone === undefined) throw new Error("the engine cannot clone");
+  if (instances.clone === undefined) {
+    throw new Error("the engine cannot clone");
+  }
   return instances.clone(lockOf(id), spec, call);
 }
 

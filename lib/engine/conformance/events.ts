@@ -25,7 +25,9 @@ export function eventTests(kit: Kit): void {
       await snapshots.rename(lock, "one", "two", context());
       await heard(id, "changed");
       const removal = planRemoval(await snapshots.tree(id), "two");
-      if (removal === undefined) throw new Error("the snapshot is not there");
+      if (removal === undefined) {
+        throw new Error("the snapshot is not there");
+      }
       await snapshots.delete(lock, removal, context());
       await heard(id, "changed");
       await instances.remove(lock, context());
@@ -64,23 +66,31 @@ type Heard = (id: string, what: string) => Promise<void>;
 async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<void>): Promise<void> {
   const abort = new AbortController();
   const events = fixture.engine.events?.(abort.signal)[Symbol.asyncIterator]();
-  if (events === undefined) throw new Error("the engine tells of no events");
+  if (events === undefined) {
+    throw new Error("the engine tells of no events");
+  }
   const next = async (): Promise<EngineEvent> => {
     const { value, done } = await inTime(events.next());
-    if (done === true) throw new Error("the events have ended");
+    if (done === true) {
+      throw new Error("the events have ended");
+    }
     return value;
   };
   same((await next()).kind, "resync", "the first event");
   await work(async (id, what) => {
     for (;;) {
       const event = await next();
-      if (event.kind === "resync" || event.id !== id) continue;
-      if (event.kind === what || (event.kind === "state" && event.state === what)) return;
+      if (event.kind === "resync" || event.id !== id) {
+        continue;
+      }
+      if (event.kind === what || (event.kind === "state" && event.state === what)) {
+        return;
+      }
     }
   });
   const last = events.next();
   abort.abort();
-  while (!(await inTime(last)).done && !(await inTime(events.next())).done);
+  while (!(await inTime(last)).done && !(await inTime(events.next())).done) {}
 }
 
 async function inTime<T>(work: Promise<T>): Promise<T> {

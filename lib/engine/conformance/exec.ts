@@ -49,9 +49,11 @@ export function execTests(kit: Kit): void {
   it("are refused where nothing runs", async () => {
     const { engine } = kit.fixture();
     await withInstance(kit.fixture(), async ({ id }) => {
-      if (engine.guest.via === "engine")
+      if (engine.guest.via === "engine") {
         await rejectsWithAny(engine.guest.exec(id, ["true"], {}), ["GUEST_UNREACHABLE", "WRONG_STATE"]);
-      else same(await engine.guest.endpoint(id), null);
+      } else {
+        same(await engine.guest.endpoint(id), null);
+      }
     });
   });
 }

@@ -21,7 +21,9 @@ const changes: Readonly<Record<string, Work>> = {
   "a restore": ({ engine }, { id }) => engine.snapshots.restore(lockOf(id), "first", context()),
   "a deletion": async ({ engine }, { id }) => {
     const removal = planRemoval(await engine.snapshots.tree(id), "first");
-    if (removal !== undefined) await engine.snapshots.delete(lockOf(id), removal, context());
+    if (removal !== undefined) {
+      await engine.snapshots.delete(lockOf(id), removal, context());
+    }
   },
   "a rename": ({ engine }, { id }) => engine.snapshots.rename(lockOf(id), "first", "renamed", context()),
   "a resize": ({ engine }, { id }) =>
@@ -33,8 +35,9 @@ export function faultTests(kit: Kit): void {
   const withFaults = (title: string, work: (fixture: Fixture) => Promise<void>) =>
     it(title, async function () {
       const fixture = kit.fixture();
-      if (fixture.fault === undefined)
+      if (fixture.fault === undefined) {
         return rename(this.test, `${title} (not tried: the fixture makes no faults)`);
+      }
       await work(fixture);
     });
 
@@ -50,8 +53,12 @@ export function faultTests(kit: Kit): void {
       injected?.[Symbol.dispose]();
       const found = await fixture.engine.instances.find(spec.name);
       same(found === null, made === null, `after a fault at step ${step}`);
-      if (made !== null) await remove(fixture, made);
-      if (injected?.struck !== true) return;
+      if (made !== null) {
+        await remove(fixture, made);
+      }
+      if (injected?.struck !== true) {
+        return;
+      }
     }
   });
 
@@ -65,11 +72,15 @@ export function faultTests(kit: Kit): void {
       // It may have died with its last step, and left a whole instance.
       const left = made ?? (await instances.find(spec.name));
       const whole = left?.state === "stopped" ? left : null;
-      if (whole === null) await instances.check?.(spec);
+      if (whole === null) {
+        await instances.check?.(spec);
+      }
       const instance = whole ?? (await instances.create(spec, context()));
       same((await instances.list()).filter(({ name }) => name === spec.name).length, 1);
       await remove(fixture, instance);
-      if (injected?.struck !== true) return;
+      if (injected?.struck !== true) {
+        return;
+      }
     }
   });
 }
@@ -79,7 +90,9 @@ async function strikeAll(fixture: Fixture, how: "fail" | "die"): Promise<void> {
   for (const [what, work] of Object.entries(changes)) {
     const whole = await outcome(fixture, work);
     let step = 1;
-    while (await strike(fixture, { how, step, what }, work, whole)) step += 1;
+    while (await strike(fixture, { how, step, what }, work, whole)) {
+      step += 1;
+    }
     same(step > 1, true, `${what} has no step that could ${how}`);
   }
 }
@@ -120,7 +133,9 @@ async function strike(
     await fixture.audit?.(instance);
     const after = await look(fixture, instance);
     const undone = JSON.stringify(after, big) === JSON.stringify(before, big);
-    if (how === "die" && failed && undone) return struck;
+    if (how === "die" && failed && undone) {
+      return struck;
+    }
     same(after, failed && how === "fail" ? before : whole, `${what}, after a fault at step ${step}`);
     return struck;
   } finally {
@@ -148,7 +163,9 @@ async function prepared(fixture: Fixture): Promise<Instance> {
 async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
   const { snapshots, standsOn } = await fixture.engine.snapshots.tree(instance.id);
   const found = await fixture.engine.instances.find(instance.name);
-  if (found === null) throw new Error("the instance is gone");
+  if (found === null) {
+    throw new Error("the instance is gone");
+  }
   return {
     resources: found.resources,
     snapshots: snapshots.map(({ name, parent }) => `${name} on ${parent}`),

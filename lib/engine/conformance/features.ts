@@ -24,11 +24,12 @@ export function featureTests(kit: Kit): void {
       adopt: engine.adoption,
       cluster: engine.cluster,
     };
-    for (const [names, group] of Object.entries(groups))
+    for (const [names, group] of Object.entries(groups)) {
       same(
         group !== undefined,
         names.split(" or ").some((name) => features.has(name)),
         names,
       );
+    }
   });
 }

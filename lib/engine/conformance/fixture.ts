@@ -80,7 +80,9 @@ const held = new Map<string, Lock>();
 /** The lock that the test holds on the instance of that id. */
 export function lockOf(id: string): Lock {
   const lock = held.get(id);
-  if (lock === undefined) throw new Error(`the test has not locked ${id}`);
+  if (lock === undefined) {
+    throw new Error(`the test has not locked ${id}`);
+  }
   return lock;
 }
 
@@ -114,7 +116,9 @@ export async function withInstance(
 /** The instance as it is now. */
 export async function current(fixture: Fixture, { name }: Instance): Promise<Instance> {
   const found = await fixture.engine.instances.find(name);
-  if (found === null) throw new Error(`${name} is gone`);
+  if (found === null) {
+    throw new Error(`${name} is gone`);
+  }
   return found;
 }
 

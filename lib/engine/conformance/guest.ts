@@ -54,7 +54,9 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
   };
   let hostKey: string | undefined;
   const ssh = () => {
-    if (login === undefined) throw new Error("the fixture's guest has no login");
+    if (login === undefined) {
+      throw new Error("the fixture's guest has no login");
+    }
     const { username, privateKey } = login;
     const onHostKey = async (key: string) => {
       hostKey = key;
@@ -63,15 +65,21 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
   };
   const start = async () => {
     await held(() => instances.start(lockOf(id), context()));
-    if (guest.via === "engine") return guest.ready(id, given.timeout, context());
+    if (guest.via === "engine") {
+      return guest.ready(id, given.timeout, context());
+    }
     const { signal } = context();
     const endpoint = () => guest.endpoint(id);
     await using _reached = await awaitGuest({ ...ssh(), endpoint, timeout: given.timeout, signal });
   };
   const open = async (argv: readonly string[], options: ExecOptions = {}): Promise<ExecSession> => {
-    if (guest.via === "engine") return guest.exec(id, argv, options);
+    if (guest.via === "engine") {
+      return guest.exec(id, argv, options);
+    }
     const endpoint = await guest.endpoint(id);
-    if (endpoint === null) throw new Error("the guest has no address any more");
+    if (endpoint === null) {
+      throw new Error("the guest has no address any more");
+    }
     const connection = await openGuest({ ...ssh(), endpoint });
     const session = await connection.exec(argv, options);
     return { ...session, exit: session.exit.finally(() => connection[Symbol.asyncDispose]()) };

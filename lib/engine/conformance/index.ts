@@ -65,11 +65,15 @@ export function conformance(
 ): void {
   describe(`engine ${name}`, function () {
     // mocha's own two seconds are for units. Whoever asked for more, or for no limit, has it.
-    if (this.timeout() !== 0) this.timeout(Math.max(this.timeout(), PATIENCE));
+    if (this.timeout() !== 0) {
+      this.timeout(Math.max(this.timeout(), PATIENCE));
+    }
     let fixture: Fixture | undefined;
     let info: EngineInfo | undefined;
     const opened = <T>(value: T | undefined): T => {
-      if (value === undefined) throw new Error("the engine is not open yet");
+      if (value === undefined) {
+        throw new Error("the engine is not open yet");
+      }
       return value;
     };
     let guest: Promise<Guest> | undefined;
@@ -89,11 +93,15 @@ export function conformance(
     after(async () => {
       await (await guest?.catch(() => undefined))?.[Symbol.asyncDispose]();
       await fixture?.[Symbol.asyncDispose]();
-      for (const [each, works] of kit.undeclared)
-        if (works)
+      for (const [each, works] of kit.undeclared) {
+        if (works) {
           console.log(`engine ${name}: "${each}" works and is not declared; declare it, or refuse it`);
+        }
+      }
     });
-    for (const [title, section] of Object.entries(sections)) describe(title, () => section(kit));
+    for (const [title, section] of Object.entries(sections)) {
+      describe(title, () => section(kit));
+    }
     describe("snapshot trees", () => {
       it(`hold what a plain model holds, over ${options.runs} sequences of ${options.steps} steps`, () =>
         randomTrees(kit.fixture(), options));

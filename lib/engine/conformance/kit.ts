@@ -25,7 +25,9 @@ export function feature(
   work: (fixture: Fixture) => Promise<void>,
 ): void {
   it(title, async function () {
-    if (kit.info().features.has(name)) return work(kit.fixture());
+    if (kit.info().features.has(name)) {
+      return work(kit.fixture());
+    }
     // Whoever reads the output must not take this for a proof.
     rename(this.test, `${title} (not declared: ${name})`);
     const works = await work(kit.fixture()).then(
@@ -39,13 +41,16 @@ export function feature(
 /** A test inside of a guest. Where the fixture has none to log in to, the title says that nothing was tried. */
 export function inGuest(kit: Kit, title: string, work: (guest: Guest) => Promise<void>): void {
   it(title, async function () {
-    if (guestOf(kit.fixture()) === undefined)
+    if (guestOf(kit.fixture()) === undefined) {
       return rename(this.test, `${title} (not tried: the fixture has no guest)`);
+    }
     await work(await kit.guest());
   });
 }
 
 /** Says in the output what a test was in fact. */
 export function rename(test: Mocha.Runnable | undefined, title: string): void {
-  if (test !== undefined) test.title = title;
+  if (test !== undefined) {
+    test.title = title;
+  }
 }

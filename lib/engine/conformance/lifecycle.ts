@@ -27,7 +27,9 @@ export function lifecycleTests(kit: Kit): void {
 
   it("are told in outline as the list tells them", async () => {
     const { instances } = kit.fixture().engine;
-    if (instances.outline === undefined) return;
+    if (instances.outline === undefined) {
+      return;
+    }
     await withInstance(kit.fixture(), async (instance) => {
       await instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
       const { id, name, state, record, addresses } = await current(kit.fixture(), instance);
@@ -43,8 +45,9 @@ export function lifecycleTests(kit: Kit): void {
         "INSTANCE_EXISTS",
       );
       const { instances } = kit.fixture().engine;
-      if (instances.check !== undefined)
+      if (instances.check !== undefined) {
         await rejects(instances.check(newSpec(kit.fixture(), { name })), "INSTANCE_EXISTS");
+      }
       same((await kit.fixture().engine.instances.list()).filter((each) => each.name === name).length, 1);
     });
   });
@@ -106,7 +109,9 @@ export function lifecycleTests(kit: Kit): void {
       }
       const { state, resources, snapshotCount } = await current(fixture, instance);
       same({ state, resources }, { state: "running", resources: instance.resources });
-      if (!kit.info().features.has("snapshot.running")) same(snapshotCount, 1);
+      if (!kit.info().features.has("snapshot.running")) {
+        same(snapshotCount, 1);
+      }
     });
   });
 

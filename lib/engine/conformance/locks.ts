@@ -60,14 +60,17 @@ export function lockTests(kit: Kit): void {
       tree: await snapshots.tree(instance.id),
     });
     const before = await look();
-    for (const [call, change] of Object.entries(changes(before.tree.snapshots[0])))
+    for (const [call, change] of Object.entries(changes(before.tree.snapshots[0]))) {
       same(await outcome(change(old)), "refused", call);
+    }
     same(await look(), before);
     await using lock = await instances.lock(instance, { wait: 0 }, context());
     await instances.remove(lock, context());
 
     function changes(snapshot: SnapshotRecord | undefined): Record<string, (lock: Lock) => unknown> {
-      if (snapshot === undefined) throw new Error("the snapshot is not there");
+      if (snapshot === undefined) {
+        throw new Error("the snapshot is not there");
+      }
       const removal: Removal = { name: "one", parent: null, children: [] };
       const record = { ...snapshot, name: "two", parent: "one" };
       const mount = { source: "/", target: "/mnt/x", type: "native", uidMap: [], gidMap: [] } as const;

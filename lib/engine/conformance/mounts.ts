@@ -50,11 +50,15 @@ export function mountTests(kit: Kit): void {
       const { snapshots } = fixture.engine;
       const mounts = mountsOf(fixture);
       await take(fixture, instance, "none");
-      for (const mount of [kept, changed, removed]) await mounts.attach(lockOf(id), mount, context());
+      for (const mount of [kept, changed, removed]) {
+        await mounts.attach(lockOf(id), mount, context());
+      }
       await take(fixture, instance, "three");
       await mounts.detach(lockOf(id), changed.target, context());
       await mounts.detach(lockOf(id), removed.target, context());
-      for (const mount of [otherwise, added]) await mounts.attach(lockOf(id), mount, context());
+      for (const mount of [otherwise, added]) {
+        await mounts.attach(lockOf(id), mount, context());
+      }
       await take(fixture, instance, "others");
       const expected = {
         none: [],
@@ -63,8 +67,9 @@ export function mountTests(kit: Kit): void {
       };
       const sameRecords = async (names: readonly (keyof typeof expected)[]) => {
         const recorded = (await snapshots.tree(id)).snapshots;
-        for (const name of names)
+        for (const name of names) {
           same(sorted(recorded.find((each) => each.name === name)?.mounts), sorted(expected[name]), name);
+        }
       };
       await sameRecords(["none", "three", "others"]);
       await snapshots.restore(lockOf(id), "three", context());
@@ -76,7 +81,9 @@ export function mountTests(kit: Kit): void {
       await snapshots.rename(lockOf(id), "three", "renamed", context());
       await snapshots.describe(lockOf(id), "renamed", "and described", context());
       const removal = planRemoval(await snapshots.tree(id), "none");
-      if (removal === undefined) throw new Error("the snapshot is not there");
+      if (removal === undefined) {
+        throw new Error("the snapshot is not there");
+      }
       await snapshots.delete(lockOf(id), removal, context());
       await snapshots.restore(lockOf(id), "renamed", context());
       await sameMounts(fixture, instance, expected.three);
@@ -103,13 +110,17 @@ export function mountTests(kit: Kit): void {
 /** Maps of an id of the host, where the engine has maps and may map that one. */
 async function mapsOf(kit: Kit, host: number): Promise<Partial<Mount>> {
   const maps = { uidMap: [{ host, guest: 1000 }], gidMap: [{ host, guest: 1000 }] };
-  if (!kit.info().features.has("mount.idmap")) return {};
+  if (!kit.info().features.has("mount.idmap")) {
+    return {};
+  }
   const refused = await mountsOf(kit.fixture()).refusal?.(maps);
   return refused === undefined || refused === null ? maps : {};
 }
 
 function mountsOf({ engine }: Fixture) {
-  if (engine.mounts === undefined) throw new Error("the engine has no mounts");
+  if (engine.mounts === undefined) {
+    throw new Error("the engine has no mounts");
+  }
   return engine.mounts;
 }
 

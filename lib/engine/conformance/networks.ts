@@ -45,7 +45,9 @@ export function networkTests(kit: Kit): void {
     await withInstance(fixture, async (instance) => {
       const { networks, snapshots } = fixture.engine;
       await take(fixture, instance, "without");
-      if (networks?.attach === undefined) throw new Error("the engine cannot add interfaces");
+      if (networks?.attach === undefined) {
+        throw new Error("the engine cannot add interfaces");
+      }
       await networks.attach(lockOf(instance.id), { network, mac: MAC }, context());
       same((await current(fixture, instance)).nics, [{ network, mac: MAC }]);
       await take(fixture, instance, "with");
@@ -62,7 +64,9 @@ export function networkTests(kit: Kit): void {
     const network = await anyNetwork(fixture);
     await withInstance(fixture, async (instance) => {
       const { instances, networks } = fixture.engine;
-      if (networks?.attach === undefined) throw new Error("the engine cannot add interfaces");
+      if (networks?.attach === undefined) {
+        throw new Error("the engine cannot add interfaces");
+      }
       await instances.start(lockOf(instance.id), context());
       await rejects(networks.attach(lockOf(instance.id), { network }, context()), "WRONG_STATE");
       await instances.stop(lockOf(instance.id), "force", context());
@@ -73,6 +77,8 @@ export function networkTests(kit: Kit): void {
 
 async function anyNetwork({ engine }: Fixture): Promise<string> {
   const [network] = (await engine.networks?.list()) ?? [];
-  if (network === undefined) throw new Error("the engine knows no network");
+  if (network === undefined) {
+    throw new Error("the engine knows no network");
+  }
   return network.name;
 }

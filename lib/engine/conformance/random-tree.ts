@@ -127,7 +127,9 @@ async function apply(
   }
   const name = [...model.snapshots.keys()][each.pick % Math.max(1, model.snapshots.size)];
   const saved = name === undefined ? undefined : model.snapshots.get(name);
-  if (name === undefined || saved === undefined) return;
+  if (name === undefined || saved === undefined) {
+    return;
+  }
   if (each.kind === "restore") {
     await snapshots.restore(lockOf(id), name, context());
     model.contents = saved.contents;
@@ -136,13 +138,23 @@ async function apply(
     model.standsOn = name;
   } else if (each.kind === "delete") {
     const removal = planRemoval(await snapshots.tree(id), name);
-    if (removal === undefined) throw new Error(`${name} is not in the engine's tree`);
+    if (removal === undefined) {
+      throw new Error(`${name} is not in the engine's tree`);
+    }
     const planned = await snapshots.removal?.(id, name);
-    if (planned != null) same(inOrder(planned), inOrder(removal));
+    if (planned != null) {
+      same(inOrder(planned), inOrder(removal));
+    }
     await snapshots.delete(lockOf(id), removal, context());
     model.snapshots.delete(name);
-    for (const other of model.snapshots.values()) if (other.parent === name) other.parent = saved.parent;
-    if (model.standsOn === name) model.standsOn = saved.parent;
+    for (const other of model.snapshots.values()) {
+      if (other.parent === name) {
+        other.parent = saved.parent;
+      }
+    }
+    if (model.standsOn === name) {
+      model.standsOn = saved.parent;
+    }
   } else {
     await snapshots.rename(lockOf(id), name, fresh, context());
     await snapshots.describe(lockOf(id), fresh, `was ${name}`, context());
@@ -150,8 +162,14 @@ async function apply(
     model.snapshots = new Map(
       [...model.snapshots].map(([key, value]) => [key === name ? fresh : key, value]),
     );
-    for (const other of model.snapshots.values()) if (other.parent === name) other.parent = fresh;
-    if (model.standsOn === name) model.standsOn = fresh;
+    for (const other of model.snapshots.values()) {
+      if (other.parent === name) {
+        other.parent = fresh;
+      }
+    }
+    if (model.standsOn === name) {
+      model.standsOn = fresh;
+    }
   }
 }
 
@@ -166,7 +184,9 @@ async function toggleMount(
   mounts: readonly Mount[],
   target: string,
 ): Promise<readonly Mount[]> {
-  if (engine.mounts === undefined) return mounts;
+  if (engine.mounts === undefined) {
+    return mounts;
+  }
   if (mounts.some((mount) => mount.target === target)) {
     await engine.mounts.detach(lockOf(id), target, context());
     return mounts.filter((mount) => mount.target !== target);

@@ -74,7 +74,9 @@ export function snapshotTests(kit: Kit): void {
       same((await snapshots.removal?.(instance.id, "none")) ?? null, null);
       for (const name of ["middle", "root"]) {
         const removal = planRemoval(await snapshots.tree(instance.id), name);
-        if (removal === undefined) throw new Error(`${name} is not there`);
+        if (removal === undefined) {
+          throw new Error(`${name} is not there`);
+        }
         await snapshots.delete(lockOf(instance.id), removal, context());
         await kit.fixture().audit?.(instance);
       }

@@ -12,7 +12,9 @@ export function suspendTests(kit: Kit): void {
       const { instances, snapshots } = fixture.engine;
       const { id } = instance;
       const removal = planRemoval(await snapshots.tree(id), "one");
-      if (removal === undefined) throw new Error("the snapshot is not there");
+      if (removal === undefined) {
+        throw new Error("the snapshot is not there");
+      }
       await suspend(fixture, id);
       same((await current(fixture, instance)).state, "suspended", "suspended again");
       await rejects(take(fixture, instance, "two"), "INSTANCE_SUSPENDED");
@@ -20,8 +22,9 @@ export function suspendTests(kit: Kit): void {
       await rejects(snapshots.delete(lockOf(id), removal, context()), "INSTANCE_SUSPENDED");
       await rejects(instances.resize(lockOf(id), { memory: 384n * MIB }, context()), "INSTANCE_SUSPENDED");
       await rejects(instances.stop(lockOf(id), { grace: 1000 }, context()), "INSTANCE_SUSPENDED");
-      if (instances.clone !== undefined)
+      if (instances.clone !== undefined) {
         await rejects(instances.clone(lockOf(id), cloneSpec(instance), context()), "INSTANCE_SUSPENDED");
+      }
       await instances.start(lockOf(id), context());
       same((await current(fixture, instance)).state, "running");
       await instances.stop(lockOf(id), "force", context());
@@ -65,6 +68,8 @@ async function withSuspended(fixture: Fixture, work: (instance: Instance) => Pro
 
 async function suspend(fixture: Fixture, id: string, call: Context = context()): Promise<void> {
   const { instances } = fixture.engine;
-  if (instances.suspend === undefined) throw new Error("the engine cannot suspend");
+  if (instances.suspend === undefined) {
+    throw new Error("the engine cannot suspend");
+  }
   await instances.suspend(lockOf(id), call);
 }

@@ -33,7 +33,9 @@ export function openCatalogue(options: {
     async remote(name) {
       const all = await remotes();
       const found = all.find((remote) => remote.name === name);
-      if (found !== undefined) return found;
+      if (found !== undefined) {
+        return found;
+      }
       const known = all.map((each) => each.name).join(", ");
       throw failure("REMOTE_NOT_FOUND", { remote: name, known, path: remotesFile });
     },

@@ -68,14 +68,17 @@ export async function readManifest(remote: Remote, options: ManifestOptions): Pr
   const kept = await readKept(path);
   const same = kept !== undefined && kept.url === url && kept.arch === arch ? kept : undefined;
   const age = Date.now() - (same?.fetchedAt ?? 0);
-  if (same !== undefined && !refresh && age >= 0 && age < CURRENT)
+  if (same !== undefined && !refresh && age >= 0 && age < CURRENT) {
     return { images: same.images, outdated: null };
+  }
   let images: PublishedImage[];
   try {
     images = await fetchManifest(remote, arch, signal);
   } catch (error) {
     const mapped = asStrataError(error);
-    if (same === undefined || mapped.code === "CANCELLED") throw mapped;
+    if (same === undefined || mapped.code === "CANCELLED") {
+      throw mapped;
+    }
     return { images: same.images, outdated: mapped };
   }
   const record: z.infer<typeof keptShape> = { version: 1, url, arch, fetchedAt: Date.now(), images };
@@ -93,13 +96,16 @@ async function fetchManifest(remote: Remote, arch: string, signal: AbortSignal):
     return fetchText(full, { limit: LONGEST, timeout: PATIENCE, signal });
   };
   const files = parseIndex(remote, await get(new URL("streams/v1/index.json", remote.url)));
-  if (files.length > MOST_FILES)
+  if (files.length > MOST_FILES) {
     throw failure("CATALOGUE_UNREADABLE", {
       remote: remote.name,
       reason: `it must not consist of more than ${MOST_FILES} files, and has ${files.length}`,
     });
+  }
   const images: PublishedImage[] = [];
-  for (const file of files) images.push(...parseProducts(remote, await get(file), arch));
+  for (const file of files) {
+    images.push(...parseProducts(remote, await get(file), arch));
+  }
   return images;
 }
 

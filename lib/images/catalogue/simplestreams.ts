@@ -83,9 +83,13 @@ export function parseIndex(remote: Remote, text: string): URL[] {
 export function parseProducts(remote: Remote, text: string, arch: string): PublishedImage[] {
   const { products } = parse(remote, productsShape, text);
   return Object.entries(products).flatMap(([product, { versions, ...facts }]) => {
-    if (facts.arch !== undefined && facts.arch !== arch) return [];
+    if (facts.arch !== undefined && facts.arch !== arch) {
+      return [];
+    }
     const aliases = readAliases(facts.aliases ?? [facts.version, facts.release].join(","));
-    if (aliases.length === 0) return [];
+    if (aliases.length === 0) {
+      return [];
+    }
     const common = {
       product,
       os: facts.os.charAt(0).toUpperCase() + facts.os.slice(1),
@@ -98,7 +102,9 @@ export function parseProducts(remote: Remote, text: string, arch: string): Publi
       .sort(([a], [b]) => inOrder(b, a))
       .flatMap(([version, { items }]) => {
         const item = bestDisk(Object.values(items));
-        if (item === undefined) return [];
+        if (item === undefined) {
+          return [];
+        }
         const { path, ...disk } = check(remote, diskShape, item, `the disk of ${product} ${version}`);
         return [{ ...common, version, url: below(remote, path).href, ...disk }];
       });
@@ -126,8 +132,9 @@ function below(remote: Remote, path: string): URL {
   base.username = "";
   base.password = "";
   const url = URL.canParse(path, base.href) ? new URL(path, base) : undefined;
-  if (url === undefined || url.origin !== base.origin || url.username !== "")
+  if (url === undefined || url.origin !== base.origin || url.username !== "") {
     throw unreadable(remote, `the path ${JSON.stringify(path)} must be on the same server`);
+  }
   return url;
 }
 
@@ -143,7 +150,9 @@ function parse<T>(remote: Remote, shape: z.ZodType<T>, text: string): T {
 
 function check<T>(remote: Remote, shape: z.ZodType<T>, value: unknown, where?: string): T {
   const { success, data, error } = shape.safeParse(value);
-  if (success) return data;
+  if (success) {
+    return data;
+  }
   const [issue] = error.issues;
   const at = [where, issue?.path.join("/")].filter(Boolean).join(", ");
   throw unreadable(remote, `${at || "the document"}: ${issue?.message}`, error);

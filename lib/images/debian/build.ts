@@ -75,7 +75,9 @@ export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
 export async function buildDebian(variant: Variant, target: string, context: Context): Promise<BuiltImage> {
   const { signal } = context;
   await requirePrograms(variant === "container" ? CONTAINER_PROGRAMS : PROGRAMS);
-  if (variant !== "container") await requireGrub();
+  if (variant !== "container") {
+    await requireGrub();
+  }
   const { suite, release } = await hostRelease();
   const sources = await aptSources();
   const asRoot = await becomeRoot(signal);
@@ -90,8 +92,9 @@ export async function buildDebian(variant: Variant, target: string, context: Con
     const options: RootOptions = { root: join(work, "rootfs"), work, suite, sources, asRoot, signal };
     context.progress({ phase: "Installing packages" });
     const built = { os: "Debian", release, codename: suite, username: "ubuntu" };
-    if (variant === "container")
+    if (variant === "container") {
       return { ...built, format: "lxd-rootfs", virtualSize: await buildContainer(options, target, context) };
+    }
     return { ...built, format: "qcow2", virtualSize: await buildMachine(variant, options, target, context) };
   } finally {
     // As root, since an ordinary user's folder has files of his further ids.
@@ -101,10 +104,11 @@ export async function buildDebian(variant: Variant, target: string, context: Con
 }
 
 async function requireGrub(): Promise<void> {
-  for (const [firmware, { folder, package: name }] of Object.entries(GRUB))
+  for (const [firmware, { folder, package: name }] of Object.entries(GRUB)) {
     await stat(join(folder, "moddep.lst")).catch(() => {
       throw failure("PROGRAM_MISSING", { program: `GRUB for ${firmware}`, package: name });
     });
+  }
 }
 
 /** Resolves to the size of the disk. */

@@ -14,22 +14,24 @@ export interface HostRelease {
 export function parseRelease(text: string): HostRelease {
   const field = (key: string) => new RegExp(`^${key}=["']?([^"'\\n]*)["']?$`, "m").exec(text)?.[1] ?? "";
   const suite = field("VERSION_CODENAME");
-  if (field("ID") !== "debian" || suite === "")
+  if (field("ID") !== "debian" || suite === "") {
     throw failure("UNSUPPORTED", {
       what: "building a Debian image",
       engine: "this host",
       reason: "its apt sources are not Debian's",
     });
+  }
   return { suite, release: field("VERSION_ID") || suite };
 }
 
 export async function hostRelease(): Promise<HostRelease> {
-  if (process.arch !== "x64")
+  if (process.arch !== "x64") {
     throw failure("UNSUPPORTED", {
       what: "building a Debian image",
       engine: "this host",
       reason: `its processor is ${process.arch}, and the image's boot loader is for x86-64`,
     });
+  }
   return parseRelease(await readFile("/etc/os-release", "utf8").catch(() => ""));
 }
 
@@ -40,8 +42,12 @@ export async function aptSources(): Promise<string[]> {
   const found = files
     .filter((file) => /^debian\.(sources|list)$/.test(file))
     .map((file) => join(folder, file));
-  if (found.length > 0) return found;
+  if (found.length > 0) {
+    return found;
+  }
   const classic = await readFile("/etc/apt/sources.list", "utf8").catch(() => "");
-  if (/^deb\s/m.test(classic)) return ["/etc/apt/sources.list"];
+  if (/^deb\s/m.test(classic)) {
+    return ["/etc/apt/sources.list"];
+  }
   throw failure("FILE_NOT_FOUND", { path: `${folder}/debian.sources` });
 }

@@ -131,13 +131,19 @@ async function removeDownloads({ root, asRoot }: RootOptions): Promise<void> {
 async function removeHostKeys(root: string): Promise<void> {
   const folder = join(root, "etc/ssh");
   const files = await readdir(folder).catch(() => []);
-  for (const file of files) if (file.startsWith("ssh_host_")) await rm(join(folder, file));
+  for (const file of files) {
+    if (file.startsWith("ssh_host_")) {
+      await rm(join(folder, file));
+    }
+  }
 }
 
 /** Version of the one kernel in the root folder. */
 export async function kernelVersion(root: string): Promise<string> {
   const kernel = (await readdir(join(root, "boot"))).find((file) => file.startsWith("vmlinuz-"));
-  if (kernel === undefined) throw new Error("no kernel was installed");
+  if (kernel === undefined) {
+    throw new Error("no kernel was installed");
+  }
   return kernel.slice("vmlinuz-".length);
 }
 
@@ -145,8 +151,9 @@ export async function kernelVersion(root: string): Promise<string> {
 async function makeInitrd({ root, work, asRoot, signal }: RootOptions): Promise<void> {
   const version = await kernelVersion(root);
   const folder = join(work, "initrd");
-  for (const each of ["bin", "dev", "proc", "sys", "root"])
+  for (const each of ["bin", "dev", "proc", "sys", "root"]) {
     await mkdir(join(folder, each), { recursive: true });
+  }
   await cp(join(root, "bin/busybox"), join(folder, "bin/busybox"));
   const modules: string[] = [];
   for (const [list, drivers] of Object.entries(INITRD_DRIVERS)) {
@@ -155,7 +162,9 @@ async function makeInitrd({ root, work, asRoot, signal }: RootOptions): Promise<
       const listed = await asRoot("chroot", [root, "modprobe", "-S", version, "--show-depends", driver]);
       for (const [, path = ""] of listed.matchAll(/^insmod (\S+)/gm)) {
         const name = basename(path);
-        if (modules.includes(name)) continue;
+        if (modules.includes(name)) {
+          continue;
+        }
         modules.push(name);
         await cp(join(root, path), join(folder, name));
       }

@@ -27,7 +27,9 @@ export async function becomeRoot(signal: AbortSignal): Promise<AsRoot> {
   try {
     await asRoot("true", []);
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted) {
+      throw error;
+    }
     throw failure(
       "PERMISSION_DENIED",
       {

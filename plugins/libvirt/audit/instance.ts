@@ -35,9 +35,13 @@ import {
  */
 export async function findInInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
   const notes = await look(engine, managed).catch((error: unknown): Note[] => {
-    if (isLibvirt(error, "NO_DOMAIN")) return [];
+    if (isLibvirt(error, "NO_DOMAIN")) {
+      return [];
+    }
     // A snapshot that goes while it is read is a step of somebody's.
-    if (!isStrataError(error) && !isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
+    if (!isStrataError(error) && !isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) {
+      throw error;
+    }
     const detail = libvirtError(error).message;
     return [{ kind: "unreadable", subject: managed.metadata.folder, detail }];
   });
@@ -47,7 +51,7 @@ export async function findInInstance(engine: LibvirtEngine, managed: Managed): P
 async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
   const { metadata, name, document } = managed;
   const { folder } = metadata;
-  if (await isGone(folder))
+  if (await isGone(folder)) {
     return [
       {
         kind: "folder-missing",
@@ -55,6 +59,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
         detail: `${folder} is not there, with all its layers: bring it back from a backup or mount what it is on; \`strata delete --purge ${name}\` gives the instance up`,
       },
     ];
+  }
   const underWay = await findUnderWay(managed);
   if (underWay.some(({ kind }) => kind === "operation-unfinished")) {
     const records = await listRecords(managed.domain);
@@ -62,12 +67,13 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
   }
   const pool = await engine.pool();
   const found = [...underWay];
-  if (folder !== instanceFolder(pool, managed.domain.uuid))
+  if (folder !== instanceFolder(pool, managed.domain.uuid)) {
     found.push({
       kind: "folder-elsewhere",
       subject: folder,
       detail: `its files are to be in ${folder}, and the pool is ${pool}`,
     });
+  }
   const files = await readdir(folder).catch((error: unknown) => {
     throw fileError(error, folder);
   });
@@ -79,20 +85,27 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
   const graph = await readGraph(managed, owners);
   const broken = findUnreadable(graph);
   found.push(...findForeign(records), ...findLost(lost), ...broken);
-  if (broken.length > 0) return found;
+  if (broken.length > 0) {
+    return found;
+  }
   const missing = await findMissing(graph, owners, head);
   found.push(...missing, ...findShared(records));
-  if (head === "")
+  if (head === "") {
     found.push({
       kind: "disk-detached",
       subject: rootTarget(document),
       detail: `its definition has no disk ${rootTarget(document)} any more; the layer that it wrote is still there`,
     });
+  }
   found.push(...findUnwritable(head, graph, owners, name));
   const guest = await readGuest(managed);
-  if (guest !== undefined && guest.disk !== head) found.push(...findGuestAstray(guest, graph, owners, name));
+  if (guest !== undefined && guest.disk !== head) {
+    found.push(...findGuestAstray(guest, graph, owners, name));
+  }
   const difference = await findDifference(document, folder);
-  if (difference !== undefined) found.push({ kind: "chain-differs", subject: head, detail: difference });
+  if (difference !== undefined) {
+    found.push({ kind: "chain-differs", subject: head, detail: difference });
+  }
   if (missing.length === 0) {
     found.push(...findMisplaced(graph, owners), ...findRewritten(records));
     found.push(...(await findMark(managed, records, head)));
@@ -133,15 +146,26 @@ async function findMissing(
 ): Promise<Note[]> {
   const needed = new Map<string, string>();
   for (const [path, { backing, through }] of graph.headers) {
-    if (backing !== null) needed.set(backing, `${path} stands on it`);
-    if (through !== null && through !== backing) needed.set(through, `${path} reads through it`);
+    if (backing !== null) {
+      needed.set(backing, `${path} stands on it`);
+    }
+    if (through !== null && through !== backing) {
+      needed.set(through, `${path} reads through it`);
+    }
   }
-  for (const { name, frozen } of snapshots)
-    if (frozen !== null) needed.set(frozen, `snapshot "${name}" is in it`);
-  if (head !== "") needed.set(head, "the instance writes it");
+  for (const { name, frozen } of snapshots) {
+    if (frozen !== null) {
+      needed.set(frozen, `snapshot "${name}" is in it`);
+    }
+  }
+  if (head !== "") {
+    needed.set(head, "the instance writes it");
+  }
   const found = await Promise.all(
     [...needed].map(async ([path, why]) => {
-      if (graph.headers.has(path) || graph.standIns.has(path)) return [];
+      if (graph.headers.has(path) || graph.standIns.has(path)) {
+        return [];
+      }
       const there = await readHeader(path).then(
         () => true,
         () => false,
@@ -160,10 +184,14 @@ async function findMark(
   head: string,
 ): Promise<Note[]> {
   const [mark, stands] = await Promise.all([currentName(managed.domain), standsOn(managed, snapshots, head)]);
-  if (stands === null) return [];
+  if (stands === null) {
+    return [];
+  }
   if (mark === stands) {
     const snapshot = await lookupSnapshot(managed.domain, mark);
-    if (snapshot === null || !(await isExposed(managed, snapshot))) return [];
+    if (snapshot === null || !(await isExposed(managed, snapshot))) {
+      return [];
+    }
     return [
       {
         kind: "mark-exposed",
@@ -189,24 +217,29 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
   const found: Note[] = [];
   for (const file of files) {
     const path = join(folder, file);
-    if (isPartialPath(folder, path))
+    if (isPartialPath(folder, path)) {
       found.push({
         kind: "build-left",
         subject: path,
         detail: `${path} was being built when its process died`,
         repair: "remove it",
       });
+    }
   }
   const used = new Set([...graph.headers.values()].map(({ through }) => through));
-  for (const { backing } of graph.standIns.values()) used.add(backing);
-  for (const path of graph.standIns.keys())
-    if (!used.has(path) && !graph.headers.has(layerOf(folder, path)))
+  for (const { backing } of graph.standIns.values()) {
+    used.add(backing);
+  }
+  for (const path of graph.standIns.keys()) {
+    if (!used.has(path) && !graph.headers.has(layerOf(folder, path))) {
       found.push({
         kind: "stand-in-left",
         subject: path,
         detail: `${path} stands in for a layer that is gone, and nothing reads through it`,
         repair: "remove it",
       });
+    }
+  }
   return found;
 }
 
@@ -214,15 +247,21 @@ async function findOpen(folder: string, files: readonly string[]): Promise<Note[
   const found = await Promise.all(
     files.map(async (file) => {
       const path = join(folder, file);
-      if (!isImagePath(folder, path)) return [];
+      if (!isImagePath(folder, path)) {
+        return [];
+      }
       const mode = await stat(path).then(
         (found) => found.mode,
         (error: unknown) => {
-          if (isAbsent(error)) return 0;
+          if (isAbsent(error)) {
+            return 0;
+          }
           throw fileError(error, path);
         },
       );
-      if ((mode & 0o077) === 0) return [];
+      if ((mode & 0o077) === 0) {
+        return [];
+      }
       const rights = (mode & 0o777).toString(8);
       return [
         {

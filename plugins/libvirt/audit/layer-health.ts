@@ -23,9 +23,15 @@ interface Reach {
 
 function reachOf({ headers, standIns }: LayerGraph): Reach {
   const below = [...headers.values()].map(({ through }) => through);
-  for (const { backing } of standIns.values()) below.push(backing);
+  for (const { backing } of standIns.values()) {
+    below.push(backing);
+  }
   const bases = new Set<string>();
-  for (const path of below) if (path !== null && !headers.has(path) && !standIns.has(path)) bases.add(path);
+  for (const path of below) {
+    if (path !== null && !headers.has(path) && !standIns.has(path)) {
+      bases.add(path);
+    }
+  }
   return { layers: [...headers.keys()], standIns: [...standIns.keys()], bases: [...bases] };
 }
 
@@ -44,10 +50,16 @@ export async function findDamaged(
   let written: ReadonlySet<string> | undefined;
   for (const path of [...layers, ...standIns, ...bases]) {
     const extent = extentOfFile(path);
-    if (extent === "whole" || extent === "unknown") continue;
+    if (extent === "whole" || extent === "unknown") {
+      continue;
+    }
     written ??= await findWritten(managed);
-    if (extent !== "corrupt" && written.has(path)) continue;
-    if (extent === "short" && !(await isDamaged(path, {}))) continue;
+    if (extent !== "corrupt" && written.has(path)) {
+      continue;
+    }
+    if (extent === "short" && !(await isDamaged(path, {}))) {
+      continue;
+    }
     found.push(damaged(path, extent === "corrupt" ? extent : "cut", graph, snapshots));
   }
   return found;
@@ -66,13 +78,14 @@ function damaged(
   snapshots: readonly SnapshotPlace[],
 ): Note {
   const [kind, what] = DAMAGE[damage];
-  if (graph.standIns.has(path))
+  if (graph.standIns.has(path)) {
     return {
       kind: "stand-in-damaged",
       subject: path,
       detail: `${path} ${what}; it holds nothing that the layers do not hold`,
       repair: "read the layers themselves and remove it; the next start builds another where one is needed",
     };
+  }
   const names = snapshots.flatMap(({ name, frozen }) =>
     frozen !== null && graph.chain(frozen).includes(path) ? [`"${name}"`] : [],
   );
@@ -96,8 +109,9 @@ export async function checkContents(all: readonly Managed[], context: Context): 
     const notes = await checkInstance(managed, seen, context).catch((error: unknown) => {
       // What cannot be read has been found already.
       const gone = isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_SNAPSHOT");
-      if (gone || (isStrataError(error) && error.code !== "CANCELLED" && error.code !== "PROGRAM_MISSING"))
+      if (gone || (isStrataError(error) && error.code !== "CANCELLED" && error.code !== "PROGRAM_MISSING")) {
         return [];
+      }
       throw error;
     });
     found.push(...notes);
@@ -120,8 +134,9 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
     context.progress({ phase: `Checking the contents of ${instance}`, done, total });
     const owner = bases.includes(path) ? {} : { instance };
     const note = await checkFile(path, graph, snapshots, context);
-    if (note !== null && note.kind !== "layer-leaks") found.push({ ...owner, ...note });
-    else if (note !== null && layers.includes(path)) {
+    if (note !== null && note.kind !== "layer-leaks") {
+      found.push({ ...owner, ...note });
+    } else if (note !== null && layers.includes(path)) {
       const ours = dirname(path) === graph.folder && namedFiles(managed, snapshots).includes(path);
       found.push({
         ...owner,
@@ -142,14 +157,23 @@ async function checkFile(
   context: Context,
 ): Promise<Note | null> {
   const extent = extentOfFile(path);
-  if (extent === "corrupt" || extent === "unknown" || extent === "cut") return null;
+  if (extent === "corrupt" || extent === "unknown" || extent === "cut") {
+    return null;
+  }
   const checked = await checkAtRest(path, context);
-  if (checked === null || (extent === "short" && isWrong(checked))) return null;
+  if (checked === null || (extent === "short" && isWrong(checked))) {
+    return null;
+  }
   const { corruptions, leaks, failed } = checked;
-  if (failed !== null)
+  if (failed !== null) {
     return { kind: "layer-unreadable", subject: path, detail: `${path} cannot be checked: ${failed}` };
-  if (corruptions > 0) return damaged(path, "wrong", graph, snapshots);
-  if (leaks === 0) return null;
+  }
+  if (corruptions > 0) {
+    return damaged(path, "wrong", graph, snapshots);
+  }
+  if (leaks === 0) {
+    return null;
+  }
   const clusters = leaks === 1 ? "1 cluster" : `${leaks} clusters`;
   return {
     kind: "layer-leaks",

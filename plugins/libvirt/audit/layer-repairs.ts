@@ -29,7 +29,9 @@ export async function repairLayer(
   { kind, subject }: Finding,
   context: Context,
 ): Promise<boolean> {
-  if (!(await isSettled(managed))) return false;
+  if (!(await isSettled(managed))) {
+    return false;
+  }
   const options = runOptions(engine, managed.domain.uuid, context);
   return (await REPAIRS[kind]?.(managed, subject, options)) ?? false;
 }
@@ -37,9 +39,13 @@ export async function repairLayer(
 /** Frees leaked clusters of a layer that a snapshot or the definition names. */
 async function freeLeaks(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
   const named = namedFiles(managed, await listRecords(managed.domain));
-  if (!named.includes(path) || dirname(path) !== managed.metadata.folder) return false;
+  if (!named.includes(path) || dirname(path) !== managed.metadata.folder) {
+    return false;
+  }
   const checked = await checkImage(path, options);
-  if (isWrong(checked) || checked.leaks === 0) return false;
+  if (isWrong(checked) || checked.leaks === 0) {
+    return false;
+  }
   const { leaks, failed } = await repairLeaks(path, options);
   return failed === null && leaks === 0;
 }
@@ -47,19 +53,30 @@ async function freeLeaks(managed: Managed, path: string, options: RunOptions): P
 /** Has every layer read through the layers themselves that reads through a stand-in, and removes that. */
 async function leaveStandIn(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
   const graph = await readGraph(managed);
-  if (!graph.standIns.has(path) || !(await isDamaged(path, options))) return false;
+  if (!graph.standIns.has(path) || !(await isDamaged(path, options))) {
+    return false;
+  }
   const gone = standInsOn(graph, path);
-  for (const [child, { backing, through }] of graph.headers)
-    if (backing !== null && through !== null && gone.has(through))
+  for (const [child, { backing, through }] of graph.headers) {
+    if (backing !== null && through !== null && gone.has(through)) {
       await keepingTimes(child, () => pointTo(child, backing, options));
-  for (const each of gone) await removeLayer(graph.folder, each);
+    }
+  }
+  for (const each of gone) {
+    await removeLayer(graph.folder, each);
+  }
   return true;
 }
 
 /** A stand-in with all those that read through it, each after what reads through it. */
 function standInsOn({ standIns }: LayerGraph, path: string): ReadonlySet<string> {
   const found = new Set([path]);
-  for (const each of found)
-    for (const [above, { backing }] of standIns) if (backing === each) found.add(above);
+  for (const each of found) {
+    for (const [above, { backing }] of standIns) {
+      if (backing === each) {
+        found.add(above);
+      }
+    }
+  }
   return new Set([...found].reverse());
 }

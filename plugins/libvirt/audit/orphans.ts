@@ -33,22 +33,30 @@ export async function findLeftLayers(
   const users = await readFileUsers();
   const found: Note[] = [...findUnrecorded(graph, named, records)];
   for (const [path, { inside }] of graph.headers) {
-    if (named.has(path) || dirname(path) !== folder) continue;
+    if (named.has(path) || dirname(path) !== folder) {
+      continue;
+    }
     const above = graph.dependants(path);
     if (inside > 0) {
       found.push(holdingInside(path, inside, records));
       continue;
     }
     if (graph.releases.has(path)) {
-      if (above.length === 1 && settled) found.push(unmerged(path));
+      if (above.length === 1 && settled) {
+        found.push(unmerged(path));
+      }
       continue;
     }
     if (above.length > 0) {
       // A layer that a guest runs on may be what a backup tool has made for a while.
-      if (!inUse.has(path)) found.push(unnamed(path, above.length));
+      if (!inUse.has(path)) {
+        found.push(unnamed(path, above.length));
+      }
       continue;
     }
-    if (inUse.has(path)) continue;
+    if (inUse.has(path)) {
+      continue;
+    }
     found.push(await orphaned(path, await users.has(path)));
   }
   return found;
@@ -62,7 +70,9 @@ function findUnrecorded(
 ): Note[] {
   return [...headers].flatMap(([path, { inside }]) => {
     const known = records.filter(({ frozen, recorded }) => frozen === null && recorded === path).length;
-    if (!named.has(path) || inside <= known) return [];
+    if (!named.has(path) || inside <= known) {
+      return [];
+    }
     return [
       {
         kind: "inside-unrecorded",
@@ -93,20 +103,22 @@ function unnamed(path: string, above: number): Note {
 
 async function orphaned(path: string, used: boolean): Promise<Note> {
   const detail = `neither a snapshot nor the instance refers to ${path}`;
-  if (used)
+  if (used) {
     return {
       kind: "layer-orphaned",
       subject: path,
       detail: `${detail}; a process has it open for writing`,
       choices: [ACTIVATE],
     };
-  if (await isEmptyImage(path).catch(() => false))
+  }
+  if (await isEmptyImage(path).catch(() => false)) {
     return {
       kind: "layer-unreferenced",
       subject: path,
       detail: `${detail}; it is empty`,
       repair: "remove it",
     };
+  }
   return {
     kind: "layer-orphaned",
     subject: path,

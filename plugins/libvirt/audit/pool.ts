@@ -27,12 +27,16 @@ export async function findUnheld(pool: string, owners: ReadonlyMap<string, Owner
 
 async function isHeld(folder: string): Promise<boolean> {
   const path = join(folder, "lock");
-  if (!(await exists(path))) return false;
+  if (!(await exists(path))) {
+    return false;
+  }
   try {
     await using _lock = await lockFile(path, { name: folder, wait: 0, shared: true });
     return false;
   } catch (error) {
-    if (isStrataError(error) && error.code === "BUSY") return true;
+    if (isStrataError(error) && error.code === "BUSY") {
+      return true;
+    }
     throw error;
   }
 }
@@ -58,15 +62,19 @@ export async function findInPool(pool: string, owners: ReadonlyMap<string, Owner
 /** What a look at the folder finds; a finding, where it cannot be looked at. */
 async function orUnreadable(folder: string, look: () => Promise<Finding[]>): Promise<Finding[]> {
   return look().catch((error: unknown) => {
-    if (!isStrataError(error)) throw error;
+    if (!isStrataError(error)) {
+      throw error;
+    }
     return [{ kind: "unreadable", subject: folder, detail: error.message }];
   });
 }
 
 async function findInFolder(folder: string, owner: Owner | undefined): Promise<Finding[]> {
-  if (owner?.ours === true) return [];
+  if (owner?.ours === true) {
+    return [];
+  }
   const files = await listIfThere(folder);
-  if (owner !== undefined)
+  if (owner !== undefined) {
     return [
       {
         kind: "metadata-lost",
@@ -74,7 +82,8 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
         detail: `the domain "${owner.name}" has its files in ${folder} and nothing of strata's in its definition`,
       },
     ];
-  if (files.every(isMadeAtLaunch))
+  }
+  if (files.every(isMadeAtLaunch)) {
     return [
       {
         kind: "folder-abandoned",
@@ -83,7 +92,8 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
         repair: "remove it",
       },
     ];
-  if (await describesItself(folder))
+  }
+  if (await describesItself(folder)) {
     return [
       {
         kind: "domain-lost",
@@ -91,6 +101,7 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
         detail: `${folder} has disks, and libvirt has no domain of that UUID; \`strata recover --from ${folder}\` brings it back`,
       },
     ];
+  }
   return [
     {
       kind: "domain-lost",
@@ -119,25 +130,28 @@ export function isMadeAtLaunch(file: string): boolean {
 
 async function findInImages(pool: string, images: string): Promise<Finding[]> {
   const files = await listIfThere(images);
-  if (files.length === 0) return [];
+  if (files.length === 0) {
+    return [];
+  }
   const used = await usedBases(pool);
   const found: Finding[] = [];
   for (const file of files) {
     const path = join(images, file);
-    if (/^[0-9a-f]{64}\.qcow2\.[0-9a-f-]{36}\.partial$/.test(file))
+    if (/^[0-9a-f]{64}\.qcow2\.[0-9a-f-]{36}\.partial$/.test(file)) {
       found.push({
         kind: "copy-left",
         subject: path,
         detail: `${path} was being copied when its process died`,
         repair: "remove it",
       });
-    else if (/^[0-9a-f]{64}\.qcow2$/.test(file) && used !== null && !used.has(path))
+    } else if (/^[0-9a-f]{64}\.qcow2$/.test(file) && used !== null && !used.has(path)) {
       found.push({
         kind: "base-unused",
         subject: path,
         detail: `no disk stands on the base image ${path}`,
         repair: "remove it; it is copied again when it is needed",
       });
+    }
   }
   return found;
 }

@@ -15,25 +15,37 @@ import { readDisk } from "../xml/domain.ts";
  */
 export async function findUnreachable(engine: LibvirtEngine, all: readonly Managed[]): Promise<Finding[]> {
   const user = await triedUser(engine);
-  if (user === null) return [];
+  if (user === null) {
+    return [];
+  }
   const pool = await engine.pool();
   const shared = ["instances", "images"].map((name) => join(pool, name));
   const owners = ownersOf(all);
   const wanted = [...new Set([...shared, ...owners.keys()])];
   const entered = await enteredBy(user, wanted);
-  if (entered === null) return [];
+  if (entered === null) {
+    return [];
+  }
   const hidden = wanted.filter((folder) => !entered.has(folder));
-  if (hidden.length === 0) return [];
+  if (hidden.length === 0) {
+    return [];
+  }
 
   const open = await enteredBy(user, [...new Set(hidden.flatMap(wayTo))]);
-  if (open === null) return [];
+  if (open === null) {
+    return [];
+  }
   /** Names of the instances that cannot be started, by the folder that keeps QEMU out. */
   const closed = new Map<string, Set<string>>();
   for (const folder of hidden) {
     const first = wayTo(folder).find((each) => !open.has(each));
-    if (first === undefined) continue;
+    if (first === undefined) {
+      continue;
+    }
     const names = closed.get(first) ?? new Set();
-    for (const name of owners.get(folder) ?? []) names.add(name);
+    for (const name of owners.get(folder) ?? []) {
+      names.add(name);
+    }
     closed.set(first, names);
   }
   const found = [...closed].map(([folder, names]) =>
@@ -52,7 +64,9 @@ export async function openFolder(
   const same = (await findUnreachable(engine, all)).some(
     ({ subject, repair }) => subject === finding.subject && repair !== undefined,
   );
-  if (same) await makePrivateFolder(finding.subject, qemuUser);
+  if (same) {
+    await makePrivateFolder(finding.subject, qemuUser);
+  }
   return same;
 }
 
@@ -63,7 +77,9 @@ interface User {
 
 /** The user that QEMU runs as, where it is another one and can be tried. */
 async function triedUser(engine: LibvirtEngine): Promise<User | null> {
-  if (engine.session || process.getuid?.() !== 0) return null;
+  if (engine.session || process.getuid?.() !== 0) {
+    return null;
+  }
   const { qemuUser } = await engine.host();
   return qemuUser?.uid === 0 ? null : qemuUser;
 }
@@ -71,12 +87,16 @@ async function triedUser(engine: LibvirtEngine): Promise<User | null> {
 /** The instances, by the folders that their definitions lead to: of the layers and of what those stand on. */
 function ownersOf(all: readonly Managed[]): ReadonlyMap<string, ReadonlySet<string>> {
   const owners = new Map<string, Set<string>>();
-  for (const { name, document, metadata } of all)
+  for (const { name, document, metadata } of all) {
     for (const folder of new Set([metadata.folder, ...chainOf(document).map((path) => dirname(path))])) {
       const names = owners.get(folder);
-      if (names === undefined) owners.set(folder, new Set([name]));
-      else names.add(name);
+      if (names === undefined) {
+        owners.set(folder, new Set([name]));
+      } else {
+        names.add(name);
+      }
     }
+  }
   return owners;
 }
 
@@ -107,7 +127,9 @@ async function describe(
   { user, pool, shared, all }: Surroundings,
 ): Promise<Finding[]> {
   const found = await stat(folder).catch(() => null);
-  if (found === null) return [];
+  if (found === null) {
+    return [];
+  }
   const owner = all.find(({ domain }) => folder === instanceFolder(pool, domain.uuid));
   const rights = `mode ${(found.mode & 0o7777).toString(8).padStart(4, "0")}, user ${found.uid}, group ${found.gid}`;
   const named = names.slice(0, NAMED).map((name) => `"${name}"`);
@@ -115,7 +137,7 @@ async function describe(
   const whose = names.length === 0 ? "no guest can start there" : `${named.join(", ")}${more} cannot start`;
   const detail = `the user that QEMU runs as (uid ${user.uid}) may not enter ${folder} (${rights}): ${whose}`;
   const finding = { kind: "folder-unreachable", subject: folder, detail };
-  if (owner !== undefined || shared.includes(folder))
+  if (owner !== undefined || shared.includes(folder)) {
     return [
       {
         ...finding,
@@ -123,6 +145,7 @@ async function describe(
         repair: `give it to QEMU's group (${user.gid}), with mode 0710`,
       },
     ];
+  }
   return [{ ...finding, detail: `${detail}; \`chmod o+x ${quote(folder)}\` lets it in` }];
 }
 
@@ -145,8 +168,12 @@ async function enteredBy(user: User, folders: readonly string[]): Promise<Readon
     const paths = folders.slice(at, at + AT_ONCE);
     const some =
       (await listAs(user, paths, "--init-groups")) ?? (await listAs(user, paths, "--clear-groups"));
-    if (some === null) return null;
-    for (const path of some) entered.add(path);
+    if (some === null) {
+      return null;
+    }
+    for (const path of some) {
+      entered.add(path);
+    }
   }
   return entered;
 }

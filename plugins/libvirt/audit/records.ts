@@ -40,7 +40,9 @@ export function findUnwritable(
   instance: string,
 ): Note[] {
   const obstacle = findObstacle(head, graph, snapshots);
-  if (obstacle === undefined) return [];
+  if (obstacle === undefined) {
+    return [];
+  }
   const way = obstacle.snapshot === undefined ? "" : `; ${wayRound(instance, obstacle)}`;
   return [{ kind: "head-frozen", subject: head, detail: `${obstacle.reason}${way}` }];
 }
@@ -53,7 +55,9 @@ export function findGuestAstray(
   instance: string,
 ): Note[] {
   const obstacle = findObstacle(disk, graph, snapshots);
-  if (obstacle === undefined) return [];
+  if (obstacle === undefined) {
+    return [];
+  }
   const what =
     state === "running" ? "the guest that runs writes there" : "the guest whose memory is saved would";
   const end = state === "running" ? "ends that" : "gives that memory up";
@@ -65,14 +69,17 @@ export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
   const owners = new Map<string, string>();
   const found: Note[] = [];
   for (const { name, frozen } of snapshots) {
-    if (frozen === null) continue;
+    if (frozen === null) {
+      continue;
+    }
     const other = owners.get(frozen);
-    if (other !== undefined)
+    if (other !== undefined) {
       found.push({
         kind: "layer-shared",
         subject: frozen,
         detail: `"${other}" and "${name}" are both in it`,
       });
+    }
     owners.set(frozen, name);
   }
   return found;
@@ -86,10 +93,14 @@ export function findMisplaced(
   const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
   return snapshots.flatMap(({ name, parent, frozen }) => {
     // A lost one has no parent yet.
-    if (parent === undefined || frozen === null) return [];
+    if (parent === undefined || frozen === null) {
+      return [];
+    }
     const below = graph.chain(frozen).slice(1);
     const actual = below.map((file) => byFile.get(file)).find((found) => found !== undefined) ?? null;
-    if (actual === parent) return [];
+    if (actual === parent) {
+      return [];
+    }
     const [by, on] = [parent, actual].map((other) => (other === null ? "none" : `"${other}"`));
     return [
       {
@@ -112,7 +123,9 @@ export function findRewritten(snapshots: readonly SnapshotPlace[]): Note[] {
     .map(({ name }) => name)
     .sort();
   const [subject] = wrong;
-  if (subject === undefined) return [];
+  if (subject === undefined) {
+    return [];
+  }
   const named = wrong.slice(0, 3).map((name) => `"${name}"`);
   const more = wrong.length > named.length ? ` and ${wrong.length - named.length} more` : "";
   return [

@@ -73,10 +73,16 @@ async function readDomains(engine: LibvirtEngine) {
     try {
       const found = await readManaged(domain);
       owners.set(domain.uuid, { name: domain.name, ours: found !== undefined });
-      if (found !== undefined) managed.push(found);
+      if (found !== undefined) {
+        managed.push(found);
+      }
     } catch (error) {
-      if (isLibvirt(error, "NO_DOMAIN")) continue;
-      if (!isStrataError(error)) throw error;
+      if (isLibvirt(error, "NO_DOMAIN")) {
+        continue;
+      }
+      if (!isStrataError(error)) {
+        throw error;
+      }
       owners.set(domain.uuid, { name: domain.name, ours: true });
       findings.push({
         kind: "record-unreadable",
@@ -99,18 +105,24 @@ const LOOK_TIMEOUT_MS = 2000;
 async function auditInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
   const { domain, name, metadata } = managed;
   const first = await findInInstance(engine, managed);
-  if (first.length === 0) return [];
+  if (first.length === 0) {
+    return [];
+  }
   const options = { name, wait: LOOK_TIMEOUT_MS, shared: true };
   try {
     await using _lock = await lockFolder(metadata.folder, options).catch((error: unknown) => {
-      if (isBusy(error)) throw error;
+      if (isBusy(error)) {
+        throw error;
+      }
       // Without its folder, or without the right to it, there is nothing to wait for.
       return null;
     });
     const again = await readManaged(domain);
     return again === undefined ? [] : await findInInstance(engine, again);
   } catch (error) {
-    if (isBusy(error) || isLibvirt(error, "NO_DOMAIN")) return [];
+    if (isBusy(error) || isLibvirt(error, "NO_DOMAIN")) {
+      return [];
+    }
     throw error;
   }
 }
@@ -122,14 +134,20 @@ function isBusy(error: unknown): boolean {
 async function auditPool(engine: LibvirtEngine, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const pool = await engine.pool();
   const found = await findInPool(pool, owners);
-  if (found.length === 0) return [];
+  if (found.length === 0) {
+    return [];
+  }
   try {
     await using _lock = await lockPool(pool, 0);
     return await findUnheld(pool, (await readDomains(engine)).owners);
   } catch (error) {
-    if (isBusy(error)) return [];
+    if (isBusy(error)) {
+      return [];
+    }
     // Without the right to the lock, nor is there one to what lies in the pool, which is what was found.
-    if (isStrataError(error) && error.code === "PERMISSION_DENIED") return found;
+    if (isStrataError(error) && error.code === "PERMISSION_DENIED") {
+      return found;
+    }
     throw error;
   }
 }
@@ -143,26 +161,40 @@ async function repair(
 ): Promise<boolean> {
   const offered =
     choice === undefined ? finding.repair : finding.choices?.find(({ name }) => name === choice);
-  if (offered === undefined) return false;
+  if (offered === undefined) {
+    return false;
+  }
   const { managed } = await readDomains(engine);
-  if (finding.kind === "folder-unreachable") return openFolder(engine, managed, finding);
-  if (finding.instance === undefined) return repairPool(engine, finding, choice);
+  if (finding.kind === "folder-unreachable") {
+    return openFolder(engine, managed, finding);
+  }
+  if (finding.instance === undefined) {
+    return repairPool(engine, finding, choice);
+  }
   const found = managed.find(({ name }) => name === finding.instance);
-  if (found === undefined) return false;
+  if (found === undefined) {
+    return false;
+  }
   const { uuid } = found.domain;
   const which = { name: found.name, id: uuid };
   if (finding.kind === "operation-unfinished" || finding.kind === "build-left") {
     // Taking hold is all it takes; it may be what ends the instance.
     await using done = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context).catch(ended);
-    if (done !== null) await getReady(engine, uuid, context);
+    if (done !== null) {
+      await getReady(engine, uuid, context);
+    }
     return true;
   }
   await using _lock = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context);
   // What an interrupted operation has left does not tell what is wrong, and nothing else may be repaired before.
   const now = isOfEntry(finding) ? await getHeld(engine, uuid) : await getReady(engine, uuid, context);
-  if (isLayerRepair(finding)) return await repairDamage(engine, now, finding, context);
+  if (isLayerRepair(finding)) {
+    return await repairDamage(engine, now, finding, context);
+  }
   const same = (await findInInstance(engine, now)).some((each) => isSame(each, finding));
-  if (!same) return false;
+  if (!same) {
+    return false;
+  }
   await repairInstance(engine, now, finding, context, choice);
   return true;
 }
@@ -218,7 +250,9 @@ async function retry(
   context: Context,
 ): Promise<void> {
   const { folder } = managed.metadata;
-  if (await exists(join(folder, JOURNAL))) await getReady(engine, managed.domain.uuid, context);
+  if (await exists(join(folder, JOURNAL))) {
+    await getReady(engine, managed.domain.uuid, context);
+  }
   await rename(entry, join(folder, JOURNAL));
   await getReady(engine, managed.domain.uuid, context);
 }
@@ -227,10 +261,14 @@ async function retry(
 async function dropOperation(managed: Managed): Promise<void> {
   const { folder, operation } = managed.metadata;
   if (operation?.kind === "unusable") {
-    if (!(await exists(join(folder, JOURNAL)))) await writeAside(folder, operation.reason);
+    if (!(await exists(join(folder, JOURNAL)))) {
+      await writeAside(folder, operation.reason);
+    }
     await writeMetadata(managed, { operation: null });
   }
-  if (await exists(join(folder, JOURNAL))) await setJournalAside(folder);
+  if (await exists(join(folder, JOURNAL))) {
+    await setJournalAside(folder);
+  }
 }
 
 async function repairLayer(
@@ -240,8 +278,12 @@ async function repairLayer(
   context: Context,
   choice = "record",
 ): Promise<void> {
-  if (choice === "activate") return activateLayer(engine, managed, path);
-  if (choice === "remove") return giveUpLayer(engine, managed, path, context);
+  if (choice === "activate") {
+    return activateLayer(engine, managed, path);
+  }
+  if (choice === "remove") {
+    return giveUpLayer(engine, managed, path, context);
+  }
   return recordLayer(managed, path);
 }
 
@@ -257,13 +299,19 @@ async function repairRecord(
   const listed = new Set((await managed.domain.listSnapshots()).map((snapshot) => snapshot.name));
   const lost = copies.filter((copy) => !listed.has(copy.name));
   const copy = lost.find((each) => each.name === name);
-  if (copy === undefined) return;
-  if (choice === "remove") return forgetRecord(engine, managed, copy, context);
+  if (copy === undefined) {
+    return;
+  }
+  if (choice === "remove") {
+    return forgetRecord(engine, managed, copy, context);
+  }
   return recordLost(managed, lost);
 }
 
 function ended(error: unknown): null {
-  if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") return null;
+  if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") {
+    return null;
+  }
   throw error;
 }
 
@@ -276,14 +324,20 @@ async function repairPool(
   await using _lock = await lockPool(pool);
   const { owners } = await readDomains(engine);
   const same = (await findUnheld(pool, owners)).find((each) => isSame(each, finding));
-  if (same === undefined) return false;
+  if (same === undefined) {
+    return false;
+  }
   if (finding.kind === "domain-lost") {
-    if (choice === "remove") await rm(finding.subject, { recursive: true });
+    if (choice === "remove") {
+      await rm(finding.subject, { recursive: true });
+    }
   } else if (finding.kind === "folder-abandoned") {
     const folder = instanceFolder(pool, finding.subject.slice(join(pool, "instances", "/").length));
     await using _made = await lockFile(join(folder, "lock"), { name: folder, wait: 0 });
     await removeFiles(engine, folder);
-  } else await rm(finding.subject, { force: true });
+  } else {
+    await rm(finding.subject, { force: true });
+  }
   return true;
 }
 

@@ -22,15 +22,24 @@ export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Pr
   const { name, document, metadata, domain } = managed;
   const seed = join(metadata.folder, "seed.iso");
   const overlays = await findSeedOverlays(document, seed);
-  if (readExplicitChain(document) === undefined && overlays.length === 0) return managed;
+  if (readExplicitChain(document) === undefined && overlays.length === 0) {
+    return managed;
+  }
   const reason = await findDifference(document, metadata.folder);
-  if (reason !== undefined) throw failure("RECORDS_DIFFER", { name, reason });
+  if (reason !== undefined) {
+    throw failure("RECORDS_DIFFER", { name, reason });
+  }
   setDisk(document, readDisk(document));
-  for (const overlay of overlays) putSeed(document, overlay, seed);
+  for (const overlay of overlays) {
+    putSeed(document, overlay, seed);
+  }
   await define(engine, document);
   const users = await readFileUsers();
-  for (const overlay of overlays)
-    if (!(await users.has(overlay)) && (await isEmptyImage(overlay))) await removeIfThere(overlay);
+  for (const overlay of overlays) {
+    if (!(await users.has(overlay)) && (await isEmptyImage(overlay))) {
+      await removeIfThere(overlay);
+    }
+  }
   return getHeld(engine, domain.uuid);
 }
 
@@ -49,20 +58,29 @@ async function findSeedOverlays(document: Element, seed: string): Promise<string
 /** Where a definition's chain differs from that of the headers; undefined where it does not. */
 export async function findDifference(document: Element, folder: string): Promise<string | undefined> {
   const explicit = readExplicitChain(document);
-  if (explicit === undefined) return undefined;
+  if (explicit === undefined) {
+    return undefined;
+  }
   let file = readDisk(document);
   for (const next of explicit.files) {
     const header: Qcow2Header | null = await readHeader(file).catch(() => null);
     // What is not there cannot be read; whoever needs it says so.
-    if (header === null) return undefined;
+    if (header === null) {
+      return undefined;
+    }
     const named = header.backing === null ? null : layerOf(folder, header.backing);
-    if (named !== layerOf(folder, next) && existsSync(next))
+    if (named !== layerOf(folder, next) && existsSync(next)) {
       return `its definition says that ${file} stands on ${next}, and the file says ${named ?? "nothing"}`;
-    if (named === null) return undefined;
+    }
+    if (named === null) {
+      return undefined;
+    }
     // A name that is gone is one that was merged since.
     file = existsSync(next) ? next : named;
   }
   const last = await readHeader(file).catch(() => null);
-  if (!explicit.ends || last === null || last.backing === null) return undefined;
+  if (!explicit.ends || last === null || last.backing === null) {
+    return undefined;
+  }
   return `its definition says that ${file} stands on nothing, and the file says ${last.backing}`;
 }

@@ -20,7 +20,11 @@ export async function* events(engine: LibvirtEngine, signal: AbortSignal): Async
       connection.domainEvents("metadataChange", options),
     ]);
     const ours = new Set<string>();
-    for (const { uuid } of await connection.listDomains()) if (await isOurs(engine, uuid)) ours.add(uuid);
+    for (const { uuid } of await connection.listDomains()) {
+      if (await isOurs(engine, uuid)) {
+        ours.add(uuid);
+      }
+    }
     yield { at: Date.now(), kind: "resync" };
     for await (const event of merge(sources)) {
       const at = Date.now();
@@ -29,10 +33,14 @@ export async function* events(engine: LibvirtEngine, signal: AbortSignal): Async
         continue;
       }
       const told = await translate(engine, ours, event);
-      if (told !== undefined) yield { at, id: event.dom.uuid, ...told };
+      if (told !== undefined) {
+        yield { at, id: event.dom.uuid, ...told };
+      }
     }
   } catch (error) {
-    if (!signal.aborted) throw libvirtError(error);
+    if (!signal.aborted) {
+      throw libvirtError(error);
+    }
   } finally {
     end.abort();
   }
@@ -53,16 +61,26 @@ async function translate(
   const id = event.dom.uuid;
   const gone = () => (ours.delete(id) ? ({ kind: "removed" } as const) : undefined);
   if (event.kind === "metadataChange") {
-    if (event.nsuri !== NAMESPACE) return undefined;
+    if (event.nsuri !== NAMESPACE) {
+      return undefined;
+    }
     // That is all that adopting a domain and releasing it change.
-    if (!(await isOurs(engine, id))) return gone();
+    if (!(await isOurs(engine, id))) {
+      return gone();
+    }
     ours.add(id);
     return { kind: "changed" };
   }
-  if (event.event === LifecycleEvent.UNDEFINED) return gone();
-  if (!ours.has(id) && !(await isOurs(engine, id))) return undefined;
+  if (event.event === LifecycleEvent.UNDEFINED) {
+    return gone();
+  }
+  if (!ours.has(id) && !(await isOurs(engine, id))) {
+    return undefined;
+  }
   ours.add(id);
-  if (event.event === LifecycleEvent.DEFINED) return { kind: "changed" };
+  if (event.event === LifecycleEvent.DEFINED) {
+    return { kind: "changed" };
+  }
   const state = stateAfter(event);
   return state === undefined ? undefined : { kind: "state", state };
 }
@@ -72,7 +90,9 @@ async function isOurs(engine: LibvirtEngine, uuid: string): Promise<boolean> {
     return (await readManaged(engine.connection.domainOfUuid(uuid))) !== undefined;
   } catch (error) {
     // What has a record that is too new for us is not listed either.
-    if (isLibvirt(error, "NO_DOMAIN") || isStrataError(error)) return false;
+    if (isLibvirt(error, "NO_DOMAIN") || isStrataError(error)) {
+      return false;
+    }
     throw error;
   }
 }

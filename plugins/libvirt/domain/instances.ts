@@ -39,7 +39,9 @@ async function findByName(engine: LibvirtEngine, name: string): Promise<Instance
     return managed === undefined ? null : await toInstance(managed, leaseReader(engine));
   } catch (error) {
     // Gone while it was looked at.
-    if (isLibvirt(error, "NO_DOMAIN")) return null;
+    if (isLibvirt(error, "NO_DOMAIN")) {
+      return null;
+    }
     throw error;
   }
 }

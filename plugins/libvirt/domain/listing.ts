@@ -29,7 +29,9 @@ export async function outline(engine: LibvirtEngine): Promise<InstanceOutline[]>
   const states = await readStates(engine);
   return each(engine, states.domains, async (domain) => {
     const metadata = await readRecord(domain);
-    if (metadata === undefined) return undefined;
+    if (metadata === undefined) {
+      return undefined;
+    }
     const state = await readState(domain, metadata, states);
     const managed = state === "running" ? await readManaged(domain) : undefined;
     const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
@@ -58,17 +60,22 @@ async function readStates({
 async function readRecord(domain: Domain): Promise<Metadata | undefined> {
   const xml = await domain.getMetadata(ELEMENT, NAMESPACE, CONFIG).catch((error: unknown) => {
     // A transient domain has no configuration, and is none of ours.
-    if (isLibvirt(error, "OPERATION_INVALID")) return null;
+    if (isLibvirt(error, "OPERATION_INVALID")) {
+      return null;
+    }
     throw error;
   });
-  if (xml === null) return undefined;
+  if (xml === null) {
+    return undefined;
+  }
   const metadata = readOwn(await readDocument(xml));
   const { version } = metadata.record;
-  if (version > RECORD_VERSION)
+  if (version > RECORD_VERSION) {
     throw failure("RECORD_TOO_NEW", {
       name: domain.name,
       reason: `it has version ${version}, and this strata reads versions up to ${RECORD_VERSION}`,
     });
+  }
   return metadata;
 }
 
@@ -82,8 +89,12 @@ async function each<T>(
     try {
       return await read(domain);
     } catch (error) {
-      if (isLibvirt(error, "NO_DOMAIN")) return undefined;
-      if (!isStrataError(error)) throw error;
+      if (isLibvirt(error, "NO_DOMAIN")) {
+        return undefined;
+      }
+      if (!isStrataError(error)) {
+        throw error;
+      }
       engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
       return undefined;
     }

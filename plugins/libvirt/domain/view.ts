@@ -57,7 +57,9 @@ export async function readState(
   { operation }: Pick<Metadata, "operation">,
   { stateOf, isSaved }: States,
 ): Promise<EngineState> {
-  if (operation?.kind === "create") return "starting";
+  if (operation?.kind === "create") {
+    return "starting";
+  }
   switch (await stateOf(domain)) {
     case DomainState.RUNNING:
     case DomainState.BLOCKED:

@@ -44,17 +44,23 @@ async function chooseAccelerator(
   arch: string,
   offered: boolean,
 ): Promise<readonly [Accelerator, string]> {
-  if (choice === "kvm" || choice === "tcg")
+  if (choice === "kvm" || choice === "tcg") {
     return [choice, "chosen by the setting local.libvirt.accelerator"];
-  if (!offered) return ["tcg", "libvirt offers no KVM here"];
-  if (!(await hasExtensions(arch)))
+  }
+  if (!offered) {
+    return ["tcg", "libvirt offers no KVM here"];
+  }
+  if (!(await hasExtensions(arch))) {
     return ["tcg", "the processor shows neither vmx nor svm, so KVM guests may hang"];
+  }
   return ["kvm", "the processor has virtualization extensions and libvirt offers KVM"];
 }
 
 /** Whether the processor has the extensions that KVM needs. Other architectures are taken at libvirt's word. */
 export async function hasExtensions(arch: string): Promise<boolean> {
-  if (arch !== "x86_64" && arch !== "i686") return true;
+  if (arch !== "x86_64" && arch !== "i686") {
+    return true;
+  }
   const info = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
   return /^flags\s*:.*\b(vmx|svm)\b/m.test(info);
 }

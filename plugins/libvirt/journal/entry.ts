@@ -67,16 +67,24 @@ const MEMBERS: Readonly<Record<Operation["kind"], readonly string[]>> = {
 
 /** Reads an entry, which may be of any version or broken. */
 export function readOperation(entry: unknown): Operation | Unusable {
-  if (typeof entry !== "object" || entry === null) return broken("it is not an object");
+  if (typeof entry !== "object" || entry === null) {
+    return broken("it is not an object");
+  }
   const members = new Map<string, unknown>(Object.entries(entry));
   const kind = members.get("kind");
-  if (typeof kind !== "string") return broken("it has no kind");
-  if (!Object.hasOwn(MEMBERS, kind))
+  if (typeof kind !== "string") {
+    return broken("it has no kind");
+  }
+  if (!Object.hasOwn(MEMBERS, kind)) {
     return { kind: "unusable", code: "RECORD_TOO_NEW", reason: `the operation "${kind}" is unknown` };
+  }
   const lacking = MEMBERS[kind as Operation["kind"]].find((name) => typeof members.get(name) !== "string");
-  if (lacking !== undefined) return broken(`"${kind}" has no ${lacking}`);
-  if ([...members.values()].some((value) => typeof value !== "string"))
+  if (lacking !== undefined) {
+    return broken(`"${kind}" has no ${lacking}`);
+  }
+  if ([...members.values()].some((value) => typeof value !== "string")) {
     return broken(`"${kind}" has a member that is not a text`);
+  }
   // The kind and the members that it must have were looked at above.
   return Object.fromEntries(members) as unknown as Operation;
 }

@@ -10,12 +10,17 @@ export async function findUnderWay({ metadata }: Managed): Promise<Note[]> {
   const { folder, operation, snapshot } = metadata;
   const entry = await readJournal(folder);
   const found: Note[] = [];
-  for (const each of [operation, entry?.operation])
-    if (each !== undefined) found.push(each.kind === "unusable" ? unusable(folder, each) : unfinished(each));
-  if (snapshot !== undefined && operation === undefined) found.push(unfinished({ kind: "take" }));
+  for (const each of [operation, entry?.operation]) {
+    if (each !== undefined) {
+      found.push(each.kind === "unusable" ? unusable(folder, each) : unfinished(each));
+    }
+  }
+  if (snapshot !== undefined && operation === undefined) {
+    found.push(unfinished({ kind: "take" }));
+  }
   const files = await readdir(folder).catch((): string[] => []);
-  for (const file of files)
-    if (SET_ASIDE.test(file))
+  for (const file of files) {
+    if (SET_ASIDE.test(file)) {
       found.push({
         kind: "operation-set-aside",
         subject: join(folder, file),
@@ -25,6 +30,8 @@ export async function findUnderWay({ metadata }: Managed): Promise<Note[]> {
           { name: "remove", detail: "remove that entry, once what is left of the operation is dealt with" },
         ],
       });
+    }
+  }
   return found;
 }
 

@@ -22,7 +22,9 @@ export async function finishMerge(
   merge: OperationOf<"merge">,
   context?: Pick<Context, "signal">,
 ): Promise<boolean> {
-  if (!(await undoMerge(engine, managed, merge))) return false;
+  if (!(await undoMerge(engine, managed, merge))) {
+    return false;
+  }
   await clearJournal(managed.metadata.folder);
   await collectIfPossible(engine, managed, context);
   return true;
@@ -36,23 +38,36 @@ export async function undoMerge(
 ): Promise<boolean> {
   const { layer, child } = merge;
   const { folder } = managed.metadata;
-  if (!(await settlePlace(merge))) return false;
+  if (!(await settlePlace(merge))) {
+    return false;
+  }
   const graph = await readGraph(managed);
   const unreadable = graph.unreadable.get(layer) ?? graph.unreadable.get(child);
-  if (unreadable !== undefined && unreadable.code !== "LAYER_MISSING") throw unreadable;
+  if (unreadable !== undefined && unreadable.code !== "LAYER_MISSING") {
+    throw unreadable;
+  }
   if (!graph.headers.has(layer)) {
     // A child that still names the layer lacks what others took away; all that it needs is in any other.
-    if (graph.headers.get(child)?.backing === layer) await forget(folder, [layer]);
-    else await noteMerged(folder, graph, merge);
+    if (graph.headers.get(child)?.backing === layer) {
+      await forget(folder, [layer]);
+    } else {
+      await noteMerged(folder, graph, merge);
+    }
     return true;
   }
-  if (!graph.headers.has(child)) return true;
-  if ((await findInUse(managed, graph)).has(child) || (await (await readFileUsers()).has(child)))
+  if (!graph.headers.has(child)) {
+    return true;
+  }
+  if ((await findInUse(managed, graph)).has(child) || (await (await readFileUsers()).has(child))) {
     return false;
+  }
   await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
   // Moving the child's contents into it has written the layer. That strata let it go, the entry itself says.
-  if (graph.releases.has(layer)) await keepReleased(layer);
-  else await release(layer);
+  if (graph.releases.has(layer)) {
+    await keepReleased(layer);
+  } else {
+    await release(layer);
+  }
   return true;
 }
 
@@ -67,6 +82,8 @@ async function noteMerged(
 ): Promise<void> {
   const [own, known] = [releases.get(layer), releases.get(child)];
   const proven = fileVersion(child) === layerStamp || (own !== undefined && isAsReleased(child, own));
-  if (known !== undefined && proven) await release(child, known.above);
+  if (known !== undefined && proven) {
+    await release(child, known.above);
+  }
   await forget(folder, [layer]);
 }

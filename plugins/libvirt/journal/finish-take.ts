@@ -41,18 +41,25 @@ export async function finishTake(
   const recorded = snapshot !== null && (snapshot.overlay === file || snapshot.frozen === below);
   let now = document;
   if (recorded) {
-    if (existsSync(file)) await secure(file);
+    if (existsSync(file)) {
+      await secure(file);
+    }
     // The record outlived a power cut that the definition did not: the domain would write what is frozen.
-    if (head === snapshot.frozen && (await isSettled(managed)) && (await isStray(engine, managed, file)))
+    if (head === snapshot.frozen && (await isSettled(managed)) && (await isStray(engine, managed, file))) {
       now = await switchTo(engine, managed, file);
+    }
     await correctParent(engine, managed, name);
     const text = await readRecordText(domain, name);
-    if (text !== null) await writeRecordCopy(metadata.folder, text);
+    if (text !== null) {
+      await writeRecordCopy(metadata.folder, text);
+    }
   } else if (head !== file) {
     // QEMU may have switched to the overlay and libvirt not know: then it is what the guest writes.
-    if (below === head && (await domain.isActive()) && (await (await readFileUsers()).has(file)))
+    if (below === head && (await domain.isActive()) && (await (await readFileUsers()).has(file))) {
       now = await switchTo(engine, managed, file);
-    else await removeStray(engine, managed, file);
+    } else {
+      await removeStray(engine, managed, file);
+    }
   } else if (below !== null && (await isSettled(managed)) && (await isStray(engine, managed, file))) {
     // Switched but not recorded: back to the old file, unless the guest has written since.
     now = await switchTo(engine, managed, below);
@@ -62,7 +69,9 @@ export async function finishTake(
     const known = overlay === file && frozen === below ? parseStamp(stamp) : undefined;
     await letGo(managed, below, await listCopies(metadata.folder), known);
   }
-  if (!recorded) await keepMark({ ...managed, document: now });
+  if (!recorded) {
+    await keepMark({ ...managed, document: now });
+  }
   // A definition of old has the counter of then; the copy has that of the last operation of ours.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));
   const counted = recorded ? Math.max(Number(taken), ever) : ever;
@@ -98,11 +107,17 @@ async function switchTo(engine: LibvirtEngine, { document, metadata }: Managed, 
 async function correctParent(engine: LibvirtEngine, managed: Managed, name: string): Promise<void> {
   try {
     const snapshot = await lookupSnapshot(managed.domain, name);
-    if (snapshot === null || snapshot.frozen === null) return;
+    if (snapshot === null || snapshot.frozen === null) {
+      return;
+    }
     const parent = await standsOn(managed, await listRecords(managed.domain), snapshot.frozen);
-    if (parent !== snapshot.parent) await redefine(managed, snapshot, { parent }, true);
+    if (parent !== snapshot.parent) {
+      await redefine(managed, snapshot, { parent }, true);
+    }
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!isRefusal(error)) {
+      throw error;
+    }
     engine.log.warn(
       `the parent of "${managed.name}.${name}" was not recorded: ${libvirtError(error).message}`,
     );

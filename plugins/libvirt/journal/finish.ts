@@ -44,7 +44,9 @@ export async function finishOperation(
 ): Promise<boolean> {
   switch (operation.kind) {
     case "release":
-      if (!(await isSettled(managed))) return false;
+      if (!(await isSettled(managed))) {
+        return false;
+      }
       await finishRelease(engine, managed);
       return true;
     case "take":
@@ -57,14 +59,18 @@ export async function finishOperation(
       await finishDelete(engine, managed, operation, context);
       return true;
     case "merge":
-      if (!(await finishMerge(engine, managed, operation, context))) return false;
+      if (!(await finishMerge(engine, managed, operation, context))) {
+        return false;
+      }
       break;
     case "rename":
       await finishRename(managed, operation);
       return true;
     case "resize":
       // QEMU has the disk open; it grows once the guest has stopped.
-      if (!(await isSettled(managed))) return false;
+      if (!(await isSettled(managed))) {
+        return false;
+      }
       await finishResize(engine, managed, operation);
   }
   await clearJournal(managed.metadata.folder);
@@ -81,14 +87,18 @@ export async function finishRestore(
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
     await markCurrent(managed, name, snapshot).catch((error: unknown) => {
-      if (!isRefusal(error)) throw error;
+      if (!isRefusal(error)) {
+        throw error;
+      }
       // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
       engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
     });
     const copies = await listCopies(metadata.folder);
     await letGo(managed, old, copies, parseStamp(stamp));
     await relieve(managed, copies);
-  } else await removeStray(engine, managed, file);
+  } else {
+    await removeStray(engine, managed, file);
+  }
   await clearJournal(metadata.folder);
 }
 
@@ -107,13 +117,18 @@ export async function finishDelete(
   const same = layer === undefined || layer === "" || snapshot?.frozen === layer;
   if (snapshot !== null && same) {
     const children = seen?.children ?? (await listChildren(domain, name));
-    if (snapshot.frozen !== null)
+    if (snapshot.frozen !== null) {
       await letGoFrozen(managed, snapshot.frozen, layersAbove(folder, children), parseStamp(stamp));
+    }
     await deleteRecord(managed, snapshot, children);
     // libvirt leaves the memory that it saved with the snapshot.
-    if (dirname(snapshot.memory) === folder) await removeIfThere(snapshot.memory);
+    if (dirname(snapshot.memory) === folder) {
+      await removeIfThere(snapshot.memory);
+    }
   }
-  if (snapshot === null || same) await removeRecordCopies(await listCopies(folder), name);
+  if (snapshot === null || same) {
+    await removeRecordCopies(await listCopies(folder), name);
+  }
   await keepMark(managed);
   // Whoever watches the domain sees no deletion otherwise.
   const noted = await writeMetadata(
@@ -139,14 +154,19 @@ export async function finishRename(
   const old = seen ?? (await lookupSnapshot(domain, from));
   if (old !== null) {
     const current = await currentName(domain);
-    if (seen !== undefined || (await lookupSnapshot(domain, to)) === null)
+    if (seen !== undefined || (await lookupSnapshot(domain, to)) === null) {
       await redefine(managed, old, { name: to }, current === from);
+    }
     const children = await listChildren(domain, from);
-    for (const child of children) await redefine(managed, child, { parent: to }, false);
+    for (const child of children) {
+      await redefine(managed, child, { parent: to }, false);
+    }
     await deleteRecord(managed, old, []);
   }
   await removeRecordCopies(await listCopies(metadata.folder), from);
-  if (seen === undefined) await keepMark(managed);
+  if (seen === undefined) {
+    await keepMark(managed);
+  }
   await writeMetadata(managed, { operation: null });
   await clearJournal(metadata.folder);
 }
@@ -179,7 +199,9 @@ export async function undoOperation(
   const { folder } = managed.metadata;
   switch (operation.kind) {
     case "merge":
-      if (await undoMerge(engine, managed, operation)) break;
+      if (await undoMerge(engine, managed, operation)) {
+        break;
+      }
       throw failure("WRONG_STATE", {
         name: managed.name,
         reason: "A merge cannot be undone while a guest uses its layers",
@@ -198,7 +220,9 @@ export async function undoOperation(
       break;
     }
     case "restore":
-      if (readDisk(managed.document) !== operation.file) await removeStray(engine, managed, operation.file);
+      if (readDisk(managed.document) !== operation.file) {
+        await removeStray(engine, managed, operation.file);
+      }
       break;
     default:
       // What is half done shows in what is there, and loses nothing: the entry is all that is in the way.

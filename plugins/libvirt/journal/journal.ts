@@ -36,8 +36,9 @@ export function readEntry(text: string): Entry {
     return unusable("RECORDS_DIFFER", "its journal entry is broken: it is not JSON");
   }
   const { version, operation, refusals } = Object(read) as Record<string, unknown>;
-  if (typeof version === "number" && version > VERSION)
+  if (typeof version === "number" && version > VERSION) {
     return unusable("RECORD_TOO_NEW", `its journal entry has version ${version}`);
+  }
   return {
     operation: readOperation(operation),
     refusals: typeof refusals === "number" ? refusals : 0,
@@ -69,10 +70,14 @@ export async function isHalfMerged(folder: string): Promise<boolean> {
     throw fileError(error, folder);
   });
   for (const file of files) {
-    if (!SET_ASIDE.test(file)) continue;
+    if (!SET_ASIDE.test(file)) {
+      continue;
+    }
     const text = await readIfThere(join(folder, file));
     const kind = text === null ? undefined : readEntry(text).operation.kind;
-    if (kind === "merge" || kind === "unusable") return true;
+    if (kind === "merge" || kind === "unusable") {
+      return true;
+    }
   }
   return false;
 }

@@ -32,19 +32,28 @@ export async function settle(
 ): Promise<void> {
   let managed = await getHeld(engine, id);
   const { operation } = managed.metadata;
-  if (operation?.kind === "purge") return removeInstance(engine, managed);
+  if (operation?.kind === "purge") {
+    return removeInstance(engine, managed);
+  }
   if (operation?.kind === "create") {
-    if (await isHalfMade(managed)) return removeInstance(engine, managed);
+    if (await isHalfMade(managed)) {
+      return removeInstance(engine, managed);
+    }
     managed = await writeMetadata(managed, { operation: null });
-  } else if (operation !== undefined) managed = await moveToJournal(managed, operation);
+  } else if (operation !== undefined) {
+    managed = await moveToJournal(managed, operation);
+  }
   await takeUpSaved(managed);
   const { snapshot } = managed.metadata;
   if (snapshot !== undefined) {
     const { name, overlay, taken = 0 } = snapshot;
-    if (name !== undefined && overlay !== undefined)
+    if (name !== undefined && overlay !== undefined) {
       await settleTake(engine, managed, { kind: "take", name, file: overlay, taken: String(taken) }, context);
+    }
     // Of a version before 0.2, whose operation says the rest.
-    else managed = await writeMetadata(managed, { snapshot: null });
+    else {
+      managed = await writeMetadata(managed, { snapshot: null });
+    }
   }
   await settleJournal(engine, id, context);
 }
@@ -54,7 +63,9 @@ export async function settle(
  * with an old definition. A running domain is in use.
  */
 async function isHalfMade({ domain, metadata: { folder } }: Managed): Promise<boolean> {
-  if ((await exists(join(folder, DEFINITION))) || (await listCopies(folder)).length > 0) return false;
+  if ((await exists(join(folder, DEFINITION))) || (await listCopies(folder)).length > 0) {
+    return false;
+  }
   return (await domain.snapshotCount()) === 0 && !(await domain.isActive());
 }
 
@@ -64,10 +75,15 @@ async function moveToJournal(
   operation: Managed["metadata"]["operation"],
 ): Promise<Managed> {
   const { folder } = managed.metadata;
-  if (operation === undefined) return managed;
-  if (operation.kind === "unusable")
+  if (operation === undefined) {
+    return managed;
+  }
+  if (operation.kind === "unusable") {
     throw failure(operation.code, { name: managed.name, reason: operation.reason });
-  if ((await readJournal(folder)) === undefined) await writeJournal(folder, operation);
+  }
+  if ((await readJournal(folder)) === undefined) {
+    await writeJournal(folder, operation);
+  }
   return writeMetadata(managed, { operation: null });
 }
 
@@ -79,11 +95,16 @@ async function settleJournal(
   const managed = await getHeld(engine, id);
   const { folder } = managed.metadata;
   const entry = await readJournal(folder);
-  if (entry === undefined) return;
+  if (entry === undefined) {
+    return;
+  }
   const { operation, refusals } = entry;
-  if (operation.kind === "unusable")
+  if (operation.kind === "unusable") {
     throw failure(operation.code, { name: managed.name, reason: operation.reason });
-  if (operation.kind === "create" || operation.kind === "purge") return setJournalAside(folder);
+  }
+  if (operation.kind === "create" || operation.kind === "purge") {
+    return setJournalAside(folder);
+  }
   engine.log.debug("finishing an operation", { name: managed.name, ...operation });
   try {
     await finishOperation(engine, managed, operation, context);
@@ -103,9 +124,13 @@ async function settleTake(
   const entry = await readJournal(folder);
   try {
     await finishTake(engine, managed, take);
-    if (entry?.operation.kind === "take") await clearJournal(folder);
+    if (entry?.operation.kind === "take") {
+      await clearJournal(folder);
+    }
   } catch (error) {
-    if (entry !== undefined && entry.operation.kind !== "take") throw error;
+    if (entry !== undefined && entry.operation.kind !== "take") {
+      throw error;
+    }
     await bearRefusal(engine, managed, { operation: take, refusals: entry?.refusals ?? 0 }, error, context);
     await writeMetadata(await getHeld(engine, managed.domain.uuid), { snapshot: null });
   }
@@ -120,7 +145,9 @@ async function bearRefusal(
   context?: Pick<Context, "signal">,
 ): Promise<void> {
   const refused = libvirtError(error);
-  if (PASSING.includes(refused.code) || context?.signal.aborted) throw error;
+  if (PASSING.includes(refused.code) || context?.signal.aborted) {
+    throw error;
+  }
   if (refusals + 1 < REFUSALS) {
     await writeJournal(managed.metadata.folder, operation, refusals + 1);
     throw error;
@@ -142,7 +169,9 @@ async function giveUp(
   } catch (error) {
     engine.log.warn(`nor could it be undone, and was set aside: ${asStrataError(error).message}`);
     // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
-    if (operation.kind === "merge") await forget(metadata.folder, [operation.layer]);
+    if (operation.kind === "merge") {
+      await forget(metadata.folder, [operation.layer]);
+    }
     await setJournalAside(metadata.folder);
   }
 }
@@ -157,21 +186,31 @@ export async function getReady(
   context?: Pick<Context, "signal">,
 ): Promise<Managed> {
   const managed = await getHeld(engine, id);
-  if (managed.held?.refused !== undefined) throw managed.held.refused;
-  if (!(await isPending(managed))) return ownDefinition(engine, managed);
+  if (managed.held?.refused !== undefined) {
+    throw managed.held.refused;
+  }
+  if (!(await isPending(managed))) {
+    return ownDefinition(engine, managed);
+  }
   await settle(engine, id, context);
   const settled = await getHeld(engine, id);
   const { name, domain, metadata } = settled;
   const entry = await readJournal(metadata.folder);
-  if (entry === undefined) return ownDefinition(engine, settled);
+  if (entry === undefined) {
+    return ownDefinition(engine, settled);
+  }
   const reason = `A ${entry.operation.kind} was interrupted and ends once it is stopped`;
-  if (!(await domain.isActive())) throw failure("INSTANCE_SUSPENDED", { name, reason });
+  if (!(await domain.isActive())) {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
   throw failure("WRONG_STATE", { name, reason, state: "Running" });
 }
 
 /** True where something is left half done. */
 export async function isPending({ metadata }: Managed): Promise<boolean> {
   const { folder, operation, snapshot } = metadata;
-  if (operation !== undefined || snapshot !== undefined) return true;
+  if (operation !== undefined || snapshot !== undefined) {
+    return true;
+  }
   return (await exists(join(folder, JOURNAL))) || exists(join(folder, SAVED_RECORD));
 }

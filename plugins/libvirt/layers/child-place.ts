@@ -45,24 +45,33 @@ export function isPlaceOpen({ child }: Pick<Merge, "child">): boolean {
 export async function settlePlace({ layer, child, childStamp, layerStamp }: Merge): Promise<boolean> {
   const kept = replacedPath(child);
   const [old, now] = [statIfThere(kept), statIfThere(child)];
-  if (old === undefined) return true;
-  if (now === undefined) await rename(kept, child);
-  else if (old.ino === now.ino) await removeIfThere(kept);
-  else {
+  if (old === undefined) {
+    return true;
+  }
+  if (now === undefined) {
+    await rename(kept, child);
+  } else if (old.ino === now.ino) {
+    await removeIfThere(kept);
+  } else {
     const [oldUsed, nowUsed] = [await isUsedElsewhere(old), await isUsedElsewhere(now)];
     const changed = {
       old: oldUsed || fileVersion(kept) !== childStamp,
       now: nowUsed || fileVersion(child) !== layerStamp,
     };
     if (changed.old && changed.now) {
-      if (oldUsed || nowUsed) return false;
+      if (oldUsed || nowUsed) {
+        return false;
+      }
       throw failure("RECORDS_DIFFER", {
         name: child,
         reason: `${child} and ${kept} may both have been written, and each may hold what the other does not`,
       });
     }
-    if (changed.old) await putBack(layer, child, now);
-    else await removeIfThere(kept);
+    if (changed.old) {
+      await putBack(layer, child, now);
+    } else {
+      await removeIfThere(kept);
+    }
   }
   await flush(child);
   return true;
@@ -70,11 +79,13 @@ export async function settlePlace({ layer, child, childStamp, layerStamp }: Merg
 
 async function putBack(layer: string, child: string, now: Stats): Promise<void> {
   const there = statIfThere(layer);
-  if (there === undefined) await link(child, layer);
-  else if (there.ino !== now.ino)
+  if (there === undefined) {
+    await link(child, layer);
+  } else if (there.ino !== now.ino) {
     throw failure("RECORDS_DIFFER", {
       name: child,
       reason: `${layer} is another file than the one that was merged`,
     });
+  }
   await rename(replacedPath(child), child);
 }

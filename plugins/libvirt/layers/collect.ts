@@ -24,7 +24,9 @@ export async function collectIfPossible(
   try {
     await collectLayers(engine, domain.uuid, context);
   } catch (error) {
-    if (context?.signal.aborted) throw error;
+    if (context?.signal.aborted) {
+      throw error;
+    }
     engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
   }
 }
@@ -59,23 +61,31 @@ export async function collectLayers(
   for (;;) {
     ({ graph, needs } = await removeBare(managed, copies));
     const next = await findMerge(engine, managed, graph, needs);
-    if (next === undefined) break;
+    if (next === undefined) {
+      break;
+    }
     context?.progress?.({ phase: "Merging layers" });
     await writeJournal(folder, next);
     if (!(await mergeLayer(engine, managed, graph, next, context))) {
-      if (isPlaceOpen(next)) return;
+      if (isPlaceOpen(next)) {
+        return;
+      }
       graph = await readGraph(managed, copies);
       break;
     }
     await endMerge(managed, graph, next);
     await clearJournal(folder);
   }
-  if (needs.guest.size > 0) return;
+  if (needs.guest.size > 0) {
+    return;
+  }
   // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
   const options = runOptions(engine, id, context);
   const head = readDisk(managed.document);
   const short = await keepShort(engine, { name: managed.name, head }, graph, graph.headers.keys(), options);
-  if (short.standIns.size > 0) await removeUnusedStandIns(short, isCached(short));
+  if (short.standIns.size > 0) {
+    await removeUnusedStandIns(short, isCached(short));
+  }
 }
 
 async function findMerge(
@@ -84,7 +94,9 @@ async function findMerge(
   graph: LayerGraph,
   needs: Needs,
 ): Promise<OperationOf<"merge"> | undefined> {
-  if (graph.releases.size === 0) return undefined;
+  if (graph.releases.size === 0) {
+    return undefined;
+  }
   const [unknown] = findUnknown(graph, needs.copies).values();
   if (unknown !== undefined) {
     engine.log.warn(`layers of "${managed.name}" stay until all can be read: ${unknown}`);
@@ -99,9 +111,13 @@ async function findMerge(
       continue;
     }
     const [child, ...others] = graph.dependants(layer);
-    if (child === undefined || others.length > 0) continue;
+    if (child === undefined || others.length > 0) {
+      continue;
+    }
     // What is inside an image reads through what it stands on, and QEMU's tools look at the image alone.
-    if ((graph.headers.get(child)?.inside ?? 0) > 0 || (await users.has(child))) continue;
+    if ((graph.headers.get(child)?.inside ?? 0) > 0 || (await users.has(child))) {
+      continue;
+    }
     // QEMU writes into what was cut off without a word, over clusters that something else refers to.
     if ((await hasLost(layer)) || (await hasLost(child))) {
       engine.log.warn(`${layer} and ${child} stay: one of them is damaged, as \`strata doctor\` says`);
@@ -120,7 +136,9 @@ export async function endMerge(
 ): Promise<void> {
   // The child's file is another one than it was when it was let go itself. Once the layer is gone, nothing would say so.
   const known = graph.releases.get(child);
-  if (known !== undefined && dirname(child) === folder) await release(child, known.above);
+  if (known !== undefined && dirname(child) === folder) {
+    await release(child, known.above);
+  }
   await removeLayer(folder, layer);
   await forget(folder, [layer]);
 }

@@ -21,11 +21,17 @@ export async function readGraph(
   const head = readDisk(managed.document);
   const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen ?? []);
   const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
-  for (const path of readOtherDisks(managed.document)) if (await leadsTo(folder, path)) elsewhere.add(path);
+  for (const path of readOtherDisks(managed.document)) {
+    if (await leadsTo(folder, path)) {
+      elsewhere.add(path);
+    }
+  }
   const graph = await readLayers(managed.name, folder, [head, ...(await thoseThere(elsewhere))]);
   const above = [...graph.releases.values()].flatMap((release) => release.above);
   const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
-  if (further.length === 0) return graph;
+  if (further.length === 0) {
+    return graph;
+  }
   return readLayers(managed.name, folder, [head, ...(await thoseThere([...elsewhere, ...further]))]);
 }
 
@@ -33,7 +39,9 @@ export async function readGraph(
 async function leadsTo(folder: string, path: string): Promise<boolean> {
   const seen = new Set<string>();
   for (let at: string | null = path; at !== null && !seen.has(at); ) {
-    if (dirname(at) === folder) return at !== path;
+    if (dirname(at) === folder) {
+      return at !== path;
+    }
     seen.add(at);
     const header: { readonly backing: string | null } | null = await readHeader(at).catch(() => null);
     at = header === null ? null : header.backing;
@@ -70,9 +78,13 @@ async function readSavedDisk({ domain }: Managed): Promise<string | null> {
  * says, and all of them while its memory is saved.
  */
 export async function findInUse(managed: Managed, graph: LayerGraph): Promise<ReadonlySet<string>> {
-  if (await isSettled(managed)) return new Set();
+  if (await isSettled(managed)) {
+    return new Set();
+  }
   const live = await readLiveDisk(managed);
-  if (live === null || !graph.headers.has(live)) return new Set(graph.headers.keys());
+  if (live === null || !graph.headers.has(live)) {
+    return new Set(graph.headers.keys());
+  }
   return new Set([...graph.chain(live), ...graph.chain(readDisk(managed.document))]);
 }
 
@@ -95,13 +107,16 @@ export function findObstacle(
   copies: readonly Pick<RecordCopy, "name" | "frozen">[],
 ): Obstacle | undefined {
   const owner = copies.find(({ frozen }) => frozen === head);
-  if (owner !== undefined)
+  if (owner !== undefined) {
     return {
       kind: "frozen",
       reason: `its disk ${head} is what snapshot "${owner.name}" keeps`,
       snapshot: owner.name,
     };
-  if (graph.dependants(head).length === 0) return undefined;
+  }
+  if (graph.dependants(head).length === 0) {
+    return undefined;
+  }
   return { kind: "depended-on", reason: `other layers stand on its disk ${head}` };
 }
 
@@ -119,7 +134,9 @@ export function requireWritable(
   copies: readonly Pick<RecordCopy, "name" | "frozen">[],
 ): void {
   const obstacle = findObstacle(readDisk(document), graph, copies);
-  if (obstacle === undefined) return;
+  if (obstacle === undefined) {
+    return;
+  }
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${wayRound(name, obstacle)}` });
 }
 
@@ -133,7 +150,9 @@ export interface Guest {
 /** The guest of an instance, where it has one: its disk may be another than the definition says. */
 export async function readGuest(managed: Managed): Promise<Guest | undefined> {
   const live = await readLiveDisk(managed);
-  if (live !== null) return { state: "running", disk: live };
+  if (live !== null) {
+    return { state: "running", disk: live };
+  }
   const saved = await readSavedDisk(managed);
   return saved === null ? undefined : { state: "saved", disk: saved };
 }
@@ -142,11 +161,15 @@ export async function readGuest(managed: Managed): Promise<Guest | undefined> {
 export async function requireResumable(managed: Managed): Promise<void> {
   const { name, metadata } = managed;
   const disk = await readSavedDisk(managed);
-  if (disk === null) return;
+  if (disk === null) {
+    return;
+  }
   const copies = await listCopies(metadata.folder);
   const graph = await readGraph(managed, copies);
   const obstacle = findObstacle(disk, graph, copies);
-  if (obstacle === undefined) return;
+  if (obstacle === undefined) {
+    return;
+  }
   const way = `\`strata stop --force ${name}\` gives its saved memory up`;
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });
 }

@@ -44,7 +44,9 @@ export function standInPath(kind: StandIn, layer: string): string {
 
 /** The layer that a stand-in in the folder stands in for; any other path as it is. */
 export function layerOf(folder: string, path: string): string {
-  if (!isStandInPath(folder, path)) return path;
+  if (!isStandInPath(folder, path)) {
+    return path;
+  }
   return join(folder, basename(path).replace(STAND_IN_NAME, "layer-$1"));
 }
 
@@ -133,33 +135,50 @@ export async function readLayers(
     const path = join(folder, file);
     if (LAYER_NAME.test(file)) {
       const header = read(path);
-      if (header !== undefined) add(path, header);
+      if (header !== undefined) {
+        add(path, header);
+      }
     } else if (!PARTIAL_NAME.test(file) && !file.endsWith(".replaced")) {
       // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
       const header = tryHeader(path);
-      if (header === undefined || header.backing === join(folder, "seed.iso")) continue;
-      if (STAND_IN_NAME.test(file)) standIns.set(path, header);
-      else add(path, header);
+      if (header === undefined || header.backing === join(folder, "seed.iso")) {
+        continue;
+      }
+      if (STAND_IN_NAME.test(file)) {
+        standIns.set(path, header);
+      } else {
+        add(path, header);
+      }
     }
   }
-  for (const root of roots)
+  for (const root of roots) {
     for (let at: string | null = root; at !== null && !headers.has(at); ) {
       const header = unreadable.has(at) ? undefined : read(at);
-      if (header === undefined || header.backing === null) break; // A base image.
+      if (header === undefined || header.backing === null) {
+        break; // A base image.
+      }
       add(at, header);
       at = layerOf(folder, header.backing);
     }
+  }
   const dependants = new Map<string, string[]>();
   for (const [path, { backing }] of headers) {
-    if (backing === null) continue;
+    if (backing === null) {
+      continue;
+    }
     const others = dependants.get(backing);
-    if (others === undefined) dependants.set(backing, [path]);
-    else others.push(path);
+    if (others === undefined) {
+      dependants.set(backing, [path]);
+    } else {
+      others.push(path);
+    }
   }
   const walk = (path: string, below: (at: string) => string | null | undefined) => {
     const found = new Set([path]);
     for (let at = below(path); at; at = below(at)) {
-      if (found.has(at)) throw failure("RECORDS_DIFFER", { name, reason: `layer ${at} stands on itself` });
+      if (found.has(at)) {
+        throw failure("RECORDS_DIFFER", { name, reason: `layer ${at} stands on itself` });
+      }
       found.add(at);
     }
     return [...found];
@@ -195,8 +214,12 @@ function readLayerSync(name: string, path: string): Qcow2Header {
     return readHeaderSync(path);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") throw failure("LAYER_MISSING", { name, path }, error);
-    if (code !== undefined) throw fileError(error, path);
+    if (code === "ENOENT") {
+      throw failure("LAYER_MISSING", { name, path }, error);
+    }
+    if (code !== undefined) {
+      throw fileError(error, path);
+    }
     const reason = error instanceof Error ? error.message : String(error);
     throw failure("LAYER_UNREADABLE", { name, path, reason }, error);
   }
@@ -204,10 +227,14 @@ function readLayerSync(name: string, path: string): Qcow2Header {
 
 /** Rejects with LAYER_MISSING or LAYER_UNREADABLE unless every file from `path` down is there. */
 export async function checkChain(name: string, graph: LayerGraph, path: string): Promise<string[]> {
-  if (!graph.headers.has(path)) await readLayer(name, path);
+  if (!graph.headers.has(path)) {
+    await readLayer(name, path);
+  }
   const chain = graph.chain(path);
   const base = chain.at(-1);
-  if (base !== undefined && !graph.headers.has(base)) await readLayer(name, base);
+  if (base !== undefined && !graph.headers.has(base)) {
+    await readLayer(name, base);
+  }
   return chain;
 }
 
@@ -228,10 +255,13 @@ export async function sizeOf(files: readonly string[]): Promise<bigint> {
  * nor let go; one that is gone is fine. The caller has made sure that nothing refers to it.
  */
 export async function removeLayer(folder: string, path: string): Promise<void> {
-  if (!isImagePath(folder, path) && !readReleases(folder).has(path))
+  if (!isImagePath(folder, path) && !readReleases(folder).has(path)) {
     throw failure("INTERNAL", { reason: `${path} is no layer in ${folder} and was not removed` });
+  }
   await unlink(path).catch((error: unknown) => {
-    if (isAbsent(error)) return;
+    if (isAbsent(error)) {
+      return;
+    }
     throw fileError(error, path);
   });
 }

@@ -17,11 +17,19 @@ export async function letGo(
   copies: readonly Pick<RecordCopy, "frozen">[],
   stamp: Stamp | undefined,
 ): Promise<void> {
-  if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) return;
-  if (stamp === undefined || !isAsReleased(path, stamp)) return;
-  if (copies.some(({ frozen }) => frozen === path)) return;
+  if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) {
+    return;
+  }
+  if (stamp === undefined || !isAsReleased(path, stamp)) {
+    return;
+  }
+  if (copies.some(({ frozen }) => frozen === path)) {
+    return;
+  }
   const header = await readHeader(path).catch(() => null);
-  if (header === null || header.inside > 0) return;
+  if (header === null || header.inside > 0) {
+    return;
+  }
   await release(path, [], stamp);
 }
 
@@ -32,8 +40,12 @@ export async function letGoFrozen(
   above: readonly string[],
   stamp: Stamp | undefined,
 ): Promise<void> {
-  if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) return;
-  if (stamp !== undefined && isAsReleased(path, stamp)) await release(path, above, stamp);
+  if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) {
+    return;
+  }
+  if (stamp !== undefined && isAsReleased(path, stamp)) {
+    await release(path, above, stamp);
+  }
 }
 
 /** What the children of a snapshot froze outside of the folder: it stands on the snapshot's layer, and no folder lists it. */

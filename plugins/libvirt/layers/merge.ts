@@ -34,19 +34,30 @@ export async function mergeLayer(
   const known = graph.releases.get(child);
   const wasReleased = known !== undefined && isAsReleased(child, known);
   try {
-    if (await isBlank(managed, child, layer)) await takePlace(folder, merge);
-    else if (target !== "" && (await addsNothing(layer, target))) await pointTo(child, target, options);
-    else if (await isSmaller(managed, child, layer)) await sinkInto(graph, merge, cancellable);
-    else await rebase(child, layer, target === "" ? null : target, cancellable);
+    if (await isBlank(managed, child, layer)) {
+      await takePlace(folder, merge);
+    } else if (target !== "" && (await addsNothing(layer, target))) {
+      await pointTo(child, target, options);
+    } else if (await isSmaller(managed, child, layer)) {
+      await sinkInto(graph, merge, cancellable);
+    } else {
+      await rebase(child, layer, target === "" ? null : target, cancellable);
+    }
     return true;
   } catch (error) {
     if (!isPlaceOpen(merge)) {
-      if ((await layerSize(layer)) !== null) await repoint(child, layer, options);
+      if ((await layerSize(layer)) !== null) {
+        await repoint(child, layer, options);
+      }
       await keepReleased(layer);
-      if (wasReleased) await keepReleased(child);
+      if (wasReleased) {
+        await keepReleased(child);
+      }
       await clearJournal(folder);
     }
-    if (context?.signal.aborted) throw error;
+    if (context?.signal.aborted) {
+      throw error;
+    }
     const { message: reason } = await explained(managed, [layer, child], error);
     engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
     return false;
@@ -63,7 +74,9 @@ async function explained(
   error: unknown,
 ): Promise<{ readonly message: string }> {
   const mapped = libvirtError(error);
-  if (mapped.code !== "NO_SPACE") return mapped;
+  if (mapped.code !== "NO_SPACE") {
+    return mapped;
+  }
   const sizes = (await Promise.all(layers.map(layerSize))).flatMap((size) => size ?? []);
   const [least = 0n] = sizes.sort((a, b) => Number(a - b));
   return checkSpace(metadata.folder, least).then(() => mapped, libvirtError);
@@ -74,20 +87,26 @@ async function explained(
  * that somebody starts writes there, and nothing of what follows would notice, so that is asked last.
  */
 async function isBlank(managed: Managed, child: string, layer: string): Promise<boolean> {
-  if (dirname(child) !== managed.metadata.folder) return false;
+  if (dirname(child) !== managed.metadata.folder) {
+    return false;
+  }
   return (await addsNothing(child, layer)) && (await isSettled(managed));
 }
 
 /** True when a file holds nothing itself and so reads as the one below it does. */
 async function addsNothing(above: string, below: string): Promise<boolean> {
-  if (!(await isEmptyImage(above))) return false;
+  if (!(await isEmptyImage(above))) {
+    return false;
+  }
   const [upper, lower] = await Promise.all([readHeader(above), readHeader(below)]);
   return upper.virtualSize === lower.virtualSize;
 }
 
 /** True when the child holds less than the layer below it, and its file is ours to replace. */
 async function isSmaller({ metadata }: Managed, child: string, layer: string): Promise<boolean> {
-  if (dirname(child) !== metadata.folder) return false;
+  if (dirname(child) !== metadata.folder) {
+    return false;
+  }
   const [upper, lower] = await Promise.all([layerSize(child), layerSize(layer)]);
   return upper !== null && lower !== null && upper < lower;
 }

@@ -30,7 +30,9 @@ export async function recordLayer(managed: Managed, path: string, known?: string
   const records = await listRecords(domain);
   const taken = new Set([...records, ...(await listCopies(metadata.folder))].map((each) => each.name));
   let number = 1;
-  while (taken.has(`recovered${number}`)) number += 1;
+  while (taken.has(`recovered${number}`)) {
+    number += 1;
+  }
   const snapshot = known ?? `recovered${number}`;
   const [overlay = newLayerPath(metadata.folder)] = graph.dependants(path);
   const createdAt = Math.round((await stat(path)).mtimeMs);
@@ -57,11 +59,16 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
   const garbled: RecordCopy[] = [];
   for (const copy of lost) {
     const xml = await readCopy(copy.path).catch((error: unknown) => {
-      if (isStrataError(error) && error.code === "RECORDS_DIFFER") return null;
+      if (isStrataError(error) && error.code === "RECORDS_DIFFER") {
+        return null;
+      }
       throw error;
     });
-    if (xml !== null) texts.set(copy.name, xml);
-    else garbled.push(copy);
+    if (xml !== null) {
+      texts.set(copy.name, xml);
+    } else {
+      garbled.push(copy);
+    }
   }
   const waiting = new Map(texts);
   for (let before = -1; waiting.size !== before; ) {
@@ -69,23 +76,32 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
     for (const [snapshot, xml] of waiting) {
       const document = await parse(xml);
       const { parent, frozen } = readSnapshot(document);
-      if (parent !== null && waiting.has(parent)) continue;
-      if (parent !== null && (await lookupSnapshot(domain, parent)) === null)
+      if (parent !== null && waiting.has(parent)) {
+        continue;
+      }
+      if (parent !== null && (await lookupSnapshot(domain, parent)) === null) {
         document.children.splice(
           0,
           document.children.length,
           ...document.children.filter((child) => typeof child === "string" || child.name !== "parent"),
         );
-      if (frozen !== null) await readHeader(frozen);
+      }
+      if (frozen !== null) {
+        await readHeader(frozen);
+      }
       await domain.createSnapshot(serialize(document), SnapshotCreateFlags.REDEFINE);
       waiting.delete(snapshot);
     }
   }
   const [circular] = waiting.keys();
-  if (circular !== undefined)
+  if (circular !== undefined) {
     throw failure("RECORDS_DIFFER", { name, reason: `snapshot "${circular}" would be its own ancestor` });
-  for (const { name: snapshot, frozen } of garbled)
-    if (frozen !== null) await recordLayer(managed, frozen, snapshot);
+  }
+  for (const { name: snapshot, frozen } of garbled) {
+    if (frozen !== null) {
+      await recordLayer(managed, frozen, snapshot);
+    }
+  }
   await forget(
     metadata.folder,
     lost.flatMap(({ frozen }) => frozen ?? []),
@@ -101,8 +117,9 @@ export async function forgetRecord(
   context: Context,
 ): Promise<void> {
   const { folder } = managed.metadata;
-  if (frozen !== null && dirname(frozen) === folder && frozen !== readDisk(managed.document))
+  if (frozen !== null && dirname(frozen) === folder && frozen !== readDisk(managed.document)) {
     await release(frozen);
+  }
   await removeIfThere(path);
   await collectLayers(engine, managed.domain.uuid, context);
 }
@@ -114,25 +131,33 @@ export async function correctParents(managed: Managed): Promise<void> {
   const byFile = new Map(records.map(({ frozen, name }) => [frozen, name]));
   const graph = await readGraph(managed, records);
   for (const { name, parent, frozen } of records) {
-    if (frozen === null) continue;
+    if (frozen === null) {
+      continue;
+    }
     const below = graph.chain(frozen).slice(1);
     const actual = below.map((file) => byFile.get(file)).find((found) => found !== undefined) ?? null;
     const snapshot = actual === parent ? null : await lookupSnapshot(domain, name);
-    if (snapshot !== null) await redefine(managed, snapshot, { parent: actual }, false);
+    if (snapshot !== null) {
+      await redefine(managed, snapshot, { parent: actual }, false);
+    }
   }
   const stands = await standsOn(managed, records, readDisk(managed.document)).catch(() => null);
-  if (stands !== null) await markCurrent(managed, stands);
+  if (stands !== null) {
+    await markCurrent(managed, stands);
+  }
 }
 
 /** Makes a layer the disk that the instance writes. What it wrote before stays where it is. */
 export async function activateLayer(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
   const { document, metadata, name } = managed;
   const graph = await readGraph(managed);
-  if (!(await (await readFileUsers()).has(path)))
+  if (!(await (await readFileUsers()).has(path))) {
     await requireSettled(managed, "Only stopped instances can be given another disk");
+  }
   await checkChain(name, graph, path);
-  if (graph.dependants(path).length > 0)
+  if (graph.dependants(path).length > 0) {
     throw failure("RECORDS_DIFFER", { name, reason: `other layers stand on ${path}` });
+  }
   setDisk(document, path);
   putMetadata(document, metadata);
   await define(engine, document);
@@ -147,12 +172,13 @@ export async function giveUpLayer(
   path: string,
   context: Context,
 ): Promise<void> {
-  if (await (await readFileUsers()).has(path))
+  if (await (await readFileUsers()).has(path)) {
     throw failure("WRONG_STATE", {
       name: managed.name,
       reason: `${path} is open for writing and cannot be removed`,
       state: "Running",
     });
+  }
   await release(path);
   await collectLayers(engine, managed.domain.uuid, context);
 }

@@ -26,7 +26,9 @@ export async function relieve(managed: Managed, copies: readonly RecordCopy[]): 
   const waits =
     waiting.length <= MOST && (await sizeOf(waiting)) <= LARGEST && (await hasSpace(folder, FREE));
   // A guest that somebody has started may run on one; collected once it has stopped.
-  if (!waits && (await isSettled(managed))) await removeBare(managed, copies);
+  if (!waits && (await isSettled(managed))) {
+    await removeBare(managed, copies);
+  }
 }
 
 /** What keeps layers from being merged or removed, beside what the graph tells. */
@@ -48,13 +50,20 @@ export async function findFree(
   const others = readByOthers(managed, graph);
   const inUse = new Set(guest);
   // Where there is no base image, stand-ins stand on the lowest layer.
-  for (const { backing } of graph.standIns.values()) if (backing !== null) inUse.add(backing);
+  for (const { backing } of graph.standIns.values()) {
+    if (backing !== null) {
+      inUse.add(backing);
+    }
+  }
   const free: string[] = [];
   for (const path of graph.releases.keys()) {
     const header = graph.headers.get(path);
-    if (header === undefined || header.inside > 0) continue;
-    if (path === head || frozen.has(path) || others.has(path) || inUse.has(path) || (await users.has(path)))
+    if (header === undefined || header.inside > 0) {
       continue;
+    }
+    if (path === head || frozen.has(path) || others.has(path) || inUse.has(path) || (await users.has(path))) {
+      continue;
+    }
     free.push(path);
   }
   return free;
@@ -71,10 +80,16 @@ export function findUnknown(
   const unknown = new Map([...graph.unreadable].map(([path, { message }]) => [path, message]));
   const isMissing = (path: string | null): path is string =>
     path?.startsWith(`${graph.folder}/`) === true && !graph.headers.has(path) && !unknown.has(path);
-  for (const { name, frozen } of copies)
-    if (isMissing(frozen)) unknown.set(frozen, `the layer ${frozen} of snapshot "${name}" is missing`);
-  for (const { backing } of graph.headers.values())
-    if (isMissing(backing)) unknown.set(backing, `the layer ${backing} is missing`);
+  for (const { name, frozen } of copies) {
+    if (isMissing(frozen)) {
+      unknown.set(frozen, `the layer ${frozen} of snapshot "${name}" is missing`);
+    }
+  }
+  for (const { backing } of graph.headers.values()) {
+    if (isMissing(backing)) {
+      unknown.set(backing, `the layer ${backing} is missing`);
+    }
+  }
   return unknown;
 }
 
@@ -90,7 +105,9 @@ export async function removeBare(
   const { folder } = managed.metadata;
   let graph = await readGraph(managed, copies);
   const needs = { copies, guest: await findInUse(managed, graph), users: await readFileUsers() };
-  if (graph.releases.size === 0 || (await isHalfMerged(folder))) return { graph, needs };
+  if (graph.releases.size === 0 || (await isHalfMerged(folder))) {
+    return { graph, needs };
+  }
   while (graph.releases.size > 0) {
     const unknown = [...findUnknown(graph, copies).keys()];
     const free = await findFree(managed, graph, needs);
@@ -101,10 +118,14 @@ export async function removeBare(
     const gone = [...graph.releases.keys()].filter(
       (path) => !graph.headers.has(path) && !graph.unreadable.has(path),
     );
-    if (bare.length + gone.length === 0) break;
+    if (bare.length + gone.length === 0) {
+      break;
+    }
     for (const path of bare) {
       const known = graph.releases.get(path);
-      if (known !== undefined && isAsReleased(path, known)) await removeLayer(folder, path);
+      if (known !== undefined && isAsReleased(path, known)) {
+        await removeLayer(folder, path);
+      }
     }
     await forget(folder, [...bare, ...gone]);
     graph = await readGraph(managed, copies);

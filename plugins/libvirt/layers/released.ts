@@ -41,7 +41,9 @@ export function readReleases(folder: string): Releases {
 
 export function parseReleases(folder: string, text: string): Releases {
   const { version, layers } = Object(JSON.parse(text)) as Record<string, unknown>;
-  if (version !== VERSION || !Array.isArray(layers)) return new Map();
+  if (version !== VERSION || !Array.isArray(layers)) {
+    return new Map();
+  }
   return new Map(layers.filter(isRelease).map((release) => [join(folder, release.file), release]));
 }
 
@@ -60,8 +62,9 @@ function isRelease(value: unknown): value is Release {
 
 async function writeReleases(folder: string, releases: readonly Release[]): Promise<void> {
   const path = join(folder, RELEASED);
-  if (releases.length > 0)
+  if (releases.length > 0) {
     return writeDurably(path, `${JSON.stringify({ version: VERSION, layers: releases })}\n`);
+  }
   await removeIfThere(path);
 }
 
@@ -74,7 +77,9 @@ export async function release(
   above: readonly string[] = [],
   stamp = stampOf(path),
 ): Promise<void> {
-  if (stamp === undefined) return;
+  if (stamp === undefined) {
+    return;
+  }
   const folder = dirname(path);
   const others = [...readReleases(folder).values()].filter(({ file }) => file !== basename(path));
   const { inode, modified } = stamp;
@@ -92,7 +97,9 @@ export async function forget(folder: string, paths: Iterable<string>): Promise<v
   const releases = readReleases(folder);
   const gone = new Set(paths);
   const kept = [...releases].filter(([path]) => !gone.has(path));
-  if (kept.length === releases.size) return;
+  if (kept.length === releases.size) {
+    return;
+  }
   await writeReleases(
     folder,
     kept.map(([, release]) => release),
@@ -125,7 +132,9 @@ export function isAsReleased(path: string, { inode, modified }: Stamp): boolean 
 export async function keepReleased(path: string): Promise<void> {
   const known = readReleases(dirname(path)).get(path);
   const found = statIfThere(path);
-  if (known === undefined || found?.ino !== known.inode) return;
+  if (known === undefined || found?.ino !== known.inode) {
+    return;
+  }
   await utimes(path, found.atimeMs / 1000, known.modified / 1000);
 }
 
@@ -135,6 +144,8 @@ export async function keepingTimes<T>(path: string, work: () => Promise<T>): Pro
   const known = before === undefined ? undefined : readReleases(dirname(path)).get(path);
   const kept = known !== undefined && isAsReleased(path, known);
   const value = await work();
-  if (before !== undefined && kept) await utimes(path, before.atimeMs / 1000, before.mtimeMs / 1000);
+  if (before !== undefined && kept) {
+    await utimes(path, before.atimeMs / 1000, before.mtimeMs / 1000);
+  }
   return value;
 }

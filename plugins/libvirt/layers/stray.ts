@@ -16,25 +16,41 @@ import { readGraph } from "./graph.ts";
  */
 export async function isStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<boolean> {
   const { folder } = managed.metadata;
-  if (dirname(path) !== folder || readOtherDisks(managed.document).includes(path)) return false;
+  if (dirname(path) !== folder || readOtherDisks(managed.document).includes(path)) {
+    return false;
+  }
   const blank = await readHeader(path).then(
     () => false,
     // What cannot be opened is no blank file. One without a header was not written to its end.
     (error: unknown) => !(error instanceof Error && "code" in error),
   );
-  if (blank) return true;
+  if (blank) {
+    return true;
+  }
   const copies = await listCopies(folder);
   const graph = await readGraph(managed, copies);
-  if (!graph.headers.has(path) || graph.dependants(path).length > 0) return false;
-  if (copies.some(({ frozen }) => frozen === path)) return false;
-  if (await (await readFileUsers()).has(path)) return false;
+  if (!graph.headers.has(path) || graph.dependants(path).length > 0) {
+    return false;
+  }
+  if (copies.some(({ frozen }) => frozen === path)) {
+    return false;
+  }
+  if (await (await readFileUsers()).has(path)) {
+    return false;
+  }
   // What is left of its tables may say that it is empty.
-  if (await hasLost(path)) return false;
+  if (await hasLost(path)) {
+    return false;
+  }
   return (await isEmptyImage(path)) || !(await holdsData(path, runOptions(engine, managed.domain.uuid)));
 }
 
 /** Removes a stray overlay that the domain does not use. One that is none stays, for `strata doctor` to show. */
 export async function removeStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
-  if (readDisk(managed.document) === path) return;
-  if (await isStray(engine, managed, path)) await removeIfThere(path);
+  if (readDisk(managed.document) === path) {
+    return;
+  }
+  if (await isStray(engine, managed, path)) {
+    await removeIfThere(path);
+  }
 }

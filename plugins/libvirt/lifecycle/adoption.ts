@@ -51,16 +51,21 @@ async function candidates(engine: LibvirtEngine) {
     users ??= readDiskUsers(engine.connection);
     return users;
   };
-  for (const domain of await engine.connection.listDomains())
+  for (const domain of await engine.connection.listDomains()) {
     try {
       const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-      if ((await readManaged(domain)) !== undefined) continue;
+      if ((await readManaged(domain)) !== undefined) {
+        continue;
+      }
       const { obstacle } = await examine(engine, domain, document, readUsers);
       found.push({ name: domain.name, obstacle: obstacle ?? null });
     } catch (error) {
       // Gone since it was listed.
-      if (!isLibvirt(error, "NO_DOMAIN")) throw error;
+      if (!isLibvirt(error, "NO_DOMAIN")) {
+        throw error;
+      }
     }
+  }
   return found;
 }
 
@@ -75,47 +80,66 @@ async function examine(
   document: Element,
   readUsers: () => Promise<DiskUsers>,
 ): Promise<Finding> {
-  if (!(await domain.isPersistent()))
+  if (!(await domain.isPersistent())) {
     return { obstacle: "it must be persistent; it is transient and disappears when it stops" };
-  if ((await domain.snapshotCount()) > 0)
+  }
+  if ((await domain.snapshotCount()) > 0) {
     return { obstacle: "it has snapshots that strata did not take; delete them with virsh first" };
+  }
   const disks = elements(find(document, "devices"), "disk").filter(
     (disk) => (disk.attributes.device ?? "disk") === "disk" && find(disk, "readonly") === undefined,
   );
   const [disk, ...others] = disks;
-  if (disk === undefined) return { obstacle: "it must have one writable disk, and has none" };
+  if (disk === undefined) {
+    return { obstacle: "it must have one writable disk, and has none" };
+  }
   const target = find(disk, "target")?.attributes.dev ?? "";
-  if (others.length > 0) return { obstacle: `it must have one writable disk, and has ${disks.length}` };
+  if (others.length > 0) {
+    return { obstacle: `it must have one writable disk, and has ${disks.length}` };
+  }
   const reason = await diskObstacle(engine, disk);
-  if (reason !== undefined) return { obstacle: `its disk ${target} ${reason}` };
+  if (reason !== undefined) {
+    return { obstacle: `its disk ${target} ${reason}` };
+  }
   const adopted = find(disk, "source")?.attributes.file ?? "";
   const users = await readUsers();
   const other = (await users(adopted)).find(({ uuid }) => uuid !== domain.uuid);
-  if (other !== undefined)
+  if (other !== undefined) {
     return {
       obstacle: `its disk ${target} is also used by the domain ${other.name}, which could overwrite what snapshots keep; give that domain its own disk`,
     };
+  }
   return { own: { adopted, target } };
 }
 
 async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<string | undefined> {
   const file = find(disk, "source")?.attributes.file;
-  if (disk.attributes.type !== "file" || file === undefined)
+  if (disk.attributes.type !== "file" || file === undefined) {
     return `must be a file, and has the type ${disk.attributes.type}`;
+  }
   const format = find(disk, "driver")?.attributes.type ?? "raw";
-  if (format !== "qcow2")
+  if (format !== "qcow2") {
     return `must be qcow2, and is ${format}: qemu-img convert -O qcow2 ${file} NEW, then virsh edit`;
-  for (const name of ["shareable", "transient", "encryption"])
-    if (find(disk, name) !== undefined || find(disk, "source", name) !== undefined) return `is ${name}`;
+  }
+  for (const name of ["shareable", "transient", "encryption"]) {
+    if (find(disk, name) !== undefined || find(disk, "source", name) !== undefined) {
+      return `is ${name}`;
+    }
+  }
   const pool = await engine.pool();
   try {
     const [real, ours] = await Promise.all([realpath(file), realpath(pool)]);
-    if (real.startsWith(`${ours}/`)) return "is in strata's own pool";
+    if (real.startsWith(`${ours}/`)) {
+      return "is in strata's own pool";
+    }
     // The header of the first layer names the disk, and must do so as the definition does.
-    if (resolve(file) !== file)
+    if (resolve(file) !== file) {
       return `must be named by its plain path, ${real}, and not ${file}: change it with virsh edit`;
+    }
     const { backing, encrypted } = await readHeader(file);
-    if (encrypted) return "is encrypted";
+    if (encrypted) {
+      return "is encrypted";
+    }
     return backing === null
       ? undefined
       : `stands on another file, ${backing}, which strata does not track: qemu-img rebase -b "" ${file}`;
@@ -131,18 +155,25 @@ async function adopt(
   { signal }: Context,
 ): Promise<Instance> {
   const domain = await findDomain(engine, name);
-  if (domain === null) throw failure("INSTANCE_NOT_FOUND", { name });
+  if (domain === null) {
+    throw failure("INSTANCE_NOT_FOUND", { name });
+  }
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   const folder = instanceFolder(pool, domain.uuid);
-  if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
+  if ((await readManaged(domain)) !== undefined) {
+    throw failure("INSTANCE_EXISTS", { name });
+  }
   const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
   const { obstacle, own } = await examine(engine, domain, document, () => readDiskUsers(engine.connection));
-  if (obstacle !== undefined)
+  if (obstacle !== undefined) {
     throw failure("UNSUPPORTED", { what: `adopting "${name}"`, engine: ENGINE, reason: obstacle });
+  }
   await makePrivateFolder(dirname(folder), host.qemuUser);
   await makePrivateFolder(folder, host.qemuUser);
   await using _lock = await lockFolder(folder, { name, wait: 0, signal });
-  if ((await readManaged(domain)) !== undefined) throw failure("INSTANCE_EXISTS", { name });
+  if ((await readManaged(domain)) !== undefined) {
+    throw failure("INSTANCE_EXISTS", { name });
+  }
   const metadata = { record, folder, mounts: [], ...own };
   await writeMetadata({ domain, name, document, metadata }, {});
   await copyDefinition(engine, domain.uuid, folder);
@@ -153,12 +184,13 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
   const managed = await getReady(engine, id, context);
   const { name, metadata } = managed;
   const { adopted } = metadata;
-  if (adopted === undefined)
+  if (adopted === undefined) {
     throw failure("UNSUPPORTED", {
       what: `releasing "${name}"`,
       engine: ENGINE,
       reason: "strata made it, and its disk is in strata's pool; only what was adopted can be released",
     });
+  }
   await requireNoSnapshots(managed);
   await requireSettled(managed, RELEASABLE);
   await reconcile(managed);

@@ -31,10 +31,11 @@ export async function clone(
   const { bytes } = recipe;
   await checkSpace(pool, bytes);
   const sshPort = metadata.sshPort === undefined ? undefined : await freePort();
-  if (metadata.adopted !== undefined)
+  if (metadata.adopted !== undefined) {
     context.warn?.(
       `"${source.name}" has no seed of strata's: inside, the copy has the same host name, host keys and machine id`,
     );
+  }
   const macs: string[] = [];
   return establish(engine, spec.name, context, {
     async document({ uuid, folder, disk, seed }) {
@@ -86,7 +87,9 @@ async function copyRecipe({ name, document, metadata }: Managed, images: string)
   const last = files.at(-1) ?? head;
   const base = dirname(last) === images ? last : null;
   const bytes = await sizeOf(files.filter((file) => file !== base));
-  if (base === null) return { on: base, clone: null, copied: files, bytes };
+  if (base === null) {
+    return { on: base, clone: null, copied: files, bytes };
+  }
   const recipe = await recipeOf(graph, head, base);
   return recipe.clone === null ? { ...recipe, bytes } : recipe;
 }

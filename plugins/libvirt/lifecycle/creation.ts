@@ -33,7 +33,9 @@ export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<
   const managed = domain === null ? undefined : await readManaged(domain);
   // What a launch or a removal that died has left is taken away by the next.
   const free = domain === null || (managed !== undefined && isUnfinished(managed.metadata));
-  if (!free) throw failure("INSTANCE_EXISTS", { name });
+  if (!free) {
+    throw failure("INSTANCE_EXISTS", { name });
+  }
   await requireServable(engine, name, mounts);
   await requireAttainable(engine, newMachine(await engine.host()), resources);
 }
@@ -48,7 +50,9 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
     ? ({ kind: "user", port: await freePort() } as const)
     : ({ kind: "network", name: engine.settings.network || "default" } as const);
   await checkSpaceFor(pool, image);
-  if (network.kind === "network") await ensureNetwork(engine, network.name);
+  if (network.kind === "network") {
+    await ensureNetwork(engine, network.name);
+  }
   const mac = newMac();
   const nics = spec.networks.map(({ mac = newMac(), mode = "auto", ...nic }) => ({ ...nic, mac, mode }));
   return establish(engine, name, context, {
@@ -103,7 +107,9 @@ export async function establish(
 ): Promise<Instance> {
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   await clearUnfinished(engine, name, context);
-  if ((await findDomain(engine, name)) !== null) throw failure("INSTANCE_EXISTS", { name });
+  if ((await findDomain(engine, name)) !== null) {
+    throw failure("INSTANCE_EXISTS", { name });
+  }
   const uuid = randomUUID();
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
@@ -150,7 +156,9 @@ async function defineNew(
     return await engine.connection.defineDomain(serialize(await document()));
   } catch (error) {
     // Without a connection nobody can look; whoever holds it next finds the note.
-    if (error instanceof ConnectionLostError) await undefineLate(engine, uuid).catch(() => {});
+    if (error instanceof ConnectionLostError) {
+      await undefineLate(engine, uuid).catch(() => {});
+    }
     await removeFiles(engine, folder);
     const taken = error instanceof Error && /already exists with uuid/.test(error.message);
     throw taken ? failure("INSTANCE_EXISTS", { name }, error) : error;

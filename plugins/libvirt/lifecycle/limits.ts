@@ -14,8 +14,12 @@ export async function requireAttainable(
   machine: Machine,
   { cpus, memory }: Partial<Resources>,
 ): Promise<void> {
-  if (memory !== undefined) requireMemory(memory, await connection.totalMemory());
-  if (cpus === undefined) return;
+  if (memory !== undefined) {
+    requireMemory(memory, await connection.totalMemory());
+  }
+  if (cpus === undefined) {
+    return;
+  }
   const capabilities = await connection.domainCapabilities(machine);
   const most = Number(find(await parse(capabilities), "vcpu")?.attributes.max ?? Number.POSITIVE_INFINITY);
   if (cpus > most) {

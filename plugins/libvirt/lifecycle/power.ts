@@ -35,14 +35,20 @@ export async function isSaved(managed: Managed): Promise<boolean> {
 
 /** Rejects, saying `reason`, unless it is stopped with no memory saved: what changes or copies its disk would part the two. */
 export async function requireSettled(managed: Managed, reason: string): Promise<void> {
-  if (managed.settled === true) return;
+  if (managed.settled === true) {
+    return;
+  }
   const [{ state }, saved] = await Promise.all([
     managed.domain.getState(),
     managed.domain.hasManagedSaveImage(),
   ]);
   const { name } = managed;
-  if (saved) throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (state !== DomainState.SHUTOFF) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  if (saved) {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
+  if (state !== DomainState.SHUTOFF) {
+    throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  }
 }
 
 /** Starts the domain, or resumes what was saved or paused. */
@@ -51,9 +57,15 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   context.signal.throwIfAborted();
   const { domain } = found;
   const { state } = await domain.getState();
-  if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) return domain.resume();
-  if (state === DomainState.RUNNING) return plugMounts(engine, found, context);
-  if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) return;
+  if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) {
+    return domain.resume();
+  }
+  if (state === DomainState.RUNNING) {
+    return plugMounts(engine, found, context);
+  }
+  if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) {
+    return;
+  }
   if (!(await isSaved(found))) {
     await requireWritableNow(found);
     await prepareReads(engine, found, context);
@@ -61,12 +73,16 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   // That may take long, and others than strata may change the domain meanwhile.
   const managed = await getHeld(engine, id);
   const saved = await isSaved(managed);
-  if (saved) await requireResumable(managed);
-  else await requireWritableNow(managed);
+  if (saved) {
+    await requireResumable(managed);
+  } else {
+    await requireWritableNow(managed);
+  }
   const { document, metadata } = managed;
   context.progress({ phase: "Starting" });
-  for (const network of new Set(readInterfaces(document).map(({ network }) => network)))
+  for (const network of new Set(readInterfaces(document).map(({ network }) => network))) {
     await ensureNetwork(engine, network);
+  }
   if (saved) {
     await domain.create();
     return plugMounts(engine, managed, context);
@@ -78,8 +94,12 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
     setForwardedPort(document, sshPort);
     putMetadata(document, changedMetadata(metadata, { sshPort }));
   }
-  if (changed || oldPort !== undefined) await define(engine, document);
-  if (mounts.length > 0) await sweepLaunchers(managed);
+  if (changed || oldPort !== undefined) {
+    await define(engine, document);
+  }
+  if (mounts.length > 0) {
+    await sweepLaunchers(managed);
+  }
   await domain.create();
 }
 
@@ -93,29 +113,38 @@ export async function stop(
   const managed = await getHeld(engine, id);
   const { domain, name } = managed;
   if (await isSaved(managed)) {
-    if (options !== "force")
+    if (options !== "force") {
       throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+    }
     return domain.managedSaveRemove();
   }
   if (await domain.isActive()) {
     // The domain was started after its launch had died, and may have been written: it is not a leftover any more.
-    if (managed.metadata.operation?.kind === "create") await writeMetadata(managed, { operation: null });
+    if (managed.metadata.operation?.kind === "create") {
+      await writeMetadata(managed, { operation: null });
+    }
     context.progress({ phase: "Stopping" });
-    if (options === "force") await tolerate(domain.destroy());
-    else await shutDown(name, domain, options.grace, context.signal);
+    if (options === "force") {
+      await tolerate(domain.destroy());
+    } else {
+      await shutDown(name, domain, options.grace, context.signal);
+    }
   }
   // What was deleted while it ran can be merged now. It has stopped whatever comes of that.
   try {
     await getReady(engine, id, context);
     await collectLayers(engine, id, context);
   } catch (error) {
-    if (context.signal.aborted) throw error;
+    if (context.signal.aborted) {
+      throw error;
+    }
     const { code, message } = libvirtError(error);
     // What libvirt's own tools record meanwhile must not be known to libvirt alone.
-    if (code !== "FOLDER_MISSING")
+    if (code !== "FOLDER_MISSING") {
       await getHeld(engine, id)
         .then(copyNewRecords)
         .catch(() => {});
+    }
     engine.log.warn(`layers of "${name}" are left to be brought together: ${message}`);
   }
 }
@@ -123,13 +152,17 @@ export async function stop(
 /** Cuts the power, whoever holds the instance: what others do to it must bear a guest that dies at any time. */
 export async function cut(engine: LibvirtEngine, id: string): Promise<void> {
   const { domain } = await getManaged(engine, id);
-  if (await domain.isActive()) await tolerate(domain.destroy());
+  if (await domain.isActive()) {
+    await tolerate(domain.destroy());
+  }
 }
 
 /** The domain has stopped meanwhile: what was asked for is so. */
 async function tolerate(work: Promise<void>): Promise<void> {
   await work.catch((error: unknown) => {
-    if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
+    if (!isLibvirt(error, "OPERATION_INVALID")) {
+      throw error;
+    }
   });
 }
 
@@ -138,7 +171,9 @@ async function tolerate(work: Promise<void>): Promise<void> {
  * stopped. Where it goes on all the same, the next question comes to no more.
  */
 function unheard(error: unknown): { readonly error: unknown } {
-  if (isLibvirt(error, "SYSTEM_ERROR", "INTERNAL_ERROR", "OPERATION_FAILED")) return { error };
+  if (isLibvirt(error, "SYSTEM_ERROR", "INTERNAL_ERROR", "OPERATION_FAILED")) {
+    return { error };
+  }
   throw error;
 }
 
@@ -148,13 +183,16 @@ async function shutDown(name: string, domain: Domain, grace: number, signal: Abo
   let refused: { readonly error: unknown } | undefined;
   while (await domain.isActive()) {
     const now = Date.now();
-    if (now - begin > grace)
+    if (now - begin > grace) {
       throw failure("TIMEOUT", {
         seconds: Math.round(grace / 1000),
         what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power`,
       });
+    }
     if (now - asked > ASK_AGAIN) {
-      if (refused !== undefined) throw refused.error;
+      if (refused !== undefined) {
+        throw refused.error;
+      }
       refused = await tolerate(domain.shutdown()).then(() => undefined, unheard);
       asked = now;
     }
@@ -165,13 +203,16 @@ async function shutDown(name: string, domain: Domain, grace: number, signal: Abo
 /** Saves the memory of a running guest and stops it. */
 export async function suspend(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
-  if (await isSaved(managed)) return;
-  if (!(await managed.domain.isActive()))
+  if (await isSaved(managed)) {
+    return;
+  }
+  if (!(await managed.domain.isActive())) {
     throw failure("WRONG_STATE", {
       name: managed.name,
       reason: "Only running instances can be suspended",
       state: "Stopped",
     });
+  }
   context.progress({ phase: "Suspending" });
   await unplugMounts(managed);
   try {

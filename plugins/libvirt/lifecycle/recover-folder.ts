@@ -24,29 +24,36 @@ export async function recoverFolder(
 ): Promise<string> {
   const folder = resolve(given);
   const xml = await readCopy(join(folder, DEFINITION));
-  if (xml === null) throw failure("FILE_NOT_FOUND", { path: join(folder, DEFINITION) });
+  if (xml === null) {
+    throw failure("FILE_NOT_FOUND", { path: join(folder, DEFINITION) });
+  }
   const document = await parse(xml);
   const metadata = readMetadata(document);
   const name = text(find(document, "name"));
   const uuid = text(find(document, "uuid"));
-  if (metadata === undefined)
+  if (metadata === undefined) {
     throw failure("RECORDS_DIFFER", {
       name,
       reason: `${folder}/${DEFINITION} is not of an instance of strata's`,
     });
+  }
   const place = instanceFolder(await engine.pool(), uuid);
-  if (folder !== place || metadata.folder !== place)
+  if (folder !== place || metadata.folder !== place) {
     throw failure("RECORDS_DIFFER", {
       name,
       reason: `its files must be in ${place}, where its layers look for each other`,
     });
-  if ((await findDomain(engine, name)) !== null || (await isKnown(engine, uuid)))
+  }
+  if ((await findDomain(engine, name)) !== null || (await isKnown(engine, uuid))) {
     throw failure("INSTANCE_EXISTS", { name });
+  }
   await using lock = await lockFolder(folder, { name, wait: 0, signal });
   const copies = await listCopies(folder);
   const tops = [readDisk(document), ...copies.flatMap(({ frozen }) => frozen ?? [])];
   const graph = await readLayers(name, folder, tops);
-  for (const top of tops) await checkChain(name, graph, top);
+  for (const top of tops) {
+    await checkChain(name, graph, top);
+  }
   setDisk(document, readDisk(document));
   const domain = await engine.connection.defineDomain(serialize(document));
   engine.held.set(uuid, { lock, changed: false });
@@ -69,7 +76,9 @@ async function isKnown({ connection }: LibvirtEngine, uuid: string): Promise<boo
   return connection.lookupDomainByUuid(uuid).then(
     () => true,
     (error: unknown) => {
-      if (isLibvirt(error, "NO_DOMAIN")) return false;
+      if (isLibvirt(error, "NO_DOMAIN")) {
+        return false;
+      }
       throw error;
     },
   );

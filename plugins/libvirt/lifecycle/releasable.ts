@@ -39,24 +39,28 @@ export async function requireReleasable(engine: LibvirtEngine, managed: Managed,
 
 export async function requireNoSnapshots({ name, domain }: Managed): Promise<void> {
   const count = await domain.snapshotCount();
-  if (count > 0) throw failure("HAS_SNAPSHOTS", { name, reason: RELEASABLE, count: `${count} of them` });
+  if (count > 0) {
+    throw failure("HAS_SNAPSHOTS", { name, reason: RELEASABLE, count: `${count} of them` });
+  }
 }
 
 /** A snapshot whose record libvirt has lost is one all the same, and so may be one whose copy cannot be read. */
 async function requireNoneLost({ name, metadata }: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const [lost] = copies;
-  if (lost !== undefined)
+  if (lost !== undefined) {
     throw failure("RECORDS_DIFFER", {
       name,
       reason: `libvirt has lost its record of snapshot "${lost.name}", which a release would remove`,
     });
+  }
   const records = join(metadata.folder, RECORDS);
   const unread = (await listIfThere(records)).find((file) => !TEMPORARY.test(file));
-  if (unread !== undefined)
+  if (unread !== undefined) {
     throw failure("RECORDS_DIFFER", {
       name,
       reason: `${join(records, unread)} cannot be read and may be of a snapshot that libvirt has lost; remove it if there is none to keep`,
     });
+  }
 }
 
 /** Rejects while images are in the folder that are not the instance's disk: they would go, or what they stand on would change. */
@@ -64,24 +68,30 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   const { name, document, metadata } = managed;
   const { folder } = metadata;
   const other = readOtherDisks(document).find((path) => dirname(path) === folder);
-  if (other !== undefined)
+  if (other !== undefined) {
     throw failure("WRONG_STATE", {
       name,
       reason: `Its disk ${other} lies in the folder that a release removes; move it with virsh edit`,
       state: NOT_YET,
     });
+  }
   const graph = await readGraph(managed, copies);
   const [unreadable] = graph.unreadable.values();
-  if (unreadable !== undefined) throw unreadable;
+  if (unreadable !== undefined) {
+    throw unreadable;
+  }
   const head = readDisk(document);
   const left = [...graph.headers.keys()].find((path) => dirname(path) === folder && path !== head);
-  if (left === undefined) return;
-  if (graph.releases.has(left))
+  if (left === undefined) {
+    return;
+  }
+  if (graph.releases.has(left)) {
     throw failure("WRONG_STATE", {
       name,
       reason: `${left} waits for its removal, and a process may have it open`,
       state: NOT_YET,
     });
+  }
   throw failure("RECORDS_DIFFER", {
     name,
     reason: `neither a snapshot nor the instance refers to ${left}, which a release would remove`,
@@ -92,7 +102,9 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
 async function requireOverlay({ name, document, metadata }: Managed, own: string): Promise<void> {
   const head = readDisk(document);
   const { backing } = await readLayer(name, head);
-  if (isLayerPath(metadata.folder, head) && backing === own) return;
+  if (isLayerPath(metadata.folder, head) && backing === own) {
+    return;
+  }
   throw failure("RECORDS_DIFFER", {
     name,
     reason: `its disk ${head} stands on ${backing ?? "nothing"}, not on its own disk ${own}`,
@@ -107,25 +119,30 @@ async function requireUnshared(
 ): Promise<void> {
   const users = await readDiskUsers(engine.connection);
   const other = (await users(own)).find(({ uuid }) => uuid !== domain.uuid);
-  if (other !== undefined)
+  if (other !== undefined) {
     throw failure("WRONG_STATE", {
       name,
       reason: `Its disk ${own} would change under the domain ${other.name}, which stands on it`,
       state: "not alone on it",
     });
-  for (const path of readOtherDisks(document))
-    if (await standsOn(path, own))
+  }
+  for (const path of readOtherDisks(document)) {
+    if (await standsOn(path, own)) {
       throw failure("WRONG_STATE", {
         name,
         reason: `Its disk ${own} would change under its disk ${path}, which stands on it`,
         state: NOT_YET,
       });
+    }
+  }
 }
 
 /** What would keep the overlay from being written into its own disk. */
 async function requireCommittable({ name, domain, document }: Managed, own: string): Promise<void> {
   await requireNoCheckpoints({ name, domain });
-  if (readDisk(document) === own) return;
+  if (readDisk(document) === own) {
+    return;
+  }
   await access(own, constants.R_OK | constants.W_OK).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     throw failure(
@@ -135,16 +152,18 @@ async function requireCommittable({ name, domain, document }: Managed, own: stri
     );
   });
   const { inside, encrypted } = await readHeader(own);
-  if (inside > 0)
+  if (inside > 0) {
     throw failure("HAS_SNAPSHOTS", {
       name,
       reason: "Its own disk cannot be written without changing them",
       count: `${inside} of QEMU's own in ${own}`,
     });
-  if (encrypted)
+  }
+  if (encrypted) {
     throw failure("UNSUPPORTED", {
       what: `releasing "${name}"`,
       engine: ENGINE,
       reason: `its own disk ${own} is encrypted, and strata has no key to write it`,
     });
+  }
 }

@@ -20,7 +20,9 @@ import { removeFiles } from "./removal.ts";
 export async function finishRelease(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, document, metadata, name } = managed;
   const { adopted: own, folder } = metadata;
-  if (own === undefined) throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
+  if (own === undefined) {
+    throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
+  }
   // One that died may have left the layer that it let go.
   await removeBare(managed, await reconcile(managed));
   await requireReleasable(engine, managed, own);

@@ -42,15 +42,18 @@ export function lockPool(pool: string, wait = 600_000) {
 export async function removeInstance(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, name, metadata } = managed;
   const pool = await engine.pool();
-  if (metadata.folder !== instanceFolder(pool, domain.uuid))
+  if (metadata.folder !== instanceFolder(pool, domain.uuid)) {
     throw failure("RECORDS_DIFFER", {
       name,
       reason: `its folder ${metadata.folder} is not its own in ${pool}`,
     });
+  }
   await writeMetadata(managed, { operation: { kind: "purge" } });
   if (await domain.isActive()) {
     await domain.destroy().catch((error: unknown) => {
-      if (!isLibvirt(error, "OPERATION_INVALID")) throw error;
+      if (!isLibvirt(error, "OPERATION_INVALID")) {
+        throw error;
+      }
     });
   }
   const { folder } = metadata;
@@ -92,16 +95,23 @@ export async function removeFiles(
   try {
     for (const entry of await readdir(folder)) {
       const path = join(folder, entry);
-      if (mayGo(path) || isLauncher(entry) || isOurs(entry) || isOnSeed(path))
+      if (mayGo(path) || isLauncher(entry) || isOurs(entry) || isOnSeed(path)) {
         await rm(path, { force: true });
-      else if (entry === RECORDS) await rm(path, { recursive: true, force: true });
-      else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) await rm(path, { recursive: true, force: true });
+      } else if (entry === RECORDS) {
+        await rm(path, { recursive: true, force: true });
+      } else if (/^seed-[0-9A-Za-z]{6}$/.test(entry)) {
+        await rm(path, { recursive: true, force: true });
+      }
     }
     await rmdir(folder);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") return;
-    if (code !== "ENOTEMPTY") throw fileError(error, folder);
+    if (code === "ENOENT") {
+      return;
+    }
+    if (code !== "ENOTEMPTY") {
+      throw fileError(error, folder);
+    }
     engine.log.warn(`${folder} holds files that are not strata's; it was left there`);
   }
 }
@@ -112,7 +122,9 @@ function isOurs(entry: string): boolean {
 
 /** True for an overlay of the seed, which holds nothing of the user's. */
 function isOnSeed(path: string): boolean {
-  if (!/\/seed\.[^/]+$/.test(path)) return false;
+  if (!/\/seed\.[^/]+$/.test(path)) {
+    return false;
+  }
   try {
     return readHeaderSync(path).backing === join(dirname(path), "seed.iso");
   } catch {
@@ -124,8 +136,12 @@ const REPLACED = /^layer-[0-9a-f-]{36}\.qcow2\.replaced$/;
 
 /** Removes a base image that no disk in the pool stands on. The caller holds the pool's lock. */
 async function removeUnusedBase(pool: string, sha256: string): Promise<void> {
-  if (sha256 === "") return;
+  if (sha256 === "") {
+    return;
+  }
   const base = basePath(pool, sha256);
   const used = await usedBases(pool);
-  if (used !== null && !used.has(base)) await rm(base, { force: true });
+  if (used !== null && !used.has(base)) {
+    await rm(base, { force: true });
+  }
 }

@@ -24,13 +24,18 @@ export async function resize(
   context.signal.throwIfAborted();
   const { domain, name, document } = managed;
   const reason = "Only stopped instances can be resized";
-  if (await isSaved(managed)) throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (await domain.isActive()) throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  if (await isSaved(managed)) {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
+  if (await domain.isActive()) {
+    throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  }
   const head = readDisk(document);
   const { virtualSize } = await readHeader(head);
   const { disk } = change;
-  if (disk !== undefined && disk < virtualSize)
+  if (disk !== undefined && disk < virtualSize) {
     throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
+  }
   await requireAttainable(engine, readMachine(document), change);
   const grows = disk !== undefined && disk > virtualSize;
   if (grows) {

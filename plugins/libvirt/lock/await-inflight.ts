@@ -17,7 +17,9 @@ export async function fence(engine: LibvirtEngine, id: string, lock: FileLock): 
   const { size } = await promisify(fstat)(lock.descriptor);
   // A size takes no room, so the mark can be made on a full disk.
   await promisify(ftruncate)(lock.descriptor, 1);
-  if (size > 0) await outwait(engine, id);
+  if (size > 0) {
+    await outwait(engine, id);
+  }
 }
 
 /** Says that the holder has ended of its own will. */
@@ -39,7 +41,9 @@ export async function awaitTaken({ connection }: Pick<LibvirtEngine, "connection
  * after a look at what has become of it. To be called before such a look.
  */
 export async function awaitSent(engine: LibvirtEngine, id: string, error: unknown): Promise<void> {
-  if (libvirtError(error).code === "ENGINE_LOST") await outwait(engine, id);
+  if (libvirtError(error).code === "ENGINE_LOST") {
+    await outwait(engine, id);
+  }
 }
 
 /**
@@ -50,10 +54,13 @@ async function outwait(engine: LibvirtEngine, id: string): Promise<void> {
   engine.log.debug("waiting for calls that were sent before", { id });
   await awaitTaken(engine);
   const domain = engine.connection.domainOfUuid(id);
-  for (let round = 0; round < 2; round += 1)
+  for (let round = 0; round < 2; round += 1) {
     await domain
       .setMetadata(MetadataType.ELEMENT, null, null, NOWHERE, ModificationImpact.CONFIG)
       .catch((error: unknown) => {
-        if (!isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_METADATA")) throw error;
+        if (!isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_METADATA")) {
+          throw error;
+        }
       });
+  }
 }

@@ -24,14 +24,20 @@ export async function steadily<T>(
     const seen = await look().then(
       (value) => ({ value }),
       (error: unknown) => {
-        if (!isPassing(error)) throw error;
+        if (!isPassing(error)) {
+          throw error;
+        }
         return { error };
       },
     );
-    if ("value" in seen && isWhole(seen.value)) return seen.value;
+    if ("value" in seen && isWhole(seen.value)) {
+      return seen.value;
+    }
     const now = await stateOf(engine, id);
     if (now === before) {
-      if ("value" in seen) return seen.value;
+      if ("value" in seen) {
+        return seen.value;
+      }
       throw seen.error;
     }
     before = now;
@@ -39,7 +45,9 @@ export async function steadily<T>(
 }
 
 function isPassing(error: unknown): boolean {
-  if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return true;
+  if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) {
+    return true;
+  }
   return isStrataError(error) && PASSING.includes(error.code);
 }
 

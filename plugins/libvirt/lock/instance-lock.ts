@@ -45,10 +45,15 @@ export async function lockInstance(
   const release = () => {
     released ??= (async () => {
       engine.held.delete(id);
-      if (lock !== undefined) engine.locks.delete(lock);
+      if (lock !== undefined) {
+        engine.locks.delete(lock);
+      }
       try {
-        if (folder === "borrowed") await giveBack(metadata.folder);
-        else if (held.changed) await copyDefinition(engine, id, metadata.folder);
+        if (folder === "borrowed") {
+          await giveBack(metadata.folder);
+        } else if (held.changed) {
+          await copyDefinition(engine, id, metadata.folder);
+        }
         await clearMark(file);
       } finally {
         await file[Symbol.asyncDispose]();
@@ -69,7 +74,9 @@ export async function lockInstance(
     const unfinished = finish && (await isPending(read));
     const deleted = unfinished ? await finishFirst(engine, held, read, signal) : undefined;
     // What was finished may have been its removal.
-    if (unfinished) read = await getManaged(engine, id, name);
+    if (unfinished) {
+      read = await getManaged(engine, id, name);
+    }
     await removePartials(metadata.folder);
     const seen: { state?: number; saved?: boolean } = {};
     const instance = await toInstance(read, leaseReader(engine), {
@@ -89,7 +96,9 @@ export async function lockInstance(
 async function getNamed(engine: LibvirtEngine, name: string): Promise<Managed> {
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
-  if (managed === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
+  if (managed === undefined) {
+    throw failure("INSTANCE_NOT_FOUND", { name });
+  }
   return managed;
 }
 
@@ -106,9 +115,13 @@ async function findFolder(
 ): Promise<"own" | "borrowed"> {
   const { metadata, document } = managed;
   const { folder, adopted } = metadata;
-  if (!(await isGone(folder))) return "own";
+  if (!(await isGone(folder))) {
+    return "own";
+  }
   const needless = isUnfinished(metadata) || readDisk(document) === adopted;
-  if (!needless && finish) throw folderMissing(managed);
+  if (!needless && finish) {
+    throw folderMissing(managed);
+  }
   const { qemuUser } = await engine.host();
   await makePrivateFolder(dirname(folder), qemuUser);
   await makePrivateFolder(folder, qemuUser);
@@ -138,7 +151,9 @@ async function finishFirst(
     await settle(engine, id, { signal });
     return operation?.kind === "delete" ? operation.name : undefined;
   } catch (error) {
-    if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") throw error;
+    if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") {
+      throw error;
+    }
     held.refused = libvirtError(error);
     engine.log.debug("what was under way could not be finished", { id, error });
     return undefined;
@@ -148,14 +163,18 @@ async function finishFirst(
 /** Keeps a copy of the definition beside the layers. That it cannot be written takes nothing back. */
 export async function copyDefinition(engine: LibvirtEngine, id: string, folder: string): Promise<void> {
   // It went with the instance, which may be a domain of others now.
-  if (await isGone(folder)) return;
+  if (await isGone(folder)) {
+    return;
+  }
   try {
     await writeDefinitionCopy(
       folder,
       await engine.connection.domainOfUuid(id).getXml(DomainXmlFlags.INACTIVE),
     );
   } catch (error) {
-    if (isLibvirt(error, "NO_DOMAIN")) return;
+    if (isLibvirt(error, "NO_DOMAIN")) {
+      return;
+    }
     engine.log.warn(
       `the copy of the definition in ${folder} was not written: ${libvirtError(error).message}`,
     );
@@ -174,11 +193,15 @@ export function isUnfinished({ operation }: Managed["metadata"]): boolean {
 export async function clearUnfinished(engine: LibvirtEngine, name: string, context: Context): Promise<void> {
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
-  if (managed === undefined || !isUnfinished(managed.metadata)) return;
+  if (managed === undefined || !isUnfinished(managed.metadata)) {
+    return;
+  }
   const id = managed.domain.uuid;
   await using _lock = await lockInstance(engine, { name, id }, { wait: 0 }, context).catch(
     (error: unknown) => {
-      if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) return null;
+      if (isStrataError(error) && (error.code === "INSTANCE_NOT_FOUND" || error.code === "BUSY")) {
+        return null;
+      }
       throw error;
     },
   );

@@ -22,11 +22,17 @@ export function isLauncher(file: string): boolean {
  * root must be somebody; where the map does not say who, it is nobody. An empty map leaves ids as they are.
  */
 export function idMapLines(map: readonly IdMap[]): string {
-  if (map.length === 0) return `0 0 ${ALL}\n`;
+  if (map.length === 0) {
+    return `0 0 ${ALL}\n`;
+  }
   const lines = map.map(({ host, guest }) => `${guest} ${host} 1\n`);
-  if (map.some(({ guest }) => guest === 0)) return lines.join("");
+  if (map.some(({ guest }) => guest === 0)) {
+    return lines.join("");
+  }
   let nobody = NOBODY;
-  while (map.some(({ host }) => host === nobody)) nobody -= 1;
+  while (map.some(({ host }) => host === nobody)) {
+    nobody -= 1;
+  }
   return [`0 ${nobody} 1\n`, ...lines].join("");
 }
 
@@ -88,5 +94,9 @@ export async function writeLauncher(folder: string, mount: Mount, virtiofsd: str
 /** Removes the launchers that are not among `used`. */
 export async function removeLaunchers(folder: string, used: readonly string[]): Promise<void> {
   const left = (await readdir(folder)).filter(isLauncher).map((file) => join(folder, file));
-  for (const path of left) if (!used.includes(path)) await rm(path, { force: true });
+  for (const path of left) {
+    if (!used.includes(path)) {
+      await rm(path, { force: true });
+    }
+  }
 }

@@ -52,13 +52,21 @@ export function mountGroup(engine: LibvirtEngine): Mounts {
 /** What this host can do with mounts, and why not the rest. */
 export function mountFeatures(sharing: Sharing): { features: Feature[]; missing: [Feature, string][] } {
   const classic: [Feature, string] = ["mount.classic", CLASSIC];
-  if (sharing.driver === null) return { features: [], missing: [["mount.native", sharing.reason], classic] };
+  if (sharing.driver === null) {
+    return { features: [], missing: [["mount.native", sharing.reason], classic] };
+  }
   const features: Feature[] = ["mount.native"];
   const missing = [classic];
-  if (sharing.driver === "virtiofs") features.push("mount.hotplug");
-  else missing.push(["mount.hotplug", "libvirt can hot-plug virtiofs, but not 9p"]);
-  if (sharing.unmapped === null) features.push("mount.idmap");
-  else missing.push(["mount.idmap", sharing.unmapped]);
+  if (sharing.driver === "virtiofs") {
+    features.push("mount.hotplug");
+  } else {
+    missing.push(["mount.hotplug", "libvirt can hot-plug virtiofs, but not 9p"]);
+  }
+  if (sharing.unmapped === null) {
+    features.push("mount.idmap");
+  } else {
+    missing.push(["mount.idmap", sharing.unmapped]);
+  }
   return { features, missing };
 }
 
@@ -68,15 +76,31 @@ async function obstacle(
   { source, type, uidMap, gidMap }: Mount,
 ): Promise<string | undefined> {
   const sharing = await engine.sharing();
-  if (type === "classic") return CLASSIC;
-  if (sharing.driver === null) return sharing.reason;
-  if (sharing.unmapped !== null && uidMap.length + gidMap.length > 0) return sharing.unmapped;
-  if (UNWRITABLE.test(source)) return "XML cannot carry its name";
-  if (sharing.unmapped !== null && source.includes(",")) return "libvirt takes a comma in its name apart";
+  if (type === "classic") {
+    return CLASSIC;
+  }
+  if (sharing.driver === null) {
+    return sharing.reason;
+  }
+  if (sharing.unmapped !== null && uidMap.length + gidMap.length > 0) {
+    return sharing.unmapped;
+  }
+  if (UNWRITABLE.test(source)) {
+    return "XML cannot carry its name";
+  }
+  if (sharing.unmapped !== null && source.includes(",")) {
+    return "libvirt takes a comma in its name apart";
+  }
   const real = await realpath(source).catch(() => undefined);
-  if (real === undefined) return "the folder does not exist";
-  if (real !== source) return `it has become a link to ${real}`;
-  if (!(await stat(real)).isDirectory()) return "it is not a folder";
+  if (real === undefined) {
+    return "the folder does not exist";
+  }
+  if (real !== source) {
+    return `it has become a link to ${real}`;
+  }
+  if (!(await stat(real)).isDirectory()) {
+    return "it is not a folder";
+  }
   return sharing.driver === "9p" ? hiddenFromQemu(engine, source) : undefined;
 }
 
@@ -85,7 +109,9 @@ const UNWRITABLE = /[^\t\n\r\x20-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/
 /** QEMU opens the folder itself: a guest whose QEMU may not would not start. */
 async function hiddenFromQemu(engine: LibvirtEngine, source: string): Promise<string | undefined> {
   const { qemuUser } = await engine.host();
-  if (engine.session || qemuUser === null || process.getuid?.() !== 0) return undefined;
+  if (engine.session || qemuUser === null || process.getuid?.() !== 0) {
+    return undefined;
+  }
   const ids = [`--reuid=${qemuUser.uid}`, `--regid=${qemuUser.gid}`, "--clear-groups"];
   return run("setpriv", [...ids, "test", "-r", source, "-a", "-x", source], { package: "util-linux" }).then(
     () => undefined,
@@ -102,15 +128,21 @@ export async function requireServable(
 ): Promise<void> {
   for (const mount of mounts) {
     const reason = await obstacle(engine, mount);
-    if (reason !== undefined) throw failure("MOUNT_REFUSED", { name, source: mount.source, reason });
+    if (reason !== undefined) {
+      throw failure("MOUNT_REFUSED", { name, source: mount.source, reason });
+    }
   }
 }
 
 async function toFilesystem(sharing: Sharing, folder: string, mount: Mount): Promise<Filesystem> {
   const { source, target } = mount;
   const tag = mountTag(target);
-  if (sharing.driver !== "virtiofs") return { driver: "9p", source, tag };
-  if (sharing.unmapped !== null) return { driver: "virtiofs", source, tag };
+  if (sharing.driver !== "virtiofs") {
+    return { driver: "9p", source, tag };
+  }
+  if (sharing.unmapped !== null) {
+    return { driver: "virtiofs", source, tag };
+  }
   const launcher = await writeLauncher(folder, mount, sharing.virtiofsd);
   return { driver: "virtiofs", source, tag, launcher };
 }
@@ -122,13 +154,18 @@ async function servable(
   context?: Context,
 ): Promise<Filesystem[]> {
   const { folder, mounts } = metadata;
-  if (mounts.length === 0) return [];
+  if (mounts.length === 0) {
+    return [];
+  }
   const sharing = await engine.sharing();
   const devices: Filesystem[] = [];
   for (const mount of mounts) {
     const reason = await obstacle(engine, mount);
-    if (reason === undefined) devices.push(await toFilesystem(sharing, folder, mount));
-    else context?.warn?.(`${mount.source} is left out of ${mount.target} for now: ${reason}`);
+    if (reason === undefined) {
+      devices.push(await toFilesystem(sharing, folder, mount));
+    } else {
+      context?.warn?.(`${mount.source} is left out of ${mount.target} for now: ${reason}`);
+    }
   }
   return devices;
 }
@@ -159,21 +196,30 @@ async function live(domain: Domain): Promise<Element> {
 /** Plugs in what a running guest lacks of its mounts: after suspension, or when a source has come back. */
 export async function plugMounts(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
   const { domain, metadata } = managed;
-  if (metadata.mounts.length === 0) return;
+  if (metadata.mounts.length === 0) {
+    return;
+  }
   const present = readFilesystems(await live(domain)).map(({ tag }) => tag);
   const wanted = await servable(engine, metadata, context);
-  for (const each of wanted.filter(({ tag }) => !present.includes(tag)))
-    if (!(await plug(domain, each))) context.warn?.(`${each.source} is there at the next start of the guest`);
+  for (const each of wanted.filter(({ tag }) => !present.includes(tag))) {
+    if (!(await plug(domain, each))) {
+      context.warn?.(`${each.source} is there at the next start of the guest`);
+    }
+  }
 }
 
 /** Plugs a device into a running guest; false where only a start can bring it. */
 async function plug(domain: Domain, filesystem: Filesystem): Promise<boolean> {
-  if (filesystem.driver !== "virtiofs" || !hasSharedMemory(await live(domain))) return false;
+  if (filesystem.driver !== "virtiofs" || !hasSharedMemory(await live(domain))) {
+    return false;
+  }
   try {
     await domain.attachDevice(serialize(filesystemElement(filesystem)), DeviceModifyFlags.LIVE);
     return true;
   } catch (error) {
-    if (error instanceof Error && /No more available PCI slots/.test(error.message)) return false;
+    if (error instanceof Error && /No more available PCI slots/.test(error.message)) {
+      return false;
+    }
     throw error;
   }
 }
@@ -181,13 +227,19 @@ async function plug(domain: Domain, filesystem: Filesystem): Promise<boolean> {
 /** Takes a device out of a running guest, which must not have it mounted; false where it does not let go. */
 async function unplug(domain: Domain, tag: string): Promise<boolean> {
   const device = findFilesystem(await live(domain), tag);
-  if (device === undefined) return true;
+  if (device === undefined) {
+    return true;
+  }
   await domain.detachDevice(serialize(device), DeviceModifyFlags.LIVE).catch((error: unknown) => {
-    if (!isLibvirt(error, "OPERATION_TIMEOUT", "OPERATION_FAILED", "DEVICE_MISSING")) throw error;
+    if (!isLibvirt(error, "OPERATION_TIMEOUT", "OPERATION_FAILED", "DEVICE_MISSING")) {
+      throw error;
+    }
   });
   const end = Date.now() + UNPLUG;
   while (findFilesystem(await live(domain), tag) !== undefined) {
-    if (Date.now() > end) return false;
+    if (Date.now() > end) {
+      return false;
+    }
     await delay(POLL);
   }
   return true;
@@ -199,13 +251,15 @@ async function unplug(domain: Domain, tag: string): Promise<boolean> {
  * brings them back.
  */
 export async function unplugMounts({ domain, name }: Managed): Promise<void> {
-  for (const { tag, source, driver } of readFilesystems(await live(domain)))
-    if (driver === "virtiofs" && !(await unplug(domain, tag)))
+  for (const { tag, source, driver } of readFilesystems(await live(domain))) {
+    if (driver === "virtiofs" && !(await unplug(domain, tag))) {
       throw failure("WRONG_STATE", {
         name,
         reason: `Its guest does not let go of the mount of ${source}, without which its memory cannot be saved`,
         state: "Running",
       });
+    }
+  }
 }
 
 async function attach(
@@ -217,8 +271,9 @@ async function attach(
   const managed = await getReady(engine, id, context);
   const { domain, name, document } = managed;
   const { target } = mount;
-  if (managed.metadata.mounts.some((each) => each.target === target))
+  if (managed.metadata.mounts.some((each) => each.target === target)) {
     throw failure("MOUNT_EXISTS", { name, target });
+  }
   await requireServable(engine, name, [mount]);
   const before = copy(document);
   const metadata = changedMetadata(managed.metadata, { mounts: [...managed.metadata.mounts, mount] });
@@ -226,7 +281,9 @@ async function attach(
   await putMounts(engine, document, metadata);
   context.signal.throwIfAborted();
   await define(engine, document);
-  if (!(await domain.isActive())) return "restart";
+  if (!(await domain.isActive())) {
+    return "restart";
+  }
   try {
     const wanted = readFilesystems(document).find(({ tag }) => tag === mountTag(target));
     // One of this target that the guest has not let go of since is of another mount.
@@ -260,13 +317,17 @@ async function detach(
     await sweepLaunchers({ document, metadata });
     await writeMetadata({ ...managed, metadata }, {});
   }
-  if (!(await domain.isActive())) return "restart";
+  if (!(await domain.isActive())) {
+    return "restart";
+  }
   return (await unplug(domain, mountTag(target))) ? "applied" : "restart";
 }
 
 async function inside(engine: LibvirtEngine, id: string): Promise<GuestMount[]> {
   const { domain, metadata } = await getManaged(engine, id);
-  if (metadata.mounts.length === 0 || !(await domain.isActive())) return [];
+  if (metadata.mounts.length === 0 || !(await domain.isActive())) {
+    return [];
+  }
   const present = readFilesystems(await live(domain));
   return metadata.mounts.flatMap(({ target }) => {
     const device = present.find(({ tag }) => tag === mountTag(target));

@@ -34,8 +34,9 @@ export async function probeSharing(connection: Connection, session: boolean): Pr
   const filesystem = find(capabilities, "devices", "filesystem");
   const drivers = elements(filesystem, "enum").flatMap((values) => elements(values, "value").map(text));
   const virtiofsd = session || !drivers.includes("virtiofs") ? undefined : await findVirtiofsd();
-  if (virtiofsd !== undefined)
+  if (virtiofsd !== undefined) {
     return { driver: "virtiofs", virtiofsd, unmapped: (await launcherObstacle()) ?? null };
+  }
   // libvirt offers 9p also where QEMU was built without it.
   const emulator = text(find(capabilities, "path"));
   if (
@@ -43,23 +44,30 @@ export async function probeSharing(connection: Connection, session: boolean): Pr
       () => true,
       () => false,
     )
-  )
+  ) {
     return {
       driver: "9p",
       unmapped: `${session ? "in session mode" : "without virtiofsd"} folders are shared by 9p, and whatever is done in them is done as the user that QEMU runs as`,
     };
+  }
   return { driver: null, reason: "this QEMU cannot share folders: it has neither virtiofs nor 9p" };
 }
 
 /** The virtiofsd that libvirt itself would start. */
 async function findVirtiofsd(): Promise<string | undefined> {
   const files = new Map<string, string>();
-  for (const folder of DESCRIPTIONS)
-    for (const file of await readdir(folder).catch(() => []))
-      if (file.endsWith(".json") && !files.has(file)) files.set(file, join(folder, file));
+  for (const folder of DESCRIPTIONS) {
+    for (const file of await readdir(folder).catch(() => [])) {
+      if (file.endsWith(".json") && !files.has(file)) {
+        files.set(file, join(folder, file));
+      }
+    }
+  }
   for (const [, path] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const binary = await readDescription(path);
-    if (binary !== undefined) return binary;
+    if (binary !== undefined) {
+      return binary;
+    }
   }
   return undefined;
 }
@@ -67,7 +75,9 @@ async function findVirtiofsd(): Promise<string | undefined> {
 async function readDescription(path: string): Promise<string | undefined> {
   try {
     const { type, binary }: { type?: unknown; binary?: unknown } = JSON.parse(await readFile(path, "utf8"));
-    if (type !== "fs" || typeof binary !== "string") return undefined;
+    if (type !== "fs" || typeof binary !== "string") {
+      return undefined;
+    }
     await access(binary, constants.X_OK);
     return binary;
   } catch {
@@ -77,9 +87,12 @@ async function readDescription(path: string): Promise<string | undefined> {
 
 /** Why the launcher cannot work here, found by trying it with a program that does nothing. */
 async function launcherObstacle(): Promise<string | undefined> {
-  if (process.getuid?.() !== 0) return "only root can have libvirt start virtiofsd with an id map";
-  if (await isConfined())
+  if (process.getuid?.() !== 0) {
+    return "only root can have libvirt start virtiofsd with an id map";
+  }
+  if (await isConfined()) {
     return "a security module confines libvirt here and keeps it from starting strata's launcher of virtiofsd";
+  }
   const trial = launcherScript({ source: "/", uidMap: [{ host: 0, guest: 1000 }], gidMap: [] }, "true");
   return run("sh", ["-c", trial]).then(
     () => undefined,

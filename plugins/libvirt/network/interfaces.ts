@@ -11,13 +11,16 @@ import { ensureNetwork, newMac } from "./networks.ts";
 /** Rejects unless each is there, starting those that are not active. Session mode has none. */
 export async function requireNetworks(engine: LibvirtEngine, nics: readonly NicSpec[]): Promise<void> {
   const [first] = nics;
-  if (first !== undefined && engine.session)
+  if (first !== undefined && engine.session) {
     throw failure("UNSUPPORTED", {
       what: `the network "${first.network}"`,
       engine: ENGINE,
       reason: NO_NETWORKS,
     });
-  for (const { network } of nics) await ensureNetwork(engine, network);
+  }
+  for (const { network } of nics) {
+    await ensureNetwork(engine, network);
+  }
 }
 
 /** Why session mode has no networks to choose from. */

@@ -27,7 +27,9 @@ async function readLeases(engine: LibvirtEngine, name: string) {
     return leases.map((lease) => ({ mac: lease.mac ?? "", ip: lease.ip, expiry: lease.expiryTime }));
   } catch (error) {
     // A network that has gone takes the addresses with it, not the instance.
-    if (isLibvirt(error, "NO_NETWORK", "OPERATION_INVALID")) return [];
+    if (isLibvirt(error, "NO_NETWORK", "OPERATION_INVALID")) {
+      return [];
+    }
     throw error;
   }
 }
@@ -50,9 +52,13 @@ export function sshAccess(engine: LibvirtEngine): SshAccess {
     endpoint: (id) =>
       mapped(async () => {
         const managed = await getManaged(engine, id);
-        if (!(await managed.domain.isActive())) return null;
+        if (!(await managed.domain.isActive())) {
+          return null;
+        }
         const { sshPort } = managed.metadata;
-        if (sshPort !== undefined) return { host: "127.0.0.1", port: sshPort };
+        if (sshPort !== undefined) {
+          return { host: "127.0.0.1", port: sshPort };
+        }
         const [host] = await addressesOf(managed, leaseReader(engine));
         return host === undefined ? null : { host, port: 22 };
       }),
@@ -63,9 +69,11 @@ export function sshAccess(engine: LibvirtEngine): SshAccess {
 export async function ensureNetwork(engine: LibvirtEngine, name: string): Promise<void> {
   try {
     const network = await engine.connection.lookupNetworkByName(name);
-    if (!(await network.isActive())) await network.create();
+    if (!(await network.isActive())) {
+      await network.create();
+    }
   } catch (error) {
-    if (isLibvirt(error, "NO_NETWORK"))
+    if (isLibvirt(error, "NO_NETWORK")) {
       throw failure(
         "ENGINE_ERROR",
         {
@@ -74,6 +82,7 @@ export async function ensureNetwork(engine: LibvirtEngine, name: string): Promis
         },
         error,
       );
+    }
     throw error;
   }
 }
@@ -87,8 +96,9 @@ export async function freePort(): Promise<number> {
   });
   const address = server.address();
   await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === "string")
+  if (address === null || typeof address === "string") {
     throw failure("INTERNAL", { reason: "no port was given" });
+  }
   return address.port;
 }
 

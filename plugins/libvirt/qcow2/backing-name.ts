@@ -7,9 +7,12 @@ import { resolve } from "node:path";
  */
 export function filesOfBackingName(name: string, folder: string): string[] {
   // What has a protocol is relative to where QEMU runs, which libvirt has at the root.
-  if (name.startsWith("json:"))
+  if (name.startsWith("json:")) {
     return filesOfOptions(name.slice("json:".length)).map((file) => resolve("/", file));
-  if (name.startsWith("file:")) return [resolve("/", name.slice("file:".length))];
+  }
+  if (name.startsWith("file:")) {
+    return [resolve("/", name.slice("file:".length))];
+  }
   // As QEMU tells a protocol from a path: a colon before the first slash.
   return /^[^/]*:/.test(name) ? [] : [resolve(folder, name)];
 }
@@ -25,7 +28,9 @@ function filesOfOptions(text: string): string[] {
 
 /** Values of `filename`, also under a dotted key such as `file.filename`; what lies behind `backing` last. */
 function filenames(options: unknown): string[] {
-  if (typeof options !== "object" || options === null) return [];
+  if (typeof options !== "object" || options === null) {
+    return [];
+  }
   const entries = Object.entries(options).map(([key, value]: [string, unknown]) => ({
     files: typeof value === "string" && /(^|\.)filename$/.test(key) ? [value] : filenames(value),
     behind: /(^|\.)backing(\.|$)/.test(key),

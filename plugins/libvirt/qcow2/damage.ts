@@ -11,15 +11,20 @@ export async function hasLost(path: string): Promise<boolean> {
 
 /** Rejects with LAYER_UNREADABLE where a file is known to have lost contents. */
 export async function requireWhole(name: string, path: string): Promise<void> {
-  if (await hasLost(path))
+  if (await hasLost(path)) {
     throw failure("LAYER_UNREADABLE", { name, path, reason: "it is damaged; `strata doctor` says how" });
+  }
 }
 
 /** True where a file is known to have lost contents. */
 export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
   const extent = extentOfFile(path);
-  if (extent === "corrupt" || extent === "cut") return true;
-  if (extent === "unknown") return false;
+  if (extent === "corrupt" || extent === "cut") {
+    return true;
+  }
+  if (extent === "unknown") {
+    return false;
+  }
   const checked = await checkAtRest(path, call);
   return checked !== null && isWrong(checked);
 }

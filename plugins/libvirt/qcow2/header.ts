@@ -34,14 +34,18 @@ export async function readHeader(path: string): Promise<Qcow2Header> {
  */
 export function readHeaderSync(path: string): Qcow2Header {
   const { name, ...header } = readParts(path);
-  if (name === null) return { ...header, backing: null };
+  if (name === null) {
+    return { ...header, backing: null };
+  }
   const [backing = resolve(dirname(path), name)] = filesOfBackingName(name, dirname(path));
   return { ...header, backing };
 }
 
 /** True for a file that begins as qcow2 images do; throws the file system's error. */
 export function isQcow2(path: string): boolean {
-  if (!statSync(path).isFile()) return false;
+  if (!statSync(path).isFile()) {
+    return false;
+  }
   const file = openSync(path, "r");
   try {
     return readSync(file, START, 0, 4, 0) === 4 && START.readUInt32BE(0) === MAGIC;
@@ -76,12 +80,16 @@ export async function isEmptyImage(path: string): Promise<boolean> {
   const file = openSync(path, "r");
   try {
     const start = Buffer.alloc(FIRST_PART);
-    if (readSync(file, start, 0, FIRST_PART, 0) < FIRST_PART || start.readUInt32BE(0) !== MAGIC) return false;
+    if (readSync(file, start, 0, FIRST_PART, 0) < FIRST_PART || start.readUInt32BE(0) !== MAGIC) {
+      return false;
+    }
     const plain = start.readUInt32BE(4) === 3 && start.readBigUInt64BE(72) === 0n;
     const encrypted = start.readUInt32BE(32) !== 0;
     const snapshots = start.readUInt32BE(60);
     const entries = start.readUInt32BE(36);
-    if (!plain || encrypted || snapshots > 0 || entries > L1_ENTRIES) return false;
+    if (!plain || encrypted || snapshots > 0 || entries > L1_ENTRIES) {
+      return false;
+    }
     const table = Buffer.alloc(8 * entries);
     const length = readSync(file, table, 0, table.length, Number(start.readBigUInt64BE(40)));
     return length === table.length && table.every((byte) => byte === 0);
@@ -92,18 +100,27 @@ export async function isEmptyImage(path: string): Promise<boolean> {
 
 function parseHeader(file: number): Omit<Qcow2Header, "backing"> & { readonly name: string | null } {
   const length = readSync(file, START, 0, START.length, 0);
-  if (length < 72 || START.readUInt32BE(0) !== MAGIC) throw new Error("not a qcow2 file");
+  if (length < 72 || START.readUInt32BE(0) !== MAGIC) {
+    throw new Error("not a qcow2 file");
+  }
   const version = START.readUInt32BE(4);
-  if (version !== 2 && version !== 3) throw new Error(`qcow2 version ${version} is not known`);
+  if (version !== 2 && version !== 3) {
+    throw new Error(`qcow2 version ${version} is not known`);
+  }
   const nameOffset = Number(START.readBigUInt64BE(8));
   const nameLength = START.readUInt32BE(16);
   const virtualSize = START.readBigUInt64BE(24);
   const facts = { virtualSize, inside: START.readUInt32BE(60), encrypted: START.readUInt32BE(32) !== 0 };
-  if (nameOffset === 0 || nameLength === 0) return { ...facts, name: null };
-  if (nameLength > LONGEST_NAME) throw new Error("the name of the backing file is too long");
+  if (nameOffset === 0 || nameLength === 0) {
+    return { ...facts, name: null };
+  }
+  if (nameLength > LONGEST_NAME) {
+    throw new Error("the name of the backing file is too long");
+  }
   const end = nameOffset + nameLength;
   const name = end <= length ? START.subarray(nameOffset, end) : Buffer.alloc(nameLength);
-  if (end > length && readSync(file, name, 0, nameLength, nameOffset) < nameLength)
+  if (end > length && readSync(file, name, 0, nameLength, nameOffset) < nameLength) {
     throw new Error("the header is cut off");
+  }
   return { ...facts, name: name.toString("utf8") };
 }

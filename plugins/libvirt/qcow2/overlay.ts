@@ -22,7 +22,9 @@ export async function createOverlay(path: string, backing: string, size?: bigint
   try {
     await using file = await createFile(path);
     await file.truncate(length);
-    for (const { at, bytes } of tables) await file.write(bytes, 0, bytes.length, at);
+    for (const { at, bytes } of tables) {
+      await file.write(bytes, 0, bytes.length, at);
+    }
     // Last: what has no header is no layer, and is taken away where this is interrupted.
     await file.write(header, 0, header.length, 0);
     await file.sync();
@@ -44,12 +46,13 @@ export function emptyOverlay(
   virtualSize: bigint,
 ): { readonly header: Buffer; readonly tables: readonly Piece[]; readonly length: number } {
   const name = Buffer.from(backing, "utf8");
-  if (name.length > LONGEST_NAME)
+  if (name.length > LONGEST_NAME) {
     throw failure("INVALID_VALUE", {
       what: "the path of a layer",
       value: backing,
       reason: `qcow2 takes at most ${LONGEST_NAME} bytes`,
     });
+  }
   const [refcountTable, refcountBlock, l1Table] = [CLUSTER, 2 * CLUSTER, 3 * CLUSTER];
   const l1Entries = Number((virtualSize + MAPPED - 1n) / MAPPED);
   const length = l1Table + 8 * l1Entries;
@@ -75,7 +78,9 @@ export function emptyOverlay(
   const blockOffset = Buffer.alloc(8);
   blockOffset.writeBigUInt64BE(BigInt(refcountBlock));
   const refcounts = Buffer.alloc(2 * Math.ceil(length / CLUSTER));
-  for (let at = 0; at < refcounts.length; at += 2) refcounts.writeUInt16BE(1, at);
+  for (let at = 0; at < refcounts.length; at += 2) {
+    refcounts.writeUInt16BE(1, at);
+  }
   const tables = [
     { at: refcountTable, bytes: blockOffset },
     { at: refcountBlock, bytes: refcounts },

@@ -20,19 +20,26 @@ async function qemuImg(args: readonly string[], { signal, lock, progress }: RunO
     env: { LC_ALL: "C" },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
-  if (progress !== undefined)
+  if (progress !== undefined) {
     running.stdout?.on("data", (chunk) => {
       const [, percent] = /\(([\d.]+)\/100%\)\s*$/.exec(String(chunk)) ?? [];
-      if (percent !== undefined) progress(Number(percent) / 100);
+      if (percent !== undefined) {
+        progress(Number(percent) / 100);
+      }
     });
+  }
   const result = await running;
-  if (result.isCanceled) throw failure("CANCELLED", {}, result);
-  if (result.code === "ENOENT")
+  if (result.isCanceled) {
+    throw failure("CANCELLED", {}, result);
+  }
+  if (result.code === "ENOENT") {
     throw failure("PROGRAM_MISSING", { program: "qemu-img", package: "qemu-utils" }, result);
+  }
   if (result.failed) {
     const reason = String(result.stderr).trim() || String(result.shortMessage);
-    if (/No space left on device|Disk quota exceeded/.test(reason))
+    if (/No space left on device|Disk quota exceeded/.test(reason)) {
       throw failure("NO_SPACE", { where: "the storage pool" }, result);
+    }
     throw failure("PROGRAM_FAILED", { program: `qemu-img ${args[0]}`, reason }, result);
   }
   return String(result.stdout);
@@ -152,22 +159,30 @@ async function runCheck(args: readonly string[], { signal, lock }: RunOptions): 
   });
   let reason = "";
   running.stderr.on("data", (chunk) => {
-    if (reason.length < LONGEST_REASON) reason += String(chunk);
+    if (reason.length < LONGEST_REASON) {
+      reason += String(chunk);
+    }
   });
   const result = await running;
-  if (result.isCanceled) throw failure("CANCELLED", {}, result);
-  if (result.code === "ENOENT")
+  if (result.isCanceled) {
+    throw failure("CANCELLED", {}, result);
+  }
+  if (result.code === "ENOENT") {
     throw failure("PROGRAM_MISSING", { program: "qemu-img", package: "qemu-utils" }, result);
+  }
   const found = parseCheck(result.stdout);
-  if (found !== null) return found;
+  if (found !== null) {
+    return found;
+  }
   const [first = ""] = reason.slice(0, LONGEST_REASON).split("\n");
   // Without an exit code it was killed, and that says nothing of the file.
-  if (result.exitCode === undefined)
+  if (result.exitCode === undefined) {
     throw failure(
       "PROGRAM_FAILED",
       { program: "qemu-img check", reason: String(result.shortMessage) },
       result,
     );
+  }
   return { corruptions: 0, leaks: 0, failed: first };
 }
 
@@ -178,7 +193,9 @@ const LONGEST_REASON = 500;
 export function parseCheck(printed: string): ImageCheck | null {
   try {
     const told: unknown = JSON.parse(printed);
-    if (typeof told !== "object" || told === null) return null;
+    if (typeof told !== "object" || told === null) {
+      return null;
+    }
     const count = (key: string) => {
       const value: unknown = Reflect.get(told, key);
       return typeof value === "number" ? value : 0;

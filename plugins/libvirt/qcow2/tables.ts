@@ -30,7 +30,9 @@ export function extentOfFile(path: string): Extent {
     const file = openSync(path, "r");
     try {
       const read: ReadAt = (at, length) => {
-        if (space.length < length) space = Buffer.alloc(length);
+        if (space.length < length) {
+          space = Buffer.alloc(length);
+        }
         return space.subarray(0, readSync(file, space, 0, length, at));
       };
       return extentOf(read, fstatSync(file).size);
@@ -49,19 +51,29 @@ export function extentOfFile(path: string): Extent {
  */
 export function extentOf(read: ReadAt, size: number): Extent {
   const header = readTables(read(0, 104));
-  if (typeof header === "string") return header;
+  if (typeof header === "string") {
+    return header;
+  }
   const { cluster, bits, l1End, table, tableLength } = header;
   // Beyond a file's end QEMU reads zeros: an L1 table of which nothing is left is one of an empty layer.
-  if (l1End > size || table + cluster > size) return "cut";
+  if (l1End > size || table + cluster > size) {
+    return "cut";
+  }
   /** Clusters whose refcounts are in one block. */
   const counted = (cluster * 8) / bits;
   const behind = Math.ceil(size / cluster);
   const begin = Math.floor(behind / counted) * 8;
   const entries = read(table + begin, Math.max(0, Math.min(LOOK, tableLength - begin)));
-  if (!isZero(entries.subarray(8))) return "short";
+  if (!isZero(entries.subarray(8))) {
+    return "short";
+  }
   const block = entries.length < 8 ? 0 : Number(entries.readBigUInt64BE(0) & OFFSET);
-  if (block === 0) return "whole";
-  if (block >= size) return "cut";
+  if (block === 0) {
+    return "whole";
+  }
+  if (block >= size) {
+    return "cut";
+  }
   const skipped = (behind % counted) * bits;
   const from = Math.floor(skipped / 8);
   const refcounts = read(block + from, cluster - from);
@@ -83,15 +95,25 @@ interface Tables {
 
 /** Where the tables are by the start of a file. */
 function readTables(header: Buffer): Tables | Extent {
-  if (header.length < 72 || header.readUInt32BE(0) !== MAGIC) return "unknown";
+  if (header.length < 72 || header.readUInt32BE(0) !== MAGIC) {
+    return "unknown";
+  }
   const version = header.readUInt32BE(4);
   const clusterBits = header.readUInt32BE(20);
-  if ((version !== 2 && version !== 3) || clusterBits < 9 || clusterBits > 21) return "unknown";
-  if (version === 3 && header.length < 104) return "cut";
+  if ((version !== 2 && version !== 3) || clusterBits < 9 || clusterBits > 21) {
+    return "unknown";
+  }
+  if (version === 3 && header.length < 104) {
+    return "cut";
+  }
   const features = version === 3 ? header.readBigUInt64BE(72) : 0n;
   const order = version === 3 ? header.readUInt32BE(96) : 4;
-  if ((features & CORRUPT) !== 0n) return "corrupt";
-  if ((features & DIRTY) !== 0n || order > 6) return "unknown";
+  if ((features & CORRUPT) !== 0n) {
+    return "corrupt";
+  }
+  if ((features & DIRTY) !== 0n || order > 6) {
+    return "unknown";
+  }
   const cluster = 2 ** clusterBits;
   const [l1, table] = [40, 48].map((at) => Number(header.readBigUInt64BE(at))) as [number, number];
   const tableLength = header.readUInt32BE(56) * cluster;

@@ -77,12 +77,16 @@ export class Client {
     listener?: StreamListener,
   ): Promise<{ result: Result; serial: number }> {
     limits.signal?.throwIfAborted();
-    if (this.failure !== undefined) throw this.failure;
+    if (this.failure !== undefined) {
+      throw this.failure;
+    }
     const payload = encode(procedure.args, args);
     this.serial = this.serial === 0xffffffff ? 1 : this.serial + 1;
     const serial = this.serial;
     // Before the reply: data may follow it in the same read.
-    if (listener !== undefined) this.streams.set(serial, listener);
+    if (listener !== undefined) {
+      this.streams.set(serial, listener);
+    }
     try {
       const reply = await this.exchange(serial, procedure, payload, limits);
       return { result: decode(procedure.result, reply), serial };
@@ -137,8 +141,11 @@ export class Client {
           reject(error);
         },
       });
-      if (this.inFlight < IN_FLIGHT) send();
-      else this.unsent.push(send);
+      if (this.inFlight < IN_FLIGHT) {
+        send();
+      } else {
+        this.unsent.push(send);
+      }
     });
   }
 
@@ -149,7 +156,9 @@ export class Client {
     status: number,
     payload: Buffer,
   ): Promise<void> {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.failure !== undefined) {
+      throw this.failure;
+    }
     const frame = encodeFrame({
       program,
       procedure: number,
@@ -175,16 +184,23 @@ export class Client {
   /** Pings the daemon from now on when it is silent, to notice that it is gone. */
   keepAlive(): void {
     this.pinger = setInterval(() => {
-      if (this.stream.isPaused() || Date.now() - this.heard < PING_AFTER) return;
-      if (this.unanswered >= PINGS) this.end(new ConnectionLostError("the daemon does not answer"));
-      else this.sendKeepAlive(PING);
+      if (this.stream.isPaused() || Date.now() - this.heard < PING_AFTER) {
+        return;
+      }
+      if (this.unanswered >= PINGS) {
+        this.end(new ConnectionLostError("the daemon does not answer"));
+      } else {
+        this.sendKeepAlive(PING);
+      }
       this.unanswered += 1;
     }, PING_AFTER);
     this.pinger.unref();
   }
 
   private sendKeepAlive(procedure: number): void {
-    if (this.failure !== undefined) return;
+    if (this.failure !== undefined) {
+      return;
+    }
     const head = { program: Program.KEEPALIVE, type: FrameType.MESSAGE, serial: 0, status: FrameStatus.OK };
     this.stream.write(encodeFrame({ ...head, procedure, payload: Buffer.alloc(0) }));
   }
@@ -195,7 +211,9 @@ export class Client {
     // Calls that take the places of several that were answered are sent together.
     this.stream.cork();
     try {
-      for (const frame of this.parser.push(chunk)) this.dispatch(frame);
+      for (const frame of this.parser.push(chunk)) {
+        this.dispatch(frame);
+      }
     } catch (error) {
       this.end(lost(error instanceof Error ? error.message : String(error), error));
     } finally {
@@ -205,21 +223,28 @@ export class Client {
 
   private dispatch(frame: Frame): void {
     if (frame.program === Program.KEEPALIVE) {
-      if (frame.procedure === PING) this.sendKeepAlive(PONG);
+      if (frame.procedure === PING) {
+        this.sendKeepAlive(PONG);
+      }
       return;
     }
     switch (frame.type) {
       case FrameType.REPLY: {
         const pending = this.pending.get(frame.serial);
-        if (pending === undefined) return;
+        if (pending === undefined) {
+          return;
+        }
         // First, since an error that makes no sense ends the connection, and with it this call.
         const error = frame.status === FrameStatus.OK ? undefined : decodeError(frame.payload);
         this.pending.delete(frame.serial);
         this.inFlight -= 1;
         this.unsent.shift()?.();
         // Whoever gave the call up hears nothing of its answer.
-        if (error === undefined) pending.resolve(frame.payload);
-        else pending.reject(error);
+        if (error === undefined) {
+          pending.resolve(frame.payload);
+        } else {
+          pending.reject(error);
+        }
         return;
       }
       case FrameType.MESSAGE:
@@ -240,22 +265,30 @@ export class Client {
       return;
     }
     this.streams.delete(frame.serial);
-    if (frame.status === FrameStatus.OK) listener?.end();
-    else
+    if (frame.status === FrameStatus.OK) {
+      listener?.end();
+    } else {
       listener?.fail(
         frame.payload.length === 0 ? new Error("the stream was aborted") : decodeError(frame.payload),
       );
+    }
   }
 
   /** Ends the connection; calls under way reject with the reason. */
   end(reason: Error): void {
-    if (this.failure !== undefined) return;
+    if (this.failure !== undefined) {
+      return;
+    }
     this.failure = reason;
     clearInterval(this.pinger);
     this.stream.destroy();
-    for (const pending of [...this.pending.values()]) pending.reject(reason);
+    for (const pending of [...this.pending.values()]) {
+      pending.reject(reason);
+    }
     this.pending.clear();
-    for (const listener of this.streams.values()) listener.fail(reason);
+    for (const listener of this.streams.values()) {
+      listener.fail(reason);
+    }
     this.streams.clear();
     this.resolveClosed(reason);
   }

@@ -14,7 +14,9 @@ export class EventQueue<T> {
   private done = false;
 
   push(item: T | Gap): void {
-    if (this.items.length >= CAPACITY) this.items = [{ kind: "resync" }];
+    if (this.items.length >= CAPACITY) {
+      this.items = [{ kind: "resync" }];
+    }
     this.items.push(item);
     this.wake?.();
   }
@@ -34,7 +36,9 @@ export class EventQueue<T> {
         continue;
       }
       if (this.done) {
-        if (this.failure !== undefined) throw this.failure;
+        if (this.failure !== undefined) {
+          throw this.failure;
+        }
         return;
       }
       await new Promise<void>((resolve) => {

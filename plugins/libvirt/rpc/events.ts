@@ -45,7 +45,9 @@ export class EventHub {
   /** Takes a message of the daemon; what is no event of a domain is ignored. */
   receive(frame: Frame): void {
     const kind = byProcedure.get(frame.procedure);
-    if (kind === undefined) return;
+    if (kind === undefined) {
+      return;
+    }
     // Every kind's layout begins with the number of the registration.
     const layout = domainEvents[kind].fields as unknown as Type<
       { callbackID: number } & Record<string, unknown>
@@ -53,11 +55,15 @@ export class EventHub {
     const { callbackID, ...fields } = decode(layout, frame.payload);
     let heard = false;
     for (const each of this.subscriptions) {
-      if (each.callback !== callbackID) continue;
+      if (each.callback !== callbackID) {
+        continue;
+      }
       each.push(fields);
       heard = true;
     }
-    if (!heard && this.registering > 0) this.early.push({ callback: callbackID, kind, fields });
+    if (!heard && this.registering > 0) {
+      this.early.push({ callback: callbackID, kind, fields });
+    }
   }
 
   /** Registers with the daemon and returns the events, until the signal or an end of the connection. */
@@ -88,8 +94,9 @@ export class EventHub {
         this.subscriptions.delete(subscription);
         queue.end();
         const callbackID = subscription.callback;
-        if (current?.isOpen && callbackID !== undefined)
+        if (current?.isOpen && callbackID !== undefined) {
           await current.call(procedures.connect_domain_event_callback_deregister_any, { callbackID });
+        }
       },
     };
   }
@@ -104,11 +111,16 @@ export class EventHub {
         limits,
       );
       subscription.callback = result.callbackID;
-      for (const event of this.early)
-        if (event.callback === result.callbackID) subscription.push(event.fields);
+      for (const event of this.early) {
+        if (event.callback === result.callbackID) {
+          subscription.push(event.fields);
+        }
+      }
     } finally {
       this.registering -= 1;
-      if (this.registering === 0) this.early = [];
+      if (this.registering === 0) {
+        this.early = [];
+      }
     }
   }
 
@@ -122,7 +134,9 @@ export class EventHub {
 
   /** Ends every reader. */
   end(failure?: unknown): void {
-    for (const subscription of this.subscriptions) subscription.end(failure);
+    for (const subscription of this.subscriptions) {
+      subscription.end(failure);
+    }
     this.subscriptions.clear();
   }
 }

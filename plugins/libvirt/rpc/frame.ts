@@ -20,10 +20,14 @@ export interface Frame {
 
 export function encodeFrame(frame: Frame): Buffer {
   const length = HEADER + frame.payload.length;
-  if (length > LONGEST_FRAME) throw new RangeError(`a message of ${length} bytes is over ${LONGEST_FRAME}`);
+  if (length > LONGEST_FRAME) {
+    throw new RangeError(`a message of ${length} bytes is over ${LONGEST_FRAME}`);
+  }
   const header = Buffer.alloc(HEADER);
   const words = [length, frame.program, 1, frame.procedure, frame.type, frame.serial, frame.status];
-  for (const [index, word] of words.entries()) header.writeUInt32BE(word >>> 0, index * 4);
+  for (const [index, word] of words.entries()) {
+    header.writeUInt32BE(word >>> 0, index * 4);
+  }
   return Buffer.concat([header, frame.payload]);
 }
 
@@ -38,7 +42,9 @@ export class FrameParser {
     this.size += chunk.length;
     for (;;) {
       const length = this.nextLength();
-      if (length === undefined || this.size < length) return;
+      if (length === undefined || this.size < length) {
+        return;
+      }
       const whole = this.joined();
       this.chunks = length < whole.length ? [whole.subarray(length)] : [];
       this.size = whole.length - length;
@@ -47,16 +53,22 @@ export class FrameParser {
   }
 
   private nextLength(): number | undefined {
-    if (this.size < 4) return undefined;
+    if (this.size < 4) {
+      return undefined;
+    }
     const first = this.chunks[0];
     const length = (first !== undefined && first.length >= 4 ? first : this.joined()).readUInt32BE(0);
-    if (length < HEADER || length > LONGEST_FRAME) throw new ProtocolError(`a message of ${length} bytes`);
+    if (length < HEADER || length > LONGEST_FRAME) {
+      throw new ProtocolError(`a message of ${length} bytes`);
+    }
     return length;
   }
 
   private joined(): Buffer {
     const [only] = this.chunks;
-    if (only !== undefined && this.chunks.length === 1) return only;
+    if (only !== undefined && this.chunks.length === 1) {
+      return only;
+    }
     const whole = Buffer.concat(this.chunks);
     this.chunks = [whole];
     return whole;

@@ -16,7 +16,9 @@ export const LONG_CALL_MS = 3_600_000;
 
 /** Waits for work within limits; the work itself goes on. */
 export function within<T>(work: Promise<T>, { timeout, signal }: CallLimits): Promise<T> {
-  if (timeout === undefined && signal === undefined) return work;
+  if (timeout === undefined && signal === undefined) {
+    return work;
+  }
   return new Promise<T>((resolve, reject) => {
     const abort = () => reject(signal?.reason);
     const timer =
@@ -26,7 +28,9 @@ export function within<T>(work: Promise<T>, { timeout, signal }: CallLimits): Pr
             () => reject(new CallTimeoutError(`no connection within ${timeout} ms`, timeout)),
             timeout,
           );
-    if (signal?.aborted) abort();
+    if (signal?.aborted) {
+      abort();
+    }
     signal?.addEventListener("abort", abort, { once: true });
     work.then(resolve, reject).finally(() => {
       clearTimeout(timer);

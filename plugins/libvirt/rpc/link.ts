@@ -15,7 +15,9 @@ const AUTH_UNAVAILABLE = 94;
 
 /** Where polkit cannot be asked, libvirt calls that an internal error. */
 function denied(error: unknown): never {
-  if (!(error instanceof LibvirtError) || error.codeName !== "INTERNAL_ERROR") throw error;
+  if (!(error instanceof LibvirtError) || error.codeName !== "INTERNAL_ERROR") {
+    throw error;
+  }
   const { domain, level, message } = error;
   throw new LibvirtError({ code: AUTH_UNAVAILABLE, domain, level, message });
 }
@@ -55,11 +57,15 @@ async function greet(client: Client, target: Target, readOnly: boolean, limits: 
     { name: target.driver, flags: readOnly ? ConnectFlags.RO : 0 },
     limits,
   );
-  if (result.supported !== 0) client.keepAlive();
+  if (result.supported !== 0) {
+    client.keepAlive();
+  }
 }
 
 async function authenticate(client: Client, offered: readonly number[], limits: CallLimits): Promise<void> {
-  if (offered.length === 0 || offered.includes(AuthType.NONE)) return;
+  if (offered.length === 0 || offered.includes(AuthType.NONE)) {
+    return;
+  }
   if (offered.includes(AuthType.POLKIT)) {
     // polkit may ask the user, who may take longer than a machine.
     const { signal } = limits;

@@ -28,7 +28,9 @@ export class Opening {
       return await within(this.client, limits);
     } finally {
       this.waiting -= 1;
-      if (this.waiting === 0 && !this.settled) this.controller.abort();
+      if (this.waiting === 0 && !this.settled) {
+        this.controller.abort();
+      }
     }
   }
 }

@@ -47,10 +47,15 @@ export class Session implements AsyncDisposable {
    */
   async open(limits: CallLimits = {}): Promise<Client> {
     limits.signal?.throwIfAborted();
-    if (this.closed) throw new ConnectionLostError("the connection was closed");
-    if (this.openedClient !== undefined) return this.openedClient;
-    if (this.opening === undefined || this.opening.isOver)
+    if (this.closed) {
+      throw new ConnectionLostError("the connection was closed");
+    }
+    if (this.openedClient !== undefined) {
+      return this.openedClient;
+    }
+    if (this.opening === undefined || this.opening.isOver) {
       this.opening = new Opening((signal) => this.reopen(signal));
+    }
     return this.opening.wait(limits);
   }
 
@@ -124,11 +129,15 @@ export class Session implements AsyncDisposable {
 
   /** Closes for good; readers of events end. */
   async close(): Promise<void> {
-    if (this.closed) return;
+    if (this.closed) {
+      return;
+    }
     this.closed = true;
     this.hub.end();
     const client = this.openedClient;
-    if (client === undefined) return;
+    if (client === undefined) {
+      return;
+    }
     await client.call(procedures.connect_close, {}, { timeout: CLOSING_MS }).catch(() => {
       // The daemon may have gone first; closed is closed.
     });

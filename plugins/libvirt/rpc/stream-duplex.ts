@@ -62,9 +62,13 @@ class StreamDuplex extends Duplex {
   readonly listener: StreamListener = {
     data: (payload) => {
       // An empty packet ends what the daemon has to say.
-      if (payload.length === 0) this.push(null);
+      if (payload.length === 0) {
+        this.push(null);
+      }
       // The answer to our end comes by the same way, so that is read on for.
-      else if (!this.push(payload) && !this.finishing) this.client.pause();
+      else if (!this.push(payload) && !this.finishing) {
+        this.client.pause();
+      }
     },
     end: () => {
       this.finished = true;
@@ -79,9 +83,13 @@ class StreamDuplex extends Duplex {
 
   /** Destroys the stream with the signal. */
   endWith(signal: AbortSignal | undefined): void {
-    if (signal === undefined) return;
+    if (signal === undefined) {
+      return;
+    }
     const abort = () => this.destroy(signal.reason);
-    if (signal.aborted) abort();
+    if (signal.aborted) {
+      abort();
+    }
     signal.addEventListener("abort", abort, { once: true });
     this.once("close", () => signal.removeEventListener("abort", abort));
   }
@@ -92,8 +100,9 @@ class StreamDuplex extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     const sendAll = async () => {
-      for (let at = 0; at < chunk.length; at += PACKET)
+      for (let at = 0; at < chunk.length; at += PACKET) {
         await this.send(FrameStatus.CONTINUE, chunk.subarray(at, at + PACKET));
+      }
     };
     sendAll().then(() => done(), done);
   }
@@ -111,7 +120,9 @@ class StreamDuplex extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     // The daemon drops the stream with its connection.
-    if (!this.finished) this.client.end(abandoned());
+    if (!this.finished) {
+      this.client.end(abandoned());
+    }
     this.session.close().then(
       () => done(error),
       () => done(error),

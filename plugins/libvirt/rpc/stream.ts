@@ -30,7 +30,9 @@ export async function upload(
   try {
     for (;;) {
       const { value: chunk, done: atEnd } = await Promise.race([chunks.next(), failed]);
-      if (atEnd === true) break;
+      if (atEnd === true) {
+        break;
+      }
       for (let at = 0; at < chunk.length; at += PACKET) {
         const packet = Buffer.from(chunk.subarray(at, at + PACKET));
         await Promise.race([client.sendStream(procedure, serial, FrameStatus.CONTINUE, packet), failed]);
@@ -84,7 +86,9 @@ export async function* download(
   const listener: StreamListener = {
     data(payload) {
       packets.push(payload);
-      if (packets.length >= AHEAD) client.pause();
+      if (packets.length >= AHEAD) {
+        client.pause();
+      }
       wake();
     },
     end() {
@@ -107,7 +111,9 @@ export async function* download(
     for (;;) {
       const packet = packets.shift();
       if (packet !== undefined) {
-        if (packets.length < AHEAD / 2) client.resume();
+        if (packets.length < AHEAD / 2) {
+          client.resume();
+        }
         if (packet.length > 0) {
           yield packet;
           continue;
@@ -116,14 +122,20 @@ export async function* download(
         await client.sendStream(procedure, serial, FrameStatus.OK, EMPTY);
         continue;
       }
-      if (failure !== undefined) throw failure;
-      if (finished) return;
+      if (failure !== undefined) {
+        throw failure;
+      }
+      if (finished) {
+        return;
+      }
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
     }
   } finally {
     limits.signal?.removeEventListener("abort", abort);
-    if (!finished) client.end(abandoned());
+    if (!finished) {
+      client.end(abandoned());
+    }
   }
 }

@@ -70,19 +70,30 @@ const typedValue: Type<TypedValue> = {
   layout: `switch(${VALUE_TYPES.map(({ layout }, at) => `${at + 1}: ${layout}`).join(", ")})`,
   encode(writer, { type, value }) {
     i32.encode(writer, type);
-    if (type === 1 && typeof value === "number") i32.encode(writer, value);
-    else if (type === 2 && typeof value === "number") u32.encode(writer, value);
-    else if (type === 3 && typeof value === "bigint") i64.encode(writer, value);
-    else if (type === 4 && typeof value === "bigint") u64.encode(writer, value);
-    else if (type === 5 && typeof value === "number") double.encode(writer, value);
-    else if (type === 6 && typeof value === "boolean") boolean.encode(writer, value);
-    else if (type === 7 && typeof value === "string") string.encode(writer, value);
-    else throw new RangeError(`a ${typeof value} is no parameter of type ${type}`);
+    if (type === 1 && typeof value === "number") {
+      i32.encode(writer, value);
+    } else if (type === 2 && typeof value === "number") {
+      u32.encode(writer, value);
+    } else if (type === 3 && typeof value === "bigint") {
+      i64.encode(writer, value);
+    } else if (type === 4 && typeof value === "bigint") {
+      u64.encode(writer, value);
+    } else if (type === 5 && typeof value === "number") {
+      double.encode(writer, value);
+    } else if (type === 6 && typeof value === "boolean") {
+      boolean.encode(writer, value);
+    } else if (type === 7 && typeof value === "string") {
+      string.encode(writer, value);
+    } else {
+      throw new RangeError(`a ${typeof value} is no parameter of type ${type}`);
+    }
   },
   decode(reader) {
     const type = i32.decode(reader);
     const found = VALUE_TYPES[type - 1];
-    if (found === undefined) throw new ProtocolError(`a parameter of the unknown type ${type}`);
+    if (found === undefined) {
+      throw new ProtocolError(`a parameter of the unknown type ${type}`);
+    }
     return { type, value: found.decode(reader) };
   },
 };

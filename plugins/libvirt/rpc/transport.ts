@@ -24,15 +24,21 @@ export async function openTransport(
   readOnly: boolean,
   signal?: AbortSignal,
 ): Promise<Duplex> {
-  if (target.ssh !== undefined) return openSsh(target, target.ssh);
-  if (target.socket !== undefined) return openSocket(target.socket, signal);
+  if (target.ssh !== undefined) {
+    return openSsh(target, target.ssh);
+  }
+  if (target.socket !== undefined) {
+    return openSocket(target.socket, signal);
+  }
   const folder = target.session ? join(runtimeFolder(), "libvirt") : "/run/libvirt";
   const suffix = readOnly && !target.session ? "-ro" : "";
   const paths = DAEMONS.map(({ socket }) => join(folder, socket + suffix));
   try {
     return await openFirst(paths, signal);
   } catch (error) {
-    if (!target.session || !(error instanceof Error && isAbsent(error.cause))) throw error;
+    if (!target.session || !(error instanceof Error && isAbsent(error.cause))) {
+      throw error;
+    }
   }
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await startDaemon();
@@ -56,7 +62,9 @@ async function openFirst(paths: readonly string[], signal?: AbortSignal): Promis
     try {
       return await openSocket(path, signal);
     } catch (error) {
-      if (!(error instanceof Error && isAbsent(error.cause))) throw error;
+      if (!(error instanceof Error && isAbsent(error.cause))) {
+        throw error;
+      }
       absent ??= error;
     }
   }
@@ -81,7 +89,9 @@ async function openSocket(path: string, signal?: AbortSignal): Promise<Duplex> {
 async function startDaemon(): Promise<void> {
   for (const { program } of DAEMONS) {
     const path = await findProgram(program);
-    if (path === undefined) continue;
+    if (path === undefined) {
+      continue;
+    }
     const daemon = spawn(path, ["--timeout=120"], { detached: true, stdio: "ignore" });
     await once(daemon, "spawn");
     daemon.unref();
@@ -97,7 +107,9 @@ async function findProgram(name: string): Promise<string | undefined> {
       () => folder !== "",
       () => false,
     );
-    if (found) return path;
+    if (found) {
+      return path;
+    }
   }
   return undefined;
 }
@@ -108,7 +120,9 @@ async function untilListening(paths: readonly string[], signal?: AbortSignal): P
     try {
       return await openFirst(paths, signal);
     } catch (error) {
-      if (Date.now() > end || !(error instanceof Error && isAbsent(error.cause))) throw error;
+      if (Date.now() > end || !(error instanceof Error && isAbsent(error.cause))) {
+        throw error;
+      }
     }
     await delay(50, undefined, signal === undefined ? {} : { signal });
   }

@@ -20,17 +20,23 @@ export function parseUri(uri: string): Target {
   const session = path === "/session";
   const socket = url.searchParams.get("socket") ?? undefined;
   if (transport === "ssh") {
-    if (url.hostname === "") throw new TypeError(`${uri} names no host`);
+    if (url.hostname === "") {
+      throw new TypeError(`${uri} names no host`);
+    }
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const user = decodeURIComponent(url.username);
     // One that begins with a dash would be an option of ssh.
-    if (host.startsWith("-") || user.startsWith("-"))
+    if (host.startsWith("-") || user.startsWith("-")) {
       throw new TypeError(`${uri} has a host or user that begins with a dash`);
+    }
     const ssh = { host, user, port: url.port };
     return { driver, session, socket, ssh };
   }
-  if (transport !== undefined && transport !== "unix")
+  if (transport !== undefined && transport !== "unix") {
     throw new TypeError(`${uri}: the transport "${transport}" is not supported, only unix and ssh are`);
-  if (url.host !== "") throw new TypeError(`${uri} names a host, which needs +ssh`);
+  }
+  if (url.host !== "") {
+    throw new TypeError(`${uri} names a host, which needs +ssh`);
+  }
   return { driver, session, socket, ssh: undefined };
 }

@@ -47,7 +47,9 @@ export class Writer {
   padded(bytes: Buffer): void {
     this.parts.push(bytes);
     const rest = bytes.length % 4;
-    if (rest > 0) this.parts.push(Buffer.alloc(4 - rest));
+    if (rest > 0) {
+      this.parts.push(Buffer.alloc(4 - rest));
+    }
   }
 
   end(): Buffer {
@@ -79,13 +81,17 @@ export class Reader {
 
   padded(length: number): Buffer {
     const part = this.take(length);
-    if (length % 4 > 0) this.skip(4 - (length % 4));
+    if (length % 4 > 0) {
+      this.skip(4 - (length % 4));
+    }
     return part;
   }
 
   /** Steps on; returns where it was. */
   private skip(length: number): number {
-    if (length > this.left) throw new ProtocolError(`a payload ends ${length - this.left} bytes early`);
+    if (length > this.left) {
+      throw new ProtocolError(`a payload ends ${length - this.left} bytes early`);
+    }
     const at = this.offset;
     this.offset += length;
     return at;
@@ -93,8 +99,9 @@ export class Reader {
 }
 
 function range(value: number, min: number, max: number): number {
-  if (!Number.isInteger(value) || value < min || value > max)
+  if (!Number.isInteger(value) || value < min || value > max) {
     throw new RangeError(`${value} is no whole number from ${min} to ${max}`);
+  }
   return value;
 }
 
@@ -146,19 +153,26 @@ export const string: Type<string> = {
   layout: "string",
   encode(writer, value) {
     const bytes = Buffer.from(value, "utf8");
-    if (bytes.length > LONGEST_STRING)
+    if (bytes.length > LONGEST_STRING) {
       throw new RangeError(`a string of ${bytes.length} bytes is over ${LONGEST_STRING}`);
-    if (bytes.includes(0)) throw new RangeError("a string holds a NUL");
+    }
+    if (bytes.includes(0)) {
+      throw new RangeError("a string holds a NUL");
+    }
     writer.word(bytes.length);
     writer.padded(bytes);
   },
   decode(reader) {
     const length = reader.word();
-    if (length > LONGEST_STRING) throw new ProtocolError(`a string of ${length} bytes`);
+    if (length > LONGEST_STRING) {
+      throw new ProtocolError(`a string of ${length} bytes`);
+    }
     try {
       return utf8.decode(reader.padded(length));
     } catch (error) {
-      if (error instanceof ProtocolError) throw error;
+      if (error instanceof ProtocolError) {
+        throw error;
+      }
       throw new ProtocolError("a string is not UTF-8", { cause: error });
     }
   },
@@ -169,7 +183,9 @@ export const uuid: Type<string> = {
   layout: "uuid",
   encode(writer, value) {
     const hex = value.replaceAll("-", "");
-    if (!/^[0-9a-fA-F]{32}$/.test(hex)) throw new RangeError(`${value} is no UUID`);
+    if (!/^[0-9a-fA-F]{32}$/.test(hex)) {
+      throw new RangeError(`${value} is no UUID`);
+    }
     writer.put(Buffer.from(hex, "hex"));
   },
   decode(reader) {
@@ -184,13 +200,17 @@ export function bytes(max: number): Type<Buffer> {
   return {
     layout: `bytes(${max})`,
     encode(writer, value) {
-      if (value.length > max) throw new RangeError(`${value.length} bytes are over ${max}`);
+      if (value.length > max) {
+        throw new RangeError(`${value.length} bytes are over ${max}`);
+      }
       writer.word(value.length);
       writer.padded(value);
     },
     decode(reader) {
       const length = reader.word();
-      if (length > max) throw new ProtocolError(`${length} bytes where at most ${max} may be`);
+      if (length > max) {
+        throw new ProtocolError(`${length} bytes where at most ${max} may be`);
+      }
       return reader.padded(length);
     },
   };
@@ -201,11 +221,15 @@ export function nullable<T>(type: Type<T>): Type<T | null> {
     layout: `${type.layout}?`,
     encode(writer, value) {
       writer.word(value === null ? 0 : 1);
-      if (value !== null) type.encode(writer, value);
+      if (value !== null) {
+        type.encode(writer, value);
+      }
     },
     decode(reader) {
       const there = reader.word();
-      if (there > 1) throw new ProtocolError(`${there} where 0 or 1 must be`);
+      if (there > 1) {
+        throw new ProtocolError(`${there} where 0 or 1 must be`);
+      }
       return there === 0 ? null : type.decode(reader);
     },
   };
@@ -215,14 +239,20 @@ export function array<T>(type: Type<T>, max: number): Type<T[]> {
   return {
     layout: `${type.layout}[<=${max}]`,
     encode(writer, value) {
-      if (value.length > max) throw new RangeError(`${value.length} elements are over ${max}`);
+      if (value.length > max) {
+        throw new RangeError(`${value.length} elements are over ${max}`);
+      }
       writer.word(value.length);
-      for (const each of value) type.encode(writer, each);
+      for (const each of value) {
+        type.encode(writer, each);
+      }
     },
     decode(reader) {
       const count = reader.word();
       // Every element takes at least four bytes: a count beyond that is a lie, told before it costs memory.
-      if (count > max || count * 4 > reader.left) throw new ProtocolError(`${count} elements are announced`);
+      if (count > max || count * 4 > reader.left) {
+        throw new ProtocolError(`${count} elements are announced`);
+      }
       return Array.from({ length: count }, () => type.decode(reader));
     },
   };
@@ -234,7 +264,9 @@ export function characters(count: number): Type<string> {
     layout: `characters(${count})`,
     encode(writer, value) {
       const given = Buffer.from(value, "latin1");
-      for (let at = 0; at < count; at++) writer.word(given[at] ?? 0);
+      for (let at = 0; at < count; at++) {
+        writer.word(given[at] ?? 0);
+      }
     },
     decode(reader) {
       const codes = Array.from({ length: count }, () => reader.word() & 0xff);
@@ -264,7 +296,9 @@ export function struct<F extends Fields>(fields: F): Type<StructOf<F>> {
     },
     decode(reader) {
       const value: Record<string, unknown> = {};
-      for (const [name, type] of list) value[name] = type.decode(reader);
+      for (const [name, type] of list) {
+        value[name] = type.decode(reader);
+      }
       return value as StructOf<F>;
     },
   };
@@ -281,6 +315,8 @@ export function encode<T>(type: Type<T>, value: T): Buffer {
 export function decode<T>(type: Type<T>, payload: Buffer): T {
   const reader = new Reader(payload);
   const value = type.decode(reader);
-  if (reader.left > 0) throw new ProtocolError(`${reader.left} bytes are left over in a payload`);
+  if (reader.left > 0) {
+    throw new ProtocolError(`${reader.left} bytes are left over in a payload`);
+  }
   return value;
 }

@@ -10,7 +10,9 @@ export async function requireNoCheckpoints({
   domain,
 }: Pick<Managed, "name" | "domain">): Promise<void> {
   const checkpoints = await domain.listCheckpoints();
-  if (checkpoints.length === 0) return;
+  if (checkpoints.length === 0) {
+    return;
+  }
   throw failure("CHECKPOINTS_IN_WAY", { name, checkpoints: checkpoints.join(", ") });
 }
 
@@ -21,10 +23,14 @@ export async function requireNoCheckpoints({
 export async function requireRedefinable(managed: Managed, snapshot: SnapshotDocument): Promise<void> {
   const { name, domain } = managed;
   const checkpoints = await domain.listCheckpoints();
-  if (checkpoints.length === 0) return;
+  if (checkpoints.length === 0) {
+    return;
+  }
   const current = (await domain.currentSnapshot())?.name === snapshot.name;
   await redefine(managed, snapshot, {}, current).catch((error: unknown) => {
-    if (!isLibvirt(error, "OPERATION_UNSUPPORTED")) throw error;
+    if (!isLibvirt(error, "OPERATION_UNSUPPORTED")) {
+      throw error;
+    }
     throw failure("CHECKPOINTS_IN_WAY", { name, checkpoints: checkpoints.join(", ") }, error);
   });
 }

@@ -18,14 +18,17 @@ export async function deleteInside(
 ): Promise<void> {
   const header = await readHeader(recorded).catch(() => null);
   if (header !== null && header.inside > 0) {
-    if (await (await readFileUsers()).has(recorded))
+    if (await (await readFileUsers()).has(recorded)) {
       throw failure("WRONG_STATE", {
         name: managed.name,
         reason: `Snapshot "${name}" is inside the disk image ${recorded}, and can be deleted only while it is not in use`,
         state: "Running",
       });
+    }
     const held = await listInsideSnapshots(recorded, options);
-    if (held.includes(name)) await deleteInsideSnapshot(recorded, name, options);
+    if (held.includes(name)) {
+      await deleteInsideSnapshot(recorded, name, options);
+    }
   }
   await deleteRecord(managed, { name, parent }, await listChildren(managed.domain, name));
   await removeRecordCopies(await listCopies(managed.metadata.folder), name);
@@ -35,9 +38,10 @@ export async function deleteInside(
 /** A snapshot that libvirt does not know, and whose record was perhaps lost, is not deleted by its name alone. */
 export async function forgetLost(managed: Managed, name: string): Promise<void> {
   const copies = await listCopies(managed.metadata.folder);
-  if (copies.some((copy) => copy.name === name))
+  if (copies.some((copy) => copy.name === name)) {
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
       reason: `libvirt has lost its record of snapshot "${name}"`,
     });
+  }
 }

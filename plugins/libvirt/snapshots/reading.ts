@@ -24,7 +24,9 @@ export function standsWithin({ names, standsOn }: SnapshotOutline): boolean {
 export async function tree(engine: LibvirtEngine, id: string): Promise<SnapshotTree> {
   const managed = await getManaged(engine, id);
   const snapshots = await listSnapshots(managed.domain);
-  if (snapshots.length === 0) return { snapshots: [], standsOn: null };
+  if (snapshots.length === 0) {
+    return { snapshots: [], standsOn: null };
+  }
   const head = readDisk(managed.document);
   const [records, position] = await Promise.all([
     Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
@@ -44,7 +46,9 @@ async function readPosition(
   head: string,
 ): Promise<string | null> {
   return standsOn(managed, snapshots, head).catch((error: unknown) => {
-    if (isStrataError(error)) return currentName(managed.domain);
+    if (isStrataError(error)) {
+      return currentName(managed.domain);
+    }
     throw error;
   });
 }
@@ -56,7 +60,9 @@ async function readPosition(
 export async function outline(engine: LibvirtEngine, id: string): Promise<SnapshotOutline> {
   const held = engine.held.get(id);
   // Once a change has taken the instance up, others that look meanwhile must not touch what it works on.
-  if (held?.read !== undefined && !(await isPending(held.read))) return outlineLocked(held, held.read);
+  if (held?.read !== undefined && !(await isPending(held.read))) {
+    return outlineLocked(held, held.read);
+  }
   const managed = await getManaged(engine, id);
   const { domain, document, name } = managed;
   const head = readDisk(document);
@@ -67,7 +73,9 @@ export async function outline(engine: LibvirtEngine, id: string): Promise<Snapsh
       current.getXml().then(parse).then(readSnapshot),
       readLayer(name, head).catch(() => ({ backing: null })),
     ]);
-    if (frozen !== null && frozen === backing) return { names, standsOn: current.name };
+    if (frozen !== null && frozen === backing) {
+      return { names, standsOn: current.name };
+    }
   }
   return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
 }

@@ -49,17 +49,25 @@ export async function reconcileNames(managed: Managed): Promise<{
   const copied = new Set(copies.map(({ name }) => name));
   const unknown = names.filter((name) => !copied.has(name));
   const lost = copies.filter(({ name }) => !listed.has(name));
-  if (unknown.length === 0 && lost.length === 0) return { names, copies };
+  if (unknown.length === 0 && lost.length === 0) {
+    return { names, copies };
+  }
   const first = copies.length === 0 && !(await exists(`${folder}/${RECORDS}`));
   const records = lost.length > 0 ? await listRecords(domain) : await readThose(managed, unknown);
-  for (const record of records) await keep(folder, copies, record);
+  for (const record of records) {
+    await keep(folder, copies, record);
+  }
   await forget(
     folder,
     records.flatMap(({ frozen }) => frozen ?? []),
   );
-  if (first) await releaseDiscarded(managed, records);
+  if (first) {
+    await releaseDiscarded(managed, records);
+  }
   const deleted = await deletedByLibvirt(managed, lost, records);
-  for (const copy of deleted) await removeIfThere(copy.path);
+  for (const copy of deleted) {
+    await removeIfThere(copy.path);
+  }
   return { names, copies: await listCopies(folder) };
 }
 
@@ -70,7 +78,9 @@ export async function copyNewRecords(managed: Managed): Promise<void> {
   const copied = new Set(copies.map(({ name }) => name));
   const names = (await managed.domain.listSnapshots()).map(({ name }) => name);
   const unknown = names.filter((name) => !copied.has(name));
-  for (const record of await readThose(managed, unknown)) await keep(folder, copies, record);
+  for (const record of await readThose(managed, unknown)) {
+    await keep(folder, copies, record);
+  }
 }
 
 async function readThose({ domain }: Managed, names: readonly string[]): Promise<SnapshotText[]> {
@@ -81,7 +91,9 @@ async function readThose({ domain }: Managed, names: readonly string[]): Promise
 /** Writes the copy of a record unless there is one that says the same of its layer. */
 async function keep(folder: string, copies: readonly RecordCopy[], record: SnapshotText): Promise<void> {
   const path = recordCopyPath(folder, record.name, record.frozen);
-  if (!copies.some((copy) => copy.path === path)) await writeRecordCopy(folder, record);
+  if (!copies.some((copy) => copy.path === path)) {
+    await writeRecordCopy(folder, record);
+  }
   await removeRecordCopies(copies, record.name, path);
 }
 
@@ -94,15 +106,23 @@ export async function deletedByLibvirt(
   lost: readonly RecordCopy[],
   records: readonly Pick<SnapshotText, "frozen">[],
 ): Promise<RecordCopy[]> {
-  if (lost.length === 0) return [];
+  if (lost.length === 0) {
+    return [];
+  }
   const frozen = new Set(records.map((record) => record.frozen));
   const head = readDisk(managed.document);
   const graph = await readGraph(managed, lost);
   const is = await Promise.all(
     lost.map(async (copy) => {
-      if (copy.frozen === null) return !(await isHeldInside(copy));
-      if (frozen.has(copy.frozen)) return true;
-      if (copy.frozen === head) return graph.dependants(head).length === 0;
+      if (copy.frozen === null) {
+        return !(await isHeldInside(copy));
+      }
+      if (frozen.has(copy.frozen)) {
+        return true;
+      }
+      if (copy.frozen === head) {
+        return graph.dependants(head).length === 0;
+      }
       // Where something stands on it, it was taken away by another hand and may be brought back.
       return !(await exists(copy.frozen)) && graph.dependants(copy.frozen).length === 0;
     }),
@@ -113,7 +133,9 @@ export async function deletedByLibvirt(
 /** True where the image that the snapshot is inside of still holds snapshots. */
 async function isHeldInside({ path }: RecordCopy): Promise<boolean> {
   const xml = await readCopy(path).catch(() => null);
-  if (xml === null) return false;
+  if (xml === null) {
+    return false;
+  }
   const { recorded } = readSnapshot(await parse(xml));
   const header = await readHeader(recorded).catch(() => null);
   return header !== null && header.inside > 0;
@@ -124,6 +146,9 @@ async function releaseDiscarded(managed: Managed, records: readonly SnapshotText
   const { discarded = [], folder } = managed.metadata;
   const head = readDisk(managed.document);
   const frozen = new Set(records.map((record) => record.frozen));
-  for (const path of discarded)
-    if (path !== head && !frozen.has(path) && dirname(path) === folder) await release(path);
+  for (const path of discarded) {
+    if (path !== head && !frozen.has(path) && dirname(path) === folder) {
+      await release(path);
+    }
+  }
 }

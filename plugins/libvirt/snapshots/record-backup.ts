@@ -50,10 +50,14 @@ export async function whileSaved<T>(
 export async function readSaved({ metadata }: Managed): Promise<SnapshotDocument | null | undefined> {
   const path = join(metadata.folder, SAVED_RECORD);
   const xml = await readFile(path, "utf8").catch((error: unknown) => {
-    if (isAbsent(error)) return undefined;
+    if (isAbsent(error)) {
+      return undefined;
+    }
     throw fileError(error, path);
   });
-  if (xml === undefined) return undefined;
+  if (xml === undefined) {
+    return undefined;
+  }
   return parse(xml).then(readSnapshot, () => null);
 }
 

@@ -33,7 +33,9 @@ const FILE = /^(.+)\.([0-9a-f-]{36}|none|other)\.xml$/;
 
 function fileName(folder: string, name: string, frozen: string | null): string {
   const first = PLAIN.test(name) ? name : `=${createHash("sha256").update(name).digest("hex")}`;
-  if (frozen === null) return `${first}.none.xml`;
+  if (frozen === null) {
+    return `${first}.none.xml`;
+  }
   return `${first}.${isLayerPath(folder, frozen) ? basename(frozen).slice(6, 42) : "other"}.xml`;
 }
 
@@ -43,7 +45,9 @@ function fileName(folder: string, name: string, frozen: string | null): string {
  */
 export async function listCopies(folder: string): Promise<RecordCopy[]> {
   const files = await readdir(join(folder, RECORDS)).catch((error: unknown) => {
-    if (isAbsent(error)) return [];
+    if (isAbsent(error)) {
+      return [];
+    }
     throw fileError(error, join(folder, RECORDS));
   });
   const found = await Promise.all(files.map((file) => toCopy(folder, file)));
@@ -52,7 +56,9 @@ export async function listCopies(folder: string): Promise<RecordCopy[]> {
 
 async function toCopy(folder: string, file: string): Promise<RecordCopy | undefined> {
   const [, first, layer] = FILE.exec(file) ?? [];
-  if (first === undefined || layer === undefined) return undefined;
+  if (first === undefined || layer === undefined) {
+    return undefined;
+  }
   const path = join(folder, RECORDS, file);
   if (!first.startsWith("=") && layer !== "other") {
     const frozen = layer === "none" ? null : join(folder, `layer-${layer}.qcow2`);
@@ -61,7 +67,9 @@ async function toCopy(folder: string, file: string): Promise<RecordCopy | undefi
   // A copy that cannot be read names nothing; libvirt's record is what counts while there is one.
   try {
     const xml = await readCopy(path);
-    if (xml === null) return undefined;
+    if (xml === null) {
+      return undefined;
+    }
     const { name, frozen } = readSnapshot(await parse(xml));
     return { name, frozen, path };
   } catch {
@@ -87,7 +95,11 @@ export async function removeRecordCopies(
   name: string,
   keep?: string,
 ): Promise<void> {
-  for (const copy of copies) if (copy.name === name && copy.path !== keep) await removeIfThere(copy.path);
+  for (const copy of copies) {
+    if (copy.name === name && copy.path !== keep) {
+      await removeIfThere(copy.path);
+    }
+  }
 }
 
 /** Where the copy of a record is kept. */
@@ -107,10 +119,16 @@ function withVersion(xml: string): string {
 /** The document in a copy; null where there is none. Rejects with RECORD_TOO_NEW and RECORDS_DIFFER. */
 export async function readCopy(path: string): Promise<string | null> {
   const text = await readIfThere(path);
-  if (text === null) return null;
+  if (text === null) {
+    return null;
+  }
   const version = Number(FIRST_LINE.exec(text)?.[1] ?? Number.NaN);
   const name = path;
-  if (version > VERSION) throw failure("RECORD_TOO_NEW", { name, reason: `it has version ${version}` });
-  if (version !== VERSION) throw failure("RECORDS_DIFFER", { name, reason: "it is not a copy of a record" });
+  if (version > VERSION) {
+    throw failure("RECORD_TOO_NEW", { name, reason: `it has version ${version}` });
+  }
+  if (version !== VERSION) {
+    throw failure("RECORDS_DIFFER", { name, reason: "it is not a copy of a record" });
+  }
   return text.replace(FIRST_LINE, "");
 }

@@ -43,7 +43,9 @@ async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
   try {
     return await ask();
   } catch (error) {
-    if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) return null;
+    if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) {
+      return null;
+    }
     throw error;
   }
 }
@@ -70,7 +72,9 @@ export async function listRecords(domain: Domain): Promise<SnapshotText[]> {
 /** The record of that name with where its snapshot is, or null. */
 export async function readRecordText(domain: Domain, name: string): Promise<SnapshotText | null> {
   const xml = await unlessGone(() => domain.snapshotOfName(name).getXml());
-  if (xml === null) return null;
+  if (xml === null) {
+    return null;
+  }
   const place = placeInText(name, xml) ?? placeOf(readSnapshot(await parse(xml)));
   return { ...asThere(place), xml };
 }
@@ -81,7 +85,9 @@ export async function readRecordText(domain: Domain, name: string): Promise<Snap
  */
 function asThere<T extends Pick<SnapshotPlace, "frozen" | "recorded">>(place: T): T {
   const { frozen, recorded } = place;
-  if (frozen === null || frozen === recorded || recorded === "") return place;
+  if (frozen === null || frozen === recorded || recorded === "") {
+    return place;
+  }
   return !existsSync(frozen) && existsSync(recorded) ? { ...place, frozen: recorded } : place;
 }
 
@@ -136,8 +142,12 @@ export async function redefine(
     create(change).catch(async (error: unknown) => {
       // Under a parent whose record libvirt has lost it records nothing; `strata doctor` puts both back.
       const parent = change.parent === undefined ? snapshot.parent : change.parent;
-      if (parent === null || !isLibvirt(error, "INVALID_ARG")) throw error;
-      if ((await lookupSnapshot(domain, parent)) !== null) throw error;
+      if (parent === null || !isLibvirt(error, "INVALID_ARG")) {
+        throw error;
+      }
+      if ((await lookupSnapshot(domain, parent)) !== null) {
+        throw error;
+      }
       return create({ ...change, parent: null });
     });
   const written = change.name === undefined ? await whileSaved(managed, snapshot, write) : await write();
@@ -151,7 +161,9 @@ export async function correctRecords(managed: Managed): Promise<void> {
   const current = await currentName(managed.domain);
   for (const { name } of (await listRecords(managed.domain)).filter(isRewritten)) {
     const snapshot = await lookupSnapshot(managed.domain, name);
-    if (snapshot === null || snapshot.frozen === null) continue;
+    if (snapshot === null || snapshot.frozen === null) {
+      continue;
+    }
     await redefine(managed, snapshot, { recorded: snapshot.frozen }, name === current);
   }
 }
@@ -162,14 +174,18 @@ export async function isExposed(
   { overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">,
 ): Promise<boolean> {
   const head = readDisk(document);
-  if (frozen === null || frozen === head || overlay === "" || overlay === head) return false;
+  if (frozen === null || frozen === head || overlay === "" || overlay === head) {
+    return false;
+  }
   return existsSync(overlay) && (await restores(domain));
 }
 
 /** Moves libvirt's current mark to a snapshot, which may have been looked at just now. */
 export async function markCurrent(managed: Managed, name: string, seen?: SnapshotDocument): Promise<void> {
   const snapshot = seen ?? (await lookupSnapshot(managed.domain, name));
-  if (snapshot !== null) await redefine(managed, snapshot, {}, true);
+  if (snapshot !== null) {
+    await redefine(managed, snapshot, {}, true);
+  }
 }
 
 /**
@@ -179,10 +195,14 @@ export async function markCurrent(managed: Managed, name: string, seen?: Snapsho
  */
 export async function takeUpSaved(managed: Managed): Promise<void> {
   const saved = await readSaved(managed);
-  if (saved === undefined) return;
+  if (saved === undefined) {
+    return;
+  }
   const all = await listSnapshots(managed.domain);
   if (saved !== null && !all.some(({ name }) => name === saved.name)) {
-    if (all.some(({ parent }) => parent === saved.name)) throw recordForgotten(managed, saved);
+    if (all.some(({ parent }) => parent === saved.name)) {
+      throw recordForgotten(managed, saved);
+    }
     await managed.domain.createSnapshot(serialize(saved.document), SnapshotCreateFlags.REDEFINE);
   }
   await removeSaved(managed);
@@ -196,7 +216,9 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
 export async function keepMark(managed: Managed): Promise<void> {
   await correctMark(managed).catch((error: unknown) => {
     // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
-    if (!isRefusal(error)) throw error;
+    if (!isRefusal(error)) {
+      throw error;
+    }
   });
 }
 
@@ -210,18 +232,22 @@ async function correctMark(managed: Managed): Promise<void> {
   const current = await domain.currentSnapshot();
   if (current !== null) {
     const snapshot = await lookupSnapshot(domain, current.name);
-    if (snapshot !== null && (await isExposed(managed, snapshot)))
+    if (snapshot !== null && (await isExposed(managed, snapshot))) {
       await redefine(managed, snapshot, {}, true);
+    }
     return;
   }
   const snapshots = await listRecords(domain);
   // Where a layer is missing, nothing tells where the instance stands.
   const position = await standsOn(managed, snapshots, readDisk(document)).catch((error: unknown) => {
-    if (isStrataError(error) && (error.code === "LAYER_MISSING" || error.code === "LAYER_UNREADABLE"))
+    if (isStrataError(error) && (error.code === "LAYER_MISSING" || error.code === "LAYER_UNREADABLE")) {
       return null;
+    }
     throw error;
   });
-  if (position !== null) await markCurrent(managed, position);
+  if (position !== null) {
+    await markCurrent(managed, position);
+  }
 }
 
 /**
@@ -238,11 +264,15 @@ export async function deleteRecord(
 ): Promise<void> {
   const { domain } = managed;
   const current = children.length === 0 ? null : await currentName(domain);
-  for (const child of children) await redefine(managed, child, { parent }, child.name === current);
+  for (const child of children) {
+    await redefine(managed, child, { parent }, child.name === current);
+  }
   try {
     await domain.snapshotOfName(name).delete(SnapshotDeleteFlags.METADATA_ONLY);
   } catch (error) {
-    if (!isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) throw error;
+    if (!isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) {
+      throw error;
+    }
   }
 }
 
@@ -261,10 +291,14 @@ export async function standsOn(
   for (let file: string | null = head === "" ? null : head; file !== null && !seen.has(file); ) {
     seen.add(file);
     const header: { backing: string | null } = await readLayer(managed.name, file);
-    if (header.backing === null) return null;
+    if (header.backing === null) {
+      return null;
+    }
     const backing = layerOf(managed.metadata.folder, header.backing);
     const name = byFile.get(backing);
-    if (name !== undefined) return name;
+    if (name !== undefined) {
+      return name;
+    }
     file = backing;
   }
   return null;

@@ -73,18 +73,20 @@ async function take(
   const { domain, name } = managed;
   await requireSettled(managed, "Only stopped instances can be snapshotted");
   await requireNoCheckpoints(managed);
-  if (Buffer.byteLength(record.comment) > LONGEST_COMMENT)
+  if (Buffer.byteLength(record.comment) > LONGEST_COMMENT) {
     throw failure("INVALID_VALUE", {
       what: "the comment",
       value: `${record.comment.slice(0, 20)}…`,
       reason: `must be at most ${LONGEST_COMMENT} bytes`,
     });
+  }
   const { folder } = managed.metadata;
   const head = readDisk(managed.document);
   const copies = await reconcile(managed);
   // One that libvirt has lost can be recorded again, and must find its name free.
-  if (copies.some((copy) => copy.name === record.name))
+  if (copies.some((copy) => copy.name === record.name)) {
     throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
+  }
   const graph = await readLayers(name, folder, [head]);
   await checkChain(name, graph, head);
   requireWritable(managed, graph, copies);
@@ -104,9 +106,11 @@ async function take(
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
     const xml = await snapshot.getXml();
     const recorded = readSnapshot(await parse(xml));
-    if (recorded.parent === parent) await writeRecordCopy(folder, { name: record.name, frozen: head, xml });
-    else
+    if (recorded.parent === parent) {
+      await writeRecordCopy(folder, { name: record.name, frozen: head, xml });
+    } else {
       await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
+    }
     const done = { record: { snapshotsTaken: taken }, snapshot: null };
     await writeMetadata(noted, done, false);
   } catch (error) {
@@ -114,7 +118,9 @@ async function take(
     await awaitSent(engine, id, error);
     await settle(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
-    if (there?.frozen !== head) throw takeError(error, name, record.name);
+    if (there?.frozen !== head) {
+      throw takeError(error, name, record.name);
+    }
   }
 }
 
@@ -131,19 +137,23 @@ function takeError(error: unknown, name: string, snapshot: string): unknown {
 }
 
 function requireDepth(name: string, depth: number): void {
-  if (depth > CHAIN_LIMIT)
+  if (depth > CHAIN_LIMIT) {
     throw failure("CHAIN_TOO_DEEP", { name, depth, limit: CHAIN_LIMIT, engine: "libvirt" });
+  }
 }
 
 /** The snapshot of that name with a frozen layer to go back to. */
 async function getRestorable(managed: Managed, name: string): Promise<SnapshotDocument & { frozen: string }> {
   const snapshot = await lookupSnapshot(managed.domain, name);
-  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
-  if (snapshot.frozen === null || snapshot.domain === undefined)
+  if (snapshot === null) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  }
+  if (snapshot.frozen === null || snapshot.domain === undefined) {
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
       reason: `snapshot "${name}" is not an external disk snapshot; only libvirt's own tools can use it`,
     });
+  }
   return { ...snapshot, frozen: snapshot.frozen };
 }
 
@@ -173,7 +183,9 @@ async function restore(engine: LibvirtEngine, id: string, name: string, context:
   try {
     await createOverlay(file, snapshot.frozen);
     const recorded = snapshot.domain;
-    if (recorded === undefined) throw failure("INTERNAL", { reason: "a snapshot without its domain" });
+    if (recorded === undefined) {
+      throw failure("INTERNAL", { reason: "a snapshot without its domain" });
+    }
     const then = readMetadata(recorded);
     const metadata = changedMetadata(managed.metadata, {
       record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
@@ -190,7 +202,9 @@ async function restore(engine: LibvirtEngine, id: string, name: string, context:
     await awaitSent(engine, id, error);
     await settle(engine, id);
     const now = await getManaged(engine, id);
-    if (readDisk(now.document) !== file) throw error;
+    if (readDisk(now.document) !== file) {
+      throw error;
+    }
     return;
   }
   await finishRestore(engine, restored, operation, snapshot);
@@ -204,19 +218,27 @@ async function deleteSnapshot(
   context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id);
-  if (managed.settled !== true && (await managed.domain.hasManagedSaveImage()))
+  if (managed.settled !== true && (await managed.domain.hasManagedSaveImage())) {
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
+  }
   const snapshot = await lookupSnapshot(managed.domain, removal.name);
   await reconcile(managed);
-  if (snapshot === null) return forgetLost(managed, removal.name);
-  if (snapshot.parent !== removal.parent)
+  if (snapshot === null) {
+    return forgetLost(managed, removal.name);
+  }
+  if (snapshot.parent !== removal.parent) {
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
       reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
     });
+  }
   // The records of children are written anew.
-  if (removal.children.length > 0) await requireRedefinable(managed, snapshot);
-  if (snapshot.frozen === null) return deleteInside(managed, snapshot, runOptions(engine, id, context));
+  if (removal.children.length > 0) {
+    await requireRedefinable(managed, snapshot);
+  }
+  if (snapshot.frozen === null) {
+    return deleteInside(managed, snapshot, runOptions(engine, id, context));
+  }
   context.signal.throwIfAborted();
   const { frozen: layer } = snapshot;
   const operation = { kind: "delete", name: removal.name, layer, stamp: stampText(layer) } as const;
@@ -236,15 +258,19 @@ async function rename(
   context.signal.throwIfAborted();
   const copies = await reconcile(managed);
   const snapshot = await requireRewritable(managed, name);
-  if (to === name) return;
-  if (snapshot.frozen === null)
+  if (to === name) {
+    return;
+  }
+  if (snapshot.frozen === null) {
     throw failure("UNSUPPORTED", {
       what: `renaming "${managed.name}.${name}"`,
       engine: ENGINE,
       reason: "QEMU keeps it inside the disk image under that name",
     });
-  if (copies.some((copy) => copy.name === to))
+  }
+  if (copies.some((copy) => copy.name === to)) {
     throw failure("SNAPSHOT_EXISTS", { name: managed.name, snapshot: to });
+  }
   const operation = { kind: "rename", from: name, to } as const;
   await writeJournal(managed.metadata.folder, operation);
   await finishRename(managed, operation, snapshot);
@@ -267,7 +293,9 @@ async function describe(
 /** The snapshot of that name, whose record libvirt can write anew. */
 async function requireRewritable(managed: Managed, name: string): Promise<SnapshotDocument> {
   const snapshot = await lookupSnapshot(managed.domain, name);
-  if (snapshot === null) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  if (snapshot === null) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  }
   await requireRedefinable(managed, snapshot);
   return snapshot;
 }

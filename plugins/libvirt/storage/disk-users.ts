@@ -11,9 +11,11 @@ export type DiskUsers = (path: string) => Promise<readonly Domain[]>;
 /** Looks through the disks of all domains, strata's and others, down to what they stand on. */
 export async function readDiskUsers(connection: Connection): Promise<DiskUsers> {
   const users = new Map<string, Domain[]>();
-  for (const domain of await connection.listDomains())
-    for (const file of await filesOf(connection, domain))
+  for (const domain of await connection.listDomains()) {
+    for (const file of await filesOf(connection, domain)) {
       users.set(file, [...(users.get(file) ?? []), domain]);
+    }
+  }
   return async (path) => users.get(await identity(path)) ?? [];
 }
 
@@ -24,11 +26,16 @@ async function filesOf(connection: Connection, domain: Domain): Promise<Readonly
     const flags = (await domain.isActive()) ? [DomainXmlFlags.INACTIVE, 0] : [DomainXmlFlags.INACTIVE];
     for (const each of flags) {
       const document = await parse(await domain.getXml(each));
-      for (const disk of elements(find(document, "devices"), "disk"))
-        for (const source of sourcesOf(disk)) await addChain(files, await pathOf(connection, source));
+      for (const disk of elements(find(document, "devices"), "disk")) {
+        for (const source of sourcesOf(disk)) {
+          await addChain(files, await pathOf(connection, source));
+        }
+      }
     }
   } catch (error) {
-    if (!isLibvirt(error, "NO_DOMAIN")) throw error;
+    if (!isLibvirt(error, "NO_DOMAIN")) {
+      throw error;
+    }
   }
   return files;
 }
@@ -42,12 +49,16 @@ function sourcesOf(disk: Element): Element[] {
 /** The file or device that a source names, itself or as a volume of a pool. */
 async function pathOf(connection: Connection, { attributes }: Element): Promise<string | undefined> {
   const { file, dev, pool: poolName, volume } = attributes;
-  if (poolName === undefined || volume === undefined) return file ?? dev;
+  if (poolName === undefined || volume === undefined) {
+    return file ?? dev;
+  }
   try {
     return await pathOfVolume(await connection.lookupStoragePoolByName(poolName), volume);
   } catch (error) {
     // Nothing is in a pool that is not there.
-    if (isLibvirt(error, "NO_STORAGE_POOL")) return undefined;
+    if (isLibvirt(error, "NO_STORAGE_POOL")) {
+      return undefined;
+    }
     throw error;
   }
 }
@@ -57,17 +68,25 @@ async function pathOfVolume(pool: StoragePool, name: string): Promise<string> {
     return await (await pool.lookupVolumeByName(name)).getPath();
   } catch (error) {
     // Until it is started or refreshed, a pool does not know what is in its folder all the same.
-    if (!isLibvirt(error, "NO_STORAGE_VOL", "OPERATION_INVALID")) throw error;
+    if (!isLibvirt(error, "NO_STORAGE_VOL", "OPERATION_INVALID")) {
+      throw error;
+    }
     return join(text(find(await parse(await pool.getXml()), "target", "path")), name);
   }
 }
 
 async function addChain(files: Set<string>, path: string | undefined): Promise<void> {
-  if (path === undefined) return;
+  if (path === undefined) {
+    return;
+  }
   const file = await identity(path);
-  if (files.has(file)) return;
+  if (files.has(file)) {
+    return;
+  }
   files.add(file);
-  for (const backing of await readBackingFiles(path).catch(() => [])) await addChain(files, backing);
+  for (const backing of await readBackingFiles(path).catch(() => [])) {
+    await addChain(files, backing);
+  }
 }
 
 /** The same for all names of a file: there are links. */

@@ -32,7 +32,9 @@ export async function writeDurably(path: string, text: string): Promise<void> {
 /** The text of a file; null where there is none. */
 export async function readIfThere(path: string): Promise<string | null> {
   return readFile(path, "utf8").catch((error: unknown) => {
-    if (isAbsent(error)) return null;
+    if (isAbsent(error)) {
+      return null;
+    }
     throw fileError(error, path);
   });
 }
@@ -40,6 +42,8 @@ export async function readIfThere(path: string): Promise<string | null> {
 /** Removes a file; one that is gone is fine. */
 export async function removeIfThere(path: string): Promise<void> {
   await unlink(path).catch((error: unknown) => {
-    if (!isAbsent(error)) throw fileError(error, path);
+    if (!isAbsent(error)) {
+      throw fileError(error, path);
+    }
   });
 }

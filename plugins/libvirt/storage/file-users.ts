@@ -26,7 +26,9 @@ export function lockedInodes(locks: string): ReadonlySet<number> {
   const found = new Set<number>();
   for (const line of locks.split("\n")) {
     const inode = /\bOFDLCK\b.*\s[0-9a-f]+:[0-9a-f]+:(\d+)\s/.exec(line)?.[1];
-    if (inode !== undefined) found.add(Number(inode));
+    if (inode !== undefined) {
+      found.add(Number(inode));
+    }
   }
   return found;
 }
@@ -48,7 +50,9 @@ async function uses(folder: string, dev: number, ino: number): Promise<boolean> 
   const found = await Promise.all(
     descriptors.map(async (descriptor) => {
       const file = await stat(`${folder}/fd/${descriptor}`).catch(() => undefined);
-      if (file?.ino !== ino || file.dev !== dev) return false;
+      if (file?.ino !== ino || file.dev !== dev) {
+        return false;
+      }
       const [comm, info] = await Promise.all(
         [`${folder}/comm`, `${folder}/fdinfo/${descriptor}`].map((path) =>
           readFile(path, "latin1").catch(() => ""),

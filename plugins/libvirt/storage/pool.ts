@@ -20,10 +20,14 @@ const RESERVE = 4n * 1024n * 1024n;
 /** The folder of the pool, which is defined and started when it is missing. */
 export async function openPool(connection: Connection, folder: string): Promise<string> {
   const pool = await connection.lookupStoragePoolByName(POOL).catch(async (error: unknown) => {
-    if (!isLibvirt(error, "NO_STORAGE_POOL")) throw error;
+    if (!isLibvirt(error, "NO_STORAGE_POOL")) {
+      throw error;
+    }
     return definePool(connection, folder);
   });
-  if (!(await pool.isActive())) await pool.create();
+  if (!(await pool.isActive())) {
+    await pool.create();
+  }
   return text(find(await parse(await pool.getXml()), "target", "path"));
 }
 
@@ -45,7 +49,9 @@ export async function makePrivateFolder(
 ): Promise<void> {
   try {
     await makeFolder(path, 0o710);
-    if (process.getuid?.() === 0 && qemuUser !== null) await chown(path, 0, qemuUser.gid);
+    if (process.getuid?.() === 0 && qemuUser !== null) {
+      await chown(path, 0, qemuUser.gid);
+    }
     await chmod(path, 0o710);
   } catch (error) {
     throw fileError(error, path);
@@ -62,7 +68,9 @@ async function removePartials(folder: string): Promise<void> {
 
 /** Path of a base image in the pool. */
 export function basePath(pool: string, sha256: string): string {
-  if (!/^[0-9a-f]{64}$/.test(sha256)) throw failure("INTERNAL", { reason: `${sha256} is no SHA-256` });
+  if (!/^[0-9a-f]{64}$/.test(sha256)) {
+    throw failure("INTERNAL", { reason: `${sha256} is no SHA-256` });
+  }
   return join(pool, "images", `${sha256}.qcow2`);
 }
 
@@ -80,8 +88,12 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
         const path = join(folder, file);
         // libvirt's own tools give layers other names.
         const header = file.endsWith(".qcow2") || isQcow2(path) ? await readHeader(path) : undefined;
-        if (header === undefined || header.backing === null) continue;
-        if (header.backing.startsWith(`${root}/`) && !(await exists(header.backing))) return null;
+        if (header === undefined || header.backing === null) {
+          continue;
+        }
+        if (header.backing.startsWith(`${root}/`) && !(await exists(header.backing))) {
+          return null;
+        }
         used.add(header.backing);
       }
     }
@@ -94,7 +106,9 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
 /** What is in a folder; nothing is in one that is not there. */
 export async function listIfThere(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
-    if (isAbsent(error)) return [];
+    if (isAbsent(error)) {
+      return [];
+    }
     throw fileError(error, folder);
   });
 }
@@ -106,7 +120,9 @@ export async function importBase(
   qemuUser: { readonly gid: number } | null,
 ): Promise<string> {
   const path = basePath(pool, image.sha256);
-  if (await exists(path)) return path;
+  if (await exists(path)) {
+    return path;
+  }
   await makePrivateFolder(join(pool, "images"), qemuUser);
   await removePartials(dirname(path));
   const partial = `${path}.${randomUUID()}.partial`;

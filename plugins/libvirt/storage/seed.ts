@@ -76,9 +76,15 @@ async function makeImage(image: string, files: readonly string[], signal: AbortS
   for (const [program, prefix] of MAKERS) {
     const { execa } = await import("execa");
     const result = await execa(program, [...prefix, ...options], { reject: false, cancelSignal: signal });
-    if (result.code === "ENOENT") continue;
-    if (result.isCanceled) throw failure("CANCELLED", {}, result);
-    if (result.failed) throw failure("PROGRAM_FAILED", { program, reason: result.stderr }, result);
+    if (result.code === "ENOENT") {
+      continue;
+    }
+    if (result.isCanceled) {
+      throw failure("CANCELLED", {}, result);
+    }
+    if (result.failed) {
+      throw failure("PROGRAM_FAILED", { program, reason: result.stderr }, result);
+    }
     return;
   }
   throw failure("PROGRAM_MISSING", { program: "genisoimage", package: "genisoimage" });

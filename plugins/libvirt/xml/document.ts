@@ -27,7 +27,9 @@ export async function parse(xml: string): Promise<Element> {
   recent.delete(xml);
   recent.set(xml, document);
   const [oldest] = recent.keys();
-  if (recent.size > RECENT && oldest !== undefined) recent.delete(oldest);
+  if (recent.size > RECENT && oldest !== undefined) {
+    recent.delete(oldest);
+  }
   // Whoever gets it may change it.
   return copy(document);
 }
@@ -40,10 +42,15 @@ export function serialize(element: Element): string {
 }
 
 function fill(target: XMLElement, element: Element): void {
-  for (const [name, value] of Object.entries(element.attributes)) target.attribute(name, value);
+  for (const [name, value] of Object.entries(element.attributes)) {
+    target.attribute(name, value);
+  }
   for (const child of element.children) {
-    if (typeof child === "string") target.text(child);
-    else fill(target.element(child.name), child);
+    if (typeof child === "string") {
+      target.text(child);
+    } else {
+      fill(target.element(child.name), child);
+    }
   }
 }
 
@@ -54,13 +61,19 @@ export function element(
   ...children: readonly (Element | string | undefined)[]
 ): Element {
   const kept: Record<string, string> = {};
-  for (const [key, value] of Object.entries(attributes)) if (value !== undefined) kept[key] = String(value);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== undefined) {
+      kept[key] = String(value);
+    }
+  }
   return { name, attributes: kept, children: children.filter((child) => child !== undefined) };
 }
 
 /** The child elements, those of one name where it is given. */
 export function elements(parent: Element | undefined, name?: string): Element[] {
-  if (parent === undefined) return [];
+  if (parent === undefined) {
+    return [];
+  }
   return parent.children.filter(
     (child): child is Element => typeof child !== "string" && (name === undefined || child.name === name),
   );
@@ -79,8 +92,11 @@ export function text(of: Element | undefined): string {
 /** Puts a child in the place of the first of its name, or at the end. */
 export function put(parent: Element, child: Element): void {
   const at = parent.children.findIndex((old) => typeof old !== "string" && old.name === child.name);
-  if (at === -1) parent.children.push(child);
-  else parent.children[at] = child;
+  if (at === -1) {
+    parent.children.push(child);
+  } else {
+    parent.children[at] = child;
+  }
 }
 
 /** Removes every child element for which the test holds. */

@@ -110,7 +110,9 @@ export function domainDocument(spec: DomainSpec): Element {
       ),
     ),
   );
-  if (network.kind === "user") putForward(domain, spec.mac, network.port);
+  if (network.kind === "user") {
+    putForward(domain, spec.mac, network.port);
+  }
   // It cannot be had once the guest runs, and a folder may be mounted at any time.
   shareMemory(domain);
   putMetadata(domain, spec.metadata);
@@ -163,9 +165,11 @@ export function setForwardedPort(domain: Element, port: number): void {
 }
 
 function replaceArgument(domain: Element, prefix: string, pattern: RegExp, replacement: string): void {
-  for (const { attributes } of elements(find(domain, "qemu:commandline"), "qemu:arg"))
-    if (attributes.value?.startsWith(prefix))
+  for (const { attributes } of elements(find(domain, "qemu:commandline"), "qemu:arg")) {
+    if (attributes.value?.startsWith(prefix)) {
       attributes.value = attributes.value.replace(pattern, replacement);
+    }
+  }
 }
 
 const UNITS: Readonly<Record<string, bigint>> = {
@@ -229,7 +233,9 @@ export function readDisk(domain: Element): string {
  */
 export function setDisk(domain: Element, file: string): void {
   const disk = rootDisk(domain);
-  if (disk === undefined) throw new Error(`the domain has no disk ${rootTarget(domain)}`);
+  if (disk === undefined) {
+    throw new Error(`the domain has no disk ${rootTarget(domain)}`);
+  }
   const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
   disk.children.splice(0, disk.children.length, ...kept);
   put(disk, element("source", { file }));
@@ -246,10 +252,14 @@ export interface ExplicitChain {
 /** The chain that libvirt writes into a definition when a snapshot is taken of a running guest; undefined for none. */
 export function readExplicitChain(domain: Element): ExplicitChain | undefined {
   let at = find(rootDisk(domain), "backingStore");
-  if (at === undefined) return undefined;
+  if (at === undefined) {
+    return undefined;
+  }
   const files: string[] = [];
   for (; at !== undefined; at = find(at, "backingStore")) {
-    if (at.children.length === 0) return { files, ends: true };
+    if (at.children.length === 0) {
+      return { files, ends: true };
+    }
     files.push(find(at, "source")?.attributes.file ?? "");
   }
   return { files, ends: false };
@@ -273,7 +283,9 @@ export function putSeed(domain: Element, overlay: string, seed: string): void {
   const disk = elements(find(domain, "devices"), "disk").find(
     (each) => find(each, "source")?.attributes.file === overlay,
   );
-  if (disk === undefined) return;
+  if (disk === undefined) {
+    return;
+  }
   prune(disk, ({ name }) => name === "backingStore");
   put(disk, element("driver", { name: "qemu", type: "raw" }));
   put(disk, element("source", { file: seed }));
@@ -313,12 +325,18 @@ export function clonedDomain(original: Element, spec: CloneDocumentSpec): Elemen
   put(domain, element("uuid", {}, spec.uuid));
   // Firmware variables are a file of the original's; libvirt makes the clone's from the template.
   const os = find(domain, "os");
-  if (os !== undefined) prune(os, ({ name }) => name === "nvram");
+  if (os !== undefined) {
+    prune(os, ({ name }) => name === "nvram");
+  }
   prune(domain, ({ name }) => name === "genid");
   for (const device of elements(find(domain, "devices"))) {
-    if (device.name === "interface") put(device, element("mac", { address: spec.newMac() }));
+    if (device.name === "interface") {
+      put(device, element("mac", { address: spec.newMac() }));
+    }
     const source = find(device, "source");
-    if (source?.attributes.file === spec.seed.old) source.attributes.file = spec.seed.new;
+    if (source?.attributes.file === spec.seed.old) {
+      source.attributes.file = spec.seed.new;
+    }
   }
   const { sshPort } = spec.metadata;
   if (sshPort !== undefined) {
@@ -348,13 +366,19 @@ export function restoredDomain(
   const domain: Element = { ...copy(recorded), name: "domain" };
   for (const name of ["name", "uuid"]) {
     const own = find(present, name);
-    if (own !== undefined) put(domain, copy(own));
+    if (own !== undefined) {
+      put(domain, copy(own));
+    }
   }
   const mac = find(present, "devices", "interface", "mac");
   const nic = find(domain, "devices", "interface");
-  if (mac !== undefined && nic !== undefined) put(nic, copy(mac));
+  if (mac !== undefined && nic !== undefined) {
+    put(nic, copy(mac));
+  }
   setDisk(domain, file);
-  if (metadata.sshPort !== undefined) setForwardedPort(domain, metadata.sshPort);
+  if (metadata.sshPort !== undefined) {
+    setForwardedPort(domain, metadata.sshPort);
+  }
   putMetadata(domain, metadata);
   return domain;
 }

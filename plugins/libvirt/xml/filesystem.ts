@@ -65,14 +65,18 @@ export function findFilesystem(domain: Element, tag: string): Element | undefine
  */
 export function setFilesystems(domain: Element, wanted: readonly Filesystem[]): boolean {
   const devices = find(domain, "devices");
-  if (devices === undefined) throw new Error("the domain has no devices");
+  if (devices === undefined) {
+    throw new Error("the domain has no devices");
+  }
   const present = readFilesystems(domain);
   const kept = present.filter((each) => wanted.some((other) => isSame(each, other)));
   const added = wanted.filter((each) => !present.some((other) => isSame(each, other)));
   prune(devices, (device) => isOurs(device) && !kept.some((each) => isSame(each, read(device))));
   devices.children.push(...added.map(filesystemElement));
   const shares = wanted.some(({ driver }) => driver === "virtiofs") && !hasSharedMemory(domain);
-  if (shares) shareMemory(domain);
+  if (shares) {
+    shareMemory(domain);
+  }
   return shares || added.length > 0 || kept.length < present.length;
 }
 
@@ -84,7 +88,9 @@ export function hasSharedMemory(domain: Element): boolean {
 /** Lets virtiofsd reach the guest's memory; other wishes about that memory stay. */
 export function shareMemory(domain: Element): void {
   const backing = find(domain, "memoryBacking") ?? element("memoryBacking");
-  if (find(backing, "source") === undefined) put(backing, element("source", { type: "memfd" }));
+  if (find(backing, "source") === undefined) {
+    put(backing, element("source", { type: "memfd" }));
+  }
   put(backing, element("access", { mode: "shared" }));
   put(domain, backing);
 }

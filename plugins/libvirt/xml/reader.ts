@@ -30,8 +30,12 @@ class Reader extends xml2js.Parser {
       },
       onclosetag: () => {
         const element = open.pop();
-        if (element !== undefined) dropLayout(element);
-        if (open.length > 0) return;
+        if (element !== undefined) {
+          dropLayout(element);
+        }
+        if (open.length > 0) {
+          return;
+        }
         this.saxParser.ended = true;
         this.emit("end", element);
       },
@@ -43,7 +47,9 @@ class Reader extends xml2js.Parser {
 
 /** White space between elements is layout; libvirt's documents mix no text with elements. */
 function dropLayout({ children }: Element): void {
-  if (!children.some((child) => typeof child !== "string")) return;
+  if (!children.some((child) => typeof child !== "string")) {
+    return;
+  }
   const kept = children.filter((child) => typeof child !== "string" || child.trim() !== "");
   children.splice(0, children.length, ...kept);
 }
@@ -57,10 +63,14 @@ export async function readDocument(xml: string): Promise<Element> {
   let root: Element | undefined;
   // Called before `parseString` returns.
   reader.parseString(xml, (error: Error | null, read?: Element | null) => {
-    if (error !== null) failed = error;
+    if (error !== null) {
+      failed = error;
+    }
     root = read ?? undefined;
   });
-  if (root !== undefined) return root;
+  if (root !== undefined) {
+    return root;
+  }
   // After an error xml2js marks the parser that it has made for the next document as failed, too.
   reader = new Reader();
   throw failed;

@@ -79,7 +79,9 @@ export function recordDocument(
     element("creationTime", {}, String(Math.floor(o.createdAt / 1000))),
     domain,
   );
-  if (o.parent !== null) document.children.push(element("parent", {}, element("name", {}, o.parent)));
+  if (o.parent !== null) {
+    document.children.push(element("parent", {}, element("name", {}, o.parent)));
+  }
   return document;
 }
 
@@ -131,13 +133,19 @@ function liveDisk(document: Element): string {
  */
 export function frozenInText(xml: string): string | undefined {
   // Where there is neither comment nor CDATA, what looks like an element is one.
-  if (/<[!?]|<inactiveDomain\b/.test(xml)) return undefined;
+  if (/<[!?]|<inactiveDomain\b/.test(xml)) {
+    return undefined;
+  }
   const [note, ...others] = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)].map(([text]) => text);
-  if (note === undefined || others.length > 0) return undefined;
+  if (note === undefined || others.length > 0) {
+    return undefined;
+  }
   const frozen = /\sfrozen="([^"&]+)"/.exec(note)?.[1];
   const overlay = /\soverlay="([^"&]+)"/.exec(note)?.[1];
   const external = xml.indexOf(`<disk name='${targetInText(xml)}' snapshot='external'`);
-  if (external === -1) return undefined;
+  if (external === -1) {
+    return undefined;
+  }
   const disk = xml.slice(external, xml.indexOf("</disk>", external));
   // Where the note is not of this record, a reading decides.
   return overlay === undefined || disk.includes(`<source file='${overlay}'`) ? frozen : undefined;
@@ -165,7 +173,9 @@ export function placeInText(name: string, xml: string): SnapshotPlace | undefine
   const [, source = "", ...others] = root.split("<source ");
   const recorded = /^file='([^'&]+)'/.exec(source)?.[1];
   const certain = more.length === 0 && others.length === 0;
-  if (!certain || frozen === undefined || parent === undefined || recorded === undefined) return undefined;
+  if (!certain || frozen === undefined || parent === undefined || recorded === undefined) {
+    return undefined;
+  }
   return { name, parent, frozen, recorded };
 }
 
@@ -187,19 +197,32 @@ export interface SnapshotChange {
 /** The same snapshot with a change, to be redefined. */
 export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChange): Element {
   const document = copy(snapshot.document);
-  for (const domain of recordedDomains(document))
-    if (change.recorded !== undefined) setDisk(domain, change.recorded);
-  if (change.name !== undefined) put(document, element("name", {}, change.name));
+  for (const domain of recordedDomains(document)) {
+    if (change.recorded !== undefined) {
+      setDisk(domain, change.recorded);
+    }
+  }
+  if (change.name !== undefined) {
+    put(document, element("name", {}, change.name));
+  }
   if (change.parent !== undefined) {
     prune(document, (child) => child.name === "parent");
-    if (change.parent !== null) put(document, element("parent", {}, element("name", {}, change.parent)));
+    if (change.parent !== null) {
+      put(document, element("parent", {}, element("name", {}, change.parent)));
+    }
   }
-  if (change.comment !== undefined) put(document, element("description", {}, describable(change.comment)));
-  if (change.overlay !== undefined && snapshot.frozen !== null) setOverlay(document, change.overlay);
+  if (change.comment !== undefined) {
+    put(document, element("description", {}, describable(change.comment)));
+  }
+  if (change.overlay !== undefined && snapshot.frozen !== null) {
+    setOverlay(document, change.overlay);
+  }
   // The note says of which record it is, and what it was made with.
   for (const domain of recordedDomains(document)) {
     const metadata = readMetadata(domain);
-    if (metadata === undefined || snapshot.frozen === null) continue;
+    if (metadata === undefined || snapshot.frozen === null) {
+      continue;
+    }
     const { createdAt, frozen } = snapshot;
     const overlay = change.overlay ?? snapshot.overlay;
     const name = change.name ?? snapshot.name;
@@ -213,7 +236,9 @@ function setOverlay(document: Element, overlay: string): void {
   const domain = find(document, "inactiveDomain") ?? find(document, "domain");
   const root = domain === undefined ? undefined : rootTarget(domain);
   const disk = elements(find(document, "disks"), "disk").find(({ attributes }) => attributes.name === root);
-  if (disk !== undefined) put(disk, element("source", { file: overlay }));
+  if (disk !== undefined) {
+    put(disk, element("source", { file: overlay }));
+  }
 }
 
 function recordedDomains(document: Element): Element[] {

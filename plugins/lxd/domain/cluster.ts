@@ -30,8 +30,12 @@ export async function requireMember(engine: LxdEngine, member: string): Promise<
   const all = await members(engine);
   const found = all.find(({ name }) => name === member);
   const refuse = (reason: string) => failure("INVALID_VALUE", { what: "the member", value: member, reason });
-  if (found === undefined) throw refuse(`must be one of ${all.map(({ name }) => name).join(", ")}`);
-  if (!found.online) throw refuse(`it does not answer: ${found.detail}`);
+  if (found === undefined) {
+    throw refuse(`must be one of ${all.map(({ name }) => name).join(", ")}`);
+  }
+  if (!found.online) {
+    throw refuse(`it does not answer: ${found.detail}`);
+  }
 }
 
 /** LXD copies disk and snapshots over, then forgets the old ones. */
@@ -39,7 +43,9 @@ async function move(engine: LxdEngine, id: string, member: string, context: Cont
   const managed = await getReady(engine, id);
   const { name } = managed;
   await requireMember(engine, member);
-  if (managed.member === member) return;
+  if (managed.member === member) {
+    return;
+  }
   requireStopped(managed, "Only stopped instances can be moved");
   context.signal.throwIfAborted();
   context.progress({ phase: `Moving to ${member}` });

@@ -31,12 +31,18 @@ export function readSize(text: string | undefined): bigint {
 
 /** A number of CPUs: a count, or a set such as "0-2,5" that somebody has pinned. 0 where nothing is said. */
 export function readCpus(text: string | undefined): number {
-  if (text === undefined || text === "") return 0;
-  if (/^\d+$/.test(text)) return Number(text);
+  if (text === undefined || text === "") {
+    return 0;
+  }
+  if (/^\d+$/.test(text)) {
+    return Number(text);
+  }
   let count = 0;
   for (const part of text.split(",")) {
     const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? [];
-    if (first === undefined || last === undefined) return 0;
+    if (first === undefined || last === undefined) {
+      return 0;
+    }
     count += Number(last) - Number(first) + 1;
   }
   return count;

@@ -32,7 +32,9 @@ export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): Asy
     const socket = await engine.client
       .socket("/1.0/events", { type: "lifecycle" })
       .catch((error: unknown) => {
-        if (lost === 0 || signal.aborted) throw lxdError(error);
+        if (lost === 0 || signal.aborted) {
+          throw lxdError(error);
+        }
         return undefined;
       });
     if (socket !== undefined) {
@@ -49,7 +51,9 @@ export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): Asy
         open = false;
         wake();
       });
-      for (const managed of await listManaged(engine)) ids.set(managed.name, managed.id);
+      for (const managed of await listManaged(engine)) {
+        ids.set(managed.name, managed.id);
+      }
       yield { at: Date.now(), kind: "resync" };
       try {
         while (!signal.aborted && (open || queue.length > 0)) {
@@ -57,12 +61,16 @@ export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): Asy
           if (text === undefined) {
             await new Promise<void>((resolve) => {
               wake = resolve;
-              if (!open || queue.length > 0 || signal.aborted) resolve();
+              if (!open || queue.length > 0 || signal.aborted) {
+                resolve();
+              }
             });
             continue;
           }
           const event = await translate(engine, ids, text);
-          if (event !== undefined) yield event;
+          if (event !== undefined) {
+            yield event;
+          }
         }
       } finally {
         signal.removeEventListener("abort", close);
@@ -70,7 +78,9 @@ export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): Asy
       }
     }
     lost += 1;
-    if (!signal.aborted) await delay(PAUSE, undefined, { signal }).catch(() => {});
+    if (!signal.aborted) {
+      await delay(PAUSE, undefined, { signal }).catch(() => {});
+    }
   }
 }
 
@@ -81,23 +91,30 @@ async function translate(
   text: string,
 ): Promise<EngineEvent | undefined> {
   const parsed = eventShape.safeParse(JSON.parse(text));
-  if (!parsed.success) return undefined;
+  if (!parsed.success) {
+    return undefined;
+  }
   const { timestamp, metadata } = parsed.data;
   const { action, source } = metadata;
   const [, , kind = "", encoded = ""] = new URL(source, "http://lxd").pathname.split("/");
-  if (kind !== "instances" || !action.startsWith("instance-")) return undefined;
+  if (kind !== "instances" || !action.startsWith("instance-")) {
+    return undefined;
+  }
   const name = decodeURIComponent(encoded);
   const at = Date.parse(timestamp);
   const known = ids.get(name);
   if (action === "instance-deleted") {
     // A name that is in use again, or still since it was moved, belongs to what is there.
-    if (known === undefined || (await findManaged(engine, name).catch(() => undefined))?.id === known)
+    if (known === undefined || (await findManaged(engine, name).catch(() => undefined))?.id === known) {
       return undefined;
+    }
     ids.delete(name);
     return { at, kind: "removed", id: known };
   }
   const id = known ?? (await findManaged(engine, name).catch(() => undefined))?.id;
-  if (id === undefined) return undefined;
+  if (id === undefined) {
+    return undefined;
+  }
   ids.set(name, id);
   const state = STATES[action];
   return state === undefined ? { at, kind: "changed", id } : { at, kind: "state", id, state };

@@ -24,7 +24,9 @@ async function readIdentity(folder: string): Promise<ClientIdentity | undefined>
     ]);
     return { certificate, key, path };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+      return undefined;
+    }
     throw error;
   }
 }
@@ -48,12 +50,16 @@ async function makeIdentity(dataFolder: string, folder: string): Promise<ClientI
     await chmod(key, 0o600);
     // Whole or not at all; should another process have been quicker, its identity is ours too.
     await rename(work, folder).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") {
+        throw error;
+      }
     });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
   const made = await readIdentity(folder);
-  if (made === undefined) throw new Error(`${folder} holds no client.crt with its client.key`);
+  if (made === undefined) {
+    throw new Error(`${folder} holds no client.crt with its client.key`);
+  }
   return made;
 }

@@ -70,7 +70,9 @@ function managedOf(engine: LxdEngine, instances: readonly LxdInstance[]): Manage
     try {
       return toManaged(instance, "") ?? [];
     } catch (error) {
-      if (!isStrataError(error)) throw error;
+      if (!isStrataError(error)) {
+        throw error;
+      }
       engine.log.warn(`${instance.name} is left out of the list: ${error.message}`);
       return [];
     }
@@ -88,8 +90,12 @@ async function resize(
   const { name, instance, config } = managed;
   const { disk: current } = readResources(config, instance.devices);
   const { disk } = change;
-  if (disk !== undefined && disk < current) throw failure("DISK_SHRINK", { name, current, wanted: disk });
-  if (isMachine(managed)) await requireAttainable(engine, change);
+  if (disk !== undefined && disk < current) {
+    throw failure("DISK_SHRINK", { name, current, wanted: disk });
+  }
+  if (isMachine(managed)) {
+    await requireAttainable(engine, change);
+  }
   const grows = disk !== undefined && disk > current;
   context.signal.throwIfAborted();
   const root = { ...instance.devices[ROOT], ...(grows ? { size: String(disk) } : {}) };

@@ -28,7 +28,9 @@ async function defaultDevices({ client }: LxdEngine) {
   try {
     return (await client.get("/1.0/profiles/default", profileShape)).value.devices;
   } catch (error) {
-    if (isStatus(error, 404)) return {};
+    if (isStatus(error, 404)) {
+      return {};
+    }
     throw error;
   }
 }
@@ -36,7 +38,9 @@ async function defaultDevices({ client }: LxdEngine) {
 async function onlyPool({ client }: LxdEngine): Promise<string> {
   const { value } = await client.get("/1.0/storage-pools", z.array(poolShape), { query: { recursion: "1" } });
   const [first, second] = value;
-  if (first !== undefined && second === undefined) return first.name;
+  if (first !== undefined && second === undefined) {
+    return first.name;
+  }
   throw failure("UNSUPPORTED", {
     what: "making an instance",
     engine: "LXD",
@@ -51,7 +55,9 @@ async function readPool({ client }: LxdEngine, name: string): Promise<Placement[
   try {
     return (await client.get(`/1.0/storage-pools/${encodeURIComponent(name)}`, poolShape)).value;
   } catch (error) {
-    if (!isStatus(error, 404)) throw error;
+    if (!isStatus(error, 404)) {
+      throw error;
+    }
     throw failure(
       "INVALID_VALUE",
       { what: "local.lxd.pool", value: name, reason: "must be the name of a storage pool of LXD" },
@@ -79,16 +85,19 @@ export async function nicDevices(
   },
 ): Promise<Devices> {
   const { network, nics, first = 1 } = wanted;
-  if (network === undefined && nics.length === 0) return {};
+  if (network === undefined && nics.length === 0) {
+    return {};
+  }
   const known = await listNetworks(engine);
   const on = (name: string, inside: string) => {
     const found = known.find((each) => each.name === name);
-    if (found === undefined)
+    if (found === undefined) {
       throw failure("INVALID_VALUE", {
         what: "the network",
         value: name,
         reason: `must be one of ${known.map((each) => each.name).join(", ") || "none"}`,
       });
+    }
     const place = found.managed ? { network: name } : { nictype: "bridged", parent: name };
     return { type: "nic", name: inside, ...place };
   };

@@ -75,7 +75,9 @@ export interface OwnRecord {
 
 function read<T>(name: string, config: Config, key: string, shape: z.ZodType<T>): T | undefined {
   const text = config[key];
-  if (text === undefined || text === "") return undefined;
+  if (text === undefined || text === "") {
+    return undefined;
+  }
   try {
     return shape.parse(JSON.parse(text));
   } catch (error) {
@@ -86,15 +88,20 @@ function read<T>(name: string, config: Config, key: string, shape: z.ZodType<T>)
 /** The record of an instance; undefined for a foreign one. Throws RECORD_TOO_NEW, RECORDS_DIFFER. */
 export function readOwn(name: string, config: Config): OwnRecord | undefined {
   const text = config[KEYS.instance];
-  if (text === undefined) return undefined;
+  if (text === undefined) {
+    return undefined;
+  }
   const version = read(name, config, KEYS.instance, z.looseObject({ version: z.number() }))?.version ?? 0;
-  if (version > RECORD_VERSION)
+  if (version > RECORD_VERSION) {
     throw failure("RECORD_TOO_NEW", {
       name,
       reason: `it has version ${version}, and this strata reads versions up to ${RECORD_VERSION}`,
     });
+  }
   const found = read(name, config, KEYS.instance, instanceShape);
-  if (found === undefined) return undefined;
+  if (found === undefined) {
+    return undefined;
+  }
   const { id, ...record } = found;
   return { id, record: record as InstanceRecord };
 }

@@ -76,8 +76,12 @@ export function unreachable(name: string, member: string): Instance {
 /** Rejects with the state's own error unless the instance is stopped. */
 export function requireStopped({ name, instance }: Managed, reason: string): void {
   const state = readState(instance.status);
-  if (state === "suspended") throw failure("INSTANCE_SUSPENDED", { name, reason });
-  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: instance.status });
+  if (state === "suspended") {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
+  if (state !== "stopped") {
+    throw failure("WRONG_STATE", { name, reason, state: instance.status });
+  }
 }
 
 /** IPv4 addresses that others can reach, the default interface's first. */

@@ -36,19 +36,27 @@ export async function execute(
   const [control, first, ...more] = await Promise.all(
     ["control", ...(tty === undefined ? ["0", "1", "2"] : ["0"])].map(open),
   );
-  if (control === undefined || first === undefined)
+  if (control === undefined || first === undefined) {
     throw failure("INTERNAL", { reason: "a command without its streams" });
+  }
   const stdin = sink(first, tty === undefined ? { data: "", binary: false } : END_OF_INPUT);
-  if (more.length > 0) first.resume();
+  if (more.length > 0) {
+    first.resume();
+  }
   const stdout = source(more[0] ?? first);
   // With a terminal LXD reads on from this one after the command has ended, until it is closed.
-  if (tty !== undefined)
+  if (tty !== undefined) {
     first.on("message", (_: Buffer, binary: boolean) => {
-      if (!binary) first.close();
+      if (!binary) {
+        first.close();
+      }
     });
+  }
   const stderr = more[1] === undefined ? Readable.from([]) : source(more[1]);
   const send = (message: object) => {
-    if (control.readyState === control.OPEN) control.send(JSON.stringify(message));
+    if (control.readyState === control.OPEN) {
+      control.send(JSON.stringify(message));
+    }
   };
   control.on("error", () => {});
   control.resume();
@@ -61,13 +69,17 @@ export async function execute(
         .wait(operation.id)
         .then(({ metadata }) => z.object({ return: z.number() }).parse(metadata).return, exitCodeOf);
       await Promise.all([drained(stdout), tty === undefined ? drained(stderr) : undefined]);
-      if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
+      if (signal?.aborted) {
+        throw failure("CANCELLED", {}, signal.reason);
+      }
       return { code };
     } catch (error) {
       throw lxdError(error, { name });
     } finally {
       signal?.removeEventListener("abort", kill);
-      for (const socket of [control, first, ...more]) socket.close();
+      for (const socket of [control, first, ...more]) {
+        socket.close();
+      }
     }
   })();
   // Whoever only reads the output must not be hit by an unhandled rejection.
@@ -85,14 +97,20 @@ export async function execute(
 /** LXD takes two exit codes of a command, whoever gave them, for failures of its own. */
 function exitCodeOf(error: unknown): number {
   const message = error instanceof Error ? error.message : "";
-  if (/Command not executable/i.test(message)) return 126;
-  if (/Command not found/i.test(message)) return 127;
+  if (/Command not executable/i.test(message)) {
+    return 126;
+  }
+  if (/Command not found/i.test(message)) {
+    return 127;
+  }
   throw error;
 }
 
 /** Resolves when a stream has been read to its end, or was thrown away. */
 function drained(stream: Readable): Promise<void> {
-  if (stream.readableEnded || stream.destroyed) return Promise.resolve();
+  if (stream.readableEnded || stream.destroyed) {
+    return Promise.resolve();
+  }
   return new Promise((resolve) => {
     stream
       .once("end", resolve)
@@ -112,13 +130,19 @@ function source(socket: WebSocket): Readable {
   });
   let ended = false;
   const end = () => {
-    if (ended) return;
+    if (ended) {
+      return;
+    }
     ended = true;
     stream.push(null);
   };
   socket.on("message", (data: Buffer, binary: boolean) => {
-    if (!binary) return end();
-    if (!ended && !stream.destroyed && !stream.push(data)) socket.pause();
+    if (!binary) {
+      return end();
+    }
+    if (!ended && !stream.destroyed && !stream.push(data)) {
+      socket.pause();
+    }
   });
   socket.on("close", end);
   socket.on("error", end);
@@ -132,11 +156,15 @@ const END_OF_INPUT = { data: "\x04", binary: true };
 function sink(socket: WebSocket, end: { readonly data: string; readonly binary: boolean }): Writable {
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      if (socket.readyState !== socket.OPEN) return done();
+      if (socket.readyState !== socket.OPEN) {
+        return done();
+      }
       socket.send(chunk, { binary: true }, () => done());
     },
     final(done) {
-      if (socket.readyState !== socket.OPEN) return done();
+      if (socket.readyState !== socket.OPEN) {
+        return done();
+      }
       socket.send(end.data, { binary: end.binary }, () => done());
     },
   });

@@ -77,11 +77,13 @@ async function exec(
   options: ExecOptions,
 ): Promise<ExecSession> {
   const { name, own, instance } = await getManaged(engine, id);
-  if (readState(instance.status) !== "running")
+  if (readState(instance.status) !== "running") {
     throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
+  }
   const user = options.user ?? own.record.username;
-  if (!USER.test(user))
+  if (!USER.test(user)) {
     throw failure("INVALID_VALUE", { what: "the user", value: user, reason: "must be a valid user name" });
+  }
   const linger = options.tty === undefined ? "" : LINGER;
   const command = ["/bin/sh", "-c", AS_USER, "sh", user, options.cwd ?? "", linger, ...argv];
   return execute(engine, name, command, { ...options, environment: { PATH, LANG: "C.UTF-8" } });
@@ -93,12 +95,15 @@ async function ready(engine: LxdEngine, id: string, timeout: number, context: Co
   context.progress({ phase: "Waiting for the guest" });
   for (;;) {
     const reason = await unready(engine, id, context);
-    if (reason === undefined) return;
-    if (Date.now() > end)
+    if (reason === undefined) {
+      return;
+    }
+    if (Date.now() > end) {
       throw failure("GUEST_UNREACHABLE", {
         name,
         reason: `no answer within ${Math.round(timeout / 1000)} s; last error: ${reason}`,
       });
+    }
     await delay(PAUSE, undefined, { signal: context.signal }).catch((error: unknown) => {
       throw failure("CANCELLED", {}, error);
     });
@@ -108,7 +113,9 @@ async function ready(engine: LxdEngine, id: string, timeout: number, context: Co
 /** Why no work can begin in a guest yet; undefined when it can. */
 async function unready(engine: LxdEngine, id: string, { signal }: Context): Promise<string | undefined> {
   const { name, instance } = await getManaged(engine, id);
-  if (readState(instance.status) !== "running") return "it is not running";
+  if (readState(instance.status) !== "running") {
+    return "it is not running";
+  }
   const session = await execute(engine, name, ["/bin/sh", "-c", FINISHED], { signal });
   session.stdin.end();
   session.stdout.resume();

@@ -36,10 +36,11 @@ export async function runningOperations(
 
 /** Waits until LXD has ended what it was told to do to an instance, whatever came of it. */
 export async function settle(engine: LxdEngine, managed: Managed): Promise<void> {
-  for (const { id } of await runningOperations(engine, managed))
+  for (const { id } of await runningOperations(engine, managed)) {
     await engine.client.wait(id).catch((error: unknown) => {
       engine.log.debug("an operation of LXD has failed", { name: managed.name, error: String(error) });
     });
+  }
 }
 
 /**
@@ -50,7 +51,9 @@ export async function finish(engine: LxdEngine, id: string): Promise<void> {
   const managed = await getManaged(engine, id);
   const { operation, name } = managed;
   if (operation === undefined) {
-    if (managed.aside !== undefined) await removeAside(engine, name);
+    if (managed.aside !== undefined) {
+      await removeAside(engine, name);
+    }
     return;
   }
   engine.log.debug("finishing an operation", { name, ...operation });
@@ -72,7 +75,9 @@ export async function finish(engine: LxdEngine, id: string): Promise<void> {
 /** The instance of that id, held and with nothing left half done: what every change begins with. */
 export async function getReady(engine: LxdEngine, id: string): Promise<Managed> {
   const managed = await getHeld(engine, id);
-  if (managed.operation === undefined && managed.aside === undefined) return managed;
+  if (managed.operation === undefined && managed.aside === undefined) {
+    return managed;
+  }
   await finish(engine, id);
   return getHeld(engine, id);
 }
@@ -86,7 +91,9 @@ function findNode(managed: Managed, id: string): Node | undefined {
 async function finishTake(engine: LxdEngine, managed: Managed, { id, taken }: Of<"take">): Promise<void> {
   const nodes = readNodes(managed);
   const done = { ...operationKeys(null), [KEYS.snapshot]: "" };
-  if (!nodes.some((node) => node.id === id)) return writeConfig(engine, managed.name, done);
+  if (!nodes.some((node) => node.id === id)) {
+    return writeConfig(engine, managed.name, done);
+  }
   const { name, own, config } = managed;
   await writeConfig(engine, name, {
     ...done,
@@ -97,18 +104,21 @@ async function finishTake(engine: LxdEngine, managed: Managed, { id, taken }: Of
 
 async function finishRestore(engine: LxdEngine, managed: Managed, operation: Of<"restore">): Promise<void> {
   // Nothing was set aside: nothing has happened yet, or all has.
-  if (managed.aside !== undefined) await bringBack(engine, managed, operation);
+  if (managed.aside !== undefined) {
+    await bringBack(engine, managed, operation);
+  }
   await forgetRestore(engine, managed.name);
 }
 
 /** Has LXD restore, once what is there is set aside, and puts right what it brings back too much of. */
 export async function bringBack(engine: LxdEngine, managed: Managed, { id }: Of<"restore">): Promise<void> {
   const node = findNode(managed, id);
-  if (node === undefined)
+  if (node === undefined) {
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
       reason: "a snapshot that is being restored is gone",
     });
+  }
   const body = { restore: node.name, stateful: false };
   await whenIdle(() => engine.client.run("PUT", instancePath(managed.name), body));
   await putBack(engine, managed, node);
@@ -165,7 +175,9 @@ async function removeSnapshot(engine: LxdEngine, name: string, snapshot: string)
   await whenIdle(() =>
     engine.client.run("DELETE", instancePath(name, "snapshots", snapshot), undefined),
   ).catch((error: unknown) => {
-    if (!isStatus(error, 404)) throw error;
+    if (!isStatus(error, 404)) {
+      throw error;
+    }
   });
 }
 
@@ -175,7 +187,9 @@ export async function finishDelete(
   { id, tree }: Of<"delete">,
 ): Promise<void> {
   const node = findNode(managed, id);
-  if (node !== undefined) await removeSnapshot(engine, managed.name, node.name);
+  if (node !== undefined) {
+    await removeSnapshot(engine, managed.name, node.name);
+  }
   await writeConfig(engine, managed.name, { ...operationKeys(null), ...treeKeys(tree) });
 }
 
@@ -186,8 +200,9 @@ export async function finishRename(
 ): Promise<void> {
   const { name } = managed;
   const node = findNode(managed, id);
-  if (node !== undefined && node.name !== to)
+  if (node !== undefined && node.name !== to) {
     await engine.client.run("POST", instancePath(name, "snapshots", node.name), { name: to });
+  }
   await writeConfig(engine, name, operationKeys(null));
 }
 
@@ -195,17 +210,23 @@ export async function finishRename(
 export async function removeInstance(engine: LxdEngine, managed: Managed): Promise<void> {
   const { name, instance } = managed;
   const { client } = engine;
-  if (managed.operation?.kind !== "purge" && managed.operation?.kind !== "create")
+  if (managed.operation?.kind !== "purge" && managed.operation?.kind !== "create") {
     await writeConfig(engine, name, operationKeys({ kind: "purge" }));
-  if (instance.status !== "Stopped")
+  }
+  if (instance.status !== "Stopped") {
     await client
       .run("PUT", instancePath(name, "state"), { action: "stop", force: true, timeout: -1 })
       .catch((error: unknown) => {
-        if (!/already stopped/i.test(error instanceof Error ? error.message : "")) throw error;
+        if (!/already stopped/i.test(error instanceof Error ? error.message : "")) {
+          throw error;
+        }
       });
+  }
   try {
     await whenIdle(() => client.run("DELETE", instancePath(name), undefined));
   } catch (error) {
-    if (!isStatus(error, 404)) throw error;
+    if (!isStatus(error, 404)) {
+      throw error;
+    }
   }
 }

@@ -36,15 +36,21 @@ import { DISK_FORMAT, machineKeys, requireMachine, requireNetwork, SEED_DEVICE }
 export async function check(engine: LxdEngine, plan: InstancePlan): Promise<void> {
   const managed = await findManaged(engine, plan.name);
   // What a launch that died has left is taken away by the next.
-  if (managed === undefined || !isUnfinished(managed)) await requireFree(engine, plan.name);
+  if (managed === undefined || !isUnfinished(managed)) {
+    await requireFree(engine, plan.name);
+  }
   await prepare(engine, plan);
 }
 
 /** Where an instance goes and what it is on. Rejects what could not be made under any name. */
 async function prepare(engine: LxdEngine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
-  for (const mount of mounts) checkMount(engine, mount);
+  for (const mount of mounts) {
+    checkMount(engine, mount);
+  }
   await requireMappable(engine, mounts);
-  if (plan.member !== undefined) await requireMember(engine, plan.member);
+  if (plan.member !== undefined) {
+    await requireMember(engine, plan.member);
+  }
   const member = mounts.length === 0 ? plan.member : await memberHere(engine, plan.member);
   const { pool, network } = await placement(engine);
   return { member, pool, interfaces: await nicDevices(engine, { network, nics: networks }) };
@@ -54,12 +60,17 @@ export async function create(engine: LxdEngine, spec: InstanceSpec, context: Con
   const { name, image, resources, mounts } = spec;
   context.signal.throwIfAborted();
   const machine = image.format === DISK_FORMAT;
-  if (machine) await requireMachine(engine, spec);
-  else requireRoot(image);
+  if (machine) {
+    await requireMachine(engine, spec);
+  } else {
+    requireRoot(image);
+  }
   await clearUnfinished(engine, name, context);
   await requireFree(engine, name);
   const { member, pool, interfaces } = await prepare(engine, spec);
-  if (machine) requireNetwork(interfaces);
+  if (machine) {
+    requireNetwork(interfaces);
+  }
   const fingerprint = await importImage(engine, image, context);
   context.signal.throwIfAborted();
   context.progress({ phase: "Creating instance" });
@@ -86,12 +97,13 @@ export async function create(engine: LxdEngine, spec: InstanceSpec, context: Con
 }
 
 function requireRoot({ format }: ImageSource): void {
-  if (format !== FORMAT)
+  if (format !== FORMAT) {
     throw failure("UNSUPPORTED", {
       what: `an image of the format ${format}`,
       engine: "LXD",
       reason: "containers need the image of a root folder: strata image build debian --variant container",
     });
+  }
 }
 
 /**
@@ -139,8 +151,9 @@ export async function make(
       // What could not be taken away is left to the next launch, also to one of this process.
       await letGo(engine, id, lease);
     }
-    if (/already exists|already in use/i.test(error instanceof Error ? error.message : ""))
+    if (/already exists|already in use/i.test(error instanceof Error ? error.message : "")) {
       throw failure("INSTANCE_EXISTS", { name }, error);
+    }
     throw error;
   } finally {
     engine.leases.delete(id);
@@ -159,7 +172,9 @@ async function whenRead<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if (attempt === ATTEMPTS || !isMisread(error)) throw error;
+      if (attempt === ATTEMPTS || !isMisread(error)) {
+        throw error;
+      }
     }
   }
 }
@@ -174,7 +189,9 @@ export async function requireFree({ client }: LxdEngine, name: string): Promise<
   try {
     await client.get(instancePath(name), instanceShape);
   } catch (error) {
-    if (isStatus(error, 404)) return;
+    if (isStatus(error, 404)) {
+      return;
+    }
     throw error;
   }
   throw failure("INSTANCE_EXISTS", { name });
@@ -193,11 +210,15 @@ function isUnfinished({ operation }: Managed): boolean {
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
 export async function clearUnfinished(engine: LxdEngine, name: string, context: Context): Promise<void> {
   const managed = await findManaged(engine, name);
-  if (managed === undefined || !isUnfinished(managed)) return;
+  if (managed === undefined || !isUnfinished(managed)) {
+    return;
+  }
   try {
     await using _lock = await lockInstance(engine, managed, { wait: 0 }, context);
   } catch (error) {
     const { code } = asStrataError(error);
-    if (code !== "INSTANCE_NOT_FOUND" && code !== "BUSY") throw error;
+    if (code !== "INSTANCE_NOT_FOUND" && code !== "BUSY") {
+      throw error;
+    }
   }
 }

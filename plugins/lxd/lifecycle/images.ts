@@ -27,14 +27,18 @@ const UNUSED = 14 * 24 * 60 * 60 * 1000;
 export async function importImage(engine: LxdEngine, image: ImageSource, context: Context): Promise<string> {
   await sweep(engine, image.sha256);
   const there = await findImage(engine, image);
-  if (there !== undefined) return there;
+  if (there !== undefined) {
+    return there;
+  }
   context.progress({ phase: "Handing the image to LXD" });
   try {
     return await (image.format === DISK_FORMAT ? handDisk : handRoot)(engine, image, context);
   } catch (error) {
     // Another launch may have been quicker.
     const theirs = await findImage(engine, image);
-    if (theirs === undefined) throw error;
+    if (theirs === undefined) {
+      throw error;
+    }
     return theirs;
   }
 }
@@ -68,7 +72,9 @@ async function handDisk(engine: LxdEngine, image: ImageSource, context: Context)
 
 /** LXD's fingerprint of an image that it has. */
 async function findImage(engine: LxdEngine, { sha256, format }: ImageSource): Promise<string | undefined> {
-  if (format !== DISK_FORMAT) return (await isThere(engine, sha256)) ? sha256 : undefined;
+  if (format !== DISK_FORMAT) {
+    return (await isThere(engine, sha256)) ? sha256 : undefined;
+  }
   return (await ownImages(engine)).find((each) => each.properties[OWN] === sha256)?.fingerprint;
 }
 
@@ -92,15 +98,20 @@ async function isThere({ client }: LxdEngine, sha256: string): Promise<boolean> 
     await client.get(`/1.0/images/${sha256}`, z.unknown());
     return true;
   } catch (error) {
-    if (isStatus(error, 404)) return false;
+    if (isStatus(error, 404)) {
+      return false;
+    }
     throw error;
   }
 }
 
 /** Takes images away that strata has handed to LXD, and no others. LXD's instances do not need them. */
 export async function forgetImages(engine: LxdEngine, sums: readonly string[]): Promise<void> {
-  for (const { fingerprint, properties } of await ownImages(engine))
-    if (sums.includes(properties[OWN] ?? "")) await removeImage(engine, fingerprint);
+  for (const { fingerprint, properties } of await ownImages(engine)) {
+    if (sums.includes(properties[OWN] ?? "")) {
+      await removeImage(engine, fingerprint);
+    }
+  }
 }
 
 async function ownImages({ client }: LxdEngine): Promise<LxdImage[]> {
@@ -117,7 +128,9 @@ async function removeImage({ client }: LxdEngine, fingerprint: string): Promise<
   try {
     await client.run("DELETE", `/1.0/images/${fingerprint}`, undefined);
   } catch (error) {
-    if (!isStatus(error, 404)) throw error;
+    if (!isStatus(error, 404)) {
+      throw error;
+    }
   }
 }
 
@@ -129,13 +142,14 @@ export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): 
 /** Whoever launches does not have to wait for, or fail with, what concerns other images. */
 async function sweep(engine: LxdEngine, wanted: string): Promise<void> {
   try {
-    for (const image of await ownImages(engine))
+    for (const image of await ownImages(engine)) {
       if (image.properties[OWN] !== wanted && isUnused(image, Date.now())) {
         engine.log.info("an image that was not used for 14 days is taken from LXD", {
           fingerprint: image.fingerprint,
         });
         await removeImage(engine, image.fingerprint);
       }
+    }
   } catch (error) {
     engine.log.debug("unused images could not be taken away", { error: String(error) });
   }

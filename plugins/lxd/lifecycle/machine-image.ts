@@ -23,7 +23,9 @@ export async function splitImage({ path }: ImageSource, architecture: string): P
     `--${boundary}\r\nContent-Disposition: form-data; name="${name}"; filename="${file}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
   const said = await metadata(architecture);
   const hash = createHash("sha256").update(said);
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  for await (const chunk of createReadStream(path)) {
+    hash.update(chunk);
+  }
   const head = Buffer.concat([
     Buffer.from(part("metadata", "metadata.tar")),
     said,

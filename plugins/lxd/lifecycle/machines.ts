@@ -27,9 +27,15 @@ type Server = Pick<LxdEngine, "server" | "remote"> & { readonly client: Pick<Cli
 /** Why strata makes no virtual machines on the server; null where it does. */
 export async function machineRefusal(engine: Server): Promise<string | null> {
   const { environment } = await engine.server();
-  if (!runsMachines(environment.driver)) return `the server cannot run virtual machines${await why(engine)}`;
-  if (engine.remote) return `${REACHED}, whose addresses this host does not have: the server is behind a URL`;
-  if (environment.server_clustered) return `${REACHED}, which other members of the cluster do not have`;
+  if (!runsMachines(environment.driver)) {
+    return `the server cannot run virtual machines${await why(engine)}`;
+  }
+  if (engine.remote) {
+    return `${REACHED}, whose addresses this host does not have: the server is behind a URL`;
+  }
+  if (environment.server_clustered) {
+    return `${REACHED}, which other members of the cluster do not have`;
+  }
   return null;
 }
 
@@ -57,15 +63,23 @@ export async function requireMachine(
   { mounts, networks, resources }: Pick<InstanceSpec, "mounts" | "networks" | "resources">,
 ): Promise<void> {
   const reason = await machineRefusal(engine);
-  if (reason !== null) throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
-  if (mounts.length > 0) throw noMounts();
-  if (networks.length > 0) throw noInterfaces();
+  if (reason !== null) {
+    throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
+  }
+  if (mounts.length > 0) {
+    throw noMounts();
+  }
+  if (networks.length > 0) {
+    throw noInterfaces();
+  }
   await requireAttainable(engine, resources);
 }
 
 /** Without a network nobody would reach it. */
 export function requireNetwork(interfaces: Devices): void {
-  if (interfaces[DEFAULT_NIC] !== undefined) return;
+  if (interfaces[DEFAULT_NIC] !== undefined) {
+    return;
+  }
   const reason = "it must have a network to be reachable; create one: lxc network create lxdbr0";
   throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
 }
@@ -78,13 +92,17 @@ export async function requireAttainable(
   { client }: LxdEngine,
   { cpus, memory }: Partial<Resources>,
 ): Promise<void> {
-  if (cpus === undefined && memory === undefined) return;
+  if (cpus === undefined && memory === undefined) {
+    return;
+  }
   const host = (await client.get("/1.0/resources", resourcesShape)).value;
   if (cpus !== undefined && cpus > host.cpu.total) {
     const reason = `must be a whole number from 1 to ${host.cpu.total}, all that the host has`;
     throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });
   }
-  if (memory !== undefined) requireMemory(memory, BigInt(host.memory.total));
+  if (memory !== undefined) {
+    requireMemory(memory, BigInt(host.memory.total));
+  }
 }
 
 export function noMounts() {
@@ -116,7 +134,9 @@ export async function machineAccess(engine: LxdEngine, id: string): Promise<SshA
 /** At the address that its network leased to it. */
 async function endpoint(engine: LxdEngine, id: string) {
   const managed = await getManaged(engine, id);
-  if (readState(managed.instance.status) !== "running") return null;
+  if (readState(managed.instance.status) !== "running") {
+    return null;
+  }
   const [host] = toInstance(managed).addresses;
   return host === undefined ? null : { host, port: 22 };
 }

@@ -14,7 +14,9 @@ function act(engine: LxdEngine, name: string, body: { action: Action; timeout?: 
 export async function start(engine: LxdEngine, id: string, context: Context): Promise<void> {
   const { name, instance } = await getReady(engine, id);
   const state = readState(instance.status);
-  if (state === "running") return;
+  if (state === "running") {
+    return;
+  }
   context.signal.throwIfAborted();
   context.progress({ phase: "Starting" });
   if (state === "suspended") {
@@ -23,7 +25,9 @@ export async function start(engine: LxdEngine, id: string, context: Context): Pr
   }
   await act(engine, name, { action: "start" }).catch(async (error: unknown) => {
     const reason = await logged(engine, name);
-    if (reason === undefined) throw error;
+    if (reason === undefined) {
+      throw error;
+    }
     throw failure("ENGINE_ERROR", { engine: "LXD", reason: `"${name}" does not start: ${reason}` }, error);
   });
 }
@@ -38,13 +42,16 @@ async function logged({ client }: LxdEngine, name: string): Promise<string | und
 export async function suspend(engine: LxdEngine, id: string, context: Context): Promise<void> {
   const { name, instance } = await getReady(engine, id);
   const state = readState(instance.status);
-  if (state === "suspended") return;
-  if (state !== "running")
+  if (state === "suspended") {
+    return;
+  }
+  if (state !== "running") {
     throw failure("WRONG_STATE", {
       name,
       reason: "Only running instances can be suspended",
       state: instance.status,
     });
+  }
   context.signal.throwIfAborted();
   context.progress({ phase: "Suspending" });
   await act(engine, name, { action: "freeze" });
@@ -58,9 +65,12 @@ export async function stop(
 ): Promise<void> {
   const { name, instance } = await getHeld(engine, id);
   const state = readState(instance.status);
-  if (state === "stopped") return;
-  if (state === "suspended" && options !== "force")
+  if (state === "stopped") {
+    return;
+  }
+  if (state === "suspended" && options !== "force") {
     throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
+  }
   context.progress({ phase: "Stopping" });
   if (options === "force") {
     await act(engine, name, { action: "stop", force: true });
@@ -73,8 +83,9 @@ export async function stop(
   try {
     await orAborted(engine.client.wait(operation), context.signal);
   } catch (error) {
-    if (!/timed out|deadline exceeded|timeout/i.test(error instanceof Error ? error.message : ""))
+    if (!/timed out|deadline exceeded|timeout/i.test(error instanceof Error ? error.message : "")) {
       throw error;
+    }
     throw failure(
       "TIMEOUT",
       { seconds, what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power` },
@@ -87,8 +98,11 @@ export async function stop(
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(failure("CANCELLED", {}, signal.reason));
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) {
+      abort();
+    } else {
+      signal.addEventListener("abort", abort, { once: true });
+    }
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });
 }

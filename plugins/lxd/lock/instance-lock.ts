@@ -35,13 +35,19 @@ export async function lockInstance(
   { wait }: { readonly wait: number },
   { signal }: Pick<Context, "signal">,
 ): Promise<Lock> {
-  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+  if (signal.aborted) {
+    throw failure("CANCELLED", {}, signal.reason);
+  }
   const id = wanted ?? (await findManaged(engine, name))?.id;
-  if (id === undefined) throw failure("INSTANCE_NOT_FOUND", { name });
+  if (id === undefined) {
+    throw failure("INSTANCE_NOT_FOUND", { name });
+  }
   const lease = await newLease();
   const inherited = await claim(engine, id, lease, wait, signal).catch(async (error: unknown) => {
     // The connection may have broken when LXD had the lease already.
-    if (error instanceof LxdConnectionError && error.lost) await letGo(engine, id, lease);
+    if (error instanceof LxdConnectionError && error.lost) {
+      await letGo(engine, id, lease);
+    }
     throw error;
   });
   const heart = setInterval(() => void beat(engine, id, lease), BEAT);
@@ -50,7 +56,9 @@ export async function lockInstance(
   const release = async () => {
     clearInterval(heart);
     engine.leases.delete(id);
-    if (lock !== undefined) engine.locks.delete(lock);
+    if (lock !== undefined) {
+      engine.locks.delete(lock);
+    }
     await letGo(engine, id, lease);
   };
   engine.leases.set(id, JSON.stringify(lease));
@@ -58,9 +66,15 @@ export async function lockInstance(
     // Whoever held it before may have died while LXD went on with what it was told.
     let managed = await getManaged(engine, id);
     const unfinished = managed.operation !== undefined || managed.aside !== undefined;
-    if (inherited || unfinished) await settle(engine, managed);
-    if (unfinished) await finish(engine, id);
-    if (inherited || unfinished) managed = await getManaged(engine, id);
+    if (inherited || unfinished) {
+      await settle(engine, managed);
+    }
+    if (unfinished) {
+      await finish(engine, id);
+    }
+    if (inherited || unfinished) {
+      managed = await getManaged(engine, id);
+    }
     lock = { instance: toInstance(managed), [Symbol.asyncDispose]: release };
     engine.locks.add(lock);
     return lock;
@@ -86,17 +100,23 @@ async function claim(
     const managed = await getManaged(engine, id);
     const { text, stale } = lockOf(managed);
     const seen = stale ? `${text} ${managed.etag}` : text;
-    if (seen !== sign) since = Date.now();
+    if (seen !== sign) {
+      since = Date.now();
+    }
     sign = seen;
     const silence = Date.now() - since;
     const free = text === undefined || (await isDead(engine, managed, text, silence));
     // Somebody may be about to put the right lock back.
     if (free && (!stale || silence >= QUIET)) {
-      if (await swap(engine, managed, { [KEYS.lock]: JSON.stringify(lease) })) return text !== undefined;
+      if (await swap(engine, managed, { [KEYS.lock]: JSON.stringify(lease) })) {
+        return text !== undefined;
+      }
       continue;
     }
     const left = end - Date.now();
-    if (left <= 0) throw failure("BUSY", { name });
+    if (left <= 0) {
+      throw failure("BUSY", { name });
+    }
     await delay(Math.min(POLL, left), undefined, { signal }).catch((error: unknown) => {
       throw failure("CANCELLED", {}, error);
     });
@@ -112,17 +132,24 @@ function lockOf({ instance, aside, operation, snapshots }: Managed): { text?: st
   if (aside !== undefined && operation?.kind === "restore") {
     const restored = snapshots.find(({ config }) => (config[KEYS.snapshot] ?? "").includes(operation.id));
     const earlier = aside.config[KEYS.lock];
-    if (present === restored?.config[KEYS.lock] && earlier !== undefined)
+    if (present === restored?.config[KEYS.lock] && earlier !== undefined) {
       return { text: earlier, stale: true };
+    }
   }
   return present === undefined ? { stale: false } : { text: present, stale: false };
 }
 
 async function isDead(engine: LxdEngine, managed: Managed, text: string, silence: number): Promise<boolean> {
   const lease = readLease(text);
-  if (lease !== undefined && abandoned.has(lease.holder)) return true;
-  if (lease !== undefined && (await isHere(lease))) return false;
-  if (lease !== undefined && (await isGone(lease))) return true;
+  if (lease !== undefined && abandoned.has(lease.holder)) {
+    return true;
+  }
+  if (lease !== undefined && (await isHere(lease))) {
+    return false;
+  }
+  if (lease !== undefined && (await isGone(lease))) {
+    return true;
+  }
   return silence >= SILENCE && (await runningOperations(engine, managed)).length === 0;
 }
 
@@ -132,7 +159,9 @@ async function swap(engine: LxdEngine, { name, etag }: Managed, config: Config):
     await change(engine, "PATCH", name, { config }, etag);
     return true;
   } catch (error) {
-    if (isStatus(error, 412) || isBusy(error)) return false;
+    if (isStatus(error, 412) || isBusy(error)) {
+      return false;
+    }
     throw error;
   }
 }
@@ -141,7 +170,9 @@ async function beat(engine: LxdEngine, id: string, lease: Lease): Promise<void> 
   try {
     const managed = await getManaged(engine, id);
     const present = readLease(managed.instance.config[KEYS.lock] ?? "");
-    if (present?.holder !== lease.holder) return;
+    if (present?.holder !== lease.holder) {
+      return;
+    }
     await swap(engine, managed, { [KEYS.lock]: JSON.stringify({ ...lease, beat: present.beat + 1 }) });
   } catch (error) {
     engine.log.debug("the lock could not be renewed", { id, error: String(error) });
@@ -168,11 +199,17 @@ async function giveUp(engine: LxdEngine, id: string, lease: Lease): Promise<void
   try {
     for (;;) {
       const managed = await getManaged(engine, id);
-      if (readLease(lockOf(managed).text ?? "")?.holder !== lease.holder) return;
-      if (await swap(engine, managed, { [KEYS.lock]: "" })) return;
+      if (readLease(lockOf(managed).text ?? "")?.holder !== lease.holder) {
+        return;
+      }
+      if (await swap(engine, managed, { [KEYS.lock]: "" })) {
+        return;
+      }
       await delay(POLL);
     }
   } catch (error) {
-    if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") throw error;
+    if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") {
+      throw error;
+    }
   }
 }

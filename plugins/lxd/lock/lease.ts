@@ -41,7 +41,9 @@ export async function newLease(): Promise<Lease> {
 
 /** True where the holder's process is known to be gone; false where it lives or cannot be seen from here. */
 export async function isGone({ host, pid, began }: Lease): Promise<boolean> {
-  if (began === "" || host !== (await hostId())) return false;
+  if (began === "" || host !== (await hostId())) {
+    return false;
+  }
   return (await beginOf(pid)) !== began;
 }
 

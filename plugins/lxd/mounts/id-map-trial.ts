@@ -73,9 +73,15 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
   );
   for (const end = Date.now() + PATIENCE; Date.now() < end; await delay(PAUSE)) {
     const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
-    if (NO_INIT.test(log)) return null;
-    if (GIVEN_UP.test(log)) return firstError(log) ?? "LXD does not say why";
-    if (ended !== undefined) throw new LxdError(0, ended);
+    if (NO_INIT.test(log)) {
+      return null;
+    }
+    if (GIVEN_UP.test(log)) {
+      return firstError(log) ?? "LXD does not say why";
+    }
+    if (ended !== undefined) {
+      throw new LxdError(0, ended);
+    }
   }
   throw new LxdError(0, `LXD has not answered within ${PATIENCE / 1000} s`);
 }
@@ -102,9 +108,13 @@ async function emptyImage(description: string, architecture: string): Promise<Bu
 async function sweep({ client }: LxdEngine): Promise<void> {
   const shape = instanceShape.extend({ created_at: z.string() });
   const { value } = await client.get("/1.0/instances", z.array(shape), { query: { recursion: "1" } });
-  for (const { name, config, status, created_at } of value)
-    if (config[TRIAL] !== undefined && status === "Stopped" && Date.now() - Date.parse(created_at) > STALE)
+  for (const { name, config, status, created_at } of value) {
+    if (config[TRIAL] !== undefined && status === "Stopped" && Date.now() - Date.parse(created_at) > STALE) {
       await client.run("DELETE", instancePath(name), undefined).catch((error: unknown) => {
-        if (!isStatus(error, 404)) throw error;
+        if (!isStatus(error, 404)) {
+          throw error;
+        }
       });
+    }
+  }
 }

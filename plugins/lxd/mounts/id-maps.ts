@@ -39,12 +39,13 @@ function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
   for (const { host, guest } of maps) {
     const known = guests.get(host);
     const taken = [...guests].some(([other, inside]) => inside === guest && other !== host);
-    if (taken || (known !== undefined && known !== guest))
+    if (taken || (known !== undefined && known !== guest)) {
       throw failure("INVALID_VALUE", {
         what: `the ${kind} map`,
         value: `${host}:${guest}`,
         reason: "all mounts of a container share one map, and another mount maps this id differently",
       });
+    }
     guests.set(host, guest);
   }
   return [...guests].sort(([a], [b]) => a - b).map(([host, guest]) => `${kind} ${host} ${guest}`);
@@ -53,7 +54,9 @@ function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
 /** Rejects with UNSUPPORTED where the host does not let LXD map all of these in one container. */
 export async function requireMappable(engine: LxdEngine, mounts: readonly Maps[]): Promise<void> {
   const reason = await mapRefusal(engine, mounts);
-  if (reason !== null) throw failure("UNSUPPORTED", { what: "mapping these ids", engine: "LXD", reason });
+  if (reason !== null) {
+    throw failure("UNSUPPORTED", { what: "mapping these ids", engine: "LXD", reason });
+  }
 }
 
 /**
@@ -62,17 +65,24 @@ export async function requireMappable(engine: LxdEngine, mounts: readonly Maps[]
  */
 export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Promise<string | null> {
   const lines = idMapLines(mounts);
-  if (lines.length === 0) return null;
-  if (lines.some((line) => / 0 /.test(line))) return "the host's root must not be mapped into a container";
+  if (lines.length === 0) {
+    return null;
+  }
+  if (lines.some((line) => / 0 /.test(line))) {
+    return "the host's root must not be mapped into a container";
+  }
   const memory = await remembered(engine);
   const key = lines.join("\n");
   const known = memory.tried[key];
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    return known;
+  }
   const found = await tryIdMap(engine, key);
   const reason = found === null ? null : explain(lines, found);
   // What went wrong in another way may go well the next time.
-  if (found === null || REFUSED.test(found))
+  if (found === null || REFUSED.test(found)) {
     await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
+  }
   return reason;
 }
 
@@ -91,7 +101,9 @@ const REFUSED = /new[ug]idmap failed/;
 
 /** LXC starts a program for the maps that the host may refuse; then it is known what would let it. */
 export function explain(lines: readonly string[], found: string): string {
-  if (!REFUSED.test(found)) return `LXD tried it: ${found}`;
+  if (!REFUSED.test(found)) {
+    return `LXD tried it: ${found}`;
+  }
   const entries = (kind: string, file: string) =>
     lines
       .flatMap((line) => new RegExp(`^${kind} (\\d+)`).exec(line)?.[1] ?? [])
@@ -121,7 +133,9 @@ async function remembered(engine: LxdEngine): Promise<Memory> {
   const host = createHash("sha256").update(facts).digest("hex");
   try {
     const memory = memoryShape.parse(JSON.parse(await readFile(memoryPath(engine), "utf8")));
-    if (memory.host === host) return memory;
+    if (memory.host === host) {
+      return memory;
+    }
   } catch {
     // There is none yet, or it cannot be read: then it is tried again.
   }

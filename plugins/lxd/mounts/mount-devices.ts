@@ -8,8 +8,12 @@ const DEVICE = /^strata-mount-/;
 
 /** Rejects with UNSUPPORTED what this engine has no way to mount. */
 export function checkMount({ remote }: Pick<LxdEngine, "remote">, { type }: Mount): void {
-  if (type !== "native") throw refuse("containers use the host's folders directly: use type native");
-  if (remote) throw refuse(REMOTE);
+  if (type !== "native") {
+    throw refuse("containers use the host's folders directly: use type native");
+  }
+  if (remote) {
+    throw refuse(REMOTE);
+  }
 }
 
 /**
@@ -18,10 +22,13 @@ export function checkMount({ remote }: Pick<LxdEngine, "remote">, { type }: Moun
  */
 export async function memberHere(engine: LxdEngine, wanted: string | undefined): Promise<string | undefined> {
   const { environment } = await engine.server();
-  if (!environment.server_clustered) return undefined;
+  if (!environment.server_clustered) {
+    return undefined;
+  }
   const here = environment.server_name;
-  if (wanted !== undefined && wanted !== here)
+  if (wanted !== undefined && wanted !== here) {
     throw refuse(`the folders of this host are on the member ${here}, not on ${wanted}`);
+  }
   return here;
 }
 

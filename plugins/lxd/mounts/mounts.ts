@@ -25,13 +25,16 @@ async function attach(
   context: Context,
 ): Promise<"applied" | "restart"> {
   const managed = await getReady(engine, id);
-  if (isMachine(managed)) throw noMounts();
+  if (isMachine(managed)) {
+    throw noMounts();
+  }
   checkMount(engine, mount);
   await memberHere(engine, managed.member);
   const mounts = readMounts(managed.name, managed.config);
   const { target } = mount;
-  if (mounts.some((each) => each.target === target))
+  if (mounts.some((each) => each.target === target)) {
     throw failure("MOUNT_EXISTS", { name: managed.name, target });
+  }
   await requireMappable(engine, [...mounts, mount]);
   return write(engine, managed, [...mounts, mount], context);
 }
@@ -64,7 +67,9 @@ async function write(
   const maps = idMapKeys(mounts);
   const devices = { ...withoutMounts(instance.devices), ...mountDevices(mounts) };
   await replaceConfig(engine, managed, { ...config, ...mountKeys(mounts), ...maps }, devices);
-  if (instance.status === "Stopped") return "restart";
+  if (instance.status === "Stopped") {
+    return "restart";
+  }
   // A new map of ids is the container's only from its next start on.
   return (config["raw.idmap"] ?? "") === maps["raw.idmap"] ? "applied" : "restart";
 }

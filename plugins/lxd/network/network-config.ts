@@ -12,7 +12,9 @@ const shape = z.object({ ethernets: z.record(z.string(), z.unknown()) });
  */
 export function networkKeys(nics: readonly NicSpec[], before: Config = {}, first = 1): Config {
   const known = readEthernets(before[KEY]);
-  if (nics.length === 0 || known === undefined) return {};
+  if (nics.length === 0 || known === undefined) {
+    return {};
+  }
   const ethernets = { ...known };
   for (const [index, { mode }] of nics.entries()) {
     const at = first + index;
@@ -25,7 +27,9 @@ export function networkKeys(nics: readonly NicSpec[], before: Config = {}, first
 }
 
 function readEthernets(text: string | undefined): Record<string, unknown> | undefined {
-  if (text === undefined || text === "") return { [DEFAULT_NIC]: { dhcp4: true } };
+  if (text === undefined || text === "") {
+    return { [DEFAULT_NIC]: { dhcp4: true } };
+  }
   try {
     return shape.parse(JSON.parse(text)).ethernets;
   } catch {

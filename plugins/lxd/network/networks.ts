@@ -24,7 +24,9 @@ export function networkGroup(engine: LxdEngine): Networks {
 
 async function attach(engine: LxdEngine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
   const managed = await getReady(engine, id);
-  if (isMachine(managed)) throw noInterfaces();
+  if (isMachine(managed)) {
+    throw noInterfaces();
+  }
   requireStopped(managed, "Interfaces can be added only to stopped instances");
   const first = readNics(managed.instance.devices).length + 1;
   const devices = await nicDevices(engine, { nics: [nic], first });

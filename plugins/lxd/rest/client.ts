@@ -58,13 +58,18 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
   let at = 0;
   const current = (): Endpoint => {
     const endpoint = endpoints[at];
-    if (endpoint === undefined) throw failure("INTERNAL", { reason: "a client without a server" });
+    if (endpoint === undefined) {
+      throw failure("INTERNAL", { reason: "a client without a server" });
+    }
     return endpoint;
   };
   const target = (path: string, query: Query = {}): string => {
     const search = new URLSearchParams();
-    for (const [key, value] of Object.entries({ ...query, project: project || undefined }))
-      if (value !== undefined) search.set(key, value);
+    for (const [key, value] of Object.entries({ ...query, project: project || undefined })) {
+      if (value !== undefined) {
+        search.set(key, value);
+      }
+    }
     return search.size === 0 ? path : `${path}?${search}`;
   };
 
@@ -74,7 +79,9 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
       try {
         return await work(current());
       } catch (error) {
-        if (!(error instanceof LxdConnectionError) || error.lost || attempt >= endpoints.length) throw error;
+        if (!(error instanceof LxdConnectionError) || error.lost || attempt >= endpoints.length) {
+          throw error;
+        }
         at = (at + 1) % endpoints.length;
       }
     }
@@ -101,7 +108,9 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
     const query = { timeout: String(LOOK) };
     const answer = await call("GET", `${path}/wait`, undefined, { query }).catch((error: unknown) => {
       // Incus fails then, where LXD 5.0 tells what there is.
-      if (!(error instanceof LxdError) || !/deadline exceeded/.test(error.message)) throw error;
+      if (!(error instanceof LxdError) || !/deadline exceeded/.test(error.message)) {
+        throw error;
+      }
       return call("GET", path, undefined);
     });
     return operationShape.parse(answer.metadata);
@@ -119,8 +128,12 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
       }
       const operation = await look(path);
       if (operation.status_code >= 200) {
-        if (operation.status_code === 200) return operation;
-        if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
+        if (operation.status_code === 200) {
+          return operation;
+        }
+        if (signal?.aborted) {
+          throw failure("CANCELLED", {}, signal.reason);
+        }
         throw new LxdError(0, operation.err || operation.status);
       }
       progress?.({ phase: phaseOf(operation) ?? "Waiting for LXD" });
@@ -142,7 +155,9 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
         const answer = answered(endpoint, request, undefined, readText);
         request.end();
         const { status, body } = await answer;
-        if (status !== 200) throw new LxdError(status, body);
+        if (status !== 200) {
+          throw new LxdError(status, body);
+        }
         return body;
       }),
     async run(method, path, body, options = {}) {
@@ -153,7 +168,9 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
     },
     async start(method, path, body, options) {
       const operation = started(await call(method, path, body, options));
-      if (operation === undefined) throw new LxdError(0, `${method} ${path} has started no operation`);
+      if (operation === undefined) {
+        throw new LxdError(0, `${method} ${path} has started no operation`);
+      }
       return operation;
     },
     wait,
@@ -173,19 +190,26 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
           throw error;
         });
         const operation = started(readAnswer(await answer));
-        if (operation !== undefined) await wait(operation.id, options);
+        if (operation !== undefined) {
+          await wait(operation.id, options);
+        }
       }),
     socket: (path, query) => reach((endpoint) => openSocket(endpoint, target(path, query))),
     async [Symbol.asyncDispose]() {
-      for (const { agent } of endpoints) agent.destroy();
+      for (const { agent } of endpoints) {
+        agent.destroy();
+      }
     },
   };
 }
 
 /** Such as "create_instance_from_image_unpack_progress: Unpack: 42% (30MB/s)", as a phrase. */
 function phaseOf({ metadata }: Operation): string | undefined {
-  for (const [key, value] of Object.entries(metadata))
-    if (key.endsWith("_progress") && typeof value === "string") return value;
+  for (const [key, value] of Object.entries(metadata)) {
+    if (key.endsWith("_progress") && typeof value === "string") {
+      return value;
+    }
+  }
   return undefined;
 }
 
@@ -226,8 +250,11 @@ async function answered<T>(
 ): Promise<Reply<T>> {
   let sent = false;
   request.on("socket", (socket) => {
-    if (request.reusedSocket || !socket.connecting) sent = true;
-    else socket.once("connect", () => (sent = true));
+    if (request.reusedSocket || !socket.connecting) {
+      sent = true;
+    } else {
+      socket.once("connect", () => (sent = true));
+    }
   });
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -237,8 +264,12 @@ async function answered<T>(
     const body = await read(response);
     return { status: response.statusCode ?? 0, etag: response.headers.etag ?? "", body };
   } catch (error) {
-    if (signal?.aborted) throw failure("CANCELLED", {}, signal.reason);
-    if (isStrataError(error)) throw error;
+    if (signal?.aborted) {
+      throw failure("CANCELLED", {}, signal.reason);
+    }
+    if (isStrataError(error)) {
+      throw error;
+    }
     const reason = error instanceof Error ? error.message : String(error);
     throw new LxdConnectionError(`${endpoint.name}: ${reason}`, sent, error);
   }
@@ -246,7 +277,9 @@ async function answered<T>(
 
 function readAnswer({ status, etag, body }: Reply<unknown>): Answer {
   const { type, error, error_code, metadata } = answerShape.parse(body);
-  if (type === "error") throw new LxdError(error_code || status, error);
+  if (type === "error") {
+    throw new LxdError(error_code || status, error);
+  }
   return { type, metadata, etag };
 }
 

@@ -98,7 +98,9 @@ class PinnedAgent extends HttpsAgent {
     socket.once("error", settle);
     socket.once("secureConnect", () => {
       const error = pinFailure(this.#url, socket.getPeerX509Certificate()?.raw, this.#fingerprint);
-      if (error !== undefined) socket.destroy();
+      if (error !== undefined) {
+        socket.destroy();
+      }
       settle(error ?? null);
     });
     return undefined;
@@ -112,7 +114,9 @@ export function pinFailure(
   pinned: string,
 ): StrataError | undefined {
   const seen = certificate === undefined ? "none" : createHash("sha256").update(certificate).digest("hex");
-  if (seen === pinned.toLowerCase()) return undefined;
+  if (seen === pinned.toLowerCase()) {
+    return undefined;
+  }
   const advice = "compare it with the server's own, which `lxc info` on it shows";
   const reason =
     pinned === ""
@@ -142,7 +146,9 @@ export async function defaultSocket(): Promise<string> {
       () => true,
       () => false,
     );
-    if (there) return path;
+    if (there) {
+      return path;
+    }
   }
   return paths[0] ?? "";
 }

@@ -69,7 +69,9 @@ function takenError(name: string, snapshot: string) {
 
 function requireNode(managed: Managed, nodes: readonly Node[], name: string): Node {
   const node = nodes.find((each) => each.name === name);
-  if (node === undefined) throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  if (node === undefined) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
+  }
   return node;
 }
 
@@ -85,7 +87,9 @@ async function take(
   const { name } = managed;
   requireShort(record.comment);
   const nodes = readNodes(managed);
-  if (nodes.some((node) => node.name === record.name)) throw takenError(name, record.name);
+  if (nodes.some((node) => node.name === record.name)) {
+    throw takenError(name, record.name);
+  }
   const own = randomUUID();
   const parent = nodes.find((node) => node.name === record.parent)?.id ?? null;
   context.signal.throwIfAborted();
@@ -100,7 +104,9 @@ async function take(
   } catch (error) {
     // An error does not mean that nothing happened: look, then finish or undo.
     await complete(engine, id);
-    if (!(await nodesOf(engine, id)).some((node) => node.id === own)) throw error;
+    if (!(await nodesOf(engine, id)).some((node) => node.id === own)) {
+      throw error;
+    }
     return;
   }
   await complete(engine, id);
@@ -119,12 +125,13 @@ async function nodesOf(engine: LxdEngine, id: string): Promise<Node[]> {
 }
 
 function requireShort(comment: string): void {
-  if (Buffer.byteLength(comment) > LONGEST_COMMENT)
+  if (Buffer.byteLength(comment) > LONGEST_COMMENT) {
     throw failure("INVALID_VALUE", {
       what: "the comment",
       value: `${comment.slice(0, 20)}…`,
       reason: `must be at most ${LONGEST_COMMENT} bytes`,
     });
+  }
 }
 
 async function restore(engine: LxdEngine, id: string, name: string, context: Context): Promise<void> {
@@ -153,17 +160,21 @@ async function deleteSnapshot(
 ): Promise<void> {
   const managed = await getReady(engine, id);
   const { name, instance, config } = managed;
-  if (readState(instance.status) === "suspended")
+  if (readState(instance.status) === "suspended") {
     throw failure("INSTANCE_SUSPENDED", { name, reason: "A snapshot cannot be deleted now" });
+  }
   const nodes = readNodes(managed);
   const node = nodes.find((each) => each.name === removal.name);
-  if (node === undefined) return;
+  if (node === undefined) {
+    return;
+  }
   const parent = nameOfNode(nodes, node.parent);
-  if (parent !== removal.parent)
+  if (parent !== removal.parent) {
     throw failure("RECORDS_DIFFER", {
       name,
       reason: `the parent of snapshot "${removal.name}" is ${parent ?? "none"}, not ${removal.parent ?? "none"}`,
     });
+  }
   context.signal.throwIfAborted();
   const after = withoutNode(readTree(name, config), nodes, node);
   const operation = { kind: "delete", id: node.id, tree: after } as const;
@@ -171,7 +182,9 @@ async function deleteSnapshot(
   try {
     await finishDelete(engine, await getManaged(engine, id), operation);
   } catch (error) {
-    if (!(await nodesOf(engine, id)).some((each) => each.id === node.id)) return complete(engine, id);
+    if (!(await nodesOf(engine, id)).some((each) => each.id === node.id)) {
+      return complete(engine, id);
+    }
     // Still there: nothing has changed but the note.
     await writeConfig(engine, name, operationKeys(null));
     throw error;
@@ -189,14 +202,20 @@ async function rename(
   context.signal.throwIfAborted();
   const nodes = readNodes(managed);
   const node = requireNode(managed, nodes, name);
-  if (to === name) return;
-  if (nodes.some((each) => each.name === to)) throw takenError(managed.name, to);
+  if (to === name) {
+    return;
+  }
+  if (nodes.some((each) => each.name === to)) {
+    throw takenError(managed.name, to);
+  }
   const operation = { kind: "rename", id: node.id, to } as const;
   await writeConfig(engine, managed.name, operationKeys(operation));
   try {
     await finishRename(engine, await getManaged(engine, id), operation);
   } catch (error) {
-    if ((await nodesOf(engine, id)).some((each) => each.name === to)) return complete(engine, id);
+    if ((await nodesOf(engine, id)).some((each) => each.name === to)) {
+      return complete(engine, id);
+    }
     await writeConfig(engine, managed.name, operationKeys(null));
     throw error;
   }

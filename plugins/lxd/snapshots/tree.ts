@@ -69,8 +69,11 @@ export function pruned({ standsOn, amended }: TreeRecord, nodes: readonly Node[]
 /** The records with a snapshot gone: what stood on it stands on its parent. */
 export function withoutNode(tree: TreeRecord, nodes: readonly Node[], gone: Node): TreeRecord {
   const amended = { ...tree.amended };
-  for (const node of nodes)
-    if (node.parent === gone.id) amended[node.id] = { ...amended[node.id], parent: gone.parent };
+  for (const node of nodes) {
+    if (node.parent === gone.id) {
+      amended[node.id] = { ...amended[node.id], parent: gone.parent };
+    }
+  }
   const standsOn = tree.standsOn === gone.id ? gone.parent : tree.standsOn;
   return pruned(
     { standsOn, amended },

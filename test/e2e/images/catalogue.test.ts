@@ -36,7 +36,9 @@ describe("images from a catalogue", () => {
 
   /** What the server publishes from now on. */
   function publish(...products: Product[]): void {
-    for (const [path, text] of Object.entries(catalogueFiles(products))) files[path] = text;
+    for (const [path, text] of Object.entries(catalogueFiles(products))) {
+      files[path] = text;
+    }
   }
   const disk = (of: Buffer, path = IMAGE.slice(1)) => ({ path, size: of.length, sha256: sha256(of) });
 
@@ -54,7 +56,9 @@ describe("images from a catalogue", () => {
 
   before(async () => {
     await using made = await imageRoom();
-    for (const size of ["16M", "17M"]) await makeImage(made.path(size), size);
+    for (const size of ["16M", "17M"]) {
+      await makeImage(made.path(size), size);
+    }
     await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 0x5a 0 1M", made.path("16M")]);
     [bytes, newer] = await Promise.all([readFile(made.path("16M")), readFile(made.path("17M"))]);
   });
@@ -134,7 +138,9 @@ describe("images from a catalogue", () => {
   it("go on where a connection was cut", async () => {
     let cut = 0;
     await serve((n, request, response) => {
-      if (request.url !== IMAGE || cut === 2) return fromFiles(files)(n, request, response);
+      if (request.url !== IMAGE || cut === 2) {
+        return fromFiles(files)(n, request, response);
+      }
       cut += 1;
       sendFile(request, response, bytes, { cut: 300_000 });
     });
@@ -144,7 +150,9 @@ describe("images from a catalogue", () => {
 
   it("come over redirects and from a slow server", async () => {
     await serve((n, request, response) => {
-      if (request.url !== IMAGE) return fromFiles({ ...files, "/moved": bytes })(n, request, response);
+      if (request.url !== IMAGE) {
+        return fromFiles({ ...files, "/moved": bytes })(n, request, response);
+      }
       response.writeHead(302, { location: "/slow" }).end();
     });
     const slow: Answer = (_, __, response) => {
@@ -154,16 +162,23 @@ describe("images from a catalogue", () => {
       );
       const next = () => {
         const piece = rest.shift();
-        if (piece === undefined) response.end();
-        else response.write(piece, () => setImmediate(next));
+        if (piece === undefined) {
+          response.end();
+        } else {
+          response.write(piece, () => setImmediate(next));
+        }
       };
       next();
     };
     const before = fromFiles(files);
     await serve((n, request, response) => {
-      if (request.url === "/slow") slow(n, request, response);
-      else if (request.url === IMAGE) response.writeHead(302, { location: "/slow" }).end();
-      else before(n, request, response);
+      if (request.url === "/slow") {
+        slow(n, request, response);
+      } else if (request.url === IMAGE) {
+        response.writeHead(302, { location: "/slow" }).end();
+      } else {
+        before(n, request, response);
+      }
     });
     expect((await resolve("noble")).source.sha256).to.equal(sha256(bytes));
   });
@@ -172,7 +187,9 @@ describe("images from a catalogue", () => {
     await using impatient = await imageRoom({ stall: 200 });
     let stalled = false;
     await serve((n, request, response) => {
-      if (request.url !== IMAGE || stalled) return fromFiles(files)(n, request, response);
+      if (request.url !== IMAGE || stalled) {
+        return fromFiles(files)(n, request, response);
+      }
       stalled = true;
       response
         .writeHead(200, { "content-length": bytes.length, etag: '"one"' })
@@ -192,7 +209,9 @@ describe("images from a catalogue", () => {
     publish({ versions: { 1: { ...disk(bytes), size: bytes.length - 1 } } });
     expect((await expectNothing("noble")).code).to.equal("SIZE_MISMATCH");
     await serve((n, request, response) => {
-      if (request.url !== IMAGE) return fromFiles(files)(n, request, response);
+      if (request.url !== IMAGE) {
+        return fromFiles(files)(n, request, response);
+      }
       // In pieces, without a length.
       response.write(bytes);
       response.end();
@@ -232,22 +251,33 @@ describe("images from a catalogue", () => {
   it("are downloaded by one of two processes that want the same at once", async () => {
     const both: (() => void)[] = [];
     await serve((n, request, response) => {
-      if (request.url !== IMAGE && request.url !== LIST) return fromFiles(files)(n, request, response);
+      if (request.url !== IMAGE && request.url !== LIST) {
+        return fromFiles(files)(n, request, response);
+      }
       // Neither has the catalogue before both have asked for it: none finds it where the other has put it.
       const go = () => fromFiles(files)(n, request, response);
-      if (server.seen.filter(({ path }) => path === LIST).length === 2) go();
-      else both.push(go);
+      if (server.seen.filter(({ path }) => path === LIST).length === 2) {
+        go();
+      } else {
+        both.push(go);
+      }
     });
     const script = fileURLToPath(new URL("../../support/images/resolve-image.ts", import.meta.url));
     const launch = () => execa(process.execPath, ["--import", "tsx", script, room.folder, "noble"]);
     const first = launch();
     const second = launch();
     const waiting = setInterval(() => {
-      if (server.seen.filter(({ path }) => path === LIST).length === 2) for (const go of both.splice(0)) go();
+      if (server.seen.filter(({ path }) => path === LIST).length === 2) {
+        for (const go of both.splice(0)) {
+          go();
+        }
+      }
     }, 20);
     try {
       const results = (await Promise.all([first, second])).map(({ stdout }) => JSON.parse(stdout));
-      for (const { sha256: hash } of results) expect(hash).to.equal(sha256(bytes));
+      for (const { sha256: hash } of results) {
+        expect(hash).to.equal(sha256(bytes));
+      }
       expect(results.filter(({ phases }) => phases.includes("Downloading image"))).to.have.length(1);
     } finally {
       clearInterval(waiting);
@@ -288,13 +318,19 @@ describe("images from a catalogue", () => {
     await writeFile(room.path("mine.qcow2"), newer);
     await resolve("noble");
     await resolve(`file://${room.path("mine.qcow2")}`);
-    for (const hash of [sha256(bytes), sha256(newer)]) await age(hash, 13);
+    for (const hash of [sha256(bytes), sha256(newer)]) {
+      await age(hash, 13);
+    }
     await resolve(sha256(newer).slice(0, 8));
     expect(await room.store.list()).to.have.length(2);
-    for (const hash of [sha256(bytes), sha256(newer)]) await age(hash, 15);
+    for (const hash of [sha256(bytes), sha256(newer)]) {
+      await age(hash, 15);
+    }
     await resolve("noble");
     expect(await room.store.list(), "the one being launched stays").to.have.length(2);
-    for (const hash of [sha256(bytes), sha256(newer)]) await age(hash, 15);
+    for (const hash of [sha256(bytes), sha256(newer)]) {
+      await age(hash, 15);
+    }
     const record = JSON.parse(await readFile(`${room.cache}/${sha256(newer)}.json`, "utf8"));
     await resolve(sha256(newer).slice(0, 8));
     expect((await room.store.list()).map((image) => image.sha256)).to.deep.equal([sha256(newer)]);
@@ -401,7 +437,8 @@ describe("images from a catalogue", () => {
       { "a b": { url: "https://a.example" } },
       { lab: { url: "ftp://a.example" } },
       { lab: { url: "https://a.example", user: "x" } },
-    ])
+    ]) {
       expect((await refuse(broken)).code, JSON.stringify(broken)).to.equal("INVALID_VALUE");
+    }
   });
 });

@@ -31,8 +31,9 @@ describe("user-data for cloud-init", () => {
     const path = join(at.folder, "good.yaml");
     await writeFile(path, "#!/bin/sh\ntrue\n");
     at.input = "Content-Type: text/cloud-config\n\n#cloud-config\n{}\n";
-    for (const from of [server.url("/good.yaml"), path, "-"])
+    for (const from of [server.url("/good.yaml"), path, "-"]) {
       expect((await launch(from)).stdout, from).to.match(/^Launched: /);
+    }
   });
 
   it("is refused with its error, from wherever it comes, before an image is looked for", async () => {

@@ -52,8 +52,9 @@ describe("a guest with real cloud-init, from a catalogue", () => {
       },
     ]);
     server = await imageServer((n, request, response) => {
-      if (request.url !== "/bookworm.img")
+      if (request.url !== "/bookworm.img") {
         return fromFiles({ ...files, "/user-data": USER_DATA })(n, request, response);
+      }
       response.writeHead(200, { "content-length": size });
       createReadStream(image.path).pipe(response);
     });

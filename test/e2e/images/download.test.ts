@@ -116,8 +116,11 @@ describe("images over HTTP", () => {
   it("starts over with a server that knows no ranges", async () => {
     const { url } = await serve((n, _, response) => {
       response.writeHead(200, { "content-length": bytes.length, etag: '"one"' });
-      if (n > 0) response.end(bytes);
-      else response.write(bytes.subarray(0, 300_000), () => response.destroy());
+      if (n > 0) {
+        response.end(bytes);
+      } else {
+        response.write(bytes.subarray(0, 300_000), () => response.destroy());
+      }
     });
     await expectWhole(url("/a", hash));
   });
@@ -132,7 +135,9 @@ describe("images over HTTP", () => {
 
   it("does not take another part for the one it asked for", async () => {
     const { url } = await serve((n, request, response) => {
-      if (n !== 1) return sendFile(request, response, bytes, n === 0 ? { cut: 300_000 } : {});
+      if (n !== 1) {
+        return sendFile(request, response, bytes, n === 0 ? { cut: 300_000 } : {});
+      }
       response.writeHead(206, { "content-range": `bytes 5-9/${bytes.length}`, "content-length": 5 });
       response.end("wrong");
     });
@@ -141,8 +146,11 @@ describe("images over HTTP", () => {
 
   it("takes up a download that a server in trouble refused", async () => {
     const { url, seen } = await serve((n, request, response) => {
-      if (n < 2) response.writeHead(503).end();
-      else sendFile(request, response, bytes);
+      if (n < 2) {
+        response.writeHead(503).end();
+      } else {
+        sendFile(request, response, bytes);
+      }
     });
     await expectWhole(url("/a", hash));
     expect(seen).to.have.length(3);
@@ -150,8 +158,11 @@ describe("images over HTTP", () => {
 
   it("gives up when nothing comes any more, after five resumes", async () => {
     const { url, seen } = await serve((n, request, response) => {
-      if (n === 0) sendFile(request, response, bytes, { cut: 300_000 });
-      else response.destroy();
+      if (n === 0) {
+        sendFile(request, response, bytes, { cut: 300_000 });
+      } else {
+        response.destroy();
+      }
     });
     expect((await expectNothing(url("/a", hash))).code).to.equal("DOWNLOAD_FAILED");
     expect(seen).to.have.length(6);
@@ -178,8 +189,11 @@ describe("images over HTTP", () => {
 
   it("follows a redirect", async () => {
     const { url, seen } = await serve((_, request, response) => {
-      if (request.url === "/a") response.writeHead(302, { location: "/b" }).end();
-      else sendFile(request, response, bytes);
+      if (request.url === "/a") {
+        response.writeHead(302, { location: "/b" }).end();
+      } else {
+        sendFile(request, response, bytes);
+      }
     });
     await expectWhole(url("/a", hash));
     expect(seen.map(({ path }) => path)).to.deep.equal(["/a", "/b"]);
@@ -238,15 +252,20 @@ describe("images over HTTP", () => {
   it("downloads one image twice at once", async () => {
     const { url } = await serve((_, request, response) => sendFile(request, response, bytes));
     const results = await Promise.all([1, 2].map(() => fetched(url("/a", hash))));
-    for (const { source } of results) expect(sha256(await readFile(source.path))).to.equal(hash);
+    for (const { source } of results) {
+      expect(sha256(await readFile(source.path))).to.equal(hash);
+    }
     expect(await room.cached()).to.deep.equal([`${hash}.json`, `${hash}.qcow2`]);
   });
 
   it("logs in with the name and password of a URL, and keeps neither them nor a token", async () => {
     const { url } = await serve((_, request, response) => {
       const wanted = `Basic ${Buffer.from("user:ge heim").toString("base64")}`;
-      if (request.headers.authorization === wanted) sendFile(request, response, bytes);
-      else response.writeHead(401).end();
+      if (request.headers.authorization === wanted) {
+        sendFile(request, response, bytes);
+      } else {
+        response.writeHead(401).end();
+      }
     });
     expect((await expectNothing(url("/a", hash))).reason).to.match(/401/);
     await expectWhole(url("/a?token=geheim", hash).replace("//", "//user:ge%20heim@"));

@@ -88,7 +88,9 @@ describe("images from files", () => {
   it("takes in one image twice at once", async () => {
     const bytes = await plain();
     const results = await Promise.all([1, 2, 3].map(() => resolve("debian-12-plain.qcow2")));
-    for (const { source } of results) expect(sha256(await readFile(source.path))).to.equal(sha256(bytes));
+    for (const { source } of results) {
+      expect(sha256(await readFile(source.path))).to.equal(sha256(bytes));
+    }
     expect(await room.cached()).to.have.length(2);
   });
 
@@ -234,7 +236,9 @@ describe("images from files", () => {
         reason: room.path("a.qcow2"),
       });
     } finally {
-      if (root) process.seteuid?.(0);
+      if (root) {
+        process.seteuid?.(0);
+      }
     }
   });
 
@@ -261,7 +265,9 @@ describe("images from files", () => {
     await mkdir(room.cache, { recursive: true });
     const dead = `${room.cache}/.00000000-0000-4000-8000-000000000001.partial`;
     const living = `${room.cache}/.00000000-0000-4000-8000-000000000002.partial`;
-    for (const path of [dead, living]) await copyFile(room.path("debian-12-plain.qcow2"), path);
+    for (const path of [dead, living]) {
+      await copyFile(room.path("debian-12-plain.qcow2"), path);
+    }
     await utimes(dead, new Date(0), new Date(0));
     await resolve("debian-12-plain.qcow2");
     const left = (await room.cached()).filter((name) => name.endsWith(".partial"));

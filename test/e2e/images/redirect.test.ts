@@ -34,8 +34,11 @@ describe("a text that is fetched", () => {
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
   });
   after(async () => {
-    if (trusted === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
-    else process.env.NODE_TLS_REJECT_UNAUTHORIZED = trusted;
+    if (trusted === undefined) {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    } else {
+      process.env.NODE_TLS_REJECT_UNAUTHORIZED = trusted;
+    }
     await rm(folder, { recursive: true, force: true });
   });
 

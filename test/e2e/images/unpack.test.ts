@@ -36,7 +36,7 @@ describe("packed images", () => {
   const unpacked = (path: string, packing: Packing, largest?: number) =>
     unpack("x", { from: path, to: room.path("out"), packing }, contextOf(), largest);
 
-  for (const packing of PACKINGS)
+  for (const packing of PACKINGS) {
     it(`are unpacked from ${packing}, known by the hash of what came, whatever their name`, async () => {
       await makeImage(room.path("a"), "16M");
       await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 7 1M 1M", room.path("a")]);
@@ -51,6 +51,7 @@ describe("packed images", () => {
       const { stdout } = await execa("qemu-img", ["compare", source.path, room.path("a")]);
       expect(stdout).to.match(/identical/);
     });
+  }
 
   it("that were raw become qcow2, and their zeros take no room", async () => {
     const disk = Buffer.alloc(64 * MIB);

@@ -31,7 +31,9 @@ describe("a domain that strata did not make", () => {
 
   async function adopt({ name }: { name: string }): Promise<Instance> {
     const { adoption } = fixture.engine;
-    if (adoption === undefined) throw new Error("libvirt adopts");
+    if (adoption === undefined) {
+      throw new Error("libvirt adopts");
+    }
     return adoption.adopt(name, RECORD, context());
   }
 
@@ -87,7 +89,9 @@ describe("a domain that strata did not make", () => {
     await withWritten(async (foreign, { id, name }, contents) => {
       const { instances, snapshots } = fixture.engine;
       const copy = await instances.clone?.(lockOf(id), cloneSpec({ name, record: RECORD }), context());
-      if (copy === undefined) throw new Error("libvirt clones");
+      if (copy === undefined) {
+        throw new Error("libvirt clones");
+      }
       await using _lock = await locked(fixture, copy);
       expect(await fixture.read(copy)).to.equal(contents);
       await take(fixture, copy, "one");
@@ -117,7 +121,9 @@ describe("a domain that strata did not make", () => {
     await withWritten(async (foreign, { id }, contents) => {
       await using engine = await openEngine({ settings: {}, dataFolder: fixture.folder, log: silent });
       const managed = await readManaged(engine.connection.domainOfUuid(id));
-      if (managed === undefined) throw new Error("it is not adopted");
+      if (managed === undefined) {
+        throw new Error("it is not adopted");
+      }
       await writeMetadata(managed, { operation: { kind: "release" } });
       const next = fixture.engine.instances.resize(lockOf(id), { cpus: 2 }, context());
       expect(await refusal(next)).to.match(/^INSTANCE_NOT_FOUND/);

@@ -92,7 +92,7 @@ describe("bad input at the terminal", () => {
     ["list --format xml", 2, /Allowed choices/],
     ["lanch", 2, /Did you mean launch/],
   ];
-  for (const [line, code, message] of cases)
+  for (const [line, code, message] of cases) {
     it(`${line}: exit ${code}`, async () => {
       const args = line.replaceAll("FOLDER", folder).split(" ");
       const env = { XDG_CACHE_HOME: process.env.XDG_CACHE_HOME ?? `${process.env.HOME}/.cache` };
@@ -101,6 +101,7 @@ describe("bad input at the terminal", () => {
       expect(ended.code).to.equal(code);
       expect(ended.stdout).to.equal("");
     });
+  }
 
   it("leaves no domain behind, of all that was refused", async () => {
     expect((await execa("virsh", ["list", "--all", "--name"])).stdout.trim().split("\n")).not.to.include("x");

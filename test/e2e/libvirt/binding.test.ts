@@ -45,7 +45,9 @@ async function refusalOf(work: Promise<unknown>): Promise<LibvirtError> {
     () => new Error("it was not refused"),
     (reason: unknown) => reason,
   );
-  if (!(error instanceof LibvirtError)) throw error;
+  if (!(error instanceof LibvirtError)) {
+    throw error;
+  }
   return error;
 }
 
@@ -142,14 +144,19 @@ describe("the binding on a real daemon", () => {
     expect(await domain.listCheckpoints()).to.deep.equal([]);
     await domain.create(CreateFlags.START_PAUSED);
     try {
-      for (const name of ["full", "later"]) await virsh("checkpoint-create-as", NAME, name);
+      for (const name of ["full", "later"]) {
+        await virsh("checkpoint-create-as", NAME, name);
+      }
       expect(await domain.listCheckpoints()).to.have.members(["full", "later"]);
       await domain.destroy();
       expect(await domain.listCheckpoints()).to.have.members(["full", "later"]);
     } finally {
-      if (await domain.isActive()) await domain.destroy();
-      for (const name of await domain.listCheckpoints())
+      if (await domain.isActive()) {
+        await domain.destroy();
+      }
+      for (const name of await domain.listCheckpoints()) {
         await virsh("checkpoint-delete", NAME, name, "--metadata");
+      }
     }
     expect(await domain.listCheckpoints()).to.deep.equal([]);
   });
@@ -185,7 +192,9 @@ describe("the binding on a real daemon", () => {
       ),
     );
     expect(answers[0]).to.equal("default");
-    for (const [at, name] of names.entries()) expect(answers[at]).to.contain(name);
+    for (const [at, name] of names.entries()) {
+      expect(answers[at]).to.contain(name);
+    }
   });
 
   it("runs a domain: events, statistics of all in one call, devices, a block job, an agent that is not there", async () => {
@@ -213,9 +222,13 @@ describe("the binding on a real daemon", () => {
     await domain.blockPull("vda");
     const done = [];
     for await (const event of jobs) {
-      if (event.kind !== "blockJob2") continue;
+      if (event.kind !== "blockJob2") {
+        continue;
+      }
       done.push(event.dst);
-      if (event.status === 0) break;
+      if (event.status === 0) {
+        break;
+      }
     }
     expect(done).to.deep.equal(["vda"]);
     expect((await domain.blockJobInfo("vda")).found).to.equal(0);
@@ -228,9 +241,13 @@ describe("the binding on a real daemon", () => {
     await domain.destroy();
     const seen: number[] = [];
     for await (const event of events) {
-      if (event.kind !== "lifecycle") continue;
+      if (event.kind !== "lifecycle") {
+        continue;
+      }
       seen.push(event.event);
-      if (event.event === 5) break; // Stopped.
+      if (event.event === 5) {
+        break; // Stopped.
+      }
     }
     expect(seen[0]).to.equal(2); // Started.
     stop.abort();
@@ -266,15 +283,21 @@ describe("the binding on a real daemon", () => {
       // In pieces that fit no packet.
       await volume.upload(
         (async function* () {
-          for (let at = 0; at < content.length; at += 700_001) yield content.subarray(at, at + 700_001);
+          for (let at = 0; at < content.length; at += 700_001) {
+            yield content.subarray(at, at + 700_001);
+          }
         })(),
       );
       expect(await readFile(await volume.getPath())).to.deep.equal(content);
       const hash = createHash("sha256");
-      for await (const chunk of volume.download()) hash.update(chunk);
+      for await (const chunk of volume.download()) {
+        hash.update(chunk);
+      }
       expect(hash.digest("hex")).to.equal(createHash("sha256").update(content).digest("hex"));
       const part: Buffer[] = [];
-      for await (const chunk of volume.download({ offset: 1000n, length: 50n })) part.push(chunk);
+      for await (const chunk of volume.download({ offset: 1000n, length: 50n })) {
+        part.push(chunk);
+      }
       expect(Buffer.concat(part)).to.deep.equal(content.subarray(1000, 1050));
       await volume.resize(4n * 1024n ** 2n);
       expect((await volume.getInfo()).capacity).to.equal(4n * 1024n ** 2n);
@@ -336,7 +359,9 @@ describe("the binding on a real daemon", () => {
       second.write("\r");
       const ended = once(second, "end");
       await execa("virsh", ["-q", "-c", "qemu:///system", "reset", `${NAME}-own`]);
-      for (let tries = 0; tries < 200 && !text.includes("SeaBIOS"); tries++) await delay(50);
+      for (let tries = 0; tries < 200 && !text.includes("SeaBIOS"); tries++) {
+        await delay(50);
+      }
       expect(text).to.contain("SeaBIOS");
       await own.destroy();
       await ended;
@@ -372,7 +397,11 @@ describe("the binding on a real daemon", () => {
         `<domainbackup mode='push'><disks><disk name='vda' type='file'><driver type='qcow2'/><target file='${target}'/></disk></disks></domainbackup>`,
         "<domaincheckpoint><name>since</name></domaincheckpoint>",
       );
-      for await (const event of events) if (event.kind === "jobCompleted") break;
+      for await (const event of events) {
+        if (event.kind === "jobCompleted") {
+          break;
+        }
+      }
       const { params } = await own.getJobStats(JobStatsFlags.COMPLETED);
       expect(params.operation).to.equal(JobOperation.BACKUP);
       expect(params.disk_total).to.equal(8n * 1024n ** 2n);

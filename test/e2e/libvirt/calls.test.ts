@@ -31,10 +31,11 @@ describe("calls of libvirt", () => {
     "a rename": [18, () => stage.strata.settings.set(`local.${scene.name}.b.name`, "c")],
     "a deletion": [22, () => stage.strata.delete([{ instance: scene.name, snapshot: "b" }])],
   };
-  for (const [what, [most, work]] of Object.entries(operations))
+  for (const [what, [most, work]] of Object.entries(operations)) {
     it(`are at most ${most} for ${what}`, async () => {
       calls = 0;
       await work();
       expect(calls).to.be.within(1, most);
     });
+  }
 });

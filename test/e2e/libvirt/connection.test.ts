@@ -17,7 +17,9 @@ async function failureOf(work: Promise<unknown>): Promise<unknown> {
 
 function client(clients: readonly FakeClient[], at: number): FakeClient {
   const found = clients[at];
-  if (found === undefined) throw new Error(`there is no client ${at}`);
+  if (found === undefined) {
+    throw new Error(`there is no client ${at}`);
+  }
   return found;
 }
 

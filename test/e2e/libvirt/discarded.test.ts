@@ -64,7 +64,7 @@ describe("disks that restores leave", () => {
       "bringing layers together",
       async () => fixture.engine.readImages?.build(lockOf(instance.id), context()),
     ],
-  ] as const)
+  ] as const) {
     it(`a small one waits for ${what}, and nobody need know of it`, async () => {
       const old = await head();
       await held(() => restore("a"));
@@ -77,6 +77,7 @@ describe("disks that restores leave", () => {
       expect(await isThere(old)).to.equal(false);
       await fixture.audit?.(instance);
     });
+  }
 
   it("a start takes it away before the guest runs", async () => {
     const old = await head();
@@ -106,7 +107,9 @@ describe("disks that restores leave", () => {
       await held(() => restore(at % 2 === 0 ? "a" : "b"));
       expect(await waiting()).to.have.length(at % 17);
     }
-    for (const path of heads) expect(await isThere(path), path).to.equal(false);
+    for (const path of heads) {
+      expect(await isThere(path), path).to.equal(false);
+    }
     await fixture.audit?.(instance);
   });
 
@@ -121,7 +124,9 @@ describe("disks that restores leave", () => {
     const disks = ["--diskspec", `vda,file=${overlay}`, "--diskspec", "vdb,snapshot=no"];
     await execa("virsh", ["snapshot-create-as", instance.name, "mine", "--disk-only", "--atomic", ...disks]);
     await held(() => restore("a"));
-    for (let at = 0; at < 17; at += 1) await held(() => restore("b"));
+    for (let at = 0; at < 17; at += 1) {
+      await held(() => restore("b"));
+    }
     await held(() => drop("b", "a", ["mine"]));
     expect(await waiting()).to.deep.equal([]);
     expect(await contentsOf("mine")).to.equal(contents);

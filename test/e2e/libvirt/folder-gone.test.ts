@@ -42,7 +42,9 @@ describe("an instance whose folder is gone", () => {
   for (const power of ["stopped", "running"] as const) {
     describe(power, () => {
       beforeEach(async () => {
-        if (power === "running") await scene.run();
+        if (power === "running") {
+          await scene.run();
+        }
         await takeAway();
       });
 

@@ -49,7 +49,9 @@ describe("a disk that a snapshot froze", () => {
     const given: Context = {
       ...context(),
       progress({ phase }) {
-        if (phase !== "Bringing layers together" || back) return;
+        if (phase !== "Bringing layers together" || back) {
+          return;
+        }
         back = true;
         bringBack();
       },

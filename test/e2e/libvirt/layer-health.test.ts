@@ -109,7 +109,9 @@ describe("the health of layers", () => {
     await leak();
     expect(await found()).not.to.include("layer-leaks a");
     const [finding] = (await findings(true)).filter(({ kind }) => kind === "layer-leaks");
-    if (finding === undefined) throw new Error("no leak was found");
+    if (finding === undefined) {
+      throw new Error("no leak was found");
+    }
     expect(finding.detail).to.contain("1 cluster of").and.to.contain("nothing is lost");
     const contents = await fixture.read(instance);
     expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
@@ -125,8 +127,9 @@ describe("the health of layers", () => {
     try {
       const all = await findings(true);
       expect(all.map(({ kind, subject }) => `${kind} ${subject}`)).to.include(`layer-leaks ${layer}`);
-      for (const finding of all.filter(({ kind }) => kind === "layer-leaks"))
+      for (const finding of all.filter(({ kind }) => kind === "layer-leaks")) {
         expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(false);
+      }
     } finally {
       await domain.destroy();
     }
@@ -167,11 +170,12 @@ describe("a stand-in that was damaged", () => {
   const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
   it("is left for the layers themselves, with all that stands on it, and no contents change", async () => {
-    for (let value = 1; value <= 16; value++)
+    for (let value = 1; value <= 16; value++) {
       await held(async () => {
         await fixture.write(instance, value);
         await take(fixture, instance, `s${value}`);
       });
+    }
     const contents = await fixture.read(instance);
     const { folder } = await fixture.layers(instance);
     /** What each keyframe stands on. */
@@ -191,10 +195,14 @@ describe("a stand-in that was damaged", () => {
 
     const all = (await fixture.engine.maintenance?.audit()) ?? [];
     const [finding, ...others] = all.filter(({ instance: name }) => name === instance.name);
-    if (finding === undefined) throw new Error("nothing was found");
+    if (finding === undefined) {
+      throw new Error("nothing was found");
+    }
     expect([finding.kind, finding.subject, others]).to.deep.equal(["stand-in-damaged", lowest, []]);
     expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
-    for (const path of [lowest, ...above]) expect((await frames()).has(path)).to.equal(false);
+    for (const path of [lowest, ...above]) {
+      expect((await frames()).has(path)).to.equal(false);
+    }
     expect(await fixture.read(instance)).to.equal(contents);
     await fixture.audit?.(instance);
 

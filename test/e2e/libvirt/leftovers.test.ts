@@ -29,7 +29,9 @@ describe("what tests that were killed have left", () => {
     const create = (name: string) => instances.create(newSpec(fixture, { name }), context());
     const left = [`conf-${dead}-00000000a`, `strata-test-verbs-${dead}-clone1`, `bench-launch-${dead}-1`];
     const others = [`conf-${process.pid}-00000000a`, `conf-${dead}`, `verbs-${dead}`, `bench-${dead}`];
-    for (const name of left) await create(name);
+    for (const name of left) {
+      await create(name);
+    }
     const kept = await Promise.all(others.map(create));
     await using living = await foreignDomain(connection, fixture.folder);
     await using orphan = await foreignDomain(connection, fixture.folder, { owner: dead });
@@ -44,8 +46,9 @@ describe("what tests that were killed have left", () => {
       expect(await stat(folder).catch(() => null)).to.equal(null);
       expect((await stat(fixture.folder)).isDirectory()).to.equal(true);
     } finally {
-      for (const instance of kept)
+      for (const instance of kept) {
         await whileLocked(fixture, instance, () => instances.remove(lockOf(instance.id), context()));
+      }
     }
   });
 });

@@ -32,7 +32,9 @@ describe("records that were lost with the copy of one of them", () => {
     const copies = await readdir(join(scene.folder, RECORDS));
     const [broken = ""] = copies.filter((file) => file.startsWith("b."));
     await writeFile(join(scene.folder, RECORDS, broken), "garbled");
-    for (const snapshot of ["b", "a"]) await virsh("snapshot-delete", scene.name, snapshot, "--metadata");
+    for (const snapshot of ["b", "a"]) {
+      await virsh("snapshot-delete", scene.name, snapshot, "--metadata");
+    }
     const lost = (await scene.findings()).filter(({ kind }) => kind === "record-lost");
     expect(lost.map(({ subject }) => subject)).to.have.members(["a", "b"]);
     await stage.strata.maintenance.repair(lost);

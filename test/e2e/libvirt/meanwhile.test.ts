@@ -167,7 +167,9 @@ describe("what happens meanwhile", () => {
         ...context(),
         // Asked for once the state has been looked at, and again before anything is written.
         get signal() {
-          if (++looks === 1) execFileSync("virsh", ["-q", "start", "--paused", instance.name]);
+          if (++looks === 1) {
+            execFileSync("virsh", ["-q", "start", "--paused", instance.name]);
+          }
           return new AbortController().signal;
         },
       };
@@ -197,7 +199,9 @@ describe("what happens meanwhile", () => {
         const given: Context = {
           ...context(),
           progress({ phase }) {
-            if (phase !== "Bringing layers together" || taken) return;
+            if (phase !== "Bringing layers together" || taken) {
+              return;
+            }
             taken = true;
             execFileSync("virsh", ["-q", "snapshot-create-as", instance.name, "theirs", "--disk-only"]);
           },

@@ -49,8 +49,11 @@ describe("the merge of layers", () => {
     const layer = await backingOf(child);
     const merge = { kind: "merge", layer, child, target: await backingOf(layer) };
     await virsh("snapshot-delete", scene.name, snapshot, "--metadata");
-    for (const file of await readdir(join(scene.folder, RECORDS)))
-      if (file.startsWith(`${snapshot}.`)) await rm(join(scene.folder, RECORDS, file));
+    for (const file of await readdir(join(scene.folder, RECORDS))) {
+      if (file.startsWith(`${snapshot}.`)) {
+        await rm(join(scene.folder, RECORDS, file));
+      }
+    }
     scene.expected.snapshots.delete(snapshot);
     await note(merge);
     return merge;

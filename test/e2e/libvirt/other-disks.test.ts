@@ -41,11 +41,11 @@ describe("a second disk of the definition", () => {
   for (const [what, name] of [
     ["of a name of the user's", () => join(scene.folder, "data.qcow2")],
     ["of a layer's name", layerPath],
-  ] as const)
+  ] as const) {
     for (const [how, prepare] of [
       ["empty", async () => {}],
       ["with data", fill],
-    ] as const)
+    ] as const) {
       it(`in the folder, ${what} and ${how}, is nothing that doctor would remove`, async () => {
         const path = name();
         await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, "16M"]);
@@ -54,6 +54,8 @@ describe("a second disk of the definition", () => {
         await attach(path);
         expect(await scene.findings()).to.deep.equal([]);
       });
+    }
+  }
 
   it("that is a layer which was let go stays as it is", async () => {
     const path = layerPath();

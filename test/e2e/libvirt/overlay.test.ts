@@ -44,7 +44,9 @@ describe("overlays", () => {
         const size = 512n * count;
         const backing = join(folder, name);
         const [ours, theirs] = [join(folder, "ours.qcow2"), join(folder, "theirs.qcow2")];
-        for (const file of [backing, ours, theirs]) await rm(file, { force: true });
+        for (const file of [backing, ours, theirs]) {
+          await rm(file, { force: true });
+        }
         await execa("qemu-img", ["create", "-q", "-f", "qcow2", backing, String(size)]);
         await createOverlay(ours, backing);
         await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", backing, "-F", "qcow2", theirs]);

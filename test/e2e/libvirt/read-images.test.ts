@@ -157,7 +157,9 @@ describe("read images and keyframes", () => {
       // The layers that keyframes stand in for go, which is what makes gaps.
       const tree = await snapshots.tree(instance.id);
       for (const [at, { name }] of tree.snapshots.entries()) {
-        if (at % 3 === 0) continue;
+        if (at % 3 === 0) {
+          continue;
+        }
         const now = await snapshots.tree(instance.id);
         const found = now.snapshots.find((each) => each.name === name);
         const children = now.snapshots.filter(({ parent }) => parent === name).map((child) => child.name);

@@ -44,7 +44,9 @@ describe("security on libvirt", () => {
       ),
     );
     expect(modes.length).to.be.at.least(8);
-    for (const [file, mode] of modes) expect(mode, file).to.equal(file === "records" ? "0700" : "0600");
+    for (const [file, mode] of modes) {
+      expect(mode, file).to.equal(file === "records" ? "0700" : "0600");
+    }
   });
 
   it("an overlay is its owner's alone from its first moment, and libvirt leaves it so", async () => {
@@ -103,10 +105,15 @@ describe("security on libvirt", () => {
     const { folder } = await fixture.layers(instance);
     const outside = join(fixture.folder, "layer-00000000-0000-4000-8000-000000000000.qcow2");
     const stranger = join(folder, "disk.qcow2");
-    for (const path of [outside, stranger]) await writeFile(path, "precious");
-    for (const path of [outside, stranger, join(folder, "..", "x"), `${folder}/../../images/y`])
+    for (const path of [outside, stranger]) {
+      await writeFile(path, "precious");
+    }
+    for (const path of [outside, stranger, join(folder, "..", "x"), `${folder}/../../images/y`]) {
       expect(await codeOf(removeLayer(folder, path)), path).to.equal("INTERNAL");
-    for (const path of [outside, stranger]) expect(await readFile(path, "utf8")).to.equal("precious");
+    }
+    for (const path of [outside, stranger]) {
+      expect(await readFile(path, "utf8")).to.equal("precious");
+    }
     await rm(stranger);
   });
 
@@ -153,8 +160,9 @@ describe("security on libvirt", () => {
     const xml = await domain.getXml(2);
     try {
       expect(await done(["list", "--format", "csv"])).not.to.contain(name);
-      for (const args of [["start"], ["stop"], ["snapshot"], ["delete", "--purge"], ["info"]])
+      for (const args of [["start"], ["stop"], ["snapshot"], ["delete", "--purge"], ["info"]]) {
         expect((await strata([...args, name])).code, args.join(" ")).to.equal(3);
+      }
       const env = { XDG_CACHE_HOME: join(fixture.folder, "cache") };
       expect((await strata(["launch", `file://${disk}`, "-n", name], { env })).code).to.equal(4);
       expect(await domain.getXml(2)).to.equal(xml);

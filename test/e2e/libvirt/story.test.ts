@@ -28,7 +28,9 @@ async function virshTree(): Promise<Record<string, string>> {
   const path: string[] = [];
   for (const line of stdout.split("\n")) {
     const found = /^((?: {2}[| ] )*(?: {2}\+- )?)([A-Za-z][\w-]*)$/.exec(line);
-    if (found === null) continue;
+    if (found === null) {
+      continue;
+    }
     const depth = line.indexOf("+-") === -1 ? 0 : (line.indexOf("+-") - 2) / 4 + 1;
     const name = found[2] ?? "";
     path.splice(depth, path.length, name);

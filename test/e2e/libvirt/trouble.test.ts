@@ -52,7 +52,7 @@ describe("trouble on libvirt", () => {
     await domain.setMetadata(2, inner.replace("<image", `${operation}<image`), "strata", "urn:strata:1", 2);
   }
 
-  for (const operation of ["take", "restore"])
+  for (const operation of ["take", "restore"]) {
     it(`a ${operation} that died with its overlay still empty leaves nothing`, async () => {
       const { folder, head } = await fixture.layers(instance);
       const file = newLayerPath(folder);
@@ -62,6 +62,7 @@ describe("trouble on libvirt", () => {
       expect(await readdir(folder)).to.not.include(file.slice(folder.length + 1));
       expect((await fixture.layers(instance)).head).to.equal(head);
     });
+  }
 
   it("more CPUs or memory than can be had are refused, and nothing is changed", async () => {
     const before = await snapshotOfRecords(fixture, instance);
@@ -126,7 +127,7 @@ describe("trouble on libvirt", () => {
   for (const [which, below, above] of [
     ["the layer below, where that holds less", 1, 6],
     ["the layer above, where that holds less", 6, 1],
-  ] as const)
+  ] as const) {
     it(`a deletion copies ${which}, also when it died after the copy`, async () => {
       for (const dies of [false, true]) {
         const write = async (value: number, mib: number) =>
@@ -154,10 +155,15 @@ describe("trouble on libvirt", () => {
           const target = (await readHeader(layer)).backing ?? "";
           await note(`<operation kind="merge" layer="${layer}" child="${head}" target="${target}"/>`);
           await forgetSnapshot("merged");
-          if (above < below) await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", head]);
-          else await execa("qemu-img", ["rebase", "-q", "-f", "qcow2", "-b", target, "-F", "qcow2", head]);
+          if (above < below) {
+            await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", head]);
+          } else {
+            await execa("qemu-img", ["rebase", "-q", "-f", "qcow2", "-b", target, "-F", "qcow2", head]);
+          }
           await held(async () => {});
-        } else await held(drop);
+        } else {
+          await held(drop);
+        }
         expect((await stat(head)).ino).to.equal(below < above ? files.above : files.below);
         expect(await fixture.read(instance)).to.equal(contents);
         expect(await readdir(folder)).not.to.include(layer.slice(folder.length + 1));
@@ -165,6 +171,7 @@ describe("trouble on libvirt", () => {
         await held(async () => fixture.audit?.(instance));
       }
     });
+  }
 
   it("a rename that died half-way is finished", async () => {
     await note('<operation kind="rename" from="first" to="renamed"/>');
@@ -323,7 +330,9 @@ describe("trouble on libvirt", () => {
       running.stdout.on("data", (chunk) => {
         const asked = shown.includes("?");
         shown += String(chunk);
-        if (!asked && shown.includes("?")) running.stdin.write(key);
+        if (!asked && shown.includes("?")) {
+          running.stdin.write(key);
+        }
       });
       expect((await running).exitCode).to.equal(130);
     }

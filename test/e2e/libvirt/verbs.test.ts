@@ -66,10 +66,11 @@ function listen() {
     lines,
     /** Waits for a line behind the last one that was waited for. */
     async heard(wanted: string): Promise<void> {
-      while (!lines.includes(wanted, from))
+      while (!lines.includes(wanted, from)) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
+      }
       from = lines.indexOf(wanted, from) + 1;
     },
     async end(): Promise<number | undefined> {
@@ -89,7 +90,9 @@ describe("what can be done with an instance", () => {
   after(async () => {
     await listener.end();
     await strata(["delete", "--purge", NAME, COPY]);
-    for (const name of [NAME, COPY]) await strata(["delete", "--purge", name]);
+    for (const name of [NAME, COPY]) {
+      await strata(["delete", "--purge", name]);
+    }
   });
 
   it("has the interfaces that it was launched with, and sets up those that are not left to the user", async () => {
@@ -151,7 +154,9 @@ describe("what can be done with an instance", () => {
     const warned = new Promise<void>((resolve) =>
       terminal.stdout.on("data", (chunk) => {
         seen += String(chunk);
-        if (seen.includes(`strata stop --cancel ${NAME}`)) resolve();
+        if (seen.includes(`strata stop --cancel ${NAME}`)) {
+          resolve();
+        }
       }),
     );
     await done(["stop", "--time", "10", NAME]);
@@ -184,7 +189,9 @@ describe("what can be done with an instance", () => {
     expect(await files(NAME)).to.deep.equal(before);
     await done(["start", NAME, COPY]);
     const [original, copy] = [await identity(NAME), await identity(COPY)];
-    for (const key of Object.keys(original)) expect(copy[key], key).not.to.equal(original[key]);
+    for (const key of Object.keys(original)) {
+      expect(copy[key], key).not.to.equal(original[key]);
+    }
     expect(copy.hostname).to.equal(COPY);
     expect(await inside(COPY, "cat", "note")).to.equal("original");
     expect(await inside(COPY, "nproc")).to.equal("2");

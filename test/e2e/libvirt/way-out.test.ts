@@ -32,7 +32,9 @@ describe("a way out", () => {
     const { strata } = stage;
     expect((await strata.instances.info([scene.name]))[0]?.name).to.equal(scene.name);
     expect((await strata.instances.list()).map(({ name }) => name)).to.include(scene.name);
-    if ((await virsh("domstate", scene.name)) === "shut off") await scene.run();
+    if ((await virsh("domstate", scene.name)) === "shut off") {
+      await scene.run();
+    }
     await strata.instances.stop([scene.name], { force: true });
     expect(await virsh("domstate", scene.name)).to.equal("shut off");
     await scene.requireReadable("after the ways that must always work");
@@ -157,7 +159,7 @@ describe("a way out", () => {
       ],
       "that is cut off": ['{"version":1,"opera', "RECORDS_DIFFER", "operation-unreadable"],
     };
-    for (const [what, [entry, code, kind]] of Object.entries(entries))
+    for (const [what, [entry, code, kind]] of Object.entries(entries)) {
       describe(what, () => {
         beforeEach(async () => {
           await scene.chain(["a"], 2);
@@ -191,6 +193,7 @@ describe("a way out", () => {
 
         it("what must always work does", () => requireWays());
       });
+    }
   });
 
   describe("of a release whose own disk cannot be written", () => {

@@ -17,7 +17,7 @@ describe("an operation that takes longer than one look", () => {
   for (const [server, looks] of Object.entries({
     LXD: [operation(103, "Running"), operation(200, "Success")],
     Incus: [late, operation(200, "Success")],
-  }))
+  })) {
     it(`is waited for, as ${server} answers`, async () => {
       const folder = await mkdtemp(join(tmpdir(), "strata-client-"));
       const http = createServer(({ url = "" }, response) => {
@@ -41,4 +41,5 @@ describe("an operation that takes longer than one look", () => {
         await rm(folder, { recursive: true });
       }
     });
+  }
 });

@@ -31,12 +31,16 @@ describe("a cluster of LXD, over TLS", () => {
   const url = () => cluster.urls.join(",");
   const group = () => {
     const { cluster: found } = engine;
-    if (found === undefined) throw new Error("the engine has no cluster");
+    if (found === undefined) {
+      throw new Error("the engine has no cluster");
+    }
     return found;
   };
   const find = async ({ name }: Instance) => {
     const found = await engine.instances.find(name);
-    if (found === null) throw new Error(`${name} is gone`);
+    if (found === null) {
+      throw new Error(`${name} is gone`);
+    }
     return found;
   };
   const held = async (instance: Instance, work: (call: Context) => Promise<unknown>) => {
@@ -44,7 +48,9 @@ describe("a cluster of LXD, over TLS", () => {
     await work(context());
   };
   const run = async ({ id }: Instance, ...argv: string[]) => {
-    if (engine.guest.via !== "engine") throw new Error("the engine runs no commands");
+    if (engine.guest.via !== "engine") {
+      throw new Error("the engine runs no commands");
+    }
     const session = await engine.guest.exec(id, argv, { user: "root" });
     session.stdin.end();
     session.stderr.resume();
@@ -156,8 +162,9 @@ describe("a cluster of LXD, over TLS", () => {
       await refusal(instances.lock({ name: lost.name, id: told?.id ?? "" }, { wait: 0 }, context())),
     ).to.deep.equal(unreached);
 
-    for (const instance of [moving, staying])
+    for (const instance of [moving, staying]) {
       await held(instance, (call) => instances.remove(lockOf(instance.id), call));
+    }
   });
 
   async function take(

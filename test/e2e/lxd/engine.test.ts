@@ -159,7 +159,9 @@ describe("a daemon of LXD", () => {
     await using lock = await plain.instances.lock({ id, name }, { wait: 0 }, context());
     const folder = join(fixture.daemon.pools, "plain/containers", name, "rootfs/mnt");
     const found = await plain.instances.find(name);
-    if (found === null) throw new Error("it is gone");
+    if (found === null) {
+      throw new Error("it is gone");
+    }
     const { resources, mounts, nics } = found;
     const record = { comment: "", parent: null, resources, mounts, nics, cloudInstanceId: "i-1" };
     await plain.snapshots.take(lock, { ...record, name: "empty", createdAt: Date.now() }, 1, context());

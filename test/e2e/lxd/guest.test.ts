@@ -23,7 +23,9 @@ function conversation({ stdin, stdout }: ExecSession) {
   return {
     types: (line: string) => stdin.write(`${line}\n`),
     async hears(text: string) {
-      while (!heard.includes(text)) await new Promise<void>((resolve) => (wake = resolve));
+      while (!heard.includes(text)) {
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
       heard = heard.slice(heard.indexOf(text) + text.length);
     },
   };
@@ -56,12 +58,16 @@ describe("inside a container of LXD", () => {
     const said: string[] = [];
     const options = { user: "root", cwd: "/tmp" };
     const tty = { columns: 80, rows: 24, term: "xterm" };
-    for (let round = 0; round < 100; round++) said.push((await own.run(["pwd"], options)).out);
-    for (let round = 0; round < 30; round++) said.push((await own.run(["pwd"], { ...options, tty })).out);
+    for (let round = 0; round < 100; round++) {
+      said.push((await own.run(["pwd"], options)).out);
+    }
+    for (let round = 0; round < 30; round++) {
+      said.push((await own.run(["pwd"], { ...options, tty })).out);
+    }
     expect(said.filter((each) => each !== "/tmp")).to.deep.equal([]);
   });
 
-  for (const user of ["root", "tester"])
+  for (const user of ["root", "tester"]) {
     it(`gives a command of ${user}'s a terminal, with its size, its keys and its end`, async () => {
       const tty = { columns: 91, rows: 27, term: "vt100" };
       const session = await own.open(["sh"], { tty, user });
@@ -79,6 +85,7 @@ describe("inside a container of LXD", () => {
       types("exit 7");
       expect(await session.exit).to.deep.equal({ code: 7 });
     });
+  }
 
   it("ends a command with a terminal that is called off, and leaves nothing of it running", async () => {
     const caller = new AbortController();
@@ -104,7 +111,9 @@ describe("inside a container of LXD", () => {
 
   it("mounts a folder in a running container at once, and takes it away again", async () => {
     const { mounts } = engine;
-    if (mounts === undefined) throw new Error("the engine has no mounts");
+    if (mounts === undefined) {
+      throw new Error("the engine has no mounts");
+    }
     const source = await mkdtemp(join(fixture.folder, "share-"));
     await chmod(source, 0o755);
     await writeFile(join(source, "note"), "from the host", { mode: 0o644 });
@@ -120,10 +129,14 @@ describe("inside a container of LXD", () => {
 
   it("gives a mount's files the owners that its map says, inside and on the host, also after a restore", async () => {
     const { mounts, snapshots } = engine;
-    if (mounts === undefined) throw new Error("the engine has no mounts");
+    if (mounts === undefined) {
+      throw new Error("the engine has no mounts");
+    }
     const source = await mkdtemp(join(fixture.folder, "mapped-"));
     await writeFile(join(source, "note"), "mine\n", { mode: 0o600 });
-    for (const path of [source, join(source, "note")]) await chown(path, 1002, 1002);
+    for (const path of [source, join(source, "note")]) {
+      await chown(path, 1002, 1002);
+    }
     const map = [{ host: 1002, guest: 1001 }];
     const mount = { source, target: "/srv/mapped", type: "native", uidMap: map, gidMap: map } as const;
     await own.held(async (call) => {
@@ -152,7 +165,9 @@ describe("inside a container of LXD", () => {
 
   it("maps no id that the host keeps to itself, says what lets it, and changes nothing", async () => {
     const { mounts } = engine;
-    if (mounts === undefined) throw new Error("the engine has no mounts");
+    if (mounts === undefined) {
+      throw new Error("the engine has no mounts");
+    }
     const mount = { source: fixture.folder, target: "/srv/no", type: "native", gidMap: [] } as const;
     const attach = (host: number) =>
       own.held((call) =>

@@ -42,7 +42,9 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     engine = keep(await lxdEngine({ settings, dataFolder: join(folder, "data"), log: silent }));
   });
   after(async () => {
-    for (const each of open) await each[Symbol.asyncDispose]();
+    for (const each of open) {
+      await each[Symbol.asyncDispose]();
+    }
   });
 
   const held = async (
@@ -64,7 +66,9 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     const root = await makeContainerImage(folder);
     const { id, name } = await engine.instances.create(newInstanceSpec(root, { name: "box" }), context());
     expect((await asLxdHasIt(name)).type).to.equal("container");
-    if (engine.guest.via === "engine") expect(await engine.guest.ssh?.(id)).to.equal(null);
+    if (engine.guest.via === "engine") {
+      expect(await engine.guest.ssh?.(id)).to.equal(null);
+    }
     await held({ id, name }, () => engine.instances.remove(lockOf(id), context()));
   });
 
@@ -124,7 +128,9 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   it("are cloned as other instances to cloud-init, with addresses of their own", async () => {
     const { instances } = engine;
     const original = await instances.find("grower");
-    if (original === null) throw new Error("grower is gone");
+    if (original === null) {
+      throw new Error("grower is gone");
+    }
     const seed = { metaData: "instance-id: i-2\n", userData: "", vendorData: "" };
     const copy = { name: "grown", seed, record: { ...original.record, cloudInstanceId: "i-2" } };
     await held(original, () => instances.clone?.(lockOf(original.id), copy, context()) ?? Promise.reject());
@@ -137,7 +143,9 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     expect(other.config["volatile.eth0.hwaddr"]).not.to.equal(one.config["volatile.eth0.hwaddr"]);
     for (const name of ["grower", "grown"]) {
       const found = await instances.find(name);
-      if (found !== null) await held(found, () => instances.remove(lockOf(found.id), context()));
+      if (found !== null) {
+        await held(found, () => instances.remove(lockOf(found.id), context()));
+      }
     }
   });
 

@@ -22,7 +22,9 @@ describe("an engine in the sources", () => {
         "tsconfig.json",
         "tsconfig.build.json",
       ];
-      for (const part of parts) await cp(join(ROOT, part), join(folder, part), { recursive: true });
+      for (const part of parts) {
+        await cp(join(ROOT, part), join(folder, part), { recursive: true });
+      }
       await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
       await mkdir(join(folder, "plugins/extra"));
       await writeFile(

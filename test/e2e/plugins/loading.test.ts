@@ -149,19 +149,26 @@ describe("a plugin that", () => {
     return plugins.find(({ name }: { name: string }) => name === "bad");
   }
 
-  for (const [what, bad] of Object.entries(BAD))
+  for (const [what, bad] of Object.entries(BAD)) {
     it(`${what} says so and takes nothing down`, async () => {
       await install(bad);
       const used = await strata(["--driver", "bad", "list"], { env: home.env });
       expect(used.code, used.stderr).to.equal(bad.code);
-      if (bad.code !== 0) expect(used.stderr).to.match(bad.says);
+      if (bad.code !== 0) {
+        expect(used.stderr).to.match(bad.says);
+      }
       expect(used.stderr).not.to.match(/internal error|\n\s+at /);
       const { state, reason, checks } = await seen();
       expect(state).to.equal(bad.state ?? "refused");
-      if (state !== "loaded") expect(reason).to.match(bad.says);
-      if (bad.check !== undefined) expect(checks[0]?.detail).to.match(bad.check);
+      if (state !== "loaded") {
+        expect(reason).to.match(bad.says);
+      }
+      if (bad.check !== undefined) {
+        expect(checks[0]?.detail).to.match(bad.check);
+      }
       await goesOn();
     });
+  }
 
   it("is not installed is named, with the command that installs it", async () => {
     await home.configure({ "local.driver": "memory", "local.plugins": "strata-plugin-none" });

@@ -36,14 +36,18 @@ describe("what QEMU can reach of the pool", () => {
       ["-c", daemon.uri, "-q", "start", "--paused", instance.name],
       { reject: false },
     );
-    if (!failed) await domain.destroy();
+    if (!failed) {
+      await domain.destroy();
+    }
     return failed ? stderr : "";
   }
 
   /** Has doctor find one thing, and put it right. */
   async function repairOnly(): Promise<void> {
     const [finding, ...others] = await audit();
-    if (finding?.repair === undefined || others.length > 0) throw new Error("one repair was to be offered");
+    if (finding?.repair === undefined || others.length > 0) {
+      throw new Error("one repair was to be offered");
+    }
     expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
     expect(await audit()).to.deep.equal([]);
     expect(await refusal()).to.equal("");
@@ -72,7 +76,9 @@ describe("what QEMU can reach of the pool", () => {
       expect(await refusal()).to.match(/[Pp]ermission denied/);
       const found = await audit();
       expect(brief(found)).to.deep.equal([["folder-unreachable", folder, undefined]]);
-      for (const each of [instance, another]) expect(found[0]?.detail).to.contain(`"${each.name}"`);
+      for (const each of [instance, another]) {
+        expect(found[0]?.detail).to.contain(`"${each.name}"`);
+      }
       await repairOnly();
     }
     await whileLocked(fixture, another, () => fixture.engine.instances.remove(lockOf(another.id), context()));
@@ -115,7 +121,9 @@ describe("what QEMU can reach of the pool", () => {
   it("a base image elsewhere is looked for where it is", async () => {
     const { head } = await fixture.layers(instance);
     const { backing } = await readHeader(head);
-    if (backing === null) throw new Error("no base image");
+    if (backing === null) {
+      throw new Error("no base image");
+    }
     const elsewhere = join(daemon.disk, "else where");
     await mkdir(elsewhere, { mode: 0o700 });
     const base = join(elsewhere, "base.qcow2");
@@ -135,7 +143,9 @@ describe("what QEMU can reach of the pool", () => {
   it("a base image that was cut off is found for whoever stands on it", async () => {
     const { head } = await fixture.layers(instance);
     const { backing } = await readHeader(head);
-    if (backing === null) throw new Error("no base image");
+    if (backing === null) {
+      throw new Error("no base image");
+    }
     const { size } = await stat(backing);
     await execa("cp", [backing, `${dirname(daemon.pool)}/base`]);
     await truncate(backing, size - 65536);

@@ -15,7 +15,7 @@ const HELD = 64;
 /** More than a start copies, and than an image may take by the setting here, MiB. */
 const MUCH = 1200;
 
-for (const kind of ["xfs", "ext4"] as const)
+for (const kind of ["xfs", "ext4"] as const) {
   describe(`read images and keyframes on ${kind}`, () => {
     /** Whether files share blocks there. */
     const shares = kind === "xfs";
@@ -98,8 +98,11 @@ for (const kind of ["xfs", "ext4"] as const)
       const took = await keeping(async () =>
         fixture.engine.readImages?.build(lockOf(instance.id), context()),
       );
-      if (shares) expect(took).to.be.below(1);
-      else expect(took).to.be.above(2 * HELD);
+      if (shares) {
+        expect(took).to.be.below(1);
+      } else {
+        expect(took).to.be.above(2 * HELD);
+      }
       expect(await standIns()).to.deep.equal(["frame", "image"]);
       expect(await opened()).to.have.length(3);
     });
@@ -110,9 +113,14 @@ for (const kind of ["xfs", "ext4"] as const)
       const took = await keeping(async () => {
         copy = await fixture.engine.instances.clone?.(lockOf(instance.id), cloneSpec(instance), context());
       });
-      if (copy === undefined) throw new Error("no clone");
-      if (shares) expect(took).to.be.below(2);
-      else expect(took).to.be.above(HELD);
+      if (copy === undefined) {
+        throw new Error("no clone");
+      }
+      if (shares) {
+        expect(took).to.be.below(2);
+      } else {
+        expect(took).to.be.above(HELD);
+      }
       const { head } = await fixture.layers(copy);
       expect((await execa("qemu-img", ["check", "-q", head])).exitCode).to.equal(0);
       expect(await fixture.read(copy)).to.equal(contents);
@@ -134,3 +142,4 @@ for (const kind of ["xfs", "ext4"] as const)
       expect((await stat(now)).ino === ino).to.equal(shares);
     });
   });
+}

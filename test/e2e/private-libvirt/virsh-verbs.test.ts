@@ -52,7 +52,9 @@ async function refused(work: Promise<unknown>): Promise<void> {
     () => new Error("it was not refused, and would write what a snapshot froze"),
     (reason: unknown) => reason,
   );
-  if (!isStrataError(error) || error.code === "INTERNAL") throw error;
+  if (!isStrataError(error) || error.code === "INTERNAL") {
+    throw error;
+  }
 }
 
 /** Every verb of libvirt's that its version has, and then every one of strata's: nothing is lost. */
@@ -70,9 +72,13 @@ describe("after virsh", () => {
 
   async function prepare(verb: Verb, power: Power, scene: Scene): Promise<string | null> {
     await verb.setting(scene);
-    if (power === "running") await scene.run();
+    if (power === "running") {
+      await scene.run();
+    }
     const reason = await verb.act(scene, power);
-    if (reason !== null && !REFUSALS.some((known) => known.test(reason))) throw new Error(reason);
+    if (reason !== null && !REFUSALS.some((known) => known.test(reason))) {
+      throw new Error(reason);
+    }
     return reason;
   }
 
@@ -81,9 +87,13 @@ describe("after virsh", () => {
     await using scene = await Scene.open(stage);
     const refusal = await prepare(verb, power, scene);
     await scene.requireReadable("after virsh");
-    if (refusal !== null) return refusal;
+    if (refusal !== null) {
+      return refusal;
+    }
     const found = await scene.findings();
-    if (verb.frozen) expect(found, "what doctor finds").not.to.deep.equal([]);
+    if (verb.frozen) {
+      expect(found, "what doctor finds").not.to.deep.equal([]);
+    }
     await work(scene, verb);
     await scene.requireReadable("after strata");
     await scene.requireUsable();
@@ -91,20 +101,27 @@ describe("after virsh", () => {
     return null;
   }
 
-  for (const verb of VERBS)
-    for (const power of verb.power)
+  for (const verb of VERBS) {
+    for (const power of verb.power) {
       describe(`${verb.what}, ${power},`, () => {
         let refusal: string | null = null;
-        for (const [act, work] of Object.entries(ACTS))
+        for (const [act, work] of Object.entries(ACTS)) {
           it(`strata ${act}`, async function () {
             // What one instance was refused, the next one is as well.
             refusal ??= await attempt(verb, power, work);
-            if (refusal !== null) mark(this, refusal);
+            if (refusal !== null) {
+              mark(this, refusal);
+            }
           });
+        }
       });
+    }
+  }
 });
 
 /** Says beside a test that there was nothing to try but that a refusal changes nothing. */
 function mark({ test }: Mocha.Context, refusal: string): void {
-  if (test !== undefined) test.title += ` (refused by this libvirt: ${refusal.split("\n").at(-1)})`;
+  if (test !== undefined) {
+    test.title += ` (refused by this libvirt: ${refusal.split("\n").at(-1)})`;
+  }
 }

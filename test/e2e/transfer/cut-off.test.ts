@@ -21,7 +21,9 @@ describe("a transfer that does not come to its end", () => {
     await at.write("host/big", big);
     await at.write("web/big", big);
     async function* endless() {
-      for (;;) yield big.subarray(0, 100_000);
+      for (;;) {
+        yield big.subarray(0, 100_000);
+      }
     }
     for (const [source, target] of [
       [{ path: at.path("host/big") }, { instance: "db", path: "copy" }],
@@ -38,15 +40,18 @@ describe("a transfer that does not come to its end", () => {
         signal: stop.signal,
         progress: ({ done = 0n }) => {
           steps.push(done);
-          if (done > 1_000_000n) stop.abort();
+          if (done > 1_000_000n) {
+            stop.abort();
+          }
         },
       });
       expect((await refusal(work)).code).to.equal("CANCELLED");
       expect(Number(steps.at(-1))).to.be.lessThan(big.length);
       expect(await at.tree("host")).to.deep.equal(["big"]);
       // The guest tidies up by itself once it has heard.
-      for (const end = Date.now() + 5000; (await at.tree("db")).length > 0 && Date.now() < end; )
+      for (const end = Date.now() + 5000; (await at.tree("db")).length > 0 && Date.now() < end; ) {
         await new Promise((resolve) => setTimeout(resolve, 10));
+      }
       expect(await at.tree("db")).to.deep.equal([]);
     }
   });
@@ -73,7 +78,9 @@ describe("a transfer over ssh", () => {
     const folders = { config: folder, data: folder, cache: folder, state: folder };
     const memory = memoryEngine();
     await using launching = await openStrata({ engine: memory, folders });
-    for (const name of ["web", "db"]) await launching.instances.launch({ image: "any", name });
+    for (const name of ["web", "db"]) {
+      await launching.instances.launch({ image: "any", name });
+    }
     const { privateKey, publicKey } = await keyPair(join(folder, "ssh"));
     server = await sshServer({ private: privateKey, public: publicKey });
     const guest = { via: "ssh", endpoint: async () => server.endpoint } as const;

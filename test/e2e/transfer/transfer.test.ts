@@ -26,7 +26,9 @@ describe("a transfer", () => {
     await symlink("/nowhere", at.path("host/site/dangling"));
     await chmod(at.path("host/site/-odd name/deep"), 0o555);
     const time = new Date("2001-02-03T04:05:06Z");
-    for (const each of ["run", "-odd name", ""]) await utimes(at.path(`host/site/${each}`), time, time);
+    for (const each of ["run", "-odd name", ""]) {
+      await utimes(at.path(`host/site/${each}`), time, time);
+    }
     const whole = await at.tree("host/site");
 
     const recursive = { recursive: true };
@@ -52,10 +54,12 @@ describe("a transfer", () => {
     for (const [inner, mode] of [
       ["run", 0o751],
       ["-odd name/deep", 0o555],
-    ] as const)
+    ] as const) {
       expect((await stat(at.path(`host/back/${inner}`))).mode & 0o7777, inner).to.equal(mode);
-    for (const each of ["run", "-odd name", ""])
+    }
+    for (const each of ["run", "-odd name", ""]) {
       expect((await stat(at.path(`host/back/${each}`))).mtime, each).to.deep.equal(time);
+    }
     await chmod(at.path("host/back/-odd name/deep"), 0o755);
   });
 
@@ -95,7 +99,9 @@ describe("a transfer", () => {
   });
 
   it("adds to a folder that is there and keeps what else is in it", async () => {
-    for (const each of ["host/site/css", "web/site/css"]) await mkdir(at.path(each), { recursive: true });
+    for (const each of ["host/site/css", "web/site/css"]) {
+      await mkdir(at.path(each), { recursive: true });
+    }
     await at.write("host/site/css/new", "new");
     await at.write("host/site/index", "new");
     await at.write("web/site/index", "old");
@@ -160,10 +166,11 @@ describe("a transfer", () => {
     await mkdir(at.path("web/here/a"), { recursive: true });
     await at.write("web/d", "file");
     const a = { path: at.path("host/a") };
-    for (const path of ["here", "/dev/null"])
+    for (const path of ["here", "/dev/null"]) {
       expect((await refusal(at.strata.guest.transfer([a], { instance: "web", path }))).code).to.equal(
         "TRANSFER_FAILED",
       );
+    }
     const d = { path: at.path("host/d") };
     const refused = refusal(
       at.strata.guest.transfer([d], { instance: "web", path: "" }, { recursive: true }),

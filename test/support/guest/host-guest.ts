@@ -26,8 +26,11 @@ export function hostGuests(
         child.once("error", reject);
         child.once("close", (code, by) => {
           signal?.removeEventListener("abort", kill);
-          if (signal?.aborted) reject(failure("CANCELLED", {}, signal.reason));
-          else resolve({ code, ...(by === null ? {} : { signal: by }) });
+          if (signal?.aborted) {
+            reject(failure("CANCELLED", {}, signal.reason));
+          } else {
+            resolve({ code, ...(by === null ? {} : { signal: by }) });
+          }
         });
       });
       exit.catch(() => {});

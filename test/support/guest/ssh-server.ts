@@ -32,14 +32,18 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
   const server = new ssh2.Server({ hostKeys: [host.private] }, (connection) => {
     connections.add(connection);
     // As sshd has it.
-    if ("setNoDelay" in connection && typeof connection.setNoDelay === "function")
+    if ("setNoDelay" in connection && typeof connection.setNoDelay === "function") {
       connection.setNoDelay(true);
+    }
     connection.on("error", () => {});
     connection.on("close", () => connections.delete(connection));
     connection.on("authentication", (context) => {
       seen.push(`auth ${context.method}`);
-      if (context.method === "publickey" && context.key.data.toString("base64") === allowed) context.accept();
-      else context.reject(["publickey"]);
+      if (context.method === "publickey" && context.key.data.toString("base64") === allowed) {
+        context.accept();
+      } else {
+        context.reject(["publickey"]);
+      }
     });
     connection.on("session", (accept) => serve(accept(), seen, signals));
   });
@@ -50,16 +54,22 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
     hostKey: host.public.split(" ").slice(0, 2).join(" "),
     seen,
     rekey() {
-      for (const connection of connections) connection.rekey();
+      for (const connection of connections) {
+        connection.rekey();
+      }
     },
     cut() {
-      for (const connection of connections) connection.end();
+      for (const connection of connections) {
+        connection.end();
+      }
     },
     async left() {
       await Promise.all([...connections].map((connection) => once(connection, "close")));
     },
     async [Symbol.asyncDispose]() {
-      for (const connection of connections) connection.end();
+      for (const connection of connections) {
+        connection.end();
+      }
       await new Promise((resolve) => server.close(resolve));
     },
   };
@@ -68,7 +78,9 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
 function serve(session: ssh2.Session, seen: string[], signals: "group" | "shell"): void {
   // As sshd has it: whose input has ended is still told signals.
   session.on("eof", () => {
-    if ("_ending" in session) session._ending = false;
+    if ("_ending" in session) {
+      session._ending = false;
+    }
   });
   session.on("pty", (accept) => accept?.());
   session.on("window-change", (accept, _, { cols, rows }) => {
@@ -91,8 +103,11 @@ function serve(session: ssh2.Session, seen: string[], signals: "group" | "shell"
     child.stderr.pipe(channel.stderr, { end: false });
     child.on("close", (code, signal) => {
       seen.push(`ended ${signal ?? code}`);
-      if (signal === null) channel.exit(code ?? 0);
-      else channel.exit(signal.replace(/^SIG/, ""));
+      if (signal === null) {
+        channel.exit(code ?? 0);
+      } else {
+        channel.exit(signal.replace(/^SIG/, ""));
+      }
       channel.end();
     });
   });

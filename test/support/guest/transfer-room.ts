@@ -26,11 +26,15 @@ export interface TransferRoom extends AsyncDisposable {
 export async function transferRoom(): Promise<TransferRoom> {
   const root = await mkdtemp(join(tmpdir(), "strata-transfer-"));
   const path = (inner: string) => join(root, inner);
-  for (const each of ["host", "web", "db", "bin"]) await mkdir(path(each));
+  for (const each of ["host", "web", "db", "bin"]) {
+    await mkdir(path(each));
+  }
   const engine = hostGuests(path, { PATH: `${path("bin")}:${process.env.PATH}` });
   const folders = { config: root, data: path("data"), cache: root, state: root };
   const strata = await openStrata({ engine, folders });
-  for (const name of ["web", "db"]) await strata.instances.launch({ image: "any", name });
+  for (const name of ["web", "db"]) {
+    await strata.instances.launch({ image: "any", name });
+  }
   return {
     strata,
     engine,
@@ -57,17 +61,25 @@ async function list(folder: string, prefix = ""): Promise<string[]> {
   for (const name of (await unlessGone(readdir(join(folder, prefix))))?.sort() ?? []) {
     const inner = `${prefix}${name}`;
     const found = await unlessGone(lstat(join(folder, inner)));
-    if (found === undefined) continue;
-    if (found.isSymbolicLink()) lines.push(`${inner} -> ${await readlink(join(folder, inner))}`);
-    else if (found.isDirectory()) lines.push(`${inner}/`, ...(await list(folder, `${inner}/`)));
-    else lines.push(inner);
+    if (found === undefined) {
+      continue;
+    }
+    if (found.isSymbolicLink()) {
+      lines.push(`${inner} -> ${await readlink(join(folder, inner))}`);
+    } else if (found.isDirectory()) {
+      lines.push(`${inner}/`, ...(await list(folder, `${inner}/`)));
+    } else {
+      lines.push(inner);
+    }
   }
   return lines;
 }
 
 async function unlessGone<T>(look: Promise<T>): Promise<T | undefined> {
   return look.catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
+    if (error.code === "ENOENT") {
+      return undefined;
+    }
     throw error;
   });
 }
@@ -77,7 +89,9 @@ export async function refusal(work: Promise<unknown>): Promise<{ code: string; m
   try {
     await work;
   } catch (error) {
-    if (!isStrataError(error)) throw error;
+    if (!isStrataError(error)) {
+      throw error;
+    }
     return { code: error.code, message: error.message };
   }
   throw new Error("it was accepted");
@@ -86,7 +100,9 @@ export async function refusal(work: Promise<unknown>): Promise<{ code: string; m
 /** An archive with these entries, as a guest may send it. */
 export async function archive(...entries: (tar.Headers & { content?: string })[]): Promise<Buffer> {
   const pack = tar.pack();
-  for (const { content = "", ...header } of entries) pack.entry(header, content);
+  for (const { content = "", ...header } of entries) {
+    pack.entry(header, content);
+  }
   pack.finalize();
   return buffer(pack);
 }

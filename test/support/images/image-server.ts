@@ -66,10 +66,13 @@ export function sendFile(
     "content-length": bytes.length - start,
     ...(partial ? { "content-range": `bytes ${start}-${bytes.length - 1}/${bytes.length}` } : {}),
   });
-  if (cut === undefined) response.end(bytes.subarray(start));
+  if (cut === undefined) {
+    response.end(bytes.subarray(start));
+  }
   // The callback comes when the bytes are with the kernel: the client gets them, and then the reset.
-  else
+  else {
     response.write(bytes.subarray(start, start + cut), () => response.socket?.end(() => response.destroy()));
+  }
 }
 
 /** A product as a test wants it published; what is not given is that of Ubuntu 24.04. */
@@ -171,7 +174,10 @@ function productOf(product: Product) {
 export function fromFiles(files: Readonly<Record<string, string | Buffer>>): Answer {
   return (_, request, response) => {
     const found = files[request.url ?? ""];
-    if (found === undefined) response.writeHead(404).end();
-    else sendFile(request, response, Buffer.from(found));
+    if (found === undefined) {
+      response.writeHead(404).end();
+    } else {
+      sendFile(request, response, Buffer.from(found));
+    }
   };
 }

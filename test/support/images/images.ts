@@ -68,7 +68,9 @@ export async function refusal(work: Promise<unknown>): Promise<{ code: string; r
   try {
     await work;
   } catch (error) {
-    if (!isStrataError(error)) throw error;
+    if (!isStrataError(error)) {
+      throw error;
+    }
     const { reason, file, path } = error.details;
     return { code: error.code, reason: String(reason ?? file ?? path ?? "") };
   }

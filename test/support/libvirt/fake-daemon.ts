@@ -59,7 +59,9 @@ export async function fakeDaemon(): Promise<FakeDaemon> {
     server,
     clients,
     async [Symbol.asyncDispose]() {
-      for (const { socket } of clients) socket.destroy();
+      for (const { socket } of clients) {
+        socket.destroy();
+      }
       await new Promise((resolve) => server.close(resolve));
       await rm(folder, { recursive: true, force: true });
     },
@@ -79,8 +81,11 @@ function accept(socket: Socket): FakeClient {
         continue;
       }
       const wake = waiting.shift();
-      if (wake === undefined) frames.push(frame);
-      else wake(frame);
+      if (wake === undefined) {
+        frames.push(frame);
+      } else {
+        wake(frame);
+      }
     }
   });
   return {
@@ -95,7 +100,9 @@ function accept(socket: Socket): FakeClient {
 }
 
 function answerOpening(frame: Frame): Buffer | undefined {
-  if (frame.type !== FrameType.CALL) return undefined;
+  if (frame.type !== FrameType.CALL) {
+    return undefined;
+  }
   switch (frame.procedure) {
     case procedures.auth_list.number:
       return replyTo(frame, procedures.auth_list, { types: [0] });

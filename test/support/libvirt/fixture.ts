@@ -58,7 +58,9 @@ export async function codeOf(work: Promise<unknown>): Promise<string> {
 export async function libvirtFixture(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<LibvirtFixture> {
-  if (settings.uri === undefined) await clearLeftovers();
+  if (settings.uri === undefined) {
+    await clearLeftovers();
+  }
   const folder = await ownFolder("test");
   const path = join(folder, "image.qcow2");
   await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, "1M"]);
@@ -127,28 +129,38 @@ async function audit(
   const files = paths.filter((path) => isLayerPath(folder, path));
   const standIns = paths.filter((path) => isStandInPath(folder, path));
   const partial = paths.find((path) => isPartialPath(folder, path));
-  if (partial !== undefined) throw new Error(`${partial} is what a build that died has left`);
+  if (partial !== undefined) {
+    throw new Error(`${partial} is what a build that died has left`);
+  }
   const domain = await connection.lookupDomainByUuid(instance.id);
   const used = new Set([head, ...discarded]);
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
     const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");
-    if (recorded !== undefined && typeof recorded !== "string") used.add(readDisk(recorded));
+    if (recorded !== undefined && typeof recorded !== "string") {
+      used.add(readDisk(recorded));
+    }
   }
   for (const file of [...files, ...standIns]) {
     const { backing } = await readHeader(file);
-    if (backing === null) continue;
+    if (backing === null) {
+      continue;
+    }
     used.add(backing);
     used.add(layerOf(folder, backing));
   }
   for (const path of standIns) {
     const layer = layerOf(folder, path);
-    if (files.includes(layer))
+    if (files.includes(layer)) {
       await execa("qemu-img", ["compare", "-q", "-f", "qcow2", "-F", "qcow2", path, layer]);
-    else if (!used.has(path)) throw new Error(`${path} stands in for a layer that is gone`);
+    } else if (!used.has(path)) {
+      throw new Error(`${path} stands in for a layer that is gone`);
+    }
   }
   const stray = files.filter((file) => !used.has(file));
-  if (stray.length > 0) throw new Error(`nothing refers to ${stray.join(", ")}`);
+  if (stray.length > 0) {
+    throw new Error(`nothing refers to ${stray.join(", ")}`);
+  }
   await Promise.all(
     [...files, ...standIns].map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])),
   );

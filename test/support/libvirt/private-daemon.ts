@@ -70,7 +70,9 @@ export async function privateDaemon(fileSystem?: FileSystem): Promise<PrivateDae
     cache: join(folder, "cache"),
     log: join(folder, "log"),
   };
-  for (const place of Object.values(at)) await mkdir(place, { recursive: true });
+  for (const place of Object.values(at)) {
+    await mkdir(place, { recursive: true });
+  }
   await writeFile(join(at.etc, "libvirtd.conf"), LIBVIRTD_CONF);
   await writeFile(join(at.etc, "qemu.conf"), QEMU_CONF);
   // Probing QEMU anew takes seconds; what the host's daemon has found holds here too.
@@ -89,7 +91,9 @@ export async function privateDaemon(fileSystem?: FileSystem): Promise<PrivateDae
     await untilAnswering(uri);
   };
   const signal: PrivateDaemon["signal"] = async (name) => {
-    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) {
+      return;
+    }
     const ended = name === "SIGKILL" ? once(daemon, "exit") : undefined;
     daemon.kill(name);
     await ended;
@@ -157,7 +161,9 @@ async function untilAnswering(uri: string): Promise<void> {
     try {
       return await greet(uri);
     } catch (error) {
-      if (Date.now() > end) throw error;
+      if (Date.now() > end) {
+        throw error;
+      }
       await delay(20);
     }
   }
@@ -181,5 +187,9 @@ async function prepare(uri: string, path: string): Promise<void> {
 
 async function stopGuests(uri: string): Promise<void> {
   await using connection = await connect(uri);
-  for (const domain of await connection.listDomains()) if (await domain.isActive()) await domain.destroy();
+  for (const domain of await connection.listDomains()) {
+    if (await domain.isActive()) {
+      await domain.destroy();
+    }
+  }
 }

@@ -158,7 +158,9 @@ export class Scene implements AsyncDisposable {
     expect(names).to.have.members([...this.expected.snapshots.keys()]);
     await this.requireReadable("after it was looked at");
     for (const snapshot of this.expected.snapshots.keys()) {
-      if (this.expected.internal.has(snapshot)) continue;
+      if (this.expected.internal.has(snapshot)) {
+        continue;
+      }
       await this.restore(snapshot);
       expect(await this.readHead(), `the disk restored to ${snapshot}`).to.equal(this.expected.head);
     }

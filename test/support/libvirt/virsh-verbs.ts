@@ -44,9 +44,15 @@ const create =
   (options: readonly string[], is: "internal" | "external" | "nothing" = "external"): Verb["act"] =>
   async (scene) => {
     const reason = await virshRefusal("snapshot-create-as", scene.name, "v", ...SEED_OUT, ...options);
-    if (reason !== null) return reason;
-    if (is !== "nothing") scene.expected.snapshots.set("v", scene.expected.head);
-    if (is === "internal") scene.expected.internal.add("v");
+    if (reason !== null) {
+      return reason;
+    }
+    if (is !== "nothing") {
+      scene.expected.snapshots.set("v", scene.expected.head);
+    }
+    if (is === "internal") {
+      scene.expected.internal.add("v");
+    }
     return null;
   };
 
@@ -54,11 +60,15 @@ const remove =
   (snapshot: string, gone: readonly string[], ...options: readonly string[]): Verb["act"] =>
   async ({ name, expected }) => {
     const reason = await virshRefusal("snapshot-delete", name, snapshot, ...options);
-    if (reason !== null) return reason;
+    if (reason !== null) {
+      return reason;
+    }
     for (const each of gone) {
       const digest = expected.snapshots.get(each) ?? "";
       // Nobody said that the data may go, only the record.
-      if (options.includes("--metadata")) expected.kept.add(digest);
+      if (options.includes("--metadata")) {
+        expected.kept.add(digest);
+      }
       expected.snapshots.delete(each);
     }
     return null;
@@ -69,7 +79,9 @@ const goBack =
   async ({ name, expected }, power) => {
     const running = power === "running" ? ["--running"] : [];
     const reason = await virshRefusal("snapshot-revert", name, snapshot, ...running);
-    if (reason === null) expected.head = expected.snapshots.get(snapshot) ?? "";
+    if (reason === null) {
+      expected.head = expected.snapshots.get(snapshot) ?? "";
+    }
     return reason;
   };
 
@@ -77,7 +89,9 @@ const goBack =
 async function nextSecond(): Promise<void> {
   const second = () => Math.floor(Date.now() / 1000);
   const begun = second();
-  while (second() === begun) await delay(10);
+  while (second() === begun) {
+    await delay(10);
+  }
 }
 
 const rewrite =
@@ -109,7 +123,9 @@ export const VERBS: readonly Verb[] = [
     setting: row,
     async act(scene, power) {
       const reason = await virshRefusal("snapshot-create-as", scene.name, "u", ...SEED_OUT, "--disk-only");
-      if (reason !== null) return reason;
+      if (reason !== null) {
+        return reason;
+      }
       scene.expected.snapshots.set("u", scene.expected.head);
       return create(["--disk-only"])(scene, power);
     },
@@ -208,7 +224,9 @@ export const VERBS: readonly Verb[] = [
     async act(scene) {
       const { expected, stage, name } = scene;
       const file = join(stage.fixture.folder, OLDER);
-      if (!(await readFile(file, "utf8")).includes(name)) throw new Error("the definition is another's");
+      if (!(await readFile(file, "utf8")).includes(name)) {
+        throw new Error("the definition is another's");
+      }
       await virsh("define", file);
       expected.kept.add(expected.head);
       expected.head = expected.snapshots.get("s3") ?? "";

@@ -41,7 +41,9 @@ export class Contents {
   async of(file: string, inside?: string): Promise<string> {
     const key = JSON.stringify([inside, await versions(file)]);
     const known = this.#known.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      return known;
+    }
     const raw = join(this.#scratch, "content.raw");
     const snapshot = inside === undefined ? [] : ["-l", `snapshot.name=${inside}`];
     await execa("qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "raw", ...snapshot, file, raw]);
@@ -59,13 +61,16 @@ export class Contents {
     for (const name of await readdir(folder)) {
       const file = join(folder, name);
       const header = await readHeader(file).catch(() => null);
-      if (header === null) continue;
+      if (header === null) {
+        continue;
+      }
       // What cannot be read, or is not in there, is missed by who wants it.
-      for (const snapshot of [undefined, ...((await hasSnapshots(file)) ? inside : [])])
+      for (const snapshot of [undefined, ...((await hasSnapshots(file)) ? inside : [])]) {
         await this.of(file, snapshot).then(
           (digest) => found.add(digest),
           () => {},
         );
+      }
     }
     return found;
   }

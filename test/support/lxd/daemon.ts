@@ -72,10 +72,14 @@ export async function startDaemon(
   closeSync(log);
   const ended = once(child, "exit");
   const { pid } = child;
-  if (pid === undefined) throw new Error("lxd could not be started");
+  if (pid === undefined) {
+    throw new Error("lxd could not be started");
+  }
   const options = { env, stdin: "ignore" as const };
   await execa("lxd", ["waitready", "--timeout=60"], options);
-  if (preseed !== undefined) await execa("lxd", ["init", "--preseed"], { env, input: preseed });
+  if (preseed !== undefined) {
+    await execa("lxd", ["init", "--preseed"], { env, input: preseed });
+  }
   return {
     folder,
     pools: join(`/proc/${pid}/root`, folder, "storage-pools"),
@@ -89,7 +93,9 @@ export async function startDaemon(
     },
     async [Symbol.asyncDispose]() {
       await execa("lxd", ["shutdown", "--timeout=30"], { ...options, reject: false });
-      if (child.exitCode === null && child.signalCode === null) process.kill(pid, "SIGKILL");
+      if (child.exitCode === null && child.signalCode === null) {
+        process.kill(pid, "SIGKILL");
+      }
       await ended;
     },
   };
@@ -97,7 +103,9 @@ export async function startDaemon(
 
 /** Takes away what test runs that were killed have left. */
 async function sweep(): Promise<void> {
-  for (const folder of await leftFolders(ROOT)) await clear(folder);
+  for (const folder of await leftFolders(ROOT)) {
+    await clear(folder);
+  }
 }
 
 /** Ends every process that works in the folder, then takes away its bridges and all else. */
@@ -105,15 +113,17 @@ async function clear(path: string): Promise<void> {
   const bridges = await bridgesOf(path);
   await endProcesses(path);
   // A container that was cut down may leave its end of a cable behind, which keeps the other one.
-  for (const link of [...(await cablesOf(bridges)), ...bridges])
+  for (const link of [...(await cablesOf(bridges)), ...bridges]) {
     await execa("ip", ["link", "delete", link], { reject: false });
+  }
   await clearFolder(path);
 }
 
 async function bridgesOf(path: string): Promise<string[]> {
   const found: string[] = [];
-  for (const daemon of await readdir(path).catch(() => []))
+  for (const daemon of await readdir(path).catch(() => [])) {
     found.push(...(await readdir(join(path, daemon, "networks")).catch(() => [])));
+  }
   return found;
 }
 

@@ -14,7 +14,9 @@ export interface FaultyClient {
 export function faultyClient(): FaultyClient {
   let planned: { left: number; how: How; struck: boolean } | undefined;
   const strikes = (...how: How[]): boolean => {
-    if (planned === undefined || planned.struck || !how.includes(planned.how)) return false;
+    if (planned === undefined || planned.struck || !how.includes(planned.how)) {
+      return false;
+    }
     planned.left -= 1;
     planned.struck = planned.left === 0;
     return planned.struck;
@@ -22,7 +24,9 @@ export function faultyClient(): FaultyClient {
   // Unlike one that was killed, this process may be told what its last request has come to.
   let last: Promise<unknown> = Promise.resolve();
   const alive = async () => {
-    if (planned?.struck === true && planned.how === "die") throw new Error("the process was killed");
+    if (planned?.struck === true && planned.how === "die") {
+      throw new Error("the process was killed");
+    }
     await last.catch(() => {});
   };
   return {
@@ -34,8 +38,12 @@ export function faultyClient(): FaultyClient {
       },
       async run(method, path, body, options) {
         await alive();
-        if (strikes("fail", "die")) throw new LxdError(0, "a fault that a test has planned");
-        if (!strikes("die")) return client.run(method, path, body, options);
+        if (strikes("fail", "die")) {
+          throw new LxdError(0, "a fault that a test has planned");
+        }
+        if (!strikes("die")) {
+          return client.run(method, path, body, options);
+        }
         last = client.run(method, path, body, options);
         last.catch(() => {});
         throw new Error("the process was killed");

@@ -31,7 +31,9 @@ export async function lxdFixture(): Promise<LxdFixture> {
     return each;
   };
   const close = async () => {
-    for (const each of open) await each[Symbol.asyncDispose]();
+    for (const each of open) {
+      await each[Symbol.asyncDispose]();
+    }
   };
   try {
     const folder = keep(await lxdFolder()).path;
@@ -81,7 +83,8 @@ export function setting(size: string): { readonly network: string; readonly pres
 async function digest(root: string): Promise<string> {
   const folder = join(root, "mnt");
   const hash = createHash("sha256");
-  for (const name of (await readdir(folder)).sort())
+  for (const name of (await readdir(folder)).sort()) {
     hash.update(`${name}\n`).update(await readFile(join(folder, name)));
+  }
   return hash.digest("hex");
 }

@@ -10,7 +10,9 @@ const [socket = "", dataFolder = "", name = "", snapshot] = process.argv.slice(2
 const engine = await lxdEngine({ settings: { socket }, dataFolder, log: silent }, (client) => ({
   ...client,
   async run(method, path, body, options) {
-    if (method !== "PUT" || snapshot === undefined) return client.run(method, path, body, options);
+    if (method !== "PUT" || snapshot === undefined) {
+      return client.run(method, path, body, options);
+    }
     await client.start(method, path, body, options);
     process.kill(process.pid, "SIGKILL");
     return undefined;
@@ -18,5 +20,8 @@ const engine = await lxdEngine({ settings: { socket }, dataFolder, log: silent }
 }));
 const lock = await engine.instances.lock({ name }, { wait: 0 }, context());
 console.log("held");
-if (snapshot === undefined) setInterval(() => {}, 1000);
-else await engine.snapshots.restore(lock, snapshot, context());
+if (snapshot === undefined) {
+  setInterval(() => {}, 1000);
+} else {
+  await engine.snapshots.restore(lock, snapshot, context());
+}

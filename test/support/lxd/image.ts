@@ -30,9 +30,12 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
     "mnt",
     "home/ubuntu",
     "home/tester",
-  ])
+  ]) {
     await mkdir(join(root, each), { recursive: true });
-  for (const each of ["tmp", "var/tmp"]) await chmod(join(root, each), 0o1777);
+  }
+  for (const each of ["tmp", "var/tmp"]) {
+    await chmod(join(root, each), 0o1777);
+  }
   const packages = join(folder, "busybox.tar");
   await execa("mmdebstrap", [
     "--variant=extract",
@@ -43,8 +46,9 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
   ]);
   await execa("tar", ["-C", root, "-xf", packages, "./bin/busybox"]);
   const { stdout } = await execa(join(root, "bin/busybox"), ["--list"]);
-  for (const applet of stdout.split("\n").filter((name) => name !== "busybox"))
+  for (const applet of stdout.split("\n").filter((name) => name !== "busybox")) {
     await symlink("busybox", join(root, "bin", applet));
+  }
   await symlink("../bin/busybox", join(root, "sbin/init"));
   await writeFile(join(root, "etc/inittab"), "::sysinit:/bin/true\n");
   await writeFile(

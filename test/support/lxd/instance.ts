@@ -32,7 +32,9 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
     await work(context());
   };
   const open = (argv: readonly string[], options: ExecOptions = {}) => {
-    if (guest.via !== "engine") throw new Error("the engine runs no commands");
+    if (guest.via !== "engine") {
+      throw new Error("the engine runs no commands");
+    }
     return guest.exec(id, argv, options);
   };
   return {
@@ -45,7 +47,9 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
       held(async (call) => {
         const { standsOn: parent } = await snapshots.outline(id);
         const found = await instances.find(name);
-        if (found === null) throw new Error(`${name} is gone`);
+        if (found === null) {
+          throw new Error(`${name} is gone`);
+        }
         const { resources, mounts, nics } = found;
         const record = { name: snapshot, comment: "", parent, resources, mounts, nics };
         const own = { cloudInstanceId: "i-1", createdAt: Date.now() };

@@ -18,7 +18,9 @@ export function describeRaw(raw: Buffer): Contents {
     const block = raw.subarray(at, at + BLOCK);
     const value = block[0] ?? 0;
     const filled = FILLED[value]?.subarray(0, block.length).equals(block) === true;
-    if (filled && value === 0) continue;
+    if (filled && value === 0) {
+      continue;
+    }
     const what = filled ? String(value) : createHash("sha256").update(block).digest("hex").slice(0, 8);
     blocks.push(`${at / BLOCK}=${what}`);
   }
@@ -33,7 +35,9 @@ export function patched(contents: Contents, offset: number, length: number, valu
       return at === "" ? [] : [[Number(at), what]];
     }),
   );
-  for (let at = offset / BLOCK; at < (offset + length) / BLOCK; at += 1) blocks.set(at, String(value));
+  for (let at = offset / BLOCK; at < (offset + length) / BLOCK; at += 1) {
+    blocks.set(at, String(value));
+  }
   return [...blocks]
     .sort(([a], [b]) => a - b)
     .map(([at, what]) => `${at}=${what}`)
@@ -42,7 +46,9 @@ export function patched(contents: Contents, offset: number, length: number, valu
 
 /** What differs, for a person to read. */
 export function difference(was: Contents, is: Contents | null): string {
-  if (is === null) return "cannot be read";
+  if (is === null) {
+    return "cannot be read";
+  }
   const [old, now] = [was, is].map((contents) => new Set(contents.split(" ")));
   const gone = [...(old ?? [])].filter((word) => now?.has(word) !== true);
   const come = [...(now ?? [])].filter((word) => old?.has(word) !== true);
@@ -70,7 +76,9 @@ const known = new Map<string, Contents | null>();
 /** Looks at a qcow2 file; undefined where it is none or has no header that can be read. */
 export async function lookAt(path: string, scratch: string): Promise<FileState | undefined> {
   const head = await start(path);
-  if (head === undefined) return undefined;
+  if (head === undefined) {
+    return undefined;
+  }
   const header = await readHeader(path).catch(() => null);
   const backing = header?.backing ?? null;
   const empty = header !== null && (await isEmpty(path, header));
@@ -79,15 +87,19 @@ export async function lookAt(path: string, scratch: string): Promise<FileState |
     const key = `${state} ${inside ?? ""}`;
     let found = known.get(key);
     // Most overlays are new, and a program takes its time.
-    if (found === undefined && inside === undefined && empty && (await asLong(backing, header)))
+    if (found === undefined && inside === undefined && empty && (await asLong(backing, header))) {
       found = (await lookAt(backing ?? "", scratch))?.contents;
+    }
     found ??= await readContents(path, scratch, inside);
     known.set(key, found);
     return found;
   };
   const inside = new Map<string, Contents | null>();
-  if (head.readUInt32BE(60) > 0)
-    for (const name of await namesInside(path)) inside.set(name, await read(name));
+  if (head.readUInt32BE(60) > 0) {
+    for (const name of await namesInside(path)) {
+      inside.set(name, await read(name));
+    }
+  }
   const { mtimeNs: modified } = await stat(path, { bigint: true });
   return { path, contents: await read(), backing, empty, modified, inside };
 }
@@ -95,7 +107,9 @@ export async function lookAt(path: string, scratch: string): Promise<FileState |
 /** The fixed part of a qcow2 header. */
 async function start(path: string): Promise<Buffer | undefined> {
   const file = await open(path, "r").catch(() => undefined);
-  if (file === undefined) return undefined;
+  if (file === undefined) {
+    return undefined;
+  }
   try {
     const buffer = Buffer.alloc(104);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
@@ -107,7 +121,9 @@ async function start(path: string): Promise<Buffer | undefined> {
 
 /** True for an overlay that is all holes: what is read from it comes from below. */
 async function isEmpty(path: string, { backing }: Qcow2Header): Promise<boolean> {
-  if (backing === null) return false;
+  if (backing === null) {
+    return false;
+  }
   const file = await open(path, "r");
   try {
     const head = Buffer.alloc(104);
@@ -122,7 +138,9 @@ async function isEmpty(path: string, { backing }: Qcow2Header): Promise<boolean>
 
 /** True for two files of one length. */
 async function asLong(path: string | null, { virtualSize }: Qcow2Header): Promise<boolean> {
-  if (path === null) return false;
+  if (path === null) {
+    return false;
+  }
   return (await readHeader(path).catch(() => null))?.virtualSize === virtualSize;
 }
 

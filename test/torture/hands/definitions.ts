@@ -27,7 +27,9 @@ export async function makeDisk(path: string, random: () => number, on?: string):
 /** The definition on another disk, as for a rescue. */
 async function rescue(hand: Hand, path: string): Promise<Deed> {
   const { active, xml } = hand.now;
-  if (active === "") return NOTHING;
+  if (active === "") {
+    return NOTHING;
+  }
   await makeDisk(path, hand.random);
   hand.outside.add(path);
   return define(hand, xml.replaceAll(active, path), `the disk is ${path} by the definition`);
@@ -54,12 +56,18 @@ async function explicitChain(hand: Hand, skip: boolean): Promise<Deed> {
   const chain = [];
   for (let at = files.get(active); at !== undefined; ) {
     const next = below(hand.place, at);
-    if (next === null) break;
+    if (next === null) {
+      break;
+    }
     chain.push(next);
     at = files.get(next);
   }
-  if (skip) chain.splice(Math.floor(hand.random() * (chain.length - 1)), 1);
-  if (chain.length < 2) return NOTHING;
+  if (skip) {
+    chain.splice(Math.floor(hand.random() * (chain.length - 1)), 1);
+  }
+  if (chain.length < 2) {
+    return NOTHING;
+  }
   const nested = chain.reduceRight(
     (inner, file) =>
       `<backingStore type="file"><format type="qcow2"/><source file="${file}"/>${inner}</backingStore>`,
@@ -87,7 +95,9 @@ export const DEFINITIONS: readonly Interference[] = [
     name: "an older definition",
     async work(hand) {
       const xml = anyOf(definitionsIn(hand), hand.random);
-      if (xml === undefined) return NOTHING;
+      if (xml === undefined) {
+        return NOTHING;
+      }
       const noted = hand.random() < 0.4;
       return define(hand, noted ? xml : quiet(xml), `an older definition${noted ? ", with its notes" : ""}`);
     },
@@ -107,9 +117,13 @@ export const DEFINITIONS: readonly Interference[] = [
     name: "undefined and defined",
     async work(hand) {
       const options = ["--snapshots-metadata", "--checkpoints-metadata", "--managed-save", "--keep-nvram"];
-      if (hand.now.live !== null) await virsh(hand, "destroy", INSTANCE);
+      if (hand.now.live !== null) {
+        await virsh(hand, "destroy", INSTANCE);
+      }
       const { ok, out } = await virsh(hand, "undefine", INSTANCE, ...options);
-      if (!ok) return { what: `undefine: ${out}`, done: false };
+      if (!ok) {
+        return { what: `undefine: ${out}`, done: false };
+      }
       return define(hand, hand.now.xml, "undefine --snapshots-metadata, and defined again");
     },
   },

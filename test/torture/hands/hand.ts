@@ -64,7 +64,9 @@ export async function virsh(
   const run = () =>
     execa("virsh", ["-q", "-c", world.daemon.uri, ...args], { reject: false, timeout: 60_000 });
   const { failed, timedOut, stdout, stderr } = await run();
-  if (timedOut) throw new Error(`virsh hangs: ${args.join(" ")}`);
+  if (timedOut) {
+    throw new Error(`virsh hangs: ${args.join(" ")}`);
+  }
   if (failed && /end of file|Failed to connect/i.test(stderr)) {
     await world.daemon.signal("SIGKILL");
     await world.daemon.start();
@@ -95,7 +97,9 @@ export async function define(hand: Hand, xml: string, what: string, deed: Partia
 
 /** Sees to it that a guest runs; false where it cannot be started. */
 export async function running(hand: Hand): Promise<boolean> {
-  if (hand.now.live !== null) return true;
+  if (hand.now.live !== null) {
+    return true;
+  }
   return (await virsh(hand, "start", INSTANCE)).ok;
 }
 
@@ -126,7 +130,9 @@ export async function lock(hand: Hand, path: string): Promise<boolean> {
 
 export async function letGo(hand: Hand): Promise<void> {
   for (const locker of hand.lockers.splice(0)) {
-    if (locker.exitCode !== null || locker.signalCode !== null) continue;
+    if (locker.exitCode !== null || locker.signalCode !== null) {
+      continue;
+    }
     const gone = once(locker, "exit");
     locker.kill("SIGKILL");
     await gone;
@@ -141,7 +147,9 @@ export function layersOf({ now, place }: Hand): string[] {
   const files = [...now.files.values()].filter(({ path }) => path.startsWith(`${place.folder}/`));
   const order = (a: FileState, b: FileState) => {
     const [one = "", other = ""] = [a, b].map(({ contents }) => contents ?? "");
-    if (one !== other) return one < other ? -1 : 1;
+    if (one !== other) {
+      return one < other ? -1 : 1;
+    }
     return a.modified < b.modified ? -1 : 1;
   };
   return files.sort(order).map(({ path }) => path);

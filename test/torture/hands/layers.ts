@@ -34,12 +34,16 @@ export const LAYERS: readonly Interference[] = [
     name: "a layer removed",
     async work(hand) {
       const path = loose(hand);
-      if (path === undefined || hand.now.live !== null) return NOTHING;
+      if (path === undefined || hand.now.live !== null) {
+        return NOTHING;
+      }
       const to = join(hand.place.elsewhere, `away-${basename(path)}`);
       if (hand.random() < 0.7) {
         await rename(path, to).catch(() => execa("mv", [path, to]));
         hand.moved.push({ from: path, to });
-      } else await unlink(path);
+      } else {
+        await unlink(path);
+      }
       return { what: `${basename(path)} is removed`, done: true, damaged: [path] };
     },
   },
@@ -47,7 +51,9 @@ export const LAYERS: readonly Interference[] = [
     name: "a layer put back",
     async work(hand) {
       const back = hand.moved.pop();
-      if (back === undefined) return NOTHING;
+      if (back === undefined) {
+        return NOTHING;
+      }
       await execa("mv", [back.to, back.from]);
       return { what: `${basename(back.from)} is put back`, done: true };
     },
@@ -56,7 +62,9 @@ export const LAYERS: readonly Interference[] = [
     name: "a layer truncated",
     async work(hand) {
       const path = loose(hand);
-      if (path === undefined || hand.now.live !== null) return NOTHING;
+      if (path === undefined || hand.now.live !== null) {
+        return NOTHING;
+      }
       const { size } = await stat(path);
       // Header and tables are whole, data are cut off; or not even that.
       const left =
@@ -71,14 +79,18 @@ export const LAYERS: readonly Interference[] = [
     name: "a layer locked",
     async work(hand) {
       const path = loose(hand);
-      if (path === undefined) return NOTHING;
+      if (path === undefined) {
+        return NOTHING;
+      }
       return { what: `a program has ${basename(path)} open for writing`, done: await lock(hand, path) };
     },
   },
   {
     name: "locks let go",
     async work(hand) {
-      if (hand.lockers.length === 0) return NOTHING;
+      if (hand.lockers.length === 0) {
+        return NOTHING;
+      }
       await letGo(hand);
       return { what: "programs with layers open are gone", done: true };
     },
@@ -87,14 +99,19 @@ export const LAYERS: readonly Interference[] = [
     name: "an overlay by hand",
     async work(hand) {
       const on = loose(hand);
-      if (on === undefined) return NOTHING;
+      if (on === undefined) {
+        return NOTHING;
+      }
       const name =
         hand.random() < 0.5
           ? hand.fresh("mine-")
           : `layer-${hand.fresh("0000000")}-0000-4000-8000-000000000000`;
       const path = join(hand.place.folder, `${name}.qcow2`);
-      if (hand.random() < 0.5) await makeDisk(path, hand.random, on);
-      else await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", on, "-F", "qcow2", path]);
+      if (hand.random() < 0.5) {
+        await makeDisk(path, hand.random, on);
+      } else {
+        await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", on, "-F", "qcow2", path]);
+      }
       return { what: `${basename(path)} is made by hand on ${basename(on)}`, done: true };
     },
   },
@@ -102,7 +119,9 @@ export const LAYERS: readonly Interference[] = [
     name: "an internal snapshot by qemu-img",
     async work(hand) {
       const path = hand.random() < 0.5 ? hand.now.active : loose(hand);
-      if (path === undefined || path === "") return NOTHING;
+      if (path === undefined || path === "") {
+        return NOTHING;
+      }
       const name = hand.fresh("i");
       return byQemu(
         "qemu-img",
@@ -115,7 +134,9 @@ export const LAYERS: readonly Interference[] = [
     name: "a layer written by hand",
     async work(hand) {
       const { active } = hand.now;
-      if (active === "") return NOTHING;
+      if (active === "") {
+        return NOTHING;
+      }
       const { offset, length, value } = anyWrite(hand.random);
       const write = `write -P ${value} ${offset} ${length}`;
       return byQemu(
@@ -129,7 +150,9 @@ export const LAYERS: readonly Interference[] = [
     name: "modes and owners",
     async work(hand) {
       const path = loose(hand);
-      if (path === undefined) return NOTHING;
+      if (path === undefined) {
+        return NOTHING;
+      }
       const mode = anyOf(["0644", "0000", "0400"], hand.random) ?? "0644";
       return byQemu("chmod", [mode, path], `chmod ${mode} ${basename(path)}`);
     },

@@ -50,17 +50,27 @@ export async function observe(world: World, place: Place, also: Iterable<string>
   const entries = await readdir(place.folder, { withFileTypes: true });
   const inFolder = entries.filter((entry) => entry.isFile()).map(({ name }) => join(place.folder, name));
   const paths = new Set([...inFolder, ...also, disk.file, ...(live === null ? [] : [live])]);
-  for (const record of records.values()) for (const path of record.candidates) paths.add(path);
+  for (const record of records.values()) {
+    for (const path of record.candidates) {
+      paths.add(path);
+    }
+  }
   const files = new Map<string, FileState>();
   const scratch = join(world.daemon.folder, "hands.raw");
   // What is found on the way is looked at too.
   for (const path of paths) {
-    if (path === "" || isStandIn(place.folder, path)) continue;
+    if (path === "" || isStandIn(place.folder, path)) {
+      continue;
+    }
     const state = await lookAt(path, scratch);
-    if (state === undefined) continue;
+    if (state === undefined) {
+      continue;
+    }
     files.set(path, state);
     const on = below(place, state);
-    if (on !== null) paths.add(on);
+    if (on !== null) {
+      paths.add(on);
+    }
   }
   const saved = await domain.hasManagedSaveImage();
   return { xml, active: disk.file, explicit: disk.chain, live, saved, files, records };
@@ -78,7 +88,9 @@ async function rootDisk(xml: string): Promise<{ file: string; chain: string[] }>
   const chain = [];
   for (let at = find(disk, "backingStore"); at !== undefined; at = find(at, "backingStore")) {
     const file = find(at, "source")?.attributes.file;
-    if (file !== undefined) chain.push(file);
+    if (file !== undefined) {
+      chain.push(file);
+    }
   }
   return { file: find(disk, "source")?.attributes.file ?? "", chain };
 }
@@ -94,17 +106,23 @@ async function readRecords(domain: Domain): Promise<ReadonlyMap<string, RecordSt
     const parent = text(find(document, "parent", "name")) || null;
     const candidates = new Set<string>();
     const note = /<strata:snapshot\b[^<>]*\sfrozen="([^"]+)"/.exec(xml.replaceAll("'", '"'))?.[1];
-    if (note !== undefined) candidates.add(note);
+    if (note !== undefined) {
+      candidates.add(note);
+    }
     for (const name of ["inactiveDomain", "domain"]) {
       const root = elements(find(document, name, "devices"), "disk").find(
         (each) => find(each, "target")?.attributes.dev === "vda",
       );
       const file = find(root, "source")?.attributes.file;
-      if (file !== undefined) candidates.add(file);
+      if (file !== undefined) {
+        candidates.add(file);
+      }
     }
     const overlay = find(disk, "source")?.attributes.file;
     const header = overlay === undefined ? null : await readHeader(overlay).catch(() => null);
-    if (header !== null && header.backing !== null) candidates.add(header.backing);
+    if (header !== null && header.backing !== null) {
+      candidates.add(header.backing);
+    }
     const internal = disk?.attributes.snapshot === "internal";
     const { name } = snapshot;
     records.set(name, { name, parent, internal, xml, candidates: [...candidates] });
@@ -136,7 +154,9 @@ export function above(place: Place, { files }: Observation, path: string): strin
 /** True for a file that shows something else than the one below it. */
 export function holdsData(place: Place, { files }: Observation, file: FileState): boolean {
   // The one below may be none that can be read here, as the seed is.
-  if (file.empty) return false;
+  if (file.empty) {
+    return false;
+  }
   const on = below(place, file);
   return on === null || files.get(on)?.contents !== file.contents;
 }
@@ -145,13 +165,18 @@ export function holdsData(place: Place, { files }: Observation, file: FileState)
 export async function deletedUnderGuest(world: World): Promise<string[]> {
   const found = [];
   for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
+    if (!/^\d+$/.test(entry)) {
+      continue;
+    }
     const name = await readFile(`/proc/${entry}/comm`, "utf8").catch(() => "");
-    if (!name.startsWith("qemu-system")) continue;
+    if (!name.startsWith("qemu-system")) {
+      continue;
+    }
     for (const fd of await readdir(`/proc/${entry}/fd`).catch((): string[] => [])) {
       const target = await readlink(`/proc/${entry}/fd/${fd}`).catch(() => "");
-      if (target.startsWith(`${world.daemon.pool}/`) && target.endsWith(" (deleted)"))
+      if (target.startsWith(`${world.daemon.pool}/`) && target.endsWith(" (deleted)")) {
         found.push(basename(target));
+      }
     }
   }
   return found;

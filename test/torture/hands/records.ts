@@ -18,7 +18,9 @@ async function whileDead(hand: Hand, work: () => Promise<void>): Promise<void> {
 
 async function cutOff(hand: Hand, part: number): Promise<Deed> {
   const name = anyOf([...hand.now.records.keys()], hand.random);
-  if (name === undefined) return NOTHING;
+  if (name === undefined) {
+    return NOTHING;
+  }
   const file = join(recordFolder(hand), `${name}.xml`);
   const { size } = await stat(file);
   await whileDead(hand, () => truncate(file, Math.floor(size * part)));
@@ -31,8 +33,11 @@ async function notesIn(hand: Hand): Promise<string[]> {
   const records = await readdir(join(folder, "records")).catch((): string[] => []);
   const own = ["journal.json", "released.json", "domain.xml"].map((file) => join(folder, file));
   const there = [];
-  for (const path of [...own, ...records.map((file) => join(folder, "records", file))])
-    if ((await stat(path).catch(() => undefined)) !== undefined) there.push(path);
+  for (const path of [...own, ...records.map((file) => join(folder, "records", file))]) {
+    if ((await stat(path).catch(() => undefined)) !== undefined) {
+      there.push(path);
+    }
+  }
   return there;
 }
 
@@ -40,20 +45,29 @@ async function notesIn(hand: Hand): Promise<string[]> {
 export async function keepNotes(hand: Hand): Promise<void> {
   for (const path of await notesIn(hand)) {
     const text = await readFile(path, "utf8").catch(() => "");
-    if (!hand.notes.some((note) => note.path === path && note.text === text)) hand.notes.push({ path, text });
+    if (!hand.notes.some((note) => note.path === path && note.text === text)) {
+      hand.notes.push({ path, text });
+    }
   }
 }
 
 const short = (hand: Hand, path: string) => path.slice(hand.place.folder.length + 1);
 
 async function cutNote(hand: Hand, path: string | undefined): Promise<Deed> {
-  if (path === undefined) return NOTHING;
+  if (path === undefined) {
+    return NOTHING;
+  }
   const text = await readFile(path, "utf8");
   const how = anyOf(["removed", "emptied", "cut off", "garbled"] as const, hand.random);
-  if (how === "removed") await rm(path);
-  else if (how === "emptied") await writeFile(path, "");
-  else if (how === "cut off") await truncate(path, Math.floor(text.length * hand.random()));
-  else await writeFile(path, text.replaceAll(/["<>]/g, "~"));
+  if (how === "removed") {
+    await rm(path);
+  } else if (how === "emptied") {
+    await writeFile(path, "");
+  } else if (how === "cut off") {
+    await truncate(path, Math.floor(text.length * hand.random()));
+  } else {
+    await writeFile(path, text.replaceAll(/["<>]/g, "~"));
+  }
   return { what: `${short(hand, path)} is ${how}`, done: true };
 }
 
@@ -85,7 +99,9 @@ export const RECORDS: readonly Interference[] = [
     name: "a record deleted by virsh",
     async work(hand) {
       const name = anyOf([...hand.now.records.keys()], hand.random);
-      if (name === undefined) return NOTHING;
+      if (name === undefined) {
+        return NOTHING;
+      }
       const more = anyOf([[], [], ["--children"], ["--children-only"]], hand.random) ?? [];
       return byVirsh(hand, ["snapshot-delete", INSTANCE, name, "--metadata", ...more]);
     },
@@ -98,7 +114,9 @@ export const RECORDS: readonly Interference[] = [
         hand.records.filter((each) => names.some((name) => each.includes(`<name>${name}</name>`))),
         hand.random,
       );
-      if (xml === undefined) return NOTHING;
+      if (xml === undefined) {
+        return NOTHING;
+      }
       const file = join(hand.place.elsewhere, "record.xml");
       await writeFile(file, xml);
       const current = hand.random() < 0.3 ? ["--current"] : [];
@@ -142,7 +160,9 @@ export const RECORDS: readonly Interference[] = [
     name: "a stale note of strata's",
     async work(hand) {
       const stale = anyOf(hand.notes, hand.random);
-      if (stale === undefined) return NOTHING;
+      if (stale === undefined) {
+        return NOTHING;
+      }
       await writeFile(stale.path, stale.text);
       return { what: `an older ${short(hand, stale.path)} is put back`, done: true };
     },
@@ -151,7 +171,9 @@ export const RECORDS: readonly Interference[] = [
     name: "the folder of copies removed",
     async work(hand) {
       const folder = join(hand.place.folder, "records");
-      if ((await stat(folder).catch(() => undefined)) === undefined) return NOTHING;
+      if ((await stat(folder).catch(() => undefined)) === undefined) {
+        return NOTHING;
+      }
       await rm(folder, { recursive: true });
       return { what: "records/ is removed", done: true };
     },

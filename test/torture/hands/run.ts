@@ -27,8 +27,9 @@ export interface Totals {
 export async function runHands(wanted: Wanted): Promise<Totals> {
   const totals = none();
   await onStages(wanted, async (stage, number) => {
-    for (let at = number(); at !== undefined && totals.interferences < wanted.interferences; at = number())
+    for (let at = number(); at !== undefined && totals.interferences < wanted.interferences; at = number()) {
       add(totals, wanted, await anyStory(stage, wanted.seed, at), `hands, seed ${wanted.seed}, --only ${at}`);
+    }
   });
   return totals;
 }
@@ -42,7 +43,9 @@ export async function runStarts(wanted: Wanted): Promise<Totals> {
     steps.sort((a, b) => a.order - b.order);
     for (let at = number(); at !== undefined && totals.interferences < wanted.interferences; at = number()) {
       const start = steps[at]?.start;
-      if (start === undefined) return;
+      if (start === undefined) {
+        return;
+      }
       const label = `starts, seed ${wanted.seed}, --only ${at}`;
       add(totals, wanted, await startThere(stage, start, wanted.seed), label);
     }
@@ -78,18 +81,26 @@ async function onStages(
       return number;
     });
   };
-  if (wanted.only !== undefined) return one(wanted.only % 2);
+  if (wanted.only !== undefined) {
+    return one(wanted.only % 2);
+  }
   await Promise.all(Array.from({ length: wanted.workers }, (_, worker) => one(worker % 2)));
 }
 
 function add(totals: Totals, wanted: Wanted, result: Result, label: string): void {
   totals.stories += 1;
   totals.interferences += result.interferences;
-  for (const refusal of result.refusals)
+  for (const refusal of result.refusals) {
     totals.refusals.set(refusal, (totals.refusals.get(refusal) ?? 0) + 1);
-  for (const kind of ["lost", "stuck", "unnamed", "unclear"] as const)
-    if (result.faults.some((fault) => fault.kind === kind)) totals[kind] += 1;
-  if (result.faults.length > 0 || wanted.only !== undefined) wanted.tell(`${label}\n${wordsOf(result)}`);
+  }
+  for (const kind of ["lost", "stuck", "unnamed", "unclear"] as const) {
+    if (result.faults.some((fault) => fault.kind === kind)) {
+      totals[kind] += 1;
+    }
+  }
+  if (result.faults.length > 0 || wanted.only !== undefined) {
+    wanted.tell(`${label}\n${wordsOf(result)}`);
+  }
 }
 
 /** A story for people: what was done, and what was wrong then. */

@@ -23,11 +23,16 @@ export async function everyStart({ world, actors }: Stage): Promise<Start[]> {
   const starts: Start[] = [];
   for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }))) {
     // Nothing runs yet, or nothing is left to run.
-    if (verb.kind === "launch" || verb.kind === "purge") continue;
+    if (verb.kind === "launch" || verb.kind === "purge") {
+      continue;
+    }
     const end = await actors.run(verb, { kind: "look" });
-    if (end.kind === "killed" || end.error !== undefined)
+    if (end.kind === "killed" || end.error !== undefined) {
       throw new Error(`${name} fails undisturbed: ${JSON.stringify(end)}`);
-    for (const { at, when, what } of end.boundaries) starts.push({ name, verb, at, step: `${when} ${what}` });
+    }
+    for (const { at, when, what } of end.boundaries) {
+      starts.push({ name, verb, at, step: `${when} ${what}` });
+    }
     await world.reset();
   }
   return starts;
@@ -43,8 +48,12 @@ export async function startThere(stage: Stage, start: Start, seed: number): Prom
       const work = (hand: Hand) => byVirsh(hand, ["start", on]);
       story.log.push(`${start.name}, ${start.step}`);
       await operate(story, start.verb, { at: start.at, die: random() < 0.3, work });
-      if (story.goesOn() && story.model.now.live !== null) await interfere(story, "the guest writes", write);
-      if (story.goesOn()) await operate(story, { kind: "stop", on, grace: "force" });
+      if (story.goesOn() && story.model.now.live !== null) {
+        await interfere(story, "the guest writes", write);
+      }
+      if (story.goesOn()) {
+        await operate(story, { kind: "stop", on, grace: "force" });
+      }
     },
     after,
   );
@@ -61,5 +70,7 @@ async function after(story: Story): Promise<void> {
   const { hand, model } = story;
   await operate(story, { kind: "repair", on });
   const name = anyOf([...model.kept.keys()].sort(), hand.random);
-  if (name !== undefined && story.goesOn()) await restores(story, name);
+  if (name !== undefined && story.goesOn()) {
+    await restores(story, name);
+  }
 }

@@ -80,7 +80,9 @@ export async function openStory(
     },
     goesOn: () => !faults.some(({ kind }) => kind === "lost" || kind === "stuck"),
     async [Symbol.asyncDispose]() {
-      for (const locker of hand.lockers.splice(0)) locker.kill("SIGKILL");
+      for (const locker of hand.lockers.splice(0)) {
+        locker.kill("SIGKILL");
+      }
     },
   };
   remember(story, now);
@@ -90,8 +92,11 @@ export async function openStory(
 
 function remember({ hand }: Story, { xml, records }: Observation): void {
   hand.definitions.push(xml);
-  for (const record of records.values())
-    if (!hand.records.includes(record.xml)) hand.records.push(record.xml);
+  for (const record of records.values()) {
+    if (!hand.records.includes(record.xml)) {
+      hand.records.push(record.xml);
+    }
+  }
 }
 
 /** Looks at what is there, all that is known of outside included. */
@@ -110,9 +115,13 @@ export async function interfere(
   hand.now = await look(story);
   const deed = await work(hand).catch(inVain);
   log.push(`${deed.done ? "hand" : "hand, in vain"} (${name}): ${deed.what}`);
-  if (deed.done) story.interferences += 1;
+  if (deed.done) {
+    story.interferences += 1;
+  }
   const now = await look(story);
-  for (const said of accept(model, deed, now)) log.push(`  ${said}`);
+  for (const said of accept(model, deed, now)) {
+    log.push(`  ${said}`);
+  }
   await readings(story, deed.wrong ?? []);
   await keepNotes(hand);
   if (!now.xml.includes("urn:strata:1")) {
@@ -126,7 +135,9 @@ export async function interfere(
 function inVain(error: unknown): Deed {
   const why =
     error instanceof ExecaError ? /Failed to get .*lock|Could not open backing/.exec(error.message) : null;
-  if (why === null) throw error;
+  if (why === null) {
+    throw error;
+  }
   return { what: why[0].startsWith("Failed") ? "a file is locked" : "a layer is missing", done: false };
 }
 
@@ -139,11 +150,15 @@ export async function operate(
   const { model, hand, actors, log } = story;
   let came = false;
   const during = async () => {
-    if (between === undefined) return;
+    if (between === undefined) {
+      return;
+    }
     await keepNotes(hand);
     const deed = await between.work(hand).catch(inVain);
     came = deed.done;
-    if (came) story.interferences += 1;
+    if (came) {
+      story.interferences += 1;
+    }
     log.push(
       `  between (${between.at}${between.die ? ", then killed" : ""}): ${deed.what}${came ? "" : ", in vain"}`,
     );
@@ -157,25 +172,35 @@ export async function operate(
   log.push(`${wordsOf(verb)}: ${toldOf(end)}`);
   refusal(story, verb, end, came);
   // Killed: whoever comes next finishes it or undoes it.
-  if (end.kind === "killed") await finishing(story);
+  if (end.kind === "killed") {
+    await finishing(story);
+  }
   const now = await look(story);
-  for (const { kind, what } of judge(model, verb, { end, meanwhile: came }, now)) story.blame(kind, what);
+  for (const { kind, what } of judge(model, verb, { end, meanwhile: came }, now)) {
+    story.blame(kind, what);
+  }
   await guest(story, verb, end, hand.now.live);
-  if (story.goesOn()) await readings(story, []);
+  if (story.goesOn()) {
+    await readings(story, []);
+  }
   remember(story, now);
   await keepNotes(hand);
   return end;
 }
 
 function toldOf(end: End): string {
-  if (end.kind === "killed") return "killed";
+  if (end.kind === "killed") {
+    return "killed";
+  }
   return end.error === undefined ? "done" : `${end.error.code}: ${end.error.message}`;
 }
 
 /** The table's word for it is wanted, and no fault of the program's. */
 function refusal(story: Story, verb: Verb, end: End, meanwhile: boolean): void {
   const { refusals, model } = story;
-  if (end.kind === "killed" || end.error === undefined) return;
+  if (end.kind === "killed" || end.error === undefined) {
+    return;
+  }
   const { code, message } = end.error;
   refusals.push(`${verb.kind} ${code}`);
   const unknown = message.endsWith("is gone") && !model.now.xml.includes("urn:strata:1");
@@ -184,12 +209,16 @@ function refusal(story: Story, verb: Verb, end: End, meanwhile: boolean): void {
     code === "ENGINE_ERROR" &&
     (/Cannot read propert|is not a |undefined/.test(message) ||
       (!meanwhile && /checkpoint exists/.test(message)));
-  if (verb.kind === "choose" && code === "FILE_NOT_FOUND" && !meanwhile)
+  if (verb.kind === "choose" && code === "FILE_NOT_FOUND" && !meanwhile) {
     story.blame("stuck", `what doctor offers cannot be done: ${message}`);
-  if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown)
+  }
+  if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown) {
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
+  }
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");
-  if (way && !unknown) story.blame("stuck", `${verb.kind} is refused: ${code}: ${message}`);
+  if (way && !unknown) {
+    story.blame("stuck", `${verb.kind} is refused: ${code}: ${message}`);
+  }
 }
 
 /** Takes a lock, as any command would. */
@@ -208,16 +237,23 @@ async function finishing({ world, log, model }: Story): Promise<void> {
 async function guest(story: Story, verb: Verb, end: End, before: string | null): Promise<void> {
   const { world, model } = story;
   const { now, kept } = model;
-  if (now.live === null) return;
+  if (now.live === null) {
+    return;
+  }
   const deleted = await deletedUnderGuest(world);
-  if (deleted.length > 0) story.blame("lost", `a guest runs on ${deleted.join(", ")}`);
+  if (deleted.length > 0) {
+    story.blame("lost", `a guest runs on ${deleted.join(", ")}`);
+  }
   // One that ran already was started by others.
-  if (verb.kind !== "start" || before !== null || end.kind === "killed" || end.error !== undefined) return;
+  if (verb.kind !== "start" || before !== null || end.kind === "killed" || end.error !== undefined) {
+    return;
+  }
   const owner = [...kept].find(
     ([name, { file }]) => file === now.live && !now.records.get(name)?.internal,
   )?.[0];
-  if (owner !== undefined)
+  if (owner !== undefined) {
     story.blame("lost", `strata has started a guest that writes the frozen file of ${owner}`);
+  }
 }
 
 /** What asks and changes nothing works whatever was done, and doctor names what is wrong. */
@@ -237,34 +273,43 @@ export async function readings(story: Story, told: NonNullable<Deed["wrong"]>): 
   };
   const list = await ask("list", instances.list());
   const outline = await ask("outline", instances.outline?.() ?? Promise.resolve([]));
-  if (ours && list !== undefined && !list.some((each) => each.id === id))
+  if (ours && list !== undefined && !list.some((each) => each.id === id)) {
     story.blame("stuck", "list does not show the instance");
+  }
   if (
     ours &&
     outline !== undefined &&
     instances.outline !== undefined &&
     !outline.some((each) => each.id === id)
-  )
+  ) {
     story.blame("stuck", "the outline does not show the instance");
+  }
   const found = await ask("info", instances.find(INSTANCE));
-  if (ours && found === null) story.blame("stuck", "info does not find the instance");
+  if (ours && found === null) {
+    story.blame("stuck", "info does not find the instance");
+  }
   if (ours && found !== null) {
     const tree = await ask("list --snapshots", snapshots.tree(id));
     const names = tree?.snapshots.map(({ name }) => name) ?? [];
     const hidden = [...model.now.records.keys()].filter(
       (name) => tree !== undefined && !names.includes(name),
     );
-    if (hidden.length > 0) story.blame("stuck", `the tree does not show ${hidden.join(", ")}`);
+    if (hidden.length > 0) {
+      story.blame("stuck", `the tree does not show ${hidden.join(", ")}`);
+    }
   }
   story.findings = (await ask("doctor", maintenance?.audit() ?? Promise.resolve([]))) ?? [];
   for (const { kind, subject, repair } of story.findings) {
     // A subject comes from what is not checked, too.
-    if (typeof subject !== "string" || typeof kind !== "string")
+    if (typeof subject !== "string" || typeof kind !== "string") {
       story.blame("unclear", `doctor finds ${kind} of ${subject}`);
+    }
     log.push(
       `  doctor: ${kind} ${String(subject).replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
     );
   }
   const all = [...wrongs(model), ...told.map((words) => ({ what: "that interference", words }))];
-  for (const { what } of unnamed(all, story.findings)) story.blame("unnamed", what);
+  for (const { what } of unnamed(all, story.findings)) {
+    story.blame("unnamed", what);
+  }
 }

@@ -44,14 +44,18 @@ const BETWEEN = INTERFERENCES.filter(({ harmless }) => harmless === true);
 export async function anyStory(stage: Stage, seed: number, number: number): Promise<Result> {
   const random = numbers(seed * 1_000_003 + number);
   // The first ones of neighbouring seeds are alike.
-  for (let skipped = 0; skipped < 3; skipped += 1) random();
+  for (let skipped = 0; skipped < 3; skipped += 1) {
+    random();
+  }
   return tell(stage, random, async (story) => {
     const many = 1 + Math.floor(random() * MOST.interferences);
     for (let at = 0; at < many && story.goesOn(); at += 1) {
       const { name, work } = pick(INTERFERENCES, random);
       await interfere(story, name, work);
       const operations = 1 + Math.floor(random() * MOST.operations);
-      for (let done = 0; done < operations && story.goesOn(); done += 1) await anyStep(story);
+      for (let done = 0; done < operations && story.goesOn(); done += 1) {
+        await anyStep(story);
+      }
     }
   });
 }
@@ -68,8 +72,12 @@ async function anyStep(story: Story): Promise<void> {
       random,
     );
     await operate(story, verb, { at: 1 + Math.floor(random() * 24), die: random() < 0.3, work });
-  } else await operate(story, verb);
-  if (verb.kind === "clone") await sweep(story);
+  } else {
+    await operate(story, verb);
+  }
+  if (verb.kind === "clone") {
+    await sweep(story);
+  }
 }
 
 /** The copy is looked at, and taken away again. */
@@ -77,15 +85,19 @@ async function sweep(story: Story): Promise<void> {
   const { world, model, actors } = story;
   const { instances } = world.fixture.engine;
   const copy = await instances.find("copy");
-  if (copy === null) return;
+  if (copy === null) {
+    return;
+  }
   const { head } = await world.fixture.layers(copy);
   const shown = (await lookAt(head, `${world.daemon.folder}/hands.raw`))?.contents ?? null;
   const original = model.now.files.get(model.now.active)?.contents ?? null;
-  if (shown !== original && !copy.removing)
+  if (shown !== original && !copy.removing) {
     story.blame("lost", "the clone does not show what its original does");
+  }
   const end = await actors.run({ kind: "purge", on: "copy" }, { kind: "look" });
-  if (end.kind === "killed" || end.error !== undefined)
+  if (end.kind === "killed" || end.error !== undefined) {
     story.blame("stuck", `the clone cannot be purged: ${JSON.stringify(end)}`);
+  }
 }
 
 /** Runs a piece on a fresh instance, ends it as every trial ends, and makes the world anew. */
@@ -100,7 +112,9 @@ export async function tell(
   const { faults, log, refusals } = story;
   try {
     await work(story);
-    if (story.goesOn()) await ending(story);
+    if (story.goesOn()) {
+      await ending(story);
+    }
   } catch (error) {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     story.blame("stuck", message.startsWith("hangs") ? message : (stack ?? message));
@@ -117,7 +131,9 @@ async function renew(world: World): Promise<void> {
     await world.reset();
     const { uuid } = await world.fixture.connection.lookupDomainByName(INSTANCE);
     const findings = await world.fixture.engine.maintenance?.audit();
-    if (findings?.length === 0 && uuid !== "") return;
+    if (findings?.length === 0 && uuid !== "") {
+      return;
+    }
   } catch {
     // Tried once more with a new one.
   }

@@ -23,7 +23,9 @@ async function snapshot(
   { live = false, disk = [] }: { readonly live?: boolean; readonly disk?: readonly string[] } = {},
 ): Promise<Deed> {
   const name = hand.fresh("v");
-  if (live && !(await running(hand))) return NOTHING;
+  if (live && !(await running(hand))) {
+    return NOTHING;
+  }
   const contents = hand.now.files.get(hand.now.live ?? hand.now.active)?.contents;
   const made = new Map<string, Contents>(contents == null ? [] : [[name, contents]]);
   // Without a word on the seed, libvirt takes it too: users do that.
@@ -68,7 +70,9 @@ export const VERBS: readonly Interference[] = [
     name: "virsh: snapshot-revert",
     async work(hand) {
       const name = anyOf([...hand.now.records.keys()], hand.random);
-      if (name === undefined) return NOTHING;
+      if (name === undefined) {
+        return NOTHING;
+      }
       const how = anyOf([[], [], ["--running"], ["--force"]], hand.random) ?? [];
       return byVirsh(hand, ["snapshot-revert", INSTANCE, name, ...how]);
     },
@@ -77,7 +81,9 @@ export const VERBS: readonly Interference[] = [
     name: "virsh: snapshot-delete",
     async work(hand) {
       const name = anyOf([...hand.now.records.keys()], hand.random);
-      if (name === undefined) return NOTHING;
+      if (name === undefined) {
+        return NOTHING;
+      }
       const how = anyOf([[], [], [], ["--children"], ["--children-only"]], hand.random) ?? [];
       const deleted = how.length === 0 ? [name] : [...hand.now.records.keys()];
       return byVirsh(hand, ["snapshot-delete", INSTANCE, name, ...how], { deleted });
@@ -87,7 +93,9 @@ export const VERBS: readonly Interference[] = [
     name: "virsh: checkpoint",
     harmless: true,
     async work(hand) {
-      if (!(await running(hand))) return NOTHING;
+      if (!(await running(hand))) {
+        return NOTHING;
+      }
       const deed = await byVirsh(hand, [
         "checkpoint-create-as",
         INSTANCE,
@@ -95,7 +103,9 @@ export const VERBS: readonly Interference[] = [
         "--diskspec",
         "vdb,checkpoint=no",
       ]);
-      if (hand.random() < 0.7) await byVirsh(hand, ["destroy", INSTANCE]);
+      if (hand.random() < 0.7) {
+        await byVirsh(hand, ["destroy", INSTANCE]);
+      }
       return deed;
     },
   },
@@ -119,7 +129,9 @@ export const VERBS: readonly Interference[] = [
   {
     name: "the guest writes",
     async work(hand) {
-      if (!(await running(hand))) return NOTHING;
+      if (!(await running(hand))) {
+        return NOTHING;
+      }
       const { offset, length, value } = anyWrite(hand.random);
       const done = await guestWrites(hand, offset, length, value);
       return { what: `the guest writes ${value} at ${offset}`, done };

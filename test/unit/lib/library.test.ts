@@ -73,7 +73,11 @@ describe("the examples of docs/library.md", () => {
     await writeFile(join(config, "remotes.json"), JSON.stringify({ release: nowhere, daily: nowhere }));
     const library = LIBRARY.replaceAll("ROOT/", pathToFileURL(ROOT).href).replace("FOLDER", folder);
     await writeFile(join(folder, "library.mts"), library);
-    for (const key of Object.keys(process.env)) if (key.startsWith("XDG_")) delete process.env[key];
+    for (const key of Object.keys(process.env)) {
+      if (key.startsWith("XDG_")) {
+        delete process.env[key];
+      }
+    }
     process.env.HOME = join(folder, "home");
     process.env.TMPDIR = folder;
   });
@@ -117,8 +121,9 @@ describe("the examples of docs/library.md", () => {
   it("have the right types", async () => {
     const types = join(folder, "types");
     await mkdir(types);
-    for (const [at, { code }] of (await examples()).entries())
+    for (const [at, { code }] of (await examples()).entries()) {
       await writeFile(join(types, `example-${at}.mts`), code);
+    }
     const config = {
       extends: join(ROOT, "tsconfig.json"),
       compilerOptions: {

@@ -14,7 +14,9 @@ interface Outcome {
 export function guestAccess(store: Store): EngineAccess {
   const ready = async (id: string) => {
     const { name, state } = await store.get(id);
-    if (state !== "running") throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
+    if (state !== "running") {
+      throw failure("GUEST_UNREACHABLE", { name, reason: "it is not running" });
+    }
   };
   return {
     via: "engine",
@@ -31,8 +33,11 @@ function start(store: Store, id: string, argv: readonly string[], options: ExecO
   const { signal } = options;
   const cancelled = new Promise<never>((_, reject) => {
     const cancel = () => reject(failure("CANCELLED", {}, signal?.reason));
-    if (signal?.aborted) cancel();
-    else signal?.addEventListener("abort", cancel, { once: true });
+    if (signal?.aborted) {
+      cancel();
+    } else {
+      signal?.addEventListener("abort", cancel, { once: true });
+    }
   });
   const end = ({ code, out = "", error = "" }: Outcome) => {
     stdout.end(out);
@@ -69,7 +74,9 @@ async function run(
     case "pwd":
       return { code: 0, out: `${cwd}\n` };
     case "cat": {
-      if (path === undefined) return { code: 0, out: await input() };
+      if (path === undefined) {
+        return { code: 0, out: await input() };
+      }
       const found = stored.disk[path];
       return found === undefined
         ? { code: 1, error: `cat: ${path}: No such file or directory\n` }

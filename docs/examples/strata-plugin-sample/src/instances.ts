@@ -10,12 +10,16 @@ function view({ disk: _, snapshots, standsOn: __, ...rest }: Stored): Instance {
 
 /** Every long call asks first whether it was called off. */
 export function goOn({ signal }: Context): void {
-  if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
+  if (signal.aborted) {
+    throw failure("CANCELLED", {}, signal.reason);
+  }
 }
 
 /** Rejects with WRONG_STATE, saying `reason`, unless the instance is stopped. */
 export function requireStopped({ name, state }: Stored, reason: string): void {
-  if (state !== "stopped") throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  if (state !== "stopped") {
+    throw failure("WRONG_STATE", { name, reason, state: "Running" });
+  }
 }
 
 export function instanceGroup(store: Store, locks: Locks): Instances {
@@ -30,10 +34,12 @@ export function instanceGroup(store: Store, locks: Locks): Instances {
     async create(spec, context) {
       goOn(context);
       const { name, resources, mounts, networks, record } = spec;
-      if (mounts.length > 0 || networks.length > 0)
+      if (mounts.length > 0 || networks.length > 0) {
         throw failure("UNSUPPORTED", { what: "a mount or network", engine: "sample", reason: "it has none" });
-      if ((await store.all()).some((stored) => stored.name === name))
+      }
+      if ((await store.all()).some((stored) => stored.name === name)) {
         throw failure("INSTANCE_EXISTS", { name });
+      }
       const stored: Stored = {
         id: randomUUID(),
         name,
@@ -59,8 +65,9 @@ export function instanceGroup(store: Store, locks: Locks): Instances {
       const stored = await get(lock);
       const { name, resources } = stored;
       requireStopped(stored, "Only stopped instances can be resized");
-      if (change.disk !== undefined && change.disk < resources.disk)
+      if (change.disk !== undefined && change.disk < resources.disk) {
         throw failure("DISK_SHRINK", { name, current: resources.disk, wanted: change.disk });
+      }
       goOn(context);
       await store.put({ ...stored, resources: { ...resources, ...change } });
     },

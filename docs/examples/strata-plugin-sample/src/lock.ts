@@ -14,7 +14,9 @@ export type Locks = WeakSet<Lock>;
 /** What is stored of the instance that was locked; rejects where the lock is not held any more. */
 export async function lockedInstance(store: Store, locks: Locks, lock: Lock): Promise<Stored> {
   const { id, name } = lock.instance;
-  if (!locks.has(lock)) throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  if (!locks.has(lock)) {
+    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+  }
   return store.get(id);
 }
 
@@ -31,21 +33,28 @@ export async function lockInstance(
   view: (stored: Stored) => Instance,
 ): Promise<Lock> {
   const found = (await store.all()).find((stored) => stored.name === name);
-  if (found === undefined || (wanted !== undefined && found.id !== wanted))
+  if (found === undefined || (wanted !== undefined && found.id !== wanted)) {
     throw failure("INSTANCE_NOT_FOUND", { name });
+  }
   const { id } = found;
   const end = Date.now() + wait;
   let socket = await listen(`\0strata-sample-${id}`);
   while (socket === undefined) {
-    if (signal.aborted) throw failure("CANCELLED", {}, signal.reason);
-    if (Date.now() >= end) throw failure("BUSY", { name });
+    if (signal.aborted) {
+      throw failure("CANCELLED", {}, signal.reason);
+    }
+    if (Date.now() >= end) {
+      throw failure("BUSY", { name });
+    }
     await delay(PAUSE, undefined, { signal }).catch(() => {});
     socket = await listen(`\0strata-sample-${id}`);
   }
   const server = socket;
   const release = async () => {
     locks.delete(lock);
-    if (server.listening) await once(server.close(), "close");
+    if (server.listening) {
+      await once(server.close(), "close");
+    }
   };
   let lock: Lock;
   try {

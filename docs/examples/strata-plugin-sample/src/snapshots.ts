@@ -67,7 +67,9 @@ export function snapshotGroup(store: Store, locks: Locks): Snapshots {
     async rename(lock, name, to, context) {
       const stored = await get(lock);
       find(stored, name);
-      if (to !== name) requireFree(stored, to);
+      if (to !== name) {
+        requireFree(stored, to);
+      }
       goOn(context);
       const renamed = (old: string | null) => (old === name ? to : old);
       await store.put({
@@ -96,11 +98,14 @@ export function snapshotGroup(store: Store, locks: Locks): Snapshots {
 
 function find({ name, snapshots }: Stored, wanted: string) {
   const found = snapshots.find((snapshot) => snapshot.name === wanted);
-  if (found === undefined) throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot: wanted });
+  if (found === undefined) {
+    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot: wanted });
+  }
   return found;
 }
 
 function requireFree({ name, snapshots }: Stored, wanted: string): void {
-  if (snapshots.some((snapshot) => snapshot.name === wanted))
+  if (snapshots.some((snapshot) => snapshot.name === wanted)) {
     throw failure("SNAPSHOT_EXISTS", { name, snapshot: wanted });
+  }
 }

@@ -27,7 +27,9 @@ export async function openStore(folder: string): Promise<Store> {
   const pathOf = (id: string) => join(folder, `${id}.json`);
   const read = async (path: string): Promise<Stored | undefined> => {
     const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
+      if (error.code === "ENOENT") {
+        return undefined;
+      }
       throw failure("ENGINE_ERROR", { engine: "sample", reason: error.message }, error);
     });
     return text === undefined ? undefined : JSON.parse(text, bigintsBack);
@@ -41,7 +43,9 @@ export async function openStore(folder: string): Promise<Store> {
     },
     async get(id) {
       const stored = await read(pathOf(id));
-      if (stored === undefined) throw failure("INSTANCE_NOT_FOUND", { name: id });
+      if (stored === undefined) {
+        throw failure("INSTANCE_NOT_FOUND", { name: id });
+      }
       return stored;
     },
     async put(stored) {

@@ -38,8 +38,11 @@ function keyframeSpan(engine: Pick<LibvirtEngine, "settings">): number {
 export async function removePartials(folder: string): Promise<void> {
   for (const file of await readdir(folder)) {
     const path = join(folder, file);
-    if (isPartialPath(folder, path)) await removeLayer(folder, path);
-    else if (TEMPORARY.test(file)) await removeIfThere(path);
+    if (isPartialPath(folder, path)) {
+      await removeLayer(folder, path);
+    } else if (TEMPORARY.test(file)) {
+      await removeIfThere(path);
+    }
   }
 }
 
@@ -76,7 +79,9 @@ export async function advanceStandIn(
 ): Promise<void> {
   await make(name, to, async (partial) => {
     await rename(from, partial);
-    for (const layer of between) await copyInto(partial, layer, options);
+    for (const layer of between) {
+      await copyInto(partial, layer, options);
+    }
   });
 }
 
@@ -96,8 +101,9 @@ async function make(name: string, path: string, work: (partial: string) => Promi
 async function settle(name: string, partial: string, path: string): Promise<void> {
   const layer = layerOf(join(path, ".."), path);
   const [built, meant] = await Promise.all([readLayer(name, partial), readLayer(name, layer)]);
-  if (built.virtualSize !== meant.virtualSize)
+  if (built.virtualSize !== meant.virtualSize) {
     throw failure("INTERNAL", { reason: `${partial} was built with another size than ${layer}` });
+  }
   await flush(partial);
   await rename(partial, path);
   await flush(path);
@@ -114,13 +120,21 @@ export async function leaveReadImages(
 ): Promise<LayerGraph> {
   let changed = false;
   for (const [path, { backing, through }] of graph.headers) {
-    if (through === null || backing === null || through === backing) continue;
-    if (!isLayerPath(graph.folder, path)) continue;
+    if (through === null || backing === null || through === backing) {
+      continue;
+    }
+    if (!isLayerPath(graph.folder, path)) {
+      continue;
+    }
     // One that waits for its removal is told by its file's time.
-    if (graph.releases.has(path) && graph.dependants(path).length === 0) continue;
+    if (graph.releases.has(path) && graph.dependants(path).length === 0) {
+      continue;
+    }
     const frame = standInPath("frame", backing);
     const kept = graph.standIns.has(through) && (path === head || through === frame);
-    if (kept) continue;
+    if (kept) {
+      continue;
+    }
     await keepingTimes(path, () => pointTo(path, graph.standIns.has(frame) ? frame : backing, options));
     changed = true;
   }
@@ -145,9 +159,13 @@ export async function removeUnusedStandIns(
   for (let changed = true; changed; ) {
     changed = false;
     const used = new Set([...headers.values()].map(({ through }) => through));
-    for (const { backing } of left.values()) used.add(backing);
+    for (const { backing } of left.values()) {
+      used.add(backing);
+    }
     for (const path of left.keys()) {
-      if (used.has(path) || keep(path)) continue;
+      if (used.has(path) || keep(path)) {
+        continue;
+      }
       await removeLayer(folder, path);
       left.delete(path);
       changed = true;
@@ -185,10 +203,14 @@ export async function shorten(
   { keyframes, bytes }: Shortening,
   options: RunOptions,
 ): Promise<LayerGraph> {
-  if (keyframes.length === 0) return graph;
+  if (keyframes.length === 0) {
+    return graph;
+  }
   await checkSpace(graph.folder, bytes);
   for (const { frame, child, recipe } of keyframes) {
-    if (recipe !== null) await buildStandIn(name, frame, recipe, options);
+    if (recipe !== null) {
+      await buildStandIn(name, frame, recipe, options);
+    }
     await keepingTimes(child, () => pointTo(child, frame, options));
   }
   return graph.again();
@@ -208,13 +230,17 @@ export async function keepShort(
   let now = graph;
   try {
     for (const top of tops) {
-      if (now.opened(top).length < chainLength(engine)) continue;
+      if (now.opened(top).length < chainLength(engine)) {
+        continue;
+      }
       now = await leaveReadImages(now, head, options);
       now = await shorten(name, now, await planShortening(engine, now, top), options);
     }
     return now;
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (options.signal?.aborted) {
+      throw error;
+    }
     // The chain may still be short enough to start, which the caller looks at.
     const reason = error instanceof Error ? error.message : String(error);
     engine.log.warn(`the layers of "${name}" could not be brought together: ${reason}`);

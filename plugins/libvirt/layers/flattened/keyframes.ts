@@ -18,19 +18,24 @@ export interface Keyframe {
 export function planKeyframes(graph: LayerGraph, top: string, span: number): Keyframe[] {
   const { folder } = graph;
   const [base, ...layers] = graph.chain(top).reverse();
-  if (base === undefined) return [];
+  if (base === undefined) {
+    return [];
+  }
   const keyframes: Keyframe[] = [];
   let below = { file: base, depth: 0 };
   let between = 0;
   for (const [at, layer] of layers.entries()) {
     const child = layers[at + 1];
-    if (child === undefined) break;
+    if (child === undefined) {
+      break;
+    }
     between += 1;
     const through = graph.headers.get(child)?.through ?? layer;
     if (through !== layer) {
       // Already there. Only keyframes are stood on: a read image moves on with the head.
-      if (through === standInPath("frame", layer))
+      if (through === standInPath("frame", layer)) {
         below = { file: through, depth: graph.opened(through).length - 1 };
+      }
       between = 0;
     } else if (between >= span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
       const frame = standInPath("frame", layer);
@@ -38,7 +43,9 @@ export function planKeyframes(graph: LayerGraph, top: string, span: number): Key
         keyframes.push({ layer, frame, child, on: null });
         below = { file: frame, depth: graph.opened(frame).length - 1 };
       } else {
-        if (below.depth >= span) below = { file: base, depth: 0 };
+        if (below.depth >= span) {
+          below = { file: base, depth: 0 };
+        }
         keyframes.push({ layer, frame, child, on: below.file });
         below = { file: frame, depth: below.depth + 1 };
       }

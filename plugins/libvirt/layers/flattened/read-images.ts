@@ -49,7 +49,9 @@ async function build(engine: LibvirtEngine, id: string, context: Context): Promi
   if (!(await isSettled(managed))) {
     const reason = "Only stopped instances can be optimized";
     const { name } = managed;
-    if (await managed.domain.hasManagedSaveImage()) throw failure("INSTANCE_SUSPENDED", { name, reason });
+    if (await managed.domain.hasManagedSaveImage()) {
+      throw failure("INSTANCE_SUSPENDED", { name, reason });
+    }
     throw failure("WRONG_STATE", { name, reason, state: "Running" });
   }
   await consolidate(engine, managed, context, null);
@@ -65,7 +67,9 @@ export async function prepareReads(engine: LibvirtEngine, managed: Managed, cont
     const size = wanted === "off" ? 0n : BigInt(Number(largest) || LARGEST) * GIB;
     await consolidate(engine, managed, context, { copy: START_COPY, size });
   } catch (error) {
-    if (context.signal.aborted) throw error;
+    if (context.signal.aborted) {
+      throw error;
+    }
     const reason = error instanceof Error ? error.message : String(error);
     engine.log.warn(`"${managed.name}" starts without a read image: ${reason}`);
   }
@@ -86,8 +90,12 @@ async function consolidate(
   const { graph: found } = await removeBare(managed, await listCopies(folder));
   let graph = await leaveReadImages(found, off ? null : head, options);
   const frozen = graph.headers.get(head)?.backing;
-  if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) return;
-  if (off) await removeUnusedStandIns(graph);
+  if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) {
+    return;
+  }
+  if (off) {
+    await removeUnusedStandIns(graph);
+  }
   const update = off ? null : await planUpdate(graph, frozen, budget);
   if (update !== null) {
     context.progress({ phase: "Bringing layers together" });
@@ -100,7 +108,9 @@ async function consolidate(
     context.progress({ phase: "Bringing layers together" });
     graph = await shorten(name, graph, shortening, options);
   }
-  if (graph.standIns.size > 0) await removeUnusedStandIns(graph, isCached(graph));
+  if (graph.standIns.size > 0) {
+    await removeUnusedStandIns(graph, isCached(graph));
+  }
 }
 
 /** How the read image of a layer comes about: built, or made of that of a layer further down. */
@@ -121,9 +131,13 @@ interface Move {
 async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | null): Promise<Update | null> {
   const layers = graph.chain(frozen);
   const base = layers.pop();
-  if (base === undefined || layers.length <= (budget === null ? 1 : SHALLOW)) return null;
+  if (base === undefined || layers.length <= (budget === null ? 1 : SHALLOW)) {
+    return null;
+  }
   const image = standInPath("image", frozen);
-  if (graph.standIns.has(image)) return { image, way: { from: image, copied: [], bytes: 0n } };
+  if (graph.standIns.has(image)) {
+    return { image, way: { from: image, copied: [], bytes: 0n } };
+  }
   const built = await recipeOf(graph, frozen, base);
   const move = await planMove(graph, layers);
   const moves = move !== null && costOf(move.bytes, move.copied.length) < built.cost;
@@ -134,8 +148,9 @@ async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | nu
   if (
     budget !== null &&
     (way.bytes > budget.copy || size > budget.size || !(await hasSpace(graph.folder, 2n * way.bytes)))
-  )
+  ) {
     return null;
+  }
   return { image, way };
 }
 
@@ -145,7 +160,9 @@ async function planMove(graph: LayerGraph, layers: readonly string[]): Promise<M
   const images = layers.map((layer) => standInPath("image", layer));
   const at = images.findIndex((path) => graph.standIns.has(path) && !referred.has(path));
   const from = images[at];
-  if (from === undefined) return null;
+  if (from === undefined) {
+    return null;
+  }
   const copied = layers.slice(0, at).reverse();
   return { from, copied, bytes: await sizeOf(copied) };
 }
@@ -166,7 +183,9 @@ async function updateReadImage(
     await checkSpace(folder, way.bytes);
     await advanceStandIn(name, way.from, image, way.copied, options);
   }
-  if (graph.headers.get(head)?.through !== image) await pointTo(head, image, options);
+  if (graph.headers.get(head)?.through !== image) {
+    await pointTo(head, image, options);
+  }
   await removeUnusedStandIns(graph);
   return graph.again();
 }

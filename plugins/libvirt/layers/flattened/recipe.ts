@@ -33,9 +33,13 @@ export async function recipeOf(graph: LayerGraph, layer: string, on: string): Pr
   const [all, rest] = await Promise.all([sizeOf(files), sizeOf(others)]);
   const anew = { on, clone: null, copied: files, bytes: all, cost: costOf(all, RUNS_OF_BUILD) };
   const cost = costOf(rest, others.length);
-  if (lowest === undefined || cost >= anew.cost) return anew;
+  if (lowest === undefined || cost >= anew.cost) {
+    return anew;
+  }
   // What others have made may keep its data in yet another file, which a clone would write into.
-  if (!isImagePath(graph.folder, lowest) || !(await canClone(lowest, graph.folder))) return anew;
+  if (!isImagePath(graph.folder, lowest) || !(await canClone(lowest, graph.folder))) {
+    return anew;
+  }
   return { on, clone: lowest, copied: others, bytes: rest, cost };
 }
 
@@ -51,8 +55,12 @@ export async function makeBy(
     return;
   }
   await cloneFile(clone, path);
-  if (on !== null && (await readLayer(name, path)).backing !== on) await repoint(path, on, options);
-  for (const file of copied) await copyInto(path, file, options);
+  if (on !== null && (await readLayer(name, path)).backing !== on) {
+    await repoint(path, on, options);
+  }
+  for (const file of copied) {
+    await copyInto(path, file, options);
+  }
   await flush(path);
 }
 

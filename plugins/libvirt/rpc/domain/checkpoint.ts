@@ -36,7 +36,9 @@ export class DomainCheckpoint {
       return new DomainCheckpoint(this.domain, parent.name);
     } catch (error) {
       // Without a parent, libvirt reports the same code as without the checkpoint: both have none.
-      if (isCode(error, "NO_DOMAIN_CHECKPOINT")) return null;
+      if (isCode(error, "NO_DOMAIN_CHECKPOINT")) {
+        return null;
+      }
       throw error;
     }
   }

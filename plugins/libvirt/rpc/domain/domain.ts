@@ -52,7 +52,9 @@ export class Domain extends DomainJobs {
       const args = { ...this.dom, type, uri, flags };
       return (await this.connection.call("domain_get_metadata", args, limits)).metadata;
     } catch (error) {
-      if (isCode(error, "NO_DOMAIN_METADATA")) return null;
+      if (isCode(error, "NO_DOMAIN_METADATA")) {
+        return null;
+      }
       throw error;
     }
   }
@@ -113,7 +115,9 @@ export class Domain extends DomainJobs {
         (await this.connection.call("domain_snapshot_current", args, limits)).snap.name,
       );
     } catch (error) {
-      if (isCode(error, "NO_DOMAIN_SNAPSHOT")) return null;
+      if (isCode(error, "NO_DOMAIN_SNAPSHOT")) {
+        return null;
+      }
       throw error;
     }
   }

@@ -37,8 +37,11 @@ export class DomainJobs extends DomainGuest {
    * there is none.
    */
   async abortJob(flags = 0, limits: CallLimits = {}): Promise<void> {
-    if (flags === 0) await this.connection.call("domain_abort_job", this.dom, limits);
-    else await this.connection.call("domain_abort_job_flags", { ...this.dom, flags }, limits);
+    if (flags === 0) {
+      await this.connection.call("domain_abort_job", this.dom, limits);
+    } else {
+      await this.connection.call("domain_abort_job_flags", { ...this.dom, flags }, limits);
+    }
   }
 
   /**
@@ -62,7 +65,9 @@ export class DomainJobs extends DomainGuest {
       const args = { ...this.dom, flags: 0 };
       return (await this.connection.call("domain_backup_get_xml_desc", args, limits)).xml;
     } catch (error) {
-      if (isCode(error, "NO_DOMAIN_BACKUP")) return null;
+      if (isCode(error, "NO_DOMAIN_BACKUP")) {
+        return null;
+      }
       throw error;
     }
   }

@@ -79,7 +79,9 @@ export class DomainPower extends DomainObject {
       const args = { ...this.dom, flags };
       return (await this.connection.call("domain_managed_save_get_xml_desc", args, limits)).xml;
     } catch (error) {
-      if (isCode(error, "OPERATION_INVALID")) return null;
+      if (isCode(error, "OPERATION_INVALID")) {
+        return null;
+      }
       throw error;
     }
   }

@@ -38,7 +38,9 @@ export class DomainSnapshot {
       );
       return new DomainSnapshot(this.domain, snap.name);
     } catch (error) {
-      if (isCode(error, "NO_DOMAIN_SNAPSHOT")) return null;
+      if (isCode(error, "NO_DOMAIN_SNAPSHOT")) {
+        return null;
+      }
       throw error;
     }
   }

@@ -11,7 +11,9 @@ describe("completion", () => {
       .map((line) => line.split("\t")[0]);
   before(async () => {
     at = await cliRoom();
-    for (const name of ["web", "wiki", "gone"]) await at.done("launch", "any", "--name", name);
+    for (const name of ["web", "wiki", "gone"]) {
+      await at.done("launch", "any", "--name", name);
+    }
     await at.done("stop", "web");
     await at.done("snapshot", "web", "--name", "clean");
     await at.done("delete", "gone");

@@ -38,10 +38,11 @@ const golden = (format: string) =>
   readFile(new URL(`../../../fixtures/golden/find.${format}`, import.meta.url), "utf8");
 
 describe("the output of find", () => {
-  for (const format of FORMATS)
+  for (const format of FORMATS) {
     it(`is in ${format} as it always was`, async () => {
       expect(formatFind(offers, format)).to.equal(await golden(format));
     });
+  }
 
   it("says so where there is nothing", () => {
     expect(formatFind({ images: [], errors: [] }, "table")).to.equal("No images found.\n");

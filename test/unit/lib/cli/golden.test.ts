@@ -157,13 +157,18 @@ describe("output that scripts read", () => {
     process.env.TZ = "UTC";
   });
   after(() => {
-    if (zone === undefined) delete process.env.TZ;
-    else process.env.TZ = zone;
+    if (zone === undefined) {
+      delete process.env.TZ;
+    } else {
+      process.env.TZ = zone;
+    }
   });
 
   for (const [kind, double] of Object.entries({ some, none })) {
     for (const [name, args] of Object.entries(COMMANDS)) {
-      if (kind === "none" && (name === "version" || name === "info-mixed")) continue;
+      if (kind === "none" && (name === "version" || name === "info-mixed")) {
+        continue;
+      }
       for (const [format, extension] of Object.entries(FORMATS)) {
         const file = `${name}${kind === "none" ? "-none" : ""}.${extension}`;
         it(`is that of ${file}`, async () => {

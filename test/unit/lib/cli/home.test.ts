@@ -45,7 +45,9 @@ describe("a home that cannot be used", () => {
   });
 
   it("keeps no command from working that needs nothing from it", async () => {
-    for (const which of ["config", "cache", "state"] as const) await block(which);
+    for (const which of ["config", "cache", "state"] as const) {
+      await block(which);
+    }
     await at.done("launch", "any", "-n", "web");
     await at.done("stop", "web");
     await at.done("snapshot", "web", "--name", "a");
@@ -53,8 +55,9 @@ describe("a home that cannot be used", () => {
     expect(await at.done("list", "--snapshots")).to.contain("web        a");
     await at.done("delete", "--purge", "web");
     expect(await at.done("get", "local.driver")).to.equal("libvirt\n");
-    for (const command of ["aliases", "image list", "plugins", "help", "version"])
+    for (const command of ["aliases", "image list", "plugins", "help", "version"]) {
       await at.done(...command.split(" "));
+    }
   });
 
   it("does not make a purge fail that was carried out", async () => {
@@ -123,8 +126,9 @@ describe("what strata makes", () => {
   /** Everything below a folder with its mode. */
   async function modesIn(folder: string): Promise<Record<string, string>> {
     const found: Record<string, string> = {};
-    for (const entry of await readdir(folder, { recursive: true }))
+    for (const entry of await readdir(folder, { recursive: true })) {
       found[entry] = ((await stat(join(folder, entry))).mode & 0o777).toString(8);
+    }
     return found;
   }
 

@@ -51,15 +51,20 @@ describe("a question at the terminal", () => {
   const questions = [(asker: Asker) => confirm(asker, "Sure?", true), (asker: Asker) => ask(asker, "Value?")];
 
   it("is cancelled, never answered, by Ctrl-C, Ctrl-D, the end of input and a signal", async () => {
-    for (const leave of ["\x03", "\x04", "end", "abort"] as const)
+    for (const leave of ["\x03", "\x04", "end", "abort"] as const) {
       for (const question of questions) {
         const { asker, type, end, abort } = terminal();
         const answer = codeOf(question(asker));
-        if (leave === "end") end();
-        else if (leave === "abort") abort();
-        else type(leave);
+        if (leave === "end") {
+          end();
+        } else if (leave === "abort") {
+          abort();
+        } else {
+          type(leave);
+        }
         expect(await answer).to.equal("CANCELLED");
       }
+    }
   });
 
   it("is not asked any more after a signal", async () => {

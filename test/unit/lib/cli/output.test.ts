@@ -44,18 +44,21 @@ describe("output that cannot be written", () => {
     expect(await snapshots()).to.deep.equal([]);
   });
 
-  for (const format of ["table", "json", "yaml", "csv"])
-    for (const command of [["list"], ["list", "--snapshots"], ["info", "web"], ["aliases"], ["plugins"]])
+  for (const format of ["table", "json", "yaml", "csv"]) {
+    for (const command of [["list"], ["list", "--snapshots"], ["info", "web"], ["aliases"], ["plugins"]]) {
       it(`is told by ${command.join(" ")} as ${format}`, async () => {
         const { code, stderr } = await full(...command, "--format", format);
         expect({ code, stderr }).to.deep.equal({ code: 13, stderr: CARRIED_OUT });
       });
+    }
+  }
 
-  for (const command of [["--help"], ["help"], ["help", "launch"], ["--version"], ["completion", "bash"]])
+  for (const command of [["--help"], ["help"], ["help", "launch"], ["--version"], ["completion", "bash"]]) {
     it(`is told by ${command.join(" ")}`, async () => {
       const { code, stderr } = await full(...command);
       expect({ code, stderr }).to.deep.equal({ code: 13, stderr: CARRIED_OUT });
     });
+  }
 
   it("ends a command that does nothing but hand output on", async () => {
     await at.done("start", "web");
@@ -95,7 +98,9 @@ describe("a file that output goes to", () => {
     const taken: Buffer[] = [];
     const put = (_: number, bytes: Uint8Array) => {
       const fits = Buffer.from(bytes.subarray(0, Math.min(bytes.length, 10, room)));
-      if (fits.length === 0) throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC", errno: -28 });
+      if (fits.length === 0) {
+        throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC", errno: -28 });
+      }
       room -= fits.length;
       taken.push(fits);
       return fits.length;

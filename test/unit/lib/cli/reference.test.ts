@@ -15,11 +15,12 @@ const program = () => createProgram(createCli(processIo, new AbortController().s
 
 describe("the reference of commands", () => {
   it("is current", () => {
-    for (const [name, text] of Object.entries(referenceFiles()))
+    for (const [name, text] of Object.entries(referenceFiles())) {
       expect(
         readFileSync(new URL(`../../../../docs/${name}`, import.meta.url), "utf8") === text,
         `docs/${name} is out of date: run \`npm run docs\` and commit it`,
       ).to.equal(true);
+    }
   });
 
   it("has an example of every command, which that command takes", () => {
@@ -31,11 +32,12 @@ describe("the reference of commands", () => {
         const [ours = ""] = example.split(/ -- |[|>]/);
         const meant = pages.findLast((page) => ours === page.name || ours.startsWith(`${page.name} `));
         const options = meant?.options ?? [];
-        for (const [, option] of ours.matchAll(/ (--?[a-z][a-z-]*)/g))
+        for (const [, option] of ours.matchAll(/ (--?[a-z][a-z-]*)/g)) {
           expect(
             options.some(({ flags }) => flags.split(/[ ,]+/).includes(option ?? "")),
             `${example}: ${option}`,
           ).to.equal(true);
+        }
       }
     }
   });
@@ -49,7 +51,9 @@ describe("the reference of commands", () => {
       const { code, stdout } = await at.strata(...name.split(" ").filter(Boolean), "--help");
       expect(code, name).to.equal(0);
       expect(stdout).to.contain("Usage: strata ").and.to.contain(summary);
-      for (const example of examples) expect(stdout).to.contain(`$ strata ${example}\n`);
+      for (const example of examples) {
+        expect(stdout).to.contain(`$ strata ${example}\n`);
+      }
     }
   });
 
@@ -62,21 +66,25 @@ describe("the reference of commands", () => {
 
   it("explains every option and argument", () => {
     for (const each of allCommands(program())) {
-      for (const { flags, description } of each.options)
+      for (const { flags, description } of each.options) {
         expect(description, `${each.name()} ${flags}`).not.to.equal("");
-      for (const argument of each.registeredArguments)
+      }
+      for (const argument of each.registeredArguments) {
         expect(argument.description, `${each.name()} ${argument.name()}`).not.to.equal("");
+      }
     }
   });
 
   it("has every command under a heading of the help", () => {
-    for (const each of program().commands.filter((command) => command.name() !== "__complete"))
+    for (const each of program().commands.filter((command) => command.name() !== "__complete")) {
       expect(each.helpGroup(), each.name()).not.to.equal("");
+    }
   });
 
   it("says of every error what to do, by a hint or in words", () => {
-    for (const [code, { remedy }] of Object.entries(ERROR_NOTES))
+    for (const [code, { remedy }] of Object.entries(ERROR_NOTES)) {
       expect(remedy ?? hintsOf(code as ErrorCode)[0], code).to.be.a("string");
+    }
   });
 
   it("suggests the nearest command and option", async () => {

@@ -55,8 +55,9 @@ describe("help", () => {
   after(() => at[Symbol.asyncDispose]());
 
   it("is of the command that is named, at any depth, as --help is", async () => {
-    for (const words of [[], ["launch"], ["ls"], ["image"], ["image", "build"]])
+    for (const words of [[], ["launch"], ["ls"], ["image"], ["image", "build"]]) {
       expect(await at.done("help", ...words)).to.equal(await at.done(...words, "--help"));
+    }
     expect(await at.done("help", "image", "build")).to.contain("Usage: strata image build");
   });
 

@@ -73,12 +73,16 @@ describe("the guard around a plugin", () => {
     });
     const heard: string[] = [];
     const listen = async () => {
-      for await (const { kind } of engine.events?.(new AbortController().signal) ?? []) heard.push(kind);
+      for await (const { kind } of engine.events?.(new AbortController().signal) ?? []) {
+        heard.push(kind);
+      }
     };
     expect(await told(listen)).to.match(/^PLUGIN_ERROR.*events: the socket is gone/);
     expect(heard).to.deep.equal(["resync"]);
     const { guest } = engine;
-    if (guest.via !== "engine") throw new Error("the engine runs no commands");
+    if (guest.via !== "engine") {
+      throw new Error("the engine runs no commands");
+    }
     const { exit } = await guest.exec("1", ["true"], {});
     expect(await told(() => exit)).to.match(/^PLUGIN_ERROR.*guest\.exec: no such pid/);
   });

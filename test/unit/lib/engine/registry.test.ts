@@ -24,8 +24,9 @@ describe("loading a plugin", () => {
         (error: unknown) => (isStrataError(error) ? error.code : error),
       );
     expect(await made("3.0.0")).to.equal("memory");
-    for (const version of ["3.999.0", "4.0.0", "2.0.0", "", "one"])
+    for (const version of ["3.999.0", "4.0.0", "2.0.0", "", "one"]) {
       expect(await made(version), version).to.equal("PLUGIN_INCOMPATIBLE");
+    }
   });
 
   it("reads the setting as entries, each once", () => {

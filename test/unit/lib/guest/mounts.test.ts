@@ -35,10 +35,11 @@ describe("mounting inside a guest", () => {
       "mount: /srv/a b: unknown filesystem type '9p'.\n       dmesg(1) may have more information after failed mount system call.\n",
       'modprobe: not found\nmount: mounting strata-1 on "/srv/a b" failed: No such device',
     ];
-    for (const message of messages)
+    for (const message of messages) {
       expect(await failureOf(mountInside("web", guest(32, message), MOUNT))).to.equal(
         'MOUNT_FAILED: the guest of "web" cannot mount /srv/a b: its kernel does not support 9p',
       );
+    }
   });
 
   it("hands on the guest's own reason, and its status where it says nothing", async () => {

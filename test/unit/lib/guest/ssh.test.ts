@@ -20,7 +20,9 @@ async function refusal(work: Promise<unknown>): Promise<string> {
   try {
     await work;
   } catch (error) {
-    if (isStrataError(error)) return error.code;
+    if (isStrataError(error)) {
+      return error.code;
+    }
     throw error;
   }
   throw new Error("it was accepted");
@@ -55,10 +57,14 @@ async function middle({ host, port }: SshServer["endpoint"]): Promise<Middle> {
   return {
     endpoint: { host, port: (server.address() as AddressInfo).port },
     freeze() {
-      for (const half of halves) half.unpipe();
+      for (const half of halves) {
+        half.unpipe();
+      }
     },
     async [Symbol.asyncDispose]() {
-      for (const half of halves) half.destroy();
+      for (const half of halves) {
+        half.destroy();
+      }
       server.close();
     },
   };
@@ -124,7 +130,9 @@ describe("ssh into a guest", () => {
       let pinned = 0;
       const pinning = async () => {
         pinned += 1;
-        for (let turns = 0; turns < 50; turns += 1) await turn();
+        for (let turns = 0; turns < 50; turns += 1) {
+          await turn();
+        }
       };
       for (const guest of [await open(), await first(pinning)]) {
         await using _guest = guest;
@@ -135,7 +143,9 @@ describe("ssh into a guest", () => {
         // At moments when data is under way in both directions.
         for await (const chunk of stdout) {
           got.push(Buffer.from(chunk));
-          if (Buffer.concat(got).length < (asked + 1) * MIB) continue;
+          if (Buffer.concat(got).length < (asked + 1) * MIB) {
+            continue;
+          }
           asked += 1;
           server.rekey();
         }
@@ -153,13 +163,19 @@ describe("ssh into a guest", () => {
       const onHostKey = () =>
         new Promise<void>((_, reject) => fail.push(() => reject(new Error("no room for it"))));
       expect(await refusal(openGuest({ ...login, onHostKey }))).to.equal("GUEST_UNREACHABLE");
-      while (process.getActiveResourcesInfo().includes("TCPSocketWrap")) await turn();
+      while (process.getActiveResourcesInfo().includes("TCPSocketWrap")) {
+        await turn();
+      }
       // What ssh2 throws at a verdict on a connection that is gone would end the process.
       const thrown: unknown[] = [];
       const listener = (error: unknown) => thrown.push(error);
       process.on("unhandledRejection", listener);
-      for (const reject of fail) reject();
-      for (let turns = 0; turns < 10; turns++) await turn();
+      for (const reject of fail) {
+        reject();
+      }
+      for (let turns = 0; turns < 10; turns++) {
+        await turn();
+      }
       process.off("unhandledRejection", listener);
       expect([fail.length, ...thrown]).to.deep.equal([1]);
     });
@@ -239,8 +255,9 @@ describe("ssh into a guest", () => {
       session.stdout.resume();
       stop.abort();
       expect(await refusal(session.exit)).to.equal("CANCELLED");
-      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGTERM") && Date.now() < end; )
+      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGTERM") && Date.now() < end; ) {
         await new Promise((resolve) => setImmediate(resolve));
+      }
       expect(server.seen).to.include.members(["signal TERM", "ended SIGTERM"]);
     });
 
@@ -251,8 +268,9 @@ describe("ssh into a guest", () => {
       await once(session.stdout, "data");
       stop.abort();
       expect(await refusal(session.exit)).to.equal("CANCELLED");
-      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGTERM") && Date.now() < end; )
+      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGTERM") && Date.now() < end; ) {
         await new Promise((resolve) => setImmediate(resolve));
+      }
       expect(server.seen).to.include.members(["signal TERM", "ended SIGTERM"]);
     });
 
@@ -264,8 +282,9 @@ describe("ssh into a guest", () => {
       session.stdout.resume();
       stop.abort();
       expect(await refusal(session.exit)).to.equal("CANCELLED");
-      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGKILL") && Date.now() < end; )
+      for (const end = Date.now() + 2000; !server.seen.includes("ended SIGKILL") && Date.now() < end; ) {
         await new Promise((resolve) => setImmediate(resolve));
+      }
       expect(server.seen.slice(-3)).to.deep.equal(["signal TERM", "signal KILL", "ended SIGKILL"]);
     });
 
@@ -293,7 +312,9 @@ describe("ssh into a guest", () => {
       const stop = new AbortController();
       const session = await run(["echo", "unread"], { signal: stop.signal });
       session.stdin.end();
-      while (!server.seen.includes("ended 0")) await new Promise((resolve) => setImmediate(resolve));
+      while (!server.seen.includes("ended 0")) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       stop.abort();
       expect(await refusal(session.exit)).to.equal("CANCELLED");
     });

@@ -66,9 +66,17 @@ describe("user-data", () => {
   });
 
   it("is otherwise a config, a script, or refused", async () => {
-    for (const text of ["#!/bin/sh\n[", "#cloud-config\n", `#cloud-config\n${config}`])
+    for (const text of ["#!/bin/sh\n[", "#cloud-config\n", `#cloud-config\n${config}`]) {
       expect(await refusal(text)).to.equal("taken");
-    for (const text of [config, "", `#cloud-config\n${broken}`, "#cloud-config\n- a", "#cloud-config\na: *b"])
+    }
+    for (const text of [
+      config,
+      "",
+      `#cloud-config\n${broken}`,
+      "#cloud-config\n- a",
+      "#cloud-config\na: *b",
+    ]) {
       expect(await refusal(text), text).to.contain("the cloud-init data");
+    }
   });
 });

@@ -18,14 +18,16 @@ const KNOWN: Readonly<Record<string, string>> = {
 };
 
 describe("guessing the release from a file name", () => {
-  for (const [file, expected] of Object.entries(KNOWN))
+  for (const [file, expected] of Object.entries(KNOWN)) {
     it(`takes ${file} for ${expected}`, () => {
       const { os, release } = guessRelease(file);
       expect([os, release].filter(Boolean).join(" ")).to.equal(expected);
     });
+  }
 
   it("says nothing of other names", () => {
-    for (const file of ["disk.img", "guest-3.qcow2", "", "bookwormish.img", "architecture-2.raw"])
+    for (const file of ["disk.img", "guest-3.qcow2", "", "bookwormish.img", "architecture-2.raw"]) {
       expect(guessRelease(file)).to.deep.equal({ os: "", release: "" });
+    }
   });
 });

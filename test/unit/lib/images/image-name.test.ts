@@ -8,7 +8,9 @@ function refusal(text: string): string {
   try {
     parseImageName(text);
   } catch (error) {
-    if (isStrataError(error)) return `${error.code}: ${error.details.reason}`;
+    if (isStrataError(error)) {
+      return `${error.code}: ${error.details.reason}`;
+    }
     throw error;
   }
   return "accepted";
@@ -16,8 +18,9 @@ function refusal(text: string): string {
 
 describe("image names", () => {
   it("takes what has no scheme for an alias or a hash", () => {
-    for (const text of ["debian", "12", "3fa9c0", "24.04", "", "a/b:c"])
+    for (const text of ["debian", "12", "3fa9c0", "24.04", "", "a/b:c"]) {
       expect(parseImageName(text)).to.deep.equal({ kind: "alias", remote: undefined, text });
+    }
   });
 
   it("splits off the remote", () => {
@@ -26,8 +29,9 @@ describe("image names", () => {
       ["Daily:24.04", "daily", "24.04"],
       ["lab-2:debian/12", "lab-2", "debian/12"],
       ["daily:", "daily", ""],
-    ])
+    ]) {
       expect(parseImageName(name ?? "")).to.deep.equal({ kind: "alias", remote, text });
+    }
   });
 
   it("reads a file URL, escapes included", () => {
@@ -44,7 +48,9 @@ describe("image names", () => {
 
   it("takes the checksum off the URL that is asked for", () => {
     const name = parseImageName(`https://host.example/a.img?x=1#sha256=${HEX}`);
-    if (name.kind !== "url") throw new Error(`a ${name.kind}`);
+    if (name.kind !== "url") {
+      throw new Error(`a ${name.kind}`);
+    }
     expect(name.url.href).to.equal("https://host.example/a.img?x=1");
     expect(name.sha256).to.equal(HEX);
   });
@@ -54,13 +60,15 @@ describe("image names", () => {
   });
 
   it("refuses what looks like a checksum and is none", () => {
-    for (const hash of ["sha256=abc", `sha512=${HEX}`, `sha256=${HEX}0`, "top"])
+    for (const hash of ["sha256=abc", `sha512=${HEX}`, `sha256=${HEX}0`, "top"]) {
       expect(refusal(`https://host.example/a#${hash}`)).to.match(/^INVALID_VALUE: a checksum must be/);
+    }
   });
 
   it("refuses other schemes", () => {
-    for (const text of ["ftp://host.example/a", "nbd://host.example/a", "ssh://host.example/a"])
+    for (const text of ["ftp://host.example/a", "nbd://host.example/a", "ssh://host.example/a"]) {
       expect(refusal(text)).to.equal("INVALID_VALUE: a URL must begin with file://, http:// or https://");
+    }
   });
 
   it("refuses a file URL with a host, with a broken escape, and what is no URL", () => {

@@ -8,7 +8,9 @@ function refusal(work: () => unknown): string {
   try {
     work();
   } catch (error) {
-    if (isStrataError(error)) return `${error.code}: ${error.details.file ?? error.details.reason}`;
+    if (isStrataError(error)) {
+      return `${error.code}: ${error.details.file ?? error.details.reason}`;
+    }
     throw error;
   }
   return "accepted";
@@ -20,11 +22,12 @@ function judged(change: ImageInfoJson): string {
 
 describe("judging an image", () => {
   it("accepts plain qcow2 and raw images", () => {
-    for (const format of ["qcow2", "raw"] as const)
+    for (const format of ["qcow2", "raw"] as const) {
       expect(judge("x", { format, "virtual-size": GIB })).to.deep.equal({
         format,
         virtualSize: BigInt(GIB),
       });
+    }
   });
 
   it("refuses references to other files", () => {

@@ -32,7 +32,9 @@ function refusal(records: readonly ImageRecord[], text: string, formats?: readon
   try {
     findLocal(records, text, formats);
   } catch (error) {
-    if (isStrataError(error)) return `${error.code} ${error.details.variant ?? ""}`.trim();
+    if (isStrataError(error)) {
+      return `${error.code} ${error.details.variant ?? ""}`.trim();
+    }
     throw error;
   }
   return "found";
@@ -76,20 +78,24 @@ describe("finding an image in the cache", () => {
   });
 
   it("says to build what the engine can take, whatever variant was named", () => {
-    for (const text of ["debian", "debian-container", "debian-micro"])
+    for (const text of ["debian", "debian-container", "debian-micro"]) {
       expect(refusal([], text, ["lxd-rootfs"])).to.equal("IMAGE_NOT_BUILT container");
+    }
     expect(refusal([], "debian-container", ["qcow2"])).to.equal("IMAGE_NOT_BUILT cloud");
   });
 
   it("has for an engine of several formats the first of these first, and says to build that", () => {
     const both = ["lxd-rootfs", "qcow2"];
     expect(refusal([], "debian", both)).to.equal("IMAGE_NOT_BUILT container");
-    for (const variant of ["container", "cloud", "micro"])
+    for (const variant of ["container", "cloud", "micro"]) {
       expect(refusal([], `debian-${variant}`, both)).to.equal(`IMAGE_NOT_BUILT ${variant}`);
+    }
   });
 
   it("knows nothing of other names", () => {
-    for (const text of ["noble", "debade", "deba", ""]) expect(findLocal([cloud], text)).to.equal(undefined);
+    for (const text of ["noble", "debade", "deba", ""]) {
+      expect(findLocal([cloud], text)).to.equal(undefined);
+    }
   });
 
   it("has what was built for the default, and leaves it to the catalogue where nothing was", () => {
@@ -103,9 +109,11 @@ describe("finding an image in the cache", () => {
   });
 
   it("deletes published images by their names, with their remote or without", () => {
-    for (const text of ["noble", "24.04", "release:noble", "Release:24.04", "eeeeee"])
+    for (const text of ["noble", "24.04", "release:noble", "Release:24.04", "eeeeee"]) {
       expect(findCached([cloud, noble], text)).to.equal(noble);
-    for (const text of ["daily:noble", "release:debian", "release:eeeeee", "jammy"])
+    }
+    for (const text of ["daily:noble", "release:debian", "release:eeeeee", "jammy"]) {
       expect(() => findCached([cloud, noble], text)).to.throw(`image "${text}" was not found`);
+    }
   });
 });

@@ -11,7 +11,9 @@ function header(
   bytes.writeUInt32BE(o.version ?? 3, 4);
   bytes.writeBigUInt64BE(1048576n, 24);
   bytes.writeUInt32BE(o.crypt ?? 0, 32);
-  if ((o.version ?? 3) >= 3) bytes.writeBigUInt64BE(o.features ?? 0n, 72);
+  if ((o.version ?? 3) >= 3) {
+    bytes.writeBigUInt64BE(o.features ?? 0n, 72);
+  }
   if (o.backing !== undefined) {
     bytes.writeBigUInt64BE(200n, 8);
     bytes.writeUInt32BE(bytes.write(o.backing, 200), 16);

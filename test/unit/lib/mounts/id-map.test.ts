@@ -7,7 +7,9 @@ function reason(work: () => unknown): string {
     work();
     return "accepted";
   } catch (error) {
-    if (!isStrataError(error) || error.code !== "INVALID_VALUE") throw error;
+    if (!isStrataError(error) || error.code !== "INVALID_VALUE") {
+      throw error;
+    }
     return String(error.details.reason);
   }
 }
@@ -31,11 +33,12 @@ describe("an id map", () => {
       "4294967295:1",
       "1:99999999999",
       "1.0:1",
-    ])
+    ]) {
       expect(
         reason(() => parseIdMap("--uid-map", text)),
         text,
       ).to.contain("such as 1000:1000");
+    }
   });
 
   it("is one to one, and says which id is given twice", () => {

@@ -7,7 +7,9 @@ function refused(target: string | undefined, source = "/src/a", username = "ubun
   try {
     return `taken as ${resolveTarget(target, source, username)}`;
   } catch (error) {
-    if (!isStrataError(error)) throw error;
+    if (!isStrataError(error)) {
+      throw error;
+    }
     return error.code;
   }
 }
@@ -28,8 +30,9 @@ describe("the target of a mount", () => {
       "/home/ubuntu/data",
       "//home//ubuntu/x/../data/.",
     ];
-    for (const each of spellings)
+    for (const each of spellings) {
       expect(resolveTarget(each, "/src", "ubuntu"), each).to.equal("/home/ubuntu/data");
+    }
     expect(resolveTarget("~other/data", "/src", "ubuntu")).to.equal("/home/ubuntu/~other/data");
   });
 
@@ -60,10 +63,13 @@ describe("the target of a mount", () => {
         `/${"x".repeat(4096)}`,
       ],
     ];
-    for (const each of bad) expect(refused(each), each).to.equal("INVALID_VALUE");
+    for (const each of bad) {
+      expect(refused(each), each).to.equal("INVALID_VALUE");
+    }
     expect(refused(undefined, "/")).to.equal("INVALID_VALUE");
-    for (const each of ["/etc/app", "/usr/local/src", "/process", "/mnt", "/srv/a b"])
+    for (const each of ["/etc/app", "/usr/local/src", "/process", "/mnt", "/srv/a b"]) {
       expect(refused(each), each).to.equal(`taken as ${each}`);
+    }
   });
 
   it("has to be absolute where nobody knows the user", () => {
@@ -77,7 +83,9 @@ describe("the target of a mount", () => {
     fc.assert(
       fc.property(fc.array(part, { maxLength: 8 }), fc.boolean(), (parts, absolute) => {
         const outcome = refused(`${absolute ? "/" : ""}${parts.join("/")}`);
-        if (outcome === "INVALID_VALUE") return;
+        if (outcome === "INVALID_VALUE") {
+          return;
+        }
         expect(outcome).to.match(/^taken as (\/[^/]+)+$/);
         expect(outcome).not.to.match(/\/\.\.?(\/|$)|as \/(dev|proc|sys|run)(\/|$)/);
         expect(outcome).not.to.match(/as (\/etc|\/home|\/home\/ubuntu)$/);

@@ -17,8 +17,9 @@ describe("sizes", () => {
     ["1.0001K", 1024n],
     ["1.999K", 2046n],
     ["2gib", 2147483648n],
-  ] as const)
+  ] as const) {
     it(`${text} is ${bytes} bytes`, () => expect(parseSize("disk", text)).to.equal(bytes));
+  }
 
   for (const text of [
     "",
@@ -36,12 +37,13 @@ describe("sizes", () => {
     "NaN",
     "1.G",
     ".5G",
-  ])
+  ]) {
     it(`${JSON.stringify(text)} is refused`, () => {
       expect(() => parseSize("disk", text))
         .to.throw()
         .and.to.satisfy((error: unknown) => isStrataError(error) && error.code === "INVALID_SIZE");
     });
+  }
 
   it("of whole units come out the same in any spelling", () => {
     fc.assert(

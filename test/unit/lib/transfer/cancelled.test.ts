@@ -11,7 +11,7 @@ import { type SshServer, sshServer } from "../../../support/guest/ssh-server.ts"
 
 const MIB = 1024 ** 2;
 
-for (const signals of ["group", "shell"] as const)
+for (const signals of ["group", "shell"] as const) {
   describe(`a transfer into a guest whose sshd signals ${signals === "group" ? "all of a command" : "its shell alone"}`, () => {
     let folder: string;
     let server: SshServer;
@@ -38,10 +38,12 @@ for (const signals of ["group", "shell"] as const)
     const target = () => ({ instance: "web", path: join(folder, "guest/copy") });
 
     async function* endless() {
-      for (;;) yield Buffer.alloc(100_000, 7);
+      for (;;) {
+        yield Buffer.alloc(100_000, 7);
+      }
     }
 
-    for (const what of ["a file", "a stream"])
+    for (const what of ["a file", "a stream"]) {
       it(`leaves nothing there when ${what} is called off, and is over when it says so`, async () => {
         const source = what === "a file" ? { path: join(folder, "large") } : { stream: endless() };
         const stop = new AbortController();
@@ -56,10 +58,13 @@ for (const signals of ["group", "shell"] as const)
         // It ended by itself: nobody had to kill it.
         expect(server.seen.filter((line) => line.startsWith("signal"))).to.deep.equal([]);
       });
+    }
 
     it("leaves nothing there when its source fails in the middle", async () => {
       async function* failing() {
-        for (let count = 0; count < 30; count++) yield Buffer.alloc(100_000, 7);
+        for (let count = 0; count < 30; count++) {
+          yield Buffer.alloc(100_000, 7);
+        }
         throw new Error("the source is gone");
       }
       const error = await strata.guest
@@ -78,3 +83,4 @@ for (const signals of ["group", "shell"] as const)
       expect(server.seen).to.deep.equal([]);
     });
   }).timeout(20_000);
+}

@@ -10,7 +10,9 @@ describe("a few at once", () => {
     const results = await fewAtOnce(items, async (item) => {
       running += 1;
       most = Math.max(most, running);
-      for (let turn = item % 5; turn >= 0; turn--) await setImmediate();
+      for (let turn = item % 5; turn >= 0; turn--) {
+        await setImmediate();
+      }
       running -= 1;
       return item * 2;
     });
@@ -23,7 +25,9 @@ describe("a few at once", () => {
     const work = async (item: number) => {
       begun.push(item);
       await setImmediate();
-      if (item === 20) throw new Error("no");
+      if (item === 20) {
+        throw new Error("no");
+      }
     };
     const failed = await fewAtOnce([...Array(100).keys()], work).catch((error: Error) => error.message);
     expect(failed).to.equal("no");

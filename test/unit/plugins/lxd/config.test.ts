@@ -57,8 +57,9 @@ describe("config and devices of LXD", () => {
   });
 
   it("keep a network configuration that somebody else wrote", () => {
-    for (const text of ["version: 1\n", '{"version":1,"config":[]}'])
+    for (const text of ["version: 1\n", '{"version":1,"config":[]}']) {
       expect(networkKeys([{ network: "a" }], { [NETWORK]: text })).to.deep.equal({});
+    }
   });
 
   it("have a device for each mount, by its target, and lose none but those", () => {
@@ -91,8 +92,13 @@ describe("config and devices of LXD", () => {
     const found = firstError(log) ?? "";
     expect(found).to.match(/^newuidmap failed/);
     const said = explain(["uid 33 33", "uid 1000 1000", "gid 50 5"], found);
-    for (const line of ["root:33:1 in /etc/subuid", "root:1000:1 in /etc/subuid", "root:50:1 in /etc/subgid"])
+    for (const line of [
+      "root:33:1 in /etc/subuid",
+      "root:1000:1 in /etc/subuid",
+      "root:50:1 in /etc/subgid",
+    ]) {
       expect(said).to.contain(line);
+    }
     expect(explain(["uid 1 1"], "Failed to mount rootfs")).to.contain("Failed to mount rootfs");
     expect(firstError("all is well\n")).to.equal(undefined);
   });

@@ -93,6 +93,8 @@ describe("a lease in a config", () => {
   it("that cannot be read is none", () => {
     const lease = { holder: "h", host: "b", pid: 1, began: "7", beat: 0 };
     expect(readLease(JSON.stringify(lease))).to.deep.equal(lease);
-    for (const text of ["", "{", "{}", '{"holder":1}']) expect(readLease(text)).to.equal(undefined);
+    for (const text of ["", "{", "{}", '{"holder":1}']) {
+      expect(readLease(text)).to.equal(undefined);
+    }
   });
 });

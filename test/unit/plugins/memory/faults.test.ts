@@ -16,8 +16,9 @@ describe("faults by script", () => {
       { how: "fail", step: 3 },
       { how: "die", step: 7 },
     ]);
-    for (const wrong of ["fail", "fail@0", "die@-1", "burn@1", "fail@1,,die@2"])
+    for (const wrong of ["fail", "fail@0", "die@-1", "burn@1", "fail@1,,die@2"]) {
       expect(readScript(wrong), wrong).to.equal(undefined);
+    }
   });
 
   it("strike at their step, once, and only there", () => {

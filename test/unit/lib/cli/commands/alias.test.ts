@@ -15,7 +15,9 @@ describe("aliases", () => {
       .map((line) => line.split(",").slice(0, 3).join(" "));
   beforeEach(async () => {
     at = await cliRoom();
-    for (const name of ["web", "db"]) await at.done("launch", "any", "--name", name);
+    for (const name of ["web", "db"]) {
+      await at.done("launch", "any", "--name", name);
+    }
   });
   afterEach(() => at[Symbol.asyncDispose]());
 
@@ -41,8 +43,9 @@ describe("aliases", () => {
       expect(refused.code, command).to.equal(2);
       expect(refused.stderr).to.contain("must not be a command of strata");
     }
-    for (const bad of ["../x", "-x", ".x", "a/b", ""])
+    for (const bad of ["../x", "-x", ".x", "a/b", ""]) {
       expect((await at.strata("alias", "web:top", "--", bad)).code, bad).to.equal(2);
+    }
     expect((await at.strata("alias", "nobody:top", "other")).code).to.equal(3);
     expect(await names()).to.deep.equal(["top web /usr/bin/top"]);
   });

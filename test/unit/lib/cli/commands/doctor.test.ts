@@ -139,7 +139,9 @@ describe("doctor", () => {
 
   it("asks whose subject is meant where two instances have it", async () => {
     const [web, db] = ["web", "db"].map((instance) => ({ ...MARK, kind: `mark-of-${instance}`, instance }));
-    if (web === undefined || db === undefined) throw new Error("two");
+    if (web === undefined || db === undefined) {
+      throw new Error("two");
+    }
     await using at = await roomWith([web, { ...db, choices: CHOICES }]);
     const { code, stderr } = await at.strata("doctor", "--repair", "-y", "--only", "s1");
     expect([code, stderr]).to.deep.equal([2, 'strata: "s1" is ambiguous: name one of web:s1, db:s1\n']);
@@ -203,7 +205,9 @@ describe("recover --from", () => {
     const asked: string[] = [];
     const recover = async (folder: string) => {
       asked.push(folder);
-      if (folder.endsWith("none")) throw failure("FILE_NOT_FOUND", { path: folder });
+      if (folder.endsWith("none")) {
+        throw failure("FILE_NOT_FOUND", { path: folder });
+      }
       return "web";
     };
     await using at = await roomWith([], { recover });

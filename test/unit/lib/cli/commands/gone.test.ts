@@ -14,7 +14,9 @@ async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> 
   const { instances, world } = engine;
   const removeWeb = async () => {
     const web = await instances.find("web");
-    if (room.armed && web !== null) await world.remove(web.id);
+    if (room.armed && web !== null) {
+      await world.remove(web.id);
+    }
   };
   const meddled: Engine = {
     ...engine,
@@ -22,11 +24,15 @@ async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> 
       ...instances,
       async list() {
         const listed = await instances.list();
-        if (moment === "listed") await removeWeb();
+        if (moment === "listed") {
+          await removeWeb();
+        }
         return listed;
       },
       async lock(instance, options, context) {
-        if (moment === "held") await removeWeb();
+        if (moment === "held") {
+          await removeWeb();
+        }
         return instances.lock(instance, options, context);
       },
     },
@@ -34,7 +40,9 @@ async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> 
   const guarded = guardEngine("memory", meddled);
   const open = (options: object) => openStrata({ ...options, driver: "memory", engine: guarded });
   const room = Object.assign(await cliRoom(open), { armed: false });
-  for (const name of ["web", "db"]) await room.done("launch", "any", "--name", name);
+  for (const name of ["web", "db"]) {
+    await room.done("launch", "any", "--name", name);
+  }
   return room;
 }
 
@@ -49,11 +57,13 @@ describe("an instance that is gone by its turn", () => {
     recover: { first: "delete", left: "Stopped" },
   };
 
-  for (const moment of ["listed", "held"] as const)
+  for (const moment of ["listed", "held"] as const) {
     it(`keeps no command with --all from the others, removed once it was ${moment}`, async () => {
       for (const [verb, { first, left }] of Object.entries(about)) {
         await using room = await roomWhere(moment);
-        if (first !== undefined) await room.done(first, "--all");
+        if (first !== undefined) {
+          await room.done(first, "--all");
+        }
         room.armed = true;
         await room.done(...verb.split(" "), "--all");
         const lines = (await room.done("list", "--format", "csv")).trim().split("\n").slice(1);
@@ -63,6 +73,7 @@ describe("an instance that is gone by its turn", () => {
         ).to.deep.equal(left === "" ? [] : [`db,${left}`]);
       }
     });
+  }
 
   it("is told by its name to who named it", async () => {
     for (const verb of ["start", "stop", "suspend", "restart", "delete", "snapshot", "clone"]) {

@@ -22,8 +22,9 @@ describe("commands on instances", () => {
   };
   beforeEach(async () => {
     at = await cliRoom();
-    for (const name of ["web", "db"])
+    for (const name of ["web", "db"]) {
       expect(await at.done("launch", "any", "-n", name)).to.equal(`Launched: ${name}\n`);
+    }
   });
   afterEach(() => at[Symbol.asyncDispose]());
 
@@ -41,8 +42,9 @@ describe("commands on instances", () => {
         "delete",
         "snapshot",
         "clone",
-      ])
+      ]) {
         await refused(2, "invalid instance name", command, "--", name);
+      }
       await refused(2, "invalid instance name", "exec", "--", name, "true");
       await refused(2, "invalid instance name", "clone", "web", `--name=${name}`);
     }
@@ -51,8 +53,9 @@ describe("commands on instances", () => {
   });
 
   it("make up a name of two words where none is given, another one each time", async () => {
-    for (let n = 0; n < 5; n++)
+    for (let n = 0; n < 5; n++) {
       expect(await at.done("launch", "any")).to.match(/^Launched: [a-z]+-[a-z]+\n$/);
+    }
     expect(Object.keys(await states())).to.have.length(7);
   });
 
@@ -72,7 +75,9 @@ describe("commands on instances", () => {
       ["restart", "Running"],
     ] as const) {
       await at.done(command, "web", "web");
-      if (command !== "restart") await at.done(command, "web");
+      if (command !== "restart") {
+        await at.done(command, "web");
+      }
       expect((await states()).web).to.equal(state);
     }
     await at.done("stop", "--all");
@@ -134,8 +139,9 @@ describe("commands on instances", () => {
       ["snapshot", "web"],
       ["exec", "web", "--", "true"],
       ["clone", "web"],
-    ])
+    ]) {
       await refused(5, 'instance "web" is deleted', ...args);
+    }
     expect(await at.done("info", "web")).to.contain("Deleted");
     await at.done("recover", "web");
     expect((await states()).web).to.equal("Stopped");
@@ -150,8 +156,9 @@ describe("commands on instances", () => {
   it("delete instances and snapshots in one request, or nothing of it", async () => {
     await at.done("stop", "web");
     await at.done("snapshot", "web", "-n", "one");
-    for (const bad of ["nobody", "web.none", "db.one"])
+    for (const bad of ["nobody", "web.none", "db.one"]) {
       await refused(3, "does not exist", "delete", "-p", "db", "web.one", bad);
+    }
     await refused(2, "requires --purge when there is no terminal", "delete", "db", "web.one");
     await at.done("delete", "--purge", "db", "web.one");
     expect(await states()).to.deep.equal({ web: "Stopped" });
@@ -170,12 +177,14 @@ describe("commands on instances", () => {
       expect(await at.done("get", "--raw", "local.sized.memory")).to.equal(`${bytes}\n`);
       await at.done("delete", "-p", "sized");
     }
-    for (const size of ["1.5", "1.1B", "0", "-1", "1T", "", "abc", "1 G x"])
+    for (const size of ["1.5", "1.1B", "0", "-1", "1T", "", "abc", "1 G x"]) {
       await refused(2, "invalid memory size", "launch", "any", `--memory=${size}`);
+    }
     await refused(2, "memory size 127M is below the minimum of 128M", "launch", "any", "-m", "127M");
     await refused(2, "below the minimum of 512M", "launch", "any", "-d", "511M");
-    for (const cpus of ["0", "-1", "1.5", "many"])
+    for (const cpus of ["0", "-1", "1.5", "many"]) {
       await refused(2, "invalid value .* for cpus", "launch", "any", `--cpus=${cpus}`);
+    }
     expect(await at.done("get", "local.web.cpus")).to.equal("1\n");
     expect(await at.done("get", "local.web.memory")).to.equal("1.0GiB\n");
     expect(await at.done("get", "local.web.disk")).to.equal("5.0GiB\n");

@@ -34,7 +34,9 @@ describe("settings", () => {
       "local.web.disk",
       "local.web.memory",
     ]);
-    for (const key of keys) await at.done("get", key);
+    for (const key of keys) {
+      await at.done("get", key);
+    }
     expect(await at.done("get", "local.bridged-network")).to.equal("<empty>\n");
     expect(await at.done("get", "--raw", "local.bridged-network")).to.equal("\n");
   });
@@ -64,7 +66,9 @@ describe("settings", () => {
     await at.done("launch", "any", "-n", "web");
     await refused(5, 'Only stopped instances can be resized: "web" is Running', "set", "local.web.cpus=2");
     await at.done("stop", "web");
-    for (const value of ["0", "x", "1.5", "4096"]) await refused(2, "cpus", "set", `local.web.cpus=${value}`);
+    for (const value of ["0", "x", "1.5", "4096"]) {
+      await refused(2, "cpus", "set", `local.web.cpus=${value}`);
+    }
     await refused(2, "invalid memory size", "set", "local.web.memory=lots");
     await refused(2, "minimum of 128M", "set", "local.web.memory=1M");
     expect(await at.done("get", "local.web.cpus")).to.equal("1\n");

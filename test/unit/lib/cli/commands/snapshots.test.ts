@@ -62,15 +62,17 @@ describe("commands on snapshots", () => {
   it("have names that are right and free, else nothing is taken", async () => {
     await at.done("snapshot", "web", "-n", "one");
     await refused(4, "Snapshot already exists: web.one", "snapshot", "web", "--name", "one");
-    for (const bad of ["a.b", "-", "1", "a_b"])
+    for (const bad of ["a.b", "-", "1", "a_b"]) {
       await refused(2, "invalid snapshot name", "snapshot", "web", `--name=${bad}`);
+    }
     for (const args of [
       ["restore", "-d", "web.none"],
       ["delete", "-p", "web.none"],
       ["info", "web.none"],
       ["get", "local.web.none.name"],
-    ])
+    ]) {
       await refused(3, 'snapshot "none" of instance "web" does not exist', ...args);
+    }
   });
 
   it("keep any comment, whole everywhere but cut in the table", async () => {
@@ -85,7 +87,9 @@ describe("commands on snapshots", () => {
   });
 
   it("have the one last taken or restored as their parent; a deleted one's children get its parent", async () => {
-    for (const name of ["a", "b", "c"]) await at.done("snapshot", "web", "-n", name);
+    for (const name of ["a", "b", "c"]) {
+      await at.done("snapshot", "web", "-n", name);
+    }
     await at.done("restore", "-d", "web.a");
     await at.done("snapshot", "web", "-n", "d");
     expect(await tree()).to.deep.equal(["a<", "b<a", "c<b", "d<a"]);

@@ -40,7 +40,9 @@ function copiedBy(piece: () => unknown, bound: number): number {
       *[Symbol.iterator]() {
         for (const each of segments) {
           copied += input.length;
-          if (copied > bound) throw new Error(`the segmenter has copied more than ${bound} code units`);
+          if (copied > bound) {
+            throw new Error(`the segmenter has copied more than ${bound} code units`);
+          }
           yield each;
         }
       },

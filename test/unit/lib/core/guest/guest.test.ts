@@ -7,7 +7,9 @@ describe("a guest", () => {
   it("is reached as the engine says for this one: by the engine itself, or over ssh", async () => {
     const memory = memoryEngine();
     const { guest } = memory;
-    if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
+    if (guest.via !== "engine") {
+      throw new Error("the engine runs commands by itself");
+    }
     const ssh = async (id: string) => {
       const { name } = await memory.world.get(id);
       return name === "machine" ? { via: "ssh" as const, endpoint: async () => null } : null;

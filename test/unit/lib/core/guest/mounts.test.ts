@@ -53,7 +53,9 @@ describe("mounting folders in instances", () => {
 
   it("changes nothing when one of several instances cannot have it", async () => {
     await using strata = await open();
-    for (const name of ["a", "b"]) await strata.instances.launch({ image: "any", name });
+    for (const name of ["a", "b"]) {
+      await strata.instances.launch({ image: "any", name });
+    }
     await strata.mounts.mount(FIRST, [{ instance: "b", target: "/data" }]);
     const places = [
       { instance: "a", target: "/data" },
@@ -107,8 +109,9 @@ describe("mounting folders in instances", () => {
     await strata.instances.launch({ image: "any", name: "web" });
     const place = [{ instance: "web" }];
     const maps = [{ host: 1, guest: 1 }];
-    for (const options of [{ uidMap: maps }, { gidMap: maps }, { type: "classic" as const }])
+    for (const options of [{ uidMap: maps }, { gidMap: maps }, { type: "classic" as const }]) {
       expect(await codeOf(strata.mounts.mount(FIRST, place, options))).to.equal("UNSUPPORTED");
+    }
     await strata.mounts.mount(FIRST, place);
     const [web] = await strata.instances.info(["web"]);
     expect(web?.mounts[0]?.uidMap, "ids as they are").to.deep.equal([]);
@@ -116,7 +119,9 @@ describe("mounting folders in instances", () => {
 
   it("leaves out a default map that the host refuses, and says so; one that was asked for is an error", async () => {
     const memory = memoryEngine();
-    if (memory.mounts === undefined) throw new Error("the engine has no mounts");
+    if (memory.mounts === undefined) {
+      throw new Error("the engine has no mounts");
+    }
     const refusal = async ({ gidMap }: Pick<Mount, "uidMap" | "gidMap">) =>
       gidMap.some(({ host }) => host !== 33) ? "the host keeps them to itself" : null;
     await using strata = await open({ ...memory, mounts: { ...memory.mounts, refusal } });

@@ -9,8 +9,9 @@ function sessionThatRefuses(kind: string): Session {
   const maintenance: Maintenance = {
     audit: async () => [],
     async repair(finding) {
-      if (finding.kind === kind)
+      if (finding.kind === kind) {
         throw failure("WRONG_STATE", { name: "web", reason: "No", state: "Running" });
+      }
       return true;
     },
   };

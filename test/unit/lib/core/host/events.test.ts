@@ -19,7 +19,9 @@ async function whileWatching(
   const events = strata.events(abort)[Symbol.asyncIterator]();
   const heard = async () => {
     const { value, done } = await events.next();
-    if (done === true) throw new Error("the events have ended");
+    if (done === true) {
+      throw new Error("the events have ended");
+    }
     return formatEvent(value, false).trimEnd().replace(/^\S+ /, "");
   };
   expect(await heard()).to.equal("resync");
@@ -59,7 +61,9 @@ describe("events", () => {
       ];
       for (const [step, ...expected] of steps) {
         await step();
-        for (const line of expected) expect(await heard()).to.equal(line);
+        for (const line of expected) {
+          expect(await heard()).to.equal(line);
+        }
       }
     }));
 
@@ -112,7 +116,9 @@ describe("events", () => {
     whileWatching(async (strata, heard) => {
       await strata.instances.suspend(["web"]);
       await strata.instances.start(["web"]);
-      for (const state of ["Suspended", "Running"]) expect(await heard()).to.equal(`state web ${state}`);
+      for (const state of ["Suspended", "Running"]) {
+        expect(await heard()).to.equal(`state web ${state}`);
+      }
       await strata.instances.stop(["web"], { after: 60_000 });
       expect(await heard()).to.equal("state web Delayed Shutdown");
       await strata.instances.stop(["web"], { cancel: true });

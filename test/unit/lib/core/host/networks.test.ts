@@ -15,7 +15,9 @@ let config = "";
 async function open(bridged = ""): Promise<Opened> {
   const engine = memoryEngine();
   const strata = await openStrata({ driver: "memory", engine, folders: { config } });
-  if (bridged !== "") await strata.settings.set("local.bridged-network", bridged);
+  if (bridged !== "") {
+    await strata.settings.set("local.bridged-network", bridged);
+  }
   return { ...strata, engine };
 }
 
@@ -134,7 +136,8 @@ describe("the value of --network", () => {
       "name=lan,name=lan",
       "lan,mode=auto",
       "name=lan,x=y",
-    ])
+    ]) {
       expect(() => parseNicSpec(text), text).to.throw("--network");
+    }
   });
 });

@@ -18,7 +18,9 @@ describe("an instance that was adopted without a user name", () => {
       name: "web",
     });
     const [stored] = await memory.world.all();
-    if (stored === undefined) throw new Error("it was not launched");
+    if (stored === undefined) {
+      throw new Error("it was not launched");
+    }
     await memory.world.put({ ...stored, state: "stopped", record: { ...stored.record, username: "" } });
     const endpoint = async () => {
       throw new Error("nobody should look for it");
@@ -51,7 +53,8 @@ describe("adopting", () => {
 
   it("is refused by an engine that has no domains of others", async () => {
     const strata = await openStrata({ driver: "memory", engine: memoryEngine() });
-    for (const refused of [() => strata.instances.adopt("web"), () => strata.instances.candidates()])
+    for (const refused of [() => strata.instances.adopt("web"), () => strata.instances.candidates()]) {
       expect(await code(refused())).to.equal("UNSUPPORTED");
+    }
   });
 });

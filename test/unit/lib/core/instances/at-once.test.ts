@@ -117,7 +117,9 @@ describe("what an operation that died was asked for", () => {
         ...instances,
         async lock(instance, options, context) {
           const lock = await instances.lock(instance, options, context);
-          if (!died) return lock;
+          if (!died) {
+            return lock;
+          }
           await snapshots.delete(lock, { name: "a", parent: null, children: [] }, context);
           return { ...lock, deleted: "a" };
         },
@@ -135,7 +137,7 @@ describe("what an operation that died was asked for", () => {
   for (const [what, shown] of [
     ["a removal", { removing: true }],
     ["a launch", { state: "starting" }],
-  ] as const)
+  ] as const) {
     it(`is done when locking the instance has taken away what ${what} left`, async () => {
       const memory = memoryEngine();
       const { instances, world } = memory;
@@ -150,7 +152,9 @@ describe("what an operation that died was asked for", () => {
           },
           async lock(instance, options, context) {
             const lock = await instances.lock(instance, options, context);
-            if (!left) return lock;
+            if (!left) {
+              return lock;
+            }
             await world.remove(lock.instance.id);
             await lock[Symbol.asyncDispose]();
             throw failure("INSTANCE_NOT_FOUND", instance);
@@ -163,4 +167,5 @@ describe("what an operation that died was asked for", () => {
       await strata.delete([{ instance: "web" }], { purge: true });
       expect(await strata.instances.list()).to.deep.equal([]);
     });
+  }
 });

@@ -51,7 +51,9 @@ describe("launch", () => {
   it("that is cancelled while it waits for the guest says that there is an instance, and how it goes", async () => {
     const memory = memoryEngine();
     const { guest } = memory;
-    if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
+    if (guest.via !== "engine") {
+      throw new Error("the engine runs commands by itself");
+    }
     const stop = new AbortController();
     const ready = async (_: string, __: number, { signal }: { signal: AbortSignal }) => {
       stop.abort();
@@ -121,7 +123,9 @@ describe("launch", () => {
     /** As an engine does that knows what is left half made, and clears it away for the next. */
     const clear = async (name: string) => {
       const left = await instances.find(name);
-      if (left?.record.username === "unfinished") await world.remove(left.id);
+      if (left?.record.username === "unfinished") {
+        await world.remove(left.id);
+      }
     };
     const engine: Engine = {
       ...memory,
@@ -129,7 +133,9 @@ describe("launch", () => {
         ...instances,
         check: async (plan) => {
           const left = await instances.find(plan.name);
-          if (left?.record.username !== "unfinished") await instances.check?.(plan);
+          if (left?.record.username !== "unfinished") {
+            await instances.check?.(plan);
+          }
         },
         create: async (spec, context) => {
           await clear(spec.name);
@@ -137,7 +143,9 @@ describe("launch", () => {
         },
         clone: async (id, copy, context) => {
           await clear(copy.name);
-          if (instances.clone === undefined) throw new Error("it clones");
+          if (instances.clone === undefined) {
+            throw new Error("it clones");
+          }
           return instances.clone(id, copy, context);
         },
       },

@@ -39,8 +39,9 @@ describe("suspending", () => {
       () => strata.delete([{ instance: "web", snapshot: "snapshot1" }]),
       () => strata.settings.set("local.web.cpus", "2"),
       () => strata.instances.restart(["web"]),
-    ])
+    ]) {
       expect(await code(refused())).to.equal("INSTANCE_SUSPENDED");
+    }
     await strata.instances.start(["web"]);
     expect(await stateOf(strata)).to.equal("Running");
   });
@@ -123,7 +124,9 @@ describe("a delayed shutdown", () => {
   it("does not show when the guest did not obey", async () => {
     const strata = await open();
     const { guest } = strata.engine;
-    if (guest.via !== "engine") throw new Error("the engine runs commands by itself");
+    if (guest.via !== "engine") {
+      throw new Error("the engine runs commands by itself");
+    }
     const disobedient = {
       ...strata.engine,
       guest: {

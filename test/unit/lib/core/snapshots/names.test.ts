@@ -18,8 +18,9 @@ const accepts = (name: string) => {
 };
 
 describe("names", () => {
-  for (const name of ["a", "web", "Web-1", "a--b", `a${"b".repeat(62)}`])
+  for (const name of ["a", "web", "Web-1", "a--b", `a${"b".repeat(62)}`]) {
     it(`take ${name}`, () => expect(accepts(name)).to.equal(true));
+  }
   for (const name of [
     "",
     "1a",
@@ -33,8 +34,9 @@ describe("names", () => {
     `a${"b".repeat(63)}`,
     "../x",
     "a/b",
-  ])
+  ]) {
     it(`refuse ${JSON.stringify(name)}`, () => expect(accepts(name)).to.equal(false));
+  }
 
   it("count on from the snapshots ever taken, deleted ones included", () => {
     expect(nextSnapshot(0, [])).to.deep.equal({ name: "snapshot1", taken: 1 });
@@ -49,8 +51,9 @@ describe("names", () => {
     expect(parseRef("web")).to.deep.equal({ instance: "web" });
     expect(parseRef("web.clean")).to.deep.equal({ instance: "web", snapshot: "clean" });
     expect(formatRef(parseRef("web.clean"))).to.equal("web.clean");
-    for (const wrong of ["web.", ".clean", "web.a.b", "web.-"])
+    for (const wrong of ["web.", ".clean", "web.a.b", "web.-"]) {
       expect(() => parseRef(wrong)).to.throw("invalid");
+    }
   });
 });
 
@@ -94,7 +97,9 @@ describe("snapshot trees", () => {
         fc.pre(tree.snapshots.length > 0);
         const gone = tree.snapshots[pick % tree.snapshots.length] as Snapshot;
         const removal = planRemoval(tree, gone.name);
-        if (removal === undefined) throw new Error("no plan");
+        if (removal === undefined) {
+          throw new Error("no plan");
+        }
         expect(removal.children).to.deep.equal(childrenOf(tree.snapshots, gone.name));
         const after = afterRemoval(tree, removal);
         for (const { name, parent } of after.snapshots) {

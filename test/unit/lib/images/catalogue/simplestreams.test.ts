@@ -25,7 +25,9 @@ function refusal(work: () => unknown): string {
   try {
     work();
   } catch (error) {
-    if (isStrataError(error)) return `${error.code}: ${error.message}`;
+    if (isStrataError(error)) {
+      return `${error.code}: ${error.message}`;
+    }
     throw error;
   }
   return "accepted";
@@ -78,10 +80,11 @@ describe("a catalogue in the form of simplestreams", () => {
       "//evil.example/a",
       "http://lab.example/a",
       "file:///etc/passwd",
-    ])
+    ]) {
       expect(refusedProducts(products({}, { ...disk, path }))).to.match(
         /^CATALOGUE_UNREADABLE.*must be on the same server/,
       );
+    }
     expect(refusedProducts(products({}, { ...disk, path: "https://a:b@lab.example/a" }))).to.match(
       /must be on the same server/,
     );
@@ -95,10 +98,11 @@ describe("a catalogue in the form of simplestreams", () => {
       { size: 2 ** 60 },
       { size: "5" },
       { sha256: "ab" },
-    ])
+    ]) {
       expect(refusedProducts(products({}, { ...disk, ...change })), JSON.stringify(change)).to.match(
         /^CATALOGUE_UNREADABLE: .*"lab".*the disk of p 1, (size|sha256)/,
       );
+    }
     expect(refusedProducts(products({}, { path: "a", size: 5 }))).to.match(/the disk of p 1, sha256/);
   });
 

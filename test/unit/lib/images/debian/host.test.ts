@@ -21,7 +21,9 @@ describe("the host's release", () => {
       try {
         parseRelease(text);
       } catch (error) {
-        if (isStrataError(error)) code = error.code;
+        if (isStrataError(error)) {
+          code = error.code;
+        }
       }
       expect(code).to.equal("UNSUPPORTED");
     }

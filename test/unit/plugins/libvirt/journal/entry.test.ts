@@ -16,17 +16,19 @@ describe("an entry of the journal", () => {
       JSON.stringify({ version: 2, operation: MERGE }),
       note({ kind: "teleport" }),
       note({ kind: "constructor" }),
-    ])
+    ]) {
       expect(readEntry(text).operation, text).to.include({ kind: "unusable", code: "RECORD_TOO_NEW" });
+    }
   });
 
   it("that lacks a member, or has one that is no text, is broken", () => {
     const { layer: _, ...lacking } = MERGE;
-    for (const operation of [lacking, { ...MERGE, target: 3 }, { kind: 7 }, {}, null, [], "merge"])
+    for (const operation of [lacking, { ...MERGE, target: 3 }, { kind: 7 }, {}, null, [], "merge"]) {
       expect(readEntry(note(operation)).operation, JSON.stringify(operation)).to.include({
         kind: "unusable",
         code: "RECORDS_DIFFER",
       });
+    }
   });
 
   it("is read whatever is in the file", () => {

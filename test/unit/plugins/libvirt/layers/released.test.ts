@@ -11,8 +11,9 @@ describe("the layers that were released", () => {
   });
 
   it("never are files of another folder", () => {
-    for (const file of ["../other/layer-1.qcow2", "/etc/passwd", "a/b", "..", ""])
+    for (const file of ["../other/layer-1.qcow2", "/etc/passwd", "a/b", "..", ""]) {
       expect([...parseReleases("/f", list({ ...LAYER, file })).keys()], file).to.deep.equal([]);
+    }
   });
 
   it("are none where the list is of a version that is not known", () => {
@@ -20,7 +21,7 @@ describe("the layers that were released", () => {
   });
 
   it("are none of which something is missing, whatever is there in its place", () => {
-    for (const member of ["file", "inode", "modified", "above"])
+    for (const member of ["file", "inode", "modified", "above"]) {
       fc.assert(
         fc.property(
           fc.oneof(fc.constant(null), fc.boolean(), fc.dictionary(fc.string(), fc.string())),
@@ -29,5 +30,6 @@ describe("the layers that were released", () => {
           },
         ),
       );
+    }
   });
 });

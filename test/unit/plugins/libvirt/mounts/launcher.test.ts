@@ -35,7 +35,9 @@ describe("the ids of virtiofsd's user namespace", () => {
         const seen = new Set<number>();
         const oneToOne = given.filter(({ guest }) => !seen.has(guest) && seen.add(guest));
         const lines = read(idMapLines(oneToOne));
-        for (const { host, guest } of oneToOne) expect(lines.get(guest)).to.equal(host);
+        for (const { host, guest } of oneToOne) {
+          expect(lines.get(guest)).to.equal(host);
+        }
         const root = oneToOne.find(({ host }) => host === 0);
         expect([...lines].find(([, outside]) => outside === 0)?.[0]).to.equal(root?.guest);
       }),
@@ -51,7 +53,8 @@ describe("the launcher of virtiofsd", () => {
 
   it("is known by its file name and nothing else is", () => {
     expect(isLauncher("virtiofsd-0123456789abcdef")).to.equal(true);
-    for (const name of ["virtiofsd", "virtiofsd-0123456789abcdef.bak", "layer-x.qcow2", "virtiofsd-xyz"])
+    for (const name of ["virtiofsd", "virtiofsd-0123456789abcdef.bak", "layer-x.qcow2", "virtiofsd-xyz"]) {
       expect(isLauncher(name), name).to.equal(false);
+    }
   });
 });

@@ -25,8 +25,9 @@ describe("the name of a backing file", () => {
     ["json:{", []],
     ["json:null", []],
   ];
-  for (const [name, files] of cases)
+  for (const [name, files] of cases) {
     it(`${name} means ${files.join(" and ") || "no file"}`, () => {
       expect(filesOfBackingName(name, "/home")).to.deep.equal(files);
     });
+  }
 });

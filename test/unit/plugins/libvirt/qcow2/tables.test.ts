@@ -42,8 +42,11 @@ function image({ version = 3, clusterBits = 9, order = 4, features = 0n, cluster
   const bit = used * 2 ** order;
   const at = 2 * cluster + Math.floor(bit / 8);
   // Numbers of several bytes have their lowest one last, those of less begin at the lowest bit.
-  if (order >= 3) file[at + 2 ** (order - 3) - 1] = 1;
-  else file[at] = 1 << (bit % 8);
+  if (order >= 3) {
+    file[at + 2 ** (order - 3) - 1] = 1;
+  } else {
+    file[at] = 1 << (bit % 8);
+  }
   return file;
 }
 
@@ -52,10 +55,13 @@ describe("the extent of a qcow2 file", () => {
     const { header, tables, length } = emptyOverlay("/base.qcow2", 10n * 1024n ** 3n);
     const file = Buffer.alloc(length);
     header.copy(file);
-    for (const { at, bytes } of tables) bytes.copy(file, at);
+    for (const { at, bytes } of tables) {
+      bytes.copy(file, at);
+    }
     expect(extentOfBytes(file)).to.equal("whole");
-    for (const left of [length - 1, 196_700, 131_072, 100_000, 65_537, 512, 104])
+    for (const left of [length - 1, 196_700, 131_072, 100_000, 65_537, 512, 104]) {
       expect(extentOfBytes(file.subarray(0, left)), String(left)).to.equal("cut");
+    }
   });
 
   it("is short exactly where a cluster is in use behind the end, of any width of refcounts", () => {
@@ -137,7 +143,8 @@ describe("what qemu-img check prints", () => {
   });
 
   it("is nothing where it failed before it could check", () => {
-    for (const printed of ["", "qemu-img: Could not open", "[", "7", "null"])
+    for (const printed of ["", "qemu-img: Could not open", "[", "7", "null"]) {
       expect(parseCheck(printed)).to.equal(null);
+    }
   });
 });

@@ -224,8 +224,12 @@ export const CLASSES: readonly {
 /** Names of the methods of a class and of those it stands on. */
 export function methodsOf(prototype: object): string[] {
   const found = new Set<string>();
-  for (let at: object = prototype; at !== Object.prototype; at = Object.getPrototypeOf(at))
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
-      if (typeof value === "function" && name !== "constructor") found.add(name);
+  for (let at: object = prototype; at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (typeof value === "function" && name !== "constructor") {
+        found.add(name);
+      }
+    }
+  }
   return [...found].sort();
 }

@@ -46,7 +46,9 @@ async function scene(limits: CallLimits = {}) {
 
 /** Resolves when the far side has noticed, by whatever it noticed it. */
 async function closing({ socket }: FakeClient): Promise<void> {
-  if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
+  if (!socket.closed) {
+    await new Promise((resolve) => socket.once("close", resolve));
+  }
 }
 
 describe("a console", () => {
@@ -74,7 +76,9 @@ describe("a console", () => {
     far.send(packet(call, FrameStatus.CONTINUE));
     const text = (async () => {
       let all = "";
-      for await (const chunk of stream) all += chunk;
+      for await (const chunk of stream) {
+        all += chunk;
+      }
       return all;
     })();
     expect(await far.next()).to.include({ type: FrameType.STREAM, status: FrameStatus.OK });
@@ -85,9 +89,15 @@ describe("a console", () => {
   it("ends without a reader of what has come", async () => {
     await using there = await scene();
     const { far, call, stream } = there;
-    for (let at = 0; at < 8; at++) far.send(packet(call, FrameStatus.CONTINUE, "x".repeat(60_000)));
+    for (let at = 0; at < 8; at++) {
+      far.send(packet(call, FrameStatus.CONTINUE, "x".repeat(60_000)));
+    }
     stream.end();
-    for (;;) if ((await far.next()).status === FrameStatus.OK) break;
+    for (;;) {
+      if ((await far.next()).status === FrameStatus.OK) {
+        break;
+      }
+    }
     const finished = once(stream, "finish");
     far.send(packet(call, FrameStatus.OK));
     await finished;
@@ -100,11 +110,17 @@ describe("a console", () => {
       await using there = await scene();
       const { far, call, stream } = there;
       const failed = once(stream, "error");
-      if (cut) far.socket.destroy();
-      else far.send(packet(call, FrameStatus.ERROR, encode(remoteError, REFUSAL)));
+      if (cut) {
+        far.socket.destroy();
+      } else {
+        far.send(packet(call, FrameStatus.ERROR, encode(remoteError, REFUSAL)));
+      }
       const [error] = await failed;
-      if (cut) expect(error).to.be.instanceOf(ConnectionLostError);
-      else expect(error).to.include({ codeName: "OPERATION_INVALID", message: "domain is not running" });
+      if (cut) {
+        expect(error).to.be.instanceOf(ConnectionLostError);
+      } else {
+        expect(error).to.include({ codeName: "OPERATION_INVALID", message: "domain is not running" });
+      }
     }
   });
 

@@ -34,7 +34,9 @@ const virsh = read<{ calls: Recorded[] }>("./recorded-frames.json");
 
 function single(hex: string) {
   const [frame] = [...new FrameParser().push(Buffer.from(hex, "hex"))];
-  if (frame === undefined) throw new Error("no whole frame was recorded");
+  if (frame === undefined) {
+    throw new Error("no whole frame was recorded");
+  }
   return frame;
 }
 
@@ -58,8 +60,11 @@ describe("frames recorded from libvirtd 9.0", () => {
       expect(encodeFrame({ ...head, payload }).toString("hex")).to.equal(call);
       const answer = single(reply);
       expect(answer.serial).to.equal(serial);
-      if (error === undefined) expect(decode(resultType, answer.payload)).to.deep.equal(result);
-      else expect(decode(remoteError, answer.payload)).to.include(error);
+      if (error === undefined) {
+        expect(decode(resultType, answer.payload)).to.deep.equal(result);
+      } else {
+        expect(decode(remoteError, answer.payload)).to.include(error);
+      }
     });
   }
 

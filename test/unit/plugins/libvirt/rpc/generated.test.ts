@@ -12,13 +12,14 @@ const extracts = VERSIONS.map((version) => ({ version, ...readExtract(version) }
 const newest = readExtract("11.3");
 
 describe("the parts of the binding that come from libvirt", () => {
-  for (const [path, text] of renderBinding(newest))
+  for (const [path, text] of renderBinding(newest)) {
     it(`${path} is what \`make binding\` writes`, () => {
       const url = new URL(`../../../../../plugins/libvirt/rpc/${path}`, import.meta.url);
       expect(readFileSync(url, "utf8")).to.equal(text);
     });
+  }
 
-  for (const { version, remote, qemu, messages, enums, strings } of extracts)
+  for (const { version, remote, qemu, messages, enums, strings } of extracts) {
     describe(`agree with libvirt ${version}`, () => {
       it("in the number, the arguments and the result of every procedure", () => {
         const ours = (program: number) =>
@@ -42,19 +43,24 @@ describe("the parts of the binding that come from libvirt", () => {
       });
 
       it("in every constant and error code that it has", () => {
-        for (const [type, members] of Object.entries(enums))
+        for (const [type, members] of Object.entries(enums)) {
           expect(newest.enums[type], type).to.include(members);
+        }
         expect(newest.strings).to.include(strings);
       });
     });
+  }
 
   it("say since when there is what libvirt 9.0 does not have", () => {
     const [oldest] = extracts;
-    for (const [type, members] of Object.entries(newest.enums))
-      for (const member of Object.keys(members))
+    for (const [type, members] of Object.entries(newest.enums)) {
+      for (const member of Object.keys(members)) {
         expect(member in (oldest?.enums[type] ?? {}), member).to.equal(!(member in newest.since));
-    for (const macro of Object.keys(newest.strings))
+      }
+    }
+    for (const macro of Object.keys(newest.strings)) {
       expect(macro in (oldest?.strings ?? {}), macro).to.equal(!(macro in newest.since));
+    }
   });
 });
 

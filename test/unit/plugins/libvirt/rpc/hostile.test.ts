@@ -111,7 +111,9 @@ describe("cutting a stream into frames", () => {
         const serials: number[] = [];
         for (let at = 0, turn = 0; at < stream.length; turn++) {
           const size = sizes[turn % sizes.length] ?? 1;
-          for (const found of parser.push(stream.subarray(at, at + size))) serials.push(found.serial);
+          for (const found of parser.push(stream.subarray(at, at + size))) {
+            serials.push(found.serial);
+          }
           at += size;
         }
         expect(serials).to.deep.equal([3, 4, 3]);
@@ -119,10 +121,11 @@ describe("cutting a stream into frames", () => {
     );
   });
 
-  for (const length of [0, HEADER - 1, LONGEST_FRAME + 1, 0xffffffff])
+  for (const length of [0, HEADER - 1, LONGEST_FRAME + 1, 0xffffffff]) {
     it(`refuses a length of ${length}`, () => {
       const lie = Buffer.alloc(HEADER);
       lie.writeUInt32BE(length);
       expect(() => [...new FrameParser().push(lie)]).to.throw(ProtocolError);
     });
+  }
 });

@@ -22,7 +22,9 @@ function daemon() {
     },
   });
   const answer = (frame: Frame | undefined) => {
-    if (frame === undefined) throw new Error("there is no call to answer");
+    if (frame === undefined) {
+      throw new Error("there is no call to answer");
+    }
     // An empty list.
     const reply = { ...frame, type: FrameType.REPLY, status: FrameStatus.OK, payload: Buffer.alloc(4) };
     stream.push(encodeFrame(reply));

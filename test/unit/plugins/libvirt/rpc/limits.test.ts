@@ -25,7 +25,9 @@ async function failureOf(work: Promise<unknown>): Promise<unknown> {
 /** Resolves with the next call that is not part of an opening, over whatever connection. */
 async function nextCall(daemon: FakeDaemon): Promise<void> {
   for (;;) {
-    if (daemon.clients.some(({ frames }) => frames.length > 0)) return;
+    if (daemon.clients.some(({ frames }) => frames.length > 0)) {
+      return;
+    }
     await new Promise(setImmediate);
   }
 }

@@ -49,16 +49,24 @@ describe("the README's tables of C names", () => {
       const of = named.flatMap(([object, member = ""]) => (object === noun ? [member] : []));
       const methods = methodsOf(type.prototype).filter((name) => ![...OWN, ...SELF].includes(name));
       expect(of, noun).to.include.members(methods);
-      for (const member of of) expect(`${noun}.${member}`).to.satisfy(() => isMember(type, member));
+      for (const member of of) {
+        expect(`${noun}.${member}`).to.satisfy(() => isMember(type, member));
+      }
     }
     const nouns = CLASSES.map(({ noun }) => noun);
-    for (const [object = "", member] of named)
-      if (member === undefined) expect(binding).to.have.property(object);
-      else expect(nouns).to.include(object);
+    for (const [object = "", member] of named) {
+      if (member === undefined) {
+        expect(binding).to.have.property(object);
+      } else {
+        expect(nouns).to.include(object);
+      }
+    }
   });
 
   it("name procedures that can be called", () => {
-    for (const { second } of byCall) expect(procedures).to.have.property(second.replaceAll("`", ""));
+    for (const { second } of byCall) {
+      expect(procedures).to.have.property(second.replaceAll("`", ""));
+    }
   });
 });
 

@@ -60,7 +60,9 @@ describe("the stream of a volume", () => {
     const chunks = (await volumeOf(daemon)).download();
     const first = chunks.next();
     const { far, call } = await accept(daemon);
-    for (let at = 0; at < 40; at++) far.send(packet(call, FrameStatus.CONTINUE, "x".repeat(1000)));
+    for (let at = 0; at < 40; at++) {
+      far.send(packet(call, FrameStatus.CONTINUE, "x".repeat(1000)));
+    }
     await first;
     const closed = closing(far);
     const began = performance.now();
@@ -69,7 +71,7 @@ describe("the stream of a volume", () => {
     expect(performance.now() - began).to.be.below(1000);
   });
 
-  for (const by of ["the signal", "the daemon"])
+  for (const by of ["the signal", "the daemon"]) {
     it(`is ended by ${by} in an upload whose source says nothing`, async () => {
       await using daemon = await fakeDaemon();
       const controller = new AbortController();
@@ -88,4 +90,5 @@ describe("the stream of a volume", () => {
         expect(await failure).to.be.instanceOf(ConnectionLostError);
       }
     });
+  }
 });

@@ -127,7 +127,9 @@ describe("a domain document that others have written into", () => {
     setResources(recorded, { cpus: 7, memory: 1024n ** 2n * 300n });
     const nic = find(recorded, "devices", "interface", "mac");
     const uuid = find(recorded, "uuid");
-    if (nic === undefined || uuid === undefined) throw new Error("the fixture lacks a part");
+    if (nic === undefined || uuid === undefined) {
+      throw new Error("the fixture lacks a part");
+    }
     nic.attributes.address = "52:54:00:ff:ff:ff";
     uuid.children.splice(0, 1, "00000000-0000-4000-8000-00000000ffff");
     const restored = restoredDomain(recorded, present, "/pool/overlay.qcow2", metadata);

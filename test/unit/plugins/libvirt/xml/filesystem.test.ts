@@ -94,7 +94,9 @@ describe("the filesystem devices of a domain", () => {
 
   it("have tags that virtiofs takes, one for each target", () => {
     const tags = ["/a", "/b", `/${"x".repeat(4000)}`].map(mountTag);
-    for (const tag of tags) expect(tag).to.match(/^[a-z0-9-]{1,36}$/);
+    for (const tag of tags) {
+      expect(tag).to.match(/^[a-z0-9-]{1,36}$/);
+    }
     expect(new Set(tags).size).to.equal(3);
   });
 });

@@ -20,7 +20,9 @@ async function byXml2js(xml: string): Promise<Element> {
     includeWhiteChars: true,
   });
   const [root] = Object.values(raw);
-  if (root === undefined) throw new Error("empty");
+  if (root === undefined) {
+    throw new Error("empty");
+  }
   return fromRaw(root);
 }
 
@@ -28,7 +30,9 @@ function fromRaw(node: RawNode): Element {
   const raw = node.$$ ?? [];
   const mixed = raw.some((child) => child["#name"] !== "__text__");
   const children = raw.flatMap((child): (Element | string)[] => {
-    if (child["#name"] !== "__text__") return [fromRaw(child)];
+    if (child["#name"] !== "__text__") {
+      return [fromRaw(child)];
+    }
     const text = child._ ?? "";
     return mixed && text.trim() === "" ? [] : [text];
   });
@@ -72,7 +76,7 @@ describe("reading XML", () => {
     });
   });
 
-  for (const broken of ["", "  ", "<a>", "<a></b>", "<a x=1/>", "<a>&unknown;</a>", "no"])
+  for (const broken of ["", "  ", "<a>", "<a></b>", "<a x=1/>", "<a>&unknown;</a>", "no"]) {
     it(`refuses ${JSON.stringify(broken)}`, async () => {
       // Twice, and what is right after that is read: nothing is left of what was wrong.
       for (let time = 0; time < 2; time += 1) {
@@ -84,4 +88,5 @@ describe("reading XML", () => {
       }
       expect(await readDocument("<a>b</a>")).to.deep.equal({ name: "a", attributes: {}, children: ["b"] });
     });
+  }
 });

@@ -37,11 +37,12 @@ describe("what a snapshot froze, told from the text of its record", () => {
     ),
     "records a running domain too": xml.replace("</domainsnapshot>", "<inactiveDomain/></domainsnapshot>"),
   };
-  for (const [what, text] of Object.entries(changed))
+  for (const [what, text] of Object.entries(changed)) {
     it(`is left to a reading where the record ${what}`, () => {
       expect(text).not.to.equal(xml);
       expect(frozenInText(text)).to.equal(undefined);
     });
+  }
 
   it("goes by the disk that the instance has for its root", async () => {
     const adopted = xml
@@ -106,9 +107,10 @@ describe("where a snapshot is, told from the text of its record", () => {
     "no root disk": xml.replace("<target dev='vda'", "<target dev='vdx'"),
     "no devices": xml.replace("<devices>", "<others>").replace("</devices>", "</others>"),
   };
-  for (const [what, text] of Object.entries(changed))
+  for (const [what, text] of Object.entries(changed)) {
     it(`is left to a reading where the record has ${what}`, () => {
       expect(text).not.to.equal(xml);
       expect(placeInText("any", text)).to.equal(undefined);
     });
+  }
 });

@@ -64,8 +64,9 @@ describe("records in the config of LXD", () => {
   it("are refused when they are too new, and when they cannot be read; the key is named", () => {
     const tooNew = ownKeys({ id: "u", record: { ...record, version: RECORD_VERSION + 1 } });
     expect(thrownCode(() => readOwn("web", tooNew))).to.equal("RECORD_TOO_NEW");
-    for (const text of ["{", "[]", '{"version":1}'])
+    for (const text of ["{", "[]", '{"version":1}']) {
       expect(thrownCode(() => readOwn("web", { [KEYS.instance]: text }))).to.equal("RECORDS_DIFFER");
+    }
     expect(thrownCode(() => readTree("web", { [KEYS.tree]: '{"standsOn":7}' }))).to.equal("RECORDS_DIFFER");
     expect(thrownCode(() => readOperation("web", { [KEYS.operation]: '{"kind":"other"}' }))).to.equal(
       "RECORDS_DIFFER",

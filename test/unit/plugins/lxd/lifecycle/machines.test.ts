@@ -35,10 +35,11 @@ describe("virtual machines of LXD", () => {
   });
 
   it("are refused with what LXD itself has found out where the server does not run them", async () => {
-    for (const o of [{}, { remote: true }])
+    for (const o of [{}, { remote: true }]) {
       expect(await refusal("lxc", o)).to.equal(
         "the server cannot run virtual machines (KVM support is missing (no /dev/kvm))",
       );
+    }
   });
 
   describe("get a disk", () => {
@@ -61,12 +62,17 @@ describe("virtual machines of LXD", () => {
       }).formData();
       expect([...form.keys()]).to.deep.equal(["metadata", "rootfs.img"]);
       const parts: Buffer[] = [];
-      for (const [, part] of form)
-        if (part instanceof Blob) parts.push(Buffer.from(await part.arrayBuffer()));
+      for (const [, part] of form) {
+        if (part instanceof Blob) {
+          parts.push(Buffer.from(await part.arrayBuffer()));
+        }
+      }
       expect(parts[1]?.equals(disk)).to.equal(true);
       expect(parts[0]?.toString()).to.contain("architecture: x86_64");
       const hash = createHash("sha256");
-      for (const part of parts) hash.update(part);
+      for (const part of parts) {
+        hash.update(part);
+      }
       expect(hash.digest("hex")).to.equal(fingerprint);
       const again = await splitImage(image, "x86_64");
       expect(again.fingerprint).to.equal(fingerprint);
@@ -91,8 +97,9 @@ describe("virtual machines of LXD", () => {
   });
 
   it("need no agent to be changed: that none could be told is no failure, and nothing else is", () => {
-    for (const said of ["LXD VM agent isn't currently running", "Failed to connect to lxd-agent"])
+    for (const said of ["LXD VM agent isn't currently running", "Failed to connect to lxd-agent"]) {
       expect(isUntold(new LxdError(500, said)), said).to.equal(true);
+    }
     expect(isUntold(new LxdError(500, "Failed to update database"))).to.equal(false);
     expect(isUntold(new Error("VM agent isn't currently running"))).to.equal(false);
     expect(

@@ -35,23 +35,33 @@ function server(present: Config | undefined = OWN) {
     config: () => config,
   };
   const reach = () => {
-    if (lxd.down) throw new LxdConnectionError("connect ECONNREFUSED", false, undefined);
+    if (lxd.down) {
+      throw new LxdConnectionError("connect ECONNREFUSED", false, undefined);
+    }
   };
   const get: Client["get"] = async (path, shape) => {
     reach();
-    if (path === "/1.0/operations") return { value: shape.parse({}), etag: "" };
-    if (config === undefined) throw new LxdError(404, "Instance not found");
+    if (path === "/1.0/operations") {
+      return { value: shape.parse({}), etag: "" };
+    }
+    if (config === undefined) {
+      throw new LxdError(404, "Instance not found");
+    }
     const fixed = { name: "web", status: "Stopped", type: "container", devices: {}, snapshots: [] };
     return { value: shape.parse({ ...fixed, config }), etag: String(version) };
   };
   const run: Client["run"] = async (method, _, body, options) => {
     reach();
-    if (options?.etag !== undefined && options.etag !== String(version)) throw new LxdError(412, "etag");
+    if (options?.etag !== undefined && options.etag !== String(version)) {
+      throw new LxdError(412, "etag");
+    }
     const given = (body as { config: Config } | undefined)?.config ?? {};
     const merged = Object.entries({ ...config, ...given }).filter(([, value]) => value !== "");
     config = method === "DELETE" ? undefined : Object.fromEntries(merged);
     version += 1;
-    if (!lxd.breaks) return undefined;
+    if (!lxd.breaks) {
+      return undefined;
+    }
     lxd.breaks = false;
     lxd.down = true;
     throw new LxdConnectionError("read ECONNRESET", true, undefined);

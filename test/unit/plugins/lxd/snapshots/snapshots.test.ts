@@ -44,7 +44,9 @@ function managed(snapshots: readonly object[], config: Record<string, string> = 
     snapshots,
   });
   const found = toManaged(instance, "etag");
-  if (found === undefined) throw new Error("it is foreign");
+  if (found === undefined) {
+    throw new Error("it is foreign");
+  }
   return found;
 }
 
@@ -85,7 +87,9 @@ describe("snapshots of LXD with strata's records", () => {
   it("give their children, and an instance that stands on them, to their parent when they go", () => {
     const nodes = readNodes(managed(three));
     const b = nodes.find(({ name }) => name === "b");
-    if (b === undefined) throw new Error("there is no b");
+    if (b === undefined) {
+      throw new Error("there is no b");
+    }
     const after = withoutNode({ standsOn: "id-b", amended: { "id-b": { comment: "x" } } }, nodes, b);
     expect(after).to.deep.equal({ standsOn: "id-a", amended: { "id-c": { parent: "id-a" } } });
   });
@@ -114,7 +118,9 @@ describe("snapshots of LXD with strata's records", () => {
     };
     const present = managed([snapshot("a", null, 1, then)], now);
     const [node] = readNodes(present);
-    if (node === undefined) throw new Error("there is no snapshot");
+    if (node === undefined) {
+      throw new Error("there is no snapshot");
+    }
     const { [KEYS.instance]: own, ...config } = restoredConfig(present, node);
     expect(config).to.deep.equal({
       "limits.cpu": "1",

@@ -21,7 +21,9 @@ class Chain {
   graph(): LayerGraph {
     const walk = (path: string, below: (at: string) => string | undefined) => {
       const found = [path];
-      for (let at = below(path); at !== undefined; at = below(at)) found.push(at);
+      for (let at = below(path); at !== undefined; at = below(at)) {
+        found.push(at);
+      }
       return found;
     };
     const headers = [...this.through].map(
@@ -61,7 +63,9 @@ class Chain {
 
 function chainOf(length: number): Chain {
   const chain = new Chain();
-  for (let at = 1; at <= length; at++) chain.through.set(layer(at), at === 1 ? BASE : layer(at - 1));
+  for (let at = 1; at <= length; at++) {
+    chain.through.set(layer(at), at === 1 ? BASE : layer(at - 1));
+  }
   return chain;
 }
 
@@ -96,7 +100,9 @@ describe("keyframes", () => {
             // As a merge does: the layer above gets what is below, and the keyframe of the layer is not read.
             const at = each.remove % layers.length;
             const [gone, above] = [layers[at], layers[at + 1]];
-            if (gone === undefined || above === undefined) continue;
+            if (gone === undefined || above === undefined) {
+              continue;
+            }
             chain.through.set(above, chain.through.get(gone) ?? BASE);
             chain.through.delete(gone);
             layers = layers.filter((path) => path !== gone);
