@@ -103,7 +103,7 @@ export function domainDocument(spec: DomainSpec): Element {
         { type: "unix" },
         element("target", { type: "virtio", name: "org.qemu.guest_agent.0" }),
       ),
-      element("rng", { model: "virtio" }, element("engine", { model: "random" }, "/dev/urandom")),
+      element("rng", { model: "virtio" }, element("backend", { model: "random" }, "/dev/urandom")),
       element("memballoon", { model: "virtio" }),
       ...Array.from({ length: PORTS }, (_, at) =>
         element("controller", { type: "pci", index: at + 1, model: "pcie-root-port" }),
