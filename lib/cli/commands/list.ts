@@ -42,7 +42,12 @@ async function output(cli: Cli, names: readonly string[], options: Flags, format
     return formatList(listing, format);
   }
   const trees = await strata.snapshots.list(names.length === 0 ? undefined : names);
-  return options.tree === true && format === "table" ? formatTrees(trees) : formatSnapshotList(trees, format);
+  if (options.tree !== true || format !== "table") {
+    return formatSnapshotList(trees, format);
+  }
+  const { stdout } = cli.io;
+  const width = stdout.isTTY === true && "columns" in stdout ? stdout.columns : 0;
+  return formatTrees(trees, { width, now: Date.now() });
 }
 
 function complain(cli: Cli, engine: string, { message, hint, exitCode }: StrataError): void {

@@ -1,6 +1,8 @@
-import type { SnapshotTreeInfo } from "../../core/api/strata.ts";
+import type { SnapshotInfo, SnapshotTreeInfo } from "../../core/api/strata.ts";
 import { type Branch, forest } from "../../core/snapshots/tree.ts";
-import { briefly, columns, csvField, csvLines } from "./cell.ts";
+import { formatSize } from "../../size/format.ts";
+import { formatAge } from "./age.ts";
+import { briefly, columns, csvField, csvLines, displayWidth, pad } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
 /** Snapshots of instances, in order of creation. */
@@ -56,19 +58,56 @@ export function formatSnapshotList(trees: readonly SnapshotTreeInfo[], format: F
   }
 }
 
+/** Where a tree is drawn: how wide the terminal is, and the time from which ages count. */
+export interface Canvas {
+  /** Columns. */
+  readonly width: number;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
 /**
  * Each instance's tree, drawn, with a mark where the instance stands. An only child stands below its
- * parent, in the same column: a long line of snapshots stays as narrow as a short one.
+ * parent, in the same column: a long line of snapshots stays as narrow as a short one. On a terminal that has
+ * room for it, age and size of each snapshot stand at the right.
  */
-export function formatTrees(trees: readonly SnapshotTreeInfo[]): string {
+export function formatTrees(trees: readonly SnapshotTreeInfo[], canvas?: Canvas): string {
   const filled = trees.filter(({ snapshots }) => snapshots.length > 0);
   if (filled.length === 0) {
     return "No snapshots found.\n";
   }
-  return filled.map(drawTree).join("\n");
+  const drawn = filled.map(drawTree);
+  const rows = canvas === undefined ? [] : drawn.flatMap((lines) => detailed(lines, canvas.now));
+  const widest = Math.max(0, ...rows.map(({ text }) => displayWidth(text)));
+  const details = Math.max(0, ...rows.map(({ detail }) => detail.length));
+  const fits = canvas !== undefined && widest + GAP.length + details <= canvas.width;
+  return drawn
+    .map((lines) =>
+      (fits ? detailed(lines, canvas.now) : lines.map(({ text }) => ({ text, detail: "" })))
+        .map(({ text, detail }) => `${detail === "" ? text : pad(text, widest) + GAP + detail}\n`)
+        .join(""),
+    )
+    .join("\n");
 }
 
 const HERE = "<- now";
+const GAP = "   ";
+
+/** A line of a drawn tree, with the snapshot that it shows; the first shows the instance. */
+interface Line {
+  readonly text: string;
+  readonly snapshot?: SnapshotInfo;
+}
+
+function detailed(lines: readonly Line[], now: number): { readonly text: string; readonly detail: string }[] {
+  return lines.map(({ text, snapshot }) => {
+    if (snapshot === undefined) {
+      return { text, detail: "" };
+    }
+    const size = snapshot.size === null ? "--" : formatSize(snapshot.size);
+    return { text, detail: `${formatAge(now - snapshot.createdAt).padStart(6)}   ${size.padStart(9)}` };
+  });
+}
 
 /** A snapshot and what stands on it alone, down to where the tree branches or ends. */
 function straight(from: Branch): Branch[] {
@@ -81,21 +120,27 @@ function straight(from: Branch): Branch[] {
   return line;
 }
 
-function drawTree({ instance, snapshots, standsOn }: SnapshotTreeInfo): string {
-  const comments = new Map(snapshots.map(({ name, comment }) => [name, briefly(comment)]));
-  const label = ({ name }: Branch) =>
-    [name, comments.get(name) ?? "", name === standsOn ? HERE : ""].filter(Boolean).join("  ");
-  const draw = (branch: Branch, prefix: string, last: boolean): string[] => {
+function drawTree({ instance, snapshots, standsOn }: SnapshotTreeInfo): Line[] {
+  const byName = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot]));
+  const line = (prefix: string, { name }: Branch): Line => {
+    const snapshot = byName.get(name);
+    const comment = briefly(snapshot?.comment ?? "");
+    const label = [name, comment, name === standsOn ? HERE : ""].filter(Boolean).join("  ");
+    return { text: `${prefix}${label}`, ...(snapshot === undefined ? {} : { snapshot }) };
+  };
+  const draw = (branch: Branch, prefix: string, last: boolean): Line[] => {
     const below = `${prefix}${last ? "   " : "│  "}`;
-    const line = straight(branch);
-    const fork = line.at(-1)?.children ?? [];
+    const [first = branch, ...rest] = straight(branch);
+    const fork = (rest.at(-1) ?? first).children;
     return [
-      `${prefix}${last ? "└─ " : "├─ "}${label(branch)}`,
-      ...line.slice(1).map((each) => `${below}${label(each)}`),
+      line(`${prefix}${last ? "└─ " : "├─ "}`, first),
+      ...rest.map((each) => line(below, each)),
       ...fork.flatMap((child, at) => draw(child, below, at === fork.length - 1)),
     ];
   };
   const roots = forest(snapshots);
-  const lines = roots.flatMap((root, at) => draw(root, "", at === roots.length - 1));
-  return `${[standsOn === null ? `${instance}  ${HERE}` : instance, ...lines].join("\n")}\n`;
+  return [
+    { text: standsOn === null ? `${instance}  ${HERE}` : instance },
+    ...roots.flatMap((root, at) => draw(root, "", at === roots.length - 1)),
+  ];
 }

@@ -43,4 +43,32 @@ describe("a tree of snapshots", () => {
     expect(first).to.equal("└─ s0  <- now");
     expect(lines).to.deep.equal(names.slice(1).map((name) => `   ${name}`));
   });
+
+  describe("on a terminal", () => {
+    const now = 10 * 86_400_000;
+    const { snapshots, ...rest } = treeOf(["clean", "tried<clean"], "tried");
+    const [clean, tried] = snapshots as [SnapshotInfo, SnapshotInfo];
+    const tree = {
+      ...rest,
+      snapshots: [
+        { ...clean, comment: "as launched", size: 1536n * 1024n },
+        { ...tried, createdAt: now - 90_000 },
+      ],
+    };
+
+    it("shows age and size of each snapshot where there is room", () => {
+      expect(formatTrees([tree], { width: 80, now })).to.equal(
+        [
+          "web",
+          "└─ clean  as launched     10 d      1.5MiB",
+          "   tried  <- now         1 min          --",
+          "",
+        ].join("\n"),
+      );
+    });
+
+    it("leaves them out where they do not fit, rather than break the lines", () => {
+      expect(formatTrees([tree], { width: 30, now })).to.equal(formatTrees([tree]));
+    });
+  });
 });
