@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup setup-tests build docs api binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench demo install clean
+.PHONY: help setup setup-tests build docs api binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench pictures demo install clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -67,6 +67,11 @@ test-debian13: build
 # SUBJECTS=reads measures one alone; SHORT=1 takes minutes, not an hour; ROUNDS=3 is for few rounds of all of it.
 bench: build
 	@node --import tsx test/bench/run.ts $(if $(SHORT),--short) $(if $(ROUNDS),--rounds $(ROUNDS)) --json bench.json $(SUBJECTS)
+
+# The terminal of the README, from a real run, and the plots of docs/performance.md, from bench.json.
+pictures: build
+	@node --import tsx scripts/terminal.ts
+	@node --import tsx test/bench/plot.ts bench.json
 
 demo: setup
 	@$(MAKE) --no-print-directory build
