@@ -26,13 +26,13 @@ export interface LibvirtEngine extends AsyncDisposable {
   /** How folders of this host get into guests. Probed at first use. */
   sharing(): Promise<Sharing>;
   /** What holders know of the instances that this engine has locked, by id. */
-  readonly held: Map<string, Held>;
+  readonly lockStates: Map<string, LockState>;
   /** The locks that are held. */
   readonly locks: WeakSet<Lock>;
 }
 
 /** A lock that is held on an instance, with what its holder knows. `Lock` is what others have of it. */
-export interface Held {
+export interface LockState {
   readonly lock: FileLock;
   /** True once the definition has been changed, so that its copy must be written anew. */
   changed: boolean;
@@ -65,7 +65,7 @@ export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
     host: once(() => mapped(() => probeHost(connection, settings.accelerator ?? "auto"))),
     pool: once(() => mapped(() => openPool(connection, poolFolder))),
     sharing: once(() => mapped(() => probeSharing(connection, session))),
-    held: new Map(),
+    lockStates: new Map(),
     locks: new WeakSet(),
     [Symbol.asyncDispose]: () => connection.close(),
   };
@@ -106,7 +106,7 @@ export interface Managed {
   readonly document: Element;
   readonly metadata: Metadata;
   /** Where the caller has locked it. */
-  readonly held?: Held;
+  readonly lockState?: LockState;
   /** True where it was shut off, with no memory saved, when it was locked, and nothing was done since. */
   readonly settled?: boolean;
 }
@@ -168,43 +168,43 @@ export function lockedId({ locks }: Pick<LibvirtEngine, "locks">, lock: Lock): s
 }
 
 /** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */
-export function handOn({ settled: _, held, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
-  if (held === undefined) {
+export function handOn({ settled: _, lockState, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
+  if (lockState === undefined) {
     return;
   }
-  held.read = managed;
+  lockState.read = managed;
   if (copies !== undefined) {
-    held.copies = copies;
+    lockState.copies = copies;
   }
 }
 
 /** The instance for who only reads it: as it was read when it was locked, where that is still so. */
 export async function peek(engine: LibvirtEngine, id: string): Promise<Managed> {
-  return engine.held.get(id)?.read ?? getManaged(engine, id);
+  return engine.lockStates.get(id)?.read ?? getManaged(engine, id);
 }
 
 /** The domain of that id, which the caller has locked: as it was read then, once, and read anew from then on. */
-export async function getHeld(engine: LibvirtEngine, id: string): Promise<Managed> {
-  const held = heldOf(engine, id);
-  const { read } = held;
-  delete held.read;
-  return { ...(read ?? (await getManaged(engine, id))), held };
+export async function getLocked(engine: LibvirtEngine, id: string): Promise<Managed> {
+  const lockState = lockStateOf(engine, id);
+  const { read } = lockState;
+  delete lockState.read;
+  return { ...(read ?? (await getManaged(engine, id))), lockState };
 }
 
-function heldOf(engine: LibvirtEngine, id: string): Held {
-  const held = engine.held.get(id);
-  if (held === undefined) {
+function lockStateOf(engine: LibvirtEngine, id: string): LockState {
+  const lockState = engine.lockStates.get(id);
+  if (lockState === undefined) {
     throw failure("INTERNAL", { reason: `${id} is not locked` });
   }
-  return held;
+  return lockState;
 }
 
 /** Defines the domain anew. Whoever holds it leaves a copy of the definition behind. */
 export async function define(engine: LibvirtEngine, document: Element): Promise<Domain> {
   const domain = await engine.connection.defineDomain(serialize(document));
-  const held = engine.held.get(domain.uuid);
-  if (held !== undefined) {
-    held.changed = true;
+  const lockState = engine.lockStates.get(domain.uuid);
+  if (lockState !== undefined) {
+    lockState.changed = true;
   }
   return domain;
 }
@@ -212,7 +212,7 @@ export async function define(engine: LibvirtEngine, document: Element): Promise<
 /** How programs that change the layers of a held instance are run. */
 export function runOptions(engine: LibvirtEngine, id: string, context?: Pick<Context, "signal">): RunOptions {
   return {
-    lock: heldOf(engine, id).lock.descriptor,
+    lock: lockStateOf(engine, id).lock.descriptor,
     ...(context === undefined ? {} : { signal: context.signal }),
   };
 }
@@ -230,8 +230,8 @@ export async function writeMetadata(
   const { domain } = managed;
   const flags = (active ?? (await domain.isActive())) ? LIVE_AND_CONFIG : CONFIG;
   await domain.setMetadata(ELEMENT, serialize(metadataElement(metadata)), "strata", NAMESPACE, flags);
-  if (managed.held !== undefined) {
-    managed.held.changed = true;
+  if (managed.lockState !== undefined) {
+    managed.lockState.changed = true;
   }
   return { ...managed, metadata };
 }

@@ -199,7 +199,7 @@ export function lockedId({ locks }: Pick<LxdEngine, "locks">, lock: Lock): strin
 }
 
 /** The instance of that id, which the caller has locked. */
-export async function getHeld(engine: LxdEngine, id: string): Promise<Managed> {
+export async function getLocked(engine: LxdEngine, id: string): Promise<Managed> {
   if (!engine.leases.has(id)) {
     throw failure("INTERNAL", { reason: `"${nameOf(id)}" is not locked` });
   }

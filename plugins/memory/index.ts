@@ -61,7 +61,7 @@ export interface MemoryEngine extends Engine {
 
 /** The engine itself, as tests use it. */
 export function memoryEngine(options: { file?: string | undefined; faults?: Faults } = {}): MemoryEngine {
-  const locks: Locks = { held: new Map() };
+  const locks: Locks = { states: new Map() };
   const faults =
     options.faults ??
     createFaults(() => {

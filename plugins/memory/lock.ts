@@ -4,10 +4,10 @@ import type { StoredInstance, World } from "./world.ts";
 
 /** The locks that are held, by the ids of their instances, and who waits for them. */
 export interface Locks {
-  readonly held: Map<string, Held>;
+  readonly states: Map<string, LockState>;
 }
 
-interface Held {
+interface LockState {
   readonly waiting: Set<() => void>;
   /** Absent until its holder has it. */
   lock?: Lock;
@@ -16,7 +16,7 @@ interface Held {
 /** The instance that was locked; rejects where the lock is not held any more. */
 export async function lockedInstance(world: World, locks: Locks, lock: Lock): Promise<StoredInstance> {
   const { id, name } = lock.instance;
-  if (locks.held.get(id)?.lock !== lock) {
+  if (locks.states.get(id)?.lock !== lock) {
     throw failure("INTERNAL", { reason: `"${name}" is not locked` });
   }
   return world.get(id);
@@ -30,9 +30,9 @@ export function goOn({ signal }: Context): void {
 }
 
 /** Ends all locks at once, as the death of their holder does. */
-export function releaseAll({ held }: Locks): void {
-  const waiting = [...held.values()].flatMap((each) => [...each.waiting]);
-  held.clear();
+export function releaseAll({ states }: Locks): void {
+  const waiting = [...states.values()].flatMap((each) => [...each.waiting]);
+  states.clear();
   for (const wake of waiting) {
     wake();
   }
@@ -64,18 +64,18 @@ export async function lockInstance(
   const { id } = found;
   const end = Date.now() + wait;
   for (;;) {
-    const before = locks.held.get(id);
+    const before = locks.states.get(id);
     if (before === undefined) {
       break;
     }
     await turn(before.waiting, end - Date.now(), signal, name);
   }
-  const mine: Held = { waiting: new Set() };
-  locks.held.set(id, mine);
+  const mine: LockState = { waiting: new Set() };
+  locks.states.set(id, mine);
   const release = async () => {
     // One that was lost may be somebody else's by now.
-    if (locks.held.get(id) === mine) {
-      locks.held.delete(id);
+    if (locks.states.get(id) === mine) {
+      locks.states.delete(id);
     }
     for (const wake of mine.waiting) {
       wake();

@@ -112,7 +112,7 @@ export class Subject implements AsyncDisposable {
     if (data > 0n) {
       await subject.write(1, 0n, data);
     }
-    await subject.held(async () => {
+    await subject.whileLocked(async () => {
       for (let at = 1; at <= depth; at++) {
         await take(fixture, instance, `below${at}`);
       }
@@ -129,7 +129,7 @@ export class Subject implements AsyncDisposable {
     }
   }
 
-  async held<T>(work: () => Promise<T>): Promise<T> {
+  async whileLocked<T>(work: () => Promise<T>): Promise<T> {
     await using _lock = await locked(this.fixture, this.instance);
     return await work();
   }
@@ -143,7 +143,7 @@ export class Subject implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.held(() => this.fixture.engine.instances.remove(lockOf(this.instance.id), context()));
+    await this.whileLocked(() => this.fixture.engine.instances.remove(lockOf(this.instance.id), context()));
   }
 }
 
@@ -154,9 +154,9 @@ export function libraryWay(subject: Subject): Way {
   return {
     what: "library call",
     prepare: async () => {},
-    take: (name) => subject.held(() => take(fixture, instance, name)),
-    restore: (name) => subject.held(() => snapshots.restore(lockOf(instance.id), name, context())),
-    delete: (name) => subject.held(() => subject.drop(name)),
+    take: (name) => subject.whileLocked(() => take(fixture, instance, name)),
+    restore: (name) => subject.whileLocked(() => snapshots.restore(lockOf(instance.id), name, context())),
+    delete: (name) => subject.whileLocked(() => subject.drop(name)),
   };
 }
 
@@ -289,11 +289,11 @@ async function deletions(scope: Scope): Promise<Figure[]> {
       const files = new Files(subject);
       await files.prepare();
       await subject.write(round + 1, 0n, data);
-      await subject.held(() => take(fixture, subject.instance, `large${round}`));
+      await subject.whileLocked(() => take(fixture, subject.instance, `large${round}`));
       await subject.write(round + 100, 0n, MIB);
       const { frozen, below } = files;
       await files.prepare();
-      await subject.held(() => take(fixture, subject.instance, `small${round}`));
+      await subject.whileLocked(() => take(fixture, subject.instance, `small${round}`));
       const child = files.frozen;
       await add(`middle ${by}`, () =>
         subject === ours

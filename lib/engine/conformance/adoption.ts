@@ -29,7 +29,7 @@ export function adoptionTests(kit: Kit): void {
       same(await current(fixture, instance), instance);
       same({ record: instance.record, state: instance.state }, { record: record(), state: "stopped" });
       await rejects(adoption.adopt(foreign.name, record(), context()), "INSTANCE_EXISTS");
-      await using hold = await locked(fixture, instance);
+      await using lock = await locked(fixture, instance);
       const contents = await fixture.read(instance);
       await take(fixture, instance, "one");
       await fixture.write(instance, 1);
@@ -46,7 +46,7 @@ export function adoptionTests(kit: Kit): void {
       }
       same(await fixture.read(instance), changed, "after the snapshots");
       await adoption.release(lockOf(instance.id), context());
-      await hold[Symbol.asyncDispose]();
+      await lock[Symbol.asyncDispose]();
       same(await instances.find(foreign.name), null, "after");
       const again = await adoption.adopt(foreign.name, record(), context());
       same(await fixture.read(again), changed, "what was let go holds what it held");

@@ -101,7 +101,7 @@ async function strikeAll(fixture: Fixture, how: "fail" | "die"): Promise<void> {
 async function outcome(fixture: Fixture, work: Work): Promise<Seen> {
   const instance = await prepared(fixture);
   try {
-    await held(fixture, instance, () => work(fixture, instance));
+    await whileLocked(fixture, instance, () => work(fixture, instance));
     return await look(fixture, instance);
   } finally {
     await remove(fixture, instance);
@@ -119,7 +119,7 @@ async function strike(
   try {
     const before = await look(fixture, instance);
     let struck = false;
-    const failed = await held(fixture, instance, async () => {
+    const failed = await whileLocked(fixture, instance, async () => {
       using injected = fixture.fault?.(step, how);
       const error = await work(fixture, instance).then(
         () => undefined,
@@ -129,7 +129,7 @@ async function strike(
       return error !== undefined;
     });
     // Taking hold finishes or undoes what was left.
-    await held(fixture, instance, async () => {});
+    await whileLocked(fixture, instance, async () => {});
     await fixture.audit?.(instance);
     const after = await look(fixture, instance);
     const undone = JSON.stringify(after, big) === JSON.stringify(before, big);
@@ -150,7 +150,7 @@ function big(_: string, value: unknown): unknown {
 /** An instance with two snapshots, standing on the second, and something written since. */
 async function prepared(fixture: Fixture): Promise<Instance> {
   const instance = await fixture.engine.instances.create(newSpec(fixture), context());
-  await held(fixture, instance, async () => {
+  await whileLocked(fixture, instance, async () => {
     await fixture.write(instance, 1);
     await take(fixture, instance, "first");
     await fixture.write(instance, 2);
@@ -174,11 +174,11 @@ async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
   };
 }
 
-async function held<T>(fixture: Fixture, instance: Instance, work: () => Promise<T>): Promise<T> {
+async function whileLocked<T>(fixture: Fixture, instance: Instance, work: () => Promise<T>): Promise<T> {
   await using _lock = await locked(fixture, instance, 10_000);
   return await work();
 }
 
 async function remove(fixture: Fixture, instance: Instance): Promise<void> {
-  await held(fixture, instance, () => fixture.engine.instances.remove(lockOf(instance.id), context()));
+  await whileLocked(fixture, instance, () => fixture.engine.instances.remove(lockOf(instance.id), context()));
 }

@@ -75,11 +75,11 @@ export function newSpec(fixture: Fixture, change: Partial<InstanceSpec> = {}): I
 }
 
 /** The locks that tests took last, by the ids of their instances. */
-const held = new Map<string, Lock>();
+const locks = new Map<string, Lock>();
 
 /** The lock that the test holds on the instance of that id. */
 export function lockOf(id: string): Lock {
-  const lock = held.get(id);
+  const lock = locks.get(id);
   if (lock === undefined) {
     throw new Error(`the test has not locked ${id}`);
   }
@@ -93,7 +93,7 @@ export async function locked(
   wait = 0,
 ): Promise<Lock> {
   const lock = await engine.instances.lock(instance, { wait }, context());
-  held.set(instance.id, lock);
+  locks.set(instance.id, lock);
   return lock;
 }
 

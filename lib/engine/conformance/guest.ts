@@ -48,7 +48,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
       : makeSeed({ name: plain.name, instanceId: plain.record.cloudInstanceId, ...login });
   const instance = await instances.create({ ...plain, seed }, context());
   const { id, name } = instance;
-  const held = async (work: () => Promise<void>) => {
+  const whileLocked = async (work: () => Promise<void>) => {
     await using _lock = await locked(fixture, instance, 10_000);
     await work();
   };
@@ -64,7 +64,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
     return { name, username, privateKey, ...(hostKey === undefined ? { onHostKey } : { hostKey }) };
   };
   const start = async () => {
-    await held(() => instances.start(lockOf(id), context()));
+    await whileLocked(() => instances.start(lockOf(id), context()));
     if (guest.via === "engine") {
       return guest.ready(id, given.timeout, context());
     }
@@ -101,7 +101,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
       return { code, stdout, stderr };
     },
     start,
-    stop: () => held(() => instances.stop(lockOf(id), "force", context())),
-    [Symbol.asyncDispose]: () => held(() => instances.remove(lockOf(id), context())),
+    stop: () => whileLocked(() => instances.stop(lockOf(id), "force", context())),
+    [Symbol.asyncDispose]: () => whileLocked(() => instances.remove(lockOf(id), context())),
   };
 }

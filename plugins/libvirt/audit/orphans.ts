@@ -38,7 +38,7 @@ export async function findLeftLayers(
     }
     const above = graph.dependants(path);
     if (inside > 0) {
-      found.push(holdingInside(path, inside, records));
+      found.push(withInsideSnapshots(path, inside, records));
       continue;
     }
     if (graph.releases.has(path)) {
@@ -128,7 +128,7 @@ async function orphaned(path: string, used: boolean): Promise<Note> {
   };
 }
 
-function holdingInside(path: string, inside: number, records: readonly SnapshotPlace[]): Note {
+function withInsideSnapshots(path: string, inside: number, records: readonly SnapshotPlace[]): Note {
   const names = records.filter(({ frozen, recorded }) => frozen === null && recorded === path);
   const which = names.length === 0 ? "" : ` (${names.map(({ name }) => `"${name}"`).join(", ")})`;
   return {

@@ -19,13 +19,13 @@ export interface Owner {
  * a folder, and have yet to write into a domain whose it is. Changes nothing. The caller holds the pool's
  * lock, under which folders are made and locked: no launch meets the lock that is tried here.
  */
-export async function findUnheld(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
+export async function findUnlocked(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const found = await findInPool(pool, owners);
-  const unheld = found.map(async (each) => ((await isHeld(each.subject)) ? [] : [each]));
-  return (await Promise.all(unheld)).flat();
+  const unlocked = found.map(async (each) => ((await isLocked(each.subject)) ? [] : [each]));
+  return (await Promise.all(unlocked)).flat();
 }
 
-async function isHeld(folder: string): Promise<boolean> {
+async function isLocked(folder: string): Promise<boolean> {
   const path = join(folder, "lock");
   if (!(await exists(path))) {
     return false;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import {
-  getHeld,
+  getLocked,
   type LibvirtEngine,
   lockFolder,
   type Managed,
@@ -32,7 +32,7 @@ import { exists } from "../storage/pool.ts";
 import { findInInstance } from "./instance.ts";
 import { checkContents } from "./layer-health.ts";
 import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
-import { findInPool, findUnheld, type Owner } from "./pool.ts";
+import { findInPool, findUnlocked, type Owner } from "./pool.ts";
 import { findUnreachable, openFolder } from "./reach.ts";
 
 export function maintenanceGroup(engine: LibvirtEngine): Maintenance {
@@ -139,7 +139,7 @@ async function auditPool(engine: LibvirtEngine, owners: ReadonlyMap<string, Owne
   }
   try {
     await using _lock = await lockPool(pool, 0);
-    return await findUnheld(pool, (await readDomains(engine)).owners);
+    return await findUnlocked(pool, (await readDomains(engine)).owners);
   } catch (error) {
     if (isBusy(error)) {
       return [];
@@ -187,7 +187,7 @@ async function repair(
   }
   await using _lock = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context);
   // What an interrupted operation has left does not tell what is wrong, and nothing else may be repaired before.
-  const now = isOfEntry(finding) ? await getHeld(engine, uuid) : await getReady(engine, uuid, context);
+  const now = isOfEntry(finding) ? await getLocked(engine, uuid) : await getReady(engine, uuid, context);
   if (isLayerRepair(finding)) {
     return await repairDamage(engine, now, finding, context);
   }
@@ -323,7 +323,7 @@ async function repairPool(
   const pool = await engine.pool();
   await using _lock = await lockPool(pool);
   const { owners } = await readDomains(engine);
-  const same = (await findUnheld(pool, owners)).find((each) => isSame(each, finding));
+  const same = (await findUnlocked(pool, owners)).find((each) => isSame(each, finding));
   if (same === undefined) {
     return false;
   }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
-import { define, getHeld, type LibvirtEngine, type Managed } from "../engine.ts";
+import { define, getLocked, type LibvirtEngine, type Managed } from "../engine.ts";
 import { layerOf } from "../layers/layers.ts";
 import { isEmptyImage, type Qcow2Header, readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
@@ -40,7 +40,7 @@ export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Pr
       await removeIfThere(overlay);
     }
   }
-  return getHeld(engine, domain.uuid);
+  return getLocked(engine, domain.uuid);
 }
 
 /** The overlays that stand on the seed in its place, in the instance's folder. */

@@ -1,5 +1,12 @@
 import type { Instance, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
-import { findDomain, getHeld, type LibvirtEngine, lockedId, readManaged, writeMetadata } from "../engine.ts";
+import {
+  findDomain,
+  getLocked,
+  type LibvirtEngine,
+  lockedId,
+  readManaged,
+  writeMetadata,
+} from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
@@ -28,7 +35,7 @@ export function instanceGroup(engine: LibvirtEngine): Instances {
     resize: (lock, change, context) => mapped(() => resize(engine, lockedId(engine, lock), change, context)),
     annotate: (lock, change) => mapped(() => annotate(engine, lockedId(engine, lock), change)),
     remove: (lock) =>
-      mapped(async () => removeInstance(engine, await getHeld(engine, lockedId(engine, lock)))),
+      mapped(async () => removeInstance(engine, await getLocked(engine, lockedId(engine, lock)))),
   };
 }
 
@@ -47,5 +54,5 @@ async function findByName(engine: LibvirtEngine, name: string): Promise<Instance
 }
 
 async function annotate(engine: LibvirtEngine, id: string, change: Partial<InstanceRecord>): Promise<void> {
-  await writeMetadata(await getHeld(engine, id), { record: change });
+  await writeMetadata(await getLocked(engine, id), { record: change });
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
-import { getHeld, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
+import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { forget } from "../layers/released.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
@@ -30,7 +30,7 @@ export async function settle(
   id: string,
   context?: Pick<Context, "signal">,
 ): Promise<void> {
-  let managed = await getHeld(engine, id);
+  let managed = await getLocked(engine, id);
   const { operation } = managed.metadata;
   if (operation?.kind === "purge") {
     return removeInstance(engine, managed);
@@ -92,7 +92,7 @@ async function settleJournal(
   id: string,
   context?: Pick<Context, "signal">,
 ): Promise<void> {
-  const managed = await getHeld(engine, id);
+  const managed = await getLocked(engine, id);
   const { folder } = managed.metadata;
   const entry = await readJournal(folder);
   if (entry === undefined) {
@@ -132,7 +132,7 @@ async function settleTake(
       throw error;
     }
     await bearRefusal(engine, managed, { operation: take, refusals: entry?.refusals ?? 0 }, error, context);
-    await writeMetadata(await getHeld(engine, managed.domain.uuid), { snapshot: null });
+    await writeMetadata(await getLocked(engine, managed.domain.uuid), { snapshot: null });
   }
 }
 
@@ -185,15 +185,15 @@ export async function getReady(
   id: string,
   context?: Pick<Context, "signal">,
 ): Promise<Managed> {
-  const managed = await getHeld(engine, id);
-  if (managed.held?.refused !== undefined) {
-    throw managed.held.refused;
+  const managed = await getLocked(engine, id);
+  if (managed.lockState?.refused !== undefined) {
+    throw managed.lockState.refused;
   }
   if (!(await isPending(managed))) {
     return ownDefinition(engine, managed);
   }
   await settle(engine, id, context);
-  const settled = await getHeld(engine, id);
+  const settled = await getLocked(engine, id);
   const { name, domain, metadata } = settled;
   const entry = await readJournal(metadata.folder);
   if (entry === undefined) {

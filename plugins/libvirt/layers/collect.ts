@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
-import { getHeld, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
+import { getLocked, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts";
@@ -41,7 +41,7 @@ export async function collectLayers(
   id: string,
   context?: Pick<Context, "signal"> & Partial<Context>,
 ): Promise<void> {
-  const managed = await getHeld(engine, id);
+  const managed = await getLocked(engine, id);
   const { folder } = managed.metadata;
   const copies = await reconcile(managed);
   if (await isHalfMerged(folder)) {

@@ -5,7 +5,7 @@ import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
 import {
   findDomain,
-  getHeld,
+  getLocked,
   getManaged,
   type LibvirtEngine,
   lockedId,
@@ -200,9 +200,9 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
   context.progress({ phase: "Releasing" });
   const { folder } = metadata;
   await writeJournal(folder, { kind: "release" });
-  await finishRelease(engine, await getHeld(engine, id)).catch(async (error: unknown) => {
+  await finishRelease(engine, await getLocked(engine, id)).catch(async (error: unknown) => {
     // Until the domain is defined on its own disk it uses the overlay, which has everything.
-    const head = readDisk((await getHeld(engine, id)).document);
+    const head = readDisk((await getLocked(engine, id)).document);
     if (head !== adopted) {
       await forget(folder, [head]);
       await clearJournal(folder);

@@ -114,7 +114,7 @@ export async function establish(
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
   await using lock = await openFolder(engine, folder, name, context);
-  engine.held.set(uuid, { lock, changed: false });
+  engine.lockStates.set(uuid, { lock, changed: false });
   try {
     const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
     const domain = await defineNew(engine, name, () => make.document(place), place);
@@ -129,7 +129,7 @@ export async function establish(
       throw error;
     }
   } finally {
-    engine.held.delete(uuid);
+    engine.lockStates.delete(uuid);
   }
 }
 

@@ -4,7 +4,7 @@ import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,
   define,
-  getHeld,
+  getLocked,
   getManaged,
   type LibvirtEngine,
   type Managed,
@@ -71,7 +71,7 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
     await prepareReads(engine, found, context);
   }
   // That may take long, and others than strata may change the domain meanwhile.
-  const managed = await getHeld(engine, id);
+  const managed = await getLocked(engine, id);
   const saved = await isSaved(managed);
   if (saved) {
     await requireResumable(managed);
@@ -110,7 +110,7 @@ export async function stop(
   options: { readonly grace: number } | "force",
   context: Context,
 ): Promise<void> {
-  const managed = await getHeld(engine, id);
+  const managed = await getLocked(engine, id);
   const { domain, name } = managed;
   if (await isSaved(managed)) {
     if (options !== "force") {
@@ -141,7 +141,7 @@ export async function stop(
     const { code, message } = libvirtError(error);
     // What libvirt's own tools record meanwhile must not be known to libvirt alone.
     if (code !== "FOLDER_MISSING") {
-      await getHeld(engine, id)
+      await getLocked(engine, id)
         .then(copyNewRecords)
         .catch(() => {});
     }

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { findDomain, getHeld, type LibvirtEngine, lockFolder } from "../engine.ts";
+import { findDomain, getLocked, type LibvirtEngine, lockFolder } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { checkChain, readLayers } from "../layers/layers.ts";
 import { recordLost } from "../layers/orphans.ts";
@@ -56,15 +56,15 @@ export async function recoverFolder(
   }
   setDisk(document, readDisk(document));
   const domain = await engine.connection.defineDomain(serialize(document));
-  engine.held.set(uuid, { lock, changed: false });
+  engine.lockStates.set(uuid, { lock, changed: false });
   try {
-    await recordLost(await getHeld(engine, uuid), copies);
+    await recordLost(await getLocked(engine, uuid), copies);
   } catch (error) {
     // All or nothing. The folder is as it was.
     await domain.undefine(KEEP);
     throw error;
   } finally {
-    engine.held.delete(uuid);
+    engine.lockStates.delete(uuid);
   }
   return name;
 }

@@ -11,9 +11,9 @@ const NOWHERE = "urn:strata:fence";
 /**
  * Makes sure that nothing comes any more of the holder before us, if it died. Its lock ended with it, but
  * a call that it had sent is carried out all the same, perhaps after we have looked. From here on a
- * holder that dies leaves its mark on the lock's file, until `clearMark`.
+ * holder that dies leaves its mark on the lock's file, until `markEnded`.
  */
-export async function fence(engine: LibvirtEngine, id: string, lock: FileLock): Promise<void> {
+export async function awaitInflight(engine: LibvirtEngine, id: string, lock: FileLock): Promise<void> {
   const { size } = await promisify(fstat)(lock.descriptor);
   // A size takes no room, so the mark can be made on a full disk.
   await promisify(ftruncate)(lock.descriptor, 1);
@@ -23,7 +23,7 @@ export async function fence(engine: LibvirtEngine, id: string, lock: FileLock): 
 }
 
 /** Says that the holder has ended of its own will. */
-export async function clearMark(lock: FileLock): Promise<void> {
+export async function markEnded(lock: FileLock): Promise<void> {
   await promisify(ftruncate)(lock.descriptor, 0);
 }
 

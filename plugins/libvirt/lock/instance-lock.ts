@@ -6,8 +6,8 @@ import { ASKED, toInstance } from "../domain/view.ts";
 import {
   findDomain,
   getManaged,
-  type Held,
   type LibvirtEngine,
+  type LockState,
   lockFolder,
   type Managed,
   readManaged,
@@ -21,7 +21,7 @@ import { DomainState, DomainXmlFlags } from "../rpc/index.ts";
 import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
 import { isGone, makePrivateFolder } from "../storage/pool.ts";
 import { readDisk } from "../xml/domain.ts";
-import { clearMark, fence } from "./await-inflight.ts";
+import { awaitInflight, markEnded } from "./await-inflight.ts";
 
 /**
  * Locks the instance and, unless the caller wants to do without, finishes what an operation that died has left half
@@ -44,17 +44,17 @@ export async function lockInstance(
   // Once only: the descriptor's number may be another file's by the second time.
   const release = () => {
     released ??= (async () => {
-      engine.held.delete(id);
+      engine.lockStates.delete(id);
       if (lock !== undefined) {
         engine.locks.delete(lock);
       }
       try {
         if (folder === "borrowed") {
           await giveBack(metadata.folder);
-        } else if (held.changed) {
+        } else if (lockState.changed) {
           await copyDefinition(engine, id, metadata.folder);
         }
-        await clearMark(file);
+        await markEnded(file);
       } finally {
         await file[Symbol.asyncDispose]();
       }
@@ -62,17 +62,17 @@ export async function lockInstance(
     return released;
   };
   let lock: Lock | undefined;
-  const held: Held = {
+  const lockState: LockState = {
     lock: file,
     changed: false,
     ...(folder === "borrowed" ? { refused: folderMissing(managed) } : {}),
   };
-  engine.held.set(id, held);
+  engine.lockStates.set(id, lockState);
   try {
-    await fence(engine, id, file);
+    await awaitInflight(engine, id, file);
     let read = await getManaged(engine, id, name);
     const unfinished = finish && (await isPending(read));
-    const deleted = unfinished ? await finishFirst(engine, held, read, signal) : undefined;
+    const deleted = unfinished ? await finishFirst(engine, lockState, read, signal) : undefined;
     // What was finished may have been its removal.
     if (unfinished) {
       read = await getManaged(engine, id, name);
@@ -83,7 +83,7 @@ export async function lockInstance(
       stateOf: async (of) => (seen.state = await ASKED.stateOf(of)),
       isSaved: async (of) => (seen.saved = await ASKED.isSaved(of)),
     });
-    held.read = { ...read, settled: seen.state === DomainState.SHUTOFF && seen.saved === false };
+    lockState.read = { ...read, settled: seen.state === DomainState.SHUTOFF && seen.saved === false };
     lock = { instance, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
     engine.locks.add(lock);
     return lock;
@@ -141,7 +141,7 @@ async function giveBack(folder: string): Promise<void> {
 /** Resolves to the snapshot whose deletion was under way and is finished, if any was. */
 async function finishFirst(
   engine: LibvirtEngine,
-  held: Held,
+  lockState: LockState,
   { domain, metadata }: Managed,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -154,7 +154,7 @@ async function finishFirst(
     if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") {
       throw error;
     }
-    held.refused = libvirtError(error);
+    lockState.refused = libvirtError(error);
     engine.log.debug("what was under way could not be finished", { id, error });
     return undefined;
   }

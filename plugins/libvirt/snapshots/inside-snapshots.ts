@@ -25,8 +25,8 @@ export async function deleteInside(
         state: "Running",
       });
     }
-    const held = await listInsideSnapshots(recorded, options);
-    if (held.includes(name)) {
+    const inside = await listInsideSnapshots(recorded, options);
+    if (inside.includes(name)) {
       await deleteInsideSnapshot(recorded, name, options);
     }
   }

@@ -1,6 +1,6 @@
 import type { Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
-import { getManaged, type Held, type LibvirtEngine, type Managed, peek } from "../engine.ts";
+import { getManaged, type LibvirtEngine, type LockState, type Managed, peek } from "../engine.ts";
 import { isPending } from "../journal/recover.ts";
 import { layerSize, readLayer } from "../layers/layers.ts";
 import { parse } from "../xml/document.ts";
@@ -58,10 +58,10 @@ async function readPosition(
  * whole tree is read where it does not.
  */
 export async function outline(engine: LibvirtEngine, id: string): Promise<SnapshotOutline> {
-  const held = engine.held.get(id);
+  const lockState = engine.lockStates.get(id);
   // Once a change has taken the instance up, others that look meanwhile must not touch what it works on.
-  if (held?.read !== undefined && !(await isPending(held.read))) {
-    return outlineLocked(held, held.read);
+  if (lockState?.read !== undefined && !(await isPending(lockState.read))) {
+    return outlineLocked(lockState, lockState.read);
   }
   const managed = await getManaged(engine, id);
   const { domain, document, name } = managed;
@@ -81,9 +81,9 @@ export async function outline(engine: LibvirtEngine, id: string): Promise<Snapsh
 }
 
 /** Of an instance that was just locked whatever its next change needs of the records is read. */
-async function outlineLocked(held: Held, managed: Managed): Promise<SnapshotOutline> {
+async function outlineLocked(lockState: LockState, managed: Managed): Promise<SnapshotOutline> {
   const { names, copies } = await reconcileNames(managed);
-  held.copies = copies;
+  lockState.copies = copies;
   const recorded = copies.filter(({ name }) => names.includes(name));
   return { names, standsOn: await readPosition(managed, recorded, readDisk(managed.document)) };
 }

@@ -26,9 +26,9 @@ import { listRecords, readRecordText, type SnapshotText } from "./records.ts";
  * that snapshots froze, lost ones included. The caller holds the instance.
  */
 export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]> {
-  const { held } = managed;
-  const known = held?.copies;
-  delete held?.copies;
+  const { lockState } = managed;
+  const known = lockState?.copies;
+  delete lockState?.copies;
   return known ?? (await reconcileNames(managed)).copies;
 }
 
@@ -115,7 +115,7 @@ export async function deletedByLibvirt(
   const is = await Promise.all(
     lost.map(async (copy) => {
       if (copy.frozen === null) {
-        return !(await isHeldInside(copy));
+        return !(await hasInsideSnapshots(copy));
       }
       if (frozen.has(copy.frozen)) {
         return true;
@@ -131,7 +131,7 @@ export async function deletedByLibvirt(
 }
 
 /** True where the image that the snapshot is inside of still holds snapshots. */
-async function isHeldInside({ path }: RecordCopy): Promise<boolean> {
+async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
   const xml = await readCopy(path).catch(() => null);
   if (xml === null) {
     return false;

@@ -3,7 +3,7 @@ import type { Context, InstanceRecord, Instances, Resources } from "../../../lib
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import {
   findManaged,
-  getHeld,
+  getLocked,
   instancePath,
   type LxdEngine,
   lockedId,
@@ -50,7 +50,7 @@ export function instanceGroup(engine: LxdEngine): Instances {
     resize: (lock, change, context) => mapped(() => resize(engine, lockedId(engine, lock), change, context)),
     annotate: (lock, change) => mapped(() => annotate(engine, lockedId(engine, lock), change)),
     remove: (lock) =>
-      mapped(async () => removeInstance(engine, await getHeld(engine, lockedId(engine, lock)))),
+      mapped(async () => removeInstance(engine, await getLocked(engine, lockedId(engine, lock)))),
   };
 }
 
@@ -105,6 +105,6 @@ async function resize(
 }
 
 async function annotate(engine: LxdEngine, id: string, change: Partial<InstanceRecord>): Promise<void> {
-  const { name, own } = await getHeld(engine, id);
+  const { name, own } = await getLocked(engine, id);
   await writeConfig(engine, name, ownKeys({ ...own, record: { ...own.record, ...change } }));
 }

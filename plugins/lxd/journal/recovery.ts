@@ -2,7 +2,7 @@ import { failure } from "../../../lib/errors.ts";
 import { KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
 import {
   ASIDE,
-  getHeld,
+  getLocked,
   getManaged,
   instancePath,
   type LxdEngine,
@@ -74,12 +74,12 @@ export async function finish(engine: LxdEngine, id: string): Promise<void> {
 
 /** The instance of that id, held and with nothing left half done: what every change begins with. */
 export async function getReady(engine: LxdEngine, id: string): Promise<Managed> {
-  const managed = await getHeld(engine, id);
+  const managed = await getLocked(engine, id);
   if (managed.operation === undefined && managed.aside === undefined) {
     return managed;
   }
   await finish(engine, id);
-  return getHeld(engine, id);
+  return getLocked(engine, id);
 }
 
 type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;

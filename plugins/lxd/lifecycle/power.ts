@@ -1,7 +1,7 @@
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { readState } from "../domain/view.ts";
-import { getHeld, instancePath, type LxdEngine, whenIdle } from "../engine.ts";
+import { getLocked, instancePath, type LxdEngine, whenIdle } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { firstError } from "../mounts/id-map-trial.ts";
 
@@ -63,7 +63,7 @@ export async function stop(
   options: { readonly grace: number } | "force",
   context: Context,
 ): Promise<void> {
-  const { name, instance } = await getHeld(engine, id);
+  const { name, instance } = await getLocked(engine, id);
   const state = readState(instance.status);
   if (state === "stopped") {
     return;

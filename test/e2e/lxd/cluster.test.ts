@@ -43,7 +43,7 @@ describe("a cluster of LXD, over TLS", () => {
     }
     return found;
   };
-  const held = async (instance: Instance, work: (call: Context) => Promise<unknown>) => {
+  const whileLocked = async (instance: Instance, work: (call: Context) => Promise<unknown>) => {
     await using _lock = await locked({ engine }, instance, 10_000);
     await work(context());
   };
@@ -119,20 +119,20 @@ describe("a cluster of LXD, over TLS", () => {
     );
     expect([(await find(moving)).member, (await find(staying)).member]).to.deep.equal(["n3", "n2"]);
 
-    await held(moving, (call) => instances.start(lockOf(moving.id), call));
+    await whileLocked(moving, (call) => instances.start(lockOf(moving.id), call));
     await run(moving, "sh", "-c", "echo first > /root/note && sync");
-    await held(moving, (call) => instances.stop(lockOf(moving.id), "force", call));
-    await held(moving, (call) => take(moving, "first", null, 1, call));
-    await held(moving, (call) => instances.start(lockOf(moving.id), call));
+    await whileLocked(moving, (call) => instances.stop(lockOf(moving.id), "force", call));
+    await whileLocked(moving, (call) => take(moving, "first", null, 1, call));
+    await whileLocked(moving, (call) => instances.start(lockOf(moving.id), call));
     await run(moving, "sh", "-c", "echo second > /root/note && sync");
     expect(
-      (await refusal(held(moving, (call) => group().move(lockOf(moving.id), "n2", call)))).code,
+      (await refusal(whileLocked(moving, (call) => group().move(lockOf(moving.id), "n2", call)))).code,
     ).to.equal("WRONG_STATE");
-    await held(moving, (call) => instances.stop(lockOf(moving.id), "force", call));
-    await held(moving, (call) => take(moving, "second", "first", 2, call));
+    await whileLocked(moving, (call) => instances.stop(lockOf(moving.id), "force", call));
+    await whileLocked(moving, (call) => take(moving, "second", "first", 2, call));
     const before = await snapshots.tree(moving.id);
 
-    await held(moving, (call) => group().move(lockOf(moving.id), "n2", call));
+    await whileLocked(moving, (call) => group().move(lockOf(moving.id), "n2", call));
     expect((await find(moving)).member).to.equal("n2");
     expect(await snapshots.tree(moving.id)).to.deep.equal(before);
     expect((await find(moving)).record).to.deep.equal({ ...moving.record, snapshotsTaken: 2 });
@@ -144,10 +144,10 @@ describe("a cluster of LXD, over TLS", () => {
 
     // The member that it was on, and that the first of the URLs leads to, are not needed any more.
     await cluster.members.n1.kill();
-    await held(moving, (call) => snapshots.restore(lockOf(moving.id), "first", call));
-    await held(moving, (call) => instances.start(lockOf(moving.id), call));
+    await whileLocked(moving, (call) => snapshots.restore(lockOf(moving.id), "first", call));
+    await whileLocked(moving, (call) => instances.start(lockOf(moving.id), call));
     expect(await run(moving, "cat", "/root/note")).to.equal("first");
-    await held(staying, (call) => instances.start(lockOf(staying.id), call));
+    await whileLocked(staying, (call) => instances.start(lockOf(staying.id), call));
     const running = (await instances.list()).filter(({ state }) => state === "running");
     expect(running.map(({ name }) => name).sort()).to.deep.equal(["lxd-c-a", "lxd-c-b"]);
     // Those of the member that is gone are told of, as far as anybody knows, and nothing is done to them.
@@ -163,7 +163,7 @@ describe("a cluster of LXD, over TLS", () => {
     ).to.deep.equal(unreached);
 
     for (const instance of [moving, staying]) {
-      await held(instance, (call) => instances.remove(lockOf(instance.id), call));
+      await whileLocked(instance, (call) => instances.remove(lockOf(instance.id), call));
     }
   });
 

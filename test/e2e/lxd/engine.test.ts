@@ -64,7 +64,7 @@ describe("a daemon of LXD", () => {
     await fixture.write(own.instance, 3);
     const child = await holder("first");
     await once(child, "exit");
-    await own.held(async () => {});
+    await own.whileLocked(async () => {});
     const tree = await engine.snapshots.tree(own.instance.id);
     expect(tree.standsOn).to.equal("first");
     expect(tree.snapshots.map(({ name, parent }) => [name, parent])).to.deep.equal([
@@ -130,7 +130,7 @@ describe("a daemon of LXD", () => {
     expect((await engine.instances.find(own.instance.name))?.name).to.equal(own.instance.name);
     const again = await lxdInstance(fixture, "lxd-again");
     expect(await known()).to.have.members([image.sha256, ...others]);
-    await again.held((call) => engine.instances.remove(lockOf(again.instance.id), call));
+    await again.whileLocked((call) => engine.instances.remove(lockOf(again.instance.id), call));
   });
 
   it("sees no instances but strata's, and takes no name from the others", async () => {

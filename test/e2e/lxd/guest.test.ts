@@ -118,11 +118,11 @@ describe("inside a container of LXD", () => {
     await chmod(source, 0o755);
     await writeFile(join(source, "note"), "from the host", { mode: 0o644 });
     const mount = { source, target: "/srv/share", type: "native", uidMap: [], gidMap: [] } as const;
-    await own.held(async (call) => {
+    await own.whileLocked(async (call) => {
       expect(await mounts.attach(lockOf(own.instance.id), mount, call)).to.equal("applied");
     });
     expect((await own.run(["cat", "/srv/share/note"])).out).to.equal("from the host");
-    await own.held((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
+    await own.whileLocked((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
     expect((await own.run(["ls", "/srv/share"])).out).to.equal("");
     await own.cut();
   });
@@ -139,15 +139,15 @@ describe("inside a container of LXD", () => {
     }
     const map = [{ host: 1002, guest: 1001 }];
     const mount = { source, target: "/srv/mapped", type: "native", uidMap: map, gidMap: map } as const;
-    await own.held(async (call) => {
+    await own.whileLocked(async (call) => {
       expect(await mounts.attach(lockOf(own.instance.id), mount, call)).to.equal("restart");
     });
     await own.take("mapped", 1);
-    await own.held((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
+    await own.whileLocked((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
     await own.start();
     expect((await own.run(["ls", "/srv/mapped"])).out).to.equal("");
     await own.cut();
-    await own.held((call) => snapshots.restore(lockOf(own.instance.id), "mapped", call));
+    await own.whileLocked((call) => snapshots.restore(lockOf(own.instance.id), "mapped", call));
     await own.start();
     const inside = "cat note; echo more > made; stat -c %u:%g note made /home/tester /home/ubuntu /root";
     const seen = await own.run(["sh", "-c", inside], { cwd: mount.target });
@@ -160,7 +160,7 @@ describe("inside a container of LXD", () => {
     expect([uid, gid]).to.deep.equal([1002, 1002]);
     expect((await own.run(["touch", "/srv/mapped/other"], { user: "ubuntu" })).code).to.equal(1);
     await own.cut();
-    await own.held((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
+    await own.whileLocked((call) => mounts.detach(lockOf(own.instance.id), mount.target, call));
   });
 
   it("maps no id that the host keeps to itself, says what lets it, and changes nothing", async () => {
@@ -170,7 +170,7 @@ describe("inside a container of LXD", () => {
     }
     const mount = { source: fixture.folder, target: "/srv/no", type: "native", gidMap: [] } as const;
     const attach = (host: number) =>
-      own.held((call) =>
+      own.whileLocked((call) =>
         mounts.attach(lockOf(own.instance.id), { ...mount, uidMap: [{ host, guest: 1001 }] }, call),
       );
     expect(await refusal(attach(1003))).to.deep.equal({

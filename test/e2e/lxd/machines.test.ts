@@ -47,7 +47,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     }
   });
 
-  const held = async (
+  const whileLocked = async (
     instance: { readonly id: string; readonly name: string },
     work: () => Promise<unknown>,
   ) => {
@@ -69,7 +69,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     if (engine.guest.via === "engine") {
       expect(await engine.guest.ssh?.(id)).to.equal(null);
     }
-    await held({ id, name }, () => engine.instances.remove(lockOf(id), context()));
+    await whileLocked({ id, name }, () => engine.instances.remove(lockOf(id), context()));
   });
 
   it("are refused what they cannot have there, before anything is changed", async () => {
@@ -108,7 +108,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     const spec = newInstanceSpec(image, { name: "grower", resources, seed });
     const { id, name } = await instances.create(spec, context());
     const record = { name: "small", comment: "", parent: null, resources, mounts: [], nics: [] };
-    await held({ id, name }, async () => {
+    await whileLocked({ id, name }, async () => {
       await snapshots.take(
         lockOf(id),
         { ...record, cloudInstanceId: "i-1", createdAt: Date.now() },
@@ -122,7 +122,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
       await instances.start(lockOf(id), context());
     });
     expect(await instances.find("grower")).to.deep.include({ state: "running", resources });
-    await held({ id, name }, () => instances.stop(lockOf(id), "force", context()));
+    await whileLocked({ id, name }, () => instances.stop(lockOf(id), "force", context()));
   });
 
   it("are cloned as other instances to cloud-init, with addresses of their own", async () => {
@@ -133,7 +133,10 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     }
     const seed = { metaData: "instance-id: i-2\n", userData: "", vendorData: "" };
     const copy = { name: "grown", seed, record: { ...original.record, cloudInstanceId: "i-2" } };
-    await held(original, () => instances.clone?.(lockOf(original.id), copy, context()) ?? Promise.reject());
+    await whileLocked(
+      original,
+      () => instances.clone?.(lockOf(original.id), copy, context()) ?? Promise.reject(),
+    );
     const [one, other] = [await asLxdHasIt("grower"), await asLxdHasIt("grown")];
     expect([other.type, one.config["user.meta-data"], other.config["user.meta-data"]]).to.deep.equal([
       "virtual-machine",
@@ -144,7 +147,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     for (const name of ["grower", "grown"]) {
       const found = await instances.find(name);
       if (found !== null) {
-        await held(found, () => instances.remove(lockOf(found.id), context()));
+        await whileLocked(found, () => instances.remove(lockOf(found.id), context()));
       }
     }
   });

@@ -31,7 +31,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       const { head: lowest } = await fixture.layers(instance);
       await execa("qemu-io", ["-f", "qcow2", "-c", `write -P 255 0 ${HELD}M`, lowest]);
       await grow(lowest);
-      await held(async () => {
+      await locked(async () => {
         for (let at = 1; at <= 7; at++) {
           await take(fixture, instance, `s${at}`);
           await fixture.write(instance, at);
@@ -43,7 +43,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       await daemon[Symbol.asyncDispose]();
     });
 
-    const held = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
+    const locked = <T>(work: () => Promise<T>) => whileLocked(fixture, instance, work);
 
     /** MiB of the file system that are taken. */
     async function taken(): Promise<number> {
@@ -76,11 +76,11 @@ for (const kind of ["xfs", "ext4"] as const) {
     async function keeping(work: () => Promise<unknown>): Promise<number> {
       const contents = await fixture.read(instance);
       const before = await taken();
-      await held(work);
+      await locked(work);
       const took = (await taken()) - before;
       expect(await fixture.read(instance)).to.equal(contents);
       // Compares every stand-in with its layer.
-      await held(async () => fixture.audit?.(instance));
+      await locked(async () => fixture.audit?.(instance));
       return took;
     }
 
@@ -132,7 +132,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       const [, image = ""] = await opened();
       await grow(image);
       const { ino } = await stat(image);
-      await held(async () => {
+      await locked(async () => {
         await take(fixture, instance, "s8");
         await fixture.write(instance, 9);
       });

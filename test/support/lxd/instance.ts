@@ -7,7 +7,7 @@ import type { LxdFixture } from "./fixture.ts";
 /** A container on a fixture's daemon, with what most tests do to one. */
 export interface LxdTestInstance {
   readonly instance: Instance;
-  held(work: (call: Context) => Promise<unknown>): Promise<void>;
+  whileLocked(work: (call: Context) => Promise<unknown>): Promise<void>;
   start(): Promise<void>;
   cut(): Promise<void>;
   /** Takes a snapshot of what it is now; `taken` counts those that were ever taken. */
@@ -27,7 +27,7 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
   const { instances, snapshots, guest } = engine;
   const instance = await instances.create(newInstanceSpec(image, { name }), context());
   const { id } = instance;
-  const held = async (work: (call: Context) => Promise<unknown>) => {
+  const whileLocked = async (work: (call: Context) => Promise<unknown>) => {
     await using _lock = await locked({ engine }, instance, 10_000);
     await work(context());
   };
@@ -39,12 +39,12 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
   };
   return {
     instance,
-    held,
+    whileLocked,
     open,
-    start: () => held((call) => instances.start(lockOf(id), call)),
-    cut: () => held((call) => instances.stop(lockOf(id), "force", call)),
+    start: () => whileLocked((call) => instances.start(lockOf(id), call)),
+    cut: () => whileLocked((call) => instances.stop(lockOf(id), "force", call)),
     take: (snapshot, taken) =>
-      held(async (call) => {
+      whileLocked(async (call) => {
         const { standsOn: parent } = await snapshots.outline(id);
         const found = await instances.find(name);
         if (found === null) {
