@@ -245,15 +245,15 @@ export interface MetadataChange {
   readonly sshPort?: number;
   readonly mounts?: readonly Mount[];
   /** null removes it. */
-  readonly discarded?: null;
+  readonly pendingRemovals?: null;
   readonly operation?: Metadata["operation"] | null;
   readonly snapshot?: Metadata["snapshot"] | null;
 }
 
 /** The metadata with a change; members that are not named stay. */
 export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
-  const { operation, snapshot, discarded, ...rest } = metadata;
-  const nextDiscarded = change.discarded === null ? undefined : discarded;
+  const { operation, snapshot, pendingRemovals, ...rest } = metadata;
+  const nextPendingRemovals = change.pendingRemovals === null ? undefined : pendingRemovals;
   const nextOperation = change.operation === undefined ? operation : change.operation;
   const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
   return {
@@ -261,7 +261,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     record: { ...metadata.record, ...change.record },
-    ...(nextDiscarded === undefined ? {} : { discarded: nextDiscarded }),
+    ...(nextPendingRemovals === undefined ? {} : { pendingRemovals: nextPendingRemovals }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),
     ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),
   };

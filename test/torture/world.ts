@@ -5,7 +5,11 @@ import { execa } from "execa";
 import { context, locked } from "../../lib/engine/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/layers.ts";
-import { RELEASED, readReleases, release } from "../../plugins/libvirt/layers/released.ts";
+import {
+  addPendingRemoval,
+  PENDING_REMOVALS,
+  readPendingRemovals,
+} from "../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../plugins/libvirt/qcow2/header.ts";
 import {
   type Domain,
@@ -162,8 +166,8 @@ async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
 async function releaseAnew(pool: string): Promise<void> {
   const instances = join(pool, "instances");
   for (const uuid of await readdir(instances)) {
-    for (const [path, { above }] of readReleases(join(instances, uuid))) {
-      await release(path, above);
+    for (const [path, { above }] of readPendingRemovals(join(instances, uuid))) {
+      await addPendingRemoval(path, above);
     }
   }
 }
@@ -304,7 +308,7 @@ async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) =>
 }
 
 /** What an instance's folder has beside images; an entry of the journal is of something unfinished. */
-const KEPT = ["seed.iso", "lock", DEFINITION, RECORDS, RELEASED];
+const KEPT = ["seed.iso", "lock", DEFINITION, RECORDS, PENDING_REMOVALS];
 
 async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
   const instances = await fixture.engine.instances.list();

@@ -163,7 +163,7 @@ async function findMissing(
   }
   const found = await Promise.all(
     [...needed].map(async ([path, why]) => {
-      if (graph.headers.has(path) || graph.standIns.has(path)) {
+      if (graph.headers.has(path) || graph.flattened.has(path)) {
         return [];
       }
       const there = await readHeader(path).then(
@@ -227,10 +227,10 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
     }
   }
   const used = new Set([...graph.headers.values()].map(({ through }) => through));
-  for (const { backing } of graph.standIns.values()) {
+  for (const { backing } of graph.flattened.values()) {
     used.add(backing);
   }
-  for (const path of graph.standIns.keys()) {
+  for (const path of graph.flattened.keys()) {
     if (!used.has(path) && !graph.headers.has(layerOf(folder, path))) {
       found.push({
         kind: "stand-in-left",

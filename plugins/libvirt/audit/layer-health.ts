@@ -16,23 +16,23 @@ import type { Note } from "./records.ts";
 interface Reach {
   readonly layers: readonly string[];
   /** Read images and keyframes. */
-  readonly standIns: readonly string[];
+  readonly flattened: readonly string[];
   /** What the lowest layers stand on. */
   readonly bases: readonly string[];
 }
 
-function reachOf({ headers, standIns }: LayerGraph): Reach {
+function reachOf({ headers, flattened }: LayerGraph): Reach {
   const below = [...headers.values()].map(({ through }) => through);
-  for (const { backing } of standIns.values()) {
+  for (const { backing } of flattened.values()) {
     below.push(backing);
   }
   const bases = new Set<string>();
   for (const path of below) {
-    if (path !== null && !headers.has(path) && !standIns.has(path)) {
+    if (path !== null && !headers.has(path) && !flattened.has(path)) {
       bases.add(path);
     }
   }
-  return { layers: [...headers.keys()], standIns: [...standIns.keys()], bases: [...bases] };
+  return { layers: [...headers.keys()], flattened: [...flattened.keys()], bases: [...bases] };
 }
 
 /**
@@ -45,10 +45,10 @@ export async function findDamaged(
   graph: LayerGraph,
   snapshots: readonly SnapshotPlace[],
 ): Promise<Note[]> {
-  const { layers, standIns, bases } = reachOf(graph);
+  const { layers, flattened, bases } = reachOf(graph);
   const found: Note[] = [];
   let written: ReadonlySet<string> | undefined;
-  for (const path of [...layers, ...standIns, ...bases]) {
+  for (const path of [...layers, ...flattened, ...bases]) {
     const extent = extentOfFile(path);
     if (extent === "whole" || extent === "unknown") {
       continue;
@@ -78,7 +78,7 @@ function damaged(
   snapshots: readonly SnapshotPlace[],
 ): Note {
   const [kind, what] = DAMAGE[damage];
-  if (graph.standIns.has(path)) {
+  if (graph.flattened.has(path)) {
     return {
       kind: "stand-in-damaged",
       subject: path,
@@ -123,9 +123,9 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
   const { domain, name: instance } = managed;
   const snapshots = await listRecords(domain);
   const graph = await readGraph(managed, snapshots);
-  const { layers, standIns, bases } = reachOf(graph);
+  const { layers, flattened, bases } = reachOf(graph);
   const written = await findWritten(managed);
-  const files = [...layers, ...standIns, ...bases].filter((path) => !written.has(path) && !seen.has(path));
+  const files = [...layers, ...flattened, ...bases].filter((path) => !written.has(path) && !seen.has(path));
   const total = await sizeOf(files);
   const found: Finding[] = [];
   let done = 0n;

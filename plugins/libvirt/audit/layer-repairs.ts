@@ -4,7 +4,7 @@ import { isSettled } from "../domain/view.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { readGraph } from "../layers/graph.ts";
 import { type LayerGraph, removeLayer } from "../layers/layers.ts";
-import { keepingTimes } from "../layers/released.ts";
+import { keepingTimes } from "../layers/pending-removals.ts";
 import { isDamaged, isWrong } from "../qcow2/damage.ts";
 import { checkImage, pointTo, type RunOptions, repairLeaks } from "../qcow2/qemu-img.ts";
 import { listRecords } from "../snapshots/records.ts";
@@ -13,7 +13,7 @@ import { namedFiles } from "./layer-health.ts";
 /** Repairs of what `layer-health` finds in the contents of files. */
 const REPAIRS: Readonly<Record<string, Repair>> = {
   "layer-leaks": freeLeaks,
-  "stand-in-damaged": leaveStandIn,
+  "stand-in-damaged": leaveFlattened,
 };
 
 type Repair = (managed: Managed, path: string, options: RunOptions) => Promise<boolean>;
@@ -51,12 +51,12 @@ async function freeLeaks(managed: Managed, path: string, options: RunOptions): P
 }
 
 /** Has every layer read through the layers themselves that reads through a stand-in, and removes that. */
-async function leaveStandIn(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
+async function leaveFlattened(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
   const graph = await readGraph(managed);
-  if (!graph.standIns.has(path) || !(await isDamaged(path, options))) {
+  if (!graph.flattened.has(path) || !(await isDamaged(path, options))) {
     return false;
   }
-  const gone = standInsOn(graph, path);
+  const gone = flattenedAbove(graph, path);
   for (const [child, { backing, through }] of graph.headers) {
     if (backing !== null && through !== null && gone.has(through)) {
       await keepingTimes(child, () => pointTo(child, backing, options));
@@ -69,10 +69,10 @@ async function leaveStandIn(managed: Managed, path: string, options: RunOptions)
 }
 
 /** A stand-in with all those that read through it, each after what reads through it. */
-function standInsOn({ standIns }: LayerGraph, path: string): ReadonlySet<string> {
+function flattenedAbove({ flattened }: LayerGraph, path: string): ReadonlySet<string> {
   const found = new Set([path]);
   for (const each of found) {
-    for (const [above, { backing }] of standIns) {
+    for (const [above, { backing }] of flattened) {
       if (backing === each) {
         found.add(above);
       }

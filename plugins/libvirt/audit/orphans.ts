@@ -41,7 +41,7 @@ export async function findLeftLayers(
       found.push(withInsideSnapshots(path, inside, records));
       continue;
     }
-    if (graph.releases.has(path)) {
+    if (graph.pendingRemovals.has(path)) {
       if (above.length === 1 && settled) {
         found.push(unmerged(path));
       }

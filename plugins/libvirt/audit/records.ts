@@ -1,5 +1,5 @@
 import type { Finding } from "../../../lib/engine/contract.ts";
-import { findObstacle, type Guest, wayRound } from "../layers/graph.ts";
+import { findObstacle, type Guest, remedyFor } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { isRewritten, type SnapshotPlace } from "../xml/snapshot.ts";
@@ -43,7 +43,7 @@ export function findUnwritable(
   if (obstacle === undefined) {
     return [];
   }
-  const way = obstacle.snapshot === undefined ? "" : `; ${wayRound(instance, obstacle)}`;
+  const way = obstacle.snapshot === undefined ? "" : `; ${remedyFor(instance, obstacle)}`;
   return [{ kind: "head-frozen", subject: head, detail: `${obstacle.reason}${way}` }];
 }
 

@@ -1,10 +1,10 @@
 import type { Context } from "../../../lib/engine/contract.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
-import { settlePlace } from "../layers/child-place.ts";
+import { finishReplacement } from "../layers/child-replacement.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { findInUse, readGraph } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
-import { forget, isAsReleased, keepReleased, release } from "../layers/released.ts";
+import { addPendingRemoval, cancelRemoval, isUnchanged, keepPending } from "../layers/pending-removals.ts";
 import { pointTo } from "../qcow2/qemu-img.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { fileVersion } from "../storage/file-version.ts";
@@ -38,7 +38,7 @@ export async function undoMerge(
 ): Promise<boolean> {
   const { layer, child } = merge;
   const { folder } = managed.metadata;
-  if (!(await settlePlace(merge))) {
+  if (!(await finishReplacement(merge))) {
     return false;
   }
   const graph = await readGraph(managed);
@@ -49,7 +49,7 @@ export async function undoMerge(
   if (!graph.headers.has(layer)) {
     // A child that still names the layer lacks what others took away; all that it needs is in any other.
     if (graph.headers.get(child)?.backing === layer) {
-      await forget(folder, [layer]);
+      await cancelRemoval(folder, [layer]);
     } else {
       await noteMerged(folder, graph, merge);
     }
@@ -63,10 +63,10 @@ export async function undoMerge(
   }
   await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
   // Moving the child's contents into it has written the layer. That strata let it go, the entry itself says.
-  if (graph.releases.has(layer)) {
-    await keepReleased(layer);
+  if (graph.pendingRemovals.has(layer)) {
+    await keepPending(layer);
   } else {
-    await release(layer);
+    await addPendingRemoval(layer);
   }
   return true;
 }
@@ -77,13 +77,13 @@ export async function undoMerge(
  */
 async function noteMerged(
   folder: string,
-  { releases }: Pick<LayerGraph, "releases">,
+  { pendingRemovals }: Pick<LayerGraph, "pendingRemovals">,
   { layer, child, layerStamp }: OperationOf<"merge">,
 ): Promise<void> {
-  const [own, known] = [releases.get(layer), releases.get(child)];
-  const proven = fileVersion(child) === layerStamp || (own !== undefined && isAsReleased(child, own));
+  const [own, known] = [pendingRemovals.get(layer), pendingRemovals.get(child)];
+  const proven = fileVersion(child) === layerStamp || (own !== undefined && isUnchanged(child, own));
   if (known !== undefined && proven) {
-    await release(child, known.above);
+    await addPendingRemoval(child, known.above);
   }
-  await forget(folder, [layer]);
+  await cancelRemoval(folder, [layer]);
 }

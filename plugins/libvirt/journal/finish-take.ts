@@ -4,8 +4,8 @@ import { isSettled } from "../domain/view.ts";
 import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { layerOf } from "../layers/layers.ts";
-import { letGo } from "../layers/let-go.ts";
-import { parseStamp } from "../layers/released.ts";
+import { parseStamp } from "../layers/pending-removals.ts";
+import { scheduleRemoval } from "../layers/schedule-removal.ts";
 import { isStray, removeStray } from "../layers/stray.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
@@ -67,7 +67,7 @@ export async function finishTake(
   } else if (below !== null) {
     const { overlay, frozen, stamp } = metadata.snapshot ?? {};
     const known = overlay === file && frozen === below ? parseStamp(stamp) : undefined;
-    await letGo(managed, below, await listCopies(metadata.folder), known);
+    await scheduleRemoval(managed, below, await listCopies(metadata.folder), known);
   }
   if (!recorded) {
     await keepMark({ ...managed, document: now });

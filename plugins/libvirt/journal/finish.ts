@@ -5,9 +5,9 @@ import { isSettled } from "../domain/view.ts";
 import { define, handOn, type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { collectIfPossible } from "../layers/collect.ts";
-import { layersAbove, letGo, letGoFrozen } from "../layers/let-go.ts";
-import { relieve } from "../layers/pending-removal.ts";
-import { parseStamp } from "../layers/released.ts";
+import { parseStamp } from "../layers/pending-removals.ts";
+import { relieve } from "../layers/removable.ts";
+import { layersAbove, scheduleFrozenRemoval, scheduleRemoval } from "../layers/schedule-removal.ts";
 import { removeStray } from "../layers/stray.ts";
 import { requireWritableNow } from "../layers/writable.ts";
 import { finishRelease } from "../lifecycle/release.ts";
@@ -94,7 +94,7 @@ export async function finishRestore(
       engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
     });
     const copies = await listCopies(metadata.folder);
-    await letGo(managed, old, copies, parseStamp(stamp));
+    await scheduleRemoval(managed, old, copies, parseStamp(stamp));
     await relieve(managed, copies);
   } else {
     await removeStray(engine, managed, file);
@@ -118,7 +118,7 @@ export async function finishDelete(
   if (snapshot !== null && same) {
     const children = seen?.children ?? (await listChildren(domain, name));
     if (snapshot.frozen !== null) {
-      await letGoFrozen(managed, snapshot.frozen, layersAbove(folder, children), parseStamp(stamp));
+      await scheduleFrozenRemoval(managed, snapshot.frozen, layersAbove(folder, children), parseStamp(stamp));
     }
     await deleteRecord(managed, snapshot, children);
     // libvirt leaves the memory that it saved with the snapshot.

@@ -4,7 +4,7 @@ import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
 import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
-import { forget } from "../layers/released.ts";
+import { cancelRemoval } from "../layers/pending-removals.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
 import { SAVED_RECORD } from "../snapshots/record-backup.ts";
 import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
@@ -170,7 +170,7 @@ async function giveUp(
     engine.log.warn(`nor could it be undone, and was set aside: ${asStrataError(error).message}`);
     // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
     if (operation.kind === "merge") {
-      await forget(metadata.folder, [operation.layer]);
+      await cancelRemoval(metadata.folder, [operation.layer]);
     }
     await setJournalAside(metadata.folder);
   }

@@ -7,13 +7,13 @@ import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts"
 import { hasLost } from "../qcow2/damage.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
 import { readDisk } from "../xml/domain.ts";
-import { isPlaceOpen } from "./child-place.ts";
-import { isCached, keepShort, removeUnusedStandIns } from "./flattened/flattened.ts";
+import { isReplacementOpen } from "./child-replacement.ts";
+import { isCached, keepShort, removeUnusedFlattened } from "./flattened/flattened.ts";
 import { readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer } from "./layers.ts";
 import { mergeLayer } from "./merge.ts";
-import { findFree, findUnknown, type Needs, removeBare } from "./pending-removal.ts";
-import { forget, isAsReleased, release } from "./released.ts";
+import { addPendingRemoval, cancelRemoval, isUnchanged } from "./pending-removals.ts";
+import { findFree, findUnknown, type Needs, removePending } from "./removable.ts";
 
 /** `collectLayers` after an act that is done whatever comes of it: what cannot be collected now stays until later. */
 export async function collectIfPossible(
@@ -59,7 +59,7 @@ export async function collectLayers(
   let graph: LayerGraph;
   let needs: Needs;
   for (;;) {
-    ({ graph, needs } = await removeBare(managed, copies));
+    ({ graph, needs } = await removePending(managed, copies));
     const next = await findMerge(engine, managed, graph, needs);
     if (next === undefined) {
       break;
@@ -67,7 +67,7 @@ export async function collectLayers(
     context?.progress?.({ phase: "Merging layers" });
     await writeJournal(folder, next);
     if (!(await mergeLayer(engine, managed, graph, next, context))) {
-      if (isPlaceOpen(next)) {
+      if (isReplacementOpen(next)) {
         return;
       }
       graph = await readGraph(managed, copies);
@@ -83,8 +83,8 @@ export async function collectLayers(
   const options = runOptions(engine, id, context);
   const head = readDisk(managed.document);
   const short = await keepShort(engine, { name: managed.name, head }, graph, graph.headers.keys(), options);
-  if (short.standIns.size > 0) {
-    await removeUnusedStandIns(short, isCached(short));
+  if (short.flattened.size > 0) {
+    await removeUnusedFlattened(short, isCached(short));
   }
 }
 
@@ -94,7 +94,7 @@ async function findMerge(
   graph: LayerGraph,
   needs: Needs,
 ): Promise<OperationOf<"merge"> | undefined> {
-  if (graph.releases.size === 0) {
+  if (graph.pendingRemovals.size === 0) {
     return undefined;
   }
   const [unknown] = findUnknown(graph, needs.copies).values();
@@ -104,10 +104,10 @@ async function findMerge(
   }
   const { users } = needs;
   for (const layer of await findFree(managed, graph, needs)) {
-    const known = graph.releases.get(layer);
-    if (known === undefined || !isAsReleased(layer, known)) {
+    const known = graph.pendingRemovals.get(layer);
+    if (known === undefined || !isUnchanged(layer, known)) {
       // It is nobody's then, and a matter for `strata doctor`.
-      await forget(graph.folder, [layer]);
+      await cancelRemoval(graph.folder, [layer]);
       continue;
     }
     const [child, ...others] = graph.dependants(layer);
@@ -131,14 +131,14 @@ async function findMerge(
 /** What is left to do once the contents of the two are together. */
 export async function endMerge(
   { metadata: { folder } }: Managed,
-  graph: Pick<LayerGraph, "releases">,
+  graph: Pick<LayerGraph, "pendingRemovals">,
   { layer, child }: OperationOf<"merge">,
 ): Promise<void> {
   // The child's file is another one than it was when it was let go itself. Once the layer is gone, nothing would say so.
-  const known = graph.releases.get(child);
+  const known = graph.pendingRemovals.get(child);
   if (known !== undefined && dirname(child) === folder) {
-    await release(child, known.above);
+    await addPendingRemoval(child, known.above);
   }
   await removeLayer(folder, layer);
-  await forget(folder, [layer]);
+  await cancelRemoval(folder, [layer]);
 }

@@ -27,7 +27,7 @@ export async function readGraph(
     }
   }
   const graph = await readLayers(managed.name, folder, [head, ...(await thoseThere(elsewhere))]);
-  const above = [...graph.releases.values()].flatMap((release) => release.above);
+  const above = [...graph.pendingRemovals.values()].flatMap(({ above }) => above);
   const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
   if (further.length === 0) {
     return graph;
@@ -121,7 +121,7 @@ export function findObstacle(
 }
 
 /** What there is to do about an obstacle, for people. */
-export function wayRound(instance: string, { snapshot }: Obstacle): string {
+export function remedyFor(instance: string, { snapshot }: Obstacle): string {
   return snapshot === undefined
     ? "`strata doctor` shows which"
     : `\`strata restore ${instance}.${snapshot}\` gives it a disk of its own`;
@@ -137,7 +137,7 @@ export function requireWritable(
   if (obstacle === undefined) {
     return;
   }
-  throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${wayRound(name, obstacle)}` });
+  throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${remedyFor(name, obstacle)}` });
 }
 
 /** A guest with a definition of its own: one that runs, or whose memory is saved. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { asStrataError, failure, type StrataError } from "../../../lib/errors.ts";
 import { fileError, isAbsent } from "../errors.ts";
 import { type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
-import { type Releases, readReleases } from "./released.ts";
+import { type PendingRemovals, readPendingRemovals } from "./pending-removals.ts";
 
 /** libvirt starts a chain of 200 files, base image included, and makes but cannot start a longer one. */
 export const CHAIN_LIMIT = 200;
@@ -12,7 +12,7 @@ export const CHAIN_LIMIT = 200;
 /** Names that strata gives to layers. libvirt gives others to those that it makes. */
 const LAYER_NAME = /^layer-[0-9a-f-]{36}\.qcow2$/;
 /** Names of stand-ins: each has the contents of the layer of the same UUID, on fewer files. */
-const STAND_IN_NAME = /^(?:image|frame)-([0-9a-f-]{36}\.qcow2)$/;
+const FLATTENED_NAME = /^(?:image|frame)-([0-9a-f-]{36}\.qcow2)$/;
 /** Names of stand-ins that are being built. */
 const PARTIAL_NAME = /^build-[0-9a-f-]{36}\.qcow2$/;
 
@@ -20,7 +20,7 @@ const PARTIAL_NAME = /^build-[0-9a-f-]{36}\.qcow2$/;
  * A read image stands on the base image, for the head to read through; a keyframe on the keyframe below,
  * to keep chains short. Whatever reads through a layer may read through its stand-in as well.
  */
-export type StandIn = "image" | "frame";
+export type FlattenedKind = "image" | "frame";
 
 /** A fresh path for a layer in the folder; file names are never used twice. */
 export function newLayerPath(folder: string): string {
@@ -38,21 +38,21 @@ export function newPartialPath(folder: string): string {
 }
 
 /** Path of the stand-in of a layer. */
-export function standInPath(kind: StandIn, layer: string): string {
+export function flattenedPath(kind: FlattenedKind, layer: string): string {
   return join(dirname(layer), basename(layer).replace(/^layer/, kind));
 }
 
 /** The layer that a stand-in in the folder stands in for; any other path as it is. */
 export function layerOf(folder: string, path: string): string {
-  if (!isStandInPath(folder, path)) {
+  if (!isFlattenedPath(folder, path)) {
     return path;
   }
-  return join(folder, basename(path).replace(STAND_IN_NAME, "layer-$1"));
+  return join(folder, basename(path).replace(FLATTENED_NAME, "layer-$1"));
 }
 
 /** True for a path that strata gave to a stand-in in the folder. */
-export function isStandInPath(folder: string, path: string): boolean {
-  return isNamed(STAND_IN_NAME, folder, path);
+export function isFlattenedPath(folder: string, path: string): boolean {
+  return isNamed(FLATTENED_NAME, folder, path);
 }
 
 /** True for a path that strata gave to a stand-in in the folder that is being built. */
@@ -79,7 +79,7 @@ export interface Layer extends Qcow2Header {
 
 /** True for any disk image in the folder that strata has made. */
 export function isImagePath(folder: string, path: string): boolean {
-  return isLayerPath(folder, path) || isStandInPath(folder, path) || isPartialPath(folder, path);
+  return isLayerPath(folder, path) || isFlattenedPath(folder, path) || isPartialPath(folder, path);
 }
 
 /** The layers of one instance as the files themselves tell it. Stand-ins are looked through. */
@@ -88,11 +88,11 @@ export interface LayerGraph {
   /** Header by absolute path, of every layer in the folder and of what is known to stand on one. */
   readonly headers: ReadonlyMap<string, Layer>;
   /** Header by absolute path, of every stand-in in the folder. */
-  readonly standIns: ReadonlyMap<string, Qcow2Header>;
+  readonly flattened: ReadonlyMap<string, Qcow2Header>;
   /** Layers in the folder, and files that should be one, whose headers could not be read: what they stand on is not known. */
   readonly unreadable: ReadonlyMap<string, StrataError>;
   /** Layers that strata has let go. */
-  readonly releases: Releases;
+  readonly pendingRemovals: PendingRemovals;
   /** Paths that stand on `path`. */
   dependants(path: string): string[];
   /** The layers from `path` down to the base image, `path` first. */
@@ -117,7 +117,7 @@ export async function readLayers(
     throw fileError(error, folder);
   });
   const headers = new Map<string, Layer>();
-  const standIns = new Map<string, Qcow2Header>();
+  const flattened = new Map<string, Qcow2Header>();
   const unreadable = new Map<string, StrataError>();
   const add = (path: string, { backing: through, ...header }: Qcow2Header) => {
     const backing = through === null ? null : layerOf(folder, through);
@@ -144,8 +144,8 @@ export async function readLayers(
       if (header === undefined || header.backing === join(folder, "seed.iso")) {
         continue;
       }
-      if (STAND_IN_NAME.test(file)) {
-        standIns.set(path, header);
+      if (FLATTENED_NAME.test(file)) {
+        flattened.set(path, header);
       } else {
         add(path, header);
       }
@@ -186,13 +186,13 @@ export async function readLayers(
   return {
     folder,
     headers,
-    standIns,
+    flattened,
     unreadable,
-    releases: readReleases(folder),
+    pendingRemovals: readPendingRemovals(folder),
     dependants: (path) => [...(dependants.get(path) ?? [])],
     chain: (path) => walk(path, (at) => headers.get(at)?.backing),
     again: () => readLayers(name, folder, roots),
-    opened: (path) => walk(path, (at) => headers.get(at)?.through ?? standIns.get(at)?.backing),
+    opened: (path) => walk(path, (at) => headers.get(at)?.through ?? flattened.get(at)?.backing),
   };
 }
 
@@ -255,7 +255,7 @@ export async function sizeOf(files: readonly string[]): Promise<bigint> {
  * nor let go; one that is gone is fine. The caller has made sure that nothing refers to it.
  */
 export async function removeLayer(folder: string, path: string): Promise<void> {
-  if (!isImagePath(folder, path) && !readReleases(folder).has(path)) {
+  if (!isImagePath(folder, path) && !readPendingRemovals(folder).has(path)) {
     throw failure("INTERNAL", { reason: `${path} is no layer in ${folder} and was not removed` });
   }
   await unlink(path).catch((error: unknown) => {

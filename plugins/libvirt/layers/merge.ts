@@ -8,10 +8,10 @@ import { clearJournal } from "../journal/journal.ts";
 import { isEmptyImage, readHeader } from "../qcow2/header.ts";
 import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "../qcow2/qemu-img.ts";
 import { checkSpace } from "../storage/pool.ts";
-import { isPlaceOpen, takePlace } from "./child-place.ts";
-import { removeUnusedStandIns } from "./flattened/flattened.ts";
-import { type LayerGraph, layerSize, standInPath } from "./layers.ts";
-import { isAsReleased, keepReleased } from "./released.ts";
+import { isReplacementOpen, replaceChild } from "./child-replacement.ts";
+import { removeUnusedFlattened } from "./flattened/flattened.ts";
+import { flattenedPath, type LayerGraph, layerSize } from "./layers.ts";
+import { isUnchanged, keepPending } from "./pending-removals.ts";
 
 type Merge = OperationOf<"merge">;
 
@@ -31,11 +31,11 @@ export async function mergeLayer(
   const { folder } = managed.metadata;
   const options = runOptions(engine, managed.domain.uuid);
   const cancellable = runOptions(engine, managed.domain.uuid, context);
-  const known = graph.releases.get(child);
-  const wasReleased = known !== undefined && isAsReleased(child, known);
+  const known = graph.pendingRemovals.get(child);
+  const wasPending = known !== undefined && isUnchanged(child, known);
   try {
     if (await isBlank(managed, child, layer)) {
-      await takePlace(folder, merge);
+      await replaceChild(folder, merge);
     } else if (target !== "" && (await addsNothing(layer, target))) {
       await pointTo(child, target, options);
     } else if (await isSmaller(managed, child, layer)) {
@@ -45,13 +45,13 @@ export async function mergeLayer(
     }
     return true;
   } catch (error) {
-    if (!isPlaceOpen(merge)) {
+    if (!isReplacementOpen(merge)) {
       if ((await layerSize(layer)) !== null) {
         await repoint(child, layer, options);
       }
-      await keepReleased(layer);
-      if (wasReleased) {
-        await keepReleased(child);
+      await keepPending(layer);
+      if (wasPending) {
+        await keepPending(child);
       }
       await clearJournal(folder);
     }
@@ -119,9 +119,9 @@ async function sinkInto(graph: LayerGraph, merge: Merge, options: RunOptions): P
   const { layer, child } = merge;
   await pointTo(child, layer, options);
   // The layer is about to change, and its stand-ins are not.
-  const ours = [standInPath("image", layer), standInPath("frame", layer)];
-  await removeUnusedStandIns(graph, (path) => !ours.includes(path));
+  const ours = [flattenedPath("image", layer), flattenedPath("frame", layer)];
+  await removeUnusedFlattened(graph, (path) => !ours.includes(path));
   await copyInto(layer, child, options);
   await flush(layer);
-  await takePlace(graph.folder, merge);
+  await replaceChild(graph.folder, merge);
 }

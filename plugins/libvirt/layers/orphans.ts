@@ -17,7 +17,7 @@ import { readSnapshot, recordDocument, snapshotNote } from "../xml/snapshot.ts";
 import { collectLayers } from "./collect.ts";
 import { readGraph } from "./graph.ts";
 import { checkChain, newLayerPath } from "./layers.ts";
-import { forget, release } from "./released.ts";
+import { addPendingRemoval, cancelRemoval } from "./pending-removals.ts";
 
 /**
  * Has libvirt record a snapshot that has frozen the layer, where nothing says any more what it was; under its name,
@@ -45,7 +45,7 @@ export async function recordLayer(managed: Managed, path: string, known?: string
   const made = recordDocument(recorded, { name: snapshot, comment, parent, overlay, createdAt });
   const written = await domain.createSnapshot(serialize(made), SnapshotCreateFlags.REDEFINE);
   await writeRecordCopy(metadata.folder, { name: snapshot, frozen: path, xml: await written.getXml() });
-  await forget(metadata.folder, [path]);
+  await cancelRemoval(metadata.folder, [path]);
   await correctParents(managed);
 }
 
@@ -102,7 +102,7 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
       await recordLayer(managed, frozen, snapshot);
     }
   }
-  await forget(
+  await cancelRemoval(
     metadata.folder,
     lost.flatMap(({ frozen }) => frozen ?? []),
   );
@@ -118,7 +118,7 @@ export async function forgetRecord(
 ): Promise<void> {
   const { folder } = managed.metadata;
   if (frozen !== null && dirname(frozen) === folder && frozen !== readDisk(managed.document)) {
-    await release(frozen);
+    await addPendingRemoval(frozen);
   }
   await removeIfThere(path);
   await collectLayers(engine, managed.domain.uuid, context);
@@ -161,7 +161,7 @@ export async function activateLayer(engine: LibvirtEngine, managed: Managed, pat
   setDisk(document, path);
   putMetadata(document, metadata);
   await define(engine, document);
-  await forget(metadata.folder, [path]);
+  await cancelRemoval(metadata.folder, [path]);
   await correctParents({ ...managed, document });
 }
 
@@ -179,6 +179,6 @@ export async function giveUpLayer(
       state: "Running",
     });
   }
-  await release(path);
+  await addPendingRemoval(path);
   await collectLayers(engine, managed.domain.uuid, context);
 }

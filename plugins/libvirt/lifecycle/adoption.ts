@@ -17,7 +17,7 @@ import { ENGINE, isLibvirt, mapped } from "../errors.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
-import { forget } from "../layers/released.ts";
+import { cancelRemoval } from "../layers/pending-removals.ts";
 import { copyDefinition } from "../lock/instance-lock.ts";
 import { leaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -204,7 +204,7 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
     // Until the domain is defined on its own disk it uses the overlay, which has everything.
     const head = readDisk((await getLocked(engine, id)).document);
     if (head !== adopted) {
-      await forget(folder, [head]);
+      await cancelRemoval(folder, [head]);
       await clearJournal(folder);
     }
     throw error;

@@ -85,7 +85,7 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   if (left === undefined) {
     return;
   }
-  if (graph.releases.has(left)) {
+  if (graph.pendingRemovals.has(left)) {
     throw failure("WRONG_STATE", {
       name,
       reason: `${left} waits for its removal, and a process may have it open`,

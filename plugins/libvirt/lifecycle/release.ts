@@ -1,8 +1,8 @@
 import { failure } from "../../../lib/errors.ts";
 import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
-import { isPartialPath, isStandInPath } from "../layers/layers.ts";
-import { removeBare } from "../layers/pending-removal.ts";
-import { release, stampOf } from "../layers/released.ts";
+import { isFlattenedPath, isPartialPath } from "../layers/layers.ts";
+import { addPendingRemoval, stampOf } from "../layers/pending-removals.ts";
+import { removePending } from "../layers/removable.ts";
 import { commit } from "../qcow2/qemu-img.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
@@ -24,13 +24,13 @@ export async function finishRelease(engine: LibvirtEngine, managed: Managed): Pr
     throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
   }
   // One that died may have left the layer that it let go.
-  await removeBare(managed, await reconcile(managed));
+  await removePending(managed, await reconcile(managed));
   await requireReleasable(engine, managed, own);
   const head = readDisk(document);
   if (head !== own) {
     const stamp = stampOf(head);
     await commit(head, own, runOptions(engine, domain.uuid));
-    await release(head, [], stamp);
+    await addPendingRemoval(head, [], stamp);
   }
   setDisk(document, own);
   setFilesystems(document, []);
@@ -38,8 +38,8 @@ export async function finishRelease(engine: LibvirtEngine, managed: Managed): Pr
   putMetadata(document, { ...metadata, operation: { kind: "release" } });
   await define(engine, document);
   const copies = await reconcile(managed);
-  await removeBare(managed, copies);
+  await removePending(managed, copies);
   await requireNoOtherLayers(managed, copies);
-  await removeFiles(engine, folder, (path) => isStandInPath(folder, path) || isPartialPath(folder, path));
+  await removeFiles(engine, folder, (path) => isFlattenedPath(folder, path) || isPartialPath(folder, path));
   await domain.setMetadata(MetadataType.ELEMENT, null, null, NAMESPACE, ModificationImpact.CONFIG);
 }

@@ -6,7 +6,7 @@ import { fileError, isLibvirt } from "../errors.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
 import { readGraph } from "../layers/graph.ts";
 import { isImagePath } from "../layers/layers.ts";
-import { RELEASED } from "../layers/released.ts";
+import { PENDING_REMOVALS } from "../layers/pending-removals.ts";
 import { lockFile } from "../lock/lock.ts";
 import { isLauncher } from "../mounts/launcher.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
@@ -22,7 +22,7 @@ const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
 
 /** What strata puts into an instance's folder beside images and launchers. */
-const OTHERS: readonly string[] = ["seed.iso", "lock", SAVED_RECORD, JOURNAL, RELEASED, DEFINITION];
+const OTHERS: readonly string[] = ["seed.iso", "lock", SAVED_RECORD, JOURNAL, PENDING_REMOVALS, DEFINITION];
 
 /** Folder of an instance in the pool. */
 export function instanceFolder(pool: string, uuid: string): string {

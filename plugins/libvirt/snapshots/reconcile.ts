@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Managed } from "../engine.ts";
 import { readGraph } from "../layers/graph.ts";
-import { forget, release } from "../layers/released.ts";
+import { addPendingRemoval, cancelRemoval } from "../layers/pending-removals.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { exists } from "../storage/pool.ts";
@@ -40,7 +40,7 @@ export async function reconcileNames(managed: Managed): Promise<{
   const { domain, metadata, document } = managed;
   const { folder } = metadata;
   // Whoever put it back into the definition wants it: it is not to be removed any more.
-  await forget(folder, readDisks(document));
+  await cancelRemoval(folder, readDisks(document));
   const [names, copies] = await Promise.all([
     domain.listSnapshots().then((all) => all.map(({ name }) => name)),
     listCopies(folder),
@@ -57,12 +57,12 @@ export async function reconcileNames(managed: Managed): Promise<{
   for (const record of records) {
     await keep(folder, copies, record);
   }
-  await forget(
+  await cancelRemoval(
     folder,
     records.flatMap(({ frozen }) => frozen ?? []),
   );
   if (first) {
-    await releaseDiscarded(managed, records);
+    await movePendingRemovals(managed, records);
   }
   const deleted = await deletedByLibvirt(managed, lost, records);
   for (const copy of deleted) {
@@ -142,13 +142,13 @@ async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
 }
 
 /** Versions before 0.2 kept a list of the disks that restores had left in the metadata. */
-async function releaseDiscarded(managed: Managed, records: readonly SnapshotText[]): Promise<void> {
-  const { discarded = [], folder } = managed.metadata;
+async function movePendingRemovals(managed: Managed, records: readonly SnapshotText[]): Promise<void> {
+  const { pendingRemovals = [], folder } = managed.metadata;
   const head = readDisk(managed.document);
   const frozen = new Set(records.map((record) => record.frozen));
-  for (const path of discarded) {
+  for (const path of pendingRemovals) {
     if (path !== head && !frozen.has(path) && dirname(path) === folder) {
-      await release(path);
+      await addPendingRemoval(path);
     }
   }
 }

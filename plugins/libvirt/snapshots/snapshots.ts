@@ -18,7 +18,7 @@ import { getReady, settle } from "../journal/recover.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
 import { CHAIN_LIMIT, checkChain, newLayerPath, readLayers } from "../layers/layers.ts";
-import { stampText } from "../layers/released.ts";
+import { stampText } from "../layers/pending-removals.ts";
 import { requireSettled } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
 import { steadily } from "../lock/consistent-read.ts";

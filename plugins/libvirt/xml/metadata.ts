@@ -18,8 +18,8 @@ export interface Metadata {
   readonly target?: string;
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
-  /** Of versions before 0.2: disks that restores have left, absolute. Since then `released.ts` tells of them. */
-  readonly discarded?: readonly string[];
+  /** Of versions before 0.2: disks that restores have left, absolute. Since then `pending-removals.ts` tells of them. */
+  readonly pendingRemovals?: readonly string[];
   /** What was under way when this was written; see `journal/entry.ts`. */
   readonly operation?: Operation | Unusable;
   /** Of a snapshot that is being taken: what libvirt itself cannot carry, and what finishing it needs. */
@@ -39,7 +39,7 @@ export interface SnapshotNote {
   /** Name of the snapshot while it is being taken, and the instance's counter then. */
   readonly name?: string;
   readonly taken?: number;
-  /** Of the file that freezes, as `stampText` of `released.ts` writes it. */
+  /** Of the file that freezes, as `stampText` of `pending-removals.ts` writes it. */
   readonly stamp?: string;
   /** Present when the comment holds characters that XML cannot carry. */
   readonly comment?: string;
@@ -72,7 +72,7 @@ export function readOwn(own: Element): Metadata {
   const hostKey = text(find(root, "host-key"));
   const operation = find(root, "operation")?.attributes;
   const note = find(root, "snapshot");
-  const discarded = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
+  const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
   const record: InstanceRecord = {
     version: Number(a.version),
     image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
@@ -92,7 +92,7 @@ export function readOwn(own: Element): Metadata {
     ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
-    ...(discarded.length === 0 ? {} : { discarded }),
+    ...(pendingRemovals.length === 0 ? {} : { pendingRemovals }),
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
     ...(note === undefined ? {} : { snapshot: readNote(note) }),
   };
@@ -170,7 +170,7 @@ export function metadataElement(metadata: Metadata): Element {
     element("image", { ...record.image }),
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
     ...metadata.mounts.map(mountElement),
-    ...(metadata.discarded ?? []).map((file) => element("discarded", { file })),
+    ...(metadata.pendingRemovals ?? []).map((file) => element("discarded", { file })),
     metadata.operation === undefined || metadata.operation.kind === "unusable"
       ? undefined
       : element("operation", { ...metadata.operation }),

@@ -180,8 +180,8 @@ describe("a stand-in that was damaged", () => {
     const { folder } = await fixture.layers(instance);
     /** What each keyframe stands on. */
     const frames = async () => {
-      const { standIns } = await readLayers(instance.name, folder);
-      return new Map([...standIns].map(([path, { backing }]) => [path, backing]));
+      const { flattened } = await readLayers(instance.name, folder);
+      return new Map([...flattened].map(([path, { backing }]) => [path, backing]));
     };
     const before = await frames();
     // One that others stand on.

@@ -3,7 +3,7 @@ import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { release } from "../../../plugins/libvirt/layers/released.ts";
+import { addPendingRemoval } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
@@ -61,7 +61,7 @@ describe("a second disk of the definition", () => {
     const path = layerPath();
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", path, "16M"]);
     const digest = await fill(path);
-    await release(path);
+    await addPendingRemoval(path);
     await attach(path);
     await scene.powerOff();
     expect(await exists(path)).to.equal(true);
@@ -74,7 +74,7 @@ describe("a second disk of the definition", () => {
     await createOverlay(path, (await readHeader(await scene.head())).backing ?? "");
     const digest = await fill(path);
     await createOverlay(layerPath(), path);
-    await release(path);
+    await addPendingRemoval(path);
     await attach(path);
     await scene.powerOff();
     expect(await exists(path)).to.equal(true);

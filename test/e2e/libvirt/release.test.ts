@@ -7,7 +7,7 @@ import { context } from "../../../lib/engine/conformance/fixture.ts";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import libvirt from "../../../plugins/libvirt/index.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
-import { release } from "../../../plugins/libvirt/layers/released.ts";
+import { addPendingRemoval } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { codeOf, silent } from "../../support/libvirt/fixture.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
@@ -221,7 +221,7 @@ describe("a release", () => {
     });
 
     it("is done by the next, which removes the layer that the release let go", async () => {
-      await release(layer);
+      await addPendingRemoval(layer);
       await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
       await requireReleased(written);
     });

@@ -53,7 +53,7 @@ for (const kind of ["xfs", "ext4"] as const) {
     }
 
     /** The kinds of the stand-ins that there are. */
-    async function standIns(): Promise<string[]> {
+    async function flattened(): Promise<string[]> {
       const { folder } = await fixture.layers(instance);
       return (await readdir(folder)).flatMap((file) => /^(?:image|frame)/.exec(file) ?? []).sort();
     }
@@ -89,7 +89,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       async () => {
         const took = await keeping(startAndStop);
         expect(took).to.be.below(HELD / 4);
-        expect(await standIns()).to.deep.equal(shares ? ["frame", "image"] : []);
+        expect(await flattened()).to.deep.equal(shares ? ["frame", "image"] : []);
         expect(await opened()).to.have.length(shares ? 3 : 9);
       },
     );
@@ -103,7 +103,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       } else {
         expect(took).to.be.above(2 * HELD);
       }
-      expect(await standIns()).to.deep.equal(["frame", "image"]);
+      expect(await flattened()).to.deep.equal(["frame", "image"]);
       expect(await opened()).to.have.length(3);
     });
 

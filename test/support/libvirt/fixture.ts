@@ -8,12 +8,12 @@ import type { Instance, Log } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import libvirt from "../../../plugins/libvirt/index.ts";
 import {
+  isFlattenedPath,
   isLayerPath,
   isPartialPath,
-  isStandInPath,
   layerOf,
 } from "../../../plugins/libvirt/layers/layers.ts";
-import { readReleases } from "../../../plugins/libvirt/layers/released.ts";
+import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { parse } from "../../../plugins/libvirt/xml/document.ts";
@@ -30,7 +30,7 @@ export interface LibvirtFixture extends Fixture {
   /** The file that the domain writes, the folder of its layers, and the layers that wait to be taken away. */
   layers(
     instance: Pick<Instance, "id">,
-  ): Promise<{ head: string; folder: string; discarded: readonly string[] }>;
+  ): Promise<{ head: string; folder: string; pendingRemovals: readonly string[] }>;
 }
 
 /** Runs a piece that changes an instance while that is locked. */
@@ -73,7 +73,7 @@ export async function libvirtFixture(
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
     const { folder = "" } = readMetadata(document) ?? {};
-    return { head: readDisk(document), folder, discarded: await bareReleases(folder) };
+    return { head: readDisk(document), folder, pendingRemovals: await removableLayers(folder) };
   };
   return {
     engine,
@@ -108,11 +108,11 @@ export async function libvirtFixture(
 }
 
 /** The layers that strata has let go and that nothing stands on. */
-async function bareReleases(folder: string): Promise<string[]> {
+async function removableLayers(folder: string): Promise<string[]> {
   const files = await readdir(folder).catch((): string[] => []);
   const headers = await Promise.all(files.map((file) => readHeader(join(folder, file)).catch(() => null)));
   const below = new Set(headers.map((header) => header?.backing));
-  return [...readReleases(folder).keys()].filter((path) => !below.has(path));
+  return [...readPendingRemovals(folder).keys()].filter((path) => !below.has(path));
 }
 
 /**
@@ -124,16 +124,16 @@ async function audit(
   instance: Instance,
   layers: LibvirtFixture["layers"],
 ): Promise<void> {
-  const { head, folder, discarded } = await layers(instance);
+  const { head, folder, pendingRemovals } = await layers(instance);
   const paths = (await readdir(folder)).map((file) => join(folder, file));
   const files = paths.filter((path) => isLayerPath(folder, path));
-  const standIns = paths.filter((path) => isStandInPath(folder, path));
+  const flattened = paths.filter((path) => isFlattenedPath(folder, path));
   const partial = paths.find((path) => isPartialPath(folder, path));
   if (partial !== undefined) {
     throw new Error(`${partial} is what a build that died has left`);
   }
   const domain = await connection.lookupDomainByUuid(instance.id);
-  const used = new Set([head, ...discarded]);
+  const used = new Set([head, ...pendingRemovals]);
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
     const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");
@@ -141,7 +141,7 @@ async function audit(
       used.add(readDisk(recorded));
     }
   }
-  for (const file of [...files, ...standIns]) {
+  for (const file of [...files, ...flattened]) {
     const { backing } = await readHeader(file);
     if (backing === null) {
       continue;
@@ -149,7 +149,7 @@ async function audit(
     used.add(backing);
     used.add(layerOf(folder, backing));
   }
-  for (const path of standIns) {
+  for (const path of flattened) {
     const layer = layerOf(folder, path);
     if (files.includes(layer)) {
       await execa("qemu-img", ["compare", "-q", "-f", "qcow2", "-F", "qcow2", path, layer]);
@@ -162,6 +162,6 @@ async function audit(
     throw new Error(`nothing refers to ${stray.join(", ")}`);
   }
   await Promise.all(
-    [...files, ...standIns].map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])),
+    [...files, ...flattened].map((file) => execa("qemu-img", ["check", "-q", "-f", "qcow2", file])),
   );
 }

@@ -6,18 +6,18 @@ import { copyInto, flush, pointTo, type RunOptions } from "../../qcow2/qemu-img.
 import { removeIfThere, TEMPORARY } from "../../storage/durable-file.ts";
 import { checkSpace, listIfThere } from "../../storage/pool.ts";
 import {
+  flattenedPath,
+  isFlattenedPath,
   isLayerPath,
   isPartialPath,
-  isStandInPath,
   type LayerGraph,
   layerOf,
   newPartialPath,
   readLayer,
   removeLayer,
   sizeOf,
-  standInPath,
 } from "../layers.ts";
-import { keepingTimes } from "../released.ts";
+import { keepingTimes } from "../pending-removals.ts";
 import { type Keyframe, planKeyframes } from "./keyframes.ts";
 import { makeBy, type Recipe, recipeOf } from "./recipe.ts";
 
@@ -47,16 +47,16 @@ export async function removePartials(folder: string): Promise<void> {
 }
 
 /** Bytes that the stand-ins in the folder take on the disk. */
-export async function standInsSize(folder: string): Promise<bigint> {
+export async function flattenedSize(folder: string): Promise<bigint> {
   const files = await listIfThere(folder);
-  return sizeOf(files.map((file) => join(folder, file)).filter((path) => isStandInPath(folder, path)));
+  return sizeOf(files.map((file) => join(folder, file)).filter((path) => isFlattenedPath(folder, path)));
 }
 
 /**
  * Builds the stand-in of a layer. It gets its name when it is whole and durable, so a file of that name
  * can always be believed.
  */
-export async function buildStandIn(
+export async function buildFlattened(
   name: string,
   path: string,
   recipe: Recipe,
@@ -70,7 +70,7 @@ export async function buildStandIn(
  * Turns the stand-in of a layer into that of one further up by bringing in what the layers in between
  * hold, lowest first. Nothing may refer to it.
  */
-export async function advanceStandIn(
+export async function advanceFlattened(
   name: string,
   from: string,
   to: string,
@@ -127,15 +127,15 @@ export async function leaveReadImages(
       continue;
     }
     // One that waits for its removal is told by its file's time.
-    if (graph.releases.has(path) && graph.dependants(path).length === 0) {
+    if (graph.pendingRemovals.has(path) && graph.dependants(path).length === 0) {
       continue;
     }
-    const frame = standInPath("frame", backing);
-    const kept = graph.standIns.has(through) && (path === head || through === frame);
+    const frame = flattenedPath("frame", backing);
+    const kept = graph.flattened.has(through) && (path === head || through === frame);
     if (kept) {
       continue;
     }
-    await keepingTimes(path, () => pointTo(path, graph.standIns.has(frame) ? frame : backing, options));
+    await keepingTimes(path, () => pointTo(path, graph.flattened.has(frame) ? frame : backing, options));
     changed = true;
   }
   return changed ? graph.again() : graph;
@@ -145,17 +145,17 @@ export async function leaveReadImages(
 export function isCached({ folder, headers }: Pick<LayerGraph, "folder" | "headers">) {
   return (path: string): boolean => {
     const layer = layerOf(folder, path);
-    return path === standInPath("image", layer) && headers.has(layer);
+    return path === flattenedPath("image", layer) && headers.has(layer);
   };
 }
 
 /** Removes the stand-ins that nothing of a whole graph, read anew, reads through, but those to keep. */
-export async function removeUnusedStandIns(
+export async function removeUnusedFlattened(
   graph: LayerGraph,
   keep: (path: string) => boolean = () => false,
 ): Promise<void> {
-  const { folder, headers, standIns } = await graph.again();
-  const left = new Map(standIns);
+  const { folder, headers, flattened } = await graph.again();
+  const left = new Map(flattened);
   for (let changed = true; changed; ) {
     changed = false;
     const used = new Set([...headers.values()].map(({ through }) => through));
@@ -209,7 +209,7 @@ export async function shorten(
   await checkSpace(graph.folder, bytes);
   for (const { frame, child, recipe } of keyframes) {
     if (recipe !== null) {
-      await buildStandIn(name, frame, recipe, options);
+      await buildFlattened(name, frame, recipe, options);
     }
     await keepingTimes(child, () => pointTo(child, frame, options));
   }

@@ -1,4 +1,4 @@
-import { isLayerPath, type LayerGraph, standInPath } from "../layers.ts";
+import { flattenedPath, isLayerPath, type LayerGraph } from "../layers.ts";
 
 /** `child` is to read through `frame`, which stands in for `layer`; it is built on `on` if it is not there. */
 export interface Keyframe {
@@ -33,13 +33,13 @@ export function planKeyframes(graph: LayerGraph, top: string, span: number): Key
     const through = graph.headers.get(child)?.through ?? layer;
     if (through !== layer) {
       // Already there. Only keyframes are stood on: a read image moves on with the head.
-      if (through === standInPath("frame", layer)) {
+      if (through === flattenedPath("frame", layer)) {
         below = { file: through, depth: graph.opened(through).length - 1 };
       }
       between = 0;
     } else if (between >= span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
-      const frame = standInPath("frame", layer);
-      if (graph.standIns.has(frame)) {
+      const frame = flattenedPath("frame", layer);
+      if (graph.flattened.has(frame)) {
         keyframes.push({ layer, frame, child, on: null });
         below = { file: frame, depth: graph.opened(frame).length - 1 };
       } else {

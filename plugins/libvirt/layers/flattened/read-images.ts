@@ -9,17 +9,17 @@ import { pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { listCopies } from "../../snapshots/record-copies.ts";
 import { checkSpace, hasSpace } from "../../storage/pool.ts";
 import { readDisk } from "../../xml/domain.ts";
-import { isLayerPath, type LayerGraph, sizeOf, standInPath } from "../layers.ts";
-import { removeBare } from "../pending-removal.ts";
+import { flattenedPath, isLayerPath, type LayerGraph, sizeOf } from "../layers.ts";
+import { removePending } from "../removable.ts";
 import {
-  advanceStandIn,
-  buildStandIn,
+  advanceFlattened,
+  buildFlattened,
+  flattenedSize,
   isCached,
   leaveReadImages,
   planShortening,
-  removeUnusedStandIns,
+  removeUnusedFlattened,
   shorten,
-  standInsSize,
 } from "./flattened.ts";
 import { costOf, type Recipe, recipeOf } from "./recipe.ts";
 
@@ -40,7 +40,7 @@ interface Budget {
 export function readImageGroup(engine: LibvirtEngine): ReadImages {
   return {
     build: (lock, context) => mapped(() => build(engine, lockedId(engine, lock), context)),
-    size: (id) => mapped(async () => standInsSize(instanceFolder(await engine.pool(), id))),
+    size: (id) => mapped(async () => flattenedSize(instanceFolder(await engine.pool(), id))),
   };
 }
 
@@ -87,14 +87,14 @@ async function consolidate(
   const head = readDisk(managed.document);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
-  const { graph: found } = await removeBare(managed, await listCopies(folder));
+  const { graph: found } = await removePending(managed, await listCopies(folder));
   let graph = await leaveReadImages(found, off ? null : head, options);
   const frozen = graph.headers.get(head)?.backing;
   if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) {
     return;
   }
   if (off) {
-    await removeUnusedStandIns(graph);
+    await removeUnusedFlattened(graph);
   }
   const update = off ? null : await planUpdate(graph, frozen, budget);
   if (update !== null) {
@@ -108,8 +108,8 @@ async function consolidate(
     context.progress({ phase: "Bringing layers together" });
     graph = await shorten(name, graph, shortening, options);
   }
-  if (graph.standIns.size > 0) {
-    await removeUnusedStandIns(graph, isCached(graph));
+  if (graph.flattened.size > 0) {
+    await removeUnusedFlattened(graph, isCached(graph));
   }
 }
 
@@ -134,8 +134,8 @@ async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | nu
   if (base === undefined || layers.length <= (budget === null ? 1 : SHALLOW)) {
     return null;
   }
-  const image = standInPath("image", frozen);
-  if (graph.standIns.has(image)) {
+  const image = flattenedPath("image", frozen);
+  if (graph.flattened.has(image)) {
     return { image, way: { from: image, copied: [], bytes: 0n } };
   }
   const built = await recipeOf(graph, frozen, base);
@@ -157,8 +157,8 @@ async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | nu
 /** How the read image of the nearest of the layers that has one is moved on to the first; null if none has. */
 async function planMove(graph: LayerGraph, layers: readonly string[]): Promise<Move | null> {
   const referred = new Set([...graph.headers.values()].map(({ through }) => through));
-  const images = layers.map((layer) => standInPath("image", layer));
-  const at = images.findIndex((path) => graph.standIns.has(path) && !referred.has(path));
+  const images = layers.map((layer) => flattenedPath("image", layer));
+  const at = images.findIndex((path) => graph.flattened.has(path) && !referred.has(path));
   const from = images[at];
   if (from === undefined) {
     return null;
@@ -176,16 +176,16 @@ async function updateReadImage(
 ): Promise<LayerGraph> {
   const { folder } = graph;
   if ("on" in way) {
-    await removeUnusedStandIns(graph);
+    await removeUnusedFlattened(graph);
     await checkSpace(folder, way.bytes);
-    await buildStandIn(name, image, way, options);
+    await buildFlattened(name, image, way, options);
   } else if (way.copied.length > 0) {
     await checkSpace(folder, way.bytes);
-    await advanceStandIn(name, way.from, image, way.copied, options);
+    await advanceFlattened(name, way.from, image, way.copied, options);
   }
   if (graph.headers.get(head)?.through !== image) {
     await pointTo(head, image, options);
   }
-  await removeUnusedStandIns(graph);
+  await removeUnusedFlattened(graph);
   return graph.again();
 }

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { planKeyframes } from "../../../../../../plugins/libvirt/layers/flattened/keyframes.ts";
 import { filesAbove } from "../../../../../../plugins/libvirt/layers/flattened/recipe.ts";
-import { type LayerGraph, layerOf, standInPath } from "../../../../../../plugins/libvirt/layers/layers.ts";
+import { flattenedPath, type LayerGraph, layerOf } from "../../../../../../plugins/libvirt/layers/layers.ts";
 
 const FOLDER = "/pool/instances/i";
 const BASE = "/pool/images/base.qcow2";
@@ -16,7 +16,7 @@ const PLAIN = { virtualSize: 0n, inside: 0, encrypted: false };
 
 class Chain {
   readonly through = new Map<string, string>();
-  readonly standIns = new Map<string, string>();
+  readonly flattened = new Map<string, string>();
 
   graph(): LayerGraph {
     const walk = (path: string, below: (at: string) => string | undefined) => {
@@ -32,9 +32,9 @@ class Chain {
     return {
       folder: FOLDER,
       headers: new Map(headers),
-      standIns: new Map([...this.standIns].map(([path, backing]) => [path, { ...PLAIN, backing }])),
+      flattened: new Map([...this.flattened].map(([path, backing]) => [path, { ...PLAIN, backing }])),
       unreadable: new Map(),
-      releases: new Map(),
+      pendingRemovals: new Map(),
       dependants: () => [],
       chain: (path) =>
         walk(path, (at) => {
@@ -42,7 +42,7 @@ class Chain {
           return through === undefined ? undefined : layerOf(FOLDER, through);
         }),
       again: () => Promise.reject(new Error("nothing to read")),
-      opened: (path) => walk(path, (at) => this.through.get(at) ?? this.standIns.get(at)),
+      opened: (path) => walk(path, (at) => this.through.get(at) ?? this.flattened.get(at)),
     };
   }
 
@@ -53,7 +53,7 @@ class Chain {
     for (const { layer, frame, child, on } of planKeyframes(graph, top, span)) {
       if (on !== null) {
         copied += filesAbove(graph, layer, on).length;
-        this.standIns.set(frame, on);
+        this.flattened.set(frame, on);
       }
       this.through.set(child, frame);
     }
@@ -79,9 +79,9 @@ describe("keyframes", () => {
     const copied = chain.apply(layer(1000), 23);
     expect(chain.graph().opened(layer(1000)).length).to.be.at.most(48);
     expect(copied).to.be.at.most(1000 + 23 * 23);
-    const first = standInPath("frame", layer(23));
-    expect(chain.standIns.get(first)).to.equal(BASE);
-    expect(chain.standIns.get(standInPath("frame", layer(46)))).to.equal(first);
+    const first = flattenedPath("frame", layer(23));
+    expect(chain.flattened.get(first)).to.equal(BASE);
+    expect(chain.flattened.get(flattenedPath("frame", layer(46)))).to.equal(first);
   });
 
   it("keep any chain short however it grows and shrinks, and are stable", () => {

@@ -7,7 +7,7 @@ import { hasSpace } from "../storage/pool.ts";
 import { readDisk } from "../xml/domain.ts";
 import { findInUse, readByOthers, readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
-import { forget, isAsReleased, readReleases } from "./released.ts";
+import { cancelRemoval, isUnchanged, readPendingRemovals } from "./pending-removals.ts";
 
 /** Most that layers which wait for their removal may take, bytes. */
 const LARGEST = 256n * 1024n ** 2n;
@@ -22,12 +22,12 @@ const MOST = 16;
  */
 export async function relieve(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const { folder } = managed.metadata;
-  const waiting = [...readReleases(folder).keys()];
+  const waiting = [...readPendingRemovals(folder).keys()];
   const waits =
     waiting.length <= MOST && (await sizeOf(waiting)) <= LARGEST && (await hasSpace(folder, FREE));
   // A guest that somebody has started may run on one; collected once it has stopped.
   if (!waits && (await isSettled(managed))) {
-    await removeBare(managed, copies);
+    await removePending(managed, copies);
   }
 }
 
@@ -50,13 +50,13 @@ export async function findFree(
   const others = readByOthers(managed, graph);
   const inUse = new Set(guest);
   // Where there is no base image, stand-ins stand on the lowest layer.
-  for (const { backing } of graph.standIns.values()) {
+  for (const { backing } of graph.flattened.values()) {
     if (backing !== null) {
       inUse.add(backing);
     }
   }
   const free: string[] = [];
-  for (const path of graph.releases.keys()) {
+  for (const path of graph.pendingRemovals.keys()) {
     const header = graph.headers.get(path);
     if (header === undefined || header.inside > 0) {
       continue;
@@ -98,36 +98,36 @@ export function findUnknown(
  * that was written since it was let go stays, and is nobody's then. Resolves to the graph as it is then, and to what keeps
  * the rest of them.
  */
-export async function removeBare(
+export async function removePending(
   managed: Managed,
   copies: readonly RecordCopy[],
 ): Promise<{ readonly graph: LayerGraph; readonly needs: Needs }> {
   const { folder } = managed.metadata;
   let graph = await readGraph(managed, copies);
   const needs = { copies, guest: await findInUse(managed, graph), users: await readFileUsers() };
-  if (graph.releases.size === 0 || (await isHalfMerged(folder))) {
+  if (graph.pendingRemovals.size === 0 || (await isHalfMerged(folder))) {
     return { graph, needs };
   }
-  while (graph.releases.size > 0) {
+  while (graph.pendingRemovals.size > 0) {
     const unknown = [...findUnknown(graph, copies).keys()];
     const free = await findFree(managed, graph, needs);
     const bare = free.filter((path) => {
       const chain = graph.chain(path);
       return graph.dependants(path).length === 0 && unknown.every((each) => chain.includes(each));
     });
-    const gone = [...graph.releases.keys()].filter(
+    const gone = [...graph.pendingRemovals.keys()].filter(
       (path) => !graph.headers.has(path) && !graph.unreadable.has(path),
     );
     if (bare.length + gone.length === 0) {
       break;
     }
     for (const path of bare) {
-      const known = graph.releases.get(path);
-      if (known !== undefined && isAsReleased(path, known)) {
+      const known = graph.pendingRemovals.get(path);
+      if (known !== undefined && isUnchanged(path, known)) {
         await removeLayer(folder, path);
       }
     }
-    await forget(folder, [...bare, ...gone]);
+    await cancelRemoval(folder, [...bare, ...gone]);
     graph = await readGraph(managed, copies);
   }
   return { graph, needs };

@@ -35,7 +35,7 @@ describe("disks that restores leave", () => {
   const drop = (name: string, parent: string | null, children: string[] = []) =>
     fixture.engine.snapshots.delete(lockOf(instance.id), { name, parent, children }, context());
   const head = async () => (await fixture.layers(instance)).head;
-  const waiting = async () => (await fixture.layers(instance)).discarded;
+  const waiting = async () => (await fixture.layers(instance)).pendingRemovals;
   const isThere = (path: string) =>
     stat(path).then(
       () => true,

@@ -4,14 +4,14 @@ import { readHeader } from "../qcow2/header.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { readDisks } from "../xml/domain.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
-import { isAsReleased, release, type Stamp } from "./released.ts";
+import { addPendingRemoval, isUnchanged, type Stamp } from "./pending-removals.ts";
 
 /**
  * Notes that strata's own operation has let a disk of the instance go. What lies elsewhere, what a snapshot froze,
  * and a file that holds snapshots of QEMU's own is not ours to let go; nor is one that is not as it was when the
  * operation began, or of which that is not known.
  */
-export async function letGo(
+export async function scheduleRemoval(
   { metadata, document }: Managed,
   path: string,
   copies: readonly Pick<RecordCopy, "frozen">[],
@@ -20,7 +20,7 @@ export async function letGo(
   if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) {
     return;
   }
-  if (stamp === undefined || !isAsReleased(path, stamp)) {
+  if (stamp === undefined || !isUnchanged(path, stamp)) {
     return;
   }
   if (copies.some(({ frozen }) => frozen === path)) {
@@ -30,11 +30,11 @@ export async function letGo(
   if (header === null || header.inside > 0) {
     return;
   }
-  await release(path, [], stamp);
+  await addPendingRemoval(path, [], stamp);
 }
 
 /** The same of the layer that a snapshot froze and that is being deleted, with what stands on it elsewhere. */
-export async function letGoFrozen(
+export async function scheduleFrozenRemoval(
   { metadata, document }: Managed,
   path: string,
   above: readonly string[],
@@ -43,8 +43,8 @@ export async function letGoFrozen(
   if (dirname(path) !== metadata.folder || readDisks(document).includes(path)) {
     return;
   }
-  if (stamp !== undefined && isAsReleased(path, stamp)) {
-    await release(path, above, stamp);
+  if (stamp !== undefined && isUnchanged(path, stamp)) {
+    await addPendingRemoval(path, above, stamp);
   }
 }
 

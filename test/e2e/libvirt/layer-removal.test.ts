@@ -5,7 +5,11 @@ import { expect } from "chai";
 import { execa } from "execa";
 import type { Operation } from "../../../plugins/libvirt/journal/entry.ts";
 import { writeJournal } from "../../../plugins/libvirt/journal/journal.ts";
-import { RELEASED, release, stampText } from "../../../plugins/libvirt/layers/released.ts";
+import {
+  addPendingRemoval,
+  PENDING_REMOVALS,
+  stampText,
+} from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
@@ -128,7 +132,7 @@ describe("a layer that an operation which died let go", () => {
     it("is removed also then, if it was released before", async () => {
       const { stamp: _, ...earlier } = operation;
       await writeJournal(scene.folder, earlier);
-      await release(layer);
+      await addPendingRemoval(layer);
       await scene.powerOff();
       expect(await exists(layer)).to.equal(false);
     });
@@ -181,8 +185,8 @@ describe("a layer that an operation which died let go", () => {
     const target = await backingOf(await scene.head());
     await createOverlay(layer, target);
     await createOverlay(child, layer);
-    await release(layer);
-    await release(child);
+    await addPendingRemoval(layer);
+    await addPendingRemoval(child);
     // All of the layer is in the child; its file is gone, and that has not been noted yet.
     await writeJournal(scene.folder, { kind: "merge", layer, child, target });
     await execa("qemu-img", ["rebase", "-f", "qcow2", "-F", "qcow2", "-b", target, child]);
@@ -196,8 +200,8 @@ describe("a layer that an operation which died let go", () => {
     const target = await backingOf(await scene.head());
     await createOverlay(layer, target);
     await createOverlay(child, layer);
-    await release(layer);
-    await release(child);
+    await addPendingRemoval(layer);
+    await addPendingRemoval(child);
     await writeJournal(scene.folder, { kind: "merge", layer, child, target });
     await rename(layer, child);
     await scene.powerOff();
@@ -214,7 +218,7 @@ describe("a layer that an operation which died let go", () => {
     await strata.snapshots.take(foreign.name, { name: "a" });
     await strata.delete([{ instance: foreign.name, snapshot: "a" }]);
     expect(await readdir(dirname(foreign.disk))).to.deep.equal(before);
-    expect(before).not.to.include(RELEASED);
+    expect(before).not.to.include(PENDING_REMOVALS);
     await strata.instances.release(foreign.name);
   });
 });

@@ -16,7 +16,7 @@ type Merge = OperationOf<"merge">;
  * the layer itself. A guest that was started by others has the child's file open under whatever name, and would
  * write where nobody looks again: then all is put back.
  */
-export async function takePlace(folder: string, merge: Merge): Promise<void> {
+export async function replaceChild(folder: string, merge: Merge): Promise<void> {
   const { layer, child } = merge;
   const kept = replacedPath(child);
   const noted = { ...merge, childStamp: fileVersion(child), layerStamp: fileVersion(layer) };
@@ -25,7 +25,7 @@ export async function takePlace(folder: string, merge: Merge): Promise<void> {
   const replaced = statSync(kept);
   await rename(layer, child);
   if (await isUsedElsewhere(replaced)) {
-    await settlePlace(noted);
+    await finishReplacement(noted);
     throw failure("WRONG_STATE", { name: child, reason: "Layers cannot be merged", state: "Running" });
   }
   await removeIfThere(kept);
@@ -33,7 +33,7 @@ export async function takePlace(folder: string, merge: Merge): Promise<void> {
 }
 
 /** True while it is open which of two files has the child's place. */
-export function isPlaceOpen({ child }: Pick<Merge, "child">): boolean {
+export function isReplacementOpen({ child }: Pick<Merge, "child">): boolean {
   return statIfThere(replacedPath(child)) !== undefined;
 }
 
@@ -42,7 +42,7 @@ export function isPlaceOpen({ child }: Pick<Merge, "child">): boolean {
  * what the other does not: the layer stays in the child's place unless the child alone was written. False while
  * guests use both; rejects where both were written.
  */
-export async function settlePlace({ layer, child, childStamp, layerStamp }: Merge): Promise<boolean> {
+export async function finishReplacement({ layer, child, childStamp, layerStamp }: Merge): Promise<boolean> {
   const kept = replacedPath(child);
   const [old, now] = [statIfThere(kept), statIfThere(child)];
   if (old === undefined) {

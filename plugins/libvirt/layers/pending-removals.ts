@@ -5,7 +5,7 @@ import { removeIfThere, writeDurably } from "../storage/durable-file.ts";
 import { statIfThere } from "../storage/file-version.ts";
 
 /** In an instance's folder: the layers that strata's own operations have let go. */
-export const RELEASED = "released.json";
+export const PENDING_REMOVALS = "released.json";
 
 const VERSION = 1;
 
@@ -17,7 +17,7 @@ export interface Stamp {
 }
 
 /** A layer that was let go, as its file was then. */
-export interface Release extends Stamp {
+export interface PendingRemoval extends Stamp {
   /** Name in the folder. */
   readonly file: string;
   /** Files elsewhere that stand on it, absolute. */
@@ -29,25 +29,25 @@ export interface Release extends Stamp {
  * take it away: a record may be lost, a definition edited. Only what a deletion, a restore or a take of strata's let
  * go may go, and this file says so before the act. One that cannot be read lets nothing go.
  */
-export type Releases = ReadonlyMap<string, Release>;
+export type PendingRemovals = ReadonlyMap<string, PendingRemoval>;
 
-export function readReleases(folder: string): Releases {
+export function readPendingRemovals(folder: string): PendingRemovals {
   try {
-    return parseReleases(folder, readFileSync(join(folder, RELEASED), "utf8"));
+    return parsePendingRemovals(folder, readFileSync(join(folder, PENDING_REMOVALS), "utf8"));
   } catch {
     return new Map();
   }
 }
 
-export function parseReleases(folder: string, text: string): Releases {
+export function parsePendingRemovals(folder: string, text: string): PendingRemovals {
   const { version, layers } = Object(JSON.parse(text)) as Record<string, unknown>;
   if (version !== VERSION || !Array.isArray(layers)) {
     return new Map();
   }
-  return new Map(layers.filter(isRelease).map((release) => [join(folder, release.file), release]));
+  return new Map(layers.filter(isPendingRemoval).map((each) => [join(folder, each.file), each]));
 }
 
-function isRelease(value: unknown): value is Release {
+function isPendingRemoval(value: unknown): value is PendingRemoval {
   const { file, inode, modified, above } = Object(value) as Record<string, unknown>;
   return (
     typeof file === "string" &&
@@ -60,10 +60,10 @@ function isRelease(value: unknown): value is Release {
   );
 }
 
-async function writeReleases(folder: string, releases: readonly Release[]): Promise<void> {
-  const path = join(folder, RELEASED);
-  if (releases.length > 0) {
-    return writeDurably(path, `${JSON.stringify({ version: VERSION, layers: releases })}\n`);
+async function writePendingRemovals(folder: string, removals: readonly PendingRemoval[]): Promise<void> {
+  const path = join(folder, PENDING_REMOVALS);
+  if (removals.length > 0) {
+    return writeDurably(path, `${JSON.stringify({ version: VERSION, layers: removals })}\n`);
   }
   await removeIfThere(path);
 }
@@ -72,7 +72,7 @@ async function writeReleases(folder: string, releases: readonly Release[]): Prom
  * Notes that a layer in the folder may be merged or removed, with what stands on it elsewhere. `stamp` is the file's
  * when it was decided, where that was before now.
  */
-export async function release(
+export async function addPendingRemoval(
   path: string,
   above: readonly string[] = [],
   stamp = stampOf(path),
@@ -81,9 +81,9 @@ export async function release(
     return;
   }
   const folder = dirname(path);
-  const others = [...readReleases(folder).values()].filter(({ file }) => file !== basename(path));
+  const others = [...readPendingRemovals(folder).values()].filter(({ file }) => file !== basename(path));
   const { inode, modified } = stamp;
-  await writeReleases(folder, [...others, { file: basename(path), inode, modified, above }]);
+  await writePendingRemovals(folder, [...others, { file: basename(path), inode, modified, above }]);
 }
 
 /** The stamp of a file as it is now; undefined where there is none. */
@@ -93,16 +93,16 @@ export function stampOf(path: string): Stamp | undefined {
 }
 
 /** Takes layers off the list: those that are gone, and those that something needs again. */
-export async function forget(folder: string, paths: Iterable<string>): Promise<void> {
-  const releases = readReleases(folder);
+export async function cancelRemoval(folder: string, paths: Iterable<string>): Promise<void> {
+  const pendingRemovals = readPendingRemovals(folder);
   const gone = new Set(paths);
-  const kept = [...releases].filter(([path]) => !gone.has(path));
-  if (kept.length === releases.size) {
+  const kept = [...pendingRemovals].filter(([path]) => !gone.has(path));
+  if (kept.length === pendingRemovals.size) {
     return;
   }
-  await writeReleases(
+  await writePendingRemovals(
     folder,
-    kept.map(([, release]) => release),
+    kept.map(([, removal]) => removal),
   );
 }
 
@@ -119,7 +119,7 @@ export function parseStamp(text = ""): Stamp | undefined {
 }
 
 /** True unless the file has been written or replaced since it was let go. */
-export function isAsReleased(path: string, { inode, modified }: Stamp): boolean {
+export function isUnchanged(path: string, { inode, modified }: Stamp): boolean {
   const found = statIfThere(path);
   // Times are set with less precision than they are told.
   return found !== undefined && found.ino === inode && Math.abs(found.mtimeMs - modified) < 2;
@@ -129,8 +129,8 @@ export function isAsReleased(path: string, { inode, modified }: Stamp): boolean 
  * Gives a layer that strata's own merge has written the time that it had when it was let go: it may go as before. That
  * takes no room, unlike another note.
  */
-export async function keepReleased(path: string): Promise<void> {
-  const known = readReleases(dirname(path)).get(path);
+export async function keepPending(path: string): Promise<void> {
+  const known = readPendingRemovals(dirname(path)).get(path);
   const found = statIfThere(path);
   if (known === undefined || found?.ino !== known.inode) {
     return;
@@ -141,8 +141,8 @@ export async function keepReleased(path: string): Promise<void> {
 /** Runs work that rewrites a layer's header and not what it holds: it is as it was let go also after that. */
 export async function keepingTimes<T>(path: string, work: () => Promise<T>): Promise<T> {
   const before = statIfThere(path);
-  const known = before === undefined ? undefined : readReleases(dirname(path)).get(path);
-  const kept = known !== undefined && isAsReleased(path, known);
+  const known = before === undefined ? undefined : readPendingRemovals(dirname(path)).get(path);
+  const kept = known !== undefined && isUnchanged(path, known);
   const value = await work();
   if (before !== undefined && kept) {
     await utimes(path, before.atimeMs / 1000, before.mtimeMs / 1000);
