@@ -108,7 +108,7 @@ export interface Managed {
   /** Where the caller has locked it. */
   readonly lockState?: LockState;
   /** True where it was shut off, with no memory saved, when it was locked, and nothing was done since. */
-  readonly settled?: boolean;
+  readonly shutOff?: boolean;
 }
 
 /** Reads a domain; undefined for a foreign one. Who reads a thousand gives a way of reading that keeps none. */
@@ -168,7 +168,7 @@ export function lockedId({ locks }: Pick<LibvirtEngine, "locks">, lock: Lock): s
 }
 
 /** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */
-export function handOn({ settled: _, lockState, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
+export function handOn({ shutOff: _, lockState, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
   if (lockState === undefined) {
     return;
   }

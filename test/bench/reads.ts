@@ -117,19 +117,19 @@ export class Stack {
   }
 
   async copyWhole(): Promise<void> {
-    const { head, folder } = await this.#fixture.layers(this.#instance);
+    const { activeLayer, folder } = await this.#fixture.layers(this.#instance);
     const copy = join(folder, "bench-copy");
-    await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "qcow2", head, copy]);
+    await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "qcow2", activeLayer, copy]);
     await rm(copy);
   }
 
   async read(kind: Kind): Promise<void> {
-    const { head } = await this.#fixture.layers(this.#instance);
+    const { activeLayer } = await this.#fixture.layers(this.#instance);
     const [count, how] =
       kind === "sequential, warm"
         ? [this.#blocks, ["-s", String(CLUSTER)]]
         : [kind === "random, warm" ? 60_000 : 4000, ["-s", "4096", "-S", String(STEP)]];
-    await execa("qemu-img", ["bench", "-f", "qcow2", "-c", String(count), ...how, head]);
+    await execa("qemu-img", ["bench", "-f", "qcow2", "-c", String(count), ...how, activeLayer]);
   }
 
   /** For cold reads takes the files out of the page cache, and no others. */
@@ -151,8 +151,8 @@ export class Stack {
   }
 
   async #write(commands: readonly string[]): Promise<void> {
-    const { head } = await this.#fixture.layers(this.#instance);
-    await execa("qemu-io", ["-f", "qcow2", ...commands.flatMap((each) => ["-c", each]), head]);
+    const { activeLayer } = await this.#fixture.layers(this.#instance);
+    await execa("qemu-io", ["-f", "qcow2", ...commands.flatMap((each) => ["-c", each]), activeLayer]);
   }
 
   async #held(work: () => Promise<void>): Promise<void> {

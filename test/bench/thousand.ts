@@ -17,7 +17,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
   const resources = { cpus: 1, memory: 256n * 1024n ** 2n, disk: 1024n ** 3n };
   const instance = await instances.create(newSpec(fixture, { resources }), context());
   await using _lock = await locked(fixture, instance);
-  const head = async () => (await fixture.layers(instance)).head;
+  const activeLayer = async () => (await fixture.layers(instance)).activeLayer;
   const pattern = (at: number) => (at % 255) + 1;
   try {
     const takes: number[] = [];
@@ -27,7 +27,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
         "qcow2",
         "-c",
         `write -P ${pattern(at)} ${at * CLUSTER} 64k`,
-        await head(),
+        await activeLayer(),
       ]);
       takes.push(await timed(() => take(fixture, instance, `s${at}`)));
     }
@@ -35,7 +35,7 @@ export async function thousand(scope: Scope): Promise<Figure[]> {
     const opened: number[] = [];
     for (let at = 1; at <= count; at++) {
       restores.push(await timed(() => snapshots.restore(lockOf(instance.id), `s${at}`, context())));
-      const [file, { folder }] = [await head(), await fixture.layers(instance)];
+      const [file, { folder }] = [await activeLayer(), await fixture.layers(instance)];
       opened.push((await readLayers(instance.name, folder)).opened(file).length);
       // qemu-io says so when a read finds another pattern.
       const reads = [`read -P ${pattern(at)} ${at * CLUSTER} 64k`, `read -P 0 ${(at + 1) * CLUSTER} 64k`];

@@ -121,11 +121,17 @@ export class Subject implements AsyncDisposable {
   }
 
   async write(value: number, offset: bigint, bytes: bigint): Promise<void> {
-    const { head } = await this.fixture.layers(this.instance);
+    const { activeLayer } = await this.fixture.layers(this.instance);
     // QEMU takes less than 2 GiB in one request.
     for (let at = 0n; at < bytes; at += GIB) {
       const length = bytes - at < GIB ? bytes - at : GIB;
-      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset + at} ${length}`, head]);
+      await execa("qemu-io", [
+        "-f",
+        "qcow2",
+        "-c",
+        `write -P ${value} ${offset + at} ${length}`,
+        activeLayer,
+      ]);
     }
   }
 
@@ -182,9 +188,9 @@ class Files {
   }
 
   async prepare(): Promise<void> {
-    const { head, folder } = await this.#subject.fixture.layers(this.#subject.instance);
-    const { stdout } = await execa("qemu-img", ["info", "--output=json", head]);
-    this.frozen = head;
+    const { activeLayer, folder } = await this.#subject.fixture.layers(this.#subject.instance);
+    const { stdout } = await execa("qemu-img", ["info", "--output=json", activeLayer]);
+    this.frozen = activeLayer;
     this.below = JSON.parse(stdout)["full-backing-filename"];
     this.file = newLayerPath(folder);
   }

@@ -100,8 +100,8 @@ describe("what others change behind our back", () => {
 
   it("doctor tells it to machines and to people, shows what it would do, and does it when it may", async () => {
     await virsh("snapshot-delete", INSTANCE, "b", "--metadata");
-    const { head } = await world.fixture.layers(await theInstance());
-    await chmod(head, 0o644);
+    const { activeLayer } = await world.fixture.layers(await theInstance());
+    await chmod(activeLayer, 0o644);
     const env = { STRATA_LIBVIRT_URI: world.daemon.uri };
     const doctor = (...args: string[]) => strata(["doctor", ...args], { env });
     const read = (text: string) => JSON.parse(text) as Record<"findings" | "repaired", { kind: string }[]>;
@@ -144,12 +144,12 @@ describe("what others change behind our back", () => {
     expect(snapshots.map(({ name }) => name)).to.include("foreign");
     expect(standsOn).to.equal("foreign");
     expect(await find()).to.deep.equal([]);
-    const { head } = await world.fixture.layers({ id: domain.uuid });
+    const { activeLayer } = await world.fixture.layers({ id: domain.uuid });
     await perform(world.fixture.engine, { kind: "restore", on: INSTANCE, name: "foreign" });
     // virsh's overlay was the disk that the restore let go.
     expect(await find()).to.deep.equal([]);
     await perform(world.fixture.engine, { kind: "stop", on: INSTANCE, grace: "force" });
-    expect(existsSync(head)).to.equal(false);
+    expect(existsSync(activeLayer)).to.equal(false);
   });
 
   it("another name: the instance goes by it, with all it has", async () => {
@@ -177,10 +177,10 @@ describe("what others change behind our back", () => {
 
   it("the definition on another disk: the layer with data that it leaves is named and kept", async () => {
     const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
-    const { head } = await world.fixture.layers({ id: domain.uuid });
+    const { activeLayer } = await world.fixture.layers({ id: domain.uuid });
     const foreign = join(world.daemon.folder, "foreign.qcow2");
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", foreign, "9M"]);
-    await world.fixture.connection.defineDomain((await domain.getXml(2)).replace(head, foreign));
+    await world.fixture.connection.defineDomain((await domain.getXml(2)).replace(activeLayer, foreign));
     expect(kinds(await find())).to.include("layer-orphaned");
     expect(await repairAll(await folder())).to.deep.equal([]);
   });
@@ -261,15 +261,15 @@ describe("what others change behind our back", () => {
   it("a layer deleted under a guest that writes: whoever asks is not kept waiting, and doctor names it", async () => {
     await perform(world.fixture.engine, { kind: "delete", on: INSTANCE, name: "m2" });
     const { id } = await theInstance();
-    const { head } = await world.fixture.layers({ id });
-    await unlink((await readHeader(head)).backing ?? "");
+    const { activeLayer } = await world.fixture.layers({ id });
+    await unlink((await readHeader(activeLayer)).backing ?? "");
     const patience = Date.now() + 20_000;
     let answer: string | undefined;
     const asked = codeOf(world.fixture.engine.snapshots.tree(id)).then((code) => {
       answer = code;
     });
     for (let n = 1; answer === undefined && Date.now() < patience; n += 1) {
-      await utimes(head, n, n);
+      await utimes(activeLayer, n, n);
     }
     await asked;
     expect(answer).to.equal("nothing");

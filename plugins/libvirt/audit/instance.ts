@@ -14,7 +14,7 @@ import { deletedByLibvirt } from "../snapshots/reconcile.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { currentName, isExposed, listRecords, lookupSnapshot, standsOn } from "../snapshots/records.ts";
 import { isGone } from "../storage/pool.ts";
-import { readDisk, rootTarget } from "../xml/domain.ts";
+import { managedTarget, readDisk } from "../xml/domain.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import { findDamaged } from "./layer-health.ts";
 import { findLeftLayers } from "./orphans.ts";
@@ -26,7 +26,7 @@ import {
   findRewritten,
   findShared,
   findUnwritable,
-  type Note,
+  type InstanceFinding,
 } from "./records.ts";
 
 /**
@@ -34,7 +34,7 @@ import {
  * nothing. While somebody holds the instance, what is found may be a step of theirs.
  */
 export async function findInInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
-  const notes = await look(engine, managed).catch((error: unknown): Note[] => {
+  const findings = await look(engine, managed).catch((error: unknown): InstanceFinding[] => {
     if (isLibvirt(error, "NO_DOMAIN")) {
       return [];
     }
@@ -45,10 +45,10 @@ export async function findInInstance(engine: LibvirtEngine, managed: Managed): P
     const detail = libvirtError(error).message;
     return [{ kind: "unreadable", subject: managed.metadata.folder, detail }];
   });
-  return notes.map((note) => ({ ...note, instance: managed.name }));
+  return findings.map((finding) => ({ ...finding, instance: managed.name }));
 }
 
-async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
+async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFinding[]> {
   const { metadata, name, document } = managed;
   const { folder } = metadata;
   if (await isGone(folder)) {
@@ -81,34 +81,34 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<Note[]> {
   const copies = await listCopies(folder);
   const lost = await findLostCopies(managed, records, copies);
   const owners = [...records, ...lost];
-  const head = readDisk(document);
+  const activeLayer = readDisk(document);
   const graph = await readGraph(managed, owners);
   const broken = findUnreadable(graph);
   found.push(...findForeign(records), ...findLost(lost), ...broken);
   if (broken.length > 0) {
     return found;
   }
-  const missing = await findMissing(graph, owners, head);
+  const missing = await findMissing(graph, owners, activeLayer);
   found.push(...missing, ...findShared(records));
-  if (head === "") {
+  if (activeLayer === "") {
     found.push({
       kind: "disk-detached",
-      subject: rootTarget(document),
-      detail: `its definition has no disk ${rootTarget(document)} any more; the layer that it wrote is still there`,
+      subject: managedTarget(document),
+      detail: `its definition has no disk ${managedTarget(document)} any more; the layer that it wrote is still there`,
     });
   }
-  found.push(...findUnwritable(head, graph, owners, name));
+  found.push(...findUnwritable(activeLayer, graph, owners, name));
   const guest = await readGuest(managed);
-  if (guest !== undefined && guest.disk !== head) {
+  if (guest !== undefined && guest.disk !== activeLayer) {
     found.push(...findGuestAstray(guest, graph, owners, name));
   }
   const difference = await findDifference(document, folder);
   if (difference !== undefined) {
-    found.push({ kind: "chain-differs", subject: head, detail: difference });
+    found.push({ kind: "chain-differs", subject: activeLayer, detail: difference });
   }
   if (missing.length === 0) {
     found.push(...findMisplaced(graph, owners), ...findRewritten(records));
-    found.push(...(await findMark(managed, records, head)));
+    found.push(...(await findCurrentSnapshot(managed, records, activeLayer)));
   }
   found.push(...(await findLeftLayers(managed, graph, owners, records)));
   found.push(...findLeftFiles(graph, files), ...(await findOpen(folder, files)));
@@ -128,7 +128,7 @@ async function findLostCopies(
   return lost.filter((copy) => !deleted.includes(copy));
 }
 
-function findUnreadable({ unreadable, folder }: LayerGraph): Note[] {
+function findUnreadable({ unreadable, folder }: LayerGraph): InstanceFinding[] {
   return [...unreadable]
     .filter(([path, { code }]) => code !== "LAYER_MISSING" && path.startsWith(`${folder}/`))
     .map(([path, { details, message }]) => ({
@@ -142,8 +142,8 @@ function findUnreadable({ unreadable, folder }: LayerGraph): Note[] {
 async function findMissing(
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
-  head: string,
-): Promise<Note[]> {
+  activeLayer: string,
+): Promise<InstanceFinding[]> {
   const needed = new Map<string, string>();
   for (const [path, { backing, through }] of graph.headers) {
     if (backing !== null) {
@@ -158,8 +158,8 @@ async function findMissing(
       needed.set(frozen, `snapshot "${name}" is in it`);
     }
   }
-  if (head !== "") {
-    needed.set(head, "the instance writes it");
+  if (activeLayer !== "") {
+    needed.set(activeLayer, "the instance writes it");
   }
   const found = await Promise.all(
     [...needed].map(async ([path, why]) => {
@@ -178,23 +178,26 @@ async function findMissing(
   return found.flat();
 }
 
-async function findMark(
+async function findCurrentSnapshot(
   managed: Managed,
   snapshots: readonly SnapshotPlace[],
-  head: string,
-): Promise<Note[]> {
-  const [mark, stands] = await Promise.all([currentName(managed.domain), standsOn(managed, snapshots, head)]);
+  activeLayer: string,
+): Promise<InstanceFinding[]> {
+  const [current, stands] = await Promise.all([
+    currentName(managed.domain),
+    standsOn(managed, snapshots, activeLayer),
+  ]);
   if (stands === null) {
     return [];
   }
-  if (mark === stands) {
-    const snapshot = await lookupSnapshot(managed.domain, mark);
+  if (current === stands) {
+    const snapshot = await lookupSnapshot(managed.domain, current);
     if (snapshot === null || !(await isExposed(managed, snapshot))) {
       return [];
     }
     return [
       {
-        kind: "mark-exposed",
+        kind: "current-snapshot-exposed",
         subject: stands,
         detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" takes for the present disk`,
         repair: "put the present disk into the record",
@@ -203,18 +206,18 @@ async function findMark(
   }
   return [
     {
-      kind: "mark-misplaced",
+      kind: "current-snapshot-misplaced",
       subject: stands,
-      detail: `the instance stands on "${stands}", and libvirt marks ${mark === null ? "none" : `"${mark}"`}`,
+      detail: `the instance stands on "${stands}", and libvirt marks ${current === null ? "none" : `"${current}"`}`,
       repair: `have libvirt mark "${stands}"`,
     },
   ];
 }
 
 /** What builds have left. */
-function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
+function findLeftFiles(graph: LayerGraph, files: readonly string[]): InstanceFinding[] {
   const { folder } = graph;
-  const found: Note[] = [];
+  const found: InstanceFinding[] = [];
   for (const file of files) {
     const path = join(folder, file);
     if (isPartialPath(folder, path)) {
@@ -233,7 +236,7 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
   for (const path of graph.flattened.keys()) {
     if (!used.has(path) && !graph.headers.has(layerOf(folder, path))) {
       found.push({
-        kind: "stand-in-left",
+        kind: "flattened-copy-left",
         subject: path,
         detail: `${path} stands in for a layer that is gone, and nothing reads through it`,
         repair: "remove it",
@@ -243,7 +246,7 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): Note[] {
   return found;
 }
 
-async function findOpen(folder: string, files: readonly string[]): Promise<Note[]> {
+async function findOpen(folder: string, files: readonly string[]): Promise<InstanceFinding[]> {
   const found = await Promise.all(
     files.map(async (file) => {
       const path = join(folder, file);

@@ -10,7 +10,7 @@ import { extentOfFile } from "../qcow2/tables.ts";
 import { listRecords } from "../snapshots/records.ts";
 import { readDisk } from "../xml/domain.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
-import type { Note } from "./records.ts";
+import type { InstanceFinding } from "./records.ts";
 
 /** The files that an instance's contents are in. */
 interface Reach {
@@ -44,9 +44,9 @@ export async function findDamaged(
   managed: Managed,
   graph: LayerGraph,
   snapshots: readonly SnapshotPlace[],
-): Promise<Note[]> {
+): Promise<InstanceFinding[]> {
   const { layers, flattened, bases } = reachOf(graph);
-  const found: Note[] = [];
+  const found: InstanceFinding[] = [];
   let written: ReadonlySet<string> | undefined;
   for (const path of [...layers, ...flattened, ...bases]) {
     const extent = extentOfFile(path);
@@ -76,11 +76,11 @@ function damaged(
   damage: keyof typeof DAMAGE,
   graph: LayerGraph,
   snapshots: readonly SnapshotPlace[],
-): Note {
+): InstanceFinding {
   const [kind, what] = DAMAGE[damage];
   if (graph.flattened.has(path)) {
     return {
-      kind: "stand-in-damaged",
+      kind: "flattened-copy-damaged",
       subject: path,
       detail: `${path} ${what}; it holds nothing that the layers do not hold`,
       repair: "read the layers themselves and remove it; the next start builds another where one is needed",
@@ -106,7 +106,7 @@ export async function checkContents(all: readonly Managed[], context: Context): 
   const found: Finding[] = [];
   const seen = new Set<string>();
   for (const managed of all) {
-    const notes = await checkInstance(managed, seen, context).catch((error: unknown) => {
+    const findings = await checkInstance(managed, seen, context).catch((error: unknown) => {
       // What cannot be read has been found already.
       const gone = isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_SNAPSHOT");
       if (gone || (isStrataError(error) && error.code !== "CANCELLED" && error.code !== "PROGRAM_MISSING")) {
@@ -114,7 +114,7 @@ export async function checkContents(all: readonly Managed[], context: Context): 
       }
       throw error;
     });
-    found.push(...notes);
+    found.push(...findings);
   }
   return found;
 }
@@ -133,14 +133,14 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
     seen.add(path);
     context.progress({ phase: `Checking the contents of ${instance}`, done, total });
     const owner = bases.includes(path) ? {} : { instance };
-    const note = await checkFile(path, graph, snapshots, context);
-    if (note !== null && note.kind !== "layer-leaks") {
-      found.push({ ...owner, ...note });
-    } else if (note !== null && layers.includes(path)) {
+    const finding = await checkFile(path, graph, snapshots, context);
+    if (finding !== null && finding.kind !== "layer-leaks") {
+      found.push({ ...owner, ...finding });
+    } else if (finding !== null && layers.includes(path)) {
       const ours = dirname(path) === graph.folder && namedFiles(managed, snapshots).includes(path);
       found.push({
         ...owner,
-        ...note,
+        ...finding,
         ...(ours ? { repair: "free them, once the instance has stopped" } : {}),
       });
     }
@@ -155,7 +155,7 @@ async function checkFile(
   graph: LayerGraph,
   snapshots: readonly SnapshotPlace[],
   context: Context,
-): Promise<Note | null> {
+): Promise<InstanceFinding | null> {
   const extent = extentOfFile(path);
   if (extent === "corrupt" || extent === "unknown" || extent === "cut") {
     return null;

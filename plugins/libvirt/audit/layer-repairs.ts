@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Context, Finding } from "../../../lib/engine/contract.ts";
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { readGraph } from "../layers/graph.ts";
 import { type LayerGraph, removeLayer } from "../layers/layers.ts";
@@ -13,7 +13,7 @@ import { namedFiles } from "./layer-health.ts";
 /** Repairs of what `layer-health` finds in the contents of files. */
 const REPAIRS: Readonly<Record<string, Repair>> = {
   "layer-leaks": freeLeaks,
-  "stand-in-damaged": leaveFlattened,
+  "flattened-copy-damaged": leaveFlattened,
 };
 
 type Repair = (managed: Managed, path: string, options: RunOptions) => Promise<boolean>;
@@ -29,7 +29,7 @@ export async function repairLayer(
   { kind, subject }: Finding,
   context: Context,
 ): Promise<boolean> {
-  if (!(await isSettled(managed))) {
+  if (!(await isShutOff(managed))) {
     return false;
   }
   const options = runOptions(engine, managed.domain.uuid, context);

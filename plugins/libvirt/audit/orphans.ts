@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { RepairChoice } from "../../../lib/engine/contract.ts";
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { findInUse, readByOthers } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
@@ -8,7 +8,7 @@ import { isEmptyImage } from "../qcow2/header.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk } from "../xml/domain.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
-import type { Note } from "./records.ts";
+import type { InstanceFinding } from "./records.ts";
 
 const RECORD: RepairChoice = { name: "record", detail: "record it as a snapshot" };
 const ACTIVATE: RepairChoice = { name: "activate", detail: "make it the disk that the instance writes" };
@@ -24,14 +24,18 @@ export async function findLeftLayers(
   graph: LayerGraph,
   owners: readonly Pick<SnapshotPlace, "frozen">[],
   records: readonly SnapshotPlace[],
-): Promise<Note[]> {
+): Promise<InstanceFinding[]> {
   const { folder } = graph;
-  const head = readDisk(managed.document);
-  const named = new Set([head, ...owners.map(({ frozen }) => frozen), ...readByOthers(managed, graph)]);
-  const settled = await isSettled(managed);
+  const activeLayer = readDisk(managed.document);
+  const named = new Set([
+    activeLayer,
+    ...owners.map(({ frozen }) => frozen),
+    ...readByOthers(managed, graph),
+  ]);
+  const shutOff = await isShutOff(managed);
   const inUse = await findInUse(managed, graph);
   const users = await readFileUsers();
-  const found: Note[] = [...findUnrecorded(graph, named, records)];
+  const found: InstanceFinding[] = [...findUnrecorded(graph, named, records)];
   for (const [path, { inside }] of graph.headers) {
     if (named.has(path) || dirname(path) !== folder) {
       continue;
@@ -42,7 +46,7 @@ export async function findLeftLayers(
       continue;
     }
     if (graph.pendingRemovals.has(path)) {
-      if (above.length === 1 && settled) {
+      if (above.length === 1 && shutOff) {
         found.push(unmerged(path));
       }
       continue;
@@ -67,7 +71,7 @@ function findUnrecorded(
   { headers }: LayerGraph,
   named: ReadonlySet<string | null>,
   records: readonly SnapshotPlace[],
-): Note[] {
+): InstanceFinding[] {
   return [...headers].flatMap(([path, { inside }]) => {
     const known = records.filter(({ frozen, recorded }) => frozen === null && recorded === path).length;
     if (!named.has(path) || inside <= known) {
@@ -83,7 +87,7 @@ function findUnrecorded(
   });
 }
 
-function unmerged(path: string): Note {
+function unmerged(path: string): InstanceFinding {
   return {
     kind: "layer-unmerged",
     subject: path,
@@ -92,7 +96,7 @@ function unmerged(path: string): Note {
   };
 }
 
-function unnamed(path: string, above: number): Note {
+function unnamed(path: string, above: number): InstanceFinding {
   return {
     kind: "layer-unnamed",
     subject: path,
@@ -101,7 +105,7 @@ function unnamed(path: string, above: number): Note {
   };
 }
 
-async function orphaned(path: string, used: boolean): Promise<Note> {
+async function orphaned(path: string, used: boolean): Promise<InstanceFinding> {
   const detail = `neither a snapshot nor the instance refers to ${path}`;
   if (used) {
     return {
@@ -128,7 +132,11 @@ async function orphaned(path: string, used: boolean): Promise<Note> {
   };
 }
 
-function withInsideSnapshots(path: string, inside: number, records: readonly SnapshotPlace[]): Note {
+function withInsideSnapshots(
+  path: string,
+  inside: number,
+  records: readonly SnapshotPlace[],
+): InstanceFinding {
   const names = records.filter(({ frozen, recorded }) => frozen === null && recorded === path);
   const which = names.length === 0 ? "" : ` (${names.map(({ name }) => `"${name}"`).join(", ")})`;
   return {

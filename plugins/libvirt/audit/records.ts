@@ -5,10 +5,10 @@ import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { isRewritten, type SnapshotPlace } from "../xml/snapshot.ts";
 
 /** A finding about an instance, whose name is added. */
-export type Note = Omit<Finding, "instance">;
+export type InstanceFinding = Omit<Finding, "instance">;
 
 /** Snapshots that only libvirt's own tools can use: of the kind that keeps all in one file. */
-export function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
+export function findForeign(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   return snapshots
     .filter(({ frozen }) => frozen === null)
     .map(({ name }) => ({
@@ -19,7 +19,7 @@ export function findForeign(snapshots: readonly SnapshotPlace[]): Note[] {
 }
 
 /** Snapshots that strata has a copy of and libvirt has no record: nothing of theirs is merged or removed. */
-export function findLost(lost: readonly RecordCopy[]): Note[] {
+export function findLost(lost: readonly RecordCopy[]): InstanceFinding[] {
   return lost.map(({ name, frozen }) => ({
     kind: "record-lost",
     subject: name,
@@ -34,17 +34,17 @@ export function findLost(lost: readonly RecordCopy[]): Note[] {
 
 /** A disk that a guest must not write, by the rule that start, take and restore go by. */
 export function findUnwritable(
-  head: string,
+  activeLayer: string,
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
   instance: string,
-): Note[] {
-  const obstacle = findObstacle(head, graph, snapshots);
+): InstanceFinding[] {
+  const obstacle = findObstacle(activeLayer, graph, snapshots);
   if (obstacle === undefined) {
     return [];
   }
   const way = obstacle.snapshot === undefined ? "" : `; ${remedyFor(instance, obstacle)}`;
-  return [{ kind: "head-frozen", subject: head, detail: `${obstacle.reason}${way}` }];
+  return [{ kind: "active-layer-frozen", subject: activeLayer, detail: `${obstacle.reason}${way}` }];
 }
 
 /** A guest that writes, or will once it is resumed, what it must not, on another disk than its definition says. */
@@ -53,7 +53,7 @@ export function findGuestAstray(
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
   instance: string,
-): Note[] {
+): InstanceFinding[] {
   const obstacle = findObstacle(disk, graph, snapshots);
   if (obstacle === undefined) {
     return [];
@@ -65,9 +65,9 @@ export function findGuestAstray(
   return [{ kind: "guest-astray", subject: disk, detail }];
 }
 
-export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
+export function findShared(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   const owners = new Map<string, string>();
-  const found: Note[] = [];
+  const found: InstanceFinding[] = [];
   for (const { name, frozen } of snapshots) {
     if (frozen === null) {
       continue;
@@ -89,7 +89,7 @@ export function findShared(snapshots: readonly SnapshotPlace[]): Note[] {
 export function findMisplaced(
   graph: LayerGraph,
   snapshots: readonly (Pick<SnapshotPlace, "name" | "frozen"> & Partial<SnapshotPlace>)[],
-): Note[] {
+): InstanceFinding[] {
   const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
   return snapshots.flatMap(({ name, parent, frozen }) => {
     // A lost one has no parent yet.
@@ -117,7 +117,7 @@ export function findMisplaced(
  * Records that libvirt has written anew: where its own tools delete a snapshot's record, it points those of
  * all descendants to the file below, as if it had merged. We go by what our note says.
  */
-export function findRewritten(snapshots: readonly SnapshotPlace[]): Note[] {
+export function findRewritten(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   const wrong = snapshots
     .filter(isRewritten)
     .map(({ name }) => name)

@@ -27,7 +27,7 @@ import { instanceFolder, lockPool, removeFiles } from "../lifecycle/removal.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { lockFile } from "../lock/lock.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
-import { correctRecords, markCurrent } from "../snapshots/records.ts";
+import { correctRecords, setCurrentSnapshot } from "../snapshots/records.ts";
 import { exists } from "../storage/pool.ts";
 import { findInInstance } from "./instance.ts";
 import { checkContents } from "./layer-health.ts";
@@ -214,14 +214,14 @@ async function repairInstance(
   switch (kind) {
     case "layer-unmerged":
       return collectLayers(engine, managed.domain.uuid, context);
-    case "mark-misplaced":
-    case "mark-exposed":
-      return markCurrent(managed, subject);
+    case "current-snapshot-misplaced":
+    case "current-snapshot-exposed":
+      return setCurrentSnapshot(managed, subject);
     case "record-rewritten":
       return correctRecords(managed);
     case "layer-misplaced":
       return correctParents(managed);
-    case "stand-in-left":
+    case "flattened-copy-left":
     case "layer-unreferenced":
       return unlink(subject);
     case "file-open":

@@ -32,9 +32,9 @@ export async function* events(engine: LibvirtEngine, signal: AbortSignal): Async
         yield { at, kind: "resync" };
         continue;
       }
-      const told = await translate(engine, ours, event);
-      if (told !== undefined) {
-        yield { at, id: event.dom.uuid, ...told };
+      const meaning = await interpret(engine, ours, event);
+      if (meaning !== undefined) {
+        yield { at, id: event.dom.uuid, ...meaning };
       }
     }
   } catch (error) {
@@ -48,16 +48,16 @@ export async function* events(engine: LibvirtEngine, signal: AbortSignal): Async
 
 type OurEvent = DomainEvent<"lifecycle"> | DomainEvent<"metadataChange">;
 
-type Told =
+type Meaning =
   | { readonly kind: "state"; readonly state: EngineState }
   | { readonly kind: "changed" | "removed" };
 
 /** What an event means, undefined where it means nothing to us. Keeps account of which domains are ours. */
-async function translate(
+async function interpret(
   engine: LibvirtEngine,
   ours: Set<string>,
   event: OurEvent,
-): Promise<Told | undefined> {
+): Promise<Meaning | undefined> {
   const id = event.dom.uuid;
   const gone = () => (ours.delete(id) ? ({ kind: "removed" } as const) : undefined);
   if (event.kind === "metadataChange") {

@@ -3,7 +3,7 @@ import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainState } from "../rpc/index.ts";
-import { readDisk, readInterfaces, readResources, rootTarget } from "../xml/domain.ts";
+import { managedTarget, readDisk, readInterfaces, readResources } from "../xml/domain.ts";
 import type { Metadata } from "../xml/metadata.ts";
 
 /** Where the states of domains are known from. */
@@ -82,7 +82,7 @@ async function diskSize({ domain, document }: Managed): Promise<bigint> {
   try {
     return (await readHeader(readDisk(document))).virtualSize;
   } catch {
-    return domain.blockInfo(rootTarget(document)).then(
+    return domain.blockInfo(managedTarget(document)).then(
       (info) => info.capacity,
       () => 0n,
     );
@@ -90,6 +90,6 @@ async function diskSize({ domain, document }: Managed): Promise<bigint> {
 }
 
 /** True when neither a guest nor the saved memory of one refers to the files of the chain. */
-export async function isSettled({ domain }: Managed): Promise<boolean> {
+export async function isShutOff({ domain }: Managed): Promise<boolean> {
   return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
 }

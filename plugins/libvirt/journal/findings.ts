@@ -1,15 +1,15 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Note } from "../audit/records.ts";
+import type { InstanceFinding } from "../audit/records.ts";
 import type { Managed } from "../engine.ts";
 import type { Operation, Unusable } from "./entry.ts";
 import { JOURNAL, readJournal, SET_ASIDE } from "./journal.ts";
 
 /** What an operation that died has left half done, and entries that nothing can be done with. */
-export async function findUnderWay({ metadata }: Managed): Promise<Note[]> {
+export async function findUnderWay({ metadata }: Managed): Promise<InstanceFinding[]> {
   const { folder, operation, snapshot } = metadata;
   const entry = await readJournal(folder);
-  const found: Note[] = [];
+  const found: InstanceFinding[] = [];
   for (const each of [operation, entry?.operation]) {
     if (each !== undefined) {
       found.push(each.kind === "unusable" ? unusable(folder, each) : unfinished(each));
@@ -35,7 +35,7 @@ export async function findUnderWay({ metadata }: Managed): Promise<Note[]> {
   return found;
 }
 
-function unfinished({ kind }: Pick<Operation, "kind">): Note {
+function unfinished({ kind }: Pick<Operation, "kind">): InstanceFinding {
   return {
     kind: "operation-unfinished",
     subject: kind,
@@ -44,7 +44,7 @@ function unfinished({ kind }: Pick<Operation, "kind">): Note {
   };
 }
 
-function unusable(folder: string, { code, reason }: Unusable): Note {
+function unusable(folder: string, { code, reason }: Unusable): InstanceFinding {
   return {
     kind: code === "RECORD_TOO_NEW" ? "operation-too-new" : "operation-unreadable",
     subject: join(folder, JOURNAL),

@@ -51,7 +51,7 @@ export async function undoMerge(
     if (graph.headers.get(child)?.backing === layer) {
       await cancelRemoval(folder, [layer]);
     } else {
-      await noteMerged(folder, graph, merge);
+      await recordMerged(folder, graph, merge);
     }
     return true;
   }
@@ -75,7 +75,7 @@ export async function undoMerge(
  * The layer is gone: it has the child's name by now, unless the child's file stayed or another hand has put one
  * there since. Only what is proven to be the layer may go in its turn.
  */
-async function noteMerged(
+async function recordMerged(
   folder: string,
   { pendingRemovals }: Pick<LayerGraph, "pendingRemovals">,
   { layer, child, layerStamp }: OperationOf<"merge">,

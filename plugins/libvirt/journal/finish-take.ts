@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { layerOf } from "../layers/layers.ts";
@@ -12,7 +12,7 @@ import { secure } from "../qcow2/qemu-img.ts";
 import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
 import {
   isRefusal,
-  keepMark,
+  keepCurrentSnapshot,
   listRecords,
   lookupSnapshot,
   readRecordText,
@@ -35,7 +35,7 @@ export async function finishTake(
   { name, file, taken }: Pick<OperationOf<"take">, "name" | "file" | "taken">,
 ): Promise<void> {
   const { domain, metadata, document } = managed;
-  const head = readDisk(document);
+  const activeLayer = readDisk(document);
   const below = await backingOf(metadata.folder, file);
   const snapshot = await lookupSnapshot(domain, name);
   const recorded = snapshot !== null && (snapshot.overlay === file || snapshot.frozen === below);
@@ -45,7 +45,11 @@ export async function finishTake(
       await secure(file);
     }
     // The record outlived a power cut that the definition did not: the domain would write what is frozen.
-    if (head === snapshot.frozen && (await isSettled(managed)) && (await isStray(engine, managed, file))) {
+    if (
+      activeLayer === snapshot.frozen &&
+      (await isShutOff(managed)) &&
+      (await isStray(engine, managed, file))
+    ) {
       now = await switchTo(engine, managed, file);
     }
     await correctParent(engine, managed, name);
@@ -53,14 +57,14 @@ export async function finishTake(
     if (text !== null) {
       await writeRecordCopy(metadata.folder, text);
     }
-  } else if (head !== file) {
+  } else if (activeLayer !== file) {
     // QEMU may have switched to the overlay and libvirt not know: then it is what the guest writes.
-    if (below === head && (await domain.isActive()) && (await (await readFileUsers()).has(file))) {
+    if (below === activeLayer && (await domain.isActive()) && (await (await readFileUsers()).has(file))) {
       now = await switchTo(engine, managed, file);
     } else {
       await removeStray(engine, managed, file);
     }
-  } else if (below !== null && (await isSettled(managed)) && (await isStray(engine, managed, file))) {
+  } else if (below !== null && (await isShutOff(managed)) && (await isStray(engine, managed, file))) {
     // Switched but not recorded: back to the old file, unless the guest has written since.
     now = await switchTo(engine, managed, below);
     await removeStray(engine, { ...managed, document: now }, file);
@@ -70,7 +74,7 @@ export async function finishTake(
     await scheduleRemoval(managed, below, await listCopies(metadata.folder), known);
   }
   if (!recorded) {
-    await keepMark({ ...managed, document: now });
+    await keepCurrentSnapshot({ ...managed, document: now });
   }
   // A definition of old has the counter of then; the copy has that of the last operation of ours.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));

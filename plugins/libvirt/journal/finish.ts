@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import { define, handOn, type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import { collectIfPossible } from "../layers/collect.ts";
@@ -18,11 +18,11 @@ import {
   currentName,
   deleteRecord,
   isRefusal,
-  keepMark,
+  keepCurrentSnapshot,
   listChildren,
   lookupSnapshot,
-  markCurrent,
   redefine,
+  setCurrentSnapshot,
 } from "../snapshots/records.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readDisk, setResources } from "../xml/domain.ts";
@@ -44,7 +44,7 @@ export async function finishOperation(
 ): Promise<boolean> {
   switch (operation.kind) {
     case "release":
-      if (!(await isSettled(managed))) {
+      if (!(await isShutOff(managed))) {
         return false;
       }
       await finishRelease(engine, managed);
@@ -68,7 +68,7 @@ export async function finishOperation(
       return true;
     case "resize":
       // QEMU has the disk open; it grows once the guest has stopped.
-      if (!(await isSettled(managed))) {
+      if (!(await isShutOff(managed))) {
         return false;
       }
       await finishResize(engine, managed, operation);
@@ -86,7 +86,7 @@ export async function finishRestore(
 ): Promise<void> {
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
-    await markCurrent(managed, name, snapshot).catch((error: unknown) => {
+    await setCurrentSnapshot(managed, name, snapshot).catch((error: unknown) => {
       if (!isRefusal(error)) {
         throw error;
       }
@@ -129,16 +129,16 @@ export async function finishDelete(
   if (snapshot === null || same) {
     await removeRecordCopies(await listCopies(folder), name);
   }
-  await keepMark(managed);
+  await keepCurrentSnapshot(managed);
   // Whoever watches the domain sees no deletion otherwise.
-  const noted = await writeMetadata(
+  const written = await writeMetadata(
     managed,
     { operation: null },
-    managed.settled === true ? false : undefined,
+    managed.shutOff === true ? false : undefined,
   );
   await clearJournal(folder);
-  handOn(noted, await listCopies(folder));
-  await collectIfPossible(engine, noted, context);
+  handOn(written, await listCopies(folder));
+  await collectIfPossible(engine, written, context);
 }
 
 /**
@@ -165,7 +165,7 @@ export async function finishRename(
   }
   await removeRecordCopies(await listCopies(metadata.folder), from);
   if (seen === undefined) {
-    await keepMark(managed);
+    await keepCurrentSnapshot(managed);
   }
   await writeMetadata(managed, { operation: null });
   await clearJournal(metadata.folder);
@@ -177,11 +177,11 @@ async function finishResize(
   { disk, cpus, memory }: OperationOf<"resize">,
 ): Promise<void> {
   const { document, domain } = managed;
-  const head = readDisk(document);
-  const { virtualSize } = await readHeader(head);
+  const activeLayer = readDisk(document);
+  const { virtualSize } = await readHeader(activeLayer);
   if (BigInt(disk) > virtualSize) {
     await requireWritableNow(managed);
-    await growImage(head, BigInt(disk), runOptions(engine, domain.uuid));
+    await growImage(activeLayer, BigInt(disk), runOptions(engine, domain.uuid));
   }
   setResources(document, {
     ...(cpus === undefined ? {} : { cpus: Number(cpus) }),

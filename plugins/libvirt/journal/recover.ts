@@ -25,7 +25,7 @@ const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVA
  * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
  * undone either is set aside, so that nothing locks an instance for good. The caller holds the instance.
  */
-export async function settle(
+export async function finishInterrupted(
   engine: LibvirtEngine,
   id: string,
   context?: Pick<Context, "signal">,
@@ -48,14 +48,19 @@ export async function settle(
   if (snapshot !== undefined) {
     const { name, overlay, taken = 0 } = snapshot;
     if (name !== undefined && overlay !== undefined) {
-      await settleTake(engine, managed, { kind: "take", name, file: overlay, taken: String(taken) }, context);
+      await finishTakeOrGiveUp(
+        engine,
+        managed,
+        { kind: "take", name, file: overlay, taken: String(taken) },
+        context,
+      );
     }
     // Of a version before 0.2, whose operation says the rest.
     else {
       managed = await writeMetadata(managed, { snapshot: null });
     }
   }
-  await settleJournal(engine, id, context);
+  await finishJournal(engine, id, context);
 }
 
 /**
@@ -87,7 +92,7 @@ async function moveToJournal(
   return writeMetadata(managed, { operation: null });
 }
 
-async function settleJournal(
+async function finishJournal(
   engine: LibvirtEngine,
   id: string,
   context?: Pick<Context, "signal">,
@@ -109,12 +114,12 @@ async function settleJournal(
   try {
     await finishOperation(engine, managed, operation, context);
   } catch (error) {
-    await bearRefusal(engine, managed, { operation, refusals }, error, context);
+    await recordRefusal(engine, managed, { operation, refusals }, error, context);
   }
 }
 
 /** The note of a take is in the metadata; how often finishing it was refused is counted in the journal. */
-async function settleTake(
+async function finishTakeOrGiveUp(
   engine: LibvirtEngine,
   managed: Managed,
   take: OperationOf<"take">,
@@ -131,13 +136,13 @@ async function settleTake(
     if (entry !== undefined && entry.operation.kind !== "take") {
       throw error;
     }
-    await bearRefusal(engine, managed, { operation: take, refusals: entry?.refusals ?? 0 }, error, context);
+    await recordRefusal(engine, managed, { operation: take, refusals: entry?.refusals ?? 0 }, error, context);
     await writeMetadata(await getLocked(engine, managed.domain.uuid), { snapshot: null });
   }
 }
 
 /** Rejects with what kept an operation from being finished, unless that was once too often: then it is given up. */
-async function bearRefusal(
+async function recordRefusal(
   engine: LibvirtEngine,
   managed: Managed,
   { operation, refusals }: { readonly operation: Operation; readonly refusals: number },
@@ -192,12 +197,12 @@ export async function getReady(
   if (!(await isPending(managed))) {
     return ownDefinition(engine, managed);
   }
-  await settle(engine, id, context);
-  const settled = await getLocked(engine, id);
-  const { name, domain, metadata } = settled;
+  await finishInterrupted(engine, id, context);
+  const shutOff = await getLocked(engine, id);
+  const { name, domain, metadata } = shutOff;
   const entry = await readJournal(metadata.folder);
   if (entry === undefined) {
-    return ownDefinition(engine, settled);
+    return ownDefinition(engine, shutOff);
   }
   const reason = `A ${entry.operation.kind} was interrupted and ends once it is stopped`;
   if (!(await domain.isActive())) {

@@ -19,13 +19,13 @@ type Merge = OperationOf<"merge">;
 export async function replaceChild(folder: string, merge: Merge): Promise<void> {
   const { layer, child } = merge;
   const kept = replacedPath(child);
-  const noted = { ...merge, childStamp: fileVersion(child), layerStamp: fileVersion(layer) };
-  await writeJournal(folder, noted);
+  const written = { ...merge, childStamp: fileVersion(child), layerStamp: fileVersion(layer) };
+  await writeJournal(folder, written);
   await link(child, kept);
   const replaced = statSync(kept);
   await rename(layer, child);
   if (await isUsedElsewhere(replaced)) {
-    await finishReplacement(noted);
+    await finishReplacement(written);
     throw failure("WRONG_STATE", { name: child, reason: "Layers cannot be merged", state: "Running" });
   }
   await removeIfThere(kept);

@@ -81,8 +81,14 @@ export async function collectLayers(
   }
   // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
   const options = runOptions(engine, id, context);
-  const head = readDisk(managed.document);
-  const short = await keepShort(engine, { name: managed.name, head }, graph, graph.headers.keys(), options);
+  const activeLayer = readDisk(managed.document);
+  const short = await keepShort(
+    engine,
+    { name: managed.name, activeLayer },
+    graph,
+    graph.headers.keys(),
+    options,
+  );
   if (short.flattened.size > 0) {
     await removeUnusedFlattened(short, isCached(short));
   }

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
@@ -18,7 +18,7 @@ export async function readGraph(
   copies?: readonly Pick<RecordCopy, "frozen">[],
 ): Promise<LayerGraph> {
   const { folder } = managed.metadata;
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen ?? []);
   const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
   for (const path of readOtherDisks(managed.document)) {
@@ -26,13 +26,13 @@ export async function readGraph(
       elsewhere.add(path);
     }
   }
-  const graph = await readLayers(managed.name, folder, [head, ...(await thoseThere(elsewhere))]);
+  const graph = await readLayers(managed.name, folder, [activeLayer, ...(await thoseThere(elsewhere))]);
   const above = [...graph.pendingRemovals.values()].flatMap(({ above }) => above);
   const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
   if (further.length === 0) {
     return graph;
   }
-  return readLayers(managed.name, folder, [head, ...(await thoseThere([...elsewhere, ...further]))]);
+  return readLayers(managed.name, folder, [activeLayer, ...(await thoseThere([...elsewhere, ...further]))]);
 }
 
 /** True for a file elsewhere that stands on one in the folder. */
@@ -78,7 +78,7 @@ async function readSavedDisk({ domain }: Managed): Promise<string | null> {
  * says, and all of them while its memory is saved.
  */
 export async function findInUse(managed: Managed, graph: LayerGraph): Promise<ReadonlySet<string>> {
-  if (await isSettled(managed)) {
+  if (await isShutOff(managed)) {
     return new Set();
   }
   const live = await readLiveDisk(managed);
@@ -102,22 +102,22 @@ export interface Obstacle {
  * brought back with virsh breaks it: a guest that writes there changes snapshots.
  */
 export function findObstacle(
-  head: string,
+  activeLayer: string,
   graph: LayerGraph,
   copies: readonly Pick<RecordCopy, "name" | "frozen">[],
 ): Obstacle | undefined {
-  const owner = copies.find(({ frozen }) => frozen === head);
+  const owner = copies.find(({ frozen }) => frozen === activeLayer);
   if (owner !== undefined) {
     return {
       kind: "frozen",
-      reason: `its disk ${head} is what snapshot "${owner.name}" keeps`,
+      reason: `its disk ${activeLayer} is what snapshot "${owner.name}" keeps`,
       snapshot: owner.name,
     };
   }
-  if (graph.dependants(head).length === 0) {
+  if (graph.dependants(activeLayer).length === 0) {
     return undefined;
   }
-  return { kind: "depended-on", reason: `other layers stand on its disk ${head}` };
+  return { kind: "depended-on", reason: `other layers stand on its disk ${activeLayer}` };
 }
 
 /** What there is to do about an obstacle, for people. */

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
@@ -90,7 +90,7 @@ async function isBlank(managed: Managed, child: string, layer: string): Promise<
   if (dirname(child) !== managed.metadata.folder) {
     return false;
   }
-  return (await addsNothing(child, layer)) && (await isSettled(managed));
+  return (await addsNothing(child, layer)) && (await isShutOff(managed));
 }
 
 /** True when a file holds nothing itself and so reads as the one below it does. */

@@ -3,17 +3,17 @@ import { dirname } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { define, type LibvirtEngine, type Managed } from "../engine.ts";
-import { requireSettled } from "../lifecycle/power.ts";
+import { requireShutOff } from "../lifecycle/power.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { SnapshotCreateFlags } from "../rpc/index.ts";
 import { listCopies, type RecordCopy, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
-import { listRecords, lookupSnapshot, markCurrent, redefine, standsOn } from "../snapshots/records.ts";
+import { listRecords, lookupSnapshot, redefine, setCurrentSnapshot, standsOn } from "../snapshots/records.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { parse, serialize } from "../xml/document.ts";
 import { readDisk, setDisk } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
-import { readSnapshot, recordDocument, snapshotNote } from "../xml/snapshot.ts";
+import { readSnapshot, recordDocument, snapshotEntry } from "../xml/snapshot.ts";
 import { collectLayers } from "./collect.ts";
 import { readGraph } from "./graph.ts";
 import { checkChain, newLayerPath } from "./layers.ts";
@@ -37,10 +37,10 @@ export async function recordLayer(managed: Managed, path: string, known?: string
   const [overlay = newLayerPath(metadata.folder)] = graph.dependants(path);
   const createdAt = Math.round((await stat(path)).mtimeMs);
   const comment = "Recorded again by strata doctor";
-  const note = snapshotNote(comment, { createdAt, frozen: path, overlay });
+  const entry = snapshotEntry(comment, { createdAt, frozen: path, overlay });
   const recorded = await parse(serialize(document));
   setDisk(recorded, path);
-  putMetadata(recorded, { ...metadata, snapshot: note });
+  putMetadata(recorded, { ...metadata, snapshot: entry });
   const parent = await standsOn(managed, records, path);
   const made = recordDocument(recorded, { name: snapshot, comment, parent, overlay, createdAt });
   const written = await domain.createSnapshot(serialize(made), SnapshotCreateFlags.REDEFINE);
@@ -143,7 +143,7 @@ export async function correctParents(managed: Managed): Promise<void> {
   }
   const stands = await standsOn(managed, records, readDisk(managed.document)).catch(() => null);
   if (stands !== null) {
-    await markCurrent(managed, stands);
+    await setCurrentSnapshot(managed, stands);
   }
 }
 
@@ -152,7 +152,7 @@ export async function activateLayer(engine: LibvirtEngine, managed: Managed, pat
   const { document, metadata, name } = managed;
   const graph = await readGraph(managed);
   if (!(await (await readFileUsers()).has(path))) {
-    await requireSettled(managed, "Only stopped instances can be given another disk");
+    await requireShutOff(managed, "Only stopped instances can be given another disk");
   }
   await checkChain(name, graph, path);
   if (graph.dependants(path).length > 0) {

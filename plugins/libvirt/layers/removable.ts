@@ -1,4 +1,4 @@
-import { isSettled } from "../domain/view.ts";
+import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { isHalfMerged } from "../journal/journal.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
@@ -26,7 +26,7 @@ export async function relieve(managed: Managed, copies: readonly RecordCopy[]): 
   const waits =
     waiting.length <= MOST && (await sizeOf(waiting)) <= LARGEST && (await hasSpace(folder, FREE));
   // A guest that somebody has started may run on one; collected once it has stopped.
-  if (!waits && (await isSettled(managed))) {
+  if (!waits && (await isShutOff(managed))) {
     await removePending(managed, copies);
   }
 }
@@ -45,7 +45,7 @@ export async function findFree(
   graph: LayerGraph,
   { copies, guest, users }: Needs,
 ): Promise<string[]> {
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const frozen = new Set(copies.map((copy) => copy.frozen));
   const others = readByOthers(managed, graph);
   const inUse = new Set(guest);
@@ -61,7 +61,13 @@ export async function findFree(
     if (header === undefined || header.inside > 0) {
       continue;
     }
-    if (path === head || frozen.has(path) || others.has(path) || inUse.has(path) || (await users.has(path))) {
+    if (
+      path === activeLayer ||
+      frozen.has(path) ||
+      others.has(path) ||
+      inUse.has(path) ||
+      (await users.has(path))
+    ) {
       continue;
     }
     free.push(path);

@@ -27,7 +27,7 @@ import { type DiskUsers, readDiskUsers } from "../storage/disk-users.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
 import { type Element, elements, find, parse } from "../xml/document.ts";
 import { readDisk } from "../xml/domain.ts";
-import { requireSettled } from "./power.ts";
+import { requireShutOff } from "./power.ts";
 import { RELEASABLE, requireNoSnapshots, requireReleasable } from "./releasable.ts";
 import { finishRelease } from "./release.ts";
 import { instanceFolder } from "./removal.ts";
@@ -192,7 +192,7 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
     });
   }
   await requireNoSnapshots(managed);
-  await requireSettled(managed, RELEASABLE);
+  await requireShutOff(managed, RELEASABLE);
   await reconcile(managed);
   await collectLayers(engine, id, context);
   await requireReleasable(engine, managed, adopted);
@@ -202,9 +202,9 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
   await writeJournal(folder, { kind: "release" });
   await finishRelease(engine, await getLocked(engine, id)).catch(async (error: unknown) => {
     // Until the domain is defined on its own disk it uses the overlay, which has everything.
-    const head = readDisk((await getLocked(engine, id)).document);
-    if (head !== adopted) {
-      await cancelRemoval(folder, [head]);
+    const activeLayer = readDisk((await getLocked(engine, id)).document);
+    if (activeLayer !== adopted) {
+      await cancelRemoval(folder, [activeLayer]);
       await clearJournal(folder);
     }
     throw error;

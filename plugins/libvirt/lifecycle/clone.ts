@@ -10,7 +10,7 @@ import { checkSpace } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
 import { clonedDomain, readDisk, readInterfaces } from "../xml/domain.ts";
 import { establish } from "./creation.ts";
-import { requireSettled } from "./power.ts";
+import { requireShutOff } from "./power.ts";
 
 /**
  * Copies an instance as it stands. The copy's one layer holds all that the original's layers hold and
@@ -24,7 +24,7 @@ export async function clone(
   context: Context,
 ): Promise<Instance> {
   const source = await getReady(engine, id, context);
-  await requireSettled(source, "Only stopped instances can be cloned");
+  await requireShutOff(source, "Only stopped instances can be cloned");
   const { document, metadata } = source;
   const pool = await engine.pool();
   const recipe = await copyRecipe(source, join(pool, "images"));
@@ -81,15 +81,15 @@ export async function clone(
  * there is none, with all that lies between.
  */
 async function copyRecipe({ name, document, metadata }: Managed, images: string) {
-  const head = readDisk(document);
-  const graph = await readLayers(name, metadata.folder, [head]);
-  const files = await checkChain(name, graph, head);
-  const last = files.at(-1) ?? head;
+  const activeLayer = readDisk(document);
+  const graph = await readLayers(name, metadata.folder, [activeLayer]);
+  const files = await checkChain(name, graph, activeLayer);
+  const last = files.at(-1) ?? activeLayer;
   const base = dirname(last) === images ? last : null;
   const bytes = await sizeOf(files.filter((file) => file !== base));
   if (base === null) {
     return { on: base, clone: null, copied: files, bytes };
   }
-  const recipe = await recipeOf(graph, head, base);
+  const recipe = await recipeOf(graph, activeLayer, base);
   return recipe.clone === null ? { ...recipe, bytes } : recipe;
 }

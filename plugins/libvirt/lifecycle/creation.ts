@@ -12,7 +12,7 @@ import {
   writeMetadata,
 } from "../engine.ts";
 import { newLayerPath } from "../layers/layers.ts";
-import { awaitTaken } from "../lock/await-inflight.ts";
+import { awaitReceived } from "../lock/await-inflight.ts";
 import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
 import { putMounts, requireServable } from "../mounts/mounts.ts";
 import { requireNetworks } from "../network/interfaces.ts";
@@ -167,7 +167,7 @@ async function defineNew(
 
 /** A call whose connection broke off may be carried out all the same. */
 async function undefineLate(engine: LibvirtEngine, uuid: string): Promise<void> {
-  await awaitTaken(engine);
+  await awaitReceived(engine);
   await engine.connection.domainOfUuid(uuid).undefine();
 }
 

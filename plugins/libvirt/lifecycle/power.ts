@@ -34,8 +34,8 @@ export async function isSaved(managed: Managed): Promise<boolean> {
 }
 
 /** Rejects, saying `reason`, unless it is stopped with no memory saved: what changes or copies its disk would part the two. */
-export async function requireSettled(managed: Managed, reason: string): Promise<void> {
-  if (managed.settled === true) {
+export async function requireShutOff(managed: Managed, reason: string): Promise<void> {
+  if (managed.shutOff === true) {
     return;
   }
   const [{ state }, saved] = await Promise.all([

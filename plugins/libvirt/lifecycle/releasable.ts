@@ -80,8 +80,8 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   if (unreadable !== undefined) {
     throw unreadable;
   }
-  const head = readDisk(document);
-  const left = [...graph.headers.keys()].find((path) => dirname(path) === folder && path !== head);
+  const activeLayer = readDisk(document);
+  const left = [...graph.headers.keys()].find((path) => dirname(path) === folder && path !== activeLayer);
   if (left === undefined) {
     return;
   }
@@ -100,14 +100,14 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
 
 /** The head must be a layer of ours right on the domain's own disk: nothing else may be written there. */
 async function requireOverlay({ name, document, metadata }: Managed, own: string): Promise<void> {
-  const head = readDisk(document);
-  const { backing } = await readLayer(name, head);
-  if (isLayerPath(metadata.folder, head) && backing === own) {
+  const activeLayer = readDisk(document);
+  const { backing } = await readLayer(name, activeLayer);
+  if (isLayerPath(metadata.folder, activeLayer) && backing === own) {
     return;
   }
   throw failure("RECORDS_DIFFER", {
     name,
-    reason: `its disk ${head} stands on ${backing ?? "nothing"}, not on its own disk ${own}`,
+    reason: `its disk ${activeLayer} stands on ${backing ?? "nothing"}, not on its own disk ${own}`,
   });
 }
 

@@ -26,11 +26,11 @@ export async function finishRelease(engine: LibvirtEngine, managed: Managed): Pr
   // One that died may have left the layer that it let go.
   await removePending(managed, await reconcile(managed));
   await requireReleasable(engine, managed, own);
-  const head = readDisk(document);
-  if (head !== own) {
-    const stamp = stampOf(head);
-    await commit(head, own, runOptions(engine, domain.uuid));
-    await addPendingRemoval(head, [], stamp);
+  const activeLayer = readDisk(document);
+  if (activeLayer !== own) {
+    const stamp = stampOf(activeLayer);
+    await commit(activeLayer, own, runOptions(engine, domain.uuid));
+    await addPendingRemoval(activeLayer, [], stamp);
   }
   setDisk(document, own);
   setFilesystems(document, []);

@@ -30,8 +30,8 @@ export async function resize(
   if (await domain.isActive()) {
     throw failure("WRONG_STATE", { name, reason, state: "Running" });
   }
-  const head = readDisk(document);
-  const { virtualSize } = await readHeader(head);
+  const activeLayer = readDisk(document);
+  const { virtualSize } = await readHeader(activeLayer);
   const { disk } = change;
   if (disk !== undefined && disk < virtualSize) {
     throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
@@ -61,12 +61,12 @@ export async function resize(
   });
   try {
     await define(engine, document);
-    await growImage(head, disk, runOptions(engine, id, context));
+    await growImage(activeLayer, disk, runOptions(engine, id, context));
   } catch (error) {
     // All or none. A disk that has grown all the same, and was only not flushed, keeps its entry: the next
     // hold ends what was begun. Else the definition is as it was.
     await awaitSent(engine, id, error);
-    if (!(await hasGrown(head, disk))) {
+    if (!(await hasGrown(activeLayer, disk))) {
       await define(engine, before);
       await clearJournal(folder);
     }
@@ -75,8 +75,8 @@ export async function resize(
   await clearJournal(folder);
 }
 
-async function hasGrown(head: string, size: bigint): Promise<boolean> {
-  return readHeader(head).then(
+async function hasGrown(activeLayer: string, size: bigint): Promise<boolean> {
+  return readHeader(activeLayer).then(
     ({ virtualSize }) => virtualSize === size,
     () => false,
   );

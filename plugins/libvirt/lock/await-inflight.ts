@@ -18,7 +18,7 @@ export async function awaitInflight(engine: LibvirtEngine, id: string, lock: Fil
   // A size takes no room, so the mark can be made on a full disk.
   await promisify(ftruncate)(lock.descriptor, 1);
   if (size > 0) {
-    await outwait(engine, id);
+    await awaitQueued(engine, id);
   }
 }
 
@@ -31,7 +31,7 @@ export async function markEnded(lock: FileLock): Promise<void> {
  * Waits until the daemon has taken up all calls that were sent before, over whichever connection: after an
  * answer and another it has read all sockets since, and its queue is worked off in order.
  */
-export async function awaitTaken({ connection }: Pick<LibvirtEngine, "connection">): Promise<void> {
+export async function awaitReceived({ connection }: Pick<LibvirtEngine, "connection">): Promise<void> {
   await connection.libVersion();
   await connection.libVersion();
 }
@@ -42,7 +42,7 @@ export async function awaitTaken({ connection }: Pick<LibvirtEngine, "connection
  */
 export async function awaitSent(engine: LibvirtEngine, id: string, error: unknown): Promise<void> {
   if (libvirtError(error).code === "ENGINE_LOST") {
-    await outwait(engine, id);
+    await awaitQueued(engine, id);
   }
 }
 
@@ -50,9 +50,9 @@ export async function awaitSent(engine: LibvirtEngine, id: string, error: unknow
  * Calls of the dead are in the daemon's sockets at the latest when they die. Once it has taken them up, a
  * change of the domain, which this is though it changes nothing, waits for the change that is under way.
  */
-async function outwait(engine: LibvirtEngine, id: string): Promise<void> {
+async function awaitQueued(engine: LibvirtEngine, id: string): Promise<void> {
   engine.log.debug("waiting for calls that were sent before", { id });
-  await awaitTaken(engine);
+  await awaitReceived(engine);
   const domain = engine.connection.domainOfUuid(id);
   for (let round = 0; round < 2; round += 1) {
     await domain

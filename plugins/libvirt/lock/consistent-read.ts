@@ -14,11 +14,11 @@ const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
  * be a step of somebody else's: until what it comes to is whole, or nothing of the instance changed
  * meanwhile, so that it is as it is.
  */
-export async function steadily<T>(
+export async function readConsistently<T>(
   engine: LibvirtEngine,
   id: string,
   look: () => Promise<T>,
-  isWhole: (value: T) => boolean,
+  isComplete: (value: T) => boolean,
 ): Promise<T> {
   for (let before: string | undefined; ; ) {
     const seen = await look().then(
@@ -30,7 +30,7 @@ export async function steadily<T>(
         return { error };
       },
     );
-    if ("value" in seen && isWhole(seen.value)) {
+    if ("value" in seen && isComplete(seen.value)) {
       return seen.value;
     }
     const now = await stateOf(engine, id);
@@ -58,14 +58,14 @@ function isPassing(error: unknown): boolean {
 async function stateOf(engine: LibvirtEngine, id: string): Promise<string> {
   const { domain, document, metadata } = await getManaged(engine, id);
   const { folder } = metadata;
-  const head = readDisk(document);
+  const activeLayer = readDisk(document);
   const files = await readdir(folder).catch((): string[] => []);
   const [snapshots, ...found] = await Promise.all([
     domain.listSnapshots(),
     ...files.map(async (file) => {
       const path = join(folder, file);
       const { ino, mtimeMs } = await stat(path).catch(() => ({ ino: 0, mtimeMs: 0 }));
-      return `${file} ${ino} ${path === head ? "" : mtimeMs}`;
+      return `${file} ${ino} ${path === activeLayer ? "" : mtimeMs}`;
     }),
   ]);
   return [serialize(document), ...snapshots.map(({ name }) => name), ...found].join("\n");

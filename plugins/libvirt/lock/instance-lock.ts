@@ -14,7 +14,7 @@ import {
 } from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
 import { readJournal } from "../journal/journal.ts";
-import { isPending, settle } from "../journal/recover.ts";
+import { finishInterrupted, isPending } from "../journal/recover.ts";
 import { removePartials } from "../layers/flattened/flattened.ts";
 import { leaseReader } from "../network/networks.ts";
 import { DomainState, DomainXmlFlags } from "../rpc/index.ts";
@@ -83,7 +83,7 @@ export async function lockInstance(
       stateOf: async (of) => (seen.state = await ASKED.stateOf(of)),
       isSaved: async (of) => (seen.saved = await ASKED.isSaved(of)),
     });
-    lockState.read = { ...read, settled: seen.state === DomainState.SHUTOFF && seen.saved === false };
+    lockState.read = { ...read, shutOff: seen.state === DomainState.SHUTOFF && seen.saved === false };
     lock = { instance, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
     engine.locks.add(lock);
     return lock;
@@ -148,7 +148,7 @@ async function finishFirst(
   const id = domain.uuid;
   try {
     const operation = metadata.operation ?? (await readJournal(metadata.folder))?.operation;
-    await settle(engine, id, { signal });
+    await finishInterrupted(engine, id, { signal });
     return operation?.kind === "delete" ? operation.name : undefined;
   } catch (error) {
     if (signal.aborted || asStrataError(error).code === "INSTANCE_NOT_FOUND") {

@@ -3,7 +3,7 @@ import { failure } from "../../../lib/errors.ts";
 import { define, type LibvirtEngine, lockedId } from "../engine.ts";
 import { ENGINE, mapped } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
-import { requireSettled } from "../lifecycle/power.ts";
+import { requireShutOff } from "../lifecycle/power.ts";
 import { elements, find, parse } from "../xml/document.ts";
 import { addInterface } from "../xml/domain.ts";
 import { ensureNetwork, newMac } from "./networks.ts";
@@ -30,7 +30,7 @@ export const NO_NETWORKS =
 /** One definition: the instance has the interface, or it does not. */
 async function attach(engine: LibvirtEngine, id: string, nic: NicSpec, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
-  await requireSettled(managed, "Interfaces can be added only to stopped instances");
+  await requireShutOff(managed, "Interfaces can be added only to stopped instances");
   await requireNetworks(engine, [nic]);
   addInterface(managed.document, { network: nic.network, mac: nic.mac ?? newMac() });
   await define(engine, managed.document);

@@ -192,12 +192,12 @@ const LONGEST_REASON = 500;
 /** What `qemu-img check --output=json` printed; null for what is none of it. */
 export function parseCheck(printed: string): ImageCheck | null {
   try {
-    const told: unknown = JSON.parse(printed);
-    if (typeof told !== "object" || told === null) {
+    const report: unknown = JSON.parse(printed);
+    if (typeof report !== "object" || report === null) {
       return null;
     }
     const count = (key: string) => {
-      const value: unknown = Reflect.get(told, key);
+      const value: unknown = Reflect.get(report, key);
       return typeof value === "number" ? value : 0;
     };
     const errors = count("check-errors");

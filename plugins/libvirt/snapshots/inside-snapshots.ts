@@ -5,7 +5,7 @@ import { deleteInsideSnapshot, listInsideSnapshots, type RunOptions } from "../q
 import { readFileUsers } from "../storage/file-users.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { listCopies, removeRecordCopies } from "./record-copies.ts";
-import { deleteRecord, keepMark, listChildren } from "./records.ts";
+import { deleteRecord, keepCurrentSnapshot, listChildren } from "./records.ts";
 
 /**
  * Deletes a snapshot of the kind that QEMU keeps inside an image, which virsh makes: first what the image holds of
@@ -32,7 +32,7 @@ export async function deleteInside(
   }
   await deleteRecord(managed, { name, parent }, await listChildren(managed.domain, name));
   await removeRecordCopies(await listCopies(managed.metadata.folder), name);
-  await keepMark(managed);
+  await keepCurrentSnapshot(managed);
 }
 
 /** A snapshot that libvirt does not know, and whose record was perhaps lost, is not deleted by its name alone. */

@@ -27,10 +27,10 @@ export async function tree(engine: LibvirtEngine, id: string): Promise<SnapshotT
   if (snapshots.length === 0) {
     return { snapshots: [], standsOn: null };
   }
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const [records, position] = await Promise.all([
     Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
-    readPosition(managed, snapshots, head),
+    readPosition(managed, snapshots, activeLayer),
   ]);
   records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
   return { snapshots: records, standsOn: position };
@@ -43,9 +43,9 @@ export async function tree(engine: LibvirtEngine, id: string): Promise<SnapshotT
 async function readPosition(
   managed: Managed,
   snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
-  head: string,
+  activeLayer: string,
 ): Promise<string | null> {
-  return standsOn(managed, snapshots, head).catch((error: unknown) => {
+  return standsOn(managed, snapshots, activeLayer).catch((error: unknown) => {
     if (isStrataError(error)) {
       return currentName(managed.domain);
     }
@@ -65,19 +65,19 @@ export async function outline(engine: LibvirtEngine, id: string): Promise<Snapsh
   }
   const managed = await getManaged(engine, id);
   const { domain, document, name } = managed;
-  const head = readDisk(document);
+  const activeLayer = readDisk(document);
   const [all, current] = await Promise.all([domain.listSnapshots(), domain.currentSnapshot()]);
   const names = all.map((snapshot) => snapshot.name);
-  if (current !== null && head !== "") {
+  if (current !== null && activeLayer !== "") {
     const [{ frozen }, { backing }] = await Promise.all([
       current.getXml().then(parse).then(readSnapshot),
-      readLayer(name, head).catch(() => ({ backing: null })),
+      readLayer(name, activeLayer).catch(() => ({ backing: null })),
     ]);
     if (frozen !== null && frozen === backing) {
       return { names, standsOn: current.name };
     }
   }
-  return { names, standsOn: await readPosition(managed, await listRecords(domain), head) };
+  return { names, standsOn: await readPosition(managed, await listRecords(domain), activeLayer) };
 }
 
 /** Of an instance that was just locked whatever its next change needs of the records is read. */

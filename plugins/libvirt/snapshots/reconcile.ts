@@ -110,7 +110,7 @@ export async function deletedByLibvirt(
     return [];
   }
   const frozen = new Set(records.map((record) => record.frozen));
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const graph = await readGraph(managed, lost);
   const is = await Promise.all(
     lost.map(async (copy) => {
@@ -120,8 +120,8 @@ export async function deletedByLibvirt(
       if (frozen.has(copy.frozen)) {
         return true;
       }
-      if (copy.frozen === head) {
-        return graph.dependants(head).length === 0;
+      if (copy.frozen === activeLayer) {
+        return graph.dependants(activeLayer).length === 0;
       }
       // Where something stands on it, it was taken away by another hand and may be brought back.
       return !(await exists(copy.frozen)) && graph.dependants(copy.frozen).length === 0;
@@ -144,10 +144,10 @@ async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
 /** Versions before 0.2 kept a list of the disks that restores had left in the metadata. */
 async function movePendingRemovals(managed: Managed, records: readonly SnapshotText[]): Promise<void> {
   const { pendingRemovals = [], folder } = managed.metadata;
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const frozen = new Set(records.map((record) => record.frozen));
   for (const path of pendingRemovals) {
-    if (path !== head && !frozen.has(path) && dirname(path) === folder) {
+    if (path !== activeLayer && !frozen.has(path) && dirname(path) === folder) {
       await addPendingRemoval(path);
     }
   }

@@ -131,9 +131,9 @@ export async function redefine(
   wanted: SnapshotChange,
   current: boolean,
 ): Promise<void> {
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const exposed = current && (await isExposed(managed, snapshot));
-  const change = exposed ? { ...wanted, overlay: head } : wanted;
+  const change = exposed ? { ...wanted, overlay: activeLayer } : wanted;
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
   const { domain } = managed;
   const create = (given: SnapshotChange) =>
@@ -173,15 +173,19 @@ export async function isExposed(
   { domain, document }: Managed,
   { overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">,
 ): Promise<boolean> {
-  const head = readDisk(document);
-  if (frozen === null || frozen === head || overlay === "" || overlay === head) {
+  const activeLayer = readDisk(document);
+  if (frozen === null || frozen === activeLayer || overlay === "" || overlay === activeLayer) {
     return false;
   }
   return existsSync(overlay) && (await restores(domain));
 }
 
 /** Moves libvirt's current mark to a snapshot, which may have been looked at just now. */
-export async function markCurrent(managed: Managed, name: string, seen?: SnapshotDocument): Promise<void> {
+export async function setCurrentSnapshot(
+  managed: Managed,
+  name: string,
+  seen?: SnapshotDocument,
+): Promise<void> {
   const snapshot = seen ?? (await lookupSnapshot(managed.domain, name));
   if (snapshot !== null) {
     await redefine(managed, snapshot, {}, true);
@@ -206,15 +210,15 @@ export async function takeUpSaved(managed: Managed): Promise<void> {
     await managed.domain.createSnapshot(serialize(saved.document), SnapshotCreateFlags.REDEFINE);
   }
   await removeSaved(managed);
-  await keepMark(managed);
+  await keepCurrentSnapshot(managed);
 }
 
 /**
  * Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. One that it
  * marks by itself, the parent of one that was deleted, must name the disk that the instance writes; see `redefine`.
  */
-export async function keepMark(managed: Managed): Promise<void> {
-  await correctMark(managed).catch((error: unknown) => {
+export async function keepCurrentSnapshot(managed: Managed): Promise<void> {
+  await correctCurrentSnapshot(managed).catch((error: unknown) => {
     // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
     if (!isRefusal(error)) {
       throw error;
@@ -227,7 +231,7 @@ export function isRefusal(error: unknown): boolean {
   return isLibvirt(error, "OPERATION_UNSUPPORTED", "INVALID_ARG");
 }
 
-async function correctMark(managed: Managed): Promise<void> {
+async function correctCurrentSnapshot(managed: Managed): Promise<void> {
   const { domain, document } = managed;
   const current = await domain.currentSnapshot();
   if (current !== null) {
@@ -246,7 +250,7 @@ async function correctMark(managed: Managed): Promise<void> {
     throw error;
   });
   if (position !== null) {
-    await markCurrent(managed, position);
+    await setCurrentSnapshot(managed, position);
   }
 }
 
@@ -283,12 +287,15 @@ export async function deleteRecord(
 export async function standsOn(
   managed: Managed,
   snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
-  head: string,
+  activeLayer: string,
 ): Promise<string | null> {
   const byFile = new Map(snapshots.map((snapshot) => [snapshot.frozen, snapshot.name]));
   const seen = new Set<string>();
   // A definition without the disk stands on nothing.
-  for (let file: string | null = head === "" ? null : head; file !== null && !seen.has(file); ) {
+  for (
+    let file: string | null = activeLayer === "" ? null : activeLayer;
+    file !== null && !seen.has(file);
+  ) {
     seen.add(file);
     const header: { backing: string | null } = await readLayer(managed.name, file);
     if (header.backing === null) {

@@ -14,14 +14,14 @@ import {
 import { ENGINE, mapped } from "../errors.ts";
 import { finishDelete, finishRename, finishRestore } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
-import { getReady, settle } from "../journal/recover.ts";
+import { finishInterrupted, getReady } from "../journal/recover.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
 import { CHAIN_LIMIT, checkChain, newLayerPath, readLayers } from "../layers/layers.ts";
 import { stampText } from "../layers/pending-removals.ts";
-import { requireSettled } from "../lifecycle/power.ts";
+import { requireShutOff } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
-import { steadily } from "../lock/consistent-read.ts";
+import { readConsistently } from "../lock/consistent-read.ts";
 import { putMounts } from "../mounts/mounts.ts";
 import { requireWhole } from "../qcow2/damage.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
@@ -30,7 +30,7 @@ import { checkSpace } from "../storage/pool.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
 import { readDisk, restoredDomain, setDisk } from "../xml/domain.ts";
 import { readMetadata } from "../xml/metadata.ts";
-import { readSnapshot, type SnapshotDocument, snapshotNote, takeDocument } from "../xml/snapshot.ts";
+import { readSnapshot, type SnapshotDocument, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
 import { deleteInside, forgetLost } from "./inside-snapshots.ts";
 import { isClosed, outline, removal, standsWithin, tree } from "./reading.ts";
@@ -46,9 +46,9 @@ const LONGEST_COMMENT = 1024 * 1024;
 
 export function snapshotGroup(engine: LibvirtEngine): Snapshots {
   return {
-    tree: (id) => mapped(() => steadily(engine, id, () => tree(engine, id), isClosed), { name: id }),
+    tree: (id) => mapped(() => readConsistently(engine, id, () => tree(engine, id), isClosed), { name: id }),
     outline: (id) =>
-      mapped(() => steadily(engine, id, () => outline(engine, id), standsWithin), { name: id }),
+      mapped(() => readConsistently(engine, id, () => outline(engine, id), standsWithin), { name: id }),
     removal: (id, name) => mapped(() => removal(engine, id, name)),
     take: (lock, record, taken, context) =>
       mapped(() => take(engine, lockedId(engine, lock), record, taken, context)),
@@ -71,7 +71,7 @@ async function take(
 ): Promise<void> {
   const managed = await getReady(engine, id);
   const { domain, name } = managed;
-  await requireSettled(managed, "Only stopped instances can be snapshotted");
+  await requireShutOff(managed, "Only stopped instances can be snapshotted");
   await requireNoCheckpoints(managed);
   if (Buffer.byteLength(record.comment) > LONGEST_COMMENT) {
     throw failure("INVALID_VALUE", {
@@ -81,44 +81,57 @@ async function take(
     });
   }
   const { folder } = managed.metadata;
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const copies = await reconcile(managed);
   // One that libvirt has lost can be recorded again, and must find its name free.
   if (copies.some((copy) => copy.name === record.name)) {
     throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
   }
-  const graph = await readLayers(name, folder, [head]);
-  await checkChain(name, graph, head);
+  const graph = await readLayers(name, folder, [activeLayer]);
+  await checkChain(name, graph, activeLayer);
   requireWritable(managed, graph, copies);
-  const short = await keepShort(engine, { name, head }, graph, [head], runOptions(engine, id, context));
-  requireDepth(name, short.opened(head).length + 1);
+  const short = await keepShort(
+    engine,
+    { name, activeLayer },
+    graph,
+    [activeLayer],
+    runOptions(engine, id, context),
+  );
+  requireDepth(name, short.opened(activeLayer).length + 1);
   await checkSpace(folder);
 
   const parent = record.parent;
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
   const { createdAt } = record;
-  const note = { createdAt, frozen: head, overlay: file, name: record.name, taken, stamp: stampText(head) };
-  const noted = await writeMetadata(managed, { snapshot: snapshotNote(record.comment, note) }, false);
+  const entry = {
+    createdAt,
+    frozen: activeLayer,
+    overlay: file,
+    name: record.name,
+    taken,
+    stamp: stampText(activeLayer),
+  };
+  const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, false);
   try {
-    await createOverlay(file, head);
+    await createOverlay(file, activeLayer);
     const document = takeDocument(managed.document, record.name, record.comment, file);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
     const xml = await snapshot.getXml();
     const recorded = readSnapshot(await parse(xml));
     if (recorded.parent === parent) {
-      await writeRecordCopy(folder, { name: record.name, frozen: head, xml });
+      await writeRecordCopy(folder, { name: record.name, frozen: activeLayer, xml });
     } else {
       await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
     }
     const done = { record: { snapshotsTaken: taken }, snapshot: null };
-    await writeMetadata(noted, done, false);
+    await writeMetadata(written, done, false);
   } catch (error) {
     // An error does not mean that nothing happened: look, then finish or undo.
     await awaitSent(engine, id, error);
-    await settle(engine, id);
+    await finishInterrupted(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
-    if (there?.frozen !== head) {
+    if (there?.frozen !== activeLayer) {
       throw takeError(error, name, record.name);
     }
   }
@@ -159,7 +172,7 @@ async function getRestorable(managed: Managed, name: string): Promise<SnapshotDo
 
 async function restore(engine: LibvirtEngine, id: string, name: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
-  await requireSettled(managed, "Only stopped instances can be restored");
+  await requireShutOff(managed, "Only stopped instances can be restored");
   const snapshot = await getRestorable(managed, name);
   await reconcile(managed);
   await requireRedefinable(managed, snapshot);
@@ -170,7 +183,7 @@ async function restore(engine: LibvirtEngine, id: string, name: string, context:
   // What is written now is given up for what the snapshot holds. Looking into all files below would take as long as
   // all the rest of a restore.
   await requireWhole(managed.name, snapshot.frozen);
-  const place = { name: managed.name, head: old };
+  const place = { name: managed.name, activeLayer: old };
   const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
   requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);
   await checkSpace(folder);
@@ -194,13 +207,13 @@ async function restore(engine: LibvirtEngine, id: string, name: string, context:
     const document = restoredDomain(recorded, managed.document, file, metadata);
     await putMounts(engine, document, metadata, context);
     // Bringing the chain together may have taken long, and virsh starts what it likes.
-    await requireSettled({ ...managed, settled: false }, "Only stopped instances can be restored");
+    await requireShutOff({ ...managed, shutOff: false }, "Only stopped instances can be restored");
     // The definition is the turning point: before it the instance is as it was, after it restored.
     await define(engine, document);
     restored = { ...managed, document, metadata };
   } catch (error) {
     await awaitSent(engine, id, error);
-    await settle(engine, id);
+    await finishInterrupted(engine, id);
     const now = await getManaged(engine, id);
     if (readDisk(now.document) !== file) {
       throw error;
@@ -218,7 +231,7 @@ async function deleteSnapshot(
   context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id);
-  if (managed.settled !== true && (await managed.domain.hasManagedSaveImage())) {
+  if (managed.shutOff !== true && (await managed.domain.hasManagedSaveImage())) {
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
   }
   const snapshot = await lookupSnapshot(managed.domain, removal.name);

@@ -4,7 +4,7 @@ import { shareMemory } from "./filesystem.ts";
 import { type Metadata, putMetadata, readMetadata } from "./metadata.ts";
 
 /** Target of the disk that strata's layers are of, in the domains that it makes. */
-export const ROOT_DISK = "vda";
+export const DEFAULT_TARGET = "vda";
 const SEED_DISK = "vdb";
 /**
  * PCI Express ports of a new domain. A device that is plugged into a running guest needs a free one, which
@@ -84,7 +84,7 @@ export function domainDocument(spec: DomainSpec): Element {
         { type: "file", device: "disk" },
         element("driver", { name: "qemu", type: "qcow2", discard: "unmap" }),
         element("source", { file: spec.disk }),
-        element("target", { dev: ROOT_DISK, bus: "virtio" }),
+        element("target", { dev: DEFAULT_TARGET, bus: "virtio" }),
       ),
       element(
         "disk",
@@ -211,12 +211,12 @@ export function setResources(domain: Element, change: Partial<Omit<Resources, "d
 }
 
 /** Target of the disk that strata's layers are of; an adopted domain may call it anything. */
-export function rootTarget(domain: Element): string {
-  return readMetadata(domain)?.target ?? ROOT_DISK;
+export function managedTarget(domain: Element): string {
+  return readMetadata(domain)?.target ?? DEFAULT_TARGET;
 }
 
-function rootDisk(domain: Element): Element | undefined {
-  const target = rootTarget(domain);
+function managedDisk(domain: Element): Element | undefined {
+  const target = managedTarget(domain);
   return elements(find(domain, "devices"), "disk").find(
     (disk) => find(disk, "target")?.attributes.dev === target,
   );
@@ -224,7 +224,7 @@ function rootDisk(domain: Element): Element | undefined {
 
 /** The file that the root disk writes; "" where it has none. */
 export function readDisk(domain: Element): string {
-  return find(rootDisk(domain), "source")?.attributes.file ?? "";
+  return find(managedDisk(domain), "source")?.attributes.file ?? "";
 }
 
 /**
@@ -232,9 +232,9 @@ export function readDisk(domain: Element): string {
  * libvirt would believe it.
  */
 export function setDisk(domain: Element, file: string): void {
-  const disk = rootDisk(domain);
+  const disk = managedDisk(domain);
   if (disk === undefined) {
-    throw new Error(`the domain has no disk ${rootTarget(domain)}`);
+    throw new Error(`the domain has no disk ${managedTarget(domain)}`);
   }
   const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
   disk.children.splice(0, disk.children.length, ...kept);
@@ -251,7 +251,7 @@ export interface ExplicitChain {
 
 /** The chain that libvirt writes into a definition when a snapshot is taken of a running guest; undefined for none. */
 export function readExplicitChain(domain: Element): ExplicitChain | undefined {
-  let at = find(rootDisk(domain), "backingStore");
+  let at = find(managedDisk(domain), "backingStore");
   if (at === undefined) {
     return undefined;
   }
@@ -267,7 +267,7 @@ export function readExplicitChain(domain: Element): ExplicitChain | undefined {
 
 /** The files that disks other than the root disk name. */
 export function readOtherDisks(domain: Element): string[] {
-  const root = rootDisk(domain);
+  const root = managedDisk(domain);
   return elements(find(domain, "devices"), "disk").flatMap((disk) =>
     disk === root ? [] : (find(disk, "source")?.attributes.file ?? []),
   );

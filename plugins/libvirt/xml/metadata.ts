@@ -23,10 +23,10 @@ export interface Metadata {
   /** What was under way when this was written; see `journal/entry.ts`. */
   readonly operation?: Operation | Unusable;
   /** Of a snapshot that is being taken: what libvirt itself cannot carry, and what finishing it needs. */
-  readonly snapshot?: SnapshotNote;
+  readonly snapshot?: SnapshotEntry;
 }
 
-export interface SnapshotNote {
+export interface SnapshotEntry {
   /** Milliseconds; libvirt keeps seconds. */
   readonly createdAt: number;
   /** The file that freezes, absolute: libvirt rewrites the one it records when others are deleted. */
@@ -71,7 +71,7 @@ export function readOwn(own: Element): Metadata {
   const image = find(root, "image")?.attributes ?? {};
   const hostKey = text(find(root, "host-key"));
   const operation = find(root, "operation")?.attributes;
-  const note = find(root, "snapshot");
+  const entry = find(root, "snapshot");
   const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
   const record: InstanceRecord = {
     version: Number(a.version),
@@ -94,7 +94,7 @@ export function readOwn(own: Element): Metadata {
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     ...(pendingRemovals.length === 0 ? {} : { pendingRemovals }),
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
-    ...(note === undefined ? {} : { snapshot: readNote(note) }),
+    ...(entry === undefined ? {} : { snapshot: readSnapshotEntry(entry) }),
   };
 }
 
@@ -119,11 +119,11 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
   return element("mount", { source, target, type }, ...maps("uid", uidMap), ...maps("gid", gidMap));
 }
 
-function readNote(note: Element): SnapshotNote {
-  const comment = readComment(text(note));
-  const { frozen = "", overlay, name, taken, stamp } = note.attributes;
+function readSnapshotEntry(entry: Element): SnapshotEntry {
+  const comment = readComment(text(entry));
+  const { frozen = "", overlay, name, taken, stamp } = entry.attributes;
   return {
-    createdAt: Number(note.attributes["created-at"] ?? 0),
+    createdAt: Number(entry.attributes["created-at"] ?? 0),
     frozen,
     ...(overlay === undefined ? {} : { overlay }),
     ...(name === undefined ? {} : { name }),
@@ -174,22 +174,22 @@ export function metadataElement(metadata: Metadata): Element {
     metadata.operation === undefined || metadata.operation.kind === "unusable"
       ? undefined
       : element("operation", { ...metadata.operation }),
-    metadata.snapshot === undefined ? undefined : noteElement(metadata.snapshot),
+    metadata.snapshot === undefined ? undefined : snapshotElement(metadata.snapshot),
   );
 }
 
-function noteElement(note: SnapshotNote): Element {
+function snapshotElement(entry: SnapshotEntry): Element {
   return element(
     "snapshot",
     {
-      "created-at": note.createdAt,
-      frozen: note.frozen,
-      overlay: note.overlay,
-      name: note.name,
-      taken: note.taken,
-      stamp: note.stamp,
+      "created-at": entry.createdAt,
+      frozen: entry.frozen,
+      overlay: entry.overlay,
+      name: entry.name,
+      taken: entry.taken,
+      stamp: entry.stamp,
     },
-    note.comment === undefined ? undefined : asciiJson(note.comment),
+    entry.comment === undefined ? undefined : asciiJson(entry.comment),
   );
 }
 

@@ -1,6 +1,6 @@
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
-import { diskTargets, ROOT_DISK, readDisk, rootTarget, setDisk } from "./domain.ts";
-import type { SnapshotNote } from "./metadata.ts";
+import { DEFAULT_TARGET, diskTargets, managedTarget, readDisk, setDisk } from "./domain.ts";
+import type { SnapshotEntry } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
 
 /** What a `<domainsnapshot>` tells. */
@@ -31,18 +31,18 @@ export function describable(comment: string): string {
 const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
 /** The note to keep beside a snapshot: the comment is in it only where the description falls short. */
-export function snapshotNote(
+export function snapshotEntry(
   comment: string,
-  note: Pick<SnapshotNote, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp">,
-): SnapshotNote {
-  return { ...note, ...(describable(comment) === comment ? {} : { comment }) };
+  entry: Pick<SnapshotEntry, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp">,
+): SnapshotEntry {
+  return { ...entry, ...(describable(comment) === comment ? {} : { comment }) };
 }
 
 /** The document that takes a disk-only snapshot of the root disk into a new overlay. */
 export function takeDocument(domain: Element, name: string, comment: string, overlay: string): Element {
-  const root = rootTarget(domain);
+  const managed = managedTarget(domain);
   const disks = diskTargets(domain).map((target) =>
-    target === root
+    target === managed
       ? element(
           "disk",
           { name: target, snapshot: "external", type: "file" },
@@ -88,33 +88,33 @@ export function recordDocument(
 export function readSnapshot(document: Element): SnapshotDocument {
   const inactive = find(document, "inactiveDomain");
   const domain = inactive ?? find(document, "domain");
-  const noted = domain === undefined ? undefined : readMetadata(domain)?.snapshot;
+  const written = domain === undefined ? undefined : readMetadata(domain)?.snapshot;
   const description = text(find(document, "description"));
   const parent = text(find(document, "parent", "name"));
   const seconds = Number(text(find(document, "creationTime")));
-  const root = domain === undefined ? undefined : rootTarget(domain);
+  const managed = domain === undefined ? undefined : managedTarget(domain);
   const external = elements(find(document, "disks"), "disk").find(
-    (disk) => disk.attributes.name === root && disk.attributes.snapshot === "external",
+    (disk) => disk.attributes.name === managed && disk.attributes.snapshot === "external",
   );
   const overlay = find(external, "source")?.attributes.file ?? "";
   const recorded = domain === undefined ? "" : readDisk(domain);
   // A note may be another snapshot's: it comes back with a definition of old, into whatever is taken then.
   const name = text(find(document, "name"));
   const own =
-    noted?.overlay === undefined ||
-    noted.overlay === overlay ||
-    (noted.name === name && noted.frozen === recorded);
-  const note = own ? noted : undefined;
+    written?.overlay === undefined ||
+    written.overlay === overlay ||
+    (written.name === name && written.frozen === recorded);
+  const entry = own ? written : undefined;
   // Someone may have changed the description since; then the note's comment is the older one.
-  const commented = note?.comment !== undefined && describable(note.comment) === description;
+  const commented = entry?.comment !== undefined && describable(entry.comment) === description;
   return {
     document,
     name,
     parent: parent === "" ? null : parent,
-    comment: commented ? (note.comment ?? "") : description,
-    createdAt: note?.createdAt ?? seconds * 1000,
+    comment: commented ? (entry.comment ?? "") : description,
+    createdAt: entry?.createdAt ?? seconds * 1000,
     domain,
-    frozen: external === undefined ? null : note?.frozen || liveDisk(document) || recorded || null,
+    frozen: external === undefined ? null : entry?.frozen || liveDisk(document) || recorded || null,
     overlay,
     recorded,
     memory: find(document, "memory")?.attributes.file ?? "",
@@ -136,12 +136,12 @@ export function frozenInText(xml: string): string | undefined {
   if (/<[!?]|<inactiveDomain\b/.test(xml)) {
     return undefined;
   }
-  const [note, ...others] = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)].map(([text]) => text);
-  if (note === undefined || others.length > 0) {
+  const [entry, ...others] = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)].map(([text]) => text);
+  if (entry === undefined || others.length > 0) {
     return undefined;
   }
-  const frozen = /\sfrozen="([^"&]+)"/.exec(note)?.[1];
-  const overlay = /\soverlay="([^"&]+)"/.exec(note)?.[1];
+  const frozen = /\sfrozen="([^"&]+)"/.exec(entry)?.[1];
+  const overlay = /\soverlay="([^"&]+)"/.exec(entry)?.[1];
   const external = xml.indexOf(`<disk name='${targetInText(xml)}' snapshot='external'`);
   if (external === -1) {
     return undefined;
@@ -169,8 +169,8 @@ export function placeInText(name: string, xml: string): SnapshotPlace | undefine
   const [, below, ...more] = xml.split("<parent>");
   const parent = below === undefined ? null : /^\s*<name>([^<&]+)<\/name>/.exec(below)?.[1];
   const disks = xml.slice(xml.indexOf("<devices>")).split("<disk ");
-  const root = disks.find((disk) => disk.includes(`<target dev='${targetInText(xml)}'`)) ?? "";
-  const [, source = "", ...others] = root.split("<source ");
+  const managed = disks.find((disk) => disk.includes(`<target dev='${targetInText(xml)}'`)) ?? "";
+  const [, source = "", ...others] = managed.split("<source ");
   const recorded = /^file='([^'&]+)'/.exec(source)?.[1];
   const certain = more.length === 0 && others.length === 0;
   if (!certain || frozen === undefined || parent === undefined || recorded === undefined) {
@@ -180,7 +180,7 @@ export function placeInText(name: string, xml: string): SnapshotPlace | undefine
 }
 
 function targetInText(xml: string): string {
-  return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? ROOT_DISK;
+  return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? DEFAULT_TARGET;
 }
 
 /** What of a record can be written anew. */
@@ -226,16 +226,18 @@ export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChan
     const { createdAt, frozen } = snapshot;
     const overlay = change.overlay ?? snapshot.overlay;
     const name = change.name ?? snapshot.name;
-    const note = snapshotNote(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
-    putMetadata(domain, { ...metadata, snapshot: note });
+    const entry = snapshotEntry(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
+    putMetadata(domain, { ...metadata, snapshot: entry });
   }
   return document;
 }
 
 function setOverlay(document: Element, overlay: string): void {
   const domain = find(document, "inactiveDomain") ?? find(document, "domain");
-  const root = domain === undefined ? undefined : rootTarget(domain);
-  const disk = elements(find(document, "disks"), "disk").find(({ attributes }) => attributes.name === root);
+  const managed = domain === undefined ? undefined : managedTarget(domain);
+  const disk = elements(find(document, "disks"), "disk").find(
+    ({ attributes }) => attributes.name === managed,
+  );
   if (disk !== undefined) {
     put(disk, element("source", { file: overlay }));
   }

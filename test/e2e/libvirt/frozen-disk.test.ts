@@ -23,7 +23,7 @@ describe("a disk that a snapshot froze", () => {
   beforeEach(async () => {
     scene = await Scene.open(stage);
     await scene.chain(["a", "b", "c", "d", "e"], 2);
-    frozen = await scene.head();
+    frozen = await scene.activeLayer();
     older = join(stage.fixture.folder, `${scene.name}.xml`);
     await writeFile(older, await virsh("dumpxml", "--inactive", scene.name));
     await scene.chain(["f"], 7);
@@ -73,7 +73,7 @@ describe("a disk that a snapshot froze", () => {
     expect(await sizeOf(frozen)).to.equal(size);
     await scene.restore("f");
     expect(await resize({ disk: 2n * size })).to.equal("nothing");
-    expect(await sizeOf(await scene.head())).to.equal(2n * size);
+    expect(await sizeOf(await scene.activeLayer())).to.equal(2n * size);
     expect(await sizeOf(frozen)).to.equal(size);
   });
 

@@ -25,7 +25,7 @@ describe("the health of layers", () => {
   beforeEach(async () => {
     instance = await fixture.engine.instances.create(newSpec(fixture), context());
     await fixture.write(instance, 1);
-    layer = (await fixture.layers(instance)).head;
+    layer = (await fixture.layers(instance)).activeLayer;
     await held(() => take(fixture, instance, "a"));
     await copyFile(layer, `${layer}.copy`);
   });
@@ -136,9 +136,9 @@ describe("the health of layers", () => {
   });
 
   it("a layer that somebody writes is looked at without a lock of our own", async () => {
-    const { folder, head } = await fixture.layers(instance);
+    const { folder, activeLayer } = await fixture.layers(instance);
     const stray = newLayerPath(folder);
-    await createOverlay(stray, head);
+    await createOverlay(stray, activeLayer);
     const writer = spawn("qemu-io", ["-f", "qcow2", stray], { stdio: ["pipe", "pipe", "ignore"] });
     writer.stdin.write("length\n");
     await once(writer.stdout, "data");
@@ -198,7 +198,7 @@ describe("a stand-in that was damaged", () => {
     if (finding === undefined) {
       throw new Error("nothing was found");
     }
-    expect([finding.kind, finding.subject, others]).to.deep.equal(["stand-in-damaged", lowest, []]);
+    expect([finding.kind, finding.subject, others]).to.deep.equal(["flattened-copy-damaged", lowest, []]);
     expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
     for (const path of [lowest, ...above]) {
       expect((await frames()).has(path)).to.equal(false);

@@ -62,7 +62,7 @@ describe("a layer that an operation which died let go", () => {
     let operation: Extract<Operation, { kind: "restore" }>;
     beforeEach(async () => {
       await scene.chain(["a"], 2);
-      old = await scene.head();
+      old = await scene.activeLayer();
       operation = { kind: "restore", name: "a", file: newPath(), old, stamp: stampText(old) };
     });
 
@@ -71,7 +71,7 @@ describe("a layer that an operation which died let go", () => {
       await writeJournal(scene.folder, entry);
       await createOverlay(operation.file, await backingOf(old));
       await change((xml) => xml.replace(old, operation.file));
-      scene.expected.head = scene.expected.snapshots.get("a") ?? "";
+      scene.expected.activeLayer = scene.expected.snapshots.get("a") ?? "";
     }
 
     it("is removed by the next", async () => {
@@ -104,7 +104,7 @@ describe("a layer that an operation which died let go", () => {
     let operation: Extract<Operation, { kind: "delete" }>;
     beforeEach(async () => {
       await scene.chain(["a", "b"], 2);
-      layer = await backingOf(await scene.head());
+      layer = await backingOf(await scene.activeLayer());
       await scene.restore("a");
       scene.expected.snapshots.delete("b");
       operation = { kind: "delete", name: "b", layer, stamp: stampText(layer) };
@@ -143,7 +143,7 @@ describe("a layer that an operation which died let go", () => {
     let overlay: string;
     beforeEach(async () => {
       await scene.chain(["a"], 2);
-      frozen = await scene.head();
+      frozen = await scene.activeLayer();
       overlay = newPath();
     });
 
@@ -162,14 +162,14 @@ describe("a layer that an operation which died let go", () => {
     it("becomes one with what was written since", async () => {
       await die({ stamp: stampText(frozen) });
       await scene.powerOff();
-      expect(await backingOf(await scene.head())).not.to.equal(frozen);
+      expect(await backingOf(await scene.activeLayer())).not.to.equal(frozen);
       await scene.requireReadable("after the take was undone");
     });
 
     it("is kept once another file is in its place", async () => {
       await die({ stamp: stampText(frozen) });
       const digest = await replace(frozen);
-      scene.expected.head = await scene.readHead();
+      scene.expected.activeLayer = await scene.readActiveLayer();
       await requireKept(frozen, digest);
     });
 
@@ -182,7 +182,7 @@ describe("a layer that an operation which died let go", () => {
   it("in a merge: what took the place of the other layer is kept", async () => {
     await scene.chain(["a"], 2);
     const [layer, child] = [newPath(), newPath()];
-    const target = await backingOf(await scene.head());
+    const target = await backingOf(await scene.activeLayer());
     await createOverlay(layer, target);
     await createOverlay(child, layer);
     await addPendingRemoval(layer);
@@ -197,7 +197,7 @@ describe("a layer that an operation which died let go", () => {
   it("in a merge: a layer that has the other's place is removed with it", async () => {
     await scene.chain(["a"], 2);
     const [layer, child] = [newPath(), newPath()];
-    const target = await backingOf(await scene.head());
+    const target = await backingOf(await scene.activeLayer());
     await createOverlay(layer, target);
     await createOverlay(child, layer);
     await addPendingRemoval(layer);

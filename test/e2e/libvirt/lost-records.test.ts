@@ -12,7 +12,7 @@ describe("a record that libvirt has lost, and its layer", () => {
     await using stage = await openStage();
     await using scene = await Scene.open(stage);
     await scene.chain(["a", "b"], 2);
-    const layer = (await readHeader(await scene.head())).backing ?? "";
+    const layer = (await readHeader(await scene.activeLayer())).backing ?? "";
     await virsh("snapshot-delete", scene.name, "b", "--metadata");
     await rename(layer, `${layer}.away`);
     await scene.powerOff();
@@ -49,7 +49,7 @@ describe("snapshots inside the instance's disk that libvirt has forgotten", () =
     await virsh("snapshot-create-as", scene.name, "inside", "--diskspec", "vdb,snapshot=no");
     await virsh("snapshot-delete", scene.name, "inside", "--metadata");
     const found = (await scene.findings()).filter(({ kind }) => kind === "inside-unrecorded");
-    expect(found.map(({ subject }) => subject)).to.deep.equal([await scene.head()]);
+    expect(found.map(({ subject }) => subject)).to.deep.equal([await scene.activeLayer()]);
   });
 });
 
@@ -72,7 +72,7 @@ describe("the base image that a missing layer stood on", () => {
     await using stage = await openStage();
     await using scene = await Scene.open(stage);
     await scene.take("a");
-    const lowest = (await readHeader(await scene.head())).backing ?? "";
+    const lowest = (await readHeader(await scene.activeLayer())).backing ?? "";
     const base = (await readHeader(lowest)).backing;
     await rename(lowest, `${lowest}.away`);
     const unused = (await stage.strata.maintenance.audit()).filter(({ kind }) => kind === "base-unused");

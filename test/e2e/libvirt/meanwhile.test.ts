@@ -27,7 +27,7 @@ describe("what happens meanwhile", () => {
   });
 
   const virsh = async (...args: readonly string[]) => (await execa("virsh", ["-q", ...args])).stdout;
-  const headOf = async (instance: Instance) => (await fixture.layers(instance)).head;
+  const activeLayerOf = async (instance: Instance) => (await fixture.layers(instance)).activeLayer;
 
   /** Defines the domain as it is, with a change to its text. */
   async function redefine({ name }: Instance, change: (xml: string) => string): Promise<void> {
@@ -98,7 +98,7 @@ describe("what happens meanwhile", () => {
   it("a power cut that left the record of a snapshot and not the new definition: the domain goes on on its overlay", async () => {
     const instance = await create();
     await whileLocked(fixture, instance, () => take(fixture, instance, "a"));
-    const overlay = await headOf(instance);
+    const overlay = await activeLayerOf(instance);
     const { backing } = await readHeader(overlay);
     await redefine(instance, (xml) => xml.replaceAll(overlay, backing ?? ""));
     await leaveNote(
@@ -110,7 +110,7 @@ describe("what happens meanwhile", () => {
       "operation-unfinished",
     ]);
     await whileLocked(fixture, instance, async () => {});
-    expect(await headOf(instance)).to.equal(overlay);
+    expect(await activeLayerOf(instance)).to.equal(overlay);
     await remove(instance);
   });
 
@@ -121,7 +121,7 @@ describe("what happens meanwhile", () => {
     await redefine(instance, () => old);
     const found = (await fixture.engine.maintenance?.audit()) ?? [];
     expect(found.filter((each) => each.instance === instance.name).map(({ kind }) => kind)).to.include(
-      "head-frozen",
+      "active-layer-frozen",
     );
     await remove(instance);
   });
@@ -135,14 +135,14 @@ describe("what happens meanwhile", () => {
       fixture.engine.instances.stop(lockOf(instance.id), "force", context()),
     );
     expect(await virsh("domstate", instance.name)).to.equal("shut off");
-    expect((await readHeader(await headOf(instance))).virtualSize).to.equal(size);
+    expect((await readHeader(await activeLayerOf(instance))).virtualSize).to.equal(size);
     await remove(instance);
   });
 
   it("a take that died once the disk was switched, and memory saved since: it starts with both", async () => {
     const instance = await create();
     await whileLocked(fixture, instance, () => take(fixture, instance, "a"));
-    const overlay = await headOf(instance);
+    const overlay = await activeLayerOf(instance);
     await virsh("snapshot-delete", instance.name, "a", "--metadata");
     await leaveNote(
       instance,
@@ -151,7 +151,7 @@ describe("what happens meanwhile", () => {
     await virsh("start", "--paused", instance.name);
     await virsh("managedsave", instance.name);
     await whileLocked(fixture, instance, async () => {});
-    expect(await headOf(instance)).to.equal(overlay);
+    expect(await activeLayerOf(instance)).to.equal(overlay);
     await virsh("start", "--paused", instance.name);
     await virsh("destroy", instance.name);
     await remove(instance);
@@ -161,7 +161,7 @@ describe("what happens meanwhile", () => {
     withInstance(fixture, async (instance) => {
       await take(fixture, instance, "a");
       await fixture.write(instance, 1);
-      const head = await headOf(instance);
+      const activeLayer = await activeLayerOf(instance);
       let looks = 0;
       const given: Context = {
         ...context(),
@@ -175,9 +175,9 @@ describe("what happens meanwhile", () => {
       };
       expect(await codeOf(restore(instance, "a", given))).to.equal("WRONG_STATE");
       expect(looks).to.be.above(0);
-      expect(await virsh("domblklist", instance.name)).to.include(head);
+      expect(await virsh("domblklist", instance.name)).to.include(activeLayer);
       await virsh("destroy", instance.name);
-      expect(await headOf(instance)).to.equal(head);
+      expect(await activeLayerOf(instance)).to.equal(activeLayer);
       await fixture.audit?.(instance);
     }));
 
@@ -192,7 +192,7 @@ describe("what happens meanwhile", () => {
           await take(fixture, instance, `s${value}`);
         }
         await fixture.write(instance, 6);
-        const frozen = await headOf(instance);
+        const frozen = await activeLayerOf(instance);
         // Its device is left out, so that a start defines the domain anew.
         await rm(source, { recursive: true });
         let taken = false;

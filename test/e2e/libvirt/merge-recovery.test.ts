@@ -45,7 +45,7 @@ describe("the merge of layers", () => {
   };
   /** As a deletion of the newest snapshot leaves it that was killed as its merge began. */
   const beginMerge = async (snapshot: string) => {
-    const child = await scene.head();
+    const child = await scene.activeLayer();
     const layer = await backingOf(child);
     const merge = { kind: "merge", layer, child, target: await backingOf(layer) };
     await virsh("snapshot-delete", scene.name, snapshot, "--metadata");
@@ -78,7 +78,7 @@ describe("the merge of layers", () => {
 
     it("keeps what a guest has written since", async () => {
       await overwrite(child, 77);
-      scene.expected.head = await scene.readHead();
+      scene.expected.activeLayer = await scene.readActiveLayer();
       await scene.take("c");
       await scene.requireReadable("after the next change");
       expect((await readdir(scene.folder)).filter((file) => file.endsWith(".replaced"))).to.deep.equal([]);
@@ -93,7 +93,7 @@ describe("the merge of layers", () => {
       expect((await readFile(written)).subarray(576 * 1024, 577 * 1024)).to.deep.equal(
         Buffer.alloc(1024, 78),
       );
-      scene.expected.head = await scene.readHead();
+      scene.expected.activeLayer = await scene.readActiveLayer();
       await scene.take("c");
       await scene.requireReadable("after the next change");
       expect(existsSync(kept)).to.equal(false);
@@ -102,7 +102,7 @@ describe("the merge of layers", () => {
     it("keeps both files where two guests have written, and says so", async () => {
       await overwrite(child, 77);
       await overwrite(kept, 78);
-      scene.expected.head = await scene.readHead();
+      scene.expected.activeLayer = await scene.readActiveLayer();
       expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "c" }))).to.equal("RECORDS_DIFFER");
       await scene.take("c");
       await drop("a");
@@ -117,11 +117,11 @@ describe("the merge of layers", () => {
     await scene.write(2);
     const old = await virsh("dumpxml", scene.name, "--inactive");
     await scene.take("b");
-    const disk = scene.expected.head;
+    const disk = scene.expected.activeLayer;
     await scene.write(3);
     const { layer, child } = await beginMerge("b");
-    scene.expected.kept.add(scene.expected.head);
-    scene.expected.head = disk;
+    scene.expected.kept.add(scene.expected.activeLayer);
+    scene.expected.activeLayer = disk;
     const file = join(stage.fixture.folder, "old.xml");
     await writeFile(file, old);
     await virsh("define", file);
@@ -152,12 +152,15 @@ describe("the merge of layers", () => {
 
   it("is not begun while another was set aside", async () => {
     await scene.chain(["a", "b"], 2);
-    const head = await scene.head();
+    const activeLayer = await scene.activeLayer();
     await writeFile(
       join(scene.folder, "journal-1.json"),
-      JSON.stringify({ version: 1, operation: { kind: "merge", layer: "/l", child: head, target: "" } }),
+      JSON.stringify({
+        version: 1,
+        operation: { kind: "merge", layer: "/l", child: activeLayer, target: "" },
+      }),
     );
-    const layer = await backingOf(head);
+    const layer = await backingOf(activeLayer);
     await drop("b");
     await scene.powerOff();
     expect(existsSync(layer)).to.equal(true);
@@ -175,14 +178,14 @@ describe("the merge of layers", () => {
       await scene.write(9);
       await scene.take("c");
       await scene.write(10);
-      hidden = await backingOf(await backingOf(await scene.head()));
+      hidden = await backingOf(await backingOf(await scene.activeLayer()));
       await drop("a");
     });
 
     it("changes nothing below one that is missing and that no snapshot names", async () => {
       await scene.restore("z");
       await scene.write(11);
-      const below = await backingOf(await scene.head());
+      const below = await backingOf(await scene.activeLayer());
       await rename(hidden, `${hidden}.away`);
       const inode = fileVersion(below);
       await drop("z");

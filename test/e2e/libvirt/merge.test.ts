@@ -21,7 +21,7 @@ describe("a deletion with nothing to copy", () => {
     await fixture[Symbol.asyncDispose]();
   });
 
-  const headOf = async (instance: Instance) => (await fixture.layers(instance)).head;
+  const activeLayerOf = async (instance: Instance) => (await fixture.layers(instance)).activeLayer;
   const inodeOf = async (path: string) => (await stat(path)).ino;
   const write = async (path: string, value: number) =>
     void (await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} 0 64k`, path]));
@@ -36,19 +36,19 @@ describe("a deletion with nothing to copy", () => {
     withInstance(
       fixture,
       async (instance) => {
-        await write(await headOf(instance), 1);
+        await write(await activeLayerOf(instance), 1);
         await take(fixture, instance, "below");
-        await write(await headOf(instance), 2);
-        const layer = await headOf(instance);
+        await write(await activeLayerOf(instance), 2);
+        const layer = await activeLayerOf(instance);
         const written = await inodeOf(layer);
         await take(fixture, instance, "newest");
         await dropSnapshot(fixture, instance, "newest");
-        const head = await headOf(instance);
-        expect(head).not.to.equal(layer);
-        expect(await inodeOf(head)).to.equal(written);
-        await holds(head, 2);
+        const activeLayer = await activeLayerOf(instance);
+        expect(activeLayer).not.to.equal(layer);
+        expect(await inodeOf(activeLayer)).to.equal(written);
+        await holds(activeLayer, 2);
         await fixture.engine.snapshots.restore(lockOf(instance.id), "below", context());
-        await holds(await headOf(instance), 1);
+        await holds(await activeLayerOf(instance), 1);
         await fixture.audit?.(instance);
       },
       large,
@@ -58,20 +58,20 @@ describe("a deletion with nothing to copy", () => {
     withInstance(
       fixture,
       async (instance) => {
-        await write(await headOf(instance), 1);
-        const first = await headOf(instance);
+        await write(await activeLayerOf(instance), 1);
+        const first = await activeLayerOf(instance);
         await take(fixture, instance, "first");
         await take(fixture, instance, "same");
-        await write(await headOf(instance), 3);
-        const third = await headOf(instance);
+        await write(await activeLayerOf(instance), 3);
+        const third = await activeLayerOf(instance);
         const written = await inodeOf(third);
         await take(fixture, instance, "third");
         await dropSnapshot(fixture, instance, "same");
         expect(await inodeOf(third)).to.equal(written);
         expect((await readHeader(third)).backing).to.equal(first);
-        await holds(await headOf(instance), 3);
+        await holds(await activeLayerOf(instance), 3);
         await fixture.engine.snapshots.restore(lockOf(instance.id), "first", context());
-        await holds(await headOf(instance), 1);
+        await holds(await activeLayerOf(instance), 1);
         await fixture.audit?.(instance);
       },
       large,
@@ -79,14 +79,14 @@ describe("a deletion with nothing to copy", () => {
 
   it("keeps the size of a disk that has only grown since", () =>
     withInstance(fixture, async (instance) => {
-      await write(await headOf(instance), 1);
+      await write(await activeLayerOf(instance), 1);
       await take(fixture, instance, "small");
       const { resources } = instance;
       await fixture.engine.instances.resize(lockOf(instance.id), { disk: 4n * resources.disk }, context());
       await dropSnapshot(fixture, instance, "small");
-      const head = await headOf(instance);
-      expect((await readHeader(head)).virtualSize).to.equal(4n * resources.disk);
-      await holds(head, 1);
+      const activeLayer = await activeLayerOf(instance);
+      expect((await readHeader(activeLayer)).virtualSize).to.equal(4n * resources.disk);
+      await holds(activeLayer, 1);
       await fixture.audit?.(instance);
     }));
 });

@@ -71,7 +71,7 @@ describe("a second disk of the definition", () => {
   it("that is a layer which was let go is not merged into what stands on it", async () => {
     await scene.chain(["a"], 2);
     const path = layerPath();
-    await createOverlay(path, (await readHeader(await scene.head())).backing ?? "");
+    await createOverlay(path, (await readHeader(await scene.activeLayer())).backing ?? "");
     const digest = await fill(path);
     await createOverlay(layerPath(), path);
     await addPendingRemoval(path);
@@ -83,7 +83,7 @@ describe("a second disk of the definition", () => {
 
   it("elsewhere keeps the layer that it stands on, though that was let go", async () => {
     await scene.chain(["a", "b"], 2);
-    const layer = (await readHeader(await scene.head())).backing ?? "";
+    const layer = (await readHeader(await scene.activeLayer())).backing ?? "";
     const overlay = join(stage.fixture.folder, `${scene.name}-second.qcow2`);
     await createOverlay(overlay, layer);
     const digest = await fill(overlay);

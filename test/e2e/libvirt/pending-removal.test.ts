@@ -34,7 +34,7 @@ describe("disks that restores leave", () => {
   const restore = (name: string) => fixture.engine.snapshots.restore(lockOf(instance.id), name, context());
   const drop = (name: string, parent: string | null, children: string[] = []) =>
     fixture.engine.snapshots.delete(lockOf(instance.id), { name, parent, children }, context());
-  const head = async () => (await fixture.layers(instance)).head;
+  const activeLayer = async () => (await fixture.layers(instance)).activeLayer;
   const waiting = async () => (await fixture.layers(instance)).pendingRemovals;
   const isThere = (path: string) =>
     stat(path).then(
@@ -54,7 +54,7 @@ describe("disks that restores leave", () => {
   async function define(file: string): Promise<void> {
     const domain = await fixture.connection.lookupDomainByUuid(instance.id);
     const xml = await domain.getXml(DomainXmlFlags.INACTIVE);
-    await fixture.connection.defineDomain(xml.replace(await head(), file));
+    await fixture.connection.defineDomain(xml.replace(await activeLayer(), file));
   }
 
   for (const [what, collect] of [
@@ -66,7 +66,7 @@ describe("disks that restores leave", () => {
     ],
   ] as const) {
     it(`a small one waits for ${what}, and nobody need know of it`, async () => {
-      const old = await head();
+      const old = await activeLayer();
       await held(() => restore("a"));
       expect(await waiting()).to.deep.equal([old]);
       expect(await isThere(old)).to.equal(true);
@@ -80,7 +80,7 @@ describe("disks that restores leave", () => {
   }
 
   it("a start takes it away before the guest runs", async () => {
-    const old = await head();
+    const old = await activeLayer();
     await held(async () => {
       await restore("a");
       await fixture.engine.instances.start(lockOf(instance.id), context());
@@ -90,9 +90,9 @@ describe("disks that restores leave", () => {
   });
 
   it("a large one is taken away at once, with those that wait", async () => {
-    const small = await head();
+    const small = await activeLayer();
     await held(() => restore("a"));
-    const large = await head();
+    const large = await activeLayer();
     await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 1 0 257M", large]);
     await held(() => restore("b"));
     expect(await waiting()).to.deep.equal([]);
@@ -101,20 +101,20 @@ describe("disks that restores leave", () => {
   });
 
   it("many are taken away together", async () => {
-    const heads = [];
+    const activeLayers = [];
     for (let at = 1; at <= 17; at += 1) {
-      heads.push(await head());
+      activeLayers.push(await activeLayer());
       await held(() => restore(at % 2 === 0 ? "a" : "b"));
       expect(await waiting()).to.have.length(at % 17);
     }
-    for (const path of heads) {
+    for (const path of activeLayers) {
       expect(await isThere(path), path).to.equal(false);
     }
     await fixture.audit?.(instance);
   });
 
   it("one that a snapshot froze meanwhile stays, in whatever place the layer above is", async () => {
-    const old = await head();
+    const old = await activeLayer();
     await fixture.write(instance, 99);
     const contents = await fixture.read(instance);
     await held(() => restore("a"));
@@ -133,13 +133,13 @@ describe("disks that restores leave", () => {
   });
 
   it("what an overlay of somebody's reads through stays readable, and what the instance writes again stays", async () => {
-    const old = await head();
+    const old = await activeLayer();
     await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 99 0 64k", old]);
     await held(() => restore("a"));
     const { folder } = await fixture.layers(instance);
     const overlay = join(folder, "mine.qcow2");
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", old, "-F", "qcow2", overlay]);
-    const next = await head();
+    const next = await activeLayer();
     await held(() => restore("b"));
     await define(next);
     expect(await waiting()).to.deep.equal([next]);

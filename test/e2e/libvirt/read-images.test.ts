@@ -30,12 +30,12 @@ describe("read images and keyframes", () => {
 
   /** The file that the head's header names, by name. */
   async function through(): Promise<string> {
-    return (await readHeader((await fixture.layers(instance)).head)).backing ?? "";
+    return (await readHeader((await fixture.layers(instance)).activeLayer)).backing ?? "";
   }
 
   async function opened(): Promise<readonly string[]> {
-    const { head, folder } = await fixture.layers(instance);
-    return (await readLayers(instance.name, folder)).opened(head);
+    const { activeLayer, folder } = await fixture.layers(instance);
+    return (await readLayers(instance.name, folder)).opened(activeLayer);
   }
 
   async function writeAndTake(name: string, value: number): Promise<void> {
@@ -107,11 +107,11 @@ describe("read images and keyframes", () => {
     await execa("virsh", ["-q", "start", "--paused", instance.name]);
     await held(async () => {
       await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
-      const { head } = await fixture.layers(instance);
+      const { activeLayer } = await fixture.layers(instance);
       await unlink(await through());
       await fixture.engine.instances.start(lockOf(instance.id), context());
       await fixture.engine.instances.stop(lockOf(instance.id), "force", context());
-      expect((await fixture.layers(instance)).head).to.equal(head);
+      expect((await fixture.layers(instance)).activeLayer).to.equal(activeLayer);
       await fixture.audit?.(instance);
     });
   });
@@ -127,7 +127,7 @@ describe("read images and keyframes", () => {
 
   it("an image that was whole but not yet read through when its builder died is used", async () => {
     const image = await through();
-    const { head } = await fixture.layers(instance);
+    const { activeLayer } = await fixture.layers(instance);
     const { folder } = await fixture.layers(instance);
     await execa("qemu-img", [
       "rebase",
@@ -138,7 +138,7 @@ describe("read images and keyframes", () => {
       layerOf(folder, image),
       "-F",
       "qcow2",
-      head,
+      activeLayer,
     ]);
     const { ino } = await stat(image);
     await held(() => fixture.engine.readImages?.build(lockOf(instance.id), context()) ?? Promise.resolve());

@@ -64,7 +64,7 @@ describe("an instance that is brought back", () => {
         "-f",
         "qcow2",
         "-b",
-        await scene.head(),
+        await scene.activeLayer(),
         "-F",
         "qcow2",
         orphan,
@@ -89,8 +89,8 @@ describe("an instance that is brought back", () => {
 
     it("writes it from then on, where that is chosen", async () => {
       await choose("activate");
-      expect(await scene.head()).to.equal(orphan);
-      scene.expected.head = contents;
+      expect(await scene.activeLayer()).to.equal(orphan);
+      scene.expected.activeLayer = contents;
       await scene.requireReadable("after it was activated");
       await scene.start();
       await scene.powerOff();

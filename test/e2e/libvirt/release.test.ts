@@ -35,8 +35,8 @@ describe("a release", () => {
   after(() => stage[Symbol.asyncDispose]());
 
   const layers = async () => stage.fixture.layers({ id: await virsh("domuuid", foreign.name) });
-  const head = async () => (await layers()).head;
-  const contents = async () => stage.contents.of(await head());
+  const activeLayer = async () => (await layers()).activeLayer;
+  const contents = async () => stage.contents.of(await activeLayer());
   const xml = () => virsh("dumpxml", "--inactive", foreign.name);
   const write = async (file: string, value: number) => {
     await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} 2M 64k`, file]);
@@ -83,7 +83,7 @@ describe("a release", () => {
   /** Has the instance write a layer right on the disk it came with, and have no snapshots. */
   async function writeOverlay(): Promise<string> {
     await take("a");
-    await write(await head(), 7);
+    await write(await activeLayer(), 7);
     await drop("a");
     return contents();
   }
@@ -98,7 +98,7 @@ describe("a release", () => {
     let written: string;
     beforeEach(async () => {
       await take("a");
-      await write(await head(), 7);
+      await write(await activeLayer(), 7);
       written = await contents();
       await virsh("snapshot-delete", foreign.name, "a", "--metadata");
     });
@@ -202,7 +202,7 @@ describe("a release", () => {
 
   it("that died while it wrote the disk is done by the next", async () => {
     const written = await writeOverlay();
-    await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", await head()]);
+    await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", await activeLayer()]);
     await writeFile(join(folder, JOURNAL), ENTRY);
     await stage.strata.instances.stop([foreign.name], { force: true }).catch(() => {});
     await requireReleased(written);
@@ -213,7 +213,7 @@ describe("a release", () => {
     let layer: string;
     beforeEach(async () => {
       written = await writeOverlay();
-      layer = await head();
+      layer = await activeLayer();
       await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", layer]);
       const back = (await xml()).replace(layer, foreign.disk);
       await stage.fixture.connection.defineDomain(back);

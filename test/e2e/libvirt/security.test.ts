@@ -50,24 +50,24 @@ describe("security on libvirt", () => {
   });
 
   it("an overlay is its owner's alone from its first moment, and libvirt leaves it so", async () => {
-    const { folder, head } = await fixture.layers(instance);
+    const { folder, activeLayer } = await fixture.layers(instance);
     const file = newLayerPath(folder);
     const disk = `vda,snapshot=external,file=${file}`;
     const args = ["--no-metadata", "--reuse-external", "--diskspec", "vdb,snapshot=no", "--diskspec", disk];
     const xml = (await execa("virsh", ["dumpxml", "--inactive", instance.name])).stdout;
     const umask = process.umask(0);
-    await createOverlay(file, head).finally(() => process.umask(umask));
+    await createOverlay(file, activeLayer).finally(() => process.umask(umask));
     try {
       expect(await modeOf(file)).to.equal("0600");
       await execa("virsh", ["snapshot-create-as", instance.name, "probe", "--disk-only", ...args]);
-      expect((await fixture.layers(instance)).head).to.equal(file);
+      expect((await fixture.layers(instance)).activeLayer).to.equal(file);
       expect(await modeOf(file)).to.equal("0600");
     } finally {
       await writeFile(join(fixture.folder, "before.xml"), xml);
       await execa("virsh", ["define", join(fixture.folder, "before.xml")]);
       await rm(file);
     }
-    expect((await fixture.layers(instance)).head).to.equal(head);
+    expect((await fixture.layers(instance)).activeLayer).to.equal(activeLayer);
   });
 
   it("nobody but root and QEMU's group can enter the folders of instances and images", async () => {

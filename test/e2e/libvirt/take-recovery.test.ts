@@ -16,14 +16,14 @@ describe("a take that was interrupted", () => {
   beforeEach(async () => {
     scene = await Scene.open(stage);
     await scene.take("a");
-    const head = await scene.head();
+    const activeLayer = await scene.activeLayer();
     overlay = join(scene.folder, "layer-00000000-0000-4000-8000-000000000000.qcow2");
-    await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", head, "-F", "qcow2", overlay]);
+    await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", activeLayer, "-F", "qcow2", overlay]);
     await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 1 0 64k", overlay]);
     const domain = await stage.fixture.connection.lookupDomainByUuid(scene.instance.id);
     const xml = await domain.getMetadata(2, "urn:strata:1", 2);
     const inner = xml?.replace(/ xmlns:strata="[^"]*"/, "").replaceAll("strata:", "") ?? "";
-    const taking = `<snapshot name="half" overlay="${overlay}" frozen="${head}" taken="2" created-at="1"/>`;
+    const taking = `<snapshot name="half" overlay="${overlay}" frozen="${activeLayer}" taken="2" created-at="1"/>`;
     await domain.setMetadata(2, inner.replace("<image", `${taking}<image`), "strata", "urn:strata:1", 2);
   });
   afterEach(() => scene[Symbol.asyncDispose]());

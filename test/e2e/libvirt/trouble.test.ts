@@ -54,13 +54,15 @@ describe("trouble on libvirt", () => {
 
   for (const operation of ["take", "restore"]) {
     it(`a ${operation} that died with its overlay still empty leaves nothing`, async () => {
-      const { folder, head } = await fixture.layers(instance);
+      const { folder, activeLayer } = await fixture.layers(instance);
       const file = newLayerPath(folder);
       await writeFile(file, "", { mode: 0o600 });
-      await note(`<operation kind="${operation}" name="empty" file="${file}" taken="1" old="${head}"/>`);
+      await note(
+        `<operation kind="${operation}" name="empty" file="${file}" taken="1" old="${activeLayer}"/>`,
+      );
       await held(async () => {});
       expect(await readdir(folder)).to.not.include(file.slice(folder.length + 1));
-      expect((await fixture.layers(instance)).head).to.equal(head);
+      expect((await fixture.layers(instance)).activeLayer).to.equal(activeLayer);
     });
   }
 
@@ -89,15 +91,15 @@ describe("trouble on libvirt", () => {
   it("a take that died after the disk was switched, before it was recorded, is undone without loss", async () => {
     await held(() => fixture.write(instance, 9));
     const contents = await fixture.read(instance);
-    const { folder, head } = await fixture.layers(instance);
+    const { folder, activeLayer } = await fixture.layers(instance);
     const file = newLayerPath(folder);
     const domain = await fixture.connection.lookupDomainByUuid(instance.id);
     await note(`<operation kind="take" name="half" file="${file}" taken="2"/>`);
     const xml = `<domainsnapshot><name>half</name><memory snapshot="no"/><disks><disk name="vda" snapshot="external"><source file="${file}"/></disk><disk name="vdb" snapshot="no"/></disks></domainsnapshot>`;
     await domain.createSnapshot(xml, SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.NO_METADATA);
-    expect((await fixture.layers(instance)).head).to.equal(file);
+    expect((await fixture.layers(instance)).activeLayer).to.equal(file);
     await held(async () => {});
-    expect((await fixture.layers(instance)).head).to.equal(head);
+    expect((await fixture.layers(instance)).activeLayer).to.equal(activeLayer);
     expect(await fixture.read(instance)).to.equal(contents);
     expect(await readdir(folder)).not.to.include(file.slice(folder.length + 1));
   });
@@ -109,15 +111,15 @@ describe("trouble on libvirt", () => {
       await take(fixture, instance, "second");
     });
     const contents = await fixture.read(instance);
-    const { head, folder } = await fixture.layers(instance);
-    const { stdout } = await execa("qemu-img", ["info", "--output=json", head]);
+    const { activeLayer, folder } = await fixture.layers(instance);
+    const { stdout } = await execa("qemu-img", ["info", "--output=json", activeLayer]);
     const layer: string = JSON.parse(stdout)["full-backing-filename"];
     const target: string = JSON.parse((await execa("qemu-img", ["info", "--output=json", layer])).stdout)[
       "full-backing-filename"
     ];
-    await note(`<operation kind="merge" layer="${layer}" child="${head}" target="${target}"/>`);
+    await note(`<operation kind="merge" layer="${layer}" child="${activeLayer}" target="${target}"/>`);
     await forgetSnapshot("second");
-    await execa("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", target, "-F", "qcow2", head]);
+    await execa("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", target, "-F", "qcow2", activeLayer]);
     expect(await fixture.read(instance), "the damage is real").not.to.equal(contents);
     await held(async () => {});
     expect(await fixture.read(instance)).to.equal(contents);
@@ -134,7 +136,7 @@ describe("trouble on libvirt", () => {
           execa("qemu-io", [
             // Flushed, so that it takes its room: which is the smaller goes by that.
             ...["-f", "qcow2", "-c", `write -P ${value} 0 ${mib}M`, "-c", "flush"],
-            (await fixture.layers(instance)).head,
+            (await fixture.layers(instance)).activeLayer,
           ]);
         await held(async () => {
           await write(60, below);
@@ -142,9 +144,9 @@ describe("trouble on libvirt", () => {
           await write(61, above);
         });
         const contents = await fixture.read(instance);
-        const { head, folder } = await fixture.layers(instance);
-        const layer = (await readHeader(head)).backing ?? "";
-        const files = { below: (await stat(layer)).ino, above: (await stat(head)).ino };
+        const { activeLayer, folder } = await fixture.layers(instance);
+        const layer = (await readHeader(activeLayer)).backing ?? "";
+        const files = { below: (await stat(layer)).ino, above: (await stat(activeLayer)).ino };
         const drop = () =>
           fixture.engine.snapshots.delete(
             lockOf(instance.id),
@@ -153,18 +155,28 @@ describe("trouble on libvirt", () => {
           );
         if (dies) {
           const target = (await readHeader(layer)).backing ?? "";
-          await note(`<operation kind="merge" layer="${layer}" child="${head}" target="${target}"/>`);
+          await note(`<operation kind="merge" layer="${layer}" child="${activeLayer}" target="${target}"/>`);
           await forgetSnapshot("merged");
           if (above < below) {
-            await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", head]);
+            await execa("qemu-img", ["commit", "-q", "-d", "-f", "qcow2", activeLayer]);
           } else {
-            await execa("qemu-img", ["rebase", "-q", "-f", "qcow2", "-b", target, "-F", "qcow2", head]);
+            await execa("qemu-img", [
+              "rebase",
+              "-q",
+              "-f",
+              "qcow2",
+              "-b",
+              target,
+              "-F",
+              "qcow2",
+              activeLayer,
+            ]);
           }
           await held(async () => {});
         } else {
           await held(drop);
         }
-        expect((await stat(head)).ino).to.equal(below < above ? files.above : files.below);
+        expect((await stat(activeLayer)).ino).to.equal(below < above ? files.above : files.below);
         expect(await fixture.read(instance)).to.equal(contents);
         expect(await readdir(folder)).not.to.include(layer.slice(folder.length + 1));
         expect((await fixture.engine.snapshots.tree(instance.id)).standsOn).to.equal("first");
@@ -186,8 +198,8 @@ describe("trouble on libvirt", () => {
     const contents = await fixture.read(instance);
     const options = "--disk-only --atomic --diskspec vdb,snapshot=no".split(" ");
     await execa("virsh", ["-q", "snapshot-create-as", instance.name, "foreign", ...options]);
-    const { head, folder } = await fixture.layers(instance);
-    expect(head.startsWith(folder)).to.equal(true);
+    const { activeLayer, folder } = await fixture.layers(instance);
+    expect(activeLayer.startsWith(folder)).to.equal(true);
     await held(() =>
       fixture.engine.snapshots.delete(
         lockOf(instance.id),
@@ -199,7 +211,7 @@ describe("trouble on libvirt", () => {
     await held(async () => fixture.audit?.(instance));
     await held(() => fixture.engine.snapshots.restore(lockOf(instance.id), "renamed", context()));
     // Nobody's records prove this file strata's, so it is still there.
-    await unlink(head);
+    await unlink(activeLayer);
   });
 
   it("a merge that cannot be done leaves the layer, loses nothing, and is done when it can be", async () => {
@@ -210,9 +222,9 @@ describe("trouble on libvirt", () => {
       await fixture.write(instance, 51);
     });
     const contents = await fixture.read(instance);
-    const { head, folder } = await fixture.layers(instance);
+    const { activeLayer, folder } = await fixture.layers(instance);
     // What qemu-img cannot open for writing it cannot merge into: another process has the child locked.
-    const server = execa("qemu-io", ["-f", "qcow2", head], { reject: false, buffer: false });
+    const server = execa("qemu-io", ["-f", "qcow2", activeLayer], { reject: false, buffer: false });
     await once(server.stdout, "data");
     const layers = async () => (await readdir(folder)).filter((file) => file.endsWith(".qcow2")).length;
     const before = await layers();
@@ -342,8 +354,8 @@ describe("trouble on libvirt", () => {
 
   it("a layer that is missing is named, and nothing is changed", async () => {
     await held(() => take(fixture, instance, "top"));
-    const { head } = await fixture.layers(instance);
-    await unlink(head);
+    const { activeLayer } = await fixture.layers(instance);
+    await unlink(activeLayer);
     await held(async () => {
       expect(await codeOf(take(fixture, instance, "never"))).to.equal("LAYER_MISSING");
     });

@@ -50,11 +50,11 @@ describe("a way out", () => {
     });
 
     it("a take is refused beforehand, and the command that is named helps", async () => {
-      const head = await scene.head();
+      const activeLayer = await scene.activeLayer();
       expect(await codeOf(stage.strata.snapshots.take(scene.name, { name: "c" }))).to.equal(
         "CHECKPOINTS_IN_WAY",
       );
-      expect(await scene.head()).to.equal(head);
+      expect(await scene.activeLayer()).to.equal(activeLayer);
       expect(await readdir(scene.folder)).not.to.include(JOURNAL);
       await scene.requireReadable("after it was refused");
       await virsh("checkpoint-delete", scene.name, "nightly", "--metadata");
@@ -63,11 +63,11 @@ describe("a way out", () => {
     });
 
     it("a restore is done, or refused before anything is changed", async () => {
-      const head = await scene.head();
+      const activeLayer = await scene.activeLayer();
       const code = await codeOf(scene.restore("a"));
       if (code !== "nothing") {
         expect(code).to.equal("CHECKPOINTS_IN_WAY");
-        expect(await scene.head()).to.equal(head);
+        expect(await scene.activeLayer()).to.equal(activeLayer);
       }
       expect(await readdir(scene.folder)).not.to.include(JOURNAL);
       expect(await virsh("checkpoint-list", scene.name, "--name")).to.equal("nightly");
@@ -86,7 +86,7 @@ describe("a way out", () => {
     let missing: string;
     beforeEach(async () => {
       await scene.chain(["a", "b"], 2);
-      missing = (await readHeader(await scene.head())).backing ?? "";
+      missing = (await readHeader(await scene.activeLayer())).backing ?? "";
       await scene.restore("a");
       await scene.write(9);
       await scene.take("c");
@@ -113,7 +113,7 @@ describe("a way out", () => {
 
     it("where it is the disk that the instance writes, the tree is told and a restore brings a new one", async () => {
       await scene.write(10);
-      await rename(await scene.head(), `${await scene.head()}.away`);
+      await rename(await scene.activeLayer(), `${await scene.activeLayer()}.away`);
       const [tree] = await stage.strata.snapshots.list([scene.name]);
       expect(tree?.snapshots.map(({ name }) => name)).to.have.members(["a", "b", "c"]);
       await scene.restore("c");
@@ -130,11 +130,11 @@ describe("a way out", () => {
 
   it("of a layer that was cut off: a restore to it is refused, others are done", async () => {
     await scene.chain(["a", "b"], 2);
-    const layer = (await readHeader(await scene.head())).backing ?? "";
+    const layer = (await readHeader(await scene.activeLayer())).backing ?? "";
     await execa("truncate", ["-s", "327680", layer]);
-    const before = await scene.head();
+    const before = await scene.activeLayer();
     expect(await codeOf(scene.restore("b"))).to.equal("LAYER_UNREADABLE");
-    expect(await scene.head()).to.equal(before);
+    expect(await scene.activeLayer()).to.equal(before);
     scene.expected.snapshots.delete("b");
     await scene.restore("a");
     await requireWays();
@@ -281,8 +281,8 @@ describe("a way out", () => {
   it("of a base image that only a layer of libvirt's own stands on: it is in use", async () => {
     await virsh("snapshot-create-as", scene.name, "theirs", "--disk-only", "--diskspec", "vdb,snapshot=no");
     await stage.strata.delete([{ instance: scene.name, snapshot: "theirs" }]);
-    const { backing } = await readHeader(await scene.head());
-    expect(await scene.head()).not.to.match(/\.qcow2$/);
+    const { backing } = await readHeader(await scene.activeLayer());
+    expect(await scene.activeLayer()).not.to.match(/\.qcow2$/);
     const unused = (await stage.strata.maintenance.audit()).filter(({ kind }) => kind === "base-unused");
     expect(unused.map(({ subject }) => subject)).not.to.include(backing);
     await requireWays();
@@ -294,7 +294,7 @@ describe("a way out", () => {
       await scene.run();
       await virsh("managedsave", scene.name);
       await virsh("snapshot-create-as", scene.name, "theirs", "--disk-only");
-      scene.expected.snapshots.set("theirs", scene.expected.head);
+      scene.expected.snapshots.set("theirs", scene.expected.activeLayer);
     });
 
     it("it is not resumed onto what that snapshot keeps, and can be given up", async () => {

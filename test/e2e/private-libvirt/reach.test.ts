@@ -119,8 +119,8 @@ describe("what QEMU can reach of the pool", () => {
   });
 
   it("a base image elsewhere is looked for where it is", async () => {
-    const { head } = await fixture.layers(instance);
-    const { backing } = await readHeader(head);
+    const { activeLayer } = await fixture.layers(instance);
+    const { backing } = await readHeader(activeLayer);
     if (backing === null) {
       throw new Error("no base image");
     }
@@ -128,21 +128,21 @@ describe("what QEMU can reach of the pool", () => {
     await mkdir(elsewhere, { mode: 0o700 });
     const base = join(elsewhere, "base.qcow2");
     await execa("cp", [backing, base]);
-    await execa("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", base, "-F", "qcow2", head]);
+    await execa("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", base, "-F", "qcow2", activeLayer]);
     try {
       expect(await refusal()).to.match(/[Pp]ermission denied/);
       const found = (await audit()).filter(({ kind }) => kind === "folder-unreachable");
       expect(found.map(({ subject }) => subject)).to.deep.equal([elsewhere]);
       expect(found[0]?.detail).to.contain(`\`chmod o+x '${elsewhere}'\``);
     } finally {
-      await execa("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", head]);
+      await execa("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", activeLayer]);
       await rm(elsewhere, { recursive: true });
     }
   });
 
   it("a base image that was cut off is found for whoever stands on it", async () => {
-    const { head } = await fixture.layers(instance);
-    const { backing } = await readHeader(head);
+    const { activeLayer } = await fixture.layers(instance);
+    const { backing } = await readHeader(activeLayer);
     if (backing === null) {
       throw new Error("no base image");
     }

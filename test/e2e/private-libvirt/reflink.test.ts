@@ -28,7 +28,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       fixture = await libvirtFixture({ uri: daemon.uri, "chain-length": "10", "read-image-size": "1" });
       const resources = { cpus: 1, memory: 128n * 1024n ** 2n, disk: 256n * 1024n ** 2n };
       instance = await fixture.engine.instances.create(newSpec(fixture, { resources }), context());
-      const { head: lowest } = await fixture.layers(instance);
+      const { activeLayer: lowest } = await fixture.layers(instance);
       await execa("qemu-io", ["-f", "qcow2", "-c", `write -P 255 0 ${HELD}M`, lowest]);
       await grow(lowest);
       await locked(async () => {
@@ -60,8 +60,8 @@ for (const kind of ["xfs", "ext4"] as const) {
 
     /** The files that QEMU opens for the disk. */
     async function opened(): Promise<readonly string[]> {
-      const { head, folder } = await fixture.layers(instance);
-      return (await readLayers(instance.name, folder)).opened(head);
+      const { activeLayer, folder } = await fixture.layers(instance);
+      return (await readLayers(instance.name, folder)).opened(activeLayer);
     }
 
     async function startAndStop(): Promise<void> {
@@ -121,8 +121,8 @@ for (const kind of ["xfs", "ext4"] as const) {
       } else {
         expect(took).to.be.above(HELD);
       }
-      const { head } = await fixture.layers(copy);
-      expect((await execa("qemu-img", ["check", "-q", head])).exitCode).to.equal(0);
+      const { activeLayer } = await fixture.layers(copy);
+      expect((await execa("qemu-img", ["check", "-q", activeLayer])).exitCode).to.equal(0);
       expect(await fixture.read(copy)).to.equal(contents);
       await fixture.write(copy, 99);
       expect(await fixture.read(instance)).to.equal(contents);

@@ -30,7 +30,7 @@ export interface LibvirtFixture extends Fixture {
   /** The file that the domain writes, the folder of its layers, and the layers that wait to be taken away. */
   layers(
     instance: Pick<Instance, "id">,
-  ): Promise<{ head: string; folder: string; pendingRemovals: readonly string[] }>;
+  ): Promise<{ activeLayer: string; folder: string; pendingRemovals: readonly string[] }>;
 }
 
 /** Runs a piece that changes an instance while that is locked. */
@@ -73,7 +73,7 @@ export async function libvirtFixture(
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
     const { folder = "" } = readMetadata(document) ?? {};
-    return { head: readDisk(document), folder, pendingRemovals: await removableLayers(folder) };
+    return { activeLayer: readDisk(document), folder, pendingRemovals: await removableLayers(folder) };
   };
   return {
     engine,
@@ -82,15 +82,15 @@ export async function libvirtFixture(
     layers,
     image: { path, format: "qcow2", sha256, virtualSize: 1024n ** 2n },
     async write(instance, value) {
-      const { head } = await layers(instance);
+      const { activeLayer } = await layers(instance);
       // Eight places, so that layers overlap in some and not in others; across a cluster's edge.
       const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
-      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset} 8k`, head]);
+      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset} 8k`, activeLayer]);
     },
     async read(instance) {
-      const { head } = await layers(instance);
+      const { activeLayer } = await layers(instance);
       const raw = join(folder, `${instance.id}.raw`);
-      await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", head, raw]);
+      await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", activeLayer, raw]);
       const hash = createHash("sha256")
         .update(await readFile(raw))
         .digest("hex");
@@ -124,7 +124,7 @@ async function audit(
   instance: Instance,
   layers: LibvirtFixture["layers"],
 ): Promise<void> {
-  const { head, folder, pendingRemovals } = await layers(instance);
+  const { activeLayer, folder, pendingRemovals } = await layers(instance);
   const paths = (await readdir(folder)).map((file) => join(folder, file));
   const files = paths.filter((path) => isLayerPath(folder, path));
   const flattened = paths.filter((path) => isFlattenedPath(folder, path));
@@ -133,7 +133,7 @@ async function audit(
     throw new Error(`${partial} is what a build that died has left`);
   }
   const domain = await connection.lookupDomainByUuid(instance.id);
-  const used = new Set([head, ...pendingRemovals]);
+  const used = new Set([activeLayer, ...pendingRemovals]);
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
     const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");

@@ -10,7 +10,7 @@ import { Contents, HOST, talkTo, virsh, virshRefusal } from "./virsh.ts";
 /** What must be there after somebody used virsh on an instance. */
 export interface Expected {
   /** Digest of the disk. */
-  head: string;
+  activeLayer: string;
   /** Digest of each snapshot by its name. */
   readonly snapshots: Map<string, string>;
   /** Names of those that are inside an image file: only libvirt's own tools restore them. */
@@ -52,7 +52,7 @@ export class Scene implements AsyncDisposable {
   readonly instance: Instance;
   readonly folder: string;
   readonly expected: Expected = {
-    head: "",
+    activeLayer: "",
     snapshots: new Map(),
     internal: new Set(),
     kept: new Set(),
@@ -78,25 +78,25 @@ export class Scene implements AsyncDisposable {
     return this.instance.name;
   }
 
-  async head(): Promise<string> {
-    return (await this.stage.fixture.layers(this.instance)).head;
+  async activeLayer(): Promise<string> {
+    return (await this.stage.fixture.layers(this.instance)).activeLayer;
   }
 
   /** Writes a mark on the disk of the stopped domain that no other number leaves. */
   async write(mark: number): Promise<void> {
     const at = `${mark * 192 + 60}k`;
-    await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${mark} ${at} 8k`, await this.head()]);
-    this.expected.head = await this.readHead();
+    await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${mark} ${at} 8k`, await this.activeLayer()]);
+    this.expected.activeLayer = await this.readActiveLayer();
   }
 
-  async readHead(): Promise<string> {
-    return this.stage.contents.of(await this.head());
+  async readActiveLayer(): Promise<string> {
+    return this.stage.contents.of(await this.activeLayer());
   }
 
   /** Takes a snapshot with strata and remembers what it holds. */
   async take(snapshot: string): Promise<void> {
     await this.stage.strata.snapshots.take(this.name, { name: snapshot });
-    this.expected.snapshots.set(snapshot, this.expected.head);
+    this.expected.snapshots.set(snapshot, this.expected.activeLayer);
   }
 
   /** Snapshots with a mark each, in a row, and one more mark on the disk. */
@@ -109,7 +109,7 @@ export class Scene implements AsyncDisposable {
 
   async restore(snapshot: string): Promise<void> {
     await this.stage.strata.snapshots.restore({ instance: this.name, snapshot });
-    this.expected.head = this.expected.snapshots.get(snapshot) ?? "";
+    this.expected.activeLayer = this.expected.snapshots.get(snapshot) ?? "";
   }
 
   /** Starts the domain, in which nothing boots: its disk is never written. */
@@ -140,8 +140,8 @@ export class Scene implements AsyncDisposable {
   /** Throws unless all that is expected can be read from the files of the instance. */
   async requireReadable(when: string): Promise<void> {
     const readable = await this.stage.contents.in(this.folder, this.expected.internal);
-    const { snapshots, kept, head } = this.expected;
-    expect(await this.readHead(), `the disk ${when}`).to.equal(head);
+    const { snapshots, kept, activeLayer } = this.expected;
+    expect(await this.readActiveLayer(), `the disk ${when}`).to.equal(activeLayer);
     const lost = [...snapshots].filter(([, digest]) => !readable.has(digest)).map(([name]) => name);
     expect(lost, `snapshots that cannot be read ${when}`).to.deep.equal([]);
     const gone = [...kept].filter((digest) => !readable.has(digest));
@@ -162,7 +162,9 @@ export class Scene implements AsyncDisposable {
         continue;
       }
       await this.restore(snapshot);
-      expect(await this.readHead(), `the disk restored to ${snapshot}`).to.equal(this.expected.head);
+      expect(await this.readActiveLayer(), `the disk restored to ${snapshot}`).to.equal(
+        this.expected.activeLayer,
+      );
     }
     await this.requireReadable("after every snapshot was restored");
   }

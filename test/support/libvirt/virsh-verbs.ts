@@ -48,7 +48,7 @@ const create =
       return reason;
     }
     if (is !== "nothing") {
-      scene.expected.snapshots.set("v", scene.expected.head);
+      scene.expected.snapshots.set("v", scene.expected.activeLayer);
     }
     if (is === "internal") {
       scene.expected.internal.add("v");
@@ -80,7 +80,7 @@ const goBack =
     const running = power === "running" ? ["--running"] : [];
     const reason = await virshRefusal("snapshot-revert", name, snapshot, ...running);
     if (reason === null) {
-      expected.head = expected.snapshots.get(snapshot) ?? "";
+      expected.activeLayer = expected.snapshots.get(snapshot) ?? "";
     }
     return reason;
   };
@@ -126,7 +126,7 @@ export const VERBS: readonly Verb[] = [
       if (reason !== null) {
         return reason;
       }
-      scene.expected.snapshots.set("u", scene.expected.head);
+      scene.expected.snapshots.set("u", scene.expected.activeLayer);
       return create(["--disk-only"])(scene, power);
     },
   },
@@ -228,8 +228,8 @@ export const VERBS: readonly Verb[] = [
         throw new Error("the definition is another's");
       }
       await virsh("define", file);
-      expected.kept.add(expected.head);
-      expected.head = expected.snapshots.get("s3") ?? "";
+      expected.kept.add(expected.activeLayer);
+      expected.activeLayer = expected.snapshots.get("s3") ?? "";
       return null;
     },
   },

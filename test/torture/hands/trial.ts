@@ -88,8 +88,8 @@ async function sweep(story: Story): Promise<void> {
   if (copy === null) {
     return;
   }
-  const { head } = await world.fixture.layers(copy);
-  const shown = (await lookAt(head, `${world.daemon.folder}/hands.raw`))?.contents ?? null;
+  const { activeLayer } = await world.fixture.layers(copy);
+  const shown = (await lookAt(activeLayer, `${world.daemon.folder}/hands.raw`))?.contents ?? null;
   const original = model.now.files.get(model.now.active)?.contents ?? null;
   if (shown !== original && !copy.removing) {
     story.blame("lost", "the clone does not show what its original does");

@@ -91,14 +91,14 @@ async function make(name: string, path: string, work: (partial: string) => Promi
   const partial = newPartialPath(folder);
   try {
     await work(partial);
-    await settle(name, partial, path);
+    await publish(name, partial, path);
   } catch (error) {
     await removeLayer(folder, partial);
     throw error;
   }
 }
 
-async function settle(name: string, partial: string, path: string): Promise<void> {
+async function publish(name: string, partial: string, path: string): Promise<void> {
   const layer = layerOf(join(path, ".."), path);
   const [built, meant] = await Promise.all([readLayer(name, partial), readLayer(name, layer)]);
   if (built.virtualSize !== meant.virtualSize) {
@@ -115,7 +115,7 @@ async function settle(name: string, partial: string, path: string): Promise<void
  */
 export async function leaveReadImages(
   graph: LayerGraph,
-  head: string | null,
+  activeLayer: string | null,
   options: RunOptions,
 ): Promise<LayerGraph> {
   let changed = false;
@@ -131,7 +131,7 @@ export async function leaveReadImages(
       continue;
     }
     const frame = flattenedPath("frame", backing);
-    const kept = graph.flattened.has(through) && (path === head || through === frame);
+    const kept = graph.flattened.has(through) && (path === activeLayer || through === frame);
     if (kept) {
       continue;
     }
@@ -222,7 +222,7 @@ export async function shorten(
  */
 export async function keepShort(
   engine: Pick<LibvirtEngine, "settings" | "log">,
-  { name, head }: { readonly name: string; readonly head: string },
+  { name, activeLayer }: { readonly name: string; readonly activeLayer: string },
   graph: LayerGraph,
   tops: Iterable<string>,
   options: RunOptions,
@@ -233,7 +233,7 @@ export async function keepShort(
       if (now.opened(top).length < chainLength(engine)) {
         continue;
       }
-      now = await leaveReadImages(now, head, options);
+      now = await leaveReadImages(now, activeLayer, options);
       now = await shorten(name, now, await planShortening(engine, now, top), options);
     }
     return now;

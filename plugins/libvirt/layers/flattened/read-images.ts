@@ -1,6 +1,6 @@
 import type { Context, ReadImages } from "../../../../lib/engine/contract.ts";
 import { failure } from "../../../../lib/errors.ts";
-import { isSettled } from "../../domain/view.ts";
+import { isShutOff } from "../../domain/view.ts";
 import { type LibvirtEngine, lockedId, type Managed, runOptions } from "../../engine.ts";
 import { mapped } from "../../errors.ts";
 import { getReady } from "../../journal/recover.ts";
@@ -46,7 +46,7 @@ export function readImageGroup(engine: LibvirtEngine): ReadImages {
 
 async function build(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
-  if (!(await isSettled(managed))) {
+  if (!(await isShutOff(managed))) {
     const reason = "Only stopped instances can be optimized";
     const { name } = managed;
     if (await managed.domain.hasManagedSaveImage()) {
@@ -84,13 +84,13 @@ async function consolidate(
 ): Promise<void> {
   const { name, metadata } = managed;
   const { folder } = metadata;
-  const head = readDisk(managed.document);
+  const activeLayer = readDisk(managed.document);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
   const { graph: found } = await removePending(managed, await listCopies(folder));
-  let graph = await leaveReadImages(found, off ? null : head, options);
-  const frozen = graph.headers.get(head)?.backing;
-  if (typeof frozen !== "string" || !isLayerPath(folder, head) || !isLayerPath(folder, frozen)) {
+  let graph = await leaveReadImages(found, off ? null : activeLayer, options);
+  const frozen = graph.headers.get(activeLayer)?.backing;
+  if (typeof frozen !== "string" || !isLayerPath(folder, activeLayer) || !isLayerPath(folder, frozen)) {
     return;
   }
   if (off) {
@@ -99,10 +99,10 @@ async function consolidate(
   const update = off ? null : await planUpdate(graph, frozen, budget);
   if (update !== null) {
     context.progress({ phase: "Bringing layers together" });
-    graph = await updateReadImage(name, graph, head, update, options);
+    graph = await updateReadImage(name, graph, activeLayer, update, options);
   }
   // A head that reads through its image is no link of the chain that the snapshots stand in.
-  const top = graph.headers.get(head)?.through === frozen ? head : frozen;
+  const top = graph.headers.get(activeLayer)?.through === frozen ? activeLayer : frozen;
   const shortening = await planShortening(engine, graph, top);
   if (shortening.keyframes.length > 0 && (budget === null || shortening.bytes <= budget.copy)) {
     context.progress({ phase: "Bringing layers together" });
@@ -170,7 +170,7 @@ async function planMove(graph: LayerGraph, layers: readonly string[]): Promise<M
 async function updateReadImage(
   name: string,
   graph: LayerGraph,
-  head: string,
+  activeLayer: string,
   { image, way }: Update,
   options: RunOptions,
 ): Promise<LayerGraph> {
@@ -183,8 +183,8 @@ async function updateReadImage(
     await checkSpace(folder, way.bytes);
     await advanceFlattened(name, way.from, image, way.copied, options);
   }
-  if (graph.headers.get(head)?.through !== image) {
-    await pointTo(head, image, options);
+  if (graph.headers.get(activeLayer)?.through !== image) {
+    await pointTo(activeLayer, image, options);
   }
   await removeUnusedFlattened(graph);
   return graph.again();

@@ -20,7 +20,7 @@ const ORPHAN: Finding = {
   choices: CHOICES,
 };
 const MARK: Finding = {
-  kind: "mark-misplaced",
+  kind: "current-snapshot-misplaced",
   instance: "web",
   subject: "s1",
   detail: "libvirt marks none",
