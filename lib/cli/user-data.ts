@@ -5,7 +5,7 @@ import type { Cli } from "./cli.ts";
 /** What a guest gets at its start is no place for more, bytes. */
 const LIMIT = 1024 * 1024;
 /** For a text from a URL, ms. */
-const PATIENCE = 30_000;
+const DOWNLOAD_TIMEOUT_MS = 30_000;
 
 /** Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. */
 export async function readUserData({ io, call }: Cli, from: string): Promise<string> {
@@ -14,7 +14,7 @@ export async function readUserData({ io, call }: Cli, from: string): Promise<str
       throw invalid(from, "must be a valid URL");
     }
     const { fetchText } = await import("../util/http.ts");
-    return fetchText(new URL(from), { limit: LIMIT, timeout: PATIENCE, signal: call.signal });
+    return fetchText(new URL(from), { limit: LIMIT, timeout: DOWNLOAD_TIMEOUT_MS, signal: call.signal });
   }
   if (from === "-") {
     return readText(io.stdin as AsyncIterable<Buffer | string>, from);

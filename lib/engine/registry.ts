@@ -10,7 +10,7 @@ import { ENGINE_NAME, readManifest } from "./manifest.ts";
 export const DEFAULT_ENGINE = "libvirt";
 
 /** How long a plugin's module may take to load, ms. */
-const PATIENCE = 10_000;
+const LOAD_TIMEOUT_MS = 10_000;
 
 /** An engine that can be loaded. Nothing of its code has been touched yet. */
 export interface EngineSource {
@@ -153,7 +153,10 @@ function isCompatible(made: string): boolean {
 async function inTime<T>(work: () => Promise<T>, wrong: (reason: string) => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(wrong(`its module did not load within ${PATIENCE / 1000} s`)), PATIENCE);
+    timer = setTimeout(
+      () => reject(wrong(`its module did not load within ${LOAD_TIMEOUT_MS / 1000} s`)),
+      LOAD_TIMEOUT_MS,
+    );
   });
   try {
     return await Promise.race([work(), late]);

@@ -4,14 +4,14 @@ import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { type Guest, type Login, openGuest } from "./ssh.ts";
 
 /** Between two looks, ms. */
-const PAUSE = 300;
+const RETRY_INTERVAL_MS = 300;
 /** One attempt to log in, ms: an emulated guest in early boot is slow to shake hands. */
-const ATTEMPT = 30_000;
+const LOGIN_TIMEOUT_MS = 30_000;
 
 /** Longest that one command waits inside, ms. */
-const LOOK = 5000;
+const COMMAND_TIMEOUT_MS = 5000;
 /** Between two looks inside, ms. */
-const INSIDE = 200;
+const POLL_INTERVAL_MS = 200;
 
 /**
  * True once this boot is finished. cloud-init's mark of an earlier boot does not count, which /run tells:
@@ -21,7 +21,7 @@ const FINISHED =
   "test -e /run/cloud-init/result.json || ! { test -d /run/cloud-init || test -d /etc/cloud || test -e /var/lib/guest-instance; }";
 
 /** Looks so many times. In the guest, since each command of ours costs one that is emulated 0.4 s of its boot. */
-const WAIT = `i=0; until ${FINISHED}; do i=$((i + 1)); [ $i -lt "$1" ] || exit 1; sleep ${INSIDE / 1000}; done`;
+const WAIT = `i=0; until ${FINISHED}; do i=$((i + 1)); [ $i -lt "$1" ] || exit 1; sleep ${POLL_INTERVAL_MS / 1000}; done`;
 
 export interface AwaitOptions extends Login {
   /** Where sshd will listen; null while that is not known. */
@@ -54,7 +54,7 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
     const endpoint = await options.endpoint();
     if (endpoint !== null) {
       try {
-        const attempt = Math.max(1000, Math.min(ATTEMPT, end - Date.now()));
+        const attempt = Math.max(1000, Math.min(LOGIN_TIMEOUT_MS, end - Date.now()));
         const pinned = hostKey === undefined ? { onHostKey } : { hostKey };
         const { username, privateKey } = options;
         const guest = await openGuest({
@@ -85,7 +85,7 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
         }
       }
     }
-    await delay(PAUSE, undefined, { signal }).catch(() => {});
+    await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => {});
   }
   throw failure(
     "GUEST_UNREACHABLE",
@@ -104,7 +104,7 @@ async function untilFinished(
 ): Promise<boolean> {
   progress?.({ phase: "Waiting for initialization to complete" });
   while (Date.now() < end) {
-    const looks = Math.ceil(Math.min(LOOK, end - Date.now()) / INSIDE);
+    const looks = Math.ceil(Math.min(COMMAND_TIMEOUT_MS, end - Date.now()) / POLL_INTERVAL_MS);
     const session = await guest.exec(["sh", "-c", WAIT, "sh", String(looks)], { signal });
     session.stdout.resume();
     session.stderr.resume();
@@ -112,7 +112,7 @@ async function untilFinished(
     if ((await session.exit).code === 0) {
       return true;
     }
-    await delay(PAUSE, undefined, { signal });
+    await delay(RETRY_INTERVAL_MS, undefined, { signal });
   }
   return false;
 }

@@ -120,7 +120,7 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
 }
 
 /** How long a guest may take to hang up too, ms. */
-const PARTING = 1000;
+const HANGUP_TIMEOUT_MS = 1000;
 
 /**
  * Ends the connection. A guest that is gone, its power cut, never answers our goodbye, and the half-open
@@ -132,7 +132,7 @@ async function hangUp(client: ssh2.Client, socket: Socket): Promise<void> {
   }
   const closed = once(socket, "close");
   client.end();
-  const timer = setTimeout(() => socket.destroy(), PARTING);
+  const timer = setTimeout(() => socket.destroy(), HANGUP_TIMEOUT_MS);
   await closed;
   clearTimeout(timer);
 }
@@ -175,7 +175,7 @@ async function exec(
 }
 
 /** How long a command may take to end that was told to, ms. Then it is killed, with no word of it awaited. */
-const OBEYING = 2000;
+const STOP_TIMEOUT_MS = 2000;
 
 /** Sends a signal to the process group of a command. */
 function signalTo(client: ssh2.Client, channel: ssh2.ClientChannel, signal: "TERM" | "HUP" | "KILL"): void {
@@ -237,7 +237,7 @@ function sessionOf(
       patience = setTimeout(() => {
         signalTo(client, channel, "KILL");
         cancelled();
-      }, OBEYING);
+      }, STOP_TIMEOUT_MS);
       signalTo(client, channel, o.ends);
     };
     channel.once("exit", (code: number | null, killedBy?: string) => {

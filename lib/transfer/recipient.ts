@@ -2,7 +2,7 @@ import type { ExecSession } from "../engine/contract.ts";
 import type { GuestEnd } from "./guest.ts";
 
 /** How long a guest may take to tidy up once it hears no more of us, ms: it reads first what is on its way. */
-const TIDYING = 10_000;
+const CLEANUP_TIMEOUT_MS = 10_000;
 
 /** A command of a guest that reads what it is sent. */
 export interface Recipient extends Disposable {
@@ -48,7 +48,7 @@ export async function startRecipient(
     calledOff,
     async hangUp(input) {
       input.destroy();
-      const timer = setTimeout(() => mine.abort(), TIDYING);
+      const timer = setTimeout(() => mine.abort(), CLEANUP_TIMEOUT_MS);
       await exit.catch(() => {});
       clearTimeout(timer);
     },

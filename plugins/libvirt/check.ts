@@ -73,7 +73,7 @@ async function checkAccelerator(engine: LibvirtEngine): Promise<Check[]> {
 }
 
 /** Capabilities that take longer than this were probed anew, ms. */
-const PROBED = 2000;
+const SLOW_CAPABILITIES_MS = 2000;
 
 /**
  * A daemon that may open a /dev/kvm which does not work probes QEMU anew at every call, for seconds.
@@ -86,7 +86,7 @@ async function checkKvmProbing(engine: LibvirtEngine): Promise<Check[]> {
   }
   const begin = Date.now();
   await engine.connection.capabilities();
-  if (Date.now() - begin < PROBED) {
+  if (Date.now() - begin < SLOW_CAPABILITIES_MS) {
     return [];
   }
   return [

@@ -45,7 +45,7 @@ export interface LockState {
 }
 
 /** No call takes as long unless something hangs, ms; those that move a guest's memory have none. */
-const CALL_LIMIT = 120_000;
+const CALL_TIMEOUT_MS = 120_000;
 
 /** Opens a connection to the daemon that the setting `uri` names, by default as libvirt's own tools choose. */
 export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
@@ -53,7 +53,7 @@ export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
   const uri = settings.uri || (process.getuid?.() === 0 ? "qemu:///system" : "qemu:///session");
   const { pathname } = new URL(uri);
   const session = pathname === "/session";
-  const connection = await connect(uri, { timeout: CALL_LIMIT }).catch((error: unknown) => {
+  const connection = await connect(uri, { timeout: CALL_TIMEOUT_MS }).catch((error: unknown) => {
     throw openError(error, uri);
   });
   const poolFolder = session ? join(options.dataFolder, "pool") : "/var/lib/libvirt/images/strata";

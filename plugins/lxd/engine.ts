@@ -207,16 +207,16 @@ export async function getLocked(engine: LxdEngine, id: string): Promise<Managed>
 }
 
 /** Between two attempts to change an instance that LXD is busy with, ms. */
-const PAUSE = 50;
+const RETRY_INTERVAL_MS = 50;
 /** How long an operation of LXD may keep a change of the config waiting, ms. */
-const PATIENCE = 30_000;
+const CHANGE_TIMEOUT_MS = 30_000;
 
 /**
  * Tries again while LXD is busy with another change of the same instance, such as another's attempt at its
  * lock, and where the instance has changed since the piece read it.
  */
 export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
-  const end = Date.now() + PATIENCE;
+  const end = Date.now() + CHANGE_TIMEOUT_MS;
   for (;;) {
     try {
       return await work();
@@ -224,7 +224,7 @@ export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
       if ((!isBusy(error) && !isStatus(error, 412)) || Date.now() > end) {
         throw error;
       }
-      await delay(PAUSE);
+      await delay(RETRY_INTERVAL_MS);
     }
   }
 }

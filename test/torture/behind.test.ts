@@ -105,7 +105,7 @@ describe("what others change behind our back", () => {
     const env = { STRATA_LIBVIRT_URI: world.daemon.uri };
     const doctor = (...args: string[]) => strata(["doctor", ...args], { env });
     const read = (text: string) => JSON.parse(text) as Record<"findings" | "repaired", { kind: string }[]>;
-    const wrong = ["record-lost", "layer-misplaced", "record-rewritten", "file-open"];
+    const wrong = ["record-lost", "layer-misplaced", "record-rewritten", "file-accessible"];
     const found = await doctor("--format", "json");
     expect(found.code).to.equal(1);
     expect(read(found.stdout).findings.map(({ kind }) => kind)).to.deep.equal(wrong);

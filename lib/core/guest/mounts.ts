@@ -20,7 +20,7 @@ import { execIn } from "./guest.ts";
 export const PRIVILEGED = "local.privileged-mounts";
 
 /** How long a guest may take to mount or unmount, ms. */
-const PATIENCE = 60_000;
+const MOUNT_TIMEOUT_MS = 60_000;
 
 function mountsOf(session: Session): Promise<Mounts> {
   return requireGroup(session, ["mount.native", "mount.classic"], "mounting folders", ({ mounts }) => mounts);
@@ -205,7 +205,8 @@ async function attach(
 
 /** Runs commands as root in the guest of a locked instance. */
 function rootExec(session: Session, lock: Lock, { signal }: Context): RootExec {
-  return (argv) => execIn(session, lock.instance, argv, { user: "root", lock, timeout: PATIENCE, signal });
+  return (argv) =>
+    execIn(session, lock.instance, argv, { user: "root", lock, timeout: MOUNT_TIMEOUT_MS, signal });
 }
 
 /** Takes mounts away, all of an instance where no target is named; all is checked before that. */

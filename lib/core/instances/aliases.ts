@@ -15,7 +15,7 @@ import type { Session } from "../session/session.ts";
 import { getInstance } from "./instances.ts";
 
 /** How long one client waits for another that changes the aliases, ms. */
-const PATIENCE = 10_000;
+const LOCK_TIMEOUT_MS = 10_000;
 
 /** Names a script, so neither a path nor an option. */
 const ALIAS = /^[A-Za-z0-9_+][A-Za-z0-9_+.-]{0,62}$/;
@@ -112,7 +112,7 @@ async function change(session: Session, make: (before: Aliases) => Aliases): Pro
   const scripts = scriptsFolder(session);
   await using _lock = await atOwn(path, async () => {
     await makeFolder(session.folders.config);
-    return lockFile(`${path}.lock`, { name: "the aliases", wait: PATIENCE });
+    return lockFile(`${path}.lock`, { name: "the aliases", wait: LOCK_TIMEOUT_MS });
   });
   const after = make(await readAliases(path));
   await writeAliases(path, after);

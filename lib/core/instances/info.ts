@@ -7,7 +7,7 @@ import { displayState, getInstances, outlines, unlessGone } from "./instances.ts
 import { readImageSize } from "./read-images.ts";
 
 /** How long a guest may take to tell about itself, ms. */
-const PATIENCE = 10_000;
+const GUEST_TIMEOUT_MS = 10_000;
 
 const PROBE = "cat /proc/loadavg /proc/meminfo /etc/os-release; df -B1 --output=used,size / | tail -1";
 
@@ -51,7 +51,7 @@ export async function info(session: Session, names?: readonly string[]): Promise
 
 async function infoOf(session: Session, instance: Instance): Promise<InstanceInfo> {
   const running = instance.state === "running" && !instance.record.deleted;
-  const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], PATIENCE) : null;
+  const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], GUEST_TIMEOUT_MS) : null;
   const inside = readProbe(probed ?? "");
   const extra = await readImageSize(session, instance);
   return {

@@ -20,11 +20,11 @@ const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
 };
 
 /** How long after its time a shutdown may still be under way, ms. */
-const LATE = 120_000;
+const SHUTDOWN_GRACE_MS = 120_000;
 
 /** True while an instance runs that was told to shut down by itself. */
 export function awaitsShutdown({ state, record }: InstanceOutline): boolean {
-  return state === "running" && Date.now() < (record.shutdownAt ?? 0) + LATE;
+  return state === "running" && Date.now() < (record.shutdownAt ?? 0) + SHUTDOWN_GRACE_MS;
 }
 
 /** The state as a user sees it. */

@@ -11,7 +11,7 @@ import { forgetAliases } from "./aliases.ts";
 import { eachLocked, getInstance, getInstances, unlessGone, whileLocked } from "./instances.ts";
 
 /** How long a guest that is to be deleted may take to shut down before its power is cut, ms. */
-const GRACE = 30_000;
+const SHUTDOWN_TIMEOUT_MS = 30_000;
 
 /** Deletes instances and snapshots; the whole request is checked before anything is changed. */
 export async function remove(
@@ -108,7 +108,7 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
     return instances.remove(lock, context);
   }
   if (state !== "stopped" && state !== "suspended") {
-    await instances.stop(lock, { grace: GRACE }, context).catch((error: unknown) => {
+    await instances.stop(lock, { grace: SHUTDOWN_TIMEOUT_MS }, context).catch((error: unknown) => {
       if (asStrataError(error).code !== "TIMEOUT") {
         throw error;
       }

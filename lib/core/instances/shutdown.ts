@@ -7,7 +7,7 @@ import { awaitsShutdown } from "./instances.ts";
 
 const MINUTE = 60_000;
 /** How long the guest may take to obey, ms. */
-const PATIENCE = 30_000;
+const GUEST_TIMEOUT_MS = 30_000;
 
 /**
  * Tells the guest to shut down by itself after a while, ms, rounded up to minutes: it warns whoever is
@@ -56,7 +56,7 @@ async function shutdownInside(
   args: readonly string[],
   { signal }: Context,
 ): Promise<void> {
-  const options = { user: "root", timeout: PATIENCE, signal, lock };
+  const options = { user: "root", timeout: GUEST_TIMEOUT_MS, signal, lock };
   const running = await execIn(session, lock.instance, ["shutdown", ...args], options);
   running.stdin.end();
   running.stdout.resume();

@@ -5,7 +5,7 @@ import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "./session.ts";
 
 /** Between two attempts, ms. */
-const PAUSE = 500;
+const RETRY_INTERVAL_MS = 500;
 
 /** Resolves when the engine answers. Rejects with TIMEOUT, and at once where waiting would not help. */
 export async function waitReady(
@@ -34,7 +34,7 @@ export async function waitReady(
         );
       }
       progress({ phase: `Waiting for ${session.engineName}` });
-      await delay(Math.min(PAUSE, left), undefined, { signal });
+      await delay(Math.min(RETRY_INTERVAL_MS, left), undefined, { signal });
     }
   }
 }

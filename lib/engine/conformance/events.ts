@@ -5,7 +5,7 @@ import { context, type Fixture, locked, newSpec, take } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** How long an event may take to come, ms. */
-const PATIENCE = 20_000;
+const EVENT_TIMEOUT_MS = 20_000;
 
 /** What an engine tells of changes. */
 export function eventTests(kit: Kit): void {
@@ -96,7 +96,10 @@ async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<v
 async function inTime<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing was told within ${PATIENCE} ms`)), PATIENCE);
+    timer = setTimeout(
+      () => reject(new Error(`nothing was told within ${EVENT_TIMEOUT_MS} ms`)),
+      EVENT_TIMEOUT_MS,
+    );
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -32,7 +32,7 @@ export interface ConformanceOptions {
 }
 
 /** How long a test may take at least, ms. */
-const PATIENCE = 120_000;
+const TEST_TIMEOUT_MS = 120_000;
 
 /** A file each, a noun each. */
 const sections: Readonly<Record<string, (kit: Kit) => void>> = {
@@ -66,7 +66,7 @@ export function conformance(
   describe(`engine ${name}`, function () {
     // mocha's own two seconds are for units. Whoever asked for more, or for no limit, has it.
     if (this.timeout() !== 0) {
-      this.timeout(Math.max(this.timeout(), PATIENCE));
+      this.timeout(Math.max(this.timeout(), TEST_TIMEOUT_MS));
     }
     let fixture: Fixture | undefined;
     let info: EngineInfo | undefined;

@@ -16,7 +16,7 @@ const LONGEST = 32 * 1024 * 1024;
 /** Files of products that an index may name. */
 const MOST_FILES = 16;
 /** For each of the files of a catalogue, ms. */
-const PATIENCE = 30_000;
+const DOWNLOAD_TIMEOUT_MS = 30_000;
 
 /** The images of a remote. */
 export interface Manifest {
@@ -93,7 +93,7 @@ async function fetchManifest(remote: Remote, arch: string, signal: AbortSignal):
     const full = new URL(url);
     full.username = remote.url.username;
     full.password = remote.url.password;
-    return fetchText(full, { limit: LONGEST, timeout: PATIENCE, signal });
+    return fetchText(full, { limit: LONGEST, timeout: DOWNLOAD_TIMEOUT_MS, signal });
   };
   const files = parseIndex(remote, await get(new URL("streams/v1/index.json", remote.url)));
   if (files.length > MOST_FILES) {

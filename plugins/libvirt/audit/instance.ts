@@ -20,9 +20,9 @@ import { findDamaged } from "./layer-health.ts";
 import { findLeftLayers } from "./orphans.ts";
 import {
   findForeign,
-  findGuestAstray,
   findLost,
   findMisplaced,
+  findMisplacedGuest,
   findRewritten,
   findShared,
   findUnwritable,
@@ -100,7 +100,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
   found.push(...findUnwritable(activeLayer, graph, owners, name));
   const guest = await readGuest(managed);
   if (guest !== undefined && guest.disk !== activeLayer) {
-    found.push(...findGuestAstray(guest, graph, owners, name));
+    found.push(...findMisplacedGuest(guest, graph, owners, name));
   }
   const difference = await findDifference(document, folder);
   if (difference !== undefined) {
@@ -111,7 +111,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
     found.push(...(await findCurrentSnapshot(managed, records, activeLayer)));
   }
   found.push(...(await findLeftLayers(managed, graph, owners, records)));
-  found.push(...findLeftFiles(graph, files), ...(await findOpen(folder, files)));
+  found.push(...findLeftFiles(graph, files), ...(await findAccessible(folder, files)));
   found.push(...(await findDamaged(managed, graph, records)));
   return found;
 }
@@ -246,7 +246,7 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): InstanceFin
   return found;
 }
 
-async function findOpen(folder: string, files: readonly string[]): Promise<InstanceFinding[]> {
+async function findAccessible(folder: string, files: readonly string[]): Promise<InstanceFinding[]> {
   const found = await Promise.all(
     files.map(async (file) => {
       const path = join(folder, file);
@@ -268,7 +268,7 @@ async function findOpen(folder: string, files: readonly string[]): Promise<Insta
       const rights = (mode & 0o777).toString(8);
       return [
         {
-          kind: "file-open",
+          kind: "file-accessible",
           subject: path,
           detail: `others than its owner may use ${path}: its mode is ${rights}`,
           repair: "take it away from them",

@@ -48,7 +48,7 @@ export function findUnwritable(
 }
 
 /** A guest that writes, or will once it is resumed, what it must not, on another disk than its definition says. */
-export function findGuestAstray(
+export function findMisplacedGuest(
   { state, disk }: Guest,
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
@@ -62,7 +62,7 @@ export function findGuestAstray(
     state === "running" ? "the guest that runs writes there" : "the guest whose memory is saved would";
   const end = state === "running" ? "ends that" : "gives that memory up";
   const detail = `${obstacle.reason}, and ${what}; \`strata stop --force ${instance}\` ${end}`;
-  return [{ kind: "guest-astray", subject: disk, detail }];
+  return [{ kind: "guest-misplaced", subject: disk, detail }];
 }
 
 export function findShared(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {

@@ -17,8 +17,8 @@ import { collectLayers } from "../layers/collect.ts";
 import {
   activateLayer,
   correctParents,
-  forgetRecord,
   giveUpLayer,
+  giveUpRecord,
   recordLayer,
   recordLost,
 } from "../layers/orphans.ts";
@@ -50,7 +50,7 @@ export function maintenanceGroup(engine: LibvirtEngine): Maintenance {
 async function audit(
   engine: LibvirtEngine,
   { deep = false }: AuditOptions = {},
-  context: Context = NOBODY,
+  context: Context = NO_CONTEXT,
 ): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
   const [unreachable, ...found] = await Promise.all([
@@ -62,7 +62,7 @@ async function audit(
 }
 
 /** Of a caller who gave none. */
-const NOBODY: Context = { signal: new AbortController().signal, progress() {} };
+const NO_CONTEXT: Context = { signal: new AbortController().signal, progress() {} };
 
 /** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
 async function readDomains(engine: LibvirtEngine) {
@@ -224,7 +224,7 @@ async function repairInstance(
     case "flattened-copy-left":
     case "layer-unreferenced":
       return unlink(subject);
-    case "file-open":
+    case "file-accessible":
       return chmod(subject, 0o600);
     case "layer-orphaned":
     case "layer-unnamed":
@@ -303,7 +303,7 @@ async function repairRecord(
     return;
   }
   if (choice === "remove") {
-    return forgetRecord(engine, managed, copy, context);
+    return giveUpRecord(engine, managed, copy, context);
   }
   return recordLost(managed, lost);
 }

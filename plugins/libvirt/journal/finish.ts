@@ -6,7 +6,7 @@ import { define, handOn, type LibvirtEngine, type Managed, runOptions, writeMeta
 import { libvirtError } from "../errors.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { parseStamp } from "../layers/pending-removals.ts";
-import { relieve } from "../layers/removable.ts";
+import { removePendingIfLarge } from "../layers/removable.ts";
 import { layersAbove, scheduleFrozenRemoval, scheduleRemoval } from "../layers/schedule-removal.ts";
 import { removeStray } from "../layers/stray.ts";
 import { requireWritableNow } from "../layers/writable.ts";
@@ -95,7 +95,7 @@ export async function finishRestore(
     });
     const copies = await listCopies(metadata.folder);
     await scheduleRemoval(managed, old, copies, parseStamp(stamp));
-    await relieve(managed, copies);
+    await removePendingIfLarge(managed, copies);
   } else {
     await removeStray(engine, managed, file);
   }

@@ -6,9 +6,9 @@ import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../e
 import { libvirtError } from "../errors.ts";
 import { cancelRemoval } from "../layers/pending-removals.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
-import { SAVED_RECORD } from "../snapshots/record-backup.ts";
+import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
 import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
-import { takeUpSaved } from "../snapshots/records.ts";
+import { restoreBackup } from "../snapshots/records.ts";
 import { exists } from "../storage/pool.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishOperation, undoOperation } from "./finish.ts";
@@ -16,10 +16,10 @@ import { finishTake } from "./finish-take.ts";
 import { clearJournal, JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.ts";
 
 /** How often finishing an operation is refused before it is undone. */
-const REFUSALS = 2;
+const MAX_REFUSALS = 2;
 
 /** What says nothing about whether an operation can be finished: another try may end it. */
-const PASSING: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
+const TRANSIENT: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
 
 /**
  * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
@@ -43,7 +43,7 @@ export async function finishInterrupted(
   } else if (operation !== undefined) {
     managed = await moveToJournal(managed, operation);
   }
-  await takeUpSaved(managed);
+  await restoreBackup(managed);
   const { snapshot } = managed.metadata;
   if (snapshot !== undefined) {
     const { name, overlay, taken = 0 } = snapshot;
@@ -150,10 +150,10 @@ async function recordRefusal(
   context?: Pick<Context, "signal">,
 ): Promise<void> {
   const refused = libvirtError(error);
-  if (PASSING.includes(refused.code) || context?.signal.aborted) {
+  if (TRANSIENT.includes(refused.code) || context?.signal.aborted) {
     throw error;
   }
-  if (refusals + 1 < REFUSALS) {
+  if (refusals + 1 < MAX_REFUSALS) {
     await writeJournal(managed.metadata.folder, operation, refusals + 1);
     throw error;
   }
@@ -217,5 +217,5 @@ export async function isPending({ metadata }: Managed): Promise<boolean> {
   if (operation !== undefined || snapshot !== undefined) {
     return true;
   }
-  return (await exists(join(folder, JOURNAL))) || exists(join(folder, SAVED_RECORD));
+  return (await exists(join(folder, JOURNAL))) || exists(join(folder, RECORD_BACKUP));
 }

@@ -110,7 +110,7 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
 }
 
 /** Gives up a snapshot whose record libvirt has lost. */
-export async function forgetRecord(
+export async function giveUpRecord(
   engine: LibvirtEngine,
   managed: Managed,
   { path, frozen }: RecordCopy,

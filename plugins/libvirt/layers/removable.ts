@@ -10,21 +10,23 @@ import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
 import { cancelRemoval, isUnchanged, readPendingRemovals } from "./pending-removals.ts";
 
 /** Most that layers which wait for their removal may take, bytes. */
-const LARGEST = 256n * 1024n ** 2n;
+const MAX_PENDING_BYTES = 256n * 1024n ** 2n;
 /** Least that must be free beside them, bytes. */
-const FREE = 1024n ** 3n;
+const MIN_FREE_BYTES = 1024n ** 3n;
 /** Most of them. */
-const MOST = 16;
+const MAX_PENDING = 16;
 
 /**
  * Removes the disks that restores have left when many or large ones wait. Small ones wait for the next start, stop
  * or deletion, as the removal of a file may take longer than all the rest of a restore.
  */
-export async function relieve(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
+export async function removePendingIfLarge(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const { folder } = managed.metadata;
   const waiting = [...readPendingRemovals(folder).keys()];
   const waits =
-    waiting.length <= MOST && (await sizeOf(waiting)) <= LARGEST && (await hasSpace(folder, FREE));
+    waiting.length <= MAX_PENDING &&
+    (await sizeOf(waiting)) <= MAX_PENDING_BYTES &&
+    (await hasSpace(folder, MIN_FREE_BYTES));
   // A guest that somebody has started may run on one; collected once it has stopped.
   if (!waits && (await isShutOff(managed))) {
     await removePending(managed, copies);

@@ -157,7 +157,7 @@ async function defineNew(
   } catch (error) {
     // Without a connection nobody can look; whoever holds it next finds the note.
     if (error instanceof ConnectionLostError) {
-      await undefineLate(engine, uuid).catch(() => {});
+      await undefineAfterLoss(engine, uuid).catch(() => {});
     }
     await removeFiles(engine, folder);
     const taken = error instanceof Error && /already exists with uuid/.test(error.message);
@@ -166,7 +166,7 @@ async function defineNew(
 }
 
 /** A call whose connection broke off may be carried out all the same. */
-async function undefineLate(engine: LibvirtEngine, uuid: string): Promise<void> {
+async function undefineAfterLoss(engine: LibvirtEngine, uuid: string): Promise<void> {
   await awaitReceived(engine);
   await engine.connection.domainOfUuid(uuid).undefine();
 }

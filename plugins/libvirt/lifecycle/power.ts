@@ -24,9 +24,9 @@ import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 
 /** How often a guest is asked whether it has stopped, ms. */
-const POLL = 250;
+const POLL_INTERVAL_MS = 250;
 /** How often a guest that goes on is asked to shut down again: one in early boot does not listen yet. */
-const ASK_AGAIN = 10_000;
+const REPEAT_INTERVAL_MS = 10_000;
 
 /** True when the memory of a guest that does not run is kept. */
 export async function isSaved(managed: Managed): Promise<boolean> {
@@ -189,14 +189,14 @@ async function shutDown(name: string, domain: Domain, grace: number, signal: Abo
         what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power`,
       });
     }
-    if (now - asked > ASK_AGAIN) {
+    if (now - asked > REPEAT_INTERVAL_MS) {
       if (refused !== undefined) {
         throw refused.error;
       }
       refused = await tolerate(domain.shutdown()).then(() => undefined, unheard);
       asked = now;
     }
-    await delay(POLL, undefined, { signal });
+    await delay(POLL_INTERVAL_MS, undefined, { signal });
   }
 }
 

@@ -11,7 +11,7 @@ import { lockFile } from "../lock/lock.ts";
 import { isLauncher } from "../mounts/launcher.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
 import { UndefineFlags } from "../rpc/index.ts";
-import { SAVED_RECORD } from "../snapshots/record-backup.ts";
+import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
 import { DEFINITION, RECORDS } from "../snapshots/record-copies.ts";
 import { listRecords } from "../snapshots/records.ts";
 import { TEMPORARY } from "../storage/durable-file.ts";
@@ -22,7 +22,7 @@ const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
 
 /** What strata puts into an instance's folder beside images and launchers. */
-const OTHERS: readonly string[] = ["seed.iso", "lock", SAVED_RECORD, JOURNAL, PENDING_REMOVALS, DEFINITION];
+const OTHERS: readonly string[] = ["seed.iso", "lock", RECORD_BACKUP, JOURNAL, PENDING_REMOVALS, DEFINITION];
 
 /** Folder of an instance in the pool. */
 export function instanceFolder(pool: string, uuid: string): string {

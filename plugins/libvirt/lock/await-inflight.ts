@@ -6,7 +6,7 @@ import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import type { FileLock } from "./lock.ts";
 
 /** No element of this namespace is ever there. */
-const NOWHERE = "urn:strata:fence";
+const UNUSED_NAMESPACE = "urn:strata:unused";
 
 /**
  * Makes sure that nothing comes any more of the holder before us, if it died. Its lock ended with it, but
@@ -56,7 +56,7 @@ async function awaitQueued(engine: LibvirtEngine, id: string): Promise<void> {
   const domain = engine.connection.domainOfUuid(id);
   for (let round = 0; round < 2; round += 1) {
     await domain
-      .setMetadata(MetadataType.ELEMENT, null, null, NOWHERE, ModificationImpact.CONFIG)
+      .setMetadata(MetadataType.ELEMENT, null, null, UNUSED_NAMESPACE, ModificationImpact.CONFIG)
       .catch((error: unknown) => {
         if (!isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_METADATA")) {
           throw error;

@@ -7,7 +7,7 @@ import { serialize } from "../xml/document.ts";
 import { readDisk } from "../xml/domain.ts";
 
 /** What those without a hold may meet while somebody else moves layers. */
-const PASSING = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
+const TRANSIENT = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
 
 /**
  * Runs a piece that reads an instance without a hold, and runs it again for as long as what it meets may
@@ -24,7 +24,7 @@ export async function readConsistently<T>(
     const seen = await look().then(
       (value) => ({ value }),
       (error: unknown) => {
-        if (!isPassing(error)) {
+        if (!isTransient(error)) {
           throw error;
         }
         return { error };
@@ -44,11 +44,11 @@ export async function readConsistently<T>(
   }
 }
 
-function isPassing(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   if (isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) {
     return true;
   }
-  return isStrataError(error) && PASSING.includes(error.code);
+  return isStrataError(error) && TRANSIENT.includes(error.code);
 }
 
 /**

@@ -182,11 +182,11 @@ export async function copyDefinition(engine: LibvirtEngine, id: string, folder: 
 }
 
 /** Operations that make an instance or end it: one that died has perhaps left no folder. */
-const ENDS = ["create", "purge", "release"];
+const LIFECYCLE_KINDS = ["create", "purge", "release"];
 
 /** True for what a launch, a removal or a release that died has left of an instance. */
 export function isUnfinished({ operation }: Managed["metadata"]): boolean {
-  return operation !== undefined && ENDS.includes(operation.kind);
+  return operation !== undefined && LIFECYCLE_KINDS.includes(operation.kind);
 }
 
 /** Takes away what a launch or a removal that died has left under the name; not while one is at work. */

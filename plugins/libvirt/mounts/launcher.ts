@@ -6,7 +6,7 @@ import { quote } from "../../../lib/guest/quote.ts";
 import { fileError } from "../errors.ts";
 
 /** Owner, on the host, of what ids of the guest without a map make: NFS squashes to it too. */
-const NOBODY = 65534;
+const NOBODY_ID = 65534;
 /** How many ids there are; the last one is no id. */
 const ALL = 2 ** 32 - 1;
 
@@ -29,7 +29,7 @@ export function idMapLines(map: readonly IdMap[]): string {
   if (map.some(({ guest }) => guest === 0)) {
     return lines.join("");
   }
-  let nobody = NOBODY;
+  let nobody = NOBODY_ID;
   while (map.some(({ host }) => host === nobody)) {
     nobody -= 1;
   }

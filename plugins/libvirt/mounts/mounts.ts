@@ -33,8 +33,8 @@ import type { Sharing } from "./sharing.ts";
 const CLASSIC = "it would need a server that outlives the command; native mounts need none";
 
 /** How long a guest may take to let go of a device, ms, and how often it is looked for. */
-const UNPLUG = 15_000;
-const POLL = 100;
+const UNPLUG_TIMEOUT_MS = 15_000;
+const POLL_INTERVAL_MS = 100;
 
 /**
  * The wanted mounts are in the metadata. The domain's devices are made from them, at every start anew:
@@ -235,12 +235,12 @@ async function unplug(domain: Domain, tag: string): Promise<boolean> {
       throw error;
     }
   });
-  const end = Date.now() + UNPLUG;
+  const end = Date.now() + UNPLUG_TIMEOUT_MS;
   while (findFilesystem(await live(domain), tag) !== undefined) {
     if (Date.now() > end) {
       return false;
     }
-    await delay(POLL);
+    await delay(POLL_INTERVAL_MS);
   }
   return true;
 }

@@ -18,7 +18,7 @@ export type Extent = "whole" | "cut" | "short" | "corrupt" | "unknown";
 const DIRTY = 1n;
 const CORRUPT = 2n;
 /** Bytes of the refcount table that are looked at beyond the end: 512 entries, of 2 GiB each by default. */
-const LOOK = 4096;
+const READ_BYTES = 4096;
 const OFFSET = 0x00ff_ffff_ffff_fe00n;
 
 /** Into which files are read: a thousand are looked at one after the other, and nothing of them is kept. */
@@ -63,7 +63,7 @@ export function extentOf(read: ReadAt, size: number): Extent {
   const counted = (cluster * 8) / bits;
   const behind = Math.ceil(size / cluster);
   const begin = Math.floor(behind / counted) * 8;
-  const entries = read(table + begin, Math.max(0, Math.min(LOOK, tableLength - begin)));
+  const entries = read(table + begin, Math.max(0, Math.min(READ_BYTES, tableLength - begin)));
   if (!isZero(entries.subarray(8))) {
     return "short";
   }

@@ -36,7 +36,7 @@ export async function deleteInside(
 }
 
 /** A snapshot that libvirt does not know, and whose record was perhaps lost, is not deleted by its name alone. */
-export async function forgetLost(managed: Managed, name: string): Promise<void> {
+export async function requireNotLost(managed: Managed, name: string): Promise<void> {
   const copies = await listCopies(managed.metadata.folder);
   if (copies.some((copy) => copy.name === name)) {
     throw failure("RECORDS_DIFFER", {

@@ -18,7 +18,7 @@ import {
   type SnapshotDocument,
   type SnapshotPlace,
 } from "../xml/snapshot.ts";
-import { readSaved, recordForgotten, removeSaved, whileSaved } from "./record-backup.ts";
+import { readBackup, recordLost, removeBackup, withBackup } from "./record-backup.ts";
 import { writeRecordCopy } from "./record-copies.ts";
 
 /**
@@ -150,7 +150,7 @@ export async function redefine(
       }
       return create({ ...change, parent: null });
     });
-  const written = change.name === undefined ? await whileSaved(managed, snapshot, write) : await write();
+  const written = change.name === undefined ? await withBackup(managed, snapshot, write) : await write();
   const { folder } = managed.metadata;
   const { name, frozen } = readSnapshot(amendedSnapshot(snapshot, change));
   await writeRecordCopy(folder, { name, frozen, xml: await written.getXml() });
@@ -197,19 +197,19 @@ export async function setCurrentSnapshot(
  * nowhere in libvirtd's memory, where no call can mend it: rejects with RECORD_FORGOTTEN until libvirtd has
  * been started again and has read its records.
  */
-export async function takeUpSaved(managed: Managed): Promise<void> {
-  const saved = await readSaved(managed);
+export async function restoreBackup(managed: Managed): Promise<void> {
+  const saved = await readBackup(managed);
   if (saved === undefined) {
     return;
   }
   const all = await listSnapshots(managed.domain);
   if (saved !== null && !all.some(({ name }) => name === saved.name)) {
     if (all.some(({ parent }) => parent === saved.name)) {
-      throw recordForgotten(managed, saved);
+      throw recordLost(managed, saved);
     }
     await managed.domain.createSnapshot(serialize(saved.document), SnapshotCreateFlags.REDEFINE);
   }
-  await removeSaved(managed);
+  await removeBackup(managed);
   await keepCurrentSnapshot(managed);
 }
 

@@ -32,7 +32,7 @@ import { readDisk, restoredDomain, setDisk } from "../xml/domain.ts";
 import { readMetadata } from "../xml/metadata.ts";
 import { readSnapshot, type SnapshotDocument, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints, requireRedefinable } from "./checkpoints.ts";
-import { deleteInside, forgetLost } from "./inside-snapshots.ts";
+import { deleteInside, requireNotLost } from "./inside-snapshots.ts";
 import { isClosed, outline, removal, standsWithin, tree } from "./reading.ts";
 import { reconcile } from "./reconcile.ts";
 import { writeRecordCopy } from "./record-copies.ts";
@@ -42,7 +42,7 @@ import { currentName, listChildren, lookupSnapshot, redefine } from "./records.t
 const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
 
 /** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
-const LONGEST_COMMENT = 1024 * 1024;
+const MAX_COMMENT_BYTES = 1024 * 1024;
 
 export function snapshotGroup(engine: LibvirtEngine): Snapshots {
   return {
@@ -73,11 +73,11 @@ async function take(
   const { domain, name } = managed;
   await requireShutOff(managed, "Only stopped instances can be snapshotted");
   await requireNoCheckpoints(managed);
-  if (Buffer.byteLength(record.comment) > LONGEST_COMMENT) {
+  if (Buffer.byteLength(record.comment) > MAX_COMMENT_BYTES) {
     throw failure("INVALID_VALUE", {
       what: "the comment",
       value: `${record.comment.slice(0, 20)}…`,
-      reason: `must be at most ${LONGEST_COMMENT} bytes`,
+      reason: `must be at most ${MAX_COMMENT_BYTES} bytes`,
     });
   }
   const { folder } = managed.metadata;
@@ -237,7 +237,7 @@ async function deleteSnapshot(
   const snapshot = await lookupSnapshot(managed.domain, removal.name);
   await reconcile(managed);
   if (snapshot === null) {
-    return forgetLost(managed, removal.name);
+    return requireNotLost(managed, removal.name);
   }
   if (snapshot.parent !== removal.parent) {
     throw failure("RECORDS_DIFFER", {

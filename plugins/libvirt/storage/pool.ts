@@ -15,7 +15,7 @@ import { element, find, parse, serialize, text } from "../xml/document.ts";
 export const POOL = "strata";
 
 /** Room that an overlay and libvirt's own records need at least, bytes. */
-const RESERVE = 4n * 1024n * 1024n;
+const RESERVED_BYTES = 4n * 1024n * 1024n;
 
 /** The folder of the pool, which is defined and started when it is missing. */
 export async function openPool(connection: Connection, folder: string): Promise<string> {
@@ -155,7 +155,7 @@ export async function isGone(path: string): Promise<boolean> {
 
 /** Rejects with NO_SPACE unless `bytes` and a reserve are free where `folder` is. */
 export async function checkSpace(folder: string, bytes = 0n): Promise<void> {
-  await requireSpace(folder, bytes + RESERVE);
+  await requireSpace(folder, bytes + RESERVED_BYTES);
 }
 
 /** True unless `checkSpace` rejects. */

@@ -18,7 +18,7 @@ export interface Element {
  * a document costs more than libvirt takes to give it.
  */
 const recent = new Map<string, Element>();
-const RECENT = 64;
+const CACHE_SIZE = 64;
 
 /** Reads a document; rejects with xml2js's error when it is not well formed. */
 export async function parse(xml: string): Promise<Element> {
@@ -27,7 +27,7 @@ export async function parse(xml: string): Promise<Element> {
   recent.delete(xml);
   recent.set(xml, document);
   const [oldest] = recent.keys();
-  if (recent.size > RECENT && oldest !== undefined) {
+  if (recent.size > CACHE_SIZE && oldest !== undefined) {
     recent.delete(oldest);
   }
   // Whoever gets it may change it.

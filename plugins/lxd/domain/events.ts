@@ -18,7 +18,7 @@ const STATES: Readonly<Record<string, EngineState>> = {
 };
 
 /** Between attempts to hear again of a server that was lost, ms. */
-const PAUSE = 1000;
+const RECONNECT_INTERVAL_MS = 1000;
 
 /**
  * LXD's events of all members, as strata's. LXD names instances, strata has ids: names are looked up once,
@@ -79,7 +79,7 @@ export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): Asy
     }
     lost += 1;
     if (!signal.aborted) {
-      await delay(PAUSE, undefined, { signal }).catch(() => {});
+      await delay(RECONNECT_INTERVAL_MS, undefined, { signal }).catch(() => {});
     }
   }
 }

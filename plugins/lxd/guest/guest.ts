@@ -8,7 +8,7 @@ import { machineAccess } from "../lifecycle/machines.ts";
 import { execute } from "./exec.ts";
 
 /** Between two looks at a guest that starts, ms. */
-const PAUSE = 200;
+const POLL_INTERVAL_MS = 200;
 
 /**
  * Ends with 0 once this boot is finished: cloud-init has done its part, where there is one. One that
@@ -104,7 +104,7 @@ async function ready(engine: LxdEngine, id: string, timeout: number, context: Co
         reason: `no answer within ${Math.round(timeout / 1000)} s; last error: ${reason}`,
       });
     }
-    await delay(PAUSE, undefined, { signal: context.signal }).catch((error: unknown) => {
+    await delay(POLL_INTERVAL_MS, undefined, { signal: context.signal }).catch((error: unknown) => {
       throw failure("CANCELLED", {}, error);
     });
   }

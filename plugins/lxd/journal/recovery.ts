@@ -35,7 +35,7 @@ export async function runningOperations(
 }
 
 /** Waits until LXD has ended what it was told to do to an instance, whatever came of it. */
-export async function settle(engine: LxdEngine, managed: Managed): Promise<void> {
+export async function awaitOperations(engine: LxdEngine, managed: Managed): Promise<void> {
   for (const { id } of await runningOperations(engine, managed)) {
     await engine.client.wait(id).catch((error: unknown) => {
       engine.log.debug("an operation of LXD has failed", { name: managed.name, error: String(error) });
@@ -107,7 +107,7 @@ async function finishRestore(engine: LxdEngine, managed: Managed, operation: Of<
   if (managed.aside !== undefined) {
     await bringBack(engine, managed, operation);
   }
-  await forgetRestore(engine, managed.name);
+  await endRestore(engine, managed.name);
 }
 
 /** Has LXD restore, once what is there is set aside, and puts right what it brings back too much of. */
@@ -125,7 +125,7 @@ export async function bringBack(engine: LxdEngine, managed: Managed, { id }: Of<
 }
 
 /** The last of a restore, whichever way it went. */
-export async function forgetRestore(engine: LxdEngine, name: string): Promise<void> {
+export async function endRestore(engine: LxdEngine, name: string): Promise<void> {
   await removeAside(engine, name);
   await writeConfig(engine, name, operationKeys(null));
 }
@@ -163,7 +163,7 @@ export async function abandonRestore(engine: LxdEngine, managed: Managed): Promi
     await whenIdle(() => engine.client.run("PUT", instancePath(name), body));
     await replaceConfig(engine, managed, { ...config, "volatile.root.apply_quota": "true" }, aside.devices);
   }
-  await forgetRestore(engine, name);
+  await endRestore(engine, name);
 }
 
 async function removeAside(engine: LxdEngine, name: string): Promise<void> {

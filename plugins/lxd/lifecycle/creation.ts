@@ -22,8 +22,8 @@ import {
   writeConfig,
 } from "../engine.ts";
 import { isMisread, isStatus } from "../errors.ts";
-import { removeInstance, settle } from "../journal/recovery.ts";
-import { letGo, lockInstance } from "../lock/instance-lock.ts";
+import { awaitOperations, removeInstance } from "../journal/recovery.ts";
+import { lockInstance, releaseLease } from "../lock/instance-lock.ts";
 import { newLease } from "../lock/lease.ts";
 import { idMapKeys, requireMappable } from "../mounts/id-maps.ts";
 import { checkMount, memberHere, mountDevices } from "../mounts/mount-devices.ts";
@@ -144,12 +144,12 @@ export async function make(
     const made = await findManaged(engine, name).catch(() => undefined);
     try {
       if (made?.id === id) {
-        await settle(engine, made);
+        await awaitOperations(engine, made);
         await removeInstance(engine, made);
       }
     } finally {
       // What could not be taken away is left to the next launch, also to one of this process.
-      await letGo(engine, id, lease);
+      await releaseLease(engine, id, lease);
     }
     if (/already exists|already in use/i.test(error instanceof Error ? error.message : "")) {
       throw failure("INSTANCE_EXISTS", { name }, error);

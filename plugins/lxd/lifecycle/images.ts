@@ -18,7 +18,7 @@ export const FORMAT = "lxd-rootfs";
 const OWN = "strata.image";
 const OWN_DISK = "strata.fingerprint";
 /** One that no instance was made from for so long is taken away, ms: as in strata's own cache. */
-const UNUSED = 14 * 24 * 60 * 60 * 1000;
+const UNUSED_AFTER_MS = 14 * 24 * 60 * 60 * 1000;
 
 /**
  * Hands an image to LXD, once, and resolves to LXD's fingerprint of it. It stays there for the next
@@ -136,7 +136,7 @@ async function removeImage({ client }: LxdEngine, fingerprint: string): Promise<
 
 /** True of an image that no instance was made from for long. LXD says of one that never was: year 1. */
 export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): boolean {
-  return now - Math.max(Date.parse(last_used_at), Date.parse(uploaded_at)) > UNUSED;
+  return now - Math.max(Date.parse(last_used_at), Date.parse(uploaded_at)) > UNUSED_AFTER_MS;
 }
 
 /** Whoever launches does not have to wait for, or fail with, what concerns other images. */

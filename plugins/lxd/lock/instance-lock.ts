@@ -5,19 +5,19 @@ import { KEYS } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
 import { change, findManaged, getManaged, type LxdEngine, type Managed, nameOf } from "../engine.ts";
 import { isBusy, isStatus } from "../errors.ts";
-import { finish, runningOperations, settle } from "../journal/recovery.ts";
+import { awaitOperations, finish, runningOperations } from "../journal/recovery.ts";
 import { LxdConnectionError } from "../rest/errors.ts";
 import type { Config } from "../rest/shapes.ts";
 import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
 
 /** Between two looks at a lock that another holds, ms. */
-const POLL = 100;
+const POLL_INTERVAL_MS = 100;
 /** How often a holder shows that it lives, or tries to give up what it could not, ms. */
-const BEAT = 10_000;
+const RENEW_INTERVAL_MS = 10_000;
 /** A holder on another system that has not been heard of for so long is dead, ms. */
-const SILENCE = 45_000;
+const LEASE_TIMEOUT_MS = 45_000;
 /** How long the config of an instance whose restore was interrupted must have been left alone, ms. */
-const QUIET = 2000;
+const RESTORE_QUIET_MS = 2000;
 
 /**
  * Leases of this process that nobody holds any more and that may still be in a config, LXD having been out of
@@ -46,20 +46,20 @@ export async function lockInstance(
   const inherited = await claim(engine, id, lease, wait, signal).catch(async (error: unknown) => {
     // The connection may have broken when LXD had the lease already.
     if (error instanceof LxdConnectionError && error.lost) {
-      await letGo(engine, id, lease);
+      await releaseLease(engine, id, lease);
     }
     throw error;
   });
-  const heart = setInterval(() => void beat(engine, id, lease), BEAT);
-  heart.unref();
+  const renewal = setInterval(() => void renew(engine, id, lease), RENEW_INTERVAL_MS);
+  renewal.unref();
   let lock: Lock | undefined;
   const release = async () => {
-    clearInterval(heart);
+    clearInterval(renewal);
     engine.leases.delete(id);
     if (lock !== undefined) {
       engine.locks.delete(lock);
     }
-    await letGo(engine, id, lease);
+    await releaseLease(engine, id, lease);
   };
   engine.leases.set(id, JSON.stringify(lease));
   try {
@@ -67,7 +67,7 @@ export async function lockInstance(
     let managed = await getManaged(engine, id);
     const unfinished = managed.operation !== undefined || managed.aside !== undefined;
     if (inherited || unfinished) {
-      await settle(engine, managed);
+      await awaitOperations(engine, managed);
     }
     if (unfinished) {
       await finish(engine, id);
@@ -107,7 +107,7 @@ async function claim(
     const silence = Date.now() - since;
     const free = text === undefined || (await isDead(engine, managed, text, silence));
     // Somebody may be about to put the right lock back.
-    if (free && (!stale || silence >= QUIET)) {
+    if (free && (!stale || silence >= RESTORE_QUIET_MS)) {
       if (await swap(engine, managed, { [KEYS.lock]: JSON.stringify(lease) })) {
         return text !== undefined;
       }
@@ -117,7 +117,7 @@ async function claim(
     if (left <= 0) {
       throw failure("BUSY", { name });
     }
-    await delay(Math.min(POLL, left), undefined, { signal }).catch((error: unknown) => {
+    await delay(Math.min(POLL_INTERVAL_MS, left), undefined, { signal }).catch((error: unknown) => {
       throw failure("CANCELLED", {}, error);
     });
   }
@@ -150,7 +150,7 @@ async function isDead(engine: LxdEngine, managed: Managed, text: string, silence
   if (lease !== undefined && (await isGone(lease))) {
     return true;
   }
-  return silence >= SILENCE && (await runningOperations(engine, managed)).length === 0;
+  return silence >= LEASE_TIMEOUT_MS && (await runningOperations(engine, managed)).length === 0;
 }
 
 /** Changes the config unless somebody else has changed it since it was read; false then. */
@@ -166,7 +166,7 @@ async function swap(engine: LxdEngine, { name, etag }: Managed, config: Config):
   }
 }
 
-async function beat(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
+async function renew(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   try {
     const managed = await getManaged(engine, id);
     const present = readLease(managed.instance.config[KEYS.lock] ?? "");
@@ -183,19 +183,19 @@ async function beat(engine: LxdEngine, id: string, lease: Lease): Promise<void> 
  * Takes a lease out of the config; where LXD cannot be reached, as soon as it can. From now on the lease keeps
  * nobody of this process out.
  */
-export async function letGo(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
+export async function releaseLease(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   abandoned.add(lease.holder);
   try {
-    await giveUp(engine, id, lease);
+    await removeLease(engine, id, lease);
     abandoned.delete(lease.holder);
   } catch (error) {
     engine.log.debug("the lock could not be given up", { id, error: String(error) });
-    setTimeout(() => void letGo(engine, id, lease), BEAT).unref();
+    setTimeout(() => void releaseLease(engine, id, lease), RENEW_INTERVAL_MS).unref();
   }
 }
 
 /** An instance that has gone has no lock either. */
-async function giveUp(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
+async function removeLease(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   try {
     for (;;) {
       const managed = await getManaged(engine, id);
@@ -205,7 +205,7 @@ async function giveUp(engine: LxdEngine, id: string, lease: Lease): Promise<void
       if (await swap(engine, managed, { [KEYS.lock]: "" })) {
         return;
       }
-      await delay(POLL);
+      await delay(POLL_INTERVAL_MS);
     }
   } catch (error) {
     if (!isStrataError(error) || error.code !== "INSTANCE_NOT_FOUND") {

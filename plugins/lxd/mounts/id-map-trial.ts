@@ -19,11 +19,11 @@ const NO_INIT = /Failed to exec "\/sbin\/init"/;
 /** By then the log has the reason. */
 const GIVEN_UP = /"ABORTING"|Failed to spawn container/;
 /** Between two looks at a container's log, ms. */
-const PAUSE = 50;
+const POLL_INTERVAL_MS = 50;
 /** How long a trial may take, ms. */
-const PATIENCE = 20_000;
+const TRIAL_TIMEOUT_MS = 20_000;
 /** A trial's container that is older has been left behind, ms. */
-const STALE = 60_000;
+const ABANDONED_AFTER_MS = 60_000;
 
 /**
  * Why LXD does not start a container with these lines of `raw.idmap`; null where it does. It is told from
@@ -71,7 +71,7 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
       ended = error instanceof Error ? error.message : String(error);
     },
   );
-  for (const end = Date.now() + PATIENCE; Date.now() < end; await delay(PAUSE)) {
+  for (const end = Date.now() + TRIAL_TIMEOUT_MS; Date.now() < end; await delay(POLL_INTERVAL_MS)) {
     const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
     if (NO_INIT.test(log)) {
       return null;
@@ -83,7 +83,7 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
       throw new LxdError(0, ended);
     }
   }
-  throw new LxdError(0, `LXD has not answered within ${PATIENCE / 1000} s`);
+  throw new LxdError(0, `LXD has not answered within ${TRIAL_TIMEOUT_MS / 1000} s`);
 }
 
 /** The first error in a container's log, without what it is prefixed with. */
@@ -109,7 +109,11 @@ async function sweep({ client }: LxdEngine): Promise<void> {
   const shape = instanceShape.extend({ created_at: z.string() });
   const { value } = await client.get("/1.0/instances", z.array(shape), { query: { recursion: "1" } });
   for (const { name, config, status, created_at } of value) {
-    if (config[TRIAL] !== undefined && status === "Stopped" && Date.now() - Date.parse(created_at) > STALE) {
+    if (
+      config[TRIAL] !== undefined &&
+      status === "Stopped" &&
+      Date.now() - Date.parse(created_at) > ABANDONED_AFTER_MS
+    ) {
       await client.run("DELETE", instancePath(name), undefined).catch((error: unknown) => {
         if (!isStatus(error, 404)) {
           throw error;

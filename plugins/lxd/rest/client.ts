@@ -51,7 +51,7 @@ interface Answer {
 }
 
 /** How long one wait for an operation lasts before its progress is looked at, s. */
-const LOOK = 1;
+const POLL_SECONDS = 1;
 
 /** A client of a server that may be reached at several places; `project` "" is the server's default. */
 export function openClient(endpoints: readonly Endpoint[], project: string): Client {
@@ -105,7 +105,7 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
 
   /** How far an operation is: at its end, or when the time for a look is up. */
   const look = async (path: string): Promise<Operation> => {
-    const query = { timeout: String(LOOK) };
+    const query = { timeout: String(POLL_SECONDS) };
     const answer = await call("GET", `${path}/wait`, undefined, { query }).catch((error: unknown) => {
       // Incus fails then, where LXD 5.0 tells what there is.
       if (!(error instanceof LxdError) || !/deadline exceeded/.test(error.message)) {

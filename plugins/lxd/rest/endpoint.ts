@@ -24,7 +24,7 @@ export interface Identity {
 }
 
 /** ms until a connection must stand. */
-const PATIENCE = 5000;
+const CONNECT_TIMEOUT_MS = 5000;
 
 export function socketEndpoint(path: string): Endpoint {
   return {
@@ -87,21 +87,21 @@ class PinnedAgent extends HttpsAgent {
       rejectUnauthorized: false,
     });
     const timer = setTimeout(
-      () => socket.destroy(new Error(`no connection within ${PATIENCE} ms`)),
-      PATIENCE,
+      () => socket.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`)),
+      CONNECT_TIMEOUT_MS,
     );
-    const settle = (error: Error | null) => {
+    const finish = (error: Error | null) => {
       clearTimeout(timer);
-      socket.removeListener("error", settle);
+      socket.removeListener("error", finish);
       callback?.(error, socket);
     };
-    socket.once("error", settle);
+    socket.once("error", finish);
     socket.once("secureConnect", () => {
       const error = pinFailure(this.#url, socket.getPeerX509Certificate()?.raw, this.#fingerprint);
       if (error !== undefined) {
         socket.destroy();
       }
-      settle(error ?? null);
+      finish(error ?? null);
     });
     return undefined;
   }

@@ -23,10 +23,10 @@ import { mapped } from "../errors.ts";
 import {
   abandonRestore,
   bringBack,
+  endRestore,
   finish,
   finishDelete,
   finishRename,
-  forgetRestore,
   getReady,
 } from "../journal/recovery.ts";
 import { type Node, nameOfNode, readNodes, toSnapshot, withoutNode } from "./tree.ts";
@@ -149,7 +149,7 @@ async function restore(engine: LxdEngine, id: string, name: string, context: Con
     await abandonRestore(engine, await getManaged(engine, id));
     throw error;
   }
-  await forgetRestore(engine, managed.name).catch(() => forgetRestore(engine, managed.name));
+  await endRestore(engine, managed.name).catch(() => endRestore(engine, managed.name));
 }
 
 async function deleteSnapshot(

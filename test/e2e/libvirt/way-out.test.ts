@@ -300,18 +300,18 @@ describe("a way out", () => {
     it("it is not resumed onto what that snapshot keeps, and can be given up", async () => {
       expect(await codeOf(scene.start())).to.equal("RECORDS_DIFFER");
       expect(await virsh("domstate", scene.name)).to.equal("shut off");
-      expect(await findings("guest-astray")).to.have.length(1);
+      expect(await findings("guest-misplaced")).to.have.length(1);
       await scene.powerOff();
-      expect(await findings("guest-astray")).to.deep.equal([]);
+      expect(await findings("guest-misplaced")).to.deep.equal([]);
       await scene.start();
       await requireWays();
     });
 
     it("a guest that virsh has resumed there is told of", async () => {
       await scene.run();
-      expect(await findings("guest-astray")).to.have.length(1);
+      expect(await findings("guest-misplaced")).to.have.length(1);
       await scene.powerOff();
-      expect(await findings("guest-astray")).to.deep.equal([]);
+      expect(await findings("guest-misplaced")).to.deep.equal([]);
     });
   });
 });

@@ -22,11 +22,11 @@ import { type Keyframe, planKeyframes } from "./keyframes.ts";
 import { makeBy, type Recipe, recipeOf } from "./recipe.ts";
 
 /** Most files that a chain has before keyframes shorten it, where the setting does not say. */
-const CHAIN_LENGTH = 48;
+const DEFAULT_CHAIN_LENGTH = 48;
 
 /** The setting: most files that QEMU opens for a disk. */
 function chainLength({ settings }: Pick<LibvirtEngine, "settings">): number {
-  return Number(settings["chain-length"]) || CHAIN_LENGTH;
+  return Number(settings["chain-length"]) || DEFAULT_CHAIN_LENGTH;
 }
 
 /** Layers between two keyframes, so that as many keyframes again leave the chain within its length. */

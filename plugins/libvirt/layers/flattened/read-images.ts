@@ -25,11 +25,11 @@ import { costOf, type Recipe, recipeOf } from "./recipe.ts";
 
 const GIB = 1024n ** 3n;
 /** Layers below the head that are read through as they are: up to here a read image gains nothing. */
-const SHALLOW = 4;
+const MIN_DEPTH = 4;
 /** Most that a start copies, bytes: about what the guest's own boot takes. */
-const START_COPY = GIB;
+const MAX_START_COPY_BYTES = GIB;
 /** Most that a read image takes, GiB, where the setting does not say. */
-const LARGEST = 16;
+const DEFAULT_SIZE_GIB = 16;
 
 /** How much a build may copy, and how large the image may get (0: there is to be none); bytes. */
 interface Budget {
@@ -64,8 +64,8 @@ async function build(engine: LibvirtEngine, id: string, context: Context): Promi
 export async function prepareReads(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
   try {
     const { "read-images": wanted, "read-image-size": largest } = engine.settings;
-    const size = wanted === "off" ? 0n : BigInt(Number(largest) || LARGEST) * GIB;
-    await consolidate(engine, managed, context, { copy: START_COPY, size });
+    const size = wanted === "off" ? 0n : BigInt(Number(largest) || DEFAULT_SIZE_GIB) * GIB;
+    await consolidate(engine, managed, context, { copy: MAX_START_COPY_BYTES, size });
   } catch (error) {
     if (context.signal.aborted) {
       throw error;
@@ -131,7 +131,7 @@ interface Move {
 async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | null): Promise<Update | null> {
   const layers = graph.chain(frozen);
   const base = layers.pop();
-  if (base === undefined || layers.length <= (budget === null ? 1 : SHALLOW)) {
+  if (base === undefined || layers.length <= (budget === null ? 1 : MIN_DEPTH)) {
     return null;
   }
   const image = flattenedPath("image", frozen);
