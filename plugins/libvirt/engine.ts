@@ -158,15 +158,6 @@ export async function getManaged(engine: LibvirtEngine, id: string, name = id): 
   );
 }
 
-/** The id of the instance that was locked; rejects where the lock is not held any more. */
-export function lockedId({ locks }: Pick<LibvirtEngine, "locks">, lock: Lock): string {
-  const { id, name } = lock.instance;
-  if (!locks.has(lock)) {
-    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
-  }
-  return id;
-}
-
 /** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */
 export function handOn({ shutOff: _, lockState, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
   if (lockState === undefined) {

@@ -7,7 +7,7 @@ import {
   type OpenOptions,
 } from "../../lib/engine/contract.ts";
 import { VERSION } from "../../lib/version.ts";
-import { maintenanceGroup } from "./audit/repair.ts";
+import { maintenanceGroup } from "./audit/maintenance.ts";
 import { checkHost } from "./check.ts";
 import { events } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";

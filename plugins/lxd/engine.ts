@@ -189,15 +189,6 @@ export async function getManaged(engine: LxdEngine, id: string): Promise<Managed
   return managed;
 }
 
-/** The id of the instance that was locked; rejects where the lock is not held any more. */
-export function lockedId({ locks }: Pick<LxdEngine, "locks">, lock: Lock): string {
-  const { id, name } = lock.instance;
-  if (!locks.has(lock)) {
-    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
-  }
-  return id;
-}
-
 /** The instance of that id, which the caller has locked. */
 export async function getLocked(engine: LxdEngine, id: string): Promise<Managed> {
   if (!engine.leases.has(id)) {

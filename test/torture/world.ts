@@ -18,8 +18,8 @@ import {
   UndefineFlags,
 } from "../../plugins/libvirt/rpc/index.ts";
 import { DEFINITION, RECORDS } from "../../plugins/libvirt/snapshots/record-copies.ts";
+import { readDisk } from "../../plugins/libvirt/xml/disks.ts";
 import { find, parse, text } from "../../plugins/libvirt/xml/document.ts";
-import { readDisk } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";

@@ -8,7 +8,7 @@ import { type LayerGraph, layerSize, sizeOf } from "../layers/layers.ts";
 import { checkAtRest, isDamaged, isWrong } from "../qcow2/damage.ts";
 import { extentOfFile } from "../qcow2/tables.ts";
 import { listRecords } from "../snapshots/records.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 

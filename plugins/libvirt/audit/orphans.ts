@@ -6,7 +6,7 @@ import { findInUse, readByOthers } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
 import { isEmptyImage } from "../qcow2/header.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 

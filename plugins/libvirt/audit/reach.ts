@@ -6,7 +6,7 @@ import type { LibvirtEngine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 
 /**
  * Folders on the way to layers and base images that the user QEMU runs as may not enter: no guest whose

@@ -1,16 +1,8 @@
 import { chmod, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { AuditOptions, Context, Finding, Maintenance } from "../../../lib/engine/contract.ts";
+import type { Context, Finding } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
-import {
-  getLocked,
-  type LibvirtEngine,
-  lockFolder,
-  type Managed,
-  readManaged,
-  writeMetadata,
-} from "../engine.ts";
-import { isLibvirt, mapped } from "../errors.ts";
+import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { JOURNAL, setJournalAside, writeAside } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
@@ -22,138 +14,21 @@ import {
   recordLayer,
   recordLost,
 } from "../layers/orphans.ts";
-import { recoverFolder } from "../lifecycle/recover-folder.ts";
 import { instanceFolder, lockPool, removeFiles } from "../lifecycle/removal.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { lockFile } from "../lock/lock.ts";
+import { setCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
-import { correctRecords, setCurrentSnapshot } from "../snapshots/records.ts";
+import { correctRecords } from "../snapshots/redefine.ts";
 import { exists } from "../storage/pool.ts";
+import { LOOK_TIMEOUT_MS, readDomains } from "./audit.ts";
 import { findInInstance } from "./instance.ts";
-import { checkContents } from "./layer-health.ts";
 import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
-import { findInPool, findUnlocked, type Owner } from "./pool.ts";
-import { findUnreachable, openFolder } from "./reach.ts";
-
-export function maintenanceGroup(engine: LibvirtEngine): Maintenance {
-  return {
-    audit: (options, context) => mapped(() => audit(engine, options, context)),
-    repair: (finding, context, choice) =>
-      mapped(
-        () => repair(engine, finding, context, choice),
-        finding.instance === undefined ? {} : { name: finding.instance },
-      ),
-    recover: (folder, context) => mapped(() => recoverFolder(engine, folder, context)),
-  };
-}
-
-async function audit(
-  engine: LibvirtEngine,
-  { deep = false }: AuditOptions = {},
-  context: Context = NO_CONTEXT,
-): Promise<Finding[]> {
-  const { managed, owners, findings } = await readDomains(engine);
-  const [unreachable, ...found] = await Promise.all([
-    findUnreachable(engine, managed),
-    ...managed.map((each) => auditInstance(engine, each)),
-  ]);
-  const contents = deep ? await checkContents(managed, context) : [];
-  return [...findings, ...found.flat(), ...contents, ...unreachable, ...(await auditPool(engine, owners))];
-}
-
-/** Of a caller who gave none. */
-const NO_CONTEXT: Context = { signal: new AbortController().signal, progress() {} };
-
-/** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
-async function readDomains(engine: LibvirtEngine) {
-  const managed: Managed[] = [];
-  const owners = new Map<string, Owner>();
-  const findings: Finding[] = [];
-  for (const domain of await engine.connection.listDomains()) {
-    try {
-      const found = await readManaged(domain);
-      owners.set(domain.uuid, { name: domain.name, ours: found !== undefined });
-      if (found !== undefined) {
-        managed.push(found);
-      }
-    } catch (error) {
-      if (isLibvirt(error, "NO_DOMAIN")) {
-        continue;
-      }
-      if (!isStrataError(error)) {
-        throw error;
-      }
-      owners.set(domain.uuid, { name: domain.name, ours: true });
-      findings.push({
-        kind: "record-unreadable",
-        instance: domain.name,
-        subject: domain.uuid,
-        detail: error.message,
-      });
-    }
-  }
-  return { managed, owners, findings };
-}
-
-/** How long a look or a repair waits for others, ms: another `doctor` has an instance for a moment only. */
-const LOOK_TIMEOUT_MS = 2000;
-
-/**
- * What somebody is at work on does not agree for a moment: only what nobody has locked is reported. Who looks at the
- * same time shares the lock.
- */
-async function auditInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
-  const { domain, name, metadata } = managed;
-  const first = await findInInstance(engine, managed);
-  if (first.length === 0) {
-    return [];
-  }
-  const options = { name, wait: LOOK_TIMEOUT_MS, shared: true };
-  try {
-    await using _lock = await lockFolder(metadata.folder, options).catch((error: unknown) => {
-      if (isBusy(error)) {
-        throw error;
-      }
-      // Without its folder, or without the right to it, there is nothing to wait for.
-      return null;
-    });
-    const again = await readManaged(domain);
-    return again === undefined ? [] : await findInInstance(engine, again);
-  } catch (error) {
-    if (isBusy(error) || isLibvirt(error, "NO_DOMAIN")) {
-      return [];
-    }
-    throw error;
-  }
-}
-
-function isBusy(error: unknown): boolean {
-  return isStrataError(error) && error.code === "BUSY";
-}
-
-async function auditPool(engine: LibvirtEngine, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
-  const pool = await engine.pool();
-  const found = await findInPool(pool, owners);
-  if (found.length === 0) {
-    return [];
-  }
-  try {
-    await using _lock = await lockPool(pool, 0);
-    return await findUnlocked(pool, (await readDomains(engine)).owners);
-  } catch (error) {
-    if (isBusy(error)) {
-      return [];
-    }
-    // Without the right to the lock, nor is there one to what lies in the pool, which is what was found.
-    if (isStrataError(error) && error.code === "PERMISSION_DENIED") {
-      return found;
-    }
-    throw error;
-  }
-}
+import { findUnlocked } from "./pool.ts";
+import { openFolder } from "./reach.ts";
 
 /** Looks again under the lock that keeps others out, and does what the finding says if it is still so. */
-async function repair(
+export async function repair(
   engine: LibvirtEngine,
   finding: Finding,
   context: Context,

@@ -6,8 +6,8 @@ import { layerOf } from "../layers/layers.ts";
 import { isEmptyImage, type Qcow2Header, readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
+import { putSeed, readDisk, readExplicitChain, readOtherDisks, setDisk } from "../xml/disks.ts";
 import type { Element } from "../xml/document.ts";
-import { putSeed, readDisk, readExplicitChain, readOtherDisks, setDisk } from "../xml/domain.ts";
 
 /**
  * Takes out of a definition what libvirt's own tools have put into it and what would do harm.

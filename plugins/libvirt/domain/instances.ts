@@ -1,12 +1,6 @@
 import type { Instance, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
-import {
-  findDomain,
-  getLocked,
-  type LibvirtEngine,
-  lockedId,
-  readManaged,
-  writeMetadata,
-} from "../engine.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
+import { findDomain, getLocked, type LibvirtEngine, readManaged, writeMetadata } from "../engine.ts";
 import { isLibvirt, mapped } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";

@@ -3,7 +3,8 @@ import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainState } from "../rpc/index.ts";
-import { managedTarget, readDisk, readInterfaces, readResources } from "../xml/domain.ts";
+import { managedTarget, readDisk } from "../xml/disks.ts";
+import { readInterfaces, readResources } from "../xml/domain.ts";
 import type { Metadata } from "../xml/metadata.ts";
 
 /** Where the states of domains are known from. */

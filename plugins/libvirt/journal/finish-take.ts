@@ -9,19 +9,13 @@ import { scheduleRemoval } from "../layers/schedule-removal.ts";
 import { isStray, removeStray } from "../layers/stray.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
+import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
-import {
-  isRefusal,
-  keepCurrentSnapshot,
-  listRecords,
-  lookupSnapshot,
-  readRecordText,
-  redefine,
-  standsOn,
-} from "../snapshots/records.ts";
+import { listRecords, lookupSnapshot, readRecordText, standsOn } from "../snapshots/records.ts";
+import { isRefusal, redefine } from "../snapshots/redefine.ts";
 import { readFileUsers } from "../storage/file-users.ts";
+import { readDisk, setDisk } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
-import { readDisk, setDisk } from "../xml/domain.ts";
 import { putMetadata, readMetadata } from "../xml/metadata.ts";
 import type { OperationOf } from "./entry.ts";
 

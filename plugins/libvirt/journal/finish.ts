@@ -13,19 +13,13 @@ import { requireWritableNow } from "../layers/writable.ts";
 import { finishRelease } from "../lifecycle/release.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
+import { keepCurrentSnapshot, setCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { listCopies, removeRecordCopies } from "../snapshots/record-copies.ts";
-import {
-  currentName,
-  deleteRecord,
-  isRefusal,
-  keepCurrentSnapshot,
-  listChildren,
-  lookupSnapshot,
-  redefine,
-  setCurrentSnapshot,
-} from "../snapshots/records.ts";
+import { currentName, listChildren, lookupSnapshot } from "../snapshots/records.ts";
+import { deleteRecord, isRefusal, redefine } from "../snapshots/redefine.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
-import { readDisk, setResources } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
+import { setResources } from "../xml/domain.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishMerge, undoMerge } from "./finish-merge.ts";

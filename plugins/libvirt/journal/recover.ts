@@ -6,9 +6,9 @@ import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../e
 import { libvirtError } from "../errors.ts";
 import { cancelRemoval } from "../layers/pending-removals.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
+import { restoreBackup } from "../snapshots/current-snapshot.ts";
 import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
 import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
-import { restoreBackup } from "../snapshots/records.ts";
 import { exists } from "../storage/pool.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishOperation, undoOperation } from "./finish.ts";

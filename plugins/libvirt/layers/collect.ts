@@ -6,7 +6,7 @@ import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts";
 import { hasLost } from "../qcow2/damage.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 import { isReplacementOpen } from "./child-replacement.ts";
 import { isCached, keepShort, removeUnusedFlattened } from "./flattened/flattened.ts";
 import { readGraph } from "./graph.ts";

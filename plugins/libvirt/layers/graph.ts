@@ -5,8 +5,8 @@ import type { Managed } from "../engine.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { isGone } from "../storage/pool.ts";
+import { readDisk, readOtherDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
-import { readDisk, readOtherDisks } from "../xml/domain.ts";
 import { type LayerGraph, readLayers } from "./layers.ts";
 
 /**

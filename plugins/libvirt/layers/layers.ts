@@ -6,9 +6,6 @@ import { fileError, isAbsent } from "../errors.ts";
 import { type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
 import { type PendingRemovals, readPendingRemovals } from "./pending-removals.ts";
 
-/** libvirt starts a chain of 200 files, base image included, and makes but cannot start a longer one. */
-export const CHAIN_LIMIT = 200;
-
 /** Names that strata gives to layers. libvirt gives others to those that it makes. */
 const LAYER_NAME = /^layer-[0-9a-f-]{36}\.qcow2$/;
 /** Names of stand-ins: each has the contents of the layer of the same UUID, on fewer files. */

@@ -4,7 +4,7 @@ import { isHalfMerged } from "../journal/journal.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
 import { hasSpace } from "../storage/pool.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 import { findInUse, readByOthers, readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
 import { cancelRemoval, isUnchanged, readPendingRemovals } from "./pending-removals.ts";

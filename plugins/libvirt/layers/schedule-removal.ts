@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { Managed } from "../engine.ts";
 import { readHeader } from "../qcow2/header.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
-import { readDisks } from "../xml/domain.ts";
+import { readDisks } from "../xml/disks.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { addPendingRemoval, isUnchanged, type Stamp } from "./pending-removals.ts";
 

@@ -6,7 +6,7 @@ import { holdsData } from "../qcow2/qemu-img.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk, readOtherDisks } from "../xml/domain.ts";
+import { readDisk, readOtherDisks } from "../xml/disks.ts";
 import { readGraph } from "./graph.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { Managed } from "../engine.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 import { readGraph, requireWritable } from "./graph.ts";
 import { checkChain } from "./layers.ts";
 

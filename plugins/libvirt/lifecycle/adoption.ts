@@ -1,6 +1,7 @@
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
 import {
@@ -8,7 +9,6 @@ import {
   getLocked,
   getManaged,
   type LibvirtEngine,
-  lockedId,
   lockFolder,
   readManaged,
   writeMetadata,
@@ -25,8 +25,8 @@ import { type Domain, DomainXmlFlags } from "../rpc/index.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
 import { type DiskUsers, readDiskUsers } from "../storage/disk-users.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
+import { readDisk } from "../xml/disks.ts";
 import { type Element, elements, find, parse } from "../xml/document.ts";
-import { readDisk } from "../xml/domain.ts";
 import { requireShutOff } from "./power.ts";
 import { RELEASABLE, requireNoSnapshots, requireReleasable } from "./releasable.ts";
 import { finishRelease } from "./release.ts";

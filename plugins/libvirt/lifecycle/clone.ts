@@ -4,11 +4,12 @@ import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { getReady } from "../journal/recover.ts";
 import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";
 import { checkChain, readLayers, sizeOf } from "../layers/layers.ts";
-import { putMounts } from "../mounts/mounts.ts";
+import { putMounts } from "../mounts/servable.ts";
 import { freePort, newMac } from "../network/networks.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
-import { clonedDomain, readDisk, readInterfaces } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
+import { clonedDomain, readInterfaces } from "../xml/domain.ts";
 import { establish } from "./creation.ts";
 import { requireShutOff } from "./power.ts";
 

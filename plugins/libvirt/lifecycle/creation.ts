@@ -14,7 +14,7 @@ import {
 import { newLayerPath } from "../layers/layers.ts";
 import { awaitReceived } from "../lock/await-inflight.ts";
 import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
-import { putMounts, requireServable } from "../mounts/mounts.ts";
+import { putMounts, requireServable } from "../mounts/servable.ts";
 import { requireNetworks } from "../network/interfaces.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
 import { createOverlay } from "../qcow2/overlay.ts";

@@ -8,8 +8,8 @@ import { checkChain, readLayers } from "../layers/layers.ts";
 import { recordLost } from "../layers/orphans.ts";
 import { UndefineFlags } from "../rpc/index.ts";
 import { DEFINITION, listCopies, readCopy } from "../snapshots/record-copies.ts";
+import { readDisk, setDisk } from "../xml/disks.ts";
 import { find, parse, serialize, text } from "../xml/document.ts";
-import { readDisk, setDisk } from "../xml/domain.ts";
 import { readMetadata } from "../xml/metadata.ts";
 import { instanceFolder } from "./removal.ts";
 

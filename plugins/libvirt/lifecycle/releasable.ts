@@ -13,7 +13,7 @@ import { RECORDS, type RecordCopy } from "../snapshots/record-copies.ts";
 import { readDiskUsers, standsOn } from "../storage/disk-users.ts";
 import { TEMPORARY } from "../storage/durable-file.ts";
 import { listIfThere } from "../storage/pool.ts";
-import { readDisk, readOtherDisks } from "../xml/domain.ts";
+import { readDisk, readOtherDisks } from "../xml/disks.ts";
 
 /** What an instance must be to be released. */
 export const RELEASABLE = "Only stopped instances without snapshots can be released";

@@ -6,7 +6,7 @@ import { removePending } from "../layers/removable.ts";
 import { commit } from "../qcow2/qemu-img.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
-import { readDisk, setDisk } from "../xml/domain.ts";
+import { readDisk, setDisk } from "../xml/disks.ts";
 import { setFilesystems } from "../xml/filesystem.ts";
 import { NAMESPACE, putMetadata } from "../xml/metadata.ts";
 import { requireNoOtherLayers, requireReleasable } from "./releasable.ts";

@@ -16,7 +16,7 @@ import { DEFINITION, RECORDS } from "../snapshots/record-copies.ts";
 import { listRecords } from "../snapshots/records.ts";
 import { TEMPORARY } from "../storage/durable-file.ts";
 import { basePath, usedBases } from "../storage/pool.ts";
-import { readDisk, readOtherDisks } from "../xml/domain.ts";
+import { readDisk, readOtherDisks } from "../xml/disks.ts";
 
 const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;

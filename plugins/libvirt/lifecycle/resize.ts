@@ -8,8 +8,9 @@ import { awaitSent } from "../lock/await-inflight.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
 import { checkSpace } from "../storage/pool.ts";
+import { readDisk } from "../xml/disks.ts";
 import { copy } from "../xml/document.ts";
-import { readDisk, readMachine, setResources } from "../xml/domain.ts";
+import { readMachine, setResources } from "../xml/domain.ts";
 import { requireAttainable } from "./limits.ts";
 import { isSaved } from "./power.ts";
 

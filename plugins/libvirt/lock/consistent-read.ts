@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { isStrataError } from "../../../lib/errors.ts";
 import { getManaged, type LibvirtEngine } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
+import { readDisk } from "../xml/disks.ts";
 import { serialize } from "../xml/document.ts";
-import { readDisk } from "../xml/domain.ts";
 
 /** What those without a hold may meet while somebody else moves layers. */
 const TRANSIENT = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];

@@ -20,7 +20,7 @@ import { leaseReader } from "../network/networks.ts";
 import { DomainState, DomainXmlFlags } from "../rpc/index.ts";
 import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
 import { isGone, makePrivateFolder } from "../storage/pool.ts";
-import { readDisk } from "../xml/domain.ts";
+import { readDisk } from "../xml/disks.ts";
 import { awaitInflight, markEnded } from "./await-inflight.ts";
 
 /**

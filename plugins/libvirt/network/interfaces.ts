@@ -1,6 +1,7 @@
 import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
-import { define, type LibvirtEngine, lockedId } from "../engine.ts";
+import { define, type LibvirtEngine } from "../engine.ts";
 import { ENGINE, mapped } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireShutOff } from "../lifecycle/power.ts";

@@ -2,7 +2,7 @@ import { failure } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
-import { redefine } from "./records.ts";
+import { redefine } from "./redefine.ts";
 
 /** Rejects where libvirt has checkpoints of the domain: it takes no snapshot of a stopped one then (up to 11.3). */
 export async function requireNoCheckpoints({

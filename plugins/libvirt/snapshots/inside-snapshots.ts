@@ -4,8 +4,10 @@ import { readHeader } from "../qcow2/header.ts";
 import { deleteInsideSnapshot, listInsideSnapshots, type RunOptions } from "../qcow2/qemu-img.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
+import { keepCurrentSnapshot } from "./current-snapshot.ts";
 import { listCopies, removeRecordCopies } from "./record-copies.ts";
-import { deleteRecord, keepCurrentSnapshot, listChildren } from "./records.ts";
+import { listChildren } from "./records.ts";
+import { deleteRecord } from "./redefine.ts";
 
 /**
  * Deletes a snapshot of the kind that QEMU keeps inside an image, which virsh makes: first what the image holds of

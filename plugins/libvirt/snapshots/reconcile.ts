@@ -5,8 +5,8 @@ import { addPendingRemoval, cancelRemoval } from "../layers/pending-removals.ts"
 import { readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { exists } from "../storage/pool.ts";
+import { readDisk, readDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
-import { readDisk, readDisks } from "../xml/domain.ts";
 import { readSnapshot } from "../xml/snapshot.ts";
 import {
   listCopies,

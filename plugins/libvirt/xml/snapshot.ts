@@ -1,5 +1,5 @@
+import { DEFAULT_TARGET, diskTargets, managedTarget, readDisk, setDisk } from "./disks.ts";
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
-import { DEFAULT_TARGET, diskTargets, managedTarget, readDisk, setDisk } from "./domain.ts";
 import type { SnapshotEntry } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
 

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Cluster, ClusterMember, Context } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
-import { instancePath, type LxdEngine, lockedId } from "../engine.ts";
+import { instancePath, type LxdEngine } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { memberShape } from "../rest/shapes.ts";

@@ -1,12 +1,12 @@
 import { z } from "zod";
 import type { Context, InstanceRecord, Instances, Resources } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import {
   findManaged,
   getLocked,
   instancePath,
   type LxdEngine,
-  lockedId,
   type Managed,
   toManaged,
   whenIdle,

@@ -1,7 +1,8 @@
 import type { Context, Mount, Mounts } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { mountKeys, readMounts } from "../domain/records.ts";
-import { type LxdEngine, lockedId, type Managed, replaceConfig } from "../engine.ts";
+import { type LxdEngine, type Managed, replaceConfig } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noMounts } from "../lifecycle/machines.ts";

@@ -1,8 +1,9 @@
 import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { readNics } from "../domain/devices.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
 import { requireStopped } from "../domain/view.ts";
-import { instancePath, type LxdEngine, lockedId, whenIdle } from "../engine.ts";
+import { instancePath, type LxdEngine, whenIdle } from "../engine.ts";
 import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noInterfaces } from "../lifecycle/machines.ts";

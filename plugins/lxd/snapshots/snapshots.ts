@@ -6,6 +6,7 @@ import type {
   Snapshots,
   SnapshotTree,
 } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/records.ts";
 import { readState, requireStopped } from "../domain/view.ts";
@@ -14,7 +15,6 @@ import {
   getManaged,
   instancePath,
   type LxdEngine,
-  lockedId,
   type Managed,
   whenIdle,
   writeConfig,

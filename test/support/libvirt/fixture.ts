@@ -16,8 +16,8 @@ import {
 import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
+import { readDisk } from "../../../plugins/libvirt/xml/disks.ts";
 import { parse } from "../../../plugins/libvirt/xml/document.ts";
-import { readDisk } from "../../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { clearLeftovers, ownFolder } from "../leftovers.ts";
 import { foreignDomain } from "./foreign-domain.ts";

@@ -1,14 +1,15 @@
 import type { Context, ReadImages } from "../../../../lib/engine/contract.ts";
+import { lockedId } from "../../../../lib/engine/locks.ts";
 import { failure } from "../../../../lib/errors.ts";
 import { isShutOff } from "../../domain/view.ts";
-import { type LibvirtEngine, lockedId, type Managed, runOptions } from "../../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions } from "../../engine.ts";
 import { mapped } from "../../errors.ts";
 import { getReady } from "../../journal/recover.ts";
 import { instanceFolder } from "../../lifecycle/removal.ts";
 import { pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { listCopies } from "../../snapshots/record-copies.ts";
 import { checkSpace, hasSpace } from "../../storage/pool.ts";
-import { readDisk } from "../../xml/domain.ts";
+import { readDisk } from "../../xml/disks.ts";
 import { flattenedPath, isLayerPath, type LayerGraph, sizeOf } from "../layers.ts";
 import { removePending } from "../removable.ts";
 import {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { readDisk, setDisk } from "../../../../../plugins/libvirt/xml/disks.ts";
 import {
   copy,
   type Element,
@@ -10,11 +11,9 @@ import {
   text,
 } from "../../../../../plugins/libvirt/xml/document.ts";
 import {
-  readDisk,
   readInterfaces,
   readResources,
   restoredDomain,
-  setDisk,
   setForwardedPort,
   setResources,
 } from "../../../../../plugins/libvirt/xml/domain.ts";

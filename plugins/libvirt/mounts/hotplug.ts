@@ -1,0 +1,92 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context } from "../../../lib/engine/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import type { LibvirtEngine, Managed } from "../engine.ts";
+import { isLibvirt } from "../errors.ts";
+import { DeviceModifyFlags, type Domain } from "../rpc/index.ts";
+import { type Element, parse, serialize } from "../xml/document.ts";
+import {
+  type Filesystem,
+  filesystemElement,
+  findFilesystem,
+  hasSharedMemory,
+  readFilesystems,
+} from "../xml/filesystem.ts";
+import { servable } from "./servable.ts";
+
+/** How long a guest may take to let go of a device, ms, and how often it is looked for. */
+const UNPLUG_TIMEOUT_MS = 15_000;
+const POLL_INTERVAL_MS = 100;
+
+export async function live(domain: Domain): Promise<Element> {
+  return parse(await domain.getXml());
+}
+
+/** Plugs in what a running guest lacks of its mounts: after suspension, or when a source has come back. */
+export async function plugMounts(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
+  const { domain, metadata } = managed;
+  if (metadata.mounts.length === 0) {
+    return;
+  }
+  const present = readFilesystems(await live(domain)).map(({ tag }) => tag);
+  const wanted = await servable(engine, metadata, context);
+  for (const each of wanted.filter(({ tag }) => !present.includes(tag))) {
+    if (!(await plug(domain, each))) {
+      context.warn?.(`${each.source} is there at the next start of the guest`);
+    }
+  }
+}
+
+/** Plugs a device into a running guest; false where only a start can bring it. */
+export async function plug(domain: Domain, filesystem: Filesystem): Promise<boolean> {
+  if (filesystem.driver !== "virtiofs" || !hasSharedMemory(await live(domain))) {
+    return false;
+  }
+  try {
+    await domain.attachDevice(serialize(filesystemElement(filesystem)), DeviceModifyFlags.LIVE);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && /No more available PCI slots/.test(error.message)) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** Takes a device out of a running guest, which must not have it mounted; false where it does not let go. */
+export async function unplug(domain: Domain, tag: string): Promise<boolean> {
+  const device = findFilesystem(await live(domain), tag);
+  if (device === undefined) {
+    return true;
+  }
+  await domain.detachDevice(serialize(device), DeviceModifyFlags.LIVE).catch((error: unknown) => {
+    if (!isLibvirt(error, "OPERATION_TIMEOUT", "OPERATION_FAILED", "DEVICE_MISSING")) {
+      throw error;
+    }
+  });
+  const end = Date.now() + UNPLUG_TIMEOUT_MS;
+  while (findFilesystem(await live(domain), tag) !== undefined) {
+    if (Date.now() > end) {
+      return false;
+    }
+    await delay(POLL_INTERVAL_MS);
+  }
+  return true;
+}
+
+/**
+ * Takes the mounts out of a running guest whose memory is to be saved, which QEMU refuses with a virtiofs
+ * device in it, and with a 9p one that is mounted. None may be mounted inside any more. `plugMounts`
+ * brings them back.
+ */
+export async function unplugMounts({ domain, name }: Managed): Promise<void> {
+  for (const { tag, source, driver } of readFilesystems(await live(domain))) {
+    if (driver === "virtiofs" && !(await unplug(domain, tag))) {
+      throw failure("WRONG_STATE", {
+        name,
+        reason: `Its guest does not let go of the mount of ${source}, without which its memory cannot be saved`,
+        state: "Running",
+      });
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import type { Context, SnapshotRecord } from "../../../lib/engine/contract.ts";
+import { failure } from "../../../lib/errors.ts";
+import { type LibvirtEngine, runOptions, writeMetadata } from "../engine.ts";
+import { finishInterrupted, getReady } from "../journal/recover.ts";
+import { requireDepth } from "../layers/chain-limit.ts";
+import { keepShort } from "../layers/flattened/flattened.ts";
+import { requireWritable } from "../layers/graph.ts";
+import { checkChain, newLayerPath, readLayers } from "../layers/layers.ts";
+import { stampText } from "../layers/pending-removals.ts";
+import { requireShutOff } from "../lifecycle/power.ts";
+import { awaitSent } from "../lock/await-inflight.ts";
+import { createOverlay } from "../qcow2/overlay.ts";
+import { LibvirtError, SnapshotCreateFlags } from "../rpc/index.ts";
+import { checkSpace } from "../storage/pool.ts";
+import { readDisk, setDisk } from "../xml/disks.ts";
+import { copy, type Element, parse, serialize } from "../xml/document.ts";
+import { readSnapshot, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
+import { requireNoCheckpoints } from "./checkpoints.ts";
+import { reconcile } from "./reconcile.ts";
+import { writeRecordCopy } from "./record-copies.ts";
+import { lookupSnapshot } from "./records.ts";
+import { redefine } from "./redefine.ts";
+
+/** The overlay is ours: one that libvirt makes may be read by anybody, and comes from a program it starts. */
+const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
+
+/** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
+const MAX_COMMENT_BYTES = 1024 * 1024;
+
+export async function take(
+  engine: LibvirtEngine,
+  id: string,
+  record: SnapshotRecord,
+  taken: number,
+  context: Context,
+): Promise<void> {
+  const managed = await getReady(engine, id);
+  const { domain, name } = managed;
+  await requireShutOff(managed, "Only stopped instances can be snapshotted");
+  await requireNoCheckpoints(managed);
+  if (Buffer.byteLength(record.comment) > MAX_COMMENT_BYTES) {
+    throw failure("INVALID_VALUE", {
+      what: "the comment",
+      value: `${record.comment.slice(0, 20)}…`,
+      reason: `must be at most ${MAX_COMMENT_BYTES} bytes`,
+    });
+  }
+  const { folder } = managed.metadata;
+  const activeLayer = readDisk(managed.document);
+  const copies = await reconcile(managed);
+  // One that libvirt has lost can be recorded again, and must find its name free.
+  if (copies.some((copy) => copy.name === record.name)) {
+    throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
+  }
+  const graph = await readLayers(name, folder, [activeLayer]);
+  await checkChain(name, graph, activeLayer);
+  requireWritable(managed, graph, copies);
+  const short = await keepShort(
+    engine,
+    { name, activeLayer },
+    graph,
+    [activeLayer],
+    runOptions(engine, id, context),
+  );
+  requireDepth(name, short.opened(activeLayer).length + 1);
+  await checkSpace(folder);
+
+  const parent = record.parent;
+  const file = newLayerPath(folder);
+  context.signal.throwIfAborted();
+  const { createdAt } = record;
+  const entry = {
+    createdAt,
+    frozen: activeLayer,
+    overlay: file,
+    name: record.name,
+    taken,
+    stamp: stampText(activeLayer),
+  };
+  const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, false);
+  try {
+    await createOverlay(file, activeLayer);
+    const document = takeDocument(managed.document, record.name, record.comment, file);
+    const snapshot = await domain.createSnapshot(serialize(document), TAKE);
+    const xml = await snapshot.getXml();
+    const recorded = readSnapshot(await parse(xml));
+    if (recorded.parent === parent) {
+      await writeRecordCopy(folder, { name: record.name, frozen: activeLayer, xml });
+    } else {
+      await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
+    }
+    const done = { record: { snapshotsTaken: taken }, snapshot: null };
+    await writeMetadata(written, done, false);
+  } catch (error) {
+    // An error does not mean that nothing happened: look, then finish or undo.
+    await awaitSent(engine, id, error);
+    await finishInterrupted(engine, id);
+    const there = await lookupSnapshot(domain, record.name).catch(() => null);
+    if (there?.frozen !== activeLayer) {
+      throw takeError(error, name, record.name);
+    }
+  }
+}
+
+function withDisk(document: Element, file: string): Element {
+  const switched = copy(document);
+  setDisk(switched, file);
+  return switched;
+}
+
+/** libvirt has no code for a name that is taken. */
+function takeError(error: unknown, name: string, snapshot: string): unknown {
+  const taken = error instanceof LibvirtError && error.message.endsWith("already exists");
+  return taken ? failure("SNAPSHOT_EXISTS", { name, snapshot }, error) : error;
+}
