@@ -18,7 +18,7 @@ export function formatInfo(infos: Infos, format: Format): string {
     case "json":
       return json({ errors: [], info: jsonInfo(infos) });
     case "yaml":
-      return yaml({ errors: [null], ...listed(jsonInfo(infos)) });
+      return yaml({ errors: [null], ...listed(yamlInfo(infos)) });
     case "csv":
       return csv(infos);
     case "table": {
@@ -29,6 +29,16 @@ export function formatInfo(infos: Infos, format: Format): string {
       return infos.onlySnapshots ? "No snapshots found.\n" : "No instances found.\n";
     }
   }
+}
+
+/** In YAML the disks of an instance are a list. */
+function yamlInfo(infos: Infos): Record<string, object> {
+  return Object.fromEntries(
+    Object.entries(jsonInfo(infos)).map(([name, shown]) => [
+      name,
+      shown.disks === undefined ? shown : { ...shown, disks: [shown.disks] },
+    ]),
+  );
 }
 
 /** In YAML every instance is a list of one. */
@@ -51,7 +61,8 @@ function runs({ state }: InstanceInfo): boolean {
 
 function instanceTable(info: InstanceInfo): string {
   const running = runs(info);
-  const hash = info.imageHash === "" ? "--" : `${info.imageHash.slice(0, 12)} (${info.imageRelease || "--"})`;
+  const image = [info.imageOs, info.imageRelease].filter(Boolean).join(" ") || "--";
+  const hash = info.imageHash === "" ? "--" : `${info.imageHash.slice(0, 12)} (${image})`;
   return `${[
     line("Name", info.name),
     line("State", info.state),
@@ -85,7 +96,7 @@ function snapshotTable(info: SnapshotInfo): string {
   ].join("\n")}\n`;
 }
 
-function jsonInfo({ instances, snapshots }: Infos): Record<string, unknown> {
+function jsonInfo({ instances, snapshots }: Infos): Record<string, Record<string, unknown>> {
   const info: Record<string, Record<string, unknown>> = {};
   for (const instance of instances) {
     info[instance.name] = jsonInstance(instance);

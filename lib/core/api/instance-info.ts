@@ -61,7 +61,9 @@ export interface InstanceInfo extends InstanceSummary {
   readonly snapshotCount: number;
   /** SHA-256 of the image it was launched from, in hexadecimal. */
   readonly imageHash: string;
-  /** Release of that image, such as "Debian 12"; "" when not known. */
+  /** Operating system of that image, such as "Debian"; "" when not known. */
+  readonly imageOs: string;
+  /** Release of that image without the operating system, such as "12"; "" when not known. */
   readonly imageRelease: string;
   /** As configured, running or not. */
   readonly cpus: number;
