@@ -110,7 +110,8 @@ function jsonInfo({ instances, snapshots }: Infos): Record<string, Record<string
 }
 
 function jsonMounts(mounts: readonly Mount[]): Record<string, unknown> {
-  const maps = (list: Mount["uidMap"]) => list.map(({ host, guest }) => `${host}:${guest}`);
+  const maps = (list: Mount["uidMap"]) =>
+    list.map(({ host, guest, default: isDefault }) => `${host}:${isDefault === true ? "default" : guest}`);
   return Object.fromEntries(
     mounts.map(({ target, source, uidMap, gidMap }) => [
       target,

@@ -84,7 +84,8 @@ async function toMount(
   const { engine, features } = await session.info();
   const { uid, gid } = callerIds();
   const guest = username === "root" ? 0 : DEFAULT_USER;
-  const own = (host: number): IdMap[] => (features.has("mount.idmap") ? [{ host, guest }] : []);
+  const own = (host: number): IdMap[] =>
+    features.has("mount.idmap") ? [{ host, guest, default: true }] : [];
   const mount = { source: shape.source, target, type: shape.type };
   const asked = { uidMap: shape.uidMap ?? [], gidMap: shape.gidMap ?? [] };
   const maps = { uidMap: shape.uidMap ?? own(uid), gidMap: shape.gidMap ?? own(gid) };

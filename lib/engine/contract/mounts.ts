@@ -3,6 +3,8 @@ import type { Context, Lock } from "./call.ts";
 export interface IdMap {
   readonly host: number;
   readonly guest: number;
+  /** No map was asked for: it is the caller's id as that of the guest's default user. Kept as it is. */
+  readonly default?: true;
 }
 
 export interface Mount {

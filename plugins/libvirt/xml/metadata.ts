@@ -101,9 +101,10 @@ export function readOwn(own: Element): Metadata {
 function readMount(of: Element): Mount {
   const { source = "", target = "", type } = of.attributes;
   const maps = (name: string): IdMap[] =>
-    elements(of, name).map(({ attributes: { host, guest } }) => ({
+    elements(of, name).map(({ attributes: { host, guest, default: isDefault } }) => ({
       host: Number(host),
       guest: Number(guest),
+      ...(isDefault === "yes" ? { default: true } : {}),
     }));
   return {
     source,
@@ -115,7 +116,10 @@ function readMount(of: Element): Mount {
 }
 
 function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element {
-  const maps = (name: string, list: readonly IdMap[]) => list.map((map) => element(name, { ...map }));
+  const maps = (name: string, list: readonly IdMap[]) =>
+    list.map(({ host, guest, default: isDefault }) =>
+      element(name, { host, guest, ...(isDefault === true ? { default: "yes" } : {}) }),
+    );
   return element("mount", { source, target, type }, ...maps("uid", uidMap), ...maps("gid", gidMap));
 }
 

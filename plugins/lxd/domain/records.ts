@@ -21,7 +21,7 @@ export const KEYS = {
   lock: "user.strata.lock",
 } as const;
 
-const idMap = z.object({ host: z.number(), guest: z.number() });
+const idMap = z.object({ host: z.number(), guest: z.number(), default: z.literal(true).exactOptional() });
 const mount = z.object({
   source: z.string(),
   target: z.string(),

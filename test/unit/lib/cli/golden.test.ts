@@ -53,7 +53,7 @@ const instances: readonly InstanceInfo[] = [
         target: "/home/ubuntu/src",
         type: "native",
         uidMap: [{ host: 501, guest: 1000 }],
-        gidMap: [{ host: 20, guest: 1000 }],
+        gidMap: [{ host: 20, guest: 1000, default: true }],
       },
       { source: "/srv", target: "/srv", type: "classic", uidMap: [], gidMap: [] },
     ],

@@ -37,8 +37,8 @@ describe("mounting folders in instances", () => {
     await strata.instances.launch({ image: "any", name: "web", mounts: [{ source: FIRST, target: "data" }] });
     await strata.mounts.mount(SECOND, [{ instance: "web" }], { uidMap: [{ host: 7, guest: 8 }] });
     const [info] = await strata.instances.info(["web"]);
-    const own = { host: process.getuid?.(), guest: 1000 };
-    const ownGroup = { host: process.getgid?.(), guest: 1000 };
+    const own = { host: process.getuid?.(), guest: 1000, default: true };
+    const ownGroup = { host: process.getgid?.(), guest: 1000, default: true };
     expect(info?.mounts).to.deep.equal([
       { source: FIRST, target: "/home/ubuntu/data", type: "native", uidMap: [own], gidMap: [ownGroup] },
       {

@@ -28,7 +28,7 @@ const metadata: Metadata = {
       source: '/srv/a & b/<c>\n"d"',
       target: "/home/ubuntu/ü",
       type: "native",
-      uidMap: [{ host: 1001, guest: 1000 }],
+      uidMap: [{ host: 1001, guest: 1000, default: true }],
       gidMap: [
         { host: 0, guest: 1000 },
         { host: 4294967294, guest: 0 },
