@@ -234,6 +234,11 @@ const entries = {
     message: 'the guest of "{name}" refused the login as {username}: {reason}',
     hint: "It accepts only the ssh key of the user who launched it.",
   },
+  COMMAND_TOO_LONG: {
+    exit: EXIT.usage,
+    message: 'the guest of "{name}" does not take a command line of {length} bytes: {reason}',
+    hint: "Send the data on standard input, or copy it into a file with `strata transfer`.",
+  },
   NO_LOGIN: {
     exit: EXIT.denied,
     message: 'strata cannot log in to "{name}": it was adopted without a user name',

@@ -8,6 +8,23 @@ export function examplesOf(each: Command): readonly string[] {
   return examples.get(each) ?? [];
 }
 
+const errorHints = new WeakMap<Command, string>();
+
+/** What is said below an error in the command's own usage, where more is known than the place of its help. */
+export function errorHintOf(each: Command): string | undefined {
+  return errorHints.get(each);
+}
+
+export function withErrorHint(made: Command, hint: string): Command {
+  errorHints.set(made, hint);
+  return made;
+}
+
+/** Every value of an option that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
 /** A command with its help: what it does and examples of it. */
 export function command(name: string, summary: string, ...shown: readonly string[]): Command {
   return withExamples(new Command(name).summary(summary).description(summary), shown);

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { VERSION } from "../version.ts";
 import type { Cli } from "./cli.ts";
-import { withExamples } from "./command.ts";
+import { errorHintOf, withExamples } from "./command.ts";
 import { versionCommand } from "./commands/about.ts";
 import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
 import { adoptCommand, releaseCommand } from "./commands/adoption.ts";
@@ -125,7 +125,7 @@ function settle(program: Command, each: Command, cli: Cli): void {
     .showHelpAfterError(
       path.length === 0
         ? "`strata help` lists the commands."
-        : `\`strata help ${path.join(" ")}\` shows its usage.`,
+        : (errorHintOf(each) ?? `\`strata help ${path.join(" ")}\` shows its usage.`),
     );
   if (each === program) {
     return;

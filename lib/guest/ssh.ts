@@ -151,6 +151,11 @@ function loginError({ name, username }: GuestOptions, error: unknown): StrataErr
     : failure("GUEST_UNREACHABLE", { name, reason }, error);
 }
 
+/** What Linux takes for one argument, bytes: an sshd hands the command line on as one, with a zero behind it. */
+const LONGEST_ARGUMENT = 128 * 1024;
+/** What Dropbear takes for a command line, bytes. */
+const DROPBEAR_COMMAND = 9000;
+
 async function exec(
   client: ssh2.Client,
   name: string,
@@ -160,16 +165,25 @@ async function exec(
   const { tty, signal } = options;
   signal?.throwIfAborted();
   const pty = tty === undefined ? {} : { pty: { term: tty.term, cols: tty.columns, rows: tty.rows } };
+  const command = commandLine(argv, options);
+  const length = Buffer.byteLength(command);
+  if (length >= LONGEST_ARGUMENT) {
+    throw failure("COMMAND_TOO_LONG", { name, length, reason: "Linux takes at most 128 KiB for it" });
+  }
   return new Promise((resolve, reject) => {
+    const refusal = (error: Error) =>
+      length > DROPBEAR_COMMAND
+        ? failure("COMMAND_TOO_LONG", { name, length, reason: "its ssh server refused it" }, error)
+        : failure("GUEST_UNREACHABLE", { name, reason: error.message }, error);
     // At once: the end of a quick command can arrive together with the answer, and nobody is told twice.
     const answer = (error: Error | undefined, channel: ssh2.ClientChannel) =>
       error
-        ? reject(failure("GUEST_UNREACHABLE", { name, reason: error.message }, error))
+        ? reject(refusal(error))
         : resolve(sessionOf(client, channel, name, { signal, ends: tty === undefined ? "TERM" : "HUP" }));
     if (argv.length === 0 && tty !== undefined && options.cwd === undefined && options.user === undefined) {
       client.shell({ term: tty.term, cols: tty.columns, rows: tty.rows }, answer);
     } else {
-      client.exec(commandLine(argv, options), pty, answer);
+      client.exec(command, pty, answer);
     }
   });
 }

@@ -7,6 +7,8 @@ import type { StoredInstance } from "./world.ts";
 export interface Surroundings {
   readonly args: readonly string[];
   readonly cwd: string;
+  readonly user: string;
+  readonly env: Readonly<Record<string, string>>;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -26,6 +28,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   shutdown: async () => 0,
   echo: ({ args, stdout }) => say(stdout, `${args.join(" ")}\n`),
   pwd: ({ cwd, stdout }) => say(stdout, `${cwd}\n`),
+  whoami: async ({ user, stdout }) => say(stdout, `${user}\n`),
+  async printenv({ args: [name = ""], env, stdout }) {
+    const value = env[name];
+    return value === undefined ? 1 : say(stdout, `${value}\n`);
+  },
   hostname: async ({ look, stdout }) => say(stdout, `${(await look()).name}\n`),
   nproc: async ({ look, stdout }) => say(stdout, `${(await look()).resources.cpus}\n`),
   async cat({ args, stdin, stdout, stderr, look }) {

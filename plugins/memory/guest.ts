@@ -22,16 +22,31 @@ export function guestAccess(world: World): EngineAccess {
   };
 }
 
+/** A command line, perhaps with `env NAME=VALUE…` before it, as every guest understands. */
+function readWords(words: readonly string[]) {
+  const prefixed = words[0] === "env";
+  const first = prefixed ? words.findIndex((word, at) => at > 0 && !word.includes("=")) : 0;
+  const [command = "", ...args] = words.slice(first);
+  const variables = words.slice(prefixed ? 1 : 0, first).map((word) => {
+    const at = word.indexOf("=");
+    return [word.slice(0, at), word.slice(at + 1)] as const;
+  });
+  return { env: Object.fromEntries(variables), command, args };
+}
+
 function run(
   world: World,
   id: string,
-  [command = "", ...args]: readonly string[],
-  { cwd = "/home/ubuntu", signal }: ExecOptions,
+  words: readonly string[],
+  { cwd = "/home/ubuntu", user = "ubuntu", signal }: ExecOptions,
 ): ExecSession {
+  const { env, command, args } = readWords(words);
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const around: Surroundings = {
     args,
     cwd,
+    user,
+    env,
     stdin,
     stdout,
     stderr,

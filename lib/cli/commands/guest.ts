@@ -4,16 +4,17 @@ import type { Command } from "commander";
 import type { ExecSession } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
-import { command } from "../command.ts";
+import { collect, command, withErrorHint } from "../command.ts";
 import { canAsk, type Io } from "../io.ts";
 import { chosenNames, launchPrimary } from "./lifecycle.ts";
 
 export function execCommand(cli: Cli): Command {
-  return command(
+  const made = command(
     "exec",
     "run a command in an instance",
     "exec web -- uname -a",
     "exec web -d /srv -- sh -c 'ls | wc -l'",
+    "exec web --user root --env LANG=C -- apt-get update",
   )
     .argument("<name>", "running instance")
     .argument("[command...]", "command and its arguments, after --")
@@ -22,27 +23,61 @@ export function execCommand(cli: Cli): Command {
       "-n, --no-map-working-directory",
       "run in the user's home, even if the current folder is mounted in the instance",
     )
+    .option("-u, --user <name>", "user in the guest to run the command as (default: the image's user)")
+    .option(
+      "-e, --env <name[=value]>",
+      "set a variable of the command's environment, to its value here if none is given (repeatable)",
+      collect,
+    )
+    .option("--no-stdin", "leave standard input alone, for loops that read it")
     .action(async (name: string, given: string[], options: ExecFlags) => {
       const argv = given[0] === "--" ? given.slice(1) : given;
       if (argv.length === 0) {
         throw failure("USAGE", { reason: "exec needs a command, such as: exec NAME -- uname -a" });
       }
+      const env = options.env === undefined ? undefined : readVariables(options.env, cli.io.env);
       const strata = await cli.strata();
       const cwd = options.workingDirectory;
       const over = new AbortController();
+      const { user } = options;
       const session = await strata.guest.exec(name, argv, {
         signal: AbortSignal.any([cli.call.signal, over.signal]),
         ...(cwd === undefined ? {} : { cwd }),
         ...(options.mapWorkingDirectory ? currentFolder() : {}),
-        ...(canAsk(cli.io) ? { tty: terminal(cli.io) } : {}),
+        ...(user === undefined ? {} : { user }),
+        ...(env === undefined ? {} : { env }),
+        ...(options.stdin && canAsk(cli.io) ? { tty: terminal(cli.io) } : {}),
       });
-      cli.exit(await connect(cli.io, session, over));
+      cli.exit(await connect(cli.io, session, over, options.stdin));
     });
+  return withErrorHint(
+    made,
+    "Options of exec go before --, the command and its own options after it: strata exec NAME -- COMMAND",
+  );
 }
 
 interface ExecFlags {
   workingDirectory?: string;
   mapWorkingDirectory: boolean;
+  user?: string;
+  env?: string[];
+  stdin: boolean;
+}
+
+/** Reads `NAME=VALUE`, and `NAME` of a variable that is set here. */
+function readVariables(given: readonly string[], here: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const at = text.indexOf("=");
+      const name = at === -1 ? text : text.slice(0, at);
+      const value = at === -1 ? here[name] : text.slice(at + 1);
+      if (value === undefined) {
+        const reason = "must be NAME=VALUE, or the name of a variable that is set here";
+        throw failure("INVALID_VALUE", { what: "--env", value: text, reason });
+      }
+      return [name, value];
+    }),
+  );
 }
 
 /** Nothing where the folder that we are in has been removed. */
@@ -82,15 +117,26 @@ function terminal({ stdout, env }: Io) {
  * Connects our streams with the command's until it ends; resolves to its exit status. `over` ends it where
  * nobody gets its output any more.
  */
-async function connect(io: Io, session: ExecSession, over: AbortController): Promise<number> {
-  const { stdin, stdout } = io;
-  const raw = "setRawMode" in stdin && canAsk(io) ? stdin : undefined;
+async function connect(
+  io: Io,
+  session: ExecSession,
+  over: AbortController,
+  withInput = true,
+): Promise<number> {
+  const { stdout } = io;
+  // Touched not even to be let go: who reads it next must find all of it.
+  const stdin = withInput ? io.stdin : undefined;
+  const raw = stdin !== undefined && "setRawMode" in stdin && canAsk(io) ? stdin : undefined;
   const resize = () => "columns" in stdout && session.resize(stdout.columns, stdout.rows);
   raw?.setRawMode(true);
   stdout.on("resize", resize);
-  stdin.pipe(session.stdin);
   // The command may end before it has read all of its input.
   session.stdin.on("error", () => {});
+  if (stdin === undefined) {
+    session.stdin.end();
+  } else {
+    stdin.pipe(session.stdin);
+  }
   try {
     const output = pipeline(session.stdout, stdout, { end: false });
     const errors = pipeline(session.stderr, io.stderr, { end: false });
@@ -101,9 +147,9 @@ async function connect(io: Io, session: ExecSession, over: AbortController): Pro
     over.abort();
     throw error;
   } finally {
-    stdin.unpipe(session.stdin);
-    stdin.pause();
-    if ("unref" in stdin) {
+    stdin?.unpipe(session.stdin);
+    stdin?.pause();
+    if (stdin !== undefined && "unref" in stdin) {
       stdin.unref();
     }
     stdout.off("resize", resize);

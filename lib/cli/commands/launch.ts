@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
 import type { Cli } from "../cli.ts";
-import { command } from "../command.ts";
+import { collect, command } from "../command.ts";
 import { write } from "../io.ts";
 import { parseNicSpec } from "../network-spec.ts";
 import { readUserData } from "../user-data.ts";
@@ -73,11 +73,6 @@ export function launchCommand(cli: Cli): Command {
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
     });
-}
-
-/** Every value of an option that may be given several times. */
-function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
 }
 
 function parseCpus(value: string): number {

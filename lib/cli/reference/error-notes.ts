@@ -105,6 +105,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   },
   GUEST_UNREACHABLE: { means: "The guest has no address, does not accept connections, or closed one." },
   GUEST_REFUSED: { means: "The guest's ssh server answers, but rejects strata's key." },
+  COMMAND_TOO_LONG: {
+    means:
+      "The command with its arguments is longer than the guest's ssh server or kernel accepts: 128 KiB with OpenSSH, about 9 KB with Dropbear.",
+  },
   NO_LOGIN: { means: "The command has to log in to the guest, and strata does not know a user for it." },
   HOST_KEY_CHANGED: {
     means:

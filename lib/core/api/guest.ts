@@ -26,6 +26,12 @@ export interface GuestExecOptions extends ExecOptions {
    * @default the user's home
    */
   readonly hostFolder?: string;
+  /**
+   * Variables of the command's environment, beside those that the guest sets.
+   *
+   * @default none
+   */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Options of {@link StrataGuest.shell}. */
@@ -56,7 +62,8 @@ export interface StrataGuest {
    * Runs a command in a running instance as its default user. No shell expands its words; an exit status other
    * than 0 is a result, not an error.
    *
-   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED, COMMAND_TOO_LONG,
+   * INVALID_VALUE for a name in `env`
    */
   exec(instance: string, argv: readonly string[], options?: GuestExecOptions): Promise<ExecSession>;
   /**

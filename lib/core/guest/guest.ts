@@ -12,6 +12,7 @@ import { failure, isStrataError } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import type { Guest } from "../../guest/ssh.ts";
 import { folderInside } from "../../mounts/folder.ts";
+import type { GuestExecOptions } from "../api/strata.ts";
 import { displayState, getInstance, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
@@ -145,13 +146,34 @@ async function hangUpAfter(
   }
 }
 
+/** A command with variables in its environment, whatever the engine: every guest has `env`. */
+function withEnvironment(argv: readonly string[], env: Readonly<Record<string, string>>): readonly string[] {
+  const variables = Object.entries(env).map(([name, value]) => {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+      throw failure("INVALID_VALUE", {
+        what: "a variable's name",
+        value: name,
+        reason: "must have letters, digits and underscores, and not begin with a digit",
+      });
+    }
+    return `${name}=${value}`;
+  });
+  if (variables.length === 0) {
+    return argv;
+  }
+  // A program whose name has "=" in it would be one more variable to env.
+  const command = argv[0]?.includes("=") === true ? ["sh", "-c", 'exec "$@"', "sh", ...argv] : argv;
+  return ["env", ...variables, ...command];
+}
+
 /** Runs argv as the default user of a running instance. */
 export async function exec(
   session: Session,
   name: string,
   argv: readonly string[],
-  { hostFolder, ...options }: ExecOptions & { readonly hostFolder?: string } = {},
+  { hostFolder, env, ...options }: GuestExecOptions = {},
 ): Promise<ExecSession> {
+  const command = withEnvironment(argv, env ?? {});
   const instance = await getInstance(session, name);
   if (instance.state !== "running") {
     throw failure("WRONG_STATE", {
@@ -162,7 +184,7 @@ export async function exec(
   }
   const cwd =
     options.cwd ?? (hostFolder === undefined ? undefined : folderInside(instance.mounts, hostFolder));
-  return execIn(session, instance, argv, { ...options, ...(cwd === undefined ? {} : { cwd }) });
+  return execIn(session, instance, command, { ...options, ...(cwd === undefined ? {} : { cwd }) });
 }
 
 /** Runs a command and gives its output; null when the guest does not answer or the command fails. */

@@ -234,6 +234,16 @@ describe("ssh into a guest", () => {
       expect(out.split("\0").slice(0, -1)).to.deep.equal([...words, "*", "$HOME", "it's", "a\nb"]);
     });
 
+    it("is refused for its length where no kernel would take it, and where its sshd does not", async () => {
+      const fits = "x".repeat(30_000);
+      expect((await output(await run(["printf", "%s", fits]))).out).to.equal(fits);
+      expect(await refusal(run(["true", "x".repeat(128 * 1024 - "true ".length)]))).to.equal(
+        "COMMAND_TOO_LONG",
+      );
+      // This sshd hangs up on packets of that size; OpenSSH does later, and Dropbear says no much sooner.
+      expect(await refusal(run(["true", "x".repeat(100_000)]))).to.equal("COMMAND_TOO_LONG");
+    });
+
     it("runs in the folder that is asked for, whatever its name", async () => {
       expect((await output(await run(["pwd"], { cwd: "/usr/lib" }))).out).to.equal("/usr/lib\n");
       expect((await output(await run(["pwd"], { cwd: "/no such; echo evil" }))).code).not.to.equal(0);
