@@ -25,7 +25,7 @@ import type { Snapshots } from "./contract/snapshots.ts";
 export type * from "./contract/adoption.ts";
 export type * from "./contract/call.ts";
 export type * from "./contract/cluster.ts";
-export type * from "./contract/engine.ts";
+export * from "./contract/engine.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/guest.ts";
 export * from "./contract/instances.ts";
@@ -34,6 +34,7 @@ export type * from "./contract/mounts.ts";
 export type * from "./contract/networks.ts";
 export type * from "./contract/plugin.ts";
 export type * from "./contract/snapshots.ts";
+export { mergeRecord, parseRecord, stringifyRecord } from "./records.ts";
 
 export const API_VERSION = "3.0.0";
 

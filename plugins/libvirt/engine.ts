@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../lib/engine/contract.ts";
-import { RECORD_VERSION } from "../../lib/engine/contract.ts";
+import { mergeRecord, RECORD_VERSION } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { ENGINE, isLibvirt, mapped } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";
@@ -251,7 +251,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...rest,
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
-    record: { ...metadata.record, ...change.record },
+    record: mergeRecord(metadata.record, change.record ?? {}),
     ...(nextPendingRemovals === undefined ? {} : { pendingRemovals: nextPendingRemovals }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),
     ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { Instance, Instances, Lock } from "../../lib/engine/contract.ts";
+import { type Instance, type Instances, type Lock, mergeRecord } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { goOn, type Locks, lockedInstance, lockInstance, requireStopped } from "./lock.ts";
+import { requireNative } from "./mounts.ts";
 import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
@@ -26,7 +27,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
     check: ({ name }) => requireFree(world, name),
     async create(spec, context) {
       goOn(context);
-      await requireFree(world, spec.name);
+      requireNative(spec.mounts);
       world.step("create");
       const stored: StoredInstance = {
         id: randomUUID(),
@@ -40,7 +41,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
         snapshots: [],
         standsOn: null,
       };
-      await world.put(stored);
+      await world.add(stored);
       return view(stored);
     },
     async start(lock, context) {
@@ -79,12 +80,11 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be cloned");
       goOn(context);
-      await requireFree(world, copy.name);
       world.step("clone");
       const { name, record } = copy;
       const nics = stored.nics.map((nic) => ({ ...nic, mac: newMac() }));
       const made = { ...stored, id: randomUUID(), name, record, nics, snapshots: [], standsOn: null };
-      await world.put(made);
+      await world.add(made);
       return view(made);
     },
     async resize(lock, change, context) {
@@ -100,7 +100,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
     },
     async annotate(lock, change) {
       const stored = await locked(lock);
-      await world.put({ ...stored, record: { ...stored.record, ...change } });
+      await world.put({ ...stored, record: mergeRecord(stored.record, change) });
     },
     async remove(lock) {
       const { id } = await locked(lock);

@@ -3,6 +3,13 @@ import { failure } from "../../lib/errors.ts";
 import { type Locks, lockedInstance } from "./lock.ts";
 import type { StoredInstance, World } from "./world.ts";
 
+/** Rejects with UNSUPPORTED what `info` does not declare; the core has asked, others may not have. */
+export function requireNative(mounts: readonly Mount[]): void {
+  if (mounts.some(({ type }) => type !== "native")) {
+    throw failure("UNSUPPORTED", { what: "a classic mount", engine: "memory", reason: "it has native ones" });
+  }
+}
+
 /** Mounts that are records alone: there is no inside that a folder could appear in. */
 export function mountGroup(world: World, locks: Locks): Mounts {
   const put = async (stored: StoredInstance, mounts: readonly Mount[]) => {
@@ -12,6 +19,7 @@ export function mountGroup(world: World, locks: Locks): Mounts {
   };
   return {
     async attach(lock, mount) {
+      requireNative([mount]);
       const stored = await lockedInstance(world, locks, lock);
       const { name, mounts } = stored;
       if (mounts.some(({ target }) => target === mount.target)) {

@@ -2,14 +2,16 @@ import { EventEmitter, on } from "node:events";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import writeFileAtomic from "write-file-atomic";
-import type {
-  EngineEvent,
-  EngineState,
-  InstanceRecord,
-  Mount,
-  Nic,
-  Resources,
-  SnapshotRecord,
+import {
+  type EngineEvent,
+  type EngineState,
+  type InstanceRecord,
+  type Mount,
+  type Nic,
+  parseRecord,
+  type Resources,
+  type SnapshotRecord,
+  stringifyRecord,
 } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { atOwn, makeFolder, readOwn } from "../../lib/util/own-files.ts";
@@ -44,6 +46,8 @@ export interface World {
   get(id: string): Promise<StoredInstance>;
   /** A step at which a fault may strike. */
   step(what: string): void;
+  /** Rejects with INSTANCE_EXISTS where another has its name, looked up in the same stroke. */
+  add(instance: StoredInstance): Promise<void>;
   put(instance: StoredInstance): Promise<void>;
   remove(id: string): Promise<void>;
   /** What was put and removed by this process, from the call on, until the signal. */
@@ -67,6 +71,14 @@ export function createWorld(file: string | undefined, faults: Faults): World {
     instances = next;
     faults.made("save");
   };
+  // One change after the other: each is made of what the one before has left.
+  let last: Promise<unknown> = Promise.resolve();
+  const change = (next: (all: readonly StoredInstance[]) => readonly StoredInstance[]): Promise<void> => {
+    const made = last.then(async () => save(next(await load())));
+    last = made.catch(() => {});
+    return made;
+  };
+  const tell = (event: EngineEvent) => changes.emit("event", event);
   return {
     all: load,
     async get(id) {
@@ -77,18 +89,29 @@ export function createWorld(file: string | undefined, faults: Faults): World {
       return found;
     },
     step: faults.step,
+    async add(instance) {
+      await change((all) => {
+        if (all.some(({ name }) => name === instance.name)) {
+          throw failure("INSTANCE_EXISTS", { name: instance.name });
+        }
+        return [...all, instance];
+      });
+      tell({ at: Date.now(), kind: "changed", id: instance.id });
+    },
     async put(instance) {
-      const all = await load();
-      const before = all.find(({ id }) => id === instance.id);
-      await save([...all.filter((each) => each !== before), instance]);
       const { id, state } = instance;
+      let before: StoredInstance | undefined;
+      await change((all) => {
+        before = all.find((each) => each.id === id);
+        return [...all.filter((each) => each !== before), instance];
+      });
       const at = Date.now();
       const moved = before !== undefined && before.state !== state;
-      changes.emit("event", moved ? { at, kind: "state", id, state } : { at, kind: "changed", id });
+      tell(moved ? { at, kind: "state", id, state } : { at, kind: "changed", id });
     },
     async remove(id) {
-      await save((await load()).filter((instance) => instance.id !== id));
-      changes.emit("event", { at: Date.now(), kind: "removed", id });
+      await change((all) => all.filter((instance) => instance.id !== id));
+      tell({ at: Date.now(), kind: "removed", id });
     },
     watch: (signal) => watch(changes, signal),
   };
@@ -108,22 +131,14 @@ async function* watch(changes: EventEmitter, signal: AbortSignal): AsyncGenerato
   }
 }
 
-const BIGINT = /^bigint:(-?\d+)$/;
-
 async function read(file: string): Promise<readonly StoredInstance[]> {
   const text = (await readOwn(file, () => readFile(file, "utf8"))) ?? "[]";
-  return JSON.parse(text, (_, value: unknown) => {
-    const found = typeof value === "string" ? BIGINT.exec(value)?.[1] : undefined;
-    return found === undefined ? value : BigInt(found);
-  });
+  return parseRecord(text) as readonly StoredInstance[];
 }
 
 async function write(file: string, instances: readonly StoredInstance[]): Promise<void> {
-  const text = JSON.stringify(instances, (_, value: unknown) =>
-    typeof value === "bigint" ? `bigint:${value}` : value,
-  );
   await atOwn(file, async () => {
     await makeFolder(dirname(file));
-    await writeFileAtomic(file, text, { mode: 0o600 });
+    await writeFileAtomic(file, stringifyRecord(instances), { mode: 0o600 });
   });
 }

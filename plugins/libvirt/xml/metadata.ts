@@ -74,6 +74,7 @@ export function readOwn(own: Element): Metadata {
   const entry = find(root, "snapshot");
   const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
   const record: InstanceRecord = {
+    ...readFurther(text(find(root, "further"))),
     version: Number(a.version),
     image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
     username: a.username ?? "",
@@ -96,6 +97,34 @@ export function readOwn(own: Element): Metadata {
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
     ...(entry === undefined ? {} : { snapshot: readSnapshotEntry(entry) }),
   };
+}
+
+/** Members of the record that this version does not know. What cannot be read is left out: it is not ours. */
+function readFurther(json: string): object {
+  try {
+    const found: unknown = JSON.parse(json || "{}");
+    return typeof found === "object" && found !== null ? found : {};
+  } catch {
+    return {};
+  }
+}
+
+const KNOWN: ReadonlySet<string> = new Set<keyof InstanceRecord>([
+  "version",
+  "image",
+  "username",
+  "deleted",
+  "snapshotsTaken",
+  "cloudInstanceId",
+  "createdAt",
+  "hostKey",
+  "shutdownAt",
+  "restoredAt",
+]);
+
+function furtherElement(record: InstanceRecord): Element | undefined {
+  const further = Object.entries(record).filter(([name, value]) => !KNOWN.has(name) && value !== undefined);
+  return further.length === 0 ? undefined : element("further", {}, asciiJson(Object.fromEntries(further)));
 }
 
 function readMount(of: Element): Mount {
@@ -173,6 +202,7 @@ export function metadataElement(metadata: Metadata): Element {
     },
     element("image", { ...record.image }),
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
+    furtherElement(record),
     ...metadata.mounts.map(mountElement),
     ...(metadata.pendingRemovals ?? []).map((file) => element("discarded", { file })),
     metadata.operation === undefined || metadata.operation.kind === "unusable"
@@ -198,7 +228,7 @@ function snapshotElement(entry: SnapshotEntry): Element {
 }
 
 /** JSON in which every character outside printable ASCII is escaped, so that any XML can carry it. */
-function asciiJson(value: string): string {
+function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[^\x20-\x7e]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -1,5 +1,11 @@
 import { z } from "zod";
-import type { Context, InstanceRecord, Instances, Resources } from "../../../lib/engine/contract.ts";
+import {
+  type Context,
+  type InstanceRecord,
+  type Instances,
+  mergeRecord,
+  type Resources,
+} from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import {
@@ -106,5 +112,5 @@ async function resize(
 
 async function annotate(engine: LxdEngine, id: string, change: Partial<InstanceRecord>): Promise<void> {
   const { name, own } = await getLocked(engine, id);
-  await writeConfig(engine, name, ownKeys({ ...own, record: { ...own.record, ...change } }));
+  await writeConfig(engine, name, ownKeys({ ...own, record: mergeRecord(own.record, change) }));
 }
