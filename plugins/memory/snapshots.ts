@@ -17,10 +17,6 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
         standsOn,
       };
     },
-    async outline(id) {
-      const { snapshots, standsOn } = await world.get(id);
-      return { names: snapshots.map(({ name }) => name), standsOn };
-    },
     async take(lock, record, taken, context) {
       const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be snapshotted");

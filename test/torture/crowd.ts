@@ -1,4 +1,5 @@
 import { appendFileSync } from "node:fs";
+import { outlineOf } from "../../lib/core/snapshots/outline.ts";
 import { asStrataError } from "../../lib/errors.ts";
 import libvirt from "../../plugins/libvirt/index.ts";
 import { silent } from "../support/libvirt/fixture.ts";
@@ -67,7 +68,7 @@ async function read({ instances, snapshots }: Parameters<typeof perform>[0], on:
   if (!(await instances.list()).some(({ name }) => name === on)) {
     throw new Error(`${on} is not listed`);
   }
-  const outline = await snapshots.outline(found.id).catch((error: unknown) => {
+  const outline = await outlineOf(snapshots, found.id).catch((error: unknown) => {
     // Which takes the head's header.
     if (asStrataError(error).code !== "PERMISSION_DENIED") {
       throw error;

@@ -5,6 +5,7 @@ import type { StrataEvent } from "../api/strata.ts";
 import { displayState } from "../instances/instances.ts";
 import { requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
+import { outlineOf } from "../snapshots/outline.ts";
 
 /**
  * What happens from now on, in all engines of the configuration that tell of it, until the signal. The
@@ -145,7 +146,7 @@ async function look(session: Session, found: Instance, before: Seen | undefined)
 async function lookAt(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
   const { snapshots: group } = await session.engine();
   const { names, standsOn } =
-    instance.snapshotCount === 0 ? { names: [], standsOn: null } : await group.outline(instance.id);
+    instance.snapshotCount === 0 ? { names: [], standsOn: null } : await outlineOf(group, instance.id);
   const known = before?.snapshots ?? new Map<string, never>();
   if (before?.snapshots !== null && names.length === known.size && names.every((name) => known.has(name))) {
     return { instance, snapshots: known, standsOn };

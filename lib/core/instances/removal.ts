@@ -6,6 +6,7 @@ import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
+import { outlineOf } from "../snapshots/outline.ts";
 import { deleteSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
 import { forgetAliases } from "./aliases.ts";
 import { eachLocked, getInstance, getInstances, unlessGone, whileLocked } from "./instances.ts";
@@ -82,7 +83,7 @@ export async function remove(
 /** Rejects unless the snapshot is there, by the call that costs least. */
 async function requireThere(group: Snapshots, { id, name }: Instance, snapshot: string): Promise<void> {
   if (group.removal === undefined) {
-    return requireSnapshot(await group.outline(id), name, snapshot);
+    return requireSnapshot(await outlineOf(group, id), name, snapshot);
   }
   if ((await group.removal(id, snapshot)) === null) {
     throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });

@@ -12,6 +12,7 @@ import type { CallOptions, EachOptions, Ref, SnapshotRef, SnapshotTreeInfo } fro
 import { getInstances, requireStopped, unlessGone, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, nextSnapshot } from "./names.ts";
+import { outlineOf } from "./outline.ts";
 import { planRemoval } from "./plan.ts";
 import { snapshotRef } from "./ref.ts";
 import { childrenOf } from "./tree.ts";
@@ -88,7 +89,7 @@ async function take(
 ): Promise<string> {
   const { snapshots: group } = await session.engine();
   const { id, record, resources, mounts, nics } = lock.instance;
-  const { names, standsOn } = await group.outline(id);
+  const { names, standsOn } = await outlineOf(group, id);
   const next = nextSnapshot(record.snapshotsTaken, names);
   const name = options.name ?? next.name;
   if (names.includes(name)) {
@@ -122,7 +123,7 @@ export async function restore(
   const { instances, snapshots: group } = await session.engine();
   return whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const fresh = lock.instance;
-    requireSnapshot(await group.outline(fresh.id), ref.instance, ref.snapshot);
+    requireSnapshot(await outlineOf(group, fresh.id), ref.instance, ref.snapshot);
     requireStopped(fresh, "Only stopped instances can be restored");
     const comment = `Before restoring ${ref.snapshot}`;
     const saved = options.saveFirst === true ? await take(session, lock, { comment }, context) : null;
@@ -200,7 +201,7 @@ async function changeRecord(
   const context = contextOf(call);
   const { snapshots: group } = await session.engine();
   await whileLocked(session, { name: ref.instance }, context, async (lock) => {
-    const outline = await group.outline(lock.instance.id);
+    const outline = await outlineOf(group, lock.instance.id);
     requireSnapshot(outline, ref.instance, ref.snapshot);
     await work(group, lock, outline, context);
   });

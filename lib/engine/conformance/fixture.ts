@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { outlineOf } from "../../core/snapshots/outline.ts";
 import type { Context, Engine, ImageSource, Instance, InstanceSpec, Lock } from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
 import type { GuestFixture } from "./guest.ts";
@@ -127,7 +128,7 @@ export async function take(fixture: Fixture, instance: Instance, name: string, c
   const { snapshots } = fixture.engine;
   const [{ resources, mounts, nics, record }, { standsOn }] = await Promise.all([
     current(fixture, instance),
-    snapshots.outline(instance.id),
+    outlineOf(snapshots, instance.id),
   ]);
   const { cloudInstanceId } = record;
   const createdAt = Date.now();

@@ -35,7 +35,7 @@ export interface SnapshotOutline {
   readonly standsOn: string | null;
 }
 
-/** What a deletion does to the records, worked out by the core (`lib/core/snapshots/plan.ts`). */
+/** What a deletion does to the records, worked out by the core. */
 export interface Removal {
   readonly name: string;
   /** What the children and, if it stood on the snapshot, the instance get as their parent. */
@@ -45,7 +45,8 @@ export interface Removal {
 
 export interface Snapshots {
   tree(id: string): Promise<SnapshotTree>;
-  outline(id: string): Promise<SnapshotOutline>;
+  /** Present where the engine can tell this much sooner than the whole tree. */
+  outline?(id: string): Promise<SnapshotOutline>;
   /** What deleting a snapshot does; null when it is not there. Without it the core reads the whole tree. */
   removal?(id: string, name: string): Promise<Removal | null>;
   /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */

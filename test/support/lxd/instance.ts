@@ -1,4 +1,5 @@
 import { text } from "node:stream/consumers";
+import { outlineOf } from "../../../lib/core/snapshots/outline.ts";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
 import type { Context, ExecOptions, ExecSession, Instance } from "../../../lib/engine/contract.ts";
 import { context, newInstanceSpec } from "../libvirt/instance-spec.ts";
@@ -45,7 +46,7 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
     cut: () => whileLocked((call) => instances.stop(lockOf(id), "force", call)),
     take: (snapshot, taken) =>
       whileLocked(async (call) => {
-        const { standsOn: parent } = await snapshots.outline(id);
+        const { standsOn: parent } = await outlineOf(snapshots, id);
         const found = await instances.find(name);
         if (found === null) {
           throw new Error(`${name} is gone`);
