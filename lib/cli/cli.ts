@@ -1,6 +1,6 @@
 import type { OpenStrataOptions, Strata } from "../core/api/strata.ts";
 import type { Context, Log } from "../engine/contract.ts";
-import { EXIT, type StrataError } from "../errors.ts";
+import { asStrataError, EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { printable } from "./format/cell.ts";
 import type { Io } from "./io.ts";
@@ -87,7 +87,13 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
       progress.clear();
       // What kept it from opening was told already.
       const strata = await opened?.catch(() => undefined);
-      await strata?.[Symbol.asyncDispose]();
+      try {
+        await strata?.[Symbol.asyncDispose]();
+      } catch (error) {
+        // The command has come to its end, and its exit code is of that.
+        io.stderr.write(`strata: warning: ${printable(asStrataError(error).message)}\n`);
+        log?.warn("closing failed", { causes: causesOf(error) });
+      }
       await log?.[Symbol.asyncDispose]();
     },
     exitCode: () => code,

@@ -1,5 +1,13 @@
-import { ERRORS, failure, isStrataError, type StrataError } from "../errors.ts";
+import {
+  ERRORS,
+  type ErrorCode,
+  type ErrorDetails,
+  failure,
+  isStrataError,
+  type StrataError,
+} from "../errors.ts";
 import type { Engine, EngineInfo, EnginePlugin, ExecSession, InstanceOutline } from "./contract.ts";
+import { GROUPS, lackOf } from "./shape.ts";
 
 /**
  * A plugin whose every failure is one of our table, wherever it comes from: what an engine throws by
@@ -50,13 +58,21 @@ export function guardPlugin(plugin: EnginePlugin): EnginePlugin {
   };
 }
 
-/** The open engine, its groups and all that they give, guarded in the same way. */
+/**
+ * The open engine, its groups and all that they give, guarded in the same way. Throws PLUGIN_ERROR where a member is
+ * missing that every engine has: the core would stumble over it, and look like the culprit.
+ */
 export function guardEngine(plugin: string, engine: Engine): Engine {
-  return guardGroup({ plugin, names: new Map() }, "", engine);
+  const lack = lackOf(engine);
+  if (lack !== undefined) {
+    throw failure("PLUGIN_ERROR", { plugin, reason: `open: ${lack}` });
+  }
+  return guardGroup({ plugin, engine, names: new Map() }, "", engine);
 }
 
 interface Guard {
   readonly plugin: string;
+  readonly engine: Engine;
   /** Names of instances by their ids, as the engine has told them. */
   readonly names: Map<unknown, string>;
 }
@@ -71,7 +87,7 @@ function guardGroup<T extends object>(guard: Guard, path: string, group: T): T {
         return guarded.get(key);
       }
       const value: unknown = Reflect.get(group, key, group);
-      const name = `${path}${String(key)}`;
+      const name = `${path}${typeof key === "symbol" ? `[${key.description}]` : key}`;
       if (typeof value === "function") {
         const call = guardCall(guard, name, (...args) => Reflect.apply(value, group, args));
         guarded.set(key, call);
@@ -106,7 +122,7 @@ function guardCall(guard: Guard, call: string, work: (...args: unknown[]) => unk
 const NAMING = ["list", "outline", "find", "create", "clone"].map((call) => `instances.${call}`);
 
 /** What goes on after a call has returned: a stream of events, a command that runs. */
-function guardResult({ plugin, names }: Guard, call: string, value: unknown): unknown {
+function guardResult({ plugin, engine, names }: Guard, call: string, value: unknown): unknown {
   if (NAMING.includes(call)) {
     for (const told of [value as InstanceOutline | InstanceOutline[] | null].flat()) {
       if (told !== null) {
@@ -115,7 +131,7 @@ function guardResult({ plugin, names }: Guard, call: string, value: unknown): un
     }
   }
   if (call === "info") {
-    return checkedInfo(plugin, value);
+    return checkedInfo(plugin, engine, value);
   }
   if (call === "events") {
     return guardEvents(plugin, value as AsyncIterable<unknown>);
@@ -142,13 +158,17 @@ async function* guardEvents(plugin: string, events: AsyncIterable<unknown>): Asy
 }
 
 /** The core asks for features at every turn: a wrong answer must not look like its own fault. */
-function checkedInfo(plugin: string, value: unknown): unknown {
+function checkedInfo(plugin: string, engine: Engine, value: unknown): unknown {
+  const wrong = (reason: string) => failure("PLUGIN_ERROR", { plugin, reason: `info: ${reason}` });
   const { features, missing, imageFormats } = (value ?? {}) as Partial<EngineInfo>;
   if (!(features instanceof Set) || !(missing instanceof Map) || !Array.isArray(imageFormats)) {
-    throw failure("PLUGIN_ERROR", {
-      plugin,
-      reason: "info: features must be a Set, missing a Map, imageFormats an array",
-    });
+    throw wrong("features must be a Set, missing a Map, imageFormats an array");
+  }
+  for (const group of GROUPS) {
+    const declared = group.features.find((feature) => features.has(feature));
+    if (declared !== undefined && group.of(engine) === undefined) {
+      throw wrong(`it declares ${declared}, and ${group.member} is not there`);
+    }
   }
   return value;
 }
@@ -160,8 +180,37 @@ function fault(plugin: string, call: string, error: unknown): StrataError {
   if (error instanceof Error && error.name === "AbortError") {
     return failure("CANCELLED", {}, error);
   }
-  const message = error instanceof Error ? error.message : String(error);
-  return failure("PLUGIN_ERROR", { plugin, reason: `${call}: ${message}` }, error);
+  const wrong = (reason: string) => failure("PLUGIN_ERROR", { plugin, reason: `${call}: ${reason}` }, error);
+  const coded = codedError(error);
+  if (coded === undefined) {
+    return wrong(error instanceof Error ? error.message : String(error));
+  }
+  const { code, details } = coded;
+  const lacking = placeholders(code).filter((name) => !(name in details));
+  return lacking.length === 0
+    ? failure(code, details, error)
+    : wrong(`its error ${code} has no details ${lacking.join(", ")}`);
+}
+
+/**
+ * A plain error that has a code of the table and details: plugins throw those, so that nothing of strata's has to be
+ * there when they run. Node's own errors have codes as well, and no details.
+ */
+function codedError(
+  error: unknown,
+): { readonly code: ErrorCode; readonly details: ErrorDetails } | undefined {
+  if (!(error instanceof Error)) {
+    return undefined;
+  }
+  const { code, details } = error as { readonly code?: unknown; readonly details?: unknown };
+  if (typeof code !== "string" || !Object.hasOwn(ERRORS, code) || typeof details !== "object") {
+    return undefined;
+  }
+  return { code: code as ErrorCode, details: (details ?? {}) as ErrorDetails };
+}
+
+function placeholders(code: ErrorCode): string[] {
+  return [...ERRORS[code].message.matchAll(/\{(\w+)\}/g)].flatMap(([, name]) => name ?? []);
 }
 
 /** An engine that no longer finds an instance knows its id alone: whoever asked for it by name reads that. */

@@ -28,7 +28,7 @@ export function malformed(entry: string): string | undefined {
 
 /**
  * Finds the package of an engine, by its name or at an absolute path, and reads its manifest:
- * `"strata": { "plugin": "NAME", "api": "^2.0.0", "entry": "./dist/index.js" }`. Looks in `folder` first,
+ * `"strata": { "plugin": "NAME", "api": "^3.0.0", "entry": "./dist/index.js" }`. Looks in `folder` first,
  * then where Node looks from here. Rejects with PLUGIN_MISSING, PLUGIN_INCOMPATIBLE or PLUGIN_ERROR.
  */
 export async function readManifest(wanted: string, folder: string): Promise<Manifest> {
@@ -40,14 +40,20 @@ export async function readManifest(wanted: string, folder: string): Promise<Mani
       cause,
     );
   const [{ z }, { default: semver }] = await Promise.all([import("zod"), import("semver")]);
+  const words = (must: string) => z.string({ error: `must be ${must}` });
+  const name = "a name of lower-case letters, digits and hyphens, at most 32";
+  const range = 'a range of versions, such as "^3.0.0"';
   const shape = z.object({
-    name: z.string(),
+    name: words("the name of the package"),
     version: z.string().default("0.0.0"),
-    strata: z.object({
-      plugin: z.string().regex(ENGINE_NAME),
-      api: z.string().refine((range) => semver.validRange(range) !== null, "must be a range of versions"),
-      entry: z.string(),
-    }),
+    strata: z.object(
+      {
+        plugin: words(name).regex(ENGINE_NAME, `must be ${name}`),
+        api: words(range).refine((given) => semver.validRange(given) !== null, `must be ${range}`),
+        entry: words("the path of a module"),
+      },
+      { error: 'must be there, as an object: without "strata" the package is not an engine plugin' },
+    ),
   });
   let document: unknown;
   try {
@@ -58,7 +64,7 @@ export async function readManifest(wanted: string, folder: string): Promise<Mani
   const { success, data, error } = shape.safeParse(document);
   if (!success) {
     const [issue] = error.issues;
-    throw broken(`${issue?.path.join(".")}: ${issue?.message}`, error);
+    throw broken([issue?.path.join("."), issue?.message].filter(Boolean).join(": "), error);
   }
   const { plugin, api, entry } = data.strata;
   if (!semver.satisfies(API_VERSION, api)) {

@@ -1,9 +1,8 @@
-import { pathToFileURL } from "node:url";
 import { asStrataError, failure, isStrataError, type StrataError } from "../errors.ts";
 import { builtInNames, importBuiltIn } from "./built-in.ts";
 import { API_VERSION, type EnginePlugin } from "./contract.ts";
 import { guardPlugin } from "./guard.ts";
-import { importModule } from "./import-module.ts";
+import { importEntry } from "./import-module.ts";
 import { ENGINE_NAME, readManifest } from "./manifest.ts";
 
 /** Engine that is used when nothing else is said. */
@@ -100,7 +99,7 @@ function builtIn(name: string): EngineSource {
 
 async function packaged(entry: string, folder: string): Promise<EngineSource> {
   const { plugin, origin, entry: module } = await readManifest(entry, folder);
-  return { name: plugin, origin, load: () => load(plugin, () => importModule(pathToFileURL(module).href)) };
+  return { name: plugin, origin, load: () => load(plugin, () => importEntry(module)) };
 }
 
 /** The name that an engine has by the custom of packages, for those that cannot be read. */
@@ -137,7 +136,7 @@ export async function load(name: string, loader: () => Promise<unknown>): Promis
     throw wrong(`its module has the name "${plugin.name}"`);
   }
   if (!isCompatible(apiVersion)) {
-    throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: `^${apiVersion}`, version: API_VERSION });
+    throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: apiVersion, version: API_VERSION });
   }
   return guardPlugin(plugin as EnginePlugin);
 }

@@ -4,6 +4,7 @@ import {
   type EngineInfo,
   type EnginePlugin,
   type EngineSetting,
+  type Feature,
   type OpenOptions,
 } from "../../lib/engine/contract.ts";
 import { VERSION } from "../../lib/version.ts";
@@ -20,7 +21,7 @@ import { NO_NETWORKS, networkGroup } from "./network/interfaces.ts";
 import { sshAccess } from "./network/networks.ts";
 import { snapshotGroup } from "./snapshots/snapshots.ts";
 
-const NETWORKING = ["network.list", "network.attach"];
+const NETWORKING: readonly Feature[] = ["network.list", "network.attach"];
 
 function oneOf(...values: readonly string[]): EngineSetting["validate"] {
   return (value) => (values.includes(value) ? undefined : `must be one of ${values.join(", ")}`);
@@ -115,7 +116,7 @@ async function info({ connection, session, sharing }: LibvirtEngine): Promise<En
     version: VERSION,
     engine: `libvirt ${version(libvirt)}, QEMU ${version(qemu)}`,
     kind: "vm",
-    features: new Set([
+    features: new Set<Feature>([
       "snapshot.stopped",
       "disk.grow",
       "suspend",
@@ -127,7 +128,7 @@ async function info({ connection, session, sharing }: LibvirtEngine): Promise<En
       "audit",
       ...mounting.features,
     ]),
-    missing: new Map([
+    missing: new Map<Feature, string>([
       ["snapshot.running", "snapshots are taken of stopped instances"],
       ...(session ? NETWORKING.map((feature) => [feature, NO_NETWORKS] as const) : []),
       ...mounting.missing,

@@ -38,7 +38,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   if (engine.remote) {
     missing.set("mount.native", REMOTE);
   } else {
-    for (const each of ["mount.native", "mount.hotplug"]) {
+    for (const each of ["mount.native", "mount.hotplug"] as const) {
       features.add(each);
     }
   }

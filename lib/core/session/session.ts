@@ -76,8 +76,12 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   return {
     ...main,
     async [Symbol.asyncDispose]() {
-      for (const session of [main, ...(await others())]) {
-        await session[Symbol.asyncDispose]();
+      const sessions = [main, ...(await others())];
+      const closed = await Promise.allSettled(sessions.map((session) => session[Symbol.asyncDispose]()));
+      for (const each of closed) {
+        if (each.status === "rejected") {
+          throw each.reason;
+        }
       }
     },
   };

@@ -1,4 +1,5 @@
 import { it } from "mocha";
+import type { Feature } from "../contract.ts";
 import { same } from "./assert.ts";
 import type { Kit } from "./kit.ts";
 
@@ -27,7 +28,7 @@ export function featureTests(kit: Kit): void {
     for (const [names, group] of Object.entries(groups)) {
       same(
         group !== undefined,
-        names.split(" or ").some((name) => features.has(name)),
+        names.split(" or ").some((name) => features.has(name as Feature)),
         names,
       );
     }

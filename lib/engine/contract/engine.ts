@@ -1,22 +1,27 @@
-/** Feature names. The set is open: unknown names are ignored, so that adding one breaks nobody. */
-export type Feature =
-  | "snapshot.stopped"
-  | "snapshot.running"
-  | "mount.native"
-  | "mount.classic"
-  | "mount.hotplug"
-  | "mount.idmap"
-  | "disk.grow"
-  | "suspend"
-  | "clone"
-  | "adopt"
-  | "network.list"
-  | "network.attach"
-  | "events"
-  | "audit"
-  | "read-image"
-  | "cluster"
-  | (string & {});
+/** The features that strata asks for. */
+export const FEATURES = [
+  "snapshot.stopped",
+  "snapshot.running",
+  "mount.native",
+  "mount.classic",
+  "mount.hotplug",
+  "mount.idmap",
+  "disk.grow",
+  "suspend",
+  "clone",
+  "adopt",
+  "network.list",
+  "network.attach",
+  "events",
+  "audit",
+  "read-image",
+  "cluster",
+  /** Of an engine of containers: virtual machines beside them. */
+  "vm",
+] as const;
+
+/** One of these, or a feature of the engine's own, whose name begins with `x-`: strata shows it and asks for nothing. */
+export type Feature = (typeof FEATURES)[number] | `x-${string}`;
 
 export interface EngineInfo {
   /** The plugin's name, as in the setting `local.driver`. */

@@ -89,6 +89,7 @@ describe("the guard around a plugin", () => {
 
   it("has the groups that the engine has, and keeps a class's own state", async () => {
     class Methods {
+      [name: string]: unknown;
       #count = 0;
       async list() {
         this.#count += 1;
@@ -100,6 +101,9 @@ describe("the guard around a plugin", () => {
     }
     const { cluster: _, ...given } = memoryEngine() as Engine;
     const instances = new Methods();
+    for (const member of ["find", "lock", "create", "start", "stop", "resize", "annotate", "remove"]) {
+      instances[member] = async () => {};
+    }
     const engine = guardEngine("good", { ...given, instances: instances as never });
     await engine.instances.list();
     expect(instances.count).to.equal(1);
@@ -110,6 +114,60 @@ describe("the guard around a plugin", () => {
   it("refuses an account of itself that nobody could use", async () => {
     const info = async () => ({ ...(await memoryEngine().info()), features: ["suspend"] as never });
     expect(await told(() => broken({ info }).info())).to.match(/^PLUGIN_ERROR.*features must be a Set/);
+  });
+
+  it("blames the plugin for an engine that lacks what every engine has", async () => {
+    const whole = memoryEngine();
+    const { list: _, ...listless } = whole.instances;
+    const lacking: Readonly<Record<string, unknown>> = {
+      "it gave no engine": undefined,
+      "it gave no info": {},
+      "it gave no instances": { ...whole, instances: undefined },
+      "its instances have no list": { ...whole, instances: listless },
+      "its snapshots have no tree": { ...whole, snapshots: {} },
+      'its guest.via must be "ssh" or "engine"': { ...whole, guest: { via: "telnet" } },
+      "its guest has no endpoint": { ...whole, guest: { via: "ssh" } },
+      "it gave no [Symbol.asyncDispose]": { ...whole, [Symbol.asyncDispose]: undefined },
+    };
+    const options = { settings: {}, dataFolder: "", log: { error() {}, warn() {}, info() {}, debug() {} } };
+    for (const [lack, engine] of Object.entries(lacking)) {
+      const open = async () => engine as Engine;
+      expect(await told(() => guardPlugin({ ...plugin, name: "bad", open }).open(options))).to.equal(
+        `PLUGIN_ERROR: engine plugin "bad": open: ${lack}`,
+      );
+    }
+  });
+
+  it("refuses a feature whose group is not there", async () => {
+    const info = async () => ({ ...(await memoryEngine().info()), features: new Set(["cluster"] as const) });
+    expect(await told(() => broken({ info }).info())).to.equal(
+      'PLUGIN_ERROR: engine plugin "broken": info: it declares cluster, and cluster is not there',
+    );
+  });
+
+  it("takes a plain error with a code of the table and details for one of the table", async () => {
+    const { instances } = memoryEngine();
+    const thrown = (extra: object) => {
+      const list = () => Promise.reject(Object.assign(new Error("as the plugin says"), extra));
+      return told(() => broken({ instances: { ...instances, list } }).instances.list());
+    };
+    expect(await thrown({ code: "BUSY", details: { name: "web" } })).to.equal(
+      'BUSY: another operation on "web" is in progress',
+    );
+    expect(await thrown({ code: "CANCELLED", details: {} })).to.match(/^CANCELLED/);
+    // A code of Node's or of another library, and one of ours that says too little.
+    for (const extra of [
+      { code: "EEXIST", details: {} },
+      { code: "TIMEOUT" },
+      { details: { name: "web" } },
+    ]) {
+      expect(await thrown(extra)).to.equal(
+        'PLUGIN_ERROR: engine plugin "broken": instances.list: as the plugin says',
+      );
+    }
+    expect(await thrown({ code: "WRONG_STATE", details: { name: "web" } })).to.equal(
+      'PLUGIN_ERROR: engine plugin "broken": instances.list: its error WRONG_STATE has no details reason, state',
+    );
   });
 
   it("makes a failed check of a check that throws", async () => {

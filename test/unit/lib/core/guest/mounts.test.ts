@@ -102,8 +102,8 @@ describe("mounting folders in instances", () => {
     const memory = memoryEngine();
     const info = async () => ({
       ...(await memory.info()),
-      features: new Set(["mount.native"]),
-      missing: new Map([["mount.idmap", "its ids are its own"]]),
+      features: new Set(["mount.native"] as const),
+      missing: new Map([["mount.idmap", "its ids are its own"]] as const),
     });
     await using strata = await open({ ...memory, info });
     await strata.instances.launch({ image: "any", name: "web" });

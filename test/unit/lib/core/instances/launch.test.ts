@@ -26,7 +26,7 @@ describe("launch", () => {
     const info = async () => ({
       ...(await memory.info()),
       imageFormats: ["rootfs"],
-      missing: new Map([["vm", "there is no /dev/vhost-vsock"]]),
+      missing: new Map([["vm", "there is no /dev/vhost-vsock"]] as const),
     });
     const folders = { config: folder, data: folder, cache: folder };
     await using strata = await openStrata({ engine: { ...memory, info }, folders });

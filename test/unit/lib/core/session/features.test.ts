@@ -8,14 +8,14 @@ import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 /** A session on an engine with just these features. */
 async function sessionWith(
   features: readonly Feature[],
-  missing: Readonly<Record<string, string>> = {},
+  missing: Readonly<Partial<Record<Feature, string>>> = {},
 ): Promise<Session> {
   const engine = memoryEngine();
   const info = async (): Promise<EngineInfo> => ({
     ...(await engine.info()),
     engine: "Fake 3",
     features: new Set(features),
-    missing: new Map(Object.entries(missing)),
+    missing: new Map(Object.entries(missing) as [Feature, string][]),
   });
   return openSession({ driver: "memory", engine: { ...engine, info } });
 }
