@@ -6,10 +6,10 @@ module.exports = class Totals extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
     runner.once(Runner.constants.EVENT_RUN_END, () => {
-      const { passes, failures } = runner.stats;
+      const { passes, failures, pending } = runner.stats;
       const file = process.env.STRATA_TEST_TOTALS;
       if (file) {
-        appendFileSync(file, `${passes} passed, ${failures} failed\n`);
+        appendFileSync(file, `${passes} passed, ${failures} failed, ${pending} skipped\n`);
       }
     });
   }

@@ -55,6 +55,8 @@ export default plugin;
 
 export interface MemoryEngine extends Engine {
   readonly world: World;
+  /** Another engine with the same instances and locks. */
+  sibling(): Engine;
   /** Plans a fault; dying loses the locks, as the end of a process does. */
   fault(step: number, how: How): PlannedFault;
 }
@@ -69,9 +71,12 @@ export function memoryEngine(options: { file?: string | undefined; faults?: Faul
       throw failure("ENGINE_LOST", { engine: "memory", reason: "it died, as was planned" });
     });
   const world = createWorld(options.file, faults);
+  const open = () => engineOf(world, locks);
+  return { ...open(), world, sibling: open, fault: faults.plan };
+}
+
+function engineOf(world: World, locks: Locks): Engine {
   return {
-    world,
-    fault: faults.plan,
     info: async () => ({
       name: plugin.name,
       version: VERSION,

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { conformance } from "../../lib/engine/conformance/index.ts";
 import { memoryEngine } from "../../plugins/memory/index.ts";
 
@@ -6,7 +7,9 @@ conformance(
   async () => {
     const engine = memoryEngine();
     return {
+      plugin: fileURLToPath(new URL("../../plugins/memory/index.ts", import.meta.url)),
       engine,
+      open: async () => engine.sibling(),
       image: { path: "", format: "any", sha256: "0".repeat(64), virtualSize: 0n },
       async write({ id }, value) {
         const stored = await engine.world.get(id);

@@ -1,4 +1,3 @@
-import { it } from "mocha";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Context } from "../contract.ts";
@@ -8,7 +7,7 @@ import { inGuest, type Kit } from "./kit.ts";
 
 /** Calls that are called off: they reject with CANCELLED, and then nothing has happened. */
 export function cancellationTests(kit: Kit): void {
-  it("stop waiting for a lock", async () => {
+  kit.it("stop waiting for a lock", async () => {
     const { instances } = kit.fixture().engine;
     await withInstance(kit.fixture(), async (instance) => {
       const abort = new AbortController();
@@ -18,7 +17,7 @@ export function cancellationTests(kit: Kit): void {
     });
   });
 
-  it("change nothing when they were called off before they began", async () => {
+  kit.it("change nothing when they were called off before they began", async () => {
     const fixture = kit.fixture();
     const { instances, snapshots } = fixture.engine;
     const spec = newSpec(fixture);
@@ -58,7 +57,7 @@ export function cancellationTests(kit: Kit): void {
     });
   });
 
-  it("leave a whole instance or none, whenever a creation is called off", async () => {
+  kit.it("leave a whole instance or none, whenever a creation is called off", async () => {
     const fixture = kit.fixture();
     const { instances } = fixture.engine;
     for (const delay of [0, 1, 5, 25]) {

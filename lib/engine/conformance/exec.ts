@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { it } from "mocha";
 import { rejectsWithAny, same } from "./assert.ts";
 import { withInstance } from "./fixture.ts";
 import { inGuest, type Kit } from "./kit.ts";
@@ -46,7 +45,7 @@ export function execTests(kit: Kit): void {
     );
   });
 
-  it("are refused where nothing runs", async () => {
+  kit.it("are refused where nothing runs", async () => {
     const { engine } = kit.fixture();
     await withInstance(kit.fixture(), async ({ id }) => {
       if (engine.guest.via === "engine") {

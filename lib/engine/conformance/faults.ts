@@ -1,10 +1,10 @@
-import { it } from "mocha";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Instance } from "../contract.ts";
 import { same } from "./assert.ts";
 import { context, type Fixture, locked, lockOf, MIB, newSpec, take } from "./fixture.ts";
-import { type Kit, rename } from "./kit.ts";
+import type { Kit } from "./kit.ts";
+import { NotTried } from "./tally.ts";
 
 /** What must be as before, or as after, whatever happened in between. */
 interface Seen {
@@ -30,13 +30,12 @@ const changes: Readonly<Record<string, Work>> = {
     engine.instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context()),
 };
 
-/** Steps that fail, and a process that dies: all or nothing, and the next hold puts the rest right. */
+/** Steps that fail, and a process that dies: all or nothing, and the next lock puts the rest right. */
 export function faultTests(kit: Kit): void {
   const withFaults = (title: string, work: (fixture: Fixture) => Promise<void>) =>
-    it(title, async function () {
-      const fixture = kit.fixture();
+    kit.it(title, async (fixture) => {
       if (fixture.fault === undefined) {
-        return rename(this.test, `${title} (not tried: the fixture makes no faults)`);
+        throw new NotTried("the fixture makes no faults");
       }
       await work(fixture);
     });

@@ -1,12 +1,30 @@
 import { randomUUID } from "node:crypto";
 import { outlineOf } from "../../core/snapshots/outline.ts";
-import type { Context, Engine, ImageSource, Instance, InstanceSpec, Lock } from "../contract.ts";
+import type {
+  Context,
+  Engine,
+  ImageSource,
+  Instance,
+  InstanceRecord,
+  InstanceSpec,
+  Lock,
+  OpenOptions,
+} from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
 import type { GuestFixture } from "./guest.ts";
 
-/** What the author of an engine gives the suite: the engine, and a way to its disks without a boot. */
+/** What the author of an engine gives the suite: the plugin, its engine, and a way to its disks without a boot. */
 export interface Fixture extends AsyncDisposable {
+  /** Absolute path of the plugin's package, or of its module where it ships with strata. */
+  readonly plugin: string;
   readonly engine: Engine;
+  /**
+   * What `engine` was opened with. Whatever is opened with the same has the same instances, in other processes too.
+   * Without it nothing of that is tried.
+   */
+  readonly options?: Pick<OpenOptions, "settings" | "dataFolder">;
+  /** Opens another engine on the state of `engine`. Without it the plugin does, with `options`. */
+  open?(): Promise<Engine>;
   /** What is started need not answer, but the engine must be able to start it. */
   readonly image: ImageSource;
   /**
@@ -16,7 +34,9 @@ export interface Fixture extends AsyncDisposable {
   readonly guest?: GuestFixture;
   /**
    * Makes the engine fail, or die as if its process was killed, at its `step`-th step from now, 1 being the
-   * next. Without it faults are not tried.
+   * next. The call that dies rejects, with ENGINE_LOST for instance, and changes nothing any more; nor does it tidy
+   * up. The locks that were held are free, as they are after the end of a process, and calls that come later work.
+   * Without it faults are not tried.
    */
   fault?(step: number, how: "fail" | "die"): InjectedFault;
   /** Writes something on the disk of a stopped instance that depends on `value`, 1 to 255. */
@@ -49,7 +69,7 @@ export function context(): Context {
 }
 
 /** A specification with a name that nobody else has; it says whose it is, should the process be killed. */
-export function newSpec(fixture: Fixture, change: Partial<InstanceSpec> = {}): InstanceSpec {
+export function newSpec(fixture: Pick<Fixture, "image">, change: Partial<InstanceSpec> = {}): InstanceSpec {
   const least = fixture.image.virtualSize;
   return {
     name: `conf-${process.pid}-${randomUUID().slice(0, 8)}a`,
@@ -73,6 +93,18 @@ export function newSpec(fixture: Fixture, change: Partial<InstanceSpec> = {}): I
     },
     ...change,
   };
+}
+
+/** The members that the record of another version of strata may have, in an engine that does not know them. */
+export function withFurther(record: InstanceRecord): InstanceRecord {
+  const further = {
+    words: ["bigint:7", "12n"],
+    tagged: { $bigint: "7" },
+    none: null,
+    yes: true,
+    text: "<ü>",
+  };
+  return { ...record, ...{ further } };
 }
 
 /** The locks that tests took last, by the ids of their instances. */
@@ -106,11 +138,13 @@ export async function withInstance(
 ): Promise<void> {
   const { instances } = fixture.engine;
   const instance = await instances.create(newSpec(fixture, change), context());
-  await using _lock = await locked(fixture, instance);
+  await locked(fixture, instance);
   try {
     await work(instance);
   } finally {
-    await instances.remove(lockOf(instance.id), context());
+    // The work may have let go of the first lock and taken another.
+    await using lock = lockOf(instance.id);
+    await instances.remove(lock, context());
   }
 }
 

@@ -41,7 +41,7 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
   const { engine } = fixture;
   const { instances, guest } = engine;
   const { image, login } = given;
-  const plain = newSpec({ ...fixture, image });
+  const plain = newSpec({ image });
   const seed =
     login === undefined
       ? plain.seed
@@ -84,7 +84,14 @@ export async function launchGuest(fixture: Fixture, given: GuestFixture): Promis
     const session = await connection.exec(argv, options);
     return { ...session, exit: session.exit.finally(() => connection[Symbol.asyncDispose]()) };
   };
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    // It would go on running, and nobody would know whose it is.
+    await whileLocked(() => instances.stop(lockOf(id), "force", context())).catch(() => {});
+    await whileLocked(() => instances.remove(lockOf(id), context())).catch(() => {});
+    throw error;
+  }
   return {
     instance: await current(fixture, instance),
     open,

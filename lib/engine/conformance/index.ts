@@ -1,5 +1,6 @@
-import { after, before, describe, it } from "mocha";
-import type { EngineInfo } from "../contract.ts";
+import { after, before, describe } from "mocha";
+import type { Engine, EngineInfo, Log } from "../contract.ts";
+import { guardEngine } from "../guard.ts";
 import { adoptionTests } from "./adoption.ts";
 import { cancellationTests } from "./cancellation.ts";
 import { cloneTests } from "./clone.ts";
@@ -10,15 +11,19 @@ import { faultTests } from "./faults.ts";
 import { featureTests } from "./features.ts";
 import type { Fixture } from "./fixture.ts";
 import { type Guest, guestOf, launchGuest } from "./guest.ts";
-import type { Kit } from "./kit.ts";
+import { type Kit, type PluginUnderTest, register } from "./kit.ts";
 import { lifecycleTests } from "./lifecycle.ts";
 import { lockTests } from "./locks.ts";
 import { mountTests } from "./mounts.ts";
 import { networkTests } from "./networks.ts";
+import { loadPlugin, pluginTests } from "./plugin.ts";
+import { processTests } from "./processes.ts";
 import { randomTrees } from "./random-tree.ts";
+import { recordTests } from "./records.ts";
 import { resourceTests } from "./resources.ts";
 import { snapshotTests } from "./snapshots.ts";
 import { suspendTests } from "./suspend.ts";
+import { NotTried, Tally } from "./tally.ts";
 import { transferTests } from "./transfer.ts";
 
 export type { Fixture, InjectedFault } from "./fixture.ts";
@@ -29,6 +34,8 @@ export interface ConformanceOptions {
   /** Random sequences to run, and steps in each. */
   readonly runs: number;
   readonly steps: number;
+  /** Runs the sequences of an earlier run again: the seed that its failure has told. */
+  readonly seed?: number;
 }
 
 /** How long a test may take at least, ms. */
@@ -36,9 +43,12 @@ const TEST_TIMEOUT_MS = 120_000;
 
 /** A file each, a noun each. */
 const sections: Readonly<Record<string, (kit: Kit) => void>> = {
+  plugin: pluginTests,
   itself: featureTests,
   instances: lifecycleTests,
+  records: recordTests,
   locks: lockTests,
+  processes: processTests,
   resources: resourceTests,
   snapshots: snapshotTests,
   mounts: mountTests,
@@ -55,8 +65,8 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
 };
 
 /**
- * The mocha suite that every engine must pass. A feature that is declared must work; one that is not is
- * tried, and reported at the end if it works. Optional groups are there exactly when declared.
+ * The mocha suite that every engine must pass. A feature that is declared must work. What is not declared or cannot be
+ * tried is skipped, and counted at the end by its reason. Optional groups are there exactly when declared.
  */
 export function conformance(
   name: string,
@@ -70,41 +80,69 @@ export function conformance(
     }
     let fixture: Fixture | undefined;
     let info: EngineInfo | undefined;
+    let plugin: PluginUnderTest | undefined;
+    let guest: Promise<Guest> | undefined;
+    let lost = false;
+    const further: Engine[] = [];
     const opened = <T>(value: T | undefined): T => {
       if (value === undefined) {
         throw new Error("the engine is not open yet");
       }
       return value;
     };
-    let guest: Promise<Guest> | undefined;
     const kit: Kit = {
       fixture: () => opened(fixture),
       info: () => opened(info),
-      guest() {
-        guest ??= launchGuest(opened(fixture), opened(guestOf(opened(fixture))));
-        return guest;
+      plugin: () => opened(plugin),
+      async open() {
+        const { options, open } = opened(fixture);
+        const other = await (open?.() ??
+          (options && opened(plugin).plugin.open({ ...options, log: silent })));
+        if (other === undefined) {
+          throw new NotTried("the fixture opens no second engine");
+        }
+        further.push(other);
+        return guardEngine(name, other);
       },
-      undeclared: new Map(),
+      async guest() {
+        if (lost) {
+          throw new NotTried("there is no guest, see the first failure");
+        }
+        guest ??= launchGuest(opened(fixture), opened(guestOf(opened(fixture))));
+        return guest.catch((error: unknown) => {
+          lost = true;
+          throw error;
+        });
+      },
+      tally: new Tally(),
+      it: (title, work) => register(kit, title, work),
     };
     before(async () => {
-      fixture = await factory();
-      info = await fixture.engine.info();
+      const given = await factory();
+      // What the core sees of it: errors of the table, and no engine with members missing.
+      const engine = guardEngine(name, given.engine);
+      fixture = Object.create(given, { engine: { value: engine, enumerable: true } }) as Fixture;
+      plugin = await loadPlugin(name, given.plugin);
+      info = await engine.info();
     });
     after(async () => {
       await (await guest?.catch(() => undefined))?.[Symbol.asyncDispose]();
-      await fixture?.[Symbol.asyncDispose]();
-      for (const [each, works] of kit.undeclared) {
-        if (works) {
-          console.log(`engine ${name}: "${each}" works and is not declared; declare it, or refuse it`);
-        }
+      for (const each of further) {
+        await each[Symbol.asyncDispose]();
       }
+      await fixture?.[Symbol.asyncDispose]();
+      console.log(`engine ${name}: ${kit.tally.lines().join("\n")}`);
     });
     for (const [title, section] of Object.entries(sections)) {
       describe(title, () => section(kit));
     }
     describe("snapshot trees", () => {
-      it(`hold what a plain model holds, over ${options.runs} sequences of ${options.steps} steps`, () =>
-        randomTrees(kit.fixture(), options));
+      kit.it(
+        `hold what a plain model holds, over ${options.runs} sequences of ${options.steps} steps`,
+        (each) => randomTrees(each, options),
+      );
     });
   });
 }
+
+const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };

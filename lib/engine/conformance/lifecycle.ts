@@ -1,11 +1,11 @@
-import { it } from "mocha";
 import { rejects, same } from "./assert.ts";
 import { context, current, locked, lockOf, newSpec, take, withInstance } from "./fixture.ts";
 import type { Kit } from "./kit.ts";
+import { NotDeclared } from "./tally.ts";
 
 /** Creating, starting, stopping and removing. */
 export function lifecycleTests(kit: Kit): void {
-  it("come into being stopped, with what was asked for and the record unchanged", async () => {
+  kit.it("come into being stopped, with what was asked for and the record unchanged", async () => {
     const spec = newSpec(kit.fixture());
     await withInstance(
       kit.fixture(),
@@ -25,10 +25,10 @@ export function lifecycleTests(kit: Kit): void {
     );
   });
 
-  it("are told in outline as the list tells them", async () => {
+  kit.it("are told in outline as the list tells them", async () => {
     const { instances } = kit.fixture().engine;
     if (instances.outline === undefined) {
-      return;
+      throw new NotDeclared("instances.outline");
     }
     await withInstance(kit.fixture(), async (instance) => {
       await instances.annotate(lockOf(instance.id), { deleted: true, hostKey: "ssh-ed25519 AAAA+/=" });
@@ -38,7 +38,7 @@ export function lifecycleTests(kit: Kit): void {
     });
   });
 
-  it("keep their names to themselves", async () => {
+  kit.it("keep their names to themselves", async () => {
     await withInstance(kit.fixture(), async ({ name }) => {
       await rejects(
         kit.fixture().engine.instances.create(newSpec(kit.fixture(), { name }), context()),
@@ -52,7 +52,7 @@ export function lifecycleTests(kit: Kit): void {
     });
   });
 
-  it("are gone after removal, and a second look says so", async () => {
+  kit.it("are gone after removal, and a second look says so", async () => {
     const { instances } = kit.fixture().engine;
     const instance = await instances.create(newSpec(kit.fixture()), context());
     const lock = await locked(kit.fixture(), instance);
@@ -62,7 +62,7 @@ export function lifecycleTests(kit: Kit): void {
     await rejects(instances.lock(instance, { wait: 0 }, context()), "INSTANCE_NOT_FOUND");
   });
 
-  it("keep what is annotated", async () => {
+  kit.it("keep what is annotated", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       await kit
         .fixture()
@@ -75,7 +75,7 @@ export function lifecycleTests(kit: Kit): void {
     });
   });
 
-  it("stay stopped when they are stopped again", async () => {
+  kit.it("stay stopped when they are stopped again", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       await kit.fixture().engine.instances.stop(lockOf(instance.id), { grace: 1000 }, context());
       await kit.fixture().engine.instances.stop(lockOf(instance.id), "force", context());
@@ -83,7 +83,7 @@ export function lifecycleTests(kit: Kit): void {
     });
   });
 
-  it("start and stop by force, and a second time is success", async () => {
+  kit.it("start and stop by force, and a second time is success", async () => {
     const { instances } = kit.fixture().engine;
     await withInstance(kit.fixture(), async (instance) => {
       await instances.start(lockOf(instance.id), context());
@@ -95,7 +95,7 @@ export function lifecycleTests(kit: Kit): void {
     });
   });
 
-  it("are not resized, snapshotted or restored while they run, unless that is declared", async () => {
+  kit.it("are not resized, snapshotted or restored while they run, unless that is declared", async () => {
     const fixture = kit.fixture();
     const { instances, snapshots } = fixture.engine;
     await withInstance(fixture, async (instance) => {
@@ -115,7 +115,7 @@ export function lifecycleTests(kit: Kit): void {
     });
   });
 
-  it("are removed while they run", async () => {
+  kit.it("are removed while they run", async () => {
     const fixture = kit.fixture();
     const { instances } = fixture.engine;
     const instance = await instances.create(newSpec(fixture), context());

@@ -1,12 +1,21 @@
-import { it } from "mocha";
-import type { Lock, Removal, SnapshotRecord } from "../contract.ts";
+import type { Instance, Lock, Removal, SnapshotRecord } from "../contract.ts";
 import { rejects, same } from "./assert.ts";
-import { context, current, locked, MIB, newSpec, take } from "./fixture.ts";
+import {
+  context,
+  current,
+  type Fixture,
+  locked,
+  lockOf,
+  MIB,
+  newSpec,
+  take,
+  withInstance,
+} from "./fixture.ts";
 import type { Kit } from "./kit.ts";
 
 /** One operation on an instance at a time. */
 export function lockTests(kit: Kit): void {
-  it("keep others out until they are released", async () => {
+  kit.it("keep others out until they are released", async () => {
     const { instances } = kit.fixture().engine;
     const instance = await instances.create(newSpec(kit.fixture()), context());
     const first = await instances.lock(instance, { wait: 0 }, context());
@@ -18,7 +27,7 @@ export function lockTests(kit: Kit): void {
     await instances.remove(second, context());
   });
 
-  it("carry the instance as it is once it is locked", async () => {
+  kit.it("carry the instance as it is once it is locked", async () => {
     const fixture = kit.fixture();
     const { instances } = fixture.engine;
     const { id, name } = await instances.create(newSpec(fixture), context());
@@ -32,7 +41,7 @@ export function lockTests(kit: Kit): void {
     await instances.remove(lock, context());
   });
 
-  it("are not of an instance that is gone, nor of another of its name", async () => {
+  kit.it("are not of an instance that is gone, nor of another of its name", async () => {
     const fixture = kit.fixture();
     const { instances } = fixture.engine;
     const spec = newSpec(fixture);
@@ -48,55 +57,105 @@ export function lockTests(kit: Kit): void {
     await instances.remove(lock, context());
   });
 
-  it("are needed for every change, and of no use once they were released", async () => {
-    const fixture = kit.fixture();
-    const { instances, snapshots, mounts, networks, readImages } = fixture.engine;
-    const instance = await instances.create(newSpec(fixture), context());
-    const old = await locked(fixture, instance);
-    await take(fixture, instance, "one");
-    await old[Symbol.asyncDispose]();
-    const look = async () => ({
-      instance: await current(fixture, instance),
-      tree: await snapshots.tree(instance.id),
+  kit.it("wait for others as long as they are asked to, and then are refused with BUSY", async (fixture) => {
+    await withInstance(fixture, async (instance) => {
+      const { instances } = fixture.engine;
+      const waiting = instances.lock(instance, { wait: 60_000 }, context());
+      const begin = performance.now();
+      await rejects(instances.lock(instance, { wait: WAIT_MS }, context()), "BUSY");
+      const waited = performance.now() - begin;
+      same(waited >= WAIT_MS - TIMER_MS, true, `it was refused after ${waited} ms of ${WAIT_MS}`);
+      await lockOf(instance.id)[Symbol.asyncDispose]();
+      // It has waited longer than the one that was refused.
+      await using lock = await waiting;
+      same(lock.instance.id, instance.id);
+      await lock[Symbol.asyncDispose]();
+      await locked(fixture, instance);
     });
-    const before = await look();
-    for (const [call, change] of Object.entries(changes(before.tree.snapshots[0]))) {
-      same(await outcome(change(old)), "refused", call);
+  });
+
+  kit.it("are needed for every change, and of no use once they were released", async (fixture) => {
+    await refuseAll(fixture, async (lock) => lock);
+  });
+
+  kit.it("are of no use once they were released and another has been taken", async (fixture) => {
+    await refuseAll(fixture, async (lock, instance) => {
+      await locked(fixture, instance);
+      return lock;
+    });
+  });
+
+  kit.it("are those that the engine has given, not others of the same shape", async (fixture) => {
+    await refuseAll(fixture, async (_, instance) => ({ instance, [Symbol.asyncDispose]: async () => {} }));
+  });
+}
+
+/** How long a lock is waited for, and how much too early a timer may be, ms. */
+const WAIT_MS = 300;
+const TIMER_MS = 20;
+
+/** Tries every change with a lock that `lockFor` makes of a released one: all must be refused and change nothing. */
+async function refuseAll(
+  fixture: Fixture,
+  lockFor: (released: Lock, instance: Instance) => Promise<Lock>,
+): Promise<void> {
+  const { instances, snapshots } = fixture.engine;
+  const instance = await instances.create(newSpec(fixture), context());
+  const released = await locked(fixture, instance);
+  await take(fixture, instance, "one");
+  await released[Symbol.asyncDispose]();
+  const look = async () => ({
+    instance: await current(fixture, instance),
+    tree: await snapshots.tree(instance.id),
+  });
+  const before = await look();
+  const lock = await lockFor(released, before.instance);
+  try {
+    for (const [call, change] of Object.entries(changes(fixture, before.tree.snapshots[0]))) {
+      same(await outcome(change(lock)), "refused", call);
     }
     same(await look(), before);
-    await using lock = await instances.lock(instance, { wait: 0 }, context());
-    await instances.remove(lock, context());
+  } finally {
+    await lockOf(instance.id)[Symbol.asyncDispose]();
+    await using last = await locked(fixture, instance, 10_000);
+    await instances.remove(last, context());
+  }
+}
 
-    function changes(snapshot: SnapshotRecord | undefined): Record<string, (lock: Lock) => unknown> {
-      if (snapshot === undefined) {
-        throw new Error("the snapshot is not there");
-      }
-      const removal: Removal = { name: "one", parent: null, children: [] };
-      const record = { ...snapshot, name: "two", parent: "one" };
-      const mount = { source: "/", target: "/mnt/x", type: "native", uidMap: [], gidMap: [] } as const;
-      const spec = newSpec(fixture);
-      const refused = () => Promise.reject(new Error("it is not there"));
-      return {
-        start: (lock) => instances.start(lock, context()),
-        stop: (lock) => instances.stop(lock, "force", context()),
-        suspend: (lock) => instances.suspend?.(lock, context()) ?? refused(),
-        clone: (lock) => instances.clone?.(lock, spec, context()) ?? refused(),
-        resize: (lock) => instances.resize(lock, { cpus: 2, memory: 512n * MIB }, context()),
-        annotate: (lock) => instances.annotate(lock, { deleted: true }),
-        remove: (lock) => instances.remove(lock, context()),
-        take: (lock) => snapshots.take(lock, record, 2, context()),
-        restore: (lock) => snapshots.restore(lock, "one", context()),
-        delete: (lock) => snapshots.delete(lock, removal, context()),
-        rename: (lock) => snapshots.rename(lock, "one", "two", context()),
-        describe: (lock) => snapshots.describe(lock, "one", "other", context()),
-        attach: (lock) => mounts?.attach(lock, mount, context()) ?? refused(),
-        detach: (lock) => mounts?.detach(lock, mount.target, context()) ?? refused(),
-        "add an interface": (lock) =>
-          networks?.attach?.(lock, { network: "default" }, context()) ?? refused(),
-        optimize: (lock) => readImages?.build(lock, context()) ?? refused(),
-      };
-    }
-  });
+/** Every call that changes an instance. What the engine does not have is refused by itself. */
+function changes(
+  fixture: Fixture,
+  snapshot: SnapshotRecord | undefined,
+): Readonly<Record<string, (lock: Lock) => unknown>> {
+  if (snapshot === undefined) {
+    throw new Error("the snapshot is not there");
+  }
+  const { instances, snapshots, mounts, networks, readImages, adoption, cluster } = fixture.engine;
+  const removal: Removal = { name: "one", parent: null, children: [] };
+  const record = { ...snapshot, name: "two", parent: "one" };
+  const mount = { source: "/", target: "/mnt/x", type: "native", uidMap: [], gidMap: [] } as const;
+  const spec = newSpec(fixture);
+  const refused = () => Promise.reject(new Error("it is not there"));
+  return {
+    start: (lock) => instances.start(lock, context()),
+    stop: (lock) => instances.stop(lock, "force", context()),
+    suspend: (lock) => instances.suspend?.(lock, context()) ?? refused(),
+    clone: (lock) => instances.clone?.(lock, spec, context()) ?? refused(),
+    resize: (lock) => instances.resize(lock, { cpus: 2, memory: 512n * MIB }, context()),
+    annotate: (lock) => instances.annotate(lock, { deleted: true }),
+    take: (lock) => snapshots.take(lock, record, 2, context()),
+    restore: (lock) => snapshots.restore(lock, "one", context()),
+    delete: (lock) => snapshots.delete(lock, removal, context()),
+    rename: (lock) => snapshots.rename(lock, "one", "two", context()),
+    describe: (lock) => snapshots.describe(lock, "one", "other", context()),
+    attach: (lock) => mounts?.attach(lock, mount, context()) ?? refused(),
+    detach: (lock) => mounts?.detach(lock, mount.target, context()) ?? refused(),
+    "add an interface": (lock) => networks?.attach?.(lock, { network: "default" }, context()) ?? refused(),
+    optimize: (lock) => readImages?.build(lock, context()) ?? refused(),
+    release: (lock) => adoption?.release(lock, context()) ?? refused(),
+    move: (lock) => cluster?.move(lock, "elsewhere", context()) ?? refused(),
+    remove: (lock) => instances.remove(lock, context()),
+  };
 }
 
 async function outcome(work: unknown): Promise<"done" | "refused"> {

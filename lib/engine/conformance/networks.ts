@@ -1,12 +1,28 @@
 import { rejects, same } from "./assert.ts";
 import { context, current, type Fixture, lockOf, newSpec, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
+import { NotTried } from "./tally.ts";
 
 const MAC = "52:54:00:c0:ff:ee";
 const MAC_FORM = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i;
 
 /** Networks that instances can be on. */
 export function networkTests(kit: Kit): void {
+  kit.it(
+    "are refused with UNSUPPORTED where the engine declares none, and nothing is made",
+    async (fixture) => {
+      if (kit.info().features.has("network.list")) {
+        throw new NotTried("networks are declared");
+      }
+      const spec = newSpec(fixture, { networks: [{ network: "default" }] });
+      await rejects(
+        withInstance(fixture, async () => {}, spec),
+        "UNSUPPORTED",
+      );
+      same(await fixture.engine.instances.find(spec.name), null);
+    },
+  );
+
   feature(kit, "network.list", "give an instance the interfaces that were asked for", async (fixture) => {
     const network = await anyNetwork(fixture);
     await withInstance(

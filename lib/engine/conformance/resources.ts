@@ -1,11 +1,10 @@
-import { it } from "mocha";
 import { rejects, same } from "./assert.ts";
 import { context, current, lockOf, MIB, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
 /** CPUs, memory and the size of the disk. */
 export function resourceTests(kit: Kit): void {
-  it("change as far as they are named, and the disk never shrinks", async () => {
+  kit.it("change as far as they are named, and the disk never shrinks", async () => {
     const { instances } = kit.fixture().engine;
     await withInstance(kit.fixture(), async (instance) => {
       const { id, resources } = instance;

@@ -1,4 +1,3 @@
-import { it } from "mocha";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, lockOf, MIB, take, withInstance } from "./fixture.ts";
@@ -6,7 +5,7 @@ import { feature, type Kit } from "./kit.ts";
 
 /** Taking, restoring, deleting, renaming. */
 export function snapshotTests(kit: Kit): void {
-  it("bring back disk, CPUs, memory and disk size", async () => {
+  kit.it("bring back disk, CPUs, memory and disk size", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       const { instances, snapshots } = kit.fixture().engine;
       await kit.fixture().write(instance, 1);
@@ -23,7 +22,7 @@ export function snapshotTests(kit: Kit): void {
     });
   });
 
-  it("keep comments of any characters and their time to the millisecond", async () => {
+  kit.it("keep comments of any characters and their time to the millisecond", async () => {
     const comment = 'line 1\r\nline 2\ttab \u0007 \u0000 ]]> <a b="c"> &amp; \ud800 \ufffe 🎉 ';
     await withInstance(kit.fixture(), async (instance) => {
       const begin = Date.now();
@@ -34,7 +33,7 @@ export function snapshotTests(kit: Kit): void {
     });
   });
 
-  it("branch where the instance stands, and the counter survives a restore", async () => {
+  kit.it("branch where the instance stands, and the counter survives a restore", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), instance, "a");
@@ -55,7 +54,7 @@ export function snapshotTests(kit: Kit): void {
     });
   });
 
-  it("are deleted from the middle of a branched tree without touching what the others hold", async () => {
+  kit.it("are deleted from the middle of a branched tree without touching what the others hold", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       const { snapshots } = kit.fixture().engine;
       const contents = new Map<string, string>();
@@ -95,20 +94,61 @@ export function snapshotTests(kit: Kit): void {
     });
   });
 
-  it("refuse a name that is taken, and an unknown one, with nothing changed", async () => {
+  kit.it(
+    "are deleted once: that of a snapshot which has gone is success, and changes nothing",
+    async (fixture) => {
+      await withInstance(fixture, async (instance) => {
+        const { snapshots } = fixture.engine;
+        await take(fixture, instance, "a");
+        await take(fixture, instance, "b");
+        const removal = { name: "a", parent: null, children: ["b"] };
+        await snapshots.delete(lockOf(instance.id), removal, context());
+        const before = await snapshots.tree(instance.id);
+        await snapshots.delete(lockOf(instance.id), removal, context());
+        await snapshots.delete(lockOf(instance.id), { ...removal, name: "never", children: [] }, context());
+        same(await snapshots.tree(instance.id), before);
+      });
+    },
+  );
+
+  kit.it("are deleted while the instance runs, which goes on running", async (fixture) => {
+    await withInstance(fixture, async (instance) => {
+      const { instances, snapshots } = fixture.engine;
+      await fixture.write(instance, 1);
+      await take(fixture, instance, "a");
+      await fixture.write(instance, 2);
+      await take(fixture, instance, "b");
+      const contents = await fixture.read(instance);
+      await instances.start(lockOf(instance.id), context());
+      await snapshots.delete(lockOf(instance.id), { name: "a", parent: null, children: ["b"] }, context());
+      const tree = await snapshots.tree(instance.id);
+      same(
+        tree.snapshots.map(({ name, parent }) => [name, parent]),
+        [["b", null]],
+      );
+      same((await current(fixture, instance)).state, "running");
+      await instances.stop(lockOf(instance.id), "force", context());
+      await snapshots.restore(lockOf(instance.id), "b", context());
+      same(await fixture.read(instance), contents);
+    });
+  });
+
+  kit.it("refuse a name that is taken, and an unknown one, with nothing changed", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), instance, "a");
       await take(kit.fixture(), instance, "b");
       const before = await snapshots.tree(instance.id);
+      await rejects(take(kit.fixture(), instance, "a"), "SNAPSHOT_EXISTS");
       await rejects(snapshots.rename(lockOf(instance.id), "a", "b", context()), "SNAPSHOT_EXISTS");
       await rejects(snapshots.rename(lockOf(instance.id), "x", "y", context()), "SNAPSHOT_NOT_FOUND");
+      await rejects(snapshots.describe(lockOf(instance.id), "x", "y", context()), "SNAPSHOT_NOT_FOUND");
       await rejects(snapshots.restore(lockOf(instance.id), "x", context()), "SNAPSHOT_NOT_FOUND");
       same(await snapshots.tree(instance.id), before);
     });
   });
 
-  it("are renamed with their children following, and commented anew", async () => {
+  kit.it("are renamed with their children following, and commented anew", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       const { snapshots } = kit.fixture().engine;
       await take(kit.fixture(), instance, "a", "old");

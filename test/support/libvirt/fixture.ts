@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { locked } from "../../../lib/engine/conformance/fixture.ts";
 import type { Fixture } from "../../../lib/engine/conformance/index.ts";
@@ -76,6 +77,8 @@ export async function libvirtFixture(
     return { activeLayer: readDisk(document), folder, pendingRemovals: await removableLayers(folder) };
   };
   return {
+    plugin: fileURLToPath(new URL("../../../plugins/libvirt/index.ts", import.meta.url)),
+    options: { settings, dataFolder: folder },
     engine,
     folder,
     connection,

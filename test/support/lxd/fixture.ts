@@ -1,6 +1,7 @@
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Fixture } from "../../../lib/engine/conformance/index.ts";
 import type { Instance } from "../../../lib/engine/contract.ts";
 import { lxdEngine } from "../../../plugins/lxd/index.ts";
@@ -44,11 +45,12 @@ export async function lxdFixture(): Promise<LxdFixture> {
     const dataFolder = join(folder, "data");
     await mkdir(dataFolder);
     const faults = faultyClient();
-    const engine = keep(
-      await lxdEngine({ settings: { socket: daemon.socket, network }, dataFolder, log: silent }, faults.wrap),
-    );
+    const options = { settings: { socket: daemon.socket, network }, dataFolder };
+    const engine = keep(await lxdEngine({ ...options, log: silent }, faults.wrap));
     const rootOf = ({ name }: Instance) => join(daemon.pools, "default/containers", name, "rootfs");
     return {
+      plugin: fileURLToPath(new URL("../../../plugins/lxd/index.ts", import.meta.url)),
+      options,
       engine,
       folder,
       daemon,
