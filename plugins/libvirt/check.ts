@@ -1,8 +1,7 @@
 import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
-import { asStrataError } from "../../lib/errors.ts";
 import { formatSize } from "../../lib/size/format.ts";
 import { type LibvirtEngine, openEngine } from "./engine.ts";
-import { isLibvirt, mapped } from "./errors.ts";
+import { isLibvirt, libvirtError } from "./errors.ts";
 import { hasExtensions } from "./host/probe.ts";
 import { StoragePoolState } from "./rpc/index.ts";
 import { POOL } from "./storage/pool.ts";
@@ -24,7 +23,7 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
     return [...found.flat(), ...programs];
   } catch (error) {
     return [
-      { what: "daemon", ok: false, detail: asStrataError(error).message, fix: daemonFix(options) },
+      { what: "daemon", ok: false, detail: libvirtError(error).message, fix: daemonFix(options) },
       ...programs,
     ];
   }
@@ -41,9 +40,9 @@ async function guarded(
   engine: LibvirtEngine,
 ): Promise<Check[]> {
   try {
-    return await mapped(() => check(engine));
+    return await check(engine);
   } catch (error) {
-    const { message, hint } = asStrataError(error);
+    const { message, hint } = libvirtError(error);
     return [{ what: "engine", ok: false, detail: message, ...(hint === undefined ? {} : { fix: hint }) }];
   }
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../lib/engine/contract.ts";
 import { mergeRecord, RECORD_VERSION } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { ENGINE, isLibvirt, mapped } from "./errors.ts";
+import { ENGINE, isLibvirt } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";
 import { type FileLock, type FileLockOptions, lockFile } from "./lock/lock.ts";
 import { probeSharing, type Sharing } from "./mounts/sharing.ts";
@@ -25,6 +25,8 @@ export interface LibvirtEngine extends AsyncDisposable {
   pool(): Promise<string>;
   /** How folders of this host get into guests. Probed at first use. */
   sharing(): Promise<Sharing>;
+  /** Names of the instances that callers have been told of, by id: an error about one that is gone has its name. */
+  readonly names: Map<string, string>;
   /** What holders know of the instances that this engine has locked, by id. */
   readonly lockStates: Map<string, LockState>;
   /** The locks that are held. */
@@ -62,9 +64,10 @@ export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
     session,
     settings,
     log,
-    host: once(() => mapped(() => probeHost(connection, settings.accelerator ?? "auto"))),
-    pool: once(() => mapped(() => openPool(connection, poolFolder))),
-    sharing: once(() => mapped(() => probeSharing(connection, session))),
+    host: once(() => probeHost(connection, settings.accelerator ?? "auto")),
+    pool: once(() => openPool(connection, poolFolder)),
+    sharing: once(() => probeSharing(connection, session)),
+    names: new Map(),
     lockStates: new Map(),
     locks: new WeakSet(),
     [Symbol.asyncDispose]: () => connection.close(),
@@ -145,17 +148,20 @@ export async function findDomain(engine: LibvirtEngine, name: string): Promise<D
 }
 
 /** The domain of that id; INSTANCE_NOT_FOUND, with the name where it is known, when it is gone or foreign. */
-export async function getManaged(engine: LibvirtEngine, id: string, name = id): Promise<Managed> {
-  return mapped(
-    async () => {
-      const managed = await readManaged(engine.connection.domainOfUuid(id));
-      if (managed === undefined) {
-        throw failure("INSTANCE_NOT_FOUND", { name });
-      }
+export async function getManaged(
+  engine: LibvirtEngine,
+  id: string,
+  name = engine.names.get(id) ?? id,
+): Promise<Managed> {
+  try {
+    const managed = await readManaged(engine.connection.domainOfUuid(id));
+    if (managed !== undefined) {
       return managed;
-    },
-    { name },
-  );
+    }
+  } catch (error) {
+    throw isLibvirt(error, "NO_DOMAIN") ? failure("INSTANCE_NOT_FOUND", { name }, error) : error;
+  }
+  throw failure("INSTANCE_NOT_FOUND", { name });
 }
 
 /** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */

@@ -1,36 +1,37 @@
-import { type ErrorDetails, failure, isStrataError, type StrataError } from "../../lib/errors.ts";
+import { failure, isStrataError, type StrataError } from "../../lib/errors.ts";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/index.ts";
 
 /** The engine's name in messages. */
 export const ENGINE = "libvirt";
 
-/** Maps what libvirt or its connection reported; `details` go into the error's own. */
-export function libvirtError(error: unknown, details: ErrorDetails = {}): StrataError {
+/** Maps what libvirt or its connection reported about the instance of that name, where it was about one. */
+export function libvirtError(error: unknown, name?: string): StrataError {
   if (isStrataError(error)) {
     return error;
   }
+  const about = name === undefined ? {} : { name };
   if (error instanceof ConnectionLostError) {
-    return failure("ENGINE_LOST", { ...details, engine: ENGINE, reason: error.message }, error);
+    return failure("ENGINE_LOST", { ...about, engine: ENGINE, reason: error.message }, error);
   }
   if (error instanceof CallTimeoutError) {
     return failure(
       "TIMEOUT",
-      { ...details, seconds: error.limit / 1000, what: "libvirt does not answer" },
+      { ...about, seconds: error.limit / 1000, what: "libvirt does not answer" },
       error,
     );
   }
   if (error instanceof Error && error.name === "AbortError") {
-    return failure("CANCELLED", details, error);
+    return failure("CANCELLED", {}, error);
   }
   if (!(error instanceof LibvirtError)) {
     const reason = error instanceof Error ? error.message : String(error);
-    return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
+    return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
   }
   const reason = error.message;
   switch (error.codeName) {
     case "NO_DOMAIN":
-      if (details.name !== undefined) {
-        return failure("INSTANCE_NOT_FOUND", details, error);
+      if (name !== undefined) {
+        return failure("INSTANCE_NOT_FOUND", { name }, error);
       }
       break;
     case "ACCESS_DENIED":
@@ -38,29 +39,29 @@ export function libvirtError(error: unknown, details: ErrorDetails = {}): Strata
     case "AUTH_CANCELLED":
     case "AUTH_UNAVAILABLE":
     case "OPERATION_DENIED":
-      return failure("PERMISSION_DENIED", { ...details, reason }, error);
+      return failure("PERMISSION_DENIED", { ...about, reason }, error);
     case "OPERATION_TIMEOUT":
     case "RESOURCE_BUSY":
-      return failure("BUSY", { name: "the host", ...details, reason }, error);
+      return failure("BUSY", { name: "the host", ...about, reason }, error);
     case "NO_CONNECT":
     case "NO_SERVER":
-      return failure("ENGINE_UNAVAILABLE", { ...details, engine: ENGINE, reason }, error);
+      return failure("ENGINE_UNAVAILABLE", { ...about, engine: ENGINE, reason }, error);
   }
   const port = /[Cc]ould not set up host forwarding rule '[^']*:(\d+)-/.exec(reason)?.[1];
   if (port !== undefined) {
-    return failure("PORT_TAKEN", { ...details, port }, error);
+    return failure("PORT_TAKEN", { ...about, port }, error);
   }
   if (/while checkpoint exists/.test(reason)) {
     return failure(
       "CHECKPOINTS_IN_WAY",
-      { name: "the domain", checkpoints: "of a backup tool", ...details },
+      { name: "the domain", checkpoints: "of a backup tool", ...about },
       error,
     );
   }
   if (/No space left on device/.test(reason)) {
-    return failure("NO_SPACE", { where: "the storage pool", ...details }, error);
+    return failure("NO_SPACE", { where: "the storage pool", ...about }, error);
   }
-  return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
+  return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
 }
 
 /** True when libvirt answered with one of these codes. */
@@ -71,15 +72,6 @@ export function isLibvirt(error: unknown, ...codeNames: readonly string[]): bool
 /** True for the file system's word that there is no such file. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
-}
-
-/** Runs a piece that talks to libvirt and maps what it rejects with. */
-export async function mapped<T>(work: () => Promise<T>, details: ErrorDetails = {}): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw libvirtError(error, details);
-  }
 }
 
 /** Maps an error of the file system at `path`. */

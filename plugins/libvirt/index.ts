@@ -7,13 +7,14 @@ import {
   type Feature,
   type OpenOptions,
 } from "../../lib/engine/contract.ts";
+import { mapErrors } from "../../lib/engine/map-errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import { maintenanceGroup } from "./audit/maintenance.ts";
 import { checkHost } from "./check.ts";
 import { events } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";
 import { type LibvirtEngine, openEngine } from "./engine.ts";
-import { mapped } from "./errors.ts";
+import { libvirtError } from "./errors.ts";
 import { readImageGroup } from "./layers/flattened/read-images.ts";
 import { adoptionGroup } from "./lifecycle/adoption.ts";
 import { mountFeatures, mountGroup } from "./mounts/mounts.ts";
@@ -88,19 +89,23 @@ const plugin: EnginePlugin = {
 
 export default plugin;
 
+/** The one place where errors of libvirt are mapped: within the engine they are what they are. */
 function groupsOf(engine: LibvirtEngine): Engine {
+  const net = <Group extends object>(group: Group) => mapErrors(group, libvirtError);
   return {
-    info: () => mapped(() => info(engine)),
-    instances: instanceGroup(engine),
-    snapshots: snapshotGroup(engine),
-    guest: sshAccess(engine),
-    adoption: adoptionGroup(engine),
-    events: (signal) => events(engine, signal),
-    mounts: mountGroup(engine),
-    ...(engine.session ? {} : { networks: networkGroup(engine) }),
-    readImages: readImageGroup(engine),
-    maintenance: maintenanceGroup(engine),
-    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+    ...net<Pick<Engine, "info" | "events" | typeof Symbol.asyncDispose>>({
+      info: () => info(engine),
+      events: (signal) => events(engine, signal),
+      [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+    }),
+    instances: net(instanceGroup(engine)),
+    snapshots: net(snapshotGroup(engine)),
+    guest: net(sshAccess(engine)),
+    adoption: net(adoptionGroup(engine)),
+    mounts: net(mountGroup(engine)),
+    ...(engine.session ? {} : { networks: net(networkGroup(engine)) }),
+    readImages: net(readImageGroup(engine)),
+    maintenance: net(maintenanceGroup(engine)),
   };
 }
 

@@ -2,7 +2,7 @@ import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { merge } from "../../../lib/util/merge.ts";
 import { type LibvirtEngine, readManaged } from "../engine.ts";
-import { isLibvirt, libvirtError } from "../errors.ts";
+import { isLibvirt } from "../errors.ts";
 import { type DomainEvent, type Gap, LifecycleEvent, StoppedDetail } from "../rpc/index.ts";
 import { NAMESPACE } from "../xml/metadata.ts";
 
@@ -39,7 +39,7 @@ export async function* events(engine: LibvirtEngine, signal: AbortSignal): Async
     }
   } catch (error) {
     if (!signal.aborted) {
-      throw libvirtError(error);
+      throw error;
     }
   } finally {
     end.abort();

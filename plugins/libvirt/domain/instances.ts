@@ -1,7 +1,7 @@
-import type { Instance, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
+import type { Instance, InstanceOutline, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { findDomain, getLocked, type LibvirtEngine, readManaged, writeMetadata } from "../engine.ts";
-import { isLibvirt, mapped } from "../errors.ts";
+import { isLibvirt } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
 import { cut, start, stop, suspend } from "../lifecycle/power.ts";
@@ -13,23 +13,29 @@ import { list, outline } from "./listing.ts";
 import { toInstance } from "./view.ts";
 
 export function instanceGroup(engine: LibvirtEngine): Instances {
+  const told = <Told extends InstanceOutline | readonly InstanceOutline[] | null>(answer: Told): Told => {
+    for (const instance of [answer].flat()) {
+      if (instance !== null) {
+        engine.names.set(instance.id, instance.name);
+      }
+    }
+    return answer;
+  };
   return {
-    list: () => mapped(() => list(engine)),
-    outline: () => mapped(() => outline(engine)),
-    find: (name) => mapped(() => findByName(engine, name)),
-    lock: (instance, options, context) =>
-      mapped(() => lockInstance(engine, instance, options, context), { name: instance.name }),
-    check: (plan) => mapped(() => check(engine, plan)),
-    create: (spec, context) => mapped(() => create(engine, spec, context)),
-    start: (lock, context) => mapped(() => start(engine, lockedId(engine, lock), context)),
-    cut: (id) => mapped(() => cut(engine, id)),
-    stop: (lock, options, context) => mapped(() => stop(engine, lockedId(engine, lock), options, context)),
-    suspend: (lock, context) => mapped(() => suspend(engine, lockedId(engine, lock), context)),
-    clone: (lock, copy, context) => mapped(() => clone(engine, lockedId(engine, lock), copy, context)),
-    resize: (lock, change, context) => mapped(() => resize(engine, lockedId(engine, lock), change, context)),
-    annotate: (lock, change) => mapped(() => annotate(engine, lockedId(engine, lock), change)),
-    remove: (lock) =>
-      mapped(async () => removeInstance(engine, await getLocked(engine, lockedId(engine, lock)))),
+    list: async () => told(await list(engine)),
+    outline: async () => told(await outline(engine)),
+    find: async (name) => told(await findByName(engine, name)),
+    lock: (instance, options, context) => lockInstance(engine, instance, options, context),
+    check: (plan) => check(engine, plan),
+    create: async (spec, context) => told(await create(engine, spec, context)),
+    start: async (lock, context) => start(engine, lockedId(engine, lock), context),
+    cut: (id) => cut(engine, id),
+    stop: async (lock, options, context) => stop(engine, lockedId(engine, lock), options, context),
+    suspend: async (lock, context) => suspend(engine, lockedId(engine, lock), context),
+    clone: async (lock, copy, context) => told(await clone(engine, lockedId(engine, lock), copy, context)),
+    resize: async (lock, change, context) => resize(engine, lockedId(engine, lock), change, context),
+    annotate: async (lock, change) => annotate(engine, lockedId(engine, lock), change),
+    remove: async (lock) => removeInstance(engine, await getLocked(engine, lockedId(engine, lock))),
   };
 }
 

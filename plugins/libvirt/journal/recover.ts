@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
-import { asStrataError, type ErrorCode, failure } from "../../../lib/errors.ts";
+import { type ErrorCode, failure } from "../../../lib/errors.ts";
 import { ownDefinition } from "../domain/definition-chain.ts";
 import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
@@ -172,7 +172,7 @@ async function giveUp(
     await undoOperation(engine, managed, operation);
     engine.log.warn(`it was undone; \`strata doctor\` shows what is left of it`);
   } catch (error) {
-    engine.log.warn(`nor could it be undone, and was set aside: ${asStrataError(error).message}`);
+    engine.log.warn(`nor could it be undone, and was set aside: ${libvirtError(error).message}`);
     // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
     if (operation.kind === "merge") {
       await cancelRemoval(metadata.folder, [operation.layer]);

@@ -13,7 +13,7 @@ import {
   readManaged,
   writeMetadata,
 } from "../engine.ts";
-import { ENGINE, isLibvirt, mapped } from "../errors.ts";
+import { ENGINE, isLibvirt } from "../errors.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
@@ -38,9 +38,9 @@ import { instanceFolder } from "./removal.ts";
  */
 export function adoptionGroup(engine: LibvirtEngine): Adoption {
   return {
-    candidates: () => mapped(() => candidates(engine)),
-    adopt: (name, record, context) => mapped(() => adopt(engine, name, record, context), { name }),
-    release: (lock, context) => mapped(() => release(engine, lockedId(engine, lock), context)),
+    candidates: () => candidates(engine),
+    adopt: (name, record, context) => adopt(engine, name, record, context),
+    release: async (lock, context) => release(engine, lockedId(engine, lock), context),
   };
 }
 

@@ -38,6 +38,7 @@ export async function lockInstance(
     wanted === undefined ? await getNamed(engine, name) : await getManaged(engine, wanted, name);
   const { domain, metadata } = managed;
   const id = domain.uuid;
+  engine.names.set(id, name);
   const folder = await findFolder(engine, managed, finish);
   const file = await lockFolder(metadata.folder, { name, wait, signal });
   let released: Promise<void> | undefined;

@@ -2,7 +2,6 @@ import type { Context, Feature, GuestMount, Mount, Mounts } from "../../../lib/e
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { changedMetadata, define, getManaged, type LibvirtEngine, writeMetadata } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { copy } from "../xml/document.ts";
 import { type Filesystem, mountTag, readFilesystems, setFilesystems } from "../xml/filesystem.ts";
@@ -18,9 +17,9 @@ import type { Sharing } from "./sharing.ts";
  */
 export function mountGroup(engine: LibvirtEngine): Mounts {
   return {
-    attach: (lock, mount, context) => mapped(() => attach(engine, lockedId(engine, lock), mount, context)),
-    detach: (lock, target, context) => mapped(() => detach(engine, lockedId(engine, lock), target, context)),
-    inside: (id) => mapped(() => inside(engine, id)),
+    attach: async (lock, mount, context) => attach(engine, lockedId(engine, lock), mount, context),
+    detach: async (lock, target, context) => detach(engine, lockedId(engine, lock), target, context),
+    inside: (id) => inside(engine, id),
   };
 }
 

@@ -2,7 +2,7 @@ import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { define, type LibvirtEngine } from "../engine.ts";
-import { ENGINE, mapped } from "../errors.ts";
+import { ENGINE } from "../errors.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
 import { elements, find, parse } from "../xml/document.ts";
@@ -39,21 +39,20 @@ async function attach(engine: LibvirtEngine, id: string, nic: NicSpec, context: 
 
 export function networkGroup(engine: LibvirtEngine): Networks {
   return {
-    attach: (lock, nic, context) => mapped(() => attach(engine, lockedId(engine, lock), nic, context)),
-    list: () =>
-      mapped(async () => {
-        const networks = await engine.connection.listNetworks();
-        return Promise.all(
-          networks.map(async (network) => {
-            const document = await parse(await network.getXml());
-            const mode =
-              find(document, "forward")?.attributes.mode ??
-              (elements(document, "forward").length > 0 ? "nat" : "isolated");
-            const bridge = find(document, "bridge")?.attributes.name;
-            const description = bridge === undefined ? "libvirt network" : `libvirt network on ${bridge}`;
-            return { name: network.name, type: mode, description };
-          }),
-        );
-      }),
+    attach: async (lock, nic, context) => attach(engine, lockedId(engine, lock), nic, context),
+    list: async () => {
+      const networks = await engine.connection.listNetworks();
+      return Promise.all(
+        networks.map(async (network) => {
+          const document = await parse(await network.getXml());
+          const mode =
+            find(document, "forward")?.attributes.mode ??
+            (elements(document, "forward").length > 0 ? "nat" : "isolated");
+          const bridge = find(document, "bridge")?.attributes.name;
+          const description = bridge === undefined ? "libvirt network" : `libvirt network on ${bridge}`;
+          return { name: network.name, type: mode, description };
+        }),
+      );
+    },
   };
 }

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import type { SshAccess } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { getManaged, type LibvirtEngine, type Managed } from "../engine.ts";
-import { isLibvirt, mapped } from "../errors.ts";
+import { isLibvirt } from "../errors.ts";
 import { readInterfaces } from "../xml/domain.ts";
 
 /** Reads each network's leases once. */
@@ -49,19 +49,18 @@ export async function addressesOf(managed: Managed, leases: LeaseReader): Promis
 export function sshAccess(engine: LibvirtEngine): SshAccess {
   return {
     via: "ssh",
-    endpoint: (id) =>
-      mapped(async () => {
-        const managed = await getManaged(engine, id);
-        if (!(await managed.domain.isActive())) {
-          return null;
-        }
-        const { sshPort } = managed.metadata;
-        if (sshPort !== undefined) {
-          return { host: "127.0.0.1", port: sshPort };
-        }
-        const [host] = await addressesOf(managed, leaseReader(engine));
-        return host === undefined ? null : { host, port: 22 };
-      }),
+    endpoint: async (id) => {
+      const managed = await getManaged(engine, id);
+      if (!(await managed.domain.isActive())) {
+        return null;
+      }
+      const { sshPort } = managed.metadata;
+      if (sshPort !== undefined) {
+        return { host: "127.0.0.1", port: sshPort };
+      }
+      const [host] = await addressesOf(managed, leaseReader(engine));
+      return host === undefined ? null : { host, port: 22 };
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import type { Context, Removal, Snapshots } from "../../../lib/engine/contract.t
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
-import { ENGINE, mapped } from "../errors.ts";
+import { ENGINE } from "../errors.ts";
 import { finishDelete, finishRename } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
@@ -20,19 +20,17 @@ import { take } from "./take.ts";
 
 export function snapshotGroup(engine: LibvirtEngine): Snapshots {
   return {
-    tree: (id) => mapped(() => readConsistently(engine, id, () => tree(engine, id), isClosed), { name: id }),
-    outline: (id) =>
-      mapped(() => readConsistently(engine, id, () => outline(engine, id), standsWithin), { name: id }),
-    removal: (id, name) => mapped(() => removal(engine, id, name)),
-    take: (lock, record, taken, context) =>
-      mapped(() => take(engine, lockedId(engine, lock), record, taken, context)),
-    restore: (lock, name, context) => mapped(() => restore(engine, lockedId(engine, lock), name, context)),
-    delete: (lock, removal, context) =>
-      mapped(() => deleteSnapshot(engine, lockedId(engine, lock), removal, context)),
-    rename: (lock, name, to, context) =>
-      mapped(() => rename(engine, lockedId(engine, lock), name, to, context)),
-    describe: (lock, name, comment, context) =>
-      mapped(() => describe(engine, lockedId(engine, lock), name, comment, context)),
+    tree: (id) => readConsistently(engine, id, () => tree(engine, id), isClosed),
+    outline: (id) => readConsistently(engine, id, () => outline(engine, id), standsWithin),
+    removal: (id, name) => removal(engine, id, name),
+    take: async (lock, record, taken, context) =>
+      take(engine, lockedId(engine, lock), record, taken, context),
+    restore: async (lock, name, context) => restore(engine, lockedId(engine, lock), name, context),
+    delete: async (lock, removal, context) =>
+      deleteSnapshot(engine, lockedId(engine, lock), removal, context),
+    rename: async (lock, name, to, context) => rename(engine, lockedId(engine, lock), name, to, context),
+    describe: async (lock, name, comment, context) =>
+      describe(engine, lockedId(engine, lock), name, comment, context),
   };
 }
 

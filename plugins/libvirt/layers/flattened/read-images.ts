@@ -3,7 +3,6 @@ import { lockedId } from "../../../../lib/engine/locks.ts";
 import { failure } from "../../../../lib/errors.ts";
 import { isShutOff } from "../../domain/view.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../../engine.ts";
-import { mapped } from "../../errors.ts";
 import { getReady } from "../../journal/recover.ts";
 import { instanceFolder } from "../../lifecycle/removal.ts";
 import { pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
@@ -40,8 +39,8 @@ interface Budget {
 
 export function readImageGroup(engine: LibvirtEngine): ReadImages {
   return {
-    build: (lock, context) => mapped(() => build(engine, lockedId(engine, lock), context)),
-    size: (id) => mapped(async () => flattenedSize(instanceFolder(await engine.pool(), id))),
+    build: async (lock, context) => build(engine, lockedId(engine, lock), context),
+    size: async (id) => flattenedSize(instanceFolder(await engine.pool(), id)),
   };
 }
 
