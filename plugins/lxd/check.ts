@@ -1,8 +1,7 @@
 import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
-import { asStrataError } from "../../lib/errors.ts";
 import { placement } from "./domain/placement.ts";
 import { type LxdEngine, openEngine } from "./engine.ts";
-import { mapped } from "./errors.ts";
+import { lxdError } from "./errors.ts";
 import { engineInfo, ONLY } from "./info.ts";
 import { machineRefusal } from "./lifecycle/machines.ts";
 
@@ -14,7 +13,7 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
     const found = await Promise.all(checks.map((check) => guarded(check, engine)));
     return found.flat();
   } catch (error) {
-    const { message, code } = asStrataError(error);
+    const { message, code } = lxdError(error);
     const fix = code === "PERMISSION_DENIED" ? {} : { fix: "apt-get install lxd, then: lxd init" };
     return [{ what: "server", ok: false, detail: message, ...fix }];
   }
@@ -22,9 +21,9 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
 
 async function guarded(check: (engine: LxdEngine) => Promise<Check[]>, engine: LxdEngine): Promise<Check[]> {
   try {
-    return await mapped(() => check(engine));
+    return await check(engine);
   } catch (error) {
-    const { message, hint } = asStrataError(error);
+    const { message, hint } = lxdError(error);
     return [{ what: "engine", ok: false, detail: message, ...(hint === undefined ? {} : { fix: hint }) }];
   }
 }

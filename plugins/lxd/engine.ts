@@ -5,7 +5,7 @@ import { failure } from "../../lib/errors.ts";
 import { clientIdentity } from "./domain/identity.ts";
 import { KEYS, type OwnRecord, readOperation, readOwn } from "./domain/records.ts";
 import { lostMember } from "./domain/view.ts";
-import { isBusy, isStatus, isUntold, lxdError } from "./errors.ts";
+import { isBusy, isStatus, isUntold } from "./errors.ts";
 import type { Operation } from "./journal/operation.ts";
 import { type Client, openClient } from "./rest/client.ts";
 import { defaultSocket, type Endpoint, socketEndpoint, tlsEndpoint } from "./rest/endpoint.ts";
@@ -55,7 +55,7 @@ export async function openEngine(
     }
   } catch (error) {
     await client[Symbol.asyncDispose]();
-    throw lxdError(error);
+    throw error;
   }
   return {
     client,

@@ -1,14 +1,16 @@
-import { type ErrorDetails, failure, isStrataError, type StrataError } from "../../lib/errors.ts";
+import { failure, isStrataError, type StrataError } from "../../lib/errors.ts";
 import { LxdConnectionError, LxdError } from "./rest/errors.ts";
 
 /** The engine's name in messages. */
 export const ENGINE = "LXD";
 
-/** Maps what LXD or the way to it reported; `details` go into the error's own. */
-export function lxdError(error: unknown, details: ErrorDetails = {}): StrataError {
+/** Maps what LXD or the way to it reported about the instance of that name or id, where it was about one. */
+export function lxdError(error: unknown, instance?: string): StrataError {
   if (isStrataError(error)) {
     return error;
   }
+  const name = instance?.split("/", 1)[0];
+  const about = name === undefined ? {} : { name };
   if (error instanceof LxdConnectionError) {
     const { message: reason, lost } = error;
     if (/EACCES|EPERM/.test(reason)) {
@@ -18,38 +20,25 @@ export function lxdError(error: unknown, details: ErrorDetails = {}): StrataErro
         error,
       );
     }
-    return failure(
-      lost ? "ENGINE_LOST" : "ENGINE_UNAVAILABLE",
-      { ...details, engine: ENGINE, reason },
-      error,
-    );
+    return failure(lost ? "ENGINE_LOST" : "ENGINE_UNAVAILABLE", { ...about, engine: ENGINE, reason }, error);
   }
   if (error instanceof Error && error.name === "AbortError") {
-    return failure("CANCELLED", details, error);
+    return failure("CANCELLED", {}, error);
   }
   const reason = error instanceof Error ? error.message : String(error);
   if (!(error instanceof LxdError)) {
-    return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
+    return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
   }
   if (error.status === 403) {
-    return failure("PERMISSION_DENIED", { ...details, reason }, error);
+    return failure("PERMISSION_DENIED", { ...about, reason }, error);
   }
-  if (error.status === 404 && details.name !== undefined && /Instance not found/i.test(reason)) {
-    return failure("INSTANCE_NOT_FOUND", details, error);
+  if (error.status === 404 && name !== undefined && /Instance not found/i.test(reason)) {
+    return failure("INSTANCE_NOT_FOUND", { name }, error);
   }
   if (/No space left on device|Disk quota exceeded/i.test(reason)) {
-    return failure("NO_SPACE", { where: "the storage pool", ...details }, error);
+    return failure("NO_SPACE", { where: "the storage pool", ...about }, error);
   }
-  return failure("ENGINE_ERROR", { ...details, engine: ENGINE, reason }, error);
-}
-
-/** Runs a piece that talks to LXD and maps what it rejects with. */
-export async function mapped<T>(work: () => Promise<T>, details: ErrorDetails = {}): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw lxdError(error, details);
-  }
+  return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
 }
 
 /** True when LXD answered with one of these HTTP statuses. */

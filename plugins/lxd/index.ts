@@ -5,12 +5,13 @@ import {
   type EngineSetting,
   type OpenOptions,
 } from "../../lib/engine/contract.ts";
+import { mapErrors } from "../../lib/engine/map-errors.ts";
 import { checkHost } from "./check.ts";
 import { clusterGroup } from "./domain/cluster.ts";
 import { engineEvents } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";
 import { openEngine } from "./engine.ts";
-import { mapped } from "./errors.ts";
+import { lxdError } from "./errors.ts";
 import { guestAccess } from "./guest/guest.ts";
 import { engineInfo } from "./info.ts";
 import { forgetImages } from "./lifecycle/images.ts";
@@ -72,6 +73,11 @@ function isName(value: string): string | undefined {
   return /^[^/\s]*$/.test(value) ? undefined : "must be a name without slashes and spaces";
 }
 
+/** The one place where errors of LXD are mapped: within the engine they are what they are. */
+function net<Group extends object>(group: Group): Group {
+  return mapErrors(group, lxdError);
+}
+
 const plugin: EnginePlugin = {
   apiVersion: API_VERSION,
   name: "lxd",
@@ -79,11 +85,13 @@ const plugin: EnginePlugin = {
     "containers and virtual machines on LXD or Incus, on this host, on another one, or on a cluster",
   settings,
   check: checkHost,
-  open: (options: OpenOptions) => lxdEngine(options),
-  async forgetImages(options, sums) {
-    await using engine = await openEngine(options);
-    await mapped(() => forgetImages(engine, sums));
-  },
+  ...net<Required<Pick<EnginePlugin, "open" | "forgetImages">>>({
+    open: (options) => lxdEngine(options),
+    async forgetImages(options, sums) {
+      await using engine = await openEngine(options);
+      await forgetImages(engine, sums);
+    },
+  }),
 };
 
 export default plugin;
@@ -91,16 +99,18 @@ export default plugin;
 /** The engine itself; its client may be wrapped, so that a test can have any of its steps fail. */
 export async function lxdEngine(options: OpenOptions, wrap?: (client: Client) => Client): Promise<Engine> {
   const engine = await openEngine(options, wrap);
-  const { environment } = await mapped(() => engine.server());
+  const { environment } = await engine.server();
   return {
-    info: () => mapped(() => engineInfo(engine)),
-    instances: instanceGroup(engine),
-    snapshots: snapshotGroup(engine),
-    guest: guestAccess(engine, { machines: runsMachines(environment.driver) }),
-    networks: networkGroup(engine),
-    ...(engine.remote ? {} : { mounts: mountGroup(engine) }),
-    ...(environment.server_clustered ? { cluster: clusterGroup(engine) } : {}),
-    events: (signal) => engineEvents(engine, signal),
-    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+    ...net<Pick<Engine, "info" | "events" | typeof Symbol.asyncDispose>>({
+      info: () => engineInfo(engine),
+      events: (signal) => engineEvents(engine, signal),
+      [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+    }),
+    instances: net(instanceGroup(engine)),
+    snapshots: net(snapshotGroup(engine)),
+    guest: net(guestAccess(engine, { machines: runsMachines(environment.driver) })),
+    networks: net(networkGroup(engine)),
+    ...(engine.remote ? {} : { mounts: net(mountGroup(engine)) }),
+    ...(environment.server_clustered ? { cluster: net(clusterGroup(engine)) } : {}),
   };
 }

@@ -3,15 +3,14 @@ import type { Cluster, ClusterMember, Context } from "../../../lib/engine/contra
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { instancePath, type LxdEngine } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { memberShape } from "../rest/shapes.ts";
 import { requireStopped } from "./view.ts";
 
 export function clusterGroup(engine: LxdEngine): Cluster {
   return {
-    members: () => mapped(() => members(engine)),
-    move: (lock, member, context) => mapped(() => move(engine, lockedId(engine, lock), member, context)),
+    members: () => members(engine),
+    move: async (lock, member, context) => move(engine, lockedId(engine, lock), member, context),
   };
 }
 

@@ -3,7 +3,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import type { LxdEngine } from "../engine.ts";
 import { findManaged } from "../engine.ts";
-import { lxdError } from "../errors.ts";
 import { eventShape } from "../rest/shapes.ts";
 import { listManaged } from "./instances.ts";
 
@@ -33,7 +32,7 @@ export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): Asy
       .socket("/1.0/events", { type: "lifecycle" })
       .catch((error: unknown) => {
         if (lost === 0 || signal.aborted) {
-          throw lxdError(error);
+          throw error;
         }
         return undefined;
       });

@@ -18,7 +18,6 @@ import {
   whenIdle,
   writeConfig,
 } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import { getReady, removeInstance } from "../journal/recovery.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
@@ -32,31 +31,28 @@ import { lostMember, requireStopped, toInstance, unreachable } from "./view.ts";
 
 export function instanceGroup(engine: LxdEngine): Instances {
   return {
-    list: () =>
-      mapped(async () => {
-        const all = await listAll(engine);
-        const lost = all.flatMap((instance) => {
-          const member = lostMember(instance);
-          return member === undefined ? [] : unreachable(instance.name, member);
-        });
-        return [...managedOf(engine, all).map(toInstance), ...lost];
-      }),
-    find: (name) =>
-      mapped(async () => {
-        const managed = await findManaged(engine, name);
-        return managed === undefined ? null : toInstance(managed);
-      }),
-    lock: (instance, options, context) => mapped(() => lockInstance(engine, instance, options, context)),
-    check: (plan) => mapped(() => check(engine, plan)),
-    create: (spec, context) => mapped(() => create(engine, spec, context)),
-    start: (lock, context) => mapped(() => start(engine, lockedId(engine, lock), context)),
-    stop: (lock, options, context) => mapped(() => stop(engine, lockedId(engine, lock), options, context)),
-    suspend: (lock, context) => mapped(() => suspend(engine, lockedId(engine, lock), context)),
-    clone: (lock, copy, context) => mapped(() => clone(engine, lockedId(engine, lock), copy, context)),
-    resize: (lock, change, context) => mapped(() => resize(engine, lockedId(engine, lock), change, context)),
-    annotate: (lock, change) => mapped(() => annotate(engine, lockedId(engine, lock), change)),
-    remove: (lock) =>
-      mapped(async () => removeInstance(engine, await getLocked(engine, lockedId(engine, lock)))),
+    list: async () => {
+      const all = await listAll(engine);
+      const lost = all.flatMap((instance) => {
+        const member = lostMember(instance);
+        return member === undefined ? [] : unreachable(instance.name, member);
+      });
+      return [...managedOf(engine, all).map(toInstance), ...lost];
+    },
+    find: async (name) => {
+      const managed = await findManaged(engine, name);
+      return managed === undefined ? null : toInstance(managed);
+    },
+    lock: (instance, options, context) => lockInstance(engine, instance, options, context),
+    check: (plan) => check(engine, plan),
+    create: (spec, context) => create(engine, spec, context),
+    start: async (lock, context) => start(engine, lockedId(engine, lock), context),
+    stop: async (lock, options, context) => stop(engine, lockedId(engine, lock), options, context),
+    suspend: async (lock, context) => suspend(engine, lockedId(engine, lock), context),
+    clone: async (lock, copy, context) => clone(engine, lockedId(engine, lock), copy, context),
+    resize: async (lock, change, context) => resize(engine, lockedId(engine, lock), change, context),
+    annotate: async (lock, change) => annotate(engine, lockedId(engine, lock), change),
+    remove: async (lock) => removeInstance(engine, await getLocked(engine, lockedId(engine, lock))),
   };
 }
 

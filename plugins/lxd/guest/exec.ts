@@ -4,7 +4,6 @@ import { z } from "zod";
 import type { ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { instancePath, type LxdEngine } from "../engine.ts";
-import { lxdError } from "../errors.ts";
 
 /** What a started command's operation says of its streams: a secret for each. */
 const streams = z.object({ fds: z.record(z.string(), z.string()) });
@@ -73,8 +72,6 @@ export async function execute(
         throw failure("CANCELLED", {}, signal.reason);
       }
       return { code };
-    } catch (error) {
-      throw lxdError(error, { name });
     } finally {
       signal?.removeEventListener("abort", kill);
       for (const socket of [control, first, ...more]) {

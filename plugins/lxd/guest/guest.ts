@@ -1,9 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Context, EngineAccess, ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
+import type {
+  Context,
+  EngineAccess,
+  ExecOptions,
+  ExecSession,
+  SshAccess,
+} from "../../../lib/engine/contract.ts";
+import { mapErrors } from "../../../lib/engine/map-errors.ts";
 import { failure } from "../../../lib/errors.ts";
 import { readState } from "../domain/view.ts";
 import { getManaged, type LxdEngine } from "../engine.ts";
-import { mapped } from "../errors.ts";
+import { lxdError } from "../errors.ts";
 import { machineAccess } from "../lifecycle/machines.ts";
 import { execute } from "./exec.ts";
 
@@ -64,10 +71,19 @@ const USER = /^[a-z_][a-z0-9_-]*$/i;
 export function guestAccess(engine: LxdEngine, { machines }: { readonly machines: boolean }): EngineAccess {
   return {
     via: "engine",
-    ...(machines ? { ssh: (id: string) => mapped(() => machineAccess(engine, id)) } : {}),
-    ready: (id, timeout, context) => mapped(() => ready(engine, id, timeout, context)),
-    exec: (id, argv, options) => mapped(() => exec(engine, id, argv, options)),
+    ...(machines ? { ssh: (id: string) => access(engine, id) } : {}),
+    ready: (id, timeout, context) => ready(engine, id, timeout, context),
+    async exec(id, argv, options) {
+      // What it fails with once it runs does not come through this call any more.
+      return mapErrors(await exec(engine, id, argv, options), (error) => lxdError(error, id));
+    },
   };
+}
+
+/** How a virtual machine is reached, to be asked again whenever it has started. */
+async function access(engine: LxdEngine, id: string): Promise<SshAccess | null> {
+  const found = await machineAccess(engine, id);
+  return found === null ? null : mapErrors(found, lxdError);
 }
 
 async function exec(

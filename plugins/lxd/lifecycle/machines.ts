@@ -7,7 +7,6 @@ import { requireMemory } from "../../../lib/util/host-memory.ts";
 import { DEFAULT_NIC } from "../domain/devices.ts";
 import { readState, toInstance } from "../domain/view.ts";
 import { getManaged, type LxdEngine, type Managed } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import type { Client } from "../rest/client.ts";
 import { type Config, type Devices, resourcesShape, warningShape } from "../rest/shapes.ts";
 
@@ -128,7 +127,7 @@ export function metaKeys({ metaData }: Seed): Config {
 /** How a virtual machine is reached; null for a container, which LXD itself reaches. */
 export async function machineAccess(engine: LxdEngine, id: string): Promise<SshAccess | null> {
   const managed = await getManaged(engine, id);
-  return isMachine(managed) ? { via: "ssh", endpoint: (of) => mapped(() => endpoint(engine, of)) } : null;
+  return isMachine(managed) ? { via: "ssh", endpoint: (of) => endpoint(engine, of) } : null;
 }
 
 /** At the address that its network leased to it. */

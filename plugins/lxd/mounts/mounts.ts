@@ -3,7 +3,6 @@ import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { mountKeys, readMounts } from "../domain/records.ts";
 import { type LxdEngine, type Managed, replaceConfig } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noMounts } from "../lifecycle/machines.ts";
 import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";
@@ -11,11 +10,11 @@ import { checkMount, memberHere, mountDevices, withoutMounts } from "./mount-dev
 
 export function mountGroup(engine: LxdEngine): Mounts {
   return {
-    attach: (lock, mount, context) => mapped(() => attach(engine, lockedId(engine, lock), mount, context)),
-    detach: (lock, target, context) => mapped(() => detach(engine, lockedId(engine, lock), target, context)),
+    attach: async (lock, mount, context) => attach(engine, lockedId(engine, lock), mount, context),
+    detach: async (lock, target, context) => detach(engine, lockedId(engine, lock), target, context),
     // LXD mounts them in the guest, also while it runs.
     inside: async () => [],
-    refusal: (maps) => mapped(() => mapRefusal(engine, [maps])),
+    refusal: (maps) => mapRefusal(engine, [maps]),
   };
 }
 

@@ -4,22 +4,19 @@ import { readNics } from "../domain/devices.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
 import { requireStopped } from "../domain/view.ts";
 import { instancePath, type LxdEngine, whenIdle } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noInterfaces } from "../lifecycle/machines.ts";
 import { networkKeys } from "./network-config.ts";
 
 export function networkGroup(engine: LxdEngine): Networks {
   return {
-    list: () =>
-      mapped(async () =>
-        (await listNetworks(engine)).map(({ name, type, description, config }) => ({
-          name,
-          type,
-          description: description || config["ipv4.address"] || "",
-        })),
-      ),
-    attach: (lock, nic, context) => mapped(() => attach(engine, lockedId(engine, lock), nic, context)),
+    list: async () =>
+      (await listNetworks(engine)).map(({ name, type, description, config }) => ({
+        name,
+        type,
+        description: description || config["ipv4.address"] || "",
+      })),
+    attach: async (lock, nic, context) => attach(engine, lockedId(engine, lock), nic, context),
   };
 }
 

@@ -19,7 +19,6 @@ import {
   whenIdle,
   writeConfig,
 } from "../engine.ts";
-import { mapped } from "../errors.ts";
 import {
   abandonRestore,
   bringBack,
@@ -36,21 +35,19 @@ const LONGEST_COMMENT = 1024 * 1024;
 
 export function snapshotGroup(engine: LxdEngine): Snapshots {
   return {
-    tree: (id) => mapped(() => tree(engine, id)),
-    outline: (id) =>
-      mapped(async () => {
-        const { snapshots, standsOn } = await tree(engine, id);
-        return { names: snapshots.map(({ name }) => name), standsOn };
-      }),
-    take: (lock, record, taken, context) =>
-      mapped(() => take(engine, lockedId(engine, lock), record, taken, context)),
-    restore: (lock, name, context) => mapped(() => restore(engine, lockedId(engine, lock), name, context)),
-    delete: (lock, removal, context) =>
-      mapped(() => deleteSnapshot(engine, lockedId(engine, lock), removal, context)),
-    rename: (lock, name, to, context) =>
-      mapped(() => rename(engine, lockedId(engine, lock), name, to, context)),
-    describe: (lock, name, comment, context) =>
-      mapped(() => describe(engine, lockedId(engine, lock), name, comment, context)),
+    tree: (id) => tree(engine, id),
+    outline: async (id) => {
+      const { snapshots, standsOn } = await tree(engine, id);
+      return { names: snapshots.map(({ name }) => name), standsOn };
+    },
+    take: async (lock, record, taken, context) =>
+      take(engine, lockedId(engine, lock), record, taken, context),
+    restore: async (lock, name, context) => restore(engine, lockedId(engine, lock), name, context),
+    delete: async (lock, removal, context) =>
+      deleteSnapshot(engine, lockedId(engine, lock), removal, context),
+    rename: async (lock, name, to, context) => rename(engine, lockedId(engine, lock), name, to, context),
+    describe: async (lock, name, comment, context) =>
+      describe(engine, lockedId(engine, lock), name, comment, context),
   };
 }
 

@@ -8,10 +8,9 @@ import { pinFailure } from "../../../../plugins/lxd/rest/endpoint.ts";
 import { LxdConnectionError, LxdError } from "../../../../plugins/lxd/rest/errors.ts";
 
 describe("what LXD reports", () => {
-  const codeOf = (error: unknown, details = {}) => lxdError(error, details).code;
+  const codeOf = (error: unknown, name?: string) => lxdError(error, name).code;
 
   it("becomes an error of strata's table, with what was caught as its cause", () => {
-    const named = { name: "web" };
     const cases: [Error, string][] = [
       [new LxdError(403, "not authorized"), "PERMISSION_DENIED"],
       [new LxdError(404, "Instance not found"), "INSTANCE_NOT_FOUND"],
@@ -24,12 +23,19 @@ describe("what LXD reports", () => {
       [new TypeError("a bug"), "ENGINE_ERROR"],
     ];
     for (const [error, code] of cases) {
-      expect(codeOf(error, named), error.message).to.equal(code);
-      expect(lxdError(error, named).cause).to.equal(error);
+      expect(codeOf(error, "web"), error.message).to.equal(code);
+      expect(lxdError(error, "web").cause).to.equal(error);
     }
     expect(codeOf(new LxdError(404, "Instance not found")), "of nothing that has a name").to.equal(
       "ENGINE_ERROR",
     );
+  });
+
+  it("names the instance, also where only its id is known", () => {
+    for (const known of ["web", "web/3e0d4a1c-6f0e-4a53-a4f4-b0a4f1f8b3a1"]) {
+      const { message } = lxdError(new LxdError(404, "Instance not found"), known);
+      expect(message).to.equal('instance "web" does not exist');
+    }
   });
 
   it("leaves an error of the table as it is, and takes one of an aborted call for cancelled", () => {
