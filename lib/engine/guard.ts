@@ -10,8 +10,9 @@ import type { Engine, EngineInfo, EnginePlugin, ExecSession, InstanceOutline } f
 import { GROUPS, lackOf } from "./shape.ts";
 
 /**
- * A plugin whose every failure is one of our table, wherever it comes from: what an engine throws by
- * mistake names the engine and the call, and cannot be taken for a fault of strata.
+ * A plugin from a package whose every failure is one of our table, wherever it comes from: what an engine throws
+ * by mistake names the engine and the call, and cannot be taken for a fault of strata. The engines that ship with
+ * strata map their errors themselves, and a mistake in them is one of strata's.
  */
 export function guardPlugin(plugin: EnginePlugin): EnginePlugin {
   const { name } = plugin;

@@ -99,7 +99,8 @@ function builtIn(name: string): EngineSource {
 
 async function packaged(entry: string, folder: string): Promise<EngineSource> {
   const { plugin, origin, entry: module } = await readManifest(entry, folder);
-  return { name: plugin, origin, load: () => load(plugin, () => importEntry(module)) };
+  const loadIt = async () => guardPlugin(await load(plugin, () => importEntry(module)));
+  return { name: plugin, origin, load: loadIt };
 }
 
 /** The name that an engine has by the custom of packages, for those that cannot be read. */
@@ -138,7 +139,7 @@ export async function load(name: string, loader: () => Promise<unknown>): Promis
   if (!isCompatible(apiVersion)) {
     throw failure("PLUGIN_INCOMPATIBLE", { plugin: name, wanted: apiVersion, version: API_VERSION });
   }
-  return guardPlugin(plugin as EnginePlugin);
+  return plugin as EnginePlugin;
 }
 
 /** A plugin made for this major version and no later minor one knows all that the core will ask of it. */

@@ -57,9 +57,14 @@ export interface World {
 export function createWorld(file: string | undefined, faults: Faults): World {
   const changes = new EventEmitter();
   let instances: readonly StoredInstance[] = [];
+  // Whoever was told of an instance reads its name when it is gone.
+  const names = new Map<string, string>();
   const load = async () => {
     if (file !== undefined) {
       instances = await read(file);
+    }
+    for (const { id, name } of instances) {
+      names.set(id, name);
     }
     return instances;
   };
@@ -84,7 +89,7 @@ export function createWorld(file: string | undefined, faults: Faults): World {
     async get(id) {
       const found = (await load()).find((instance) => instance.id === id);
       if (found === undefined) {
-        throw failure("INSTANCE_NOT_FOUND", { name: id });
+        throw failure("INSTANCE_NOT_FOUND", { name: names.get(id) ?? id });
       }
       return found;
     },

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
-import type { Engine } from "../../../../lib/engine/contract.ts";
+import type { Engine, Instance } from "../../../../lib/engine/contract.ts";
 import { guardEngine, guardPlugin } from "../../../../lib/engine/guard.ts";
 import { failure, isStrataError } from "../../../../lib/errors.ts";
 import plugin, { memoryEngine } from "../../../../plugins/memory/index.ts";
@@ -50,6 +50,21 @@ describe("the guard around a plugin", () => {
     });
     expect(await told(() => engine.instances.list())).to.match(/^BUSY/);
     expect(await told(() => engine.instances.find("web"))).to.match(/^CANCELLED/);
+  });
+
+  it("names an instance that has gone, where the engine knows its id alone", async () => {
+    const { instances, snapshots } = memoryEngine();
+    const found = { id: "7", name: "web" } as Instance;
+    const engine = broken({
+      instances: { ...instances, find: async () => found },
+      snapshots: {
+        ...snapshots,
+        tree: (id) => Promise.reject(failure("INSTANCE_NOT_FOUND", { name: id })),
+      },
+    });
+    await engine.instances.find("web");
+    expect(await told(() => engine.snapshots.tree("7"))).to.match(/^INSTANCE_NOT_FOUND: instance "web"/);
+    expect(await told(() => engine.snapshots.tree("8"))).to.match(/^INSTANCE_NOT_FOUND: instance "8"/);
   });
 
   it("covers what goes on after a call: events, and a command that runs", async () => {

@@ -2,7 +2,6 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import type { AuditOptions, Engine, Finding, Maintenance } from "../../../../../lib/engine/contract.ts";
-import { guardEngine } from "../../../../../lib/engine/guard.ts";
 import { failure } from "../../../../../lib/errors.ts";
 import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
@@ -52,7 +51,7 @@ async function roomWith(findings: readonly Finding[], more: Partial<Maintenance>
     },
     ...more,
   };
-  const engine: Engine = guardEngine("memory", { ...memoryEngine(), maintenance });
+  const engine: Engine = { ...memoryEngine(), maintenance };
   const at = await cliRoom((options) => openStrata({ ...options, driver: "memory", engine }));
   const room: Room = Object.assign(at, { findings, asked, audits });
   return room;

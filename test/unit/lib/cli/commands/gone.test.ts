@@ -1,7 +1,6 @@
 import { expect } from "chai";
 import { openStrata } from "../../../../../lib/core/session/open.ts";
 import type { Engine } from "../../../../../lib/engine/contract.ts";
-import { guardEngine } from "../../../../../lib/engine/guard.ts";
 import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 
@@ -37,8 +36,7 @@ async function roomWhere(moment: Moment): Promise<CliRoom & { armed: boolean }> 
       },
     },
   };
-  const guarded = guardEngine("memory", meddled);
-  const open = (options: object) => openStrata({ ...options, driver: "memory", engine: guarded });
+  const open = (options: object) => openStrata({ ...options, driver: "memory", engine: meddled });
   const room = Object.assign(await cliRoom(open), { armed: false });
   for (const name of ["web", "db"]) {
     await room.done("launch", "any", "--name", name);
