@@ -9,7 +9,7 @@ export function errorsPage(): string {
   const codes = Object.keys(ERRORS).sort() as ErrorCode[];
   return `# Errors
 
-This page is generated from \`lib/errors.ts\` and \`lib/cli/reference/error-notes.ts\` by \`npm run docs\`; do not edit it.
+This page is generated from \`lib/errors/table.ts\` and \`lib/cli/reference/error-notes.ts\` by \`npm run docs\`; do not edit it.
 
 Every failure has a stable code. The command line prints its message and hint to standard error and exits with its exit code; the library throws a \`StrataError\` with the code.
 Scripts may rely on codes and exit codes. Messages and hints may change. Words in braces are filled in.
