@@ -42,13 +42,25 @@ export function isStrataError(value: unknown): value is StrataError {
 
 /** Wraps whatever was thrown; a StrataError and an abort keep their meaning. */
 export function asStrataError(value: unknown): StrataError {
+  return strataErrorOf(value) ?? failure("INTERNAL", { reason: reasonOf(value) }, value);
+}
+
+/** What is an error of the table already, with an aborted call's as CANCELLED; undefined for everything else. */
+export function strataErrorOf(value: unknown): StrataError | undefined {
   if (isStrataError(value)) {
     return value;
   }
-  if (value instanceof Error && value.name === "AbortError") {
-    return failure("CANCELLED", {}, value);
-  }
-  return failure("INTERNAL", { reason: value instanceof Error ? value.message : String(value) }, value);
+  return value instanceof Error && value.name === "AbortError" ? failure("CANCELLED", {}, value) : undefined;
+}
+
+/** The message of whatever was thrown. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The code of a failed call of the system, such as "ENOENT"; undefined where there is none. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 function fill(template: string, details: ErrorDetails): string {

@@ -1,7 +1,7 @@
 import { fstatSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
-import { getSystemErrorMap } from "node:util";
-import { failure, type StrataError } from "../errors.ts";
+import { errnoOf, failure, type StrataError } from "../errors.ts";
+import { systemReason } from "../util/own-files.ts";
 
 /** What kept a stream from being written, first error only: whoever reads it may be gone, or its disk full. */
 const lost = new WeakMap<NodeJS.WritableStream, Error>();
@@ -50,7 +50,7 @@ export async function lossOf(stream: NodeJS.WritableStream): Promise<Error | und
 
 /** True for whoever read our output and has seen enough: that is no failure. */
 export function hasSeenEnough(loss: Error): boolean {
-  return "code" in loss && loss.code === "EPIPE";
+  return errnoOf(loss) === "EPIPE";
 }
 
 /** True where an error comes of a lost output, at whatever remove. */
@@ -59,8 +59,7 @@ export function comesOf(error: unknown, loss: Error): boolean {
 }
 
 export function outputFailure(loss: Error, outcome: string): StrataError {
-  const known = "errno" in loss ? getSystemErrorMap().get(Number(loss.errno))?.[1] : undefined;
-  return failure("OUTPUT_FAILED", { reason: known ?? loss.message, outcome }, loss);
+  return failure("OUTPUT_FAILED", { reason: systemReason(loss), outcome }, loss);
 }
 
 /** Writes some of the bytes to a descriptor; tells how many. */

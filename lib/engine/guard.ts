@@ -3,9 +3,11 @@ import {
   type ErrorCode,
   type ErrorDetails,
   failure,
-  isStrataError,
+  reasonOf,
   type StrataError,
+  strataErrorOf,
 } from "../errors.ts";
+
 import type { Engine, EngineInfo, EnginePlugin, ExecSession, InstanceOutline } from "./contract.ts";
 import { GROUPS, lackOf } from "./shape.ts";
 
@@ -175,16 +177,14 @@ function checkedInfo(plugin: string, engine: Engine, value: unknown): unknown {
 }
 
 function fault(plugin: string, call: string, error: unknown): StrataError {
-  if (isStrataError(error)) {
-    return error;
-  }
-  if (error instanceof Error && error.name === "AbortError") {
-    return failure("CANCELLED", {}, error);
+  const own = strataErrorOf(error);
+  if (own !== undefined) {
+    return own;
   }
   const wrong = (reason: string) => failure("PLUGIN_ERROR", { plugin, reason: `${call}: ${reason}` }, error);
   const coded = codedError(error);
   if (coded === undefined) {
-    return wrong(error instanceof Error ? error.message : String(error));
+    return wrong(reasonOf(error));
   }
   const { code, details } = coded;
   const lacking = placeholders(code).filter((name) => !(name in details));

@@ -1,4 +1,5 @@
-import { asStrataError, failure, isStrataError, type StrataError } from "../errors.ts";
+import { asStrataError, failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
+
 import { builtInNames, importBuiltIn } from "./built-in.ts";
 import { API_VERSION, type EnginePlugin } from "./contract.ts";
 import { guardPlugin } from "./guard.ts";
@@ -116,7 +117,7 @@ export async function load(name: string, loader: () => Promise<unknown>): Promis
     if (isStrataError(error)) {
       throw error;
     }
-    throw wrong(`its module cannot be loaded: ${error instanceof Error ? error.message : error}`, error);
+    throw wrong(`its module cannot be loaded: ${reasonOf(error)}`, error);
   });
   const plugin = (module as { readonly default?: Partial<EnginePlugin> }).default;
   if (typeof plugin !== "object" || plugin === null) {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { chmod, link, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import ssh2 from "ssh2";
-import { failure } from "../errors.ts";
+import { errnoOf, failure } from "../errors.ts";
 import { atOwn, createFile, makeFolder } from "../util/own-files.ts";
 
 export interface KeyPair {
@@ -39,8 +39,8 @@ async function writePair(folder: string, path: string): Promise<void> {
     await file.writeFile(makeKeyPair().private);
     await file.sync();
     // Of two that make a key at once, the first link wins and both use its key.
-    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") {
+    await link(draft, path).catch((error: unknown) => {
+      if (errnoOf(error) !== "EEXIST") {
         throw error;
       }
     });

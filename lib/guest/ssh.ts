@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import ssh2 from "ssh2";
 import type { ExecOptions, ExecSession, SshEndpoint } from "../engine/contract.ts";
-import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
 import { commandLine } from "./quote.ts";
 
 /** A login in a guest. Dispose of it to hang up. */
@@ -144,7 +144,7 @@ function describeKey(key: Buffer): string {
 }
 
 function loginError({ name, username }: GuestOptions, error: unknown): StrataError {
-  const reason = error instanceof Error ? error.message || error.name : String(error);
+  const reason = reasonOf(error) || String(error);
   const level = error instanceof Error && "level" in error ? error.level : undefined;
   return level === "client-authentication"
     ? failure("GUEST_REFUSED", { name, username, reason: "it does not accept strata's key" }, error)

@@ -1,5 +1,5 @@
 import { parseDocument } from "yaml";
-import { failure } from "../errors.ts";
+import { failure, reasonOf } from "../errors.ts";
 
 /**
  * Rejects user-data that cloud-init could not read, before anything is made, with INVALID_VALUE. Of MIME,
@@ -58,10 +58,6 @@ function readMapping(name: string, text: string): unknown {
   } catch (thrown) {
     throw refusal(name, reasonOf(thrown), thrown);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function refusal(value: string, reason: string, cause?: unknown) {

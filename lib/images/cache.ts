@@ -4,7 +4,7 @@ import { open, readdir, rename, rm, stat, unlink, utimes } from "node:fs/promise
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import type { Context, Log } from "../engine/contract.ts";
-import { failure, isStrataError } from "../errors.ts";
+import { errnoOf, failure, isStrataError } from "../errors.ts";
 import { type FileLock, lockFile } from "../util/file-lock.ts";
 import { atOwn, makeFolder, ownFailure } from "../util/own-files.ts";
 import { EXTENSIONS, type ImageRecord, readRecords, writeRecord } from "./record.ts";
@@ -93,8 +93,8 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
       });
     },
     async remove(sha256) {
-      await unlink(recordOf(sha256)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") {
+      await unlink(recordOf(sha256)).catch((error: unknown) => {
+        if (errnoOf(error) === "ENOENT") {
           throw failure("IMAGE_NOT_FOUND", { image: sha256 }, error);
         }
         throw ownFailure(error, recordOf(sha256));

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../engine/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import { requireSpace } from "../util/free-space.ts";
-import { publicName, reasonOf, withoutLogin } from "../util/http.ts";
+import { innermostReason, publicName, withoutLogin } from "../util/http.ts";
 import { createFile, ownFailure } from "../util/own-files.ts";
 
 /** How often a download that was cut is taken up again without real progress in between. */
@@ -92,7 +92,11 @@ async function fetchAll(job: Job): Promise<void> {
       attempt = 1;
     }
     if (attempt > RESUMES) {
-      throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason: reasonOf(cut.error) }, cut.error);
+      throw failure(
+        "DOWNLOAD_FAILED",
+        { url: publicName(url), reason: innermostReason(cut.error) },
+        cut.error,
+      );
     }
     await pause(attempt, context.signal);
   }

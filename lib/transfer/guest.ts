@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import type { ExecSession } from "../engine/contract.ts";
-import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { errnoOf, failure, isStrataError, type StrataError } from "../errors.ts";
 import { confined, type Entry, PERMISSIONS } from "./entry.ts";
 import { startRecipient, untilDestroyed } from "./recipient.ts";
 import { RECEIVE, SEND, STATUS } from "./scripts.ts";
@@ -249,7 +249,7 @@ function isClosed(error: unknown): boolean {
   if (!(error instanceof Error)) {
     return false;
   }
-  const code = "code" in error ? error.code : undefined;
+  const code = errnoOf(error);
   return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "EPIPE" || error.message.includes("destroyed");
 }
 

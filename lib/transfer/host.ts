@@ -16,7 +16,7 @@ import {
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { errnoOf, failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
 import { requireSpace } from "../util/free-space.ts";
 import { type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
 
@@ -116,7 +116,7 @@ async function makeFolder(path: string, linkAllowed: boolean): Promise<boolean> 
     await mkdir(path, { mode: 0o700 });
     return true;
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") {
+    if (errnoOf(error) !== "EEXIST") {
       throw error;
     }
     const found = await (linkAllowed ? stat(path) : lstat(path));
@@ -175,18 +175,14 @@ async function replace(path: string, make: (draft: string) => Promise<void>): Pr
   }
 }
 
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
 /** A failure of this host's files in the words of the table. */
 export function transferError(path: string, error: unknown): StrataError {
   if (isStrataError(error)) {
     return error;
   }
   const named = error instanceof Error && "path" in error ? String(error.path) : path;
-  const reason = error instanceof Error ? error.message : String(error);
-  switch (codeOf(error)) {
+  const reason = reasonOf(error);
+  switch (errnoOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
       return failure("FILE_NOT_FOUND", { path: named }, error);

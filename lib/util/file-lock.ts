@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
-import { failure } from "../errors.ts";
+import { errnoOf, failure, reasonOf } from "../errors.ts";
 
 /** A lock on a file, held until disposed of or until every process that has its descriptor is dead. */
 export interface FileLock extends AsyncDisposable {
@@ -57,14 +57,14 @@ async function flock(handle: FileHandle, { name, wait, shared, signal }: FileLoc
     ...(signal === undefined ? {} : { signal }),
   });
   const [code, by] = await (once(child, "exit") as Promise<[number | null, string | null]>).catch(
-    (error: NodeJS.ErrnoException) => {
+    (error: unknown) => {
       if (signal?.aborted) {
         throw failure("CANCELLED", {}, error);
       }
-      if (error.code === "ENOENT") {
+      if (errnoOf(error) === "ENOENT") {
         throw failure("PROGRAM_MISSING", { program: "flock", package: "util-linux" }, error);
       }
-      throw failure("PROGRAM_FAILED", { program: "flock", reason: error.message }, error);
+      throw failure("PROGRAM_FAILED", { program: "flock", reason: reasonOf(error) }, error);
     },
   );
   if (code === TAKEN) {

@@ -19,7 +19,7 @@ export function withoutLogin(url: URL, headers: Headers): URL {
 }
 
 /** What went wrong, as its innermost cause tells it: fetch itself only says that it failed. */
-export function reasonOf(error: unknown): string {
+export function innermostReason(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
@@ -63,7 +63,10 @@ export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextO
     if (signal.aborted) {
       throw failure("CANCELLED", {}, error);
     }
-    throw failed(late.aborted ? `no complete answer within ${timeout / 1000} s` : reasonOf(error), error);
+    throw failed(
+      late.aborted ? `no complete answer within ${timeout / 1000} s` : innermostReason(error),
+      error,
+    );
   }
 }
 

@@ -1,26 +1,25 @@
 import { chmod, type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { getSystemErrorMap } from "node:util";
-import { failure, isStrataError, type StrataError } from "../errors.ts";
+import { errnoOf, failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
 
 /** A failure to read or write at `path`, in a folder of the user's where strata keeps files, as the table has it. */
 export function ownFailure(error: unknown, path: string): StrataError {
   if (isStrataError(error)) {
     return error;
   }
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = errnoOf(error);
   if (code === "ENOSPC" || code === "EDQUOT") {
     return failure("NO_SPACE", { where: dirname(path) }, error);
   }
-  return failure("FOLDER_UNUSABLE", { path, reason: reasonOf(error) }, error);
+  return failure("FOLDER_UNUSABLE", { path, reason: systemReason(error) }, error);
 }
 
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) {
-    return String(error);
-  }
-  const known = "errno" in error ? getSystemErrorMap().get(Number(error.errno))?.[1] : undefined;
-  return known ?? error.message;
+/** What failed, in the system's own words where it is a call of the system: Node's repeat call and path. */
+export function systemReason(error: unknown): string {
+  const errno = error instanceof Error && "errno" in error ? Number(error.errno) : undefined;
+  const known = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
+  return known ?? reasonOf(error);
 }
 
 /** Runs a piece that reads or writes at `path`; rejects with FOLDER_UNUSABLE or NO_SPACE. */
@@ -37,7 +36,7 @@ export async function readOwn(path: string, read: () => Promise<string>): Promis
   try {
     return await read();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = errnoOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") {
       return undefined;
     }
@@ -53,7 +52,7 @@ export async function makeFolder(path: string, mode = 0o700): Promise<void> {
   try {
     await mkdir(path, { mode });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = errnoOf(error);
     if (code === "ENOENT" && dirname(path) !== path) {
       await makeFolder(dirname(path), mode);
       return makeFolder(path, mode);

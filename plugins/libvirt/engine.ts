@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../lib/engine/contract.ts";
+
 import { mergeRecord, RECORD_VERSION } from "../../lib/engine/contract.ts";
-import { failure } from "../../lib/errors.ts";
+import { errnoOf, failure, reasonOf } from "../../lib/errors.ts";
+
 import { ENGINE, isLibvirt } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";
 import { type FileLock, type FileLockOptions, lockFile } from "./lock/lock.ts";
@@ -75,8 +77,8 @@ export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
 }
 
 function openError(error: unknown, uri: string) {
-  const reason = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const reason = reasonOf(error);
+  const code = errnoOf(error);
   const denied =
     code === "EACCES" ||
     /EACCES|[Pp]ermission denied/.test(reason) ||

@@ -1,4 +1,4 @@
-import { failure, isStrataError, type StrataError } from "../../lib/errors.ts";
+import { errnoOf, failure, reasonOf, type StrataError, strataErrorOf } from "../../lib/errors.ts";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/index.ts";
 
 /** The engine's name in messages. */
@@ -6,8 +6,9 @@ export const ENGINE = "libvirt";
 
 /** Maps what libvirt or its connection reported about the instance of that name, where it was about one. */
 export function libvirtError(error: unknown, name?: string): StrataError {
-  if (isStrataError(error)) {
-    return error;
+  const own = strataErrorOf(error);
+  if (own !== undefined) {
+    return own;
   }
   const about = name === undefined ? {} : { name };
   if (error instanceof ConnectionLostError) {
@@ -20,11 +21,8 @@ export function libvirtError(error: unknown, name?: string): StrataError {
       error,
     );
   }
-  if (error instanceof Error && error.name === "AbortError") {
-    return failure("CANCELLED", {}, error);
-  }
   if (!(error instanceof LibvirtError)) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
   }
   const reason = error.message;
@@ -71,15 +69,16 @@ export function isLibvirt(error: unknown, ...codeNames: readonly string[]): bool
 
 /** True for the file system's word that there is no such file. */
 export function isAbsent(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return errnoOf(error) === "ENOENT";
 }
 
 /** Maps an error of the file system at `path`. */
 export function fileError(error: unknown, path: string): StrataError {
-  if (isStrataError(error)) {
-    return error;
+  const own = strataErrorOf(error);
+  if (own !== undefined) {
+    return own;
   }
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = errnoOf(error);
   switch (code) {
     case "EACCES":
     case "EPERM":
@@ -96,9 +95,5 @@ export function fileError(error: unknown, path: string): StrataError {
     case "ENOENT":
       return failure("FILE_NOT_FOUND", { path }, error);
   }
-  return failure(
-    "ENGINE_ERROR",
-    { engine: ENGINE, reason: error instanceof Error ? error.message : String(error) },
-    error,
-  );
+  return failure("ENGINE_ERROR", { engine: ENGINE, reason: reasonOf(error) }, error);
 }

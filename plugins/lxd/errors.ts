@@ -1,4 +1,4 @@
-import { failure, isStrataError, type StrataError } from "../../lib/errors.ts";
+import { failure, reasonOf, type StrataError, strataErrorOf } from "../../lib/errors.ts";
 import { LxdConnectionError, LxdError } from "./rest/errors.ts";
 
 /** The engine's name in messages. */
@@ -6,8 +6,9 @@ export const ENGINE = "LXD";
 
 /** Maps what LXD or the way to it reported about the instance of that name or id, where it was about one. */
 export function lxdError(error: unknown, instance?: string): StrataError {
-  if (isStrataError(error)) {
-    return error;
+  const own = strataErrorOf(error);
+  if (own !== undefined) {
+    return own;
   }
   const name = instance?.split("/", 1)[0];
   const about = name === undefined ? {} : { name };
@@ -22,10 +23,7 @@ export function lxdError(error: unknown, instance?: string): StrataError {
     }
     return failure(lost ? "ENGINE_LOST" : "ENGINE_UNAVAILABLE", { ...about, engine: ENGINE, reason }, error);
   }
-  if (error instanceof Error && error.name === "AbortError") {
-    return failure("CANCELLED", {}, error);
-  }
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   if (!(error instanceof LxdError)) {
     return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
   }

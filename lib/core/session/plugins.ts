@@ -31,7 +31,7 @@ export async function plugins(session: Session): Promise<PluginInfo[]> {
         name,
         origin: entry,
         state: "refused" as const,
-        reason: reasonOf(error),
+        reason: explain(error),
       })),
   ];
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -44,7 +44,7 @@ async function describe(session: Session): Promise<PluginInfo> {
   try {
     source = await (await session.catalogue()).find(name);
   } catch (error) {
-    return { ...given, origin: "", state: "refused", reason: reasonOf(asStrataError(error)) };
+    return { ...given, origin: "", state: "refused", reason: explain(asStrataError(error)) };
   }
   const { origin } = source;
   try {
@@ -66,14 +66,14 @@ async function describe(session: Session): Promise<PluginInfo> {
         checks,
       };
     } catch (error) {
-      return { ...given, origin, api, checks, state: "unavailable", reason: reasonOf(asStrataError(error)) };
+      return { ...given, origin, api, checks, state: "unavailable", reason: explain(asStrataError(error)) };
     }
   } catch (error) {
-    return { ...given, origin, state: "refused", reason: reasonOf(asStrataError(error)) };
+    return { ...given, origin, state: "refused", reason: explain(asStrataError(error)) };
   }
 }
 
-function reasonOf({ message, hint }: StrataError): string {
+function explain({ message, hint }: StrataError): string {
   return hint === undefined ? message : `${message}. ${hint}`;
 }
 
@@ -86,7 +86,7 @@ export async function driverRefusal(session: Session, name: string): Promise<str
   const names = await catalogue.names();
   if (!names.includes(name)) {
     const refusal = catalogue.refused.find((each) => each.name === name);
-    return refusal === undefined ? `must be one of ${names.join(", ")}` : reasonOf(refusal.error);
+    return refusal === undefined ? `must be one of ${names.join(", ")}` : explain(refusal.error);
   }
   await (await catalogue.find(name)).load();
   const present = (await session.settings())["local.driver"] ?? DEFAULT_ENGINE;
@@ -128,5 +128,5 @@ export async function pluginsRefusal(
   }
   const { refused } = await openCatalogue(entries, (await session.catalogue()).folder);
   const refusal = refused.find(({ entry }) => !old.has(entry));
-  return refusal === undefined ? undefined : reasonOf(refusal.error);
+  return refusal === undefined ? undefined : explain(refusal.error);
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { asStrataError, failure, type StrataError } from "../../../lib/errors.ts";
+import { asStrataError, errnoOf, failure, reasonOf, type StrataError } from "../../../lib/errors.ts";
 import { fileError, isAbsent } from "../errors.ts";
 import { type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
 import { type PendingRemovals, readPendingRemovals } from "./pending-removals.ts";
@@ -210,14 +210,14 @@ function readLayerSync(name: string, path: string): Qcow2Header {
   try {
     return readHeaderSync(path);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = errnoOf(error);
     if (code === "ENOENT") {
       throw failure("LAYER_MISSING", { name, path }, error);
     }
     if (code !== undefined) {
       throw fileError(error, path);
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw failure("LAYER_UNREADABLE", { name, path, reason }, error);
   }
 }

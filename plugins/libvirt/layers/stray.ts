@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { errnoOf } from "../../../lib/errors.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { hasLost } from "../qcow2/damage.ts";
 import { isEmptyImage, readHeader } from "../qcow2/header.ts";
@@ -22,7 +23,7 @@ export async function isStray(engine: LibvirtEngine, managed: Managed, path: str
   const blank = await readHeader(path).then(
     () => false,
     // What cannot be opened is no blank file. One without a header was not written to its end.
-    (error: unknown) => !(error instanceof Error && "code" in error),
+    (error: unknown) => errnoOf(error) === undefined,
   );
   if (blank) {
     return true;

@@ -2,7 +2,7 @@ import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
-import { failure } from "../../../lib/errors.ts";
+import { failure, reasonOf } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
 import {
   findDomain,
@@ -144,7 +144,7 @@ async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<strin
       ? undefined
       : `stands on another file, ${backing}, which strata does not track: qemu-img rebase -b "" ${file}`;
   } catch (error) {
-    return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    return `cannot be read: ${reasonOf(error)}`;
   }
 }
 

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { failure } from "../../../lib/errors.ts";
+import { failure, reasonOf } from "../../../lib/errors.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
 import { readGraph } from "../layers/graph.ts";
@@ -144,7 +144,7 @@ async function requireCommittable({ name, domain, document }: Managed, own: stri
     return;
   }
   await access(own, constants.R_OK | constants.W_OK).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw failure(
       "WRONG_STATE",
       { name, reason: `Its own disk cannot be written (${reason})`, state: NOT_YET },

@@ -1,6 +1,6 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { failure } from "../../../lib/errors.ts";
+import { errnoOf, failure } from "../../../lib/errors.ts";
 import { type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { fileError, isLibvirt } from "../errors.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
@@ -105,7 +105,7 @@ export async function removeFiles(
     }
     await rmdir(folder);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = errnoOf(error);
     if (code === "ENOENT") {
       return;
     }

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./errors.ts";
+import { CallTimeoutError, ConnectionLostError, LibvirtError, reasonOf } from "./errors.ts";
 import { encodeFrame, type Frame, FrameParser, FrameStatus, FrameType } from "./frame.ts";
 import type { CallLimits } from "./limits.ts";
 import { type Procedure, Program } from "./procedures/procedure.ts";
@@ -215,7 +215,7 @@ export class Client {
         this.dispatch(frame);
       }
     } catch (error) {
-      this.end(lost(error instanceof Error ? error.message : String(error), error));
+      this.end(lost(reasonOf(error), error));
     } finally {
       this.stream.uncork();
     }

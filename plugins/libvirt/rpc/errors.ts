@@ -56,3 +56,8 @@ export class CallTimeoutError extends Error {
     });
   }
 }
+
+/** The message of whatever was thrown. The binding imports nothing of strata. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { Duplex, PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { ConnectionLostError } from "./errors.ts";
+import { ConnectionLostError, reasonOf } from "./errors.ts";
 import type { Target } from "./uri.ts";
 
 /** Daemons that serve the QEMU driver: the one for all, and the modular one with the name of its socket. */
@@ -80,7 +80,7 @@ async function openSocket(path: string, signal?: AbortSignal): Promise<Duplex> {
   } catch (error) {
     socket.destroy();
     signal?.throwIfAborted();
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new ConnectionLostError(reason, { cause: error });
   }
 }
@@ -142,7 +142,7 @@ async function openSsh(target: Target, ssh: NonNullable<Target["ssh"]>): Promise
   const complaints: Buffer[] = [];
   child.stderr.on("data", (chunk: Buffer) => complaints.push(chunk));
   await once(child, "spawn").catch((error: unknown) => {
-    throw new ConnectionLostError(error instanceof Error ? error.message : String(error), { cause: error });
+    throw new ConnectionLostError(reasonOf(error), { cause: error });
   });
   // Neither the end of its output nor that it takes no more input must be told before what it said of the
   // reason is read.

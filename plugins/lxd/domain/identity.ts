@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
+import { errnoOf } from "../../../lib/errors.ts";
 import { run } from "../../../lib/util/programs.ts";
 import type { Identity } from "../rest/endpoint.ts";
 
@@ -24,7 +25,7 @@ async function readIdentity(folder: string): Promise<ClientIdentity | undefined>
     ]);
     return { certificate, key, path };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+    if (errnoOf(error) === "ENOENT") {
       return undefined;
     }
     throw error;
@@ -49,8 +50,8 @@ async function makeIdentity(dataFolder: string, folder: string): Promise<ClientI
     );
     await chmod(key, 0o600);
     // Whole or not at all; should another process have been quicker, its identity is ours too.
-    await rename(work, folder).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") {
+    await rename(work, folder).catch((error: unknown) => {
+      if (!["ENOTEMPTY", "EEXIST"].includes(errnoOf(error) ?? "")) {
         throw error;
       }
     });

@@ -4,6 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import tar from "tar-stream";
 import { z } from "zod";
+import { reasonOf } from "../../../lib/errors.ts";
 import { ROOT } from "../domain/devices.ts";
 import { placement } from "../domain/placement.ts";
 import { instancePath, type LxdEngine } from "../engine.ts";
@@ -68,7 +69,7 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
       ended = "a container without a program has started";
     },
     (error: unknown) => {
-      ended = error instanceof Error ? error.message : String(error);
+      ended = reasonOf(error);
     },
   );
   for (const end = Date.now() + TRIAL_TIMEOUT_MS; Date.now() < end; await delay(POLL_INTERVAL_MS)) {

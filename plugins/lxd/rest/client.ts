@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import WebSocket from "ws";
 import type { z } from "zod";
 import type { Context } from "../../../lib/engine/contract.ts";
-import { failure, isStrataError } from "../../../lib/errors.ts";
+import { failure, isStrataError, reasonOf } from "../../../lib/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { LxdConnectionError, LxdError } from "./errors.ts";
 import { answerShape, type Operation, operationShape } from "./shapes.ts";
@@ -270,7 +270,7 @@ async function answered<T>(
     if (isStrataError(error)) {
       throw error;
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new LxdConnectionError(`${endpoint.name}: ${reason}`, sent, error);
   }
 }

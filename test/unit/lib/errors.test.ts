@@ -1,6 +1,16 @@
 import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { expect } from "chai";
-import { ERRORS, type ErrorCode, type ErrorDetails, failure } from "../../../lib/errors.ts";
+import {
+  asStrataError,
+  ERRORS,
+  type ErrorCode,
+  type ErrorDetails,
+  errnoOf,
+  failure,
+  reasonOf,
+  strataErrorOf,
+} from "../../../lib/errors.ts";
 
 const told = (code: ErrorCode, details: ErrorDetails) => {
   const { message, hint } = failure(code, details);
@@ -56,5 +66,26 @@ describe("errors", () => {
     expect(shrink(5n * gib, 4n * gib)).to.equal('the disk of "web" cannot shrink from 5G to 4G');
     expect(shrink(5n * gib, 5n * gib - 1024n)).to.contain("from 5G to 5242879K");
     expect(shrink(5n * gib, 5n * gib - 1n)).to.contain("from 5G to 5368709119 bytes");
+  });
+});
+
+describe("whatever was thrown", () => {
+  it("is an error of the table where it is one already, or comes of an aborted call", () => {
+    const busy = failure("BUSY", { name: "web" });
+    expect(strataErrorOf(busy)).to.equal(busy);
+    const aborted = new DOMException("stop", "AbortError");
+    expect(strataErrorOf(aborted)).to.include({ code: "CANCELLED", cause: aborted });
+    expect(strataErrorOf(new Error("no"))).to.equal(undefined);
+    expect(asStrataError(aborted).code).to.equal("CANCELLED");
+    expect(asStrataError("no")).to.include({ code: "INTERNAL", message: "internal error: no" });
+  });
+
+  it("tells its reason, and the code of a failed call of the system", async () => {
+    const missing = await readFile("/nonexistent/file").catch((error: unknown) => error);
+    expect(errnoOf(missing)).to.equal("ENOENT");
+    expect(reasonOf(missing)).to.contain("no such file");
+    expect([reasonOf("gone"), reasonOf(undefined)]).to.deep.equal(["gone", "undefined"]);
+    expect([errnoOf(new Error("no")), errnoOf("ENOENT")]).to.deep.equal([undefined, undefined]);
+    expect(errnoOf(Object.assign(new Error("no"), { code: 42 }))).to.equal(undefined);
   });
 });

@@ -1,6 +1,6 @@
 import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { failure } from "../../../../lib/errors.ts";
+import { failure, reasonOf } from "../../../../lib/errors.ts";
 import type { LibvirtEngine } from "../../engine.ts";
 import { copyInto, flush, pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { removeIfThere, TEMPORARY } from "../../storage/durable-file.ts";
@@ -242,7 +242,7 @@ export async function keepShort(
       throw error;
     }
     // The chain may still be short enough to start, which the caller looks at.
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     engine.log.warn(`the layers of "${name}" could not be brought together: ${reason}`);
     return graph.again();
   }

@@ -1,6 +1,6 @@
 import type { Context, ReadImages } from "../../../../lib/engine/contract.ts";
 import { lockedId } from "../../../../lib/engine/locks.ts";
-import { failure } from "../../../../lib/errors.ts";
+import { failure, reasonOf } from "../../../../lib/errors.ts";
 import { isShutOff } from "../../domain/view.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../../engine.ts";
 import { getReady } from "../../journal/recover.ts";
@@ -70,7 +70,7 @@ export async function prepareReads(engine: LibvirtEngine, managed: Managed, cont
     if (context.signal.aborted) {
       throw error;
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     engine.log.warn(`"${managed.name}" starts without a read image: ${reason}`);
   }
 }
