@@ -13,7 +13,7 @@ const PROGRAMS = [
   ["genisoimage", "genisoimage", ["--version"]],
 ] as const;
 
-/** Looks at everything the engine needs on this host. Never rejects. */
+/** Checks everything that the engine needs on this host. Never rejects. */
 export async function checkHost(options: OpenOptions): Promise<Check[]> {
   const programs = await Promise.all(PROGRAMS.map(checkProgram));
   try {
@@ -31,7 +31,7 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
 
 function daemonFix(options: OpenOptions): string {
   return options.settings.uri === "qemu:///session" || process.getuid?.() !== 0
-    ? "install libvirt-daemon and qemu-system; the session daemon is started by itself"
+    ? "install libvirt-daemon and qemu-system; the session daemon starts automatically"
     : "systemctl enable --now libvirtd, or without systemd: make setup";
 }
 
@@ -67,16 +67,16 @@ async function checkDaemon({ connection }: LibvirtEngine): Promise<Check[]> {
 
 async function checkAccelerator(engine: LibvirtEngine): Promise<Check[]> {
   const { accelerator, reason } = await engine.host();
-  const detail = accelerator === "kvm" ? `KVM: ${reason}` : `TCG, software emulation and slow: ${reason}`;
+  const detail = accelerator === "kvm" ? `KVM: ${reason}` : `TCG (slow software emulation): ${reason}`;
   return [{ what: "accelerator", ok: true, detail }];
 }
 
-/** Capabilities that take longer than this were probed anew, ms. */
+/** If reading the capabilities takes longer than this, QEMU was probed again, ms. */
 const SLOW_CAPABILITIES_MS = 2000;
 
 /**
- * A daemon that may open a /dev/kvm which does not work probes QEMU anew at every call, for seconds.
- * That it does shows in the time that it takes to tell its capabilities.
+ * A daemon that can open a /dev/kvm that does not work probes QEMU at every call, for seconds. That shows in
+ * how long it takes to report its capabilities.
  */
 async function checkKvmProbing(engine: LibvirtEngine): Promise<Check[]> {
   const { arch } = await engine.host();
@@ -93,19 +93,21 @@ async function checkKvmProbing(engine: LibvirtEngine): Promise<Check[]> {
       what: "kvm",
       ok: false,
       detail:
-        "libvirt sees a /dev/kvm that the processor cannot back: every call is slow and KVM guests hang",
-      fix: `hide it and start the daemon anew: ${HIDE_KVM}`,
+        "libvirt sees a /dev/kvm that does not work with this processor: every call is slow, and KVM guests hang",
+      fix: `hide it and restart the daemon: ${HIDE_KVM}`,
     },
   ];
 }
 
-/** A device that nobody may open stands in: libvirt takes any that it may open for a sign to probe again. */
+/**
+ * Replaces /dev/kvm with a device that cannot be opened: libvirt probes again for as long as it can open one.
+ */
 const HIDE_KVM =
   "mknod -m 000 /run/libvirt/no-kvm c 1 3; unshare -m sh -c 'mount --bind /run/libvirt/no-kvm /dev/kvm && exec libvirtd -d'";
 
 async function checkNetwork(engine: LibvirtEngine): Promise<Check[]> {
   if (engine.session) {
-    return [{ what: "network", ok: true, detail: "user-mode network with a forwarded ssh port" }];
+    return [{ what: "network", ok: true, detail: "user-mode networking with a forwarded ssh port" }];
   }
   const name = engine.settings.network || "default";
   try {
@@ -141,7 +143,7 @@ async function checkMounts(engine: LibvirtEngine): Promise<Check[]> {
     {
       what: "mounts",
       ok: true,
-      detail: `${how}, ${sharing.unmapped === null ? "with id maps" : `no id maps: ${sharing.unmapped}`}`,
+      detail: `${how}, ${sharing.unmapped === null ? "with id maps" : `without id maps: ${sharing.unmapped}`}`,
     },
   ];
 }
@@ -155,13 +157,13 @@ async function checkPool(engine: LibvirtEngine): Promise<Check[]> {
       {
         what: "pool",
         ok: true,
-        detail: `"${POOL}" at ${path}, ${running ? `${formatSize(available)} free` : "started now"}`,
+        detail: `"${POOL}" at ${path}, ${running ? `${formatSize(available)} free` : "just started"}`,
       },
     ];
   } catch (error) {
     if (!isLibvirt(error, "NO_STORAGE_POOL")) {
       throw error;
     }
-    return [{ what: "pool", ok: true, detail: `"${POOL}" is made at the first launch` }];
+    return [{ what: "pool", ok: true, detail: `"${POOL}" is created at the first launch` }];
   }
 }

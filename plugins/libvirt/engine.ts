@@ -15,7 +15,7 @@ import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
 import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
 
-/** What the parts of this plugin share: the connection, where things are, and the locks. */
+/** What the rooms of this plugin share: the connection, the pool, and the locks. */
 export interface LibvirtEngine extends AsyncDisposable {
   readonly connection: Connection;
   readonly session: boolean;
@@ -25,30 +25,33 @@ export interface LibvirtEngine extends AsyncDisposable {
   host(): Promise<Host>;
   /** Folder of the storage pool. */
   pool(): Promise<string>;
-  /** How folders of this host get into guests. Probed at first use. */
+  /** How folders of this host are shared with guests. Probed at first use. */
   sharing(): Promise<Sharing>;
   /** Names of the instances that callers have been told of, by id: an error about one that is gone has its name. */
   readonly names: Map<string, string>;
-  /** What holders know of the instances that this engine has locked, by id. */
+  /** What is known about the instances that this engine has locked, by id. */
   readonly lockStates: Map<string, LockState>;
-  /** The locks that are held. */
+  /** Locks that have not been released. */
   readonly locks: WeakSet<Lock>;
 }
 
-/** A lock that is held on an instance, with what its holder knows. `Lock` is what others have of it. */
+/** The state that goes with a lock on an instance. The contract's `Lock` is what callers get. */
 export interface LockState {
   readonly lock: FileLock;
   /** True once the definition has been changed, so that its copy must be written anew. */
   changed: boolean;
-  /** Why what is left half done could not be finished. */
+  /** Why an interrupted operation could not be finished. */
   refused?: unknown;
-  /** The instance as it was read once it was locked, until somebody has taken it up: then it may have been changed. */
+  /** The instance as read when it was locked. Removed by the first call that may change it. */
   read?: Managed;
-  /** The same of the copies of its records, brought together with libvirt's. */
+  /** The copies of its snapshot records as reconciled then. */
   copies?: readonly RecordCopy[];
 }
 
-/** No call takes as long unless something hangs, ms; those that move a guest's memory have none. */
+/**
+ * Timeout of a call, ms. No call takes this long unless libvirt hangs; calls that move guest memory have no
+ * timeout.
+ */
 const CALL_TIMEOUT_MS = 120_000;
 
 /** Opens a connection to the daemon that the setting `uri` names, by default as libvirt's own tools choose. */
@@ -92,7 +95,7 @@ function openError(error: unknown, uri: string) {
     : failure("ENGINE_UNAVAILABLE", { engine: `${ENGINE} (${uri})`, reason }, error);
 }
 
-/** Remembers the first result; a failure is tried again at the next call. */
+/** Remembers the first result. A failure is not remembered, so the next call tries again. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
@@ -104,19 +107,19 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** One of strata's domains with its persistent definition and what strata keeps in it. */
+/** A domain that strata manages, with its persistent definition and strata's metadata. */
 export interface Managed {
   readonly domain: Domain;
   readonly name: string;
   readonly document: Element;
   readonly metadata: Metadata;
-  /** Where the caller has locked it. */
+  /** Present if the caller has locked the instance. */
   readonly lockState?: LockState;
-  /** True where it was shut off, with no memory saved, when it was locked, and nothing was done since. */
+  /** True if it was shut off, without saved memory, when it was locked, and nothing has been done since. */
   readonly shutOff?: boolean;
 }
 
-/** Reads a domain; undefined for a foreign one. Who reads a thousand gives a way of reading that keeps none. */
+/** Reads a domain; undefined for a foreign one. To read many domains, pass a `read` that does not cache. */
 export async function readManaged(domain: Domain, read = parse): Promise<Managed | undefined> {
   const document = await read(await domain.getXml(DomainXmlFlags.INACTIVE));
   const metadata = readMetadata(document);
@@ -149,7 +152,7 @@ export async function findDomain(engine: LibvirtEngine, name: string): Promise<D
   }
 }
 
-/** The domain of that id; INSTANCE_NOT_FOUND, with the name where it is known, when it is gone or foreign. */
+/** The domain of that id. Rejects with INSTANCE_NOT_FOUND if it is gone or foreign. */
 export async function getManaged(
   engine: LibvirtEngine,
   id: string,
@@ -166,7 +169,7 @@ export async function getManaged(
   throw failure("INSTANCE_NOT_FOUND", { name });
 }
 
-/** Leaves what is known of a locked instance to whoever reads it next under the same lock, at once. */
+/** Keeps what is known about a locked instance for the next call under the same lock. */
 export function handOn({ shutOff: _, lockState, ...managed }: Managed, copies?: readonly RecordCopy[]): void {
   if (lockState === undefined) {
     return;
@@ -177,12 +180,15 @@ export function handOn({ shutOff: _, lockState, ...managed }: Managed, copies?: 
   }
 }
 
-/** The instance for who only reads it: as it was read when it was locked, where that is still so. */
+/** The instance for reading only: as read when it was locked, if that still holds. */
 export async function peek(engine: LibvirtEngine, id: string): Promise<Managed> {
   return engine.lockStates.get(id)?.read ?? getManaged(engine, id);
 }
 
-/** The domain of that id, which the caller has locked: as it was read then, once, and read anew from then on. */
+/**
+ * The domain of that id, which the caller has locked. The first call gets what was read with the lock, later
+ * ones read again.
+ */
 export async function getLocked(engine: LibvirtEngine, id: string): Promise<Managed> {
   const lockState = lockStateOf(engine, id);
   const { read } = lockState;
@@ -198,7 +204,7 @@ function lockStateOf(engine: LibvirtEngine, id: string): LockState {
   return lockState;
 }
 
-/** Defines the domain anew. Whoever holds it leaves a copy of the definition behind. */
+/** Redefines the domain. If it is locked, releasing the lock updates the copy of its definition. */
 export async function define(engine: LibvirtEngine, document: Element): Promise<Domain> {
   const domain = await engine.connection.defineDomain(serialize(document));
   const lockState = engine.lockStates.get(domain.uuid);
@@ -208,7 +214,7 @@ export async function define(engine: LibvirtEngine, document: Element): Promise<
   return domain;
 }
 
-/** How programs that change the layers of a held instance are run. */
+/** Options for programs that change the layers of a locked instance. */
 export function runOptions(engine: LibvirtEngine, id: string, context?: Pick<Context, "signal">): RunOptions {
   return {
     lock: lockStateOf(engine, id).lock.descriptor,
@@ -217,8 +223,8 @@ export function runOptions(engine: LibvirtEngine, id: string, context?: Pick<Con
 }
 
 /**
- * Changes what strata keeps in the domain, in its persistent definition and, if it runs, in the live one.
- * Who knows whether it runs may say so and save the question.
+ * Changes strata's metadata in the persistent definition and, if the domain runs, in the live one. A caller
+ * that knows whether it runs passes `active` and saves a call.
  */
 export async function writeMetadata(
   managed: Managed,
@@ -249,7 +255,7 @@ export interface MetadataChange {
   readonly snapshot?: Metadata["snapshot"] | null;
 }
 
-/** The metadata with a change; members that are not named stay. */
+/** The metadata with a change; members that are not named stay as they are. */
 export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
   const { operation, snapshot, pendingRemovals, ...rest } = metadata;
   const nextPendingRemovals = change.pendingRemovals === null ? undefined : pendingRemovals;

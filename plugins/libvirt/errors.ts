@@ -4,7 +4,7 @@ import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/index
 /** The engine's name in messages. */
 export const ENGINE = "libvirt";
 
-/** Maps what libvirt or its connection reported about the instance of that name, where it was about one. */
+/** Maps an error of libvirt or of its connection; `name` is that of the instance that the call is about, if any. */
 export function libvirtError(error: unknown, name?: string): StrataError {
   const own = strataErrorOf(error);
   if (own !== undefined) {
@@ -67,12 +67,12 @@ export function isLibvirt(error: unknown, ...codeNames: readonly string[]): bool
   return error instanceof LibvirtError && codeNames.includes(error.codeName);
 }
 
-/** True for the file system's word that there is no such file. */
+/** True if the file system reported that the file does not exist. */
 export function isAbsent(error: unknown): boolean {
   return errnoOf(error) === "ENOENT";
 }
 
-/** Maps an error of the file system at `path`. */
+/** Maps an error of the file system about `path`. */
 export function fileError(error: unknown, path: string): StrataError {
   const own = strataErrorOf(error);
   if (own !== undefined) {

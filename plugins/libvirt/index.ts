@@ -39,41 +39,43 @@ const settings: readonly EngineSetting[] = [
   {
     key: "uri",
     default: "",
-    description: "libvirt URI; empty: qemu:///system for root, qemu:///session for everybody else",
+    description: "libvirt URI; if empty, qemu:///system for root and qemu:///session for other users",
     validate: (value) =>
       value === "" || /^qemu(\+unix)?:\/\/\/(system|session)(\?.*)?$/.test(value)
         ? undefined
-        : "must be qemu:///system or qemu:///session: only the host that holds the layers can work on them",
+        : "must be qemu:///system or qemu:///session, because strata works on the disk files of this host",
   },
   {
     key: "accelerator",
     default: "auto",
-    description: "auto: KVM where the processor has it, TCG (software emulation) elsewhere",
+    description:
+      "auto, kvm or tcg; auto uses KVM if the processor supports it, else TCG (software emulation)",
     validate: oneOf("auto", "kvm", "tcg"),
   },
   {
     key: "network",
     default: "default",
-    description: "libvirt network of new instances in system mode",
+    description: "libvirt network that new instances are attached to in system mode",
     validate: (value) => (/^[^/\n]+$/.test(value) ? undefined : "must be the name of a libvirt network"),
   },
   {
     key: "read-images",
     default: "auto",
     description:
-      "auto: a start brings layers together that make reads slow, where that takes seconds; off: never",
+      "auto or off; auto builds a read image when an instance with many layers starts, if that takes seconds",
     validate: oneOf("auto", "off"),
   },
   {
     key: "read-image-size",
     default: "16",
-    description: "most that an instance's read image may take at a start, GiB",
+    description: "largest read image that a start may build, in GiB",
     validate: wholeNumber(1, 1_000_000),
   },
   {
     key: "chain-length",
     default: "48",
-    description: "most files that QEMU opens for a disk; more snapshots than that are read through keyframes",
+    description:
+      "largest number of files that QEMU opens for a disk; longer chains are shortened with keyframes",
     validate: wholeNumber(4, 190),
   },
 ];

@@ -99,7 +99,7 @@ describe("room that is missing is told before anything is made", () => {
     await using engine = await libvirt.open({ settings: world.settings, dataFolder: "/nonexistent", log });
     const instance = await found();
     await withFree(0.1, () => perform(engine, { kind: "delete", on: INSTANCE, name: "b" }));
-    expect(warnings.join("\n")).to.match(/could not be merged and stays for now: .* missing/);
+    expect(warnings.join("\n")).to.match(/could not be merged; a later command tries again: .* missing/);
     expect((await engine.maintenance?.audit())?.map(({ kind }) => kind)).to.deep.equal(["layer-unmerged"]);
     await whileLocked({ engine }, instance, () =>
       engine.instances.stop(lockOf(instance.id), "force", context()),

@@ -22,10 +22,10 @@ export async function audit(
   return [...findings, ...found.flat(), ...contents, ...unreachable, ...(await auditPool(engine, owners))];
 }
 
-/** Of a caller who gave none. */
+/** For callers without a context. */
 const NO_CONTEXT: Context = { signal: new AbortController().signal, progress() {} };
 
-/** All domains: ours, whose UUIDs are taken by whom, and what cannot be read of ours. */
+/** All domains: strata's own, the owners of all UUIDs, and findings for those that cannot be read. */
 export async function readDomains(engine: LibvirtEngine) {
   const managed: Managed[] = [];
   const owners = new Map<string, Owner>();
@@ -56,12 +56,12 @@ export async function readDomains(engine: LibvirtEngine) {
   return { managed, owners, findings };
 }
 
-/** How long a look or a repair waits for others, ms: another `doctor` has an instance for a moment only. */
+/** How long an audit or a repair waits for a lock, ms: another `doctor` has it for a moment only. */
 export const LOOK_TIMEOUT_MS = 2000;
 
 /**
- * What somebody is at work on does not agree for a moment: only what nobody has locked is reported. Who looks at the
- * same time shares the lock.
+ * While another process changes an instance, it is inconsistent for a moment: findings are reported only if
+ * no process has locked it. Audits share the lock.
  */
 async function auditInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
   const { domain, name, metadata } = managed;
@@ -75,7 +75,7 @@ async function auditInstance(engine: LibvirtEngine, managed: Managed): Promise<F
       if (isBusy(error)) {
         throw error;
       }
-      // Without its folder, or without the right to it, there is nothing to wait for.
+      // Without its folder, or without permission, there is nothing to wait for.
       return null;
     });
     const again = await readManaged(domain);
@@ -105,7 +105,8 @@ async function auditPool(engine: LibvirtEngine, owners: ReadonlyMap<string, Owne
     if (isBusy(error)) {
       return [];
     }
-    // Without the right to the lock, nor is there one to what lies in the pool, which is what was found.
+    // Without permission for the lock, there is none for the contents of the pool either, which is what was
+    // found.
     if (isStrataError(error) && error.code === "PERMISSION_DENIED") {
       return found;
     }

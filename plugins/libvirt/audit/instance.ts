@@ -31,15 +31,15 @@ import {
 } from "./records.ts";
 
 /**
- * Everything about an instance that does not agree: its definition, its snapshots, its files. Changes
- * nothing. While somebody holds the instance, what is found may be a step of theirs.
+ * Finds all inconsistencies between an instance's definition, snapshots and files. Changes nothing. While
+ * another process has locked the instance, a finding may be one of its steps.
  */
 export async function findInInstance(engine: LibvirtEngine, managed: Managed): Promise<Finding[]> {
   const findings = await look(engine, managed).catch((error: unknown): InstanceFinding[] => {
     if (isLibvirt(error, "NO_DOMAIN")) {
       return [];
     }
-    // A snapshot that goes while it is read is a step of somebody's.
+    // A snapshot that disappears while it is read was deleted by another process.
     if (!isStrataError(error) && !isLibvirt(error, "NO_DOMAIN_SNAPSHOT")) {
       throw error;
     }
@@ -57,7 +57,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
       {
         kind: "folder-missing",
         subject: folder,
-        detail: `${folder} is not there, with all its layers: bring it back from a backup or mount what it is on; \`strata delete --purge ${name}\` gives the instance up`,
+        detail: `${folder} does not exist, nor do its layers: restore it from a backup or mount its file system; to give the instance up, run \`strata delete --purge ${name}\``,
       },
     ];
   }
@@ -72,7 +72,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
     found.push({
       kind: "folder-elsewhere",
       subject: folder,
-      detail: `its files are to be in ${folder}, and the pool is ${pool}`,
+      detail: `its files are in ${folder}, not in its folder in the pool ${pool}`,
     });
   }
   const files = await readdir(folder).catch((error: unknown) => {
@@ -95,7 +95,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
     found.push({
       kind: "disk-detached",
       subject: managedTarget(document),
-      detail: `its definition has no disk ${managedTarget(document)} any more; the layer that it wrote is still there`,
+      detail: `its definition has no disk ${managedTarget(document)} any more; the active layer still exists`,
     });
   }
   found.push(...findUnwritable(activeLayer, graph, owners, name));
@@ -117,7 +117,10 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
   return found;
 }
 
-/** The copies whose records libvirt has lost; those of snapshots that its own tools have deleted are no loss. */
+/**
+ * The copies whose records libvirt has lost, without those of snapshots that libvirt's own tools have
+ * deleted.
+ */
 async function findLostCopies(
   managed: Managed,
   records: readonly SnapshotPlace[],
@@ -139,7 +142,7 @@ function findUnreadable({ unreadable, folder }: LayerGraph): InstanceFinding[] {
     }));
 }
 
-/** Files that a snapshot or the domain needs and that are not there. */
+/** Files that a snapshot or the domain needs and that do not exist. */
 async function findMissing(
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
@@ -156,11 +159,11 @@ async function findMissing(
   }
   for (const { name, frozen } of snapshots) {
     if (frozen !== null) {
-      needed.set(frozen, `snapshot "${name}" is in it`);
+      needed.set(frozen, `it belongs to snapshot "${name}"`);
     }
   }
   if (activeLayer !== "") {
-    needed.set(activeLayer, "the instance writes it");
+    needed.set(activeLayer, "it is the active layer");
   }
   const found = await Promise.all(
     [...needed].map(async ([path, why]) => {
@@ -200,8 +203,8 @@ async function findCurrentSnapshot(
       {
         kind: "current-snapshot-exposed",
         subject: stands,
-        detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" takes for the present disk`,
-        repair: "put the present disk into the record",
+        detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" names as the current disk`,
+        repair: "put the active layer into the record",
       },
     ];
   }
@@ -209,13 +212,13 @@ async function findCurrentSnapshot(
     {
       kind: "current-snapshot-misplaced",
       subject: stands,
-      detail: `the instance stands on "${stands}", and libvirt marks ${current === null ? "none" : `"${current}"`}`,
-      repair: `have libvirt mark "${stands}"`,
+      detail: `the current snapshot is "${stands}", but libvirt says ${current === null ? "none" : `"${current}"`}`,
+      repair: `make "${stands}" libvirt's current snapshot`,
     },
   ];
 }
 
-/** What builds have left. */
+/** Files that interrupted builds have left, and flattened copies without a layer. */
 function findLeftFiles(graph: LayerGraph, files: readonly string[]): InstanceFinding[] {
   const { folder } = graph;
   const found: InstanceFinding[] = [];
@@ -225,7 +228,7 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): InstanceFin
       found.push({
         kind: "build-left",
         subject: path,
-        detail: `${path} was being built when its process died`,
+        detail: `${path} is an incomplete file of an interrupted build`,
         repair: "remove it",
       });
     }
@@ -239,7 +242,7 @@ function findLeftFiles(graph: LayerGraph, files: readonly string[]): InstanceFin
       found.push({
         kind: "flattened-copy-left",
         subject: path,
-        detail: `${path} stands in for a layer that is gone, and nothing reads through it`,
+        detail: `${path} is the flattened copy of a layer that is gone, and nothing reads through it`,
         repair: "remove it",
       });
     }
@@ -271,8 +274,8 @@ async function findAccessible(folder: string, files: readonly string[]): Promise
         {
           kind: "file-accessible",
           subject: path,
-          detail: `others than its owner may use ${path}: its mode is ${rights}`,
-          repair: "take it away from them",
+          detail: `users other than its owner can access ${path}: its mode is ${rights}`,
+          repair: "change its mode to 600",
         },
       ];
     }),

@@ -12,12 +12,12 @@ import { readDisk } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 
-/** The files that an instance's contents are in. */
+/** The files with an instance's contents. */
 interface Reach {
   readonly layers: readonly string[];
-  /** Read images and keyframes. */
+  /** Flattened copies. */
   readonly flattened: readonly string[];
-  /** What the lowest layers stand on. */
+  /** The files that the lowest layers stand on. */
   readonly bases: readonly string[];
 }
 
@@ -36,9 +36,9 @@ function reachOf({ headers, flattened }: LayerGraph): Reach {
 }
 
 /**
- * Files that have been cut off, as a power cut or a copy onto a full disk leaves them, and files that QEMU
- * has marked as corrupt. A file looks as if it were cut off, too, where QEMU was killed before it wrote what
- * it had made room for: there qemu-img has the last word.
+ * Files that were truncated, for example by a power cut or a copy onto a full disk, and files that QEMU has
+ * marked as corrupt. A file also looks truncated if QEMU was killed before it wrote space that it had
+ * allocated: then qemu-img decides.
  */
 export async function findDamaged(
   managed: Managed,
@@ -66,8 +66,8 @@ export async function findDamaged(
 }
 
 const DAMAGE = {
-  cut: ["layer-truncated", "has been cut off, and what came after is gone"],
-  corrupt: ["layer-corrupt", "was found corrupt by QEMU, which opens it for reading only"],
+  cut: ["layer-truncated", "was truncated, and data is lost"],
+  corrupt: ["layer-corrupt", "was marked as corrupt by QEMU, which opens it read-only"],
   wrong: ["layer-corrupt", "is corrupt: its tables contradict each other"],
 } as const;
 
@@ -82,8 +82,8 @@ function damaged(
     return {
       kind: "flattened-copy-damaged",
       subject: path,
-      detail: `${path} ${what}; it holds nothing that the layers do not hold`,
-      repair: "read the layers themselves and remove it; the next start builds another where one is needed",
+      detail: `${path} ${what}; the layers have all of its contents`,
+      repair: "read the layers instead and remove it; the next start builds another if needed",
     };
   }
   const names = snapshots.flatMap(({ name, frozen }) =>
@@ -91,23 +91,23 @@ function damaged(
   );
   const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
   const whose = names.length === 0 ? "" : `, which ${names.slice(0, NAMED).join(", ")}${more} need`;
-  return { kind, subject: path, detail: `${path}${whose}, ${what}; bring it back from a backup` };
+  return { kind, subject: path, detail: `${path}${whose}, ${what}; restore it from a backup` };
 }
 
-/** Snapshots that a finding names. */
+/** How many snapshots a finding names. */
 const NAMED = 3;
 
 /**
- * Checks the contents of all that instances consist of, one file after the other. Locks nothing: what
- * changes while it is read is passed over, and so is what a guest writes. Of a base image only what is
- * lost is told, since it is to stay as it was downloaded.
+ * Checks the contents of all files of the instances, one after the other. Locks nothing: files that change
+ * meanwhile are skipped, and so are those that a guest writes. For a base image, only lost data is reported,
+ * since it must stay as it was downloaded.
  */
 export async function checkContents(all: readonly Managed[], context: Context): Promise<Finding[]> {
   const found: Finding[] = [];
   const seen = new Set<string>();
   for (const managed of all) {
     const findings = await checkInstance(managed, seen, context).catch((error: unknown) => {
-      // What cannot be read has been found already.
+      // A file that cannot be read has a finding already.
       const gone = isLibvirt(error, "NO_DOMAIN", "NO_DOMAIN_SNAPSHOT");
       if (gone || (isStrataError(error) && error.code !== "CANCELLED" && error.code !== "PROGRAM_MISSING")) {
         return [];
@@ -141,7 +141,7 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
       found.push({
         ...owner,
         ...finding,
-        ...(ours ? { repair: "free them, once the instance has stopped" } : {}),
+        ...(ours ? { repair: "free them while the instance is stopped" } : {}),
       });
     }
     done += (await layerSize(path)) ?? 0n;
@@ -149,7 +149,7 @@ async function checkInstance(managed: Managed, seen: Set<string>, context: Conte
   return found;
 }
 
-/** What is wrong in one file, except what is found without reading its contents. */
+/** What is wrong with one file, except what is found without reading its contents. */
 async function checkFile(
   path: string,
   graph: LayerGraph,
@@ -178,16 +178,16 @@ async function checkFile(
   return {
     kind: "layer-leaks",
     subject: path,
-    detail: `${clusters} of ${path} took room and were never used, as after a crash; nothing is lost`,
+    detail: `${clusters} of ${path} ${leaks === 1 ? "is" : "are"} allocated but not used, as after a crash; no data is lost`,
   };
 }
 
-/** The layers that strata's records name. */
+/** The layers in strata's records. */
 export function namedFiles({ document }: Managed, snapshots: readonly SnapshotPlace[]): string[] {
   return [readDisk(document), ...snapshots.flatMap(({ frozen }) => frozen ?? [])];
 }
 
-/** The disks that a guest writes now, which may be another than the one of its next start. */
+/** The disks that a guest is writing, which may differ from that of its next start. */
 async function findWritten(managed: Managed): Promise<ReadonlySet<string>> {
   const live = await readLiveDisk(managed);
   return new Set(live === null ? [] : [readDisk(managed.document), live]);

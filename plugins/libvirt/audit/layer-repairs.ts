@@ -10,7 +10,7 @@ import { checkImage, pointTo, type RunOptions, repairLeaks } from "../qcow2/qemu
 import { listRecords } from "../snapshots/records.ts";
 import { namedFiles } from "./layer-health.ts";
 
-/** Repairs of what `layer-health` finds in the contents of files. */
+/** Repairs of findings of `layer-health`. */
 const REPAIRS: Readonly<Record<string, Repair>> = {
   "layer-leaks": freeLeaks,
   "flattened-copy-damaged": leaveFlattened,
@@ -22,7 +22,10 @@ export function isLayerRepair({ kind }: Finding): boolean {
   return Object.hasOwn(REPAIRS, kind);
 }
 
-/** Repairs a finding of that kind, where it is still so and no guest uses the layers. Needs a hold. */
+/**
+ * Repairs a finding of that kind, if it is still there and no guest uses the layers. The caller has locked
+ * the instance.
+ */
 export async function repairLayer(
   engine: LibvirtEngine,
   managed: Managed,
@@ -50,7 +53,7 @@ async function freeLeaks(managed: Managed, path: string, options: RunOptions): P
   return failed === null && leaks === 0;
 }
 
-/** Has every layer read through the layers themselves that reads through a stand-in, and removes that. */
+/** Points every layer that reads through a flattened copy to the layer itself, and removes the copy. */
 async function leaveFlattened(managed: Managed, path: string, options: RunOptions): Promise<boolean> {
   const graph = await readGraph(managed);
   if (!graph.flattened.has(path) || !(await isDamaged(path, options))) {
@@ -68,7 +71,7 @@ async function leaveFlattened(managed: Managed, path: string, options: RunOption
   return true;
 }
 
-/** A stand-in with all those that read through it, each after what reads through it. */
+/** A flattened copy and all that read through it, in an order in which they can be removed. */
 function flattenedAbove({ flattened }: LayerGraph, path: string): ReadonlySet<string> {
   const found = new Set([path]);
   for (const each of found) {

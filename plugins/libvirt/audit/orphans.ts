@@ -11,14 +11,14 @@ import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 
 const RECORD: RepairChoice = { name: "record", detail: "record it as a snapshot" };
-const ACTIVATE: RepairChoice = { name: "activate", detail: "make it the disk that the instance writes" };
-const REMOVE: RepairChoice = { name: "remove", detail: "remove it with what it holds" };
+const ACTIVATE: RepairChoice = { name: "activate", detail: "make it the active layer" };
+const REMOVE: RepairChoice = { name: "remove", detail: "remove it with all its data" };
 const MERGE: RepairChoice = {
   name: "remove",
-  detail: "give it up as a state of its own; what stands on it keeps its contents",
+  detail: "give it up; what stands on it keeps its contents",
 };
 
-/** Layers that strata let go and could not take away yet, and those that nothing names and nobody let go. */
+/** Layers with a pending removal that can be merged now, and layers that nothing refers to. */
 export async function findLeftLayers(
   managed: Managed,
   graph: LayerGraph,
@@ -52,7 +52,7 @@ export async function findLeftLayers(
       continue;
     }
     if (above.length > 0) {
-      // A layer that a guest runs on may be what a backup tool has made for a while.
+      // A backup tool may have created the layer that a guest runs on, for a while.
       if (!inUse.has(path)) {
         found.push(unnamed(path, above.length));
       }
@@ -66,7 +66,10 @@ export async function findLeftLayers(
   return found;
 }
 
-/** Snapshots of QEMU's own in a layer that is needed, of which libvirt has no record: it had one when they were taken. */
+/**
+ * QEMU's own snapshots in a layer that is needed, of which libvirt has no record: it had one when they were
+ * taken.
+ */
 function findUnrecorded(
   { headers }: LayerGraph,
   named: ReadonlySet<string | null>,
@@ -81,7 +84,7 @@ function findUnrecorded(
       {
         kind: "inside-unrecorded",
         subject: path,
-        detail: `${path} holds ${inside} of QEMU's own snapshots, and libvirt has records of ${known}; they are kept, and \`qemu-img snapshot -l\` lists them`,
+        detail: `${path} contains ${inside} of QEMU's own snapshots, but libvirt has records of ${known}; they are kept, and \`qemu-img snapshot -l\` lists them`,
       },
     ];
   });
@@ -91,7 +94,7 @@ function unmerged(path: string): InstanceFinding {
   return {
     kind: "layer-unmerged",
     subject: path,
-    detail: `${path} belongs to no snapshot any more, and one layer stands on it`,
+    detail: `${path} does not belong to a snapshot any more, and one layer stands on it`,
     repair: "merge the two",
   };
 }
@@ -100,7 +103,7 @@ function unnamed(path: string, above: number): InstanceFinding {
   return {
     kind: "layer-unnamed",
     subject: path,
-    detail: `${path} is no snapshot's that libvirt knows, and strata did not let it go; ${above === 1 ? "one layer stands" : `${above} layers stand`} on it`,
+    detail: `no snapshot in libvirt has the layer ${path}, and strata did not give it up; ${above === 1 ? "one layer stands" : `${above} layers stand`} on it`,
     choices: [RECORD, MERGE],
   };
 }
@@ -126,7 +129,7 @@ async function orphaned(path: string, used: boolean): Promise<InstanceFinding> {
   return {
     kind: "layer-orphaned",
     subject: path,
-    detail: `${detail}; it holds data`,
+    detail: `${detail}; it contains data`,
     repair: "record it as a snapshot",
     choices: [RECORD, ACTIVATE, REMOVE],
   };
@@ -142,9 +145,7 @@ function withInsideSnapshots(
   return {
     kind: "layer-kept",
     subject: path,
-    detail: `${path} stays since it holds ${inside} of QEMU's own snapshots${which}, which strata neither reads nor removes by itself`,
-    choices: [
-      { name: "activate", detail: "make it the disk that the instance writes, for virsh to restore them" },
-    ],
+    detail: `${path} is kept because it contains ${inside} of QEMU's own snapshots${which}, which strata neither reads nor removes`,
+    choices: [{ name: "activate", detail: "make it the active layer, so that virsh can restore them" }],
   };
 }

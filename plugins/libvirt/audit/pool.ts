@@ -7,17 +7,17 @@ import { isLauncher } from "../mounts/launcher.ts";
 import { DEFINITION } from "../snapshots/record-copies.ts";
 import { exists, listIfThere, usedBases } from "../storage/pool.ts";
 
-/** The domain that a UUID belongs to, as far as the pool is concerned. */
+/** The domain that a UUID belongs to, as far as the pool needs to know. */
 export interface Owner {
   readonly name: string;
-  /** False for one without strata's metadata. */
+  /** False for a domain without strata's metadata. */
   readonly ours: boolean;
 }
 
 /**
- * What lies in the pool, belongs to nobody and is held by nobody: a launch or an adoption may be at work in
- * a folder, and have yet to write into a domain whose it is. Changes nothing. The caller holds the pool's
- * lock, under which folders are made and locked: no launch meets the lock that is tried here.
+ * Files in the pool that have no owner and are not locked: a launch or an adoption may be using a folder
+ * before its domain exists. Changes nothing. The caller has locked the pool, under whose lock folders are
+ * created and locked: no launch fails because of the lock that is tried here.
  */
 export async function findUnlocked(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const found = await findInPool(pool, owners);
@@ -41,7 +41,7 @@ async function isLocked(folder: string): Promise<boolean> {
   }
 }
 
-/** What lies in the pool and belongs to nobody, at a glance: some of it may be a step of somebody's. */
+/** Files in the pool that have no owner, without locking: some may belong to an operation in progress. */
 export async function findInPool(pool: string, owners: ReadonlyMap<string, Owner>): Promise<Finding[]> {
   const root = join(pool, "instances");
   const strays = await orUnreadable(root, async () => {
@@ -59,7 +59,7 @@ export async function findInPool(pool: string, owners: ReadonlyMap<string, Owner
   return [...strays, ...(await orUnreadable(images, () => findInImages(pool, images)))];
 }
 
-/** What a look at the folder finds; a finding, where it cannot be looked at. */
+/** What `look` finds in the folder; a finding, if the folder cannot be read. */
 async function orUnreadable(folder: string, look: () => Promise<Finding[]>): Promise<Finding[]> {
   return look().catch((error: unknown) => {
     if (!isStrataError(error)) {
@@ -79,7 +79,7 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
       {
         kind: "metadata-lost",
         subject: folder,
-        detail: `the domain "${owner.name}" has its files in ${folder} and nothing of strata's in its definition`,
+        detail: `the domain "${owner.name}" has its files in ${folder}, but its definition has lost strata's metadata`,
       },
     ];
   }
@@ -88,7 +88,7 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
       {
         kind: "folder-abandoned",
         subject: folder,
-        detail: `${folder} is of a launch that died; no disk is in it`,
+        detail: `${folder} was left by an interrupted launch and contains no disk`,
         repair: "remove it",
       },
     ];
@@ -98,7 +98,7 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
       {
         kind: "domain-lost",
         subject: folder,
-        detail: `${folder} has disks, and libvirt has no domain of that UUID; \`strata recover --from ${folder}\` brings it back`,
+        detail: `${folder} contains disks, but libvirt has no domain with its UUID; to recover the instance, run \`strata recover --from ${folder}\``,
       },
     ];
   }
@@ -106,8 +106,8 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
     {
       kind: "domain-lost",
       subject: folder,
-      detail: `${folder} has files that strata cannot tell the use of (${named(files)}), and libvirt has no domain of that UUID`,
-      choices: [{ name: "remove", detail: "remove the folder with all that is in it" }],
+      detail: `${folder} contains unknown files (${named(files)}), and libvirt has no domain with its UUID`,
+      choices: [{ name: "remove", detail: "remove the folder with all its files" }],
     },
   ];
 }
@@ -117,7 +117,7 @@ function named(files: readonly string[]): string {
   return `${files.slice(0, 3).join(", ")}${more}`;
 }
 
-/** What a launch makes that holds nothing of the user's. */
+/** True for a file that a launch creates and that has no data of the user's. */
 export function isMadeAtLaunch(file: string): boolean {
   return (
     file === "lock" ||
@@ -141,7 +141,7 @@ async function findInImages(pool: string, images: string): Promise<Finding[]> {
       found.push({
         kind: "copy-left",
         subject: path,
-        detail: `${path} was being copied when its process died`,
+        detail: `${path} is an incomplete file of an interrupted copy`,
         repair: "remove it",
       });
     } else if (/^[0-9a-f]{64}\.qcow2$/.test(file) && used !== null && !used.has(path)) {
@@ -149,7 +149,7 @@ async function findInImages(pool: string, images: string): Promise<Finding[]> {
         kind: "base-unused",
         subject: path,
         detail: `no disk stands on the base image ${path}`,
-        repair: "remove it; it is copied again when it is needed",
+        repair: "remove it; it is copied again when needed",
       });
     }
   }

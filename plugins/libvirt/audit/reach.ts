@@ -9,9 +9,9 @@ import { makePrivateFolder } from "../storage/pool.ts";
 import { readDisk } from "../xml/disks.ts";
 
 /**
- * Folders on the way to layers and base images that the user QEMU runs as may not enter: no guest whose
- * disk is behind them starts. Files are no matter, since libvirt gives them to that user at every start.
- * Changes nothing. Only root can try what another user may do.
+ * Folders above layers and base images that QEMU's user cannot enter: a guest whose disk is below one does
+ * not start. Permissions of files do not matter, since libvirt changes them at every start. Changes nothing.
+ * Only root can find out what another user may do.
  */
 export async function findUnreachable(engine: LibvirtEngine, all: readonly Managed[]): Promise<Finding[]> {
   const user = await triedUser(engine);
@@ -35,7 +35,7 @@ export async function findUnreachable(engine: LibvirtEngine, all: readonly Manag
   if (open === null) {
     return [];
   }
-  /** Names of the instances that cannot be started, by the folder that keeps QEMU out. */
+  /** Names of the instances that cannot start, by the folder that QEMU cannot enter. */
   const closed = new Map<string, Set<string>>();
   for (const folder of hidden) {
     const first = wayTo(folder).find((each) => !open.has(each));
@@ -54,7 +54,10 @@ export async function findUnreachable(engine: LibvirtEngine, all: readonly Manag
   return (await Promise.all(found)).flat();
 }
 
-/** Lets QEMU's user into a folder of strata's own again; false where it may enter it, or it is not ours. */
+/**
+ * Lets QEMU's user enter one of strata's own folders again. False if it can already, or the folder is not
+ * strata's.
+ */
 export async function openFolder(
   engine: LibvirtEngine,
   all: readonly Managed[],
@@ -75,7 +78,7 @@ interface User {
   readonly gid: number;
 }
 
-/** The user that QEMU runs as, where it is another one and can be tried. */
+/** QEMU's user, if it is another one and what it may do can be found out. */
 async function triedUser(engine: LibvirtEngine): Promise<User | null> {
   if (engine.session || process.getuid?.() !== 0) {
     return null;
@@ -84,7 +87,7 @@ async function triedUser(engine: LibvirtEngine): Promise<User | null> {
   return qemuUser?.uid === 0 ? null : qemuUser;
 }
 
-/** The instances, by the folders that their definitions lead to: of the layers and of what those stand on. */
+/** The instances, by the folders of their layers and of the files that those stand on. */
 function ownersOf(all: readonly Managed[]): ReadonlyMap<string, ReadonlySet<string>> {
   const owners = new Map<string, Set<string>>();
   for (const { name, document, metadata } of all) {
@@ -108,7 +111,7 @@ function chainOf(document: Managed["document"]): string[] {
       at = readHeaderSync(at).backing;
     }
   } catch {
-    // What is missing or cannot be read has a finding of its own.
+    // A file that is missing or cannot be read has a finding of its own.
   }
   return [...chain];
 }
@@ -116,7 +119,7 @@ function chainOf(document: Managed["document"]): string[] {
 interface Surroundings {
   readonly user: User;
   readonly pool: string;
-  /** Folders of the pool that belong to all instances. */
+  /** Folders of the pool that all instances share. */
   readonly shared: readonly string[];
   readonly all: readonly Managed[];
 }
@@ -135,7 +138,7 @@ async function describe(
   const named = names.slice(0, NAMED).map((name) => `"${name}"`);
   const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
   const whose = names.length === 0 ? "no guest can start there" : `${named.join(", ")}${more} cannot start`;
-  const detail = `the user that QEMU runs as (uid ${user.uid}) may not enter ${folder} (${rights}): ${whose}`;
+  const detail = `the user that QEMU runs as (uid ${user.uid}) cannot enter ${folder} (${rights}): ${whose}`;
   const finding = { kind: "folder-unreachable", subject: folder, detail };
   if (owner !== undefined || shared.includes(folder)) {
     return [
@@ -146,22 +149,25 @@ async function describe(
       },
     ];
   }
-  return [{ ...finding, detail: `${detail}; \`chmod o+x ${quote(folder)}\` lets it in` }];
+  return [{ ...finding, detail: `${detail}; \`chmod o+x ${quote(folder)}\` allows it` }];
 }
 
-/** Instances that a finding names. */
+/** How many instances a finding names. */
 const NAMED = 3;
 
-/** The folders on the way to a folder, from the root on, and itself. */
+/** The folders from the root down to a folder, and the folder itself. */
 function wayTo(folder: string): string[] {
   const above = dirname(folder);
   return above === folder ? [folder] : [...wayTo(above), folder];
 }
 
-/** Folders that are tried by one process. */
+/** How many folders one process tries. */
 const AT_ONCE = 400;
 
-/** Those of the folders that a user may enter, in the groups that libvirt starts QEMU with; null where that cannot be tried. */
+/**
+ * The folders that a user may enter, in the groups that libvirt starts QEMU with; null if that cannot be
+ * found out.
+ */
 async function enteredBy(user: User, folders: readonly string[]): Promise<ReadonlySet<string> | null> {
   const entered = new Set<string>();
   for (let at = 0; at < folders.length; at += AT_ONCE) {
@@ -178,10 +184,12 @@ async function enteredBy(user: User, folders: readonly string[]): Promise<Readon
   return entered;
 }
 
-/** null where no process could be had: a user without a name, for one, has no groups to be looked up. */
+/**
+ * null if the process could not be started: a user without a name, for example, has no groups to look up.
+ */
 async function listAs(user: User, folders: readonly string[], groups: string): Promise<string[] | null> {
   const { execa } = await import("execa");
-  // Whoever may enter a folder can look at it from inside, and that alone.
+  // A user who may enter a folder, and only such a user, can stat `folder/.`.
   const inside = ["/", ...folders].map((folder) => join(folder, "/").concat("."));
   const { stdout } = await execa(
     "setpriv",

@@ -4,35 +4,37 @@ import type { LayerGraph } from "../layers/layers.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { isRewritten, type SnapshotPlace } from "../xml/snapshot.ts";
 
-/** A finding about an instance, whose name is added. */
+/** A finding about an instance, without the instance's name. */
 export type InstanceFinding = Omit<Finding, "instance">;
 
-/** Snapshots that only libvirt's own tools can use: of the kind that keeps all in one file. */
+/** Snapshots that only libvirt's own tools can use: those that are not external disk snapshots. */
 export function findForeign(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   return snapshots
     .filter(({ frozen }) => frozen === null)
     .map(({ name }) => ({
       kind: "snapshot-foreign",
       subject: name,
-      detail: `snapshot "${name}" is no external disk snapshot; it was not taken by strata`,
+      detail: `snapshot "${name}" was not taken by strata: it is not an external disk snapshot`,
     }));
 }
 
-/** Snapshots that strata has a copy of and libvirt has no record: nothing of theirs is merged or removed. */
+/**
+ * Snapshots of which strata has a copy and libvirt no record: none of their layers are merged or removed.
+ */
 export function findLost(lost: readonly RecordCopy[]): InstanceFinding[] {
   return lost.map(({ name, frozen }) => ({
     kind: "record-lost",
     subject: name,
-    detail: `libvirt has no record of snapshot "${name}" any more; a copy of the record is there${frozen === null ? "" : `, and its layer is ${frozen}`}`,
-    repair: "have libvirt record it again",
+    detail: `libvirt has lost its record of snapshot "${name}", but strata has a copy${frozen === null ? "" : `; its layer is ${frozen}`}`,
+    repair: "record it again in libvirt",
     choices: [
-      { name: "record", detail: "have libvirt record it again" },
-      { name: "remove", detail: "give the snapshot up, as if it had been deleted with strata" },
+      { name: "record", detail: "record it again in libvirt" },
+      { name: "remove", detail: "delete the snapshot" },
     ],
   }));
 }
 
-/** A disk that a guest must not write, by the rule that start, take and restore go by. */
+/** An active layer that must not be written, by the rule for start, take and restore. */
 export function findUnwritable(
   activeLayer: string,
   graph: LayerGraph,
@@ -47,7 +49,10 @@ export function findUnwritable(
   return [{ kind: "active-layer-frozen", subject: activeLayer, detail: `${obstacle.reason}${way}` }];
 }
 
-/** A guest that writes, or will once it is resumed, what it must not, on another disk than its definition says. */
+/**
+ * A guest that writes, or will once it is resumed, to another disk than that of its definition, which it must
+ * not change.
+ */
 export function findMisplacedGuest(
   { state, disk }: Guest,
   graph: LayerGraph,
@@ -59,8 +64,8 @@ export function findMisplacedGuest(
     return [];
   }
   const what =
-    state === "running" ? "the guest that runs writes there" : "the guest whose memory is saved would";
-  const end = state === "running" ? "ends that" : "gives that memory up";
+    state === "running" ? "the running guest writes to it" : "the suspended guest will write to it";
+  const end = state === "running" ? "stops it" : "discards its saved memory";
   const detail = `${obstacle.reason}, and ${what}; \`strata stop --force ${instance}\` ${end}`;
   return [{ kind: "guest-misplaced", subject: disk, detail }];
 }
@@ -77,7 +82,7 @@ export function findShared(snapshots: readonly SnapshotPlace[]): InstanceFinding
       found.push({
         kind: "layer-shared",
         subject: frozen,
-        detail: `"${other}" and "${name}" are both in it`,
+        detail: `snapshots "${other}" and "${name}" both have this layer`,
       });
     }
     owners.set(frozen, name);
@@ -85,14 +90,17 @@ export function findShared(snapshots: readonly SnapshotPlace[]): InstanceFinding
   return found;
 }
 
-/** A snapshot whose layer does not stand where its record says: a layer was replaced, or a record changed. */
+/**
+ * A snapshot whose layer stands on another snapshot than its record says: a layer was replaced, or a record
+ * changed.
+ */
 export function findMisplaced(
   graph: LayerGraph,
   snapshots: readonly (Pick<SnapshotPlace, "name" | "frozen"> & Partial<SnapshotPlace>)[],
 ): InstanceFinding[] {
   const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
   return snapshots.flatMap(({ name, parent, frozen }) => {
-    // A lost one has no parent yet.
+    // A lost snapshot has no parent yet.
     if (parent === undefined || frozen === null) {
       return [];
     }
@@ -106,16 +114,16 @@ export function findMisplaced(
       {
         kind: "layer-misplaced",
         subject: name,
-        detail: `the parent of snapshot "${name}" is ${by} by its record and ${on} by its layer ${frozen}`,
-        repair: "record the parent that the layer tells",
+        detail: `the parent of snapshot "${name}" is ${by} according to its record, and ${on} according to its layer ${frozen}`,
+        repair: "record the layer's parent",
       },
     ];
   });
 }
 
 /**
- * Records that libvirt has written anew: where its own tools delete a snapshot's record, it points those of
- * all descendants to the file below, as if it had merged. We go by what our note says.
+ * Records that libvirt has rewritten: when its own tools delete a snapshot's record, it changes the disks of
+ * all descendants to the file below, as if it had merged. strata goes by its own entry.
  */
 export function findRewritten(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   const wrong = snapshots
@@ -132,8 +140,8 @@ export function findRewritten(snapshots: readonly SnapshotPlace[]): InstanceFind
     {
       kind: "record-rewritten",
       subject,
-      detail: `libvirt's own tools would restore other files than those of ${named.join(", ")}${more}: their records were written anew by a deletion with virsh`,
-      repair: "put the right files into libvirt's records",
+      detail: `libvirt's own tools would restore the wrong files for ${named.join(", ")}${more}: a deletion with virsh has changed their records`,
+      repair: "correct the files in libvirt's records",
     },
   ];
 }

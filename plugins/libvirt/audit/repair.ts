@@ -27,7 +27,7 @@ import { isLayerRepair, repairLayer as repairDamage } from "./layer-repairs.ts";
 import { findUnlocked } from "./pool.ts";
 import { openFolder } from "./reach.ts";
 
-/** Looks again under the lock that keeps others out, and does what the finding says if it is still so. */
+/** Checks a finding again with the instance locked, and repairs it if it is still there. */
 export async function repair(
   engine: LibvirtEngine,
   finding: Finding,
@@ -53,7 +53,7 @@ export async function repair(
   const { uuid } = found.domain;
   const which = { name: found.name, id: uuid };
   if (finding.kind === "operation-unfinished" || finding.kind === "build-left") {
-    // Taking hold is all it takes; it may be what ends the instance.
+    // Locking the instance is enough, and may remove it.
     await using done = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context).catch(ended);
     if (done !== null) {
       await getReady(engine, uuid, context);
@@ -61,7 +61,7 @@ export async function repair(
     return true;
   }
   await using _lock = await lockInstance(engine, which, { wait: LOOK_TIMEOUT_MS }, context);
-  // What an interrupted operation has left does not tell what is wrong, and nothing else may be repaired before.
+  // After an interrupted operation, other findings may be wrong, and nothing else may be repaired before it.
   const now = isOfEntry(finding) ? await getLocked(engine, uuid) : await getReady(engine, uuid, context);
   if (isLayerRepair(finding)) {
     return await repairDamage(engine, now, finding, context);
@@ -74,7 +74,7 @@ export async function repair(
   return true;
 }
 
-/** True for a finding about an entry that nothing can be done with, which getting ready would meet again. */
+/** True for a finding about an entry that cannot be used, on which `getReady` would fail. */
 function isOfEntry({ kind }: Finding): boolean {
   return ["operation-too-new", "operation-unreadable", "operation-set-aside"].includes(kind);
 }
@@ -113,11 +113,11 @@ async function repairInstance(
     case "operation-set-aside":
       return choice === "retry" ? retry(engine, managed, subject, context) : unlink(subject);
     default:
-      throw failure("INTERNAL", { reason: `no repair of ${kind} is known` });
+      throw failure("INTERNAL", { reason: `there is no repair for ${kind}` });
   }
 }
 
-/** Has an operation that was set aside tried again. */
+/** Tries an operation again that was set aside. */
 async function retry(
   engine: LibvirtEngine,
   managed: Managed,
@@ -132,7 +132,7 @@ async function retry(
   await getReady(engine, managed.domain.uuid, context);
 }
 
-/** Sets an operation aside that this version cannot use, wherever it is noted. */
+/** Sets aside an operation that this version cannot use, wherever its entry is. */
 async function dropOperation(managed: Managed): Promise<void> {
   const { folder, operation } = managed.metadata;
   if (operation?.kind === "unusable") {
@@ -162,7 +162,7 @@ async function repairLayer(
   return recordLayer(managed, path);
 }
 
-/** Records that were lost together are recorded together: one may hang under another. */
+/** Records lost together are recorded together, because one may be another's parent. */
 async function repairRecord(
   engine: LibvirtEngine,
   managed: Managed,
@@ -216,7 +216,7 @@ async function repairPool(
   return true;
 }
 
-/** The same finding, and still one that can be repaired. */
+/** True for the same finding, which can still be repaired. */
 function isSame(a: Finding, b: Finding): boolean {
   return a.repair === b.repair && a.kind === b.kind && a.subject === b.subject && a.instance === b.instance;
 }

@@ -10,13 +10,12 @@ import { putSeed, readDisk, readExplicitChain, readOtherDisks, setDisk } from ".
 import type { Element } from "../xml/document.ts";
 
 /**
- * Takes out of a definition what libvirt's own tools have put into it and what would do harm.
+ * Removes from a definition what libvirt's own tools have added and would do harm:
  *
- * The chain that says again what the headers of the layers say: libvirt writes it when a snapshot is taken of a
- * running guest, and believes that and no header from then on. A layer that is merged would keep the domain from
- * starting, and a read image would never be opened. Where the two differ for certain, nothing is changed.
- *
- * The overlay on the seed, which every restore of libvirt's own makes anew.
+ * - The backing chain that repeats the layers' headers. libvirt writes it when a snapshot of a running guest
+ *   is taken, and from then on trusts it and no header: a merged layer would keep the domain from starting,
+ *   and a read image would never be opened. If the two contradict each other, nothing is changed.
+ * - The overlay on the seed, which every restore by libvirt's own tools creates.
  */
 export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Promise<Managed> {
   const { name, document, metadata, domain } = managed;
@@ -43,7 +42,7 @@ export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Pr
   return getLocked(engine, domain.uuid);
 }
 
-/** The overlays that stand on the seed in its place, in the instance's folder. */
+/** The overlays in the instance's folder that stand on the seed and take its place. */
 async function findSeedOverlays(document: Element, seed: string): Promise<string[]> {
   const others = readOtherDisks(document).filter((path) => path !== seed && dirname(path) === dirname(seed));
   const found = await Promise.all(
@@ -55,7 +54,7 @@ async function findSeedOverlays(document: Element, seed: string): Promise<string
   return found.flat();
 }
 
-/** Where a definition's chain differs from that of the headers; undefined where it does not. */
+/** How a definition's backing chain contradicts the headers; undefined if it does not. */
 export async function findDifference(document: Element, folder: string): Promise<string | undefined> {
   const explicit = readExplicitChain(document);
   if (explicit === undefined) {
@@ -64,23 +63,23 @@ export async function findDifference(document: Element, folder: string): Promise
   let file = readDisk(document);
   for (const next of explicit.files) {
     const header: Qcow2Header | null = await readHeader(file).catch(() => null);
-    // What is not there cannot be read; whoever needs it says so.
+    // A missing file cannot be read; whatever needs it reports that.
     if (header === null) {
       return undefined;
     }
     const named = header.backing === null ? null : layerOf(folder, header.backing);
     if (named !== layerOf(folder, next) && existsSync(next)) {
-      return `its definition says that ${file} stands on ${next}, and the file says ${named ?? "nothing"}`;
+      return `its definition says that ${file} stands on ${next}, but its header says ${named ?? "nothing"}`;
     }
     if (named === null) {
       return undefined;
     }
-    // A name that is gone is one that was merged since.
+    // A name that is gone was merged since.
     file = existsSync(next) ? next : named;
   }
   const last = await readHeader(file).catch(() => null);
   if (!explicit.ends || last === null || last.backing === null) {
     return undefined;
   }
-  return `its definition says that ${file} stands on nothing, and the file says ${last.backing}`;
+  return `its definition says that ${file} stands on nothing, but its header says ${last.backing}`;
 }

@@ -7,8 +7,8 @@ import { type DomainEvent, type Gap, LifecycleEvent, StoppedDetail } from "../rp
 import { NAMESPACE } from "../xml/metadata.ts";
 
 /**
- * What happens to strata's domains, whoever does it. libvirt tells nothing of snapshots, but every change
- * of one begins and ends with a note in the domain's metadata, and of that it tells.
+ * Events of strata's domains, whatever causes them. libvirt has no events for snapshots, but every change of
+ * a snapshot begins and ends with a change of the domain's metadata, which has one.
  */
 export async function* events(engine: LibvirtEngine, signal: AbortSignal): AsyncGenerator<EngineEvent> {
   const { connection } = engine;
@@ -52,7 +52,9 @@ type Meaning =
   | { readonly kind: "state"; readonly state: EngineState }
   | { readonly kind: "changed" | "removed" };
 
-/** What an event means, undefined where it means nothing to us. Keeps account of which domains are ours. */
+/**
+ * What an event means; undefined if it means nothing to strata. Updates `ours`, the ids of strata's domains.
+ */
 async function interpret(
   engine: LibvirtEngine,
   ours: Set<string>,
@@ -64,7 +66,7 @@ async function interpret(
     if (event.nsuri !== NAMESPACE) {
       return undefined;
     }
-    // That is all that adopting a domain and releasing it change.
+    // Adopting and releasing a domain change nothing else.
     if (!(await isOurs(engine, id))) {
       return gone();
     }
@@ -89,7 +91,7 @@ async function isOurs(engine: LibvirtEngine, uuid: string): Promise<boolean> {
   try {
     return (await readManaged(engine.connection.domainOfUuid(uuid))) !== undefined;
   } catch (error) {
-    // What has a record that is too new for us is not listed either.
+    // Domains with a record that is too new are not listed either.
     if (isLibvirt(error, "NO_DOMAIN") || isStrataError(error)) {
       return false;
     }
@@ -97,7 +99,7 @@ async function isOurs(engine: LibvirtEngine, uuid: string): Promise<boolean> {
   }
 }
 
-/** The state that an event in the life of a domain leads to; undefined where it leads to none. */
+/** The state after a lifecycle event; undefined if the event does not determine one. */
 function stateAfter({ event, detail }: { event: number; detail: number }): EngineState | undefined {
   switch (event) {
     case LifecycleEvent.STARTED:

@@ -45,7 +45,7 @@ async function findByName(engine: LibvirtEngine, name: string): Promise<Instance
     const managed = domain === null ? undefined : await readManaged(domain);
     return managed === undefined ? null : await toInstance(managed, leaseReader(engine));
   } catch (error) {
-    // Gone while it was looked at.
+    // It was removed while it was read.
     if (isLibvirt(error, "NO_DOMAIN")) {
       return null;
     }

@@ -13,7 +13,7 @@ import { readState, type States, toInstance, visibleRecord } from "./view.ts";
 const ELEMENT = 2;
 const CONFIG = 2;
 
-/** All instances, each with everything that its domain tells. */
+/** All instances, each with everything that its domain says. */
 export async function list(engine: LibvirtEngine): Promise<Instance[]> {
   const leases = leaseReader(engine);
   const states = await readStates(engine);
@@ -23,7 +23,7 @@ export async function list(engine: LibvirtEngine): Promise<Instance[]> {
   });
 }
 
-/** All instances in outline: states in two calls for all, and of each domain our own element alone. */
+/** All instances in outline: the states of all in two calls, and for each domain only strata's metadata. */
 export async function outline(engine: LibvirtEngine): Promise<InstanceOutline[]> {
   const leases = leaseReader(engine);
   const states = await readStates(engine);
@@ -56,10 +56,10 @@ async function readStates({
   };
 }
 
-/** What strata keeps in a domain; undefined for a foreign one. */
+/** strata's metadata in a domain; undefined for a foreign domain. */
 async function readRecord(domain: Domain): Promise<Metadata | undefined> {
   const xml = await domain.getMetadata(ELEMENT, NAMESPACE, CONFIG).catch((error: unknown) => {
-    // A transient domain has no configuration, and is none of ours.
+    // A transient domain has no persistent configuration, and is not strata's.
     if (isLibvirt(error, "OPERATION_INVALID")) {
       return null;
     }
@@ -79,7 +79,7 @@ async function readRecord(domain: Domain): Promise<Metadata | undefined> {
   return metadata;
 }
 
-/** What can be read of each domain; one that has gone meanwhile or cannot be read is left out. */
+/** What can be read of each domain. One that was removed meanwhile or cannot be read is left out. */
 async function each<T>(
   engine: LibvirtEngine,
   domains: readonly Domain[],
@@ -95,7 +95,7 @@ async function each<T>(
       if (!isStrataError(error)) {
         throw error;
       }
-      engine.log.warn(`${domain.name} is left out of the list: ${error.message}`);
+      engine.log.warn(`${domain.name} is not listed: ${error.message}`);
       return undefined;
     }
   });

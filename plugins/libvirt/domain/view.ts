@@ -7,15 +7,15 @@ import { managedTarget, readDisk } from "../xml/disks.ts";
 import { readInterfaces, readResources } from "../xml/domain.ts";
 import type { Metadata } from "../xml/metadata.ts";
 
-/** Where the states of domains are known from. */
+/** Where the states of domains are read from. */
 export interface States {
   /** A `DomainState`. */
   stateOf(domain: Domain): Promise<number>;
-  /** True when the memory of a guest that does not run is kept. */
+  /** True if the memory of a guest that is not running is saved. */
   isSaved(domain: Domain): Promise<boolean>;
 }
 
-/** libvirt, asked about each. */
+/** Asks libvirt about each domain. */
 export const ASKED: States = {
   stateOf: async (domain) => (await domain.getState()).state,
   isSaved: (domain) => domain.hasManagedSaveImage(),
@@ -47,12 +47,12 @@ export async function toInstance(
   };
 }
 
-/** A removal that died is one that was asked for: purge finishes it. */
+/** An interrupted removal counts as deleted; purge finishes it. */
 export function visibleRecord({ operation, record }: Metadata): InstanceRecord {
   return operation?.kind === "purge" ? { ...record, deleted: true } : record;
 }
 
-/** The state as the contract has it. */
+/** The state in the contract's terms. */
 export async function readState(
   domain: Domain,
   { operation }: Pick<Metadata, "operation">,
@@ -78,7 +78,9 @@ export async function readState(
   }
 }
 
-/** Virtual size of the head layer; 0 where it cannot be told. libvirt reads it for those who may not. */
+/**
+ * Virtual size of the active layer; 0 if it is unknown. libvirt reads it for users who may not read the file.
+ */
 async function diskSize({ domain, document }: Managed): Promise<bigint> {
   try {
     return (await readHeader(readDisk(document))).virtualSize;
@@ -90,7 +92,7 @@ async function diskSize({ domain, document }: Managed): Promise<bigint> {
   }
 }
 
-/** True when neither a guest nor the saved memory of one refers to the files of the chain. */
+/** True if the domain is shut off without saved memory: no guest refers to the files of its chain. */
 export async function isShutOff({ domain }: Managed): Promise<boolean> {
   return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());
 }

@@ -4,19 +4,19 @@ import { elements, find, parse, text } from "../xml/document.ts";
 
 export type Accelerator = "kvm" | "tcg";
 
-/** What a host can do for its guests. */
+/** What a host offers its guests. */
 export interface Host {
   readonly arch: string;
   readonly accelerator: Accelerator;
-  /** Why it is not KVM, or that it is. */
+  /** Why KVM is or is not used. */
   readonly reason: string;
-  /** uid and gid that QEMU runs as; null when the host does not say. */
+  /** The uid and gid of QEMU; null if unknown. */
   readonly qemuUser: { readonly uid: number; readonly gid: number } | null;
 }
 
 /**
- * Probes the host. `auto` takes KVM only where the processor itself has the extensions: a /dev/kvm
- * without them belongs to a nested hypervisor on which ordinary guests hang.
+ * Probes the host. `auto` uses KVM only if the processor has the extensions: a /dev/kvm without them belongs
+ * to a nested hypervisor, on which ordinary guests hang.
  */
 export async function probeHost(connection: Connection, choice: string): Promise<Host> {
   const capabilities = await parse(await connection.capabilities());
@@ -56,7 +56,10 @@ async function chooseAccelerator(
   return ["kvm", "the processor has virtualization extensions and libvirt offers KVM"];
 }
 
-/** Whether the processor has the extensions that KVM needs. Other architectures are taken at libvirt's word. */
+/**
+ * True if the processor has the extensions that KVM needs. For other architectures, what libvirt reports is
+ * trusted.
+ */
 export async function hasExtensions(arch: string): Promise<boolean> {
   if (arch !== "x86_64" && arch !== "i686") {
     return true;

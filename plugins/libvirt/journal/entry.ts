@@ -1,14 +1,17 @@
 /**
- * What is under way on an instance, noted before the first step and removed after the last, so that whoever comes
- * next can finish or undo it (`recover.ts`). All members are strings; paths are absolute.
+ * An operation in progress on an instance, written before its first step and removed after its last, so that
+ * the next command can finish or undo it (`recover.ts`). All members are strings; paths are absolute.
  *
- * `create`, `purge` and the last steps of `release` are kept in the domain's metadata, since they must be seen where
- * the folder is gone. The others are kept in the instance's folder (`journal.ts`): what is in the metadata goes into
- * every snapshot's record and comes back with it.
+ * `create`, `purge` and the last steps of `release` are kept in the domain's metadata, because they must be
+ * found when the folder is gone. The others are kept in the instance's folder (`journal.ts`): metadata is
+ * copied into every snapshot's record and comes back with it.
  */
 export type Operation =
   | { readonly kind: "create" }
-  /** Of versions before 0.2, in the metadata; since then the snapshot's note tells of it. */
+  /**
+   * Written by versions before 0.2, in the metadata; since then, the `<snapshot>` entry in the metadata takes
+   * its place.
+   */
   | {
       readonly kind: "take";
       readonly name: string;
@@ -17,7 +20,10 @@ export type Operation =
       /** "" for none; absent in entries of earlier versions. */
       readonly parent?: string;
     }
-  /** `stamp`, here and below: of the file that the operation lets go, before it began; absent in entries of earlier versions. */
+  /**
+   * `stamp`, here and below: the stamp, before the operation began, of the file that it gives up. Absent in
+   * entries of earlier versions.
+   */
   | {
       readonly kind: "restore";
       readonly name: string;
@@ -25,34 +31,37 @@ export type Operation =
       readonly old: string;
       readonly stamp?: string;
     }
-  /** `layer` is what the snapshot froze, "" where that is none of the layers. */
+  /** `layer` is the file that the snapshot froze, "" if it is not a layer. */
   | { readonly kind: "delete"; readonly name: string; readonly layer?: string; readonly stamp?: string }
-  /** `child` is being moved from `layer`, which goes, to `target`, the file below it ("" for none). */
+  /**
+   * The backing file of `child` is being changed from `layer`, which goes, to `target`, the file below it (""
+   * for none).
+   */
   | {
       readonly kind: "merge";
       readonly layer: string;
       readonly child: string;
       readonly target: string;
-      /** Both files as they were before the layer was given the child's place; absent until then. */
+      /** The versions of both files before the layer took the child's place; absent until then. */
       readonly childStamp?: string;
       readonly layerStamp?: string;
     }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "resize"; readonly disk: string; readonly cpus?: string; readonly memory?: string }
   | { readonly kind: "purge" }
-  /** An adopted domain is being let go. */
+  /** An adopted domain is being released. */
   | { readonly kind: "release" };
 
 export type OperationOf<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
-/** An entry that cannot be used: of a newer version, or broken. */
+/** An entry that cannot be used, because it is of a newer version or broken. */
 export interface Unusable {
   readonly kind: "unusable";
   readonly code: "RECORD_TOO_NEW" | "RECORDS_DIFFER";
   readonly reason: string;
 }
 
-/** Members that each kind must have. */
+/** The members that each kind requires. */
 const MEMBERS: Readonly<Record<Operation["kind"], readonly string[]>> = {
   create: [],
   take: ["name", "file", "taken"],
@@ -65,7 +74,7 @@ const MEMBERS: Readonly<Record<Operation["kind"], readonly string[]>> = {
   release: [],
 };
 
-/** Reads an entry, which may be of any version or broken. */
+/** Reads an entry of any version; it may be broken. */
 export function readOperation(entry: unknown): Operation | Unusable {
   if (typeof entry !== "object" || entry === null) {
     return broken("it is not an object");
@@ -76,16 +85,20 @@ export function readOperation(entry: unknown): Operation | Unusable {
     return broken("it has no kind");
   }
   if (!Object.hasOwn(MEMBERS, kind)) {
-    return { kind: "unusable", code: "RECORD_TOO_NEW", reason: `the operation "${kind}" is unknown` };
+    return {
+      kind: "unusable",
+      code: "RECORD_TOO_NEW",
+      reason: `its journal entry has an unknown operation "${kind}"`,
+    };
   }
   const lacking = MEMBERS[kind as Operation["kind"]].find((name) => typeof members.get(name) !== "string");
   if (lacking !== undefined) {
-    return broken(`"${kind}" has no ${lacking}`);
+    return broken(`"${kind}" lacks "${lacking}"`);
   }
   if ([...members.values()].some((value) => typeof value !== "string")) {
-    return broken(`"${kind}" has a member that is not a text`);
+    return broken(`"${kind}" has a member that is not a string`);
   }
-  // The kind and the members that it must have were looked at above.
+  // The kind and its required members were checked above.
   return Object.fromEntries(members) as unknown as Operation;
 }
 

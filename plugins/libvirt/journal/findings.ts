@@ -5,7 +5,7 @@ import type { Managed } from "../engine.ts";
 import type { Operation, Unusable } from "./entry.ts";
 import { JOURNAL, readJournal, SET_ASIDE } from "./journal.ts";
 
-/** What an operation that died has left half done, and entries that nothing can be done with. */
+/** Interrupted operations, and entries that cannot be used. */
 export async function findUnderWay({ metadata }: Managed): Promise<InstanceFinding[]> {
   const { folder, operation, snapshot } = metadata;
   const entry = await readJournal(folder);
@@ -24,10 +24,10 @@ export async function findUnderWay({ metadata }: Managed): Promise<InstanceFindi
       found.push({
         kind: "operation-set-aside",
         subject: join(folder, file),
-        detail: `an operation could be neither finished nor undone; ${join(folder, file)} says which`,
+        detail: `an interrupted operation could be neither finished nor undone; ${join(folder, file)} describes it`,
         choices: [
-          { name: "retry", detail: "try again to finish or undo it" },
-          { name: "remove", detail: "remove that entry, once what is left of the operation is dealt with" },
+          { name: "retry", detail: "try again to finish or undo the operation" },
+          { name: "remove", detail: "remove the entry, after repairing what the operation left" },
         ],
       });
     }
@@ -39,8 +39,8 @@ function unfinished({ kind }: Pick<Operation, "kind">): InstanceFinding {
   return {
     kind: "operation-unfinished",
     subject: kind,
-    detail: `"${kind}" was under way when its process died`,
-    repair: "finish or undo it, as the next change of the instance would",
+    detail: `a ${kind} was interrupted when its process died`,
+    repair: "finish or undo it, as the next command that changes the instance would",
   };
 }
 
@@ -53,7 +53,7 @@ function unusable(folder: string, { code, reason }: Unusable): InstanceFinding {
       {
         name: "remove",
         detail:
-          "set the entry aside, if no newer strata can finish it; a merge that was under way may leave a snapshot unreadable",
+          "set the entry aside, if no newer strata can finish the operation; after an interrupted merge, a snapshot may be unreadable",
       },
     ],
   };

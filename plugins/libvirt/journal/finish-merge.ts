@@ -12,9 +12,10 @@ import type { OperationOf } from "./entry.ts";
 import { clearJournal } from "./journal.ts";
 
 /**
- * Ends a merge that was killed, which may have switched the child's backing file before all was copied. The headers
- * cannot be believed until then, so this comes before any other look. The merge is undone; whether it may be done
- * again is asked as of any other, since other hands may need the layer by now. False where a guest must stop first.
+ * Undoes an interrupted merge, which may have changed the child's backing file before all data was copied.
+ * Until then, headers cannot be trusted, so this comes before anything else reads them. Whether the merge can
+ * be done again is decided as for any other, since another tool may need the layer now. False if a guest must
+ * stop first.
  */
 export async function finishMerge(
   engine: LibvirtEngine,
@@ -30,7 +31,10 @@ export async function finishMerge(
   return true;
 }
 
-/** Has the child stand on the layer, where it reads right however far the merge came. False where that must wait. */
+/**
+ * Points the child back to the layer, where it reads correctly at every step of a merge. False if that must
+ * wait.
+ */
 export async function undoMerge(
   engine: LibvirtEngine,
   managed: Managed,
@@ -47,7 +51,8 @@ export async function undoMerge(
     throw unreadable;
   }
   if (!graph.headers.has(layer)) {
-    // A child that still names the layer lacks what others took away; all that it needs is in any other.
+    // A child that still names the missing layer lacks data that someone removed. Any other child has all it
+    // needs.
     if (graph.headers.get(child)?.backing === layer) {
       await cancelRemoval(folder, [layer]);
     } else {
@@ -62,7 +67,8 @@ export async function undoMerge(
     return false;
   }
   await pointTo(child, layer, runOptions(engine, managed.domain.uuid));
-  // Moving the child's contents into it has written the layer. That strata let it go, the entry itself says.
+  // Copying the child's contents into the layer has changed its stamp. The entry itself proves that strata
+  // may remove it.
   if (graph.pendingRemovals.has(layer)) {
     await keepPending(layer);
   } else {
@@ -72,8 +78,8 @@ export async function undoMerge(
 }
 
 /**
- * The layer is gone: it has the child's name by now, unless the child's file stayed or another hand has put one
- * there since. Only what is proven to be the layer may go in its turn.
+ * The layer is gone: it has taken the child's name, unless the child's file stayed or someone has put another
+ * file there since. Only a file that is proven to be the layer may be scheduled for removal.
  */
 async function recordMerged(
   folder: string,

@@ -20,8 +20,8 @@ import { putMetadata, readMetadata } from "../xml/metadata.ts";
 import type { OperationOf } from "./entry.ts";
 
 /**
- * Ends a take by what is there. The note of one under way may also have come back with a definition of old, long
- * after that take has ended: then nothing is left to be done, and it is only removed.
+ * Finishes or undoes an interrupted take, depending on what exists. The entry may also have come back with an
+ * old definition, long after the take ended: then it is only removed.
  */
 export async function finishTake(
   engine: LibvirtEngine,
@@ -38,7 +38,8 @@ export async function finishTake(
     if (existsSync(file)) {
       await secure(file);
     }
-    // The record outlived a power cut that the definition did not: the domain would write what is frozen.
+    // After a power cut, the record may be on disk and the definition not: then the domain would write to the
+    // frozen layer.
     if (
       activeLayer === snapshot.frozen &&
       (await isShutOff(managed)) &&
@@ -52,14 +53,14 @@ export async function finishTake(
       await writeRecordCopy(metadata.folder, text);
     }
   } else if (activeLayer !== file) {
-    // QEMU may have switched to the overlay and libvirt not know: then it is what the guest writes.
+    // QEMU may have switched to the overlay without libvirt knowing. Then the guest writes to it.
     if (below === activeLayer && (await domain.isActive()) && (await (await readFileUsers()).has(file))) {
       now = await switchTo(engine, managed, file);
     } else {
       await removeStray(engine, managed, file);
     }
   } else if (below !== null && (await isShutOff(managed)) && (await isStray(engine, managed, file))) {
-    // Switched but not recorded: back to the old file, unless the guest has written since.
+    // Switched but not recorded: go back to the old file, unless the guest has written since.
     now = await switchTo(engine, managed, below);
     await removeStray(engine, { ...managed, document: now }, file);
   } else if (below !== null) {
@@ -70,7 +71,7 @@ export async function finishTake(
   if (!recorded) {
     await keepCurrentSnapshot({ ...managed, document: now });
   }
-  // A definition of old has the counter of then; the copy has that of the last operation of ours.
+  // An old definition has an old counter. The copy of the definition has that of strata's last operation.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));
   const counted = recorded ? Math.max(Number(taken), ever) : ever;
   await writeMetadata(managed, {
@@ -101,7 +102,9 @@ async function switchTo(engine: LibvirtEngine, { document, metadata }: Managed, 
   return document;
 }
 
-/** Records the parent that the layers tell. libvirt may refuse, and a wrong parent is a matter for `strata doctor`. */
+/**
+ * Records the parent that follows from the layers. libvirt may refuse; `strata doctor` finds a wrong parent.
+ */
 async function correctParent(engine: LibvirtEngine, managed: Managed, name: string): Promise<void> {
   try {
     const snapshot = await lookupSnapshot(managed.domain, name);
@@ -117,7 +120,7 @@ async function correctParent(engine: LibvirtEngine, managed: Managed, name: stri
       throw error;
     }
     engine.log.warn(
-      `the parent of "${managed.name}.${name}" was not recorded: ${libvirtError(error).message}`,
+      `libvirt could not record the parent of "${managed.name}.${name}": ${libvirtError(error).message}`,
     );
   }
 }

@@ -27,8 +27,8 @@ import { finishTake } from "./finish-take.ts";
 import { clearJournal } from "./journal.ts";
 
 /**
- * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may be repeated:
- * whoever is killed here leaves the same to the next. False where it must wait until a guest has stopped.
+ * Finishes or undoes an interrupted operation, depending on what exists. Every step can be repeated, so being
+ * interrupted here changes nothing for the next command. False if it must wait until a guest has stopped.
  */
 export async function finishOperation(
   engine: LibvirtEngine,
@@ -61,7 +61,7 @@ export async function finishOperation(
       await finishRename(managed, operation);
       return true;
     case "resize":
-      // QEMU has the disk open; it grows once the guest has stopped.
+      // QEMU has the disk open. It can grow once the guest has stopped.
       if (!(await isShutOff(managed))) {
         return false;
       }
@@ -71,7 +71,10 @@ export async function finishOperation(
   return true;
 }
 
-/** Sets the mark and lets the disk go that a restore has left, or removes the new one of a restore that was none. */
+/**
+ * Makes the snapshot current and schedules the old disk for removal, or removes the new disk of a restore
+ * that did not happen.
+ */
 export async function finishRestore(
   engine: LibvirtEngine,
   managed: Managed,
@@ -84,8 +87,10 @@ export async function finishRestore(
       if (!isRefusal(error)) {
         throw error;
       }
-      // Where the instance stands is told by its layers; `strata doctor` shows a mark that is elsewhere.
-      engine.log.warn(`libvirt does not mark "${name}" as current: ${libvirtError(error).message}`);
+      // The layers tell which snapshot is current; `strata doctor` shows where libvirt differs.
+      engine.log.warn(
+        `libvirt could not make "${name}" the current snapshot: ${libvirtError(error).message}`,
+      );
     });
     const copies = await listCopies(metadata.folder);
     await scheduleRemoval(managed, old, copies, parseStamp(stamp));
@@ -96,7 +101,10 @@ export async function finishRestore(
   await clearJournal(metadata.folder);
 }
 
-/** Takes a snapshot's record away and lets its layer go. Who has just looked at it says what is there. */
+/**
+ * Deletes a snapshot's record and schedules its layer for removal. A caller that has just read the snapshot
+ * passes it.
+ */
 export async function finishDelete(
   engine: LibvirtEngine,
   managed: Managed,
@@ -107,7 +115,7 @@ export async function finishDelete(
   const { domain, metadata } = managed;
   const { folder } = metadata;
   const snapshot = seen?.snapshot ?? (await lookupSnapshot(domain, name));
-  // A snapshot of that name with another layer is one that was taken since.
+  // A snapshot of that name with another layer was taken since.
   const same = layer === undefined || layer === "" || snapshot?.frozen === layer;
   if (snapshot !== null && same) {
     const children = seen?.children ?? (await listChildren(domain, name));
@@ -115,7 +123,7 @@ export async function finishDelete(
       await scheduleFrozenRemoval(managed, snapshot.frozen, layersAbove(folder, children), parseStamp(stamp));
     }
     await deleteRecord(managed, snapshot, children);
-    // libvirt leaves the memory that it saved with the snapshot.
+    // libvirt leaves the memory file that it saved with the snapshot.
     if (dirname(snapshot.memory) === folder) {
       await removeIfThere(snapshot.memory);
     }
@@ -124,7 +132,7 @@ export async function finishDelete(
     await removeRecordCopies(await listCopies(folder), name);
   }
   await keepCurrentSnapshot(managed);
-  // Whoever watches the domain sees no deletion otherwise.
+  // This change is the only sign of a deletion for those who watch the domain.
   const written = await writeMetadata(
     managed,
     { operation: null },
@@ -136,8 +144,8 @@ export async function finishDelete(
 }
 
 /**
- * A rename is a second record under the new name, the children moved over, then the old one removed. Who begins one
- * has just looked at the old one, and seen no new one.
+ * A rename records the snapshot again under the new name, moves the children over, then deletes the old
+ * record. A caller that begins one has just read the old record and seen no new one.
  */
 export async function finishRename(
   managed: Managed,
@@ -184,7 +192,7 @@ async function finishResize(
   await define(engine, document);
 }
 
-/** Undoes what could not be finished, where that loses nothing. Rejects where it cannot. */
+/** Undoes an operation that could not be finished, if that loses nothing. Rejects otherwise. */
 export async function undoOperation(
   engine: LibvirtEngine,
   managed: Managed,
@@ -198,7 +206,7 @@ export async function undoOperation(
       }
       throw failure("WRONG_STATE", {
         name: managed.name,
-        reason: "A merge cannot be undone while a guest uses its layers",
+        reason: "A merge cannot be undone while a guest uses the layers",
         state: "Running",
       });
     case "rename": {
@@ -219,7 +227,7 @@ export async function undoOperation(
       }
       break;
     default:
-      // What is half done shows in what is there, and loses nothing: the entry is all that is in the way.
+      // Nothing is lost and `strata doctor` shows what is left: only the entry is in the way.
       break;
   }
   await clearJournal(folder);

@@ -5,20 +5,26 @@ import { flushFolder } from "../qcow2/qemu-img.ts";
 import { readIfThere, removeIfThere, writeDurably } from "../storage/durable-file.ts";
 import { type Operation, readOperation, type Unusable } from "./entry.ts";
 
-/** In an instance's folder: the entry of what is under way. */
+/** In an instance's folder: the journal entry of the operation in progress. */
 export const JOURNAL = "journal.json";
-/** Entries that could be neither finished nor undone, each under the time at which it was set aside. */
+/**
+ * Entries of operations that could be neither finished nor undone, named by the time at which they were set
+ * aside.
+ */
 export const SET_ASIDE = /^journal-\d+\.json$/;
 
 const VERSION = 1;
 
 export interface Entry {
   readonly operation: Operation | Unusable;
-  /** How often finishing it was refused. */
+  /** How often finishing it has failed. */
   readonly refusals: number;
 }
 
-/** The entry of an instance's folder; undefined for none. Never rejects for what is in the file. */
+/**
+ * The entry in an instance's folder; undefined if there is none. Never rejects because of the file's
+ * contents.
+ */
 export async function readJournal(folder: string): Promise<Entry | undefined> {
   const text = await readIfThere(join(folder, JOURNAL));
   return text === null ? undefined : readEntry(text);
@@ -45,25 +51,25 @@ export function readEntry(text: string): Entry {
   };
 }
 
-/** Notes what is about to be done, durably. Takes the place of what was noted before. */
+/** Writes the entry of what is about to be done, durably. It replaces an earlier entry. */
 export async function writeJournal(folder: string, operation: Operation, refusals = 0): Promise<void> {
   const text = JSON.stringify({ version: VERSION, operation, refusals });
   await writeDurably(join(folder, JOURNAL), `${text}\n`);
 }
 
-/** Says that nothing is under way any more. */
+/** Removes the entry: no operation is in progress. */
 export async function clearJournal(folder: string): Promise<void> {
   await removeIfThere(join(folder, JOURNAL));
 }
 
-/** Keeps what is known of an entry that was noted elsewhere. */
+/** Sets aside what is known about an entry that was stored elsewhere. */
 export async function writeAside(folder: string, reason: string): Promise<void> {
   await writeDurably(join(folder, `journal-${Date.now()}.json`), `${JSON.stringify({ reason })}\n`);
 }
 
 /**
- * True where a merge was set aside: its child may read through less than it needs. So may what an entry tells of that
- * cannot be read.
+ * True if a merge was set aside, whose child may read through fewer layers than it needs. So may the child in
+ * an entry that cannot be read.
  */
 export async function isHalfMerged(folder: string): Promise<boolean> {
   const files = await readdir(folder).catch((error: unknown) => {
@@ -82,7 +88,7 @@ export async function isHalfMerged(folder: string): Promise<boolean> {
   return false;
 }
 
-/** Keeps the entry for whoever looks into it, and stops it from being in the way. */
+/** Sets the entry aside, where it can be examined and is not in the way. */
 export async function setJournalAside(folder: string): Promise<void> {
   const path = join(folder, JOURNAL);
   try {

@@ -15,15 +15,16 @@ import { finishOperation, undoOperation } from "./finish.ts";
 import { finishTake } from "./finish-take.ts";
 import { clearJournal, JOURNAL, readJournal, setJournalAside, writeJournal } from "./journal.ts";
 
-/** How often finishing an operation is refused before it is undone. */
+/** How often finishing an operation may fail before it is undone. */
 const MAX_REFUSALS = 2;
 
-/** What says nothing about whether an operation can be finished: another try may end it. */
+/** Errors that do not mean that an operation cannot be finished: trying again may succeed. */
 const TRANSIENT: readonly ErrorCode[] = ["CANCELLED", "ENGINE_LOST", "ENGINE_UNAVAILABLE", "TIMEOUT", "BUSY"];
 
 /**
- * Finishes or undoes what an operation that died has left half done. What was refused twice is undone; what cannot be
- * undone either is set aside, so that nothing locks an instance for good. The caller holds the instance.
+ * Finishes or undoes an interrupted operation. One that could not be finished twice is undone, and one that
+ * cannot be undone is set aside, so that no instance stays locked forever. The caller has locked the
+ * instance.
  */
 export async function finishInterrupted(
   engine: LibvirtEngine,
@@ -55,7 +56,7 @@ export async function finishInterrupted(
         context,
       );
     }
-    // Of a version before 0.2, whose operation says the rest.
+    // Written by a version before 0.2, whose `<operation>` has the rest.
     else {
       managed = await writeMetadata(managed, { snapshot: null });
     }
@@ -64,8 +65,8 @@ export async function finishInterrupted(
 }
 
 /**
- * True for what a killed launch has left. A launch that ended left a copy of the definition: there the note came back
- * with an old definition. A running domain is in use.
+ * True if an interrupted launch left this. A launch that ended also left a copy of the definition: then the
+ * entry came back with an old definition. A running domain is in use.
  */
 async function isHalfMade({ domain, metadata: { folder } }: Managed): Promise<boolean> {
   if ((await exists(join(folder, DEFINITION))) || (await listCopies(folder)).length > 0) {
@@ -74,7 +75,10 @@ async function isHalfMade({ domain, metadata: { folder } }: Managed): Promise<bo
   return (await domain.snapshotCount()) === 0 && !(await domain.isActive());
 }
 
-/** An operation of a version before 0.2, which kept it in the metadata, where a record of old brings it back. */
+/**
+ * Moves an operation of a version before 0.2 to the journal. Those kept it in the metadata, where an old
+ * record brings it back.
+ */
 async function moveToJournal(
   managed: Managed,
   operation: Managed["metadata"]["operation"],
@@ -118,7 +122,7 @@ async function finishJournal(
   }
 }
 
-/** The note of a take is in the metadata; how often finishing it was refused is counted in the journal. */
+/** The entry of a take is in the metadata. How often finishing it has failed is counted in the journal. */
 async function finishTakeOrGiveUp(
   engine: LibvirtEngine,
   managed: Managed,
@@ -141,7 +145,10 @@ async function finishTakeOrGiveUp(
   }
 }
 
-/** Rejects with what kept an operation from being finished, unless that was once too often: then it is given up. */
+/**
+ * Rejects with the error that kept an operation from being finished, unless it has failed too often: then the
+ * operation is given up.
+ */
 async function recordRefusal(
   engine: LibvirtEngine,
   managed: Managed,
@@ -167,13 +174,16 @@ async function giveUp(
   reason: string,
 ): Promise<void> {
   const { name, metadata } = managed;
-  engine.log.warn(`the ${operation.kind} that was under way on "${name}" could not be finished: ${reason}`);
+  engine.log.warn(`could not finish the interrupted ${operation.kind} of "${name}": ${reason}`);
   try {
     await undoOperation(engine, managed, operation);
-    engine.log.warn(`it was undone; \`strata doctor\` shows what is left of it`);
+    engine.log.warn(`the ${operation.kind} was undone; \`strata doctor\` shows what is left of it`);
   } catch (error) {
-    engine.log.warn(`nor could it be undone, and was set aside: ${libvirtError(error).message}`);
-    // Headers cannot be believed half way through a merge: nothing proves any more that its layer may go.
+    engine.log.warn(
+      `the ${operation.kind} could not be undone either, and was set aside: ${libvirtError(error).message}`,
+    );
+    // In the middle of a merge, headers cannot be trusted: nothing proves any more that the layer may be
+    // removed.
     if (operation.kind === "merge") {
       await cancelRemoval(metadata.folder, [operation.layer]);
     }
@@ -182,8 +192,8 @@ async function giveUp(
 }
 
 /**
- * The domain of that id, held and with nothing left half done: what every change begins with. While a guest runs on
- * layers that an interrupted operation must change, that must wait, and so must the change.
+ * The domain of that id, locked and without an interrupted operation: every change begins with this. While a
+ * guest runs on layers that the interrupted operation must change, it must wait, and so must the change.
  */
 export async function getReady(
   engine: LibvirtEngine,
@@ -204,14 +214,14 @@ export async function getReady(
   if (entry === undefined) {
     return ownDefinition(engine, shutOff);
   }
-  const reason = `A ${entry.operation.kind} was interrupted and ends once it is stopped`;
+  const reason = `An interrupted ${entry.operation.kind} can be finished only after the instance has stopped`;
   if (!(await domain.isActive())) {
     throw failure("INSTANCE_SUSPENDED", { name, reason });
   }
   throw failure("WRONG_STATE", { name, reason, state: "Running" });
 }
 
-/** True where something is left half done. */
+/** True if there is an interrupted operation. */
 export async function isPending({ metadata }: Managed): Promise<boolean> {
   const { folder, operation, snapshot } = metadata;
   if (operation !== undefined || snapshot !== undefined) {

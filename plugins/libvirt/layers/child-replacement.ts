@@ -12,9 +12,9 @@ import { replacedPath } from "./layers.ts";
 type Merge = OperationOf<"merge">;
 
 /**
- * Gives the layer, which holds all that the child does, the child's name and place: what read the child now reads
- * the layer itself. A guest that was started by others has the child's file open under whatever name, and would
- * write where nobody looks again: then all is put back.
+ * Gives the layer, which contains everything in the child, the child's name: what read through the child now
+ * reads the layer. A guest that was started by someone else has the child's file open under any name, and
+ * would write where nothing looks for it; then everything is put back.
  */
 export async function replaceChild(folder: string, merge: Merge): Promise<void> {
   const { layer, child } = merge;
@@ -32,15 +32,15 @@ export async function replaceChild(folder: string, merge: Merge): Promise<void> 
   await flush(child);
 }
 
-/** True while it is open which of two files has the child's place. */
+/** True while it is undecided which of the two files has the child's name. */
 export function isReplacementOpen({ child }: Pick<Merge, "child">): boolean {
   return statIfThere(replacedPath(child)) !== undefined;
 }
 
 /**
- * Decides, where somebody died while a place was taken, which file has it. Whichever a guest has run on since holds
- * what the other does not: the layer stays in the child's place unless the child alone was written. False while
- * guests use both; rejects where both were written.
+ * After an interrupted replacement, decides which file gets the child's name. If a guest has run since, its
+ * file has data that the other does not: the layer keeps the name unless only the child was written. False
+ * while guests use both; rejects if both were written.
  */
 export async function finishReplacement({ layer, child, childStamp, layerStamp }: Merge): Promise<boolean> {
   const kept = replacedPath(child);
@@ -64,7 +64,7 @@ export async function finishReplacement({ layer, child, childStamp, layerStamp }
       }
       throw failure("RECORDS_DIFFER", {
         name: child,
-        reason: `${child} and ${kept} may both have been written, and each may hold what the other does not`,
+        reason: `${child} and ${kept} may both have been written, and each may contain data that the other does not`,
       });
     }
     if (changed.old) {
@@ -84,7 +84,7 @@ async function putBack(layer: string, child: string, now: Stats): Promise<void> 
   } else if (there.ino !== now.ino) {
     throw failure("RECORDS_DIFFER", {
       name: child,
-      reason: `${layer} is another file than the one that was merged`,
+      reason: `${layer} is not the file that was merged`,
     });
   }
   await rename(replacedPath(child), child);

@@ -15,7 +15,10 @@ import { mergeLayer } from "./merge.ts";
 import { addPendingRemoval, cancelRemoval, isUnchanged } from "./pending-removals.ts";
 import { findFree, findUnknown, type Needs, removePending } from "./removable.ts";
 
-/** `collectLayers` after an act that is done whatever comes of it: what cannot be collected now stays until later. */
+/**
+ * Runs `collectLayers` after an operation that has already succeeded: what cannot be collected now waits for
+ * a later command.
+ */
 export async function collectIfPossible(
   engine: LibvirtEngine,
   { name, domain }: Pick<Managed, "name" | "domain">,
@@ -27,14 +30,17 @@ export async function collectIfPossible(
     if (context?.signal.aborted) {
       throw error;
     }
-    engine.log.warn(`layers of "${name}" are left to be brought together: ${libvirtError(error).message}`);
+    engine.log.warn(
+      `could not merge or remove layers of "${name}", which a later command tries again: ${libvirtError(error).message}`,
+    );
   }
 }
 
 /**
- * Takes away the layers that strata has let go: one without dependants is removed; one with a single dependant is
- * merged into it; one with several stays, hidden, and costs nothing. A layer that a guest reads through, that
- * somebody has locked or that holds internal snapshots stays until a later call. The caller holds the instance.
+ * Removes or merges the layers with a pending removal: one without dependants is removed; one with a single
+ * dependant is merged into it; one with several stays, hidden, at no cost. A layer stays until a later
+ * command if a guest reads through it, a process has locked it, or it contains QEMU's own snapshots. The
+ * caller has locked the instance.
  */
 export async function collectLayers(
   engine: LibvirtEngine,
@@ -45,15 +51,15 @@ export async function collectLayers(
   const { folder } = managed.metadata;
   const copies = await reconcile(managed);
   if (await isHalfMerged(folder)) {
-    // What its child reads cannot be believed, and so nothing that stands on or below it.
+    // The headers of its layers cannot be trusted, nor of anything that stands on them or below.
     engine.log.info(
-      `the layers of "${managed.name}" stay as they are: a merge could be neither finished nor undone`,
+      `no layers of "${managed.name}" are merged or removed, because a merge could be neither finished nor undone`,
     );
     return;
   }
   if ((await managed.domain.listCheckpoints()).length > 0) {
-    // A checkpoint is a bitmap in a layer, and worth nothing once that is merged.
-    engine.log.info(`the layers of "${managed.name}" stay as they are while it has checkpoints`);
+    // A checkpoint is a bitmap in a layer, and is useless once the layer is merged.
+    engine.log.info(`no layers of "${managed.name}" are merged or removed while it has checkpoints`);
     return;
   }
   let graph: LayerGraph;
@@ -79,7 +85,7 @@ export async function collectLayers(
   if (needs.guest.size > 0) {
     return;
   }
-  // Without the layers that are gone, keyframes may be too far apart, or not needed any more.
+  // Now that layers are gone, keyframes may be too far apart, or not needed any more.
   const options = runOptions(engine, id, context);
   const activeLayer = readDisk(managed.document);
   const short = await keepShort(
@@ -105,14 +111,14 @@ async function findMerge(
   }
   const [unknown] = findUnknown(graph, needs.copies).values();
   if (unknown !== undefined) {
-    engine.log.warn(`layers of "${managed.name}" stay until all can be read: ${unknown}`);
+    engine.log.warn(`no layers of "${managed.name}" are merged until all of them can be read: ${unknown}`);
     return undefined;
   }
   const { users } = needs;
   for (const layer of await findFree(managed, graph, needs)) {
     const known = graph.pendingRemovals.get(layer);
     if (known === undefined || !isUnchanged(layer, known)) {
-      // It is nobody's then, and a matter for `strata doctor`.
+      // It was written since. `strata doctor` shows it as orphaned.
       await cancelRemoval(graph.folder, [layer]);
       continue;
     }
@@ -120,13 +126,16 @@ async function findMerge(
     if (child === undefined || others.length > 0) {
       continue;
     }
-    // What is inside an image reads through what it stands on, and QEMU's tools look at the image alone.
+    // QEMU's own snapshots in an image read through its backing file, and QEMU's tools look only at the
+    // image.
     if ((graph.headers.get(child)?.inside ?? 0) > 0 || (await users.has(child))) {
       continue;
     }
-    // QEMU writes into what was cut off without a word, over clusters that something else refers to.
+    // QEMU writes into a truncated file without an error, over clusters that something else refers to.
     if ((await hasLost(layer)) || (await hasLost(child))) {
-      engine.log.warn(`${layer} and ${child} stay: one of them is damaged, as \`strata doctor\` says`);
+      engine.log.warn(
+        `${layer} and ${child} are not merged, because one of them is damaged; see \`strata doctor\``,
+      );
       continue;
     }
     return { kind: "merge", layer, child, target: graph.headers.get(layer)?.through ?? "" };
@@ -134,13 +143,14 @@ async function findMerge(
   return undefined;
 }
 
-/** What is left to do once the contents of the two are together. */
+/** The steps of a merge that remain once the contents are in one file. */
 export async function endMerge(
   { metadata: { folder } }: Managed,
   graph: Pick<LayerGraph, "pendingRemovals">,
   { layer, child }: OperationOf<"merge">,
 ): Promise<void> {
-  // The child's file is another one than it was when it was let go itself. Once the layer is gone, nothing would say so.
+  // The child's file is not the one that was scheduled for removal any more. Without the layer, nothing would
+  // prove that it may go.
   const known = graph.pendingRemovals.get(child);
   if (known !== undefined && dirname(child) === folder) {
     await addPendingRemoval(child, known.above);

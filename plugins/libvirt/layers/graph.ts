@@ -10,8 +10,9 @@ import { parse } from "../xml/document.ts";
 import { type LayerGraph, readLayers } from "./layers.ts";
 
 /**
- * The layers of an instance with all that stands on them as far as its definition, with all its disks, its snapshots
- * and the releases tell, wherever it is: what a removal must look at. A file that is gone stands on nothing.
+ * The layers of an instance and everything that stands on them, as far as its definition (with all disks),
+ * its snapshots and its pending removals show, wherever it is: what a removal must consider. A file that is
+ * gone stands on nothing.
  */
 export async function readGraph(
   managed: Managed,
@@ -35,7 +36,7 @@ export async function readGraph(
   return readLayers(managed.name, folder, [activeLayer, ...(await thoseThere([...elsewhere, ...further]))]);
 }
 
-/** True for a file elsewhere that stands on one in the folder. */
+/** True if a file elsewhere stands on one in the folder. */
 async function leadsTo(folder: string, path: string): Promise<boolean> {
   const seen = new Set<string>();
   for (let at: string | null = path; at !== null && !seen.has(at); ) {
@@ -49,7 +50,7 @@ async function leadsTo(folder: string, path: string): Promise<boolean> {
   return false;
 }
 
-/** What further disks of the definition are read from: it is not strata's to change. */
+/** The files that other disks of the definition are read from. They are not strata's to change. */
 export function readByOthers(
   { document }: Pick<Managed, "document">,
   graph: LayerGraph,
@@ -62,20 +63,22 @@ async function thoseThere(paths: Iterable<string>): Promise<string[]> {
   return there.flat();
 }
 
-/** The file that a running guest writes, which may be another than that of its next start; null where none runs. */
+/**
+ * The file that a running guest writes, which may differ from that of its next start; null if no guest runs.
+ */
 export async function readLiveDisk({ domain }: Managed): Promise<string | null> {
   return (await domain.isActive()) ? readDisk(await parse(await domain.getXml())) : null;
 }
 
-/** The file that a guest whose memory is saved would write once it is resumed; null where none is. */
+/** The file that a guest with saved memory would write after it is resumed; null if there is none. */
 async function readSavedDisk({ domain }: Managed): Promise<string | null> {
   const saved = await domain.managedSaveXml();
   return saved === null ? null : readDisk(await parse(saved));
 }
 
 /**
- * The layers that must stay as they are: those that a guest runs on, which may be others than its definition
- * says, and all of them while its memory is saved.
+ * The layers that must not change: those that a running guest uses, which may differ from its definition's,
+ * and all layers while its memory is saved.
  */
 export async function findInUse(managed: Managed, graph: LayerGraph): Promise<ReadonlySet<string>> {
   if (await isShutOff(managed)) {
@@ -88,18 +91,18 @@ export async function findInUse(managed: Managed, graph: LayerGraph): Promise<Re
   return new Set([...graph.chain(live), ...graph.chain(readDisk(managed.document))]);
 }
 
-/** Why a guest may not write the disk that an instance's definition names. */
+/** Why a guest must not write to the disk that its definition names. */
 export interface Obstacle {
   readonly kind: "frozen" | "depended-on";
   readonly reason: string;
-  /** The snapshot that froze it, where one did. */
+  /** The snapshot that froze it, if one did. */
   readonly snapshot?: string;
 }
 
 /**
- * The one rule for what may be started, snapshotted and written: the file that the definition names was frozen by
- * no snapshot, also none whose record libvirt has lost, and no layer stands on it. A definition of old that was
- * brought back with virsh breaks it: a guest that writes there changes snapshots.
+ * The one rule for what may be started, snapshotted and written: the file in the definition was not frozen by
+ * a snapshot, including snapshots whose records libvirt has lost, and no layer stands on it. An old
+ * definition that was brought back with virsh breaks the rule: a guest that writes there changes snapshots.
  */
 export function findObstacle(
   activeLayer: string,
@@ -110,7 +113,7 @@ export function findObstacle(
   if (owner !== undefined) {
     return {
       kind: "frozen",
-      reason: `its disk ${activeLayer} is what snapshot "${owner.name}" keeps`,
+      reason: `its disk ${activeLayer} belongs to snapshot "${owner.name}"`,
       snapshot: owner.name,
     };
   }
@@ -120,14 +123,14 @@ export function findObstacle(
   return { kind: "depended-on", reason: `other layers stand on its disk ${activeLayer}` };
 }
 
-/** What there is to do about an obstacle, for people. */
+/** What the user can do about an obstacle. */
 export function remedyFor(instance: string, { snapshot }: Obstacle): string {
   return snapshot === undefined
-    ? "`strata doctor` shows which"
-    : `\`strata restore ${instance}.${snapshot}\` gives it a disk of its own`;
+    ? "see `strata doctor`"
+    : `\`strata restore ${instance}.${snapshot}\` gives it a new disk`;
 }
 
-/** Rejects where `findObstacle` finds one, with the way out. */
+/** Rejects with the remedy if `findObstacle` finds an obstacle. */
 export function requireWritable(
   { name, document }: Managed,
   graph: LayerGraph,
@@ -140,14 +143,14 @@ export function requireWritable(
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${remedyFor(name, obstacle)}` });
 }
 
-/** A guest with a definition of its own: one that runs, or whose memory is saved. */
+/** A guest with a definition of its own: one that is running, or whose memory is saved. */
 export interface Guest {
   readonly state: "running" | "saved";
-  /** The file that it writes, or will once it is resumed. */
+  /** The file that it writes, or will write once it is resumed. */
   readonly disk: string;
 }
 
-/** The guest of an instance, where it has one: its disk may be another than the definition says. */
+/** The guest of an instance, if it has one. Its disk may differ from that in the definition. */
 export async function readGuest(managed: Managed): Promise<Guest | undefined> {
   const live = await readLiveDisk(managed);
   if (live !== null) {
@@ -157,7 +160,7 @@ export async function readGuest(managed: Managed): Promise<Guest | undefined> {
   return saved === null ? undefined : { state: "saved", disk: saved };
 }
 
-/** Rejects where a guest whose memory is saved would write, once resumed, what it must not. */
+/** Rejects if a guest with saved memory would, once resumed, write to a disk that it must not change. */
 export async function requireResumable(managed: Managed): Promise<void> {
   const { name, metadata } = managed;
   const disk = await readSavedDisk(managed);
@@ -170,6 +173,6 @@ export async function requireResumable(managed: Managed): Promise<void> {
   if (obstacle === undefined) {
     return;
   }
-  const way = `\`strata stop --force ${name}\` gives its saved memory up`;
+  const way = `\`strata stop --force ${name}\` discards its saved memory`;
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });
 }

@@ -6,40 +6,41 @@ import { fileError, isAbsent } from "../errors.ts";
 import { type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
 import { type PendingRemovals, readPendingRemovals } from "./pending-removals.ts";
 
-/** Names that strata gives to layers. libvirt gives others to those that it makes. */
+/** Names of layers that strata creates. libvirt gives other names to its own. */
 const LAYER_NAME = /^layer-[0-9a-f-]{36}\.qcow2$/;
-/** Names of stand-ins: each has the contents of the layer of the same UUID, on fewer files. */
+/** Names of flattened copies. Each has the contents of the layer with the same UUID, on fewer files. */
 const FLATTENED_NAME = /^(?:image|frame)-([0-9a-f-]{36}\.qcow2)$/;
-/** Names of stand-ins that are being built. */
+/** Names of flattened copies that are being built. */
 const PARTIAL_NAME = /^build-[0-9a-f-]{36}\.qcow2$/;
 
 /**
- * A read image stands on the base image, for the head to read through; a keyframe on the keyframe below,
- * to keep chains short. Whatever reads through a layer may read through its stand-in as well.
+ * The kinds of flattened copies. A read image stands on the base image, and the active layer reads through
+ * it. A keyframe stands on the keyframe below, and keeps chains short. Whatever reads through a layer may
+ * read through its flattened copy instead.
  */
 export type FlattenedKind = "image" | "frame";
 
-/** A fresh path for a layer in the folder; file names are never used twice. */
+/** A new path for a layer in the folder. File names are never reused. */
 export function newLayerPath(folder: string): string {
   return join(folder, `layer-${randomUUID()}.qcow2`);
 }
 
-/** Where a layer is kept for a moment while another takes its name. */
+/** Where a layer is kept for a moment while another one takes its name. */
 export function replacedPath(path: string): string {
   return `${path}.replaced`;
 }
 
-/** A fresh path for a stand-in while it is being built. */
+/** A new path for a flattened copy while it is being built. */
 export function newPartialPath(folder: string): string {
   return join(folder, `build-${randomUUID()}.qcow2`);
 }
 
-/** Path of the stand-in of a layer. */
+/** Path of a layer's flattened copy. */
 export function flattenedPath(kind: FlattenedKind, layer: string): string {
   return join(dirname(layer), basename(layer).replace(/^layer/, kind));
 }
 
-/** The layer that a stand-in in the folder stands in for; any other path as it is. */
+/** The layer of which a file in the folder is a flattened copy; any other path unchanged. */
 export function layerOf(folder: string, path: string): string {
   if (!isFlattenedPath(folder, path)) {
     return path;
@@ -47,63 +48,69 @@ export function layerOf(folder: string, path: string): string {
   return join(folder, basename(path).replace(FLATTENED_NAME, "layer-$1"));
 }
 
-/** True for a path that strata gave to a stand-in in the folder. */
+/** True if the path is that of a flattened copy in the folder. */
 export function isFlattenedPath(folder: string, path: string): boolean {
   return isNamed(FLATTENED_NAME, folder, path);
 }
 
-/** True for a path that strata gave to a stand-in in the folder that is being built. */
+/** True if the path is that of a flattened copy in the folder that is being built. */
 export function isPartialPath(folder: string, path: string): boolean {
   return isNamed(PARTIAL_NAME, folder, path);
 }
 
-/** True for a path that strata gave to a layer of the instance that lives in `folder`. */
+/** True if the path is that of a layer that strata created in the folder. */
 export function isLayerPath(folder: string, path: string): boolean {
   return isNamed(LAYER_NAME, folder, path);
 }
 
 function isNamed(names: RegExp, folder: string, path: string): boolean {
-  // In this order: it is asked of every file, and most have other names.
+  // In this order, because this is called for every file, and most have other names.
   return names.test(path.slice(folder.length + 1)) && dirname(path) === folder;
 }
 
 export interface Layer extends Qcow2Header {
-  /** The layer or base image that it stands on; null for none. */
+  /**
+   * The layer or base image that it stands on; null for none. The file that its header names may be a
+   * flattened copy of that.
+   */
   readonly backing: string | null;
-  /** The file that its header names: `backing`, or a stand-in for that. */
+  /** The file that its header names: `backing` or a flattened copy of it. */
   readonly through: string | null;
 }
 
-/** True for any disk image in the folder that strata has made. */
+/** True if the path is that of any disk image that strata created in the folder. */
 export function isImagePath(folder: string, path: string): boolean {
   return isLayerPath(folder, path) || isFlattenedPath(folder, path) || isPartialPath(folder, path);
 }
 
-/** The layers of one instance as the files themselves tell it. Stand-ins are looked through. */
+/** The layers of one instance, as their headers say. Flattened copies are looked through. */
 export interface LayerGraph {
   readonly folder: string;
-  /** Header by absolute path, of every layer in the folder and of what is known to stand on one. */
+  /** Headers by absolute path: every layer in the folder, and what is known to stand on one. */
   readonly headers: ReadonlyMap<string, Layer>;
-  /** Header by absolute path, of every stand-in in the folder. */
+  /** Headers by absolute path: every flattened copy in the folder. */
   readonly flattened: ReadonlyMap<string, Qcow2Header>;
-  /** Layers in the folder, and files that should be one, whose headers could not be read: what they stand on is not known. */
+  /**
+   * Layers in the folder, and files that should be layers, whose headers cannot be read: what they stand on
+   * is unknown.
+   */
   readonly unreadable: ReadonlyMap<string, StrataError>;
-  /** Layers that strata has let go. */
+  /** Layers that strata may remove. */
   readonly pendingRemovals: PendingRemovals;
-  /** Paths that stand on `path`. */
+  /** The files that stand on `path`. */
   dependants(path: string): string[];
-  /** The layers from `path` down to the base image, `path` first. */
+  /** The layers from `path` down to the base image, beginning with `path`. */
   chain(path: string): string[];
-  /** The files that QEMU opens to read `path`, `path` first. */
+  /** The files that QEMU opens to read `path`, beginning with `path`. */
   opened(path: string): string[];
-  /** The same read anew. */
+  /** Reads the graph again. */
   again(): Promise<LayerGraph>;
 }
 
 /**
- * Reads the headers of all layers in the folder, and of what stands on them under other names or in other
- * places as far as `roots` (the files that the domain and its snapshots name) tell: virsh makes overlays
- * too. Those that cannot be read are listed: whoever needs one meets its error in `checkChain`.
+ * Reads the headers of all layers in the folder, and of files elsewhere or with other names that stand on
+ * them, as far as `roots` (the files that the domain and its snapshots name) lead to them: virsh creates
+ * overlays too. Layers that cannot be read are listed; `checkChain` rejects with their error.
  */
 export async function readLayers(
   name: string,
@@ -136,7 +143,7 @@ export async function readLayers(
         add(path, header);
       }
     } else if (!PARTIAL_NAME.test(file) && !file.endsWith(".replaced")) {
-      // Seed and lock are no images; an overlay that virsh made is one and may stand on a layer.
+      // Seed and lock are not layers. An overlay that virsh created is an image and may stand on a layer.
       const header = tryHeader(path);
       if (header === undefined || header.backing === join(folder, "seed.iso")) {
         continue;
@@ -152,7 +159,7 @@ export async function readLayers(
     for (let at: string | null = root; at !== null && !headers.has(at); ) {
       const header = unreadable.has(at) ? undefined : read(at);
       if (header === undefined || header.backing === null) {
-        break; // A base image.
+        break; // a base image
       }
       add(at, header);
       at = layerOf(folder, header.backing);
@@ -193,7 +200,7 @@ export async function readLayers(
   };
 }
 
-/** The header of one layer; rejects with LAYER_MISSING or LAYER_UNREADABLE. */
+/** The header of one layer. Rejects with LAYER_MISSING or LAYER_UNREADABLE. */
 export async function readLayer(name: string, path: string): Promise<Qcow2Header> {
   return readLayerSync(name, path);
 }
@@ -222,7 +229,7 @@ function readLayerSync(name: string, path: string): Qcow2Header {
   }
 }
 
-/** Rejects with LAYER_MISSING or LAYER_UNREADABLE unless every file from `path` down is there. */
+/** Rejects with LAYER_MISSING or LAYER_UNREADABLE unless every file from `path` down can be read. */
 export async function checkChain(name: string, graph: LayerGraph, path: string): Promise<string[]> {
   if (!graph.headers.has(path)) {
     await readLayer(name, path);
@@ -235,25 +242,25 @@ export async function checkChain(name: string, graph: LayerGraph, path: string):
   return chain;
 }
 
-/** Bytes that a layer takes on the disk; null when it is not there or not ours to look at. */
+/** Disk space that a layer uses, in bytes; null if it does not exist or cannot be accessed. */
 export async function layerSize(path: string): Promise<bigint | null> {
   const found = await stat(path, { bigint: true }).catch(() => null);
   return found === null ? null : found.blocks * 512n;
 }
 
-/** Bytes that the files take on the disk, which is the most that copying them writes. */
+/** Disk space that the files use, in bytes: the most that copying them writes. */
 export async function sizeOf(files: readonly string[]): Promise<bigint> {
   const sizes = await Promise.all(files.map(layerSize));
   return sizes.reduce<bigint>((sum, size) => sum + (size ?? 0n), 0n);
 }
 
 /**
- * Removes a layer or stand-in of the instance that lives in `folder`. Refuses a path that strata neither gave
- * nor let go; one that is gone is fine. The caller has made sure that nothing refers to it.
+ * Removes a layer or flattened copy of the instance in `folder`; it may already be gone. Refuses a path that
+ * strata neither created nor scheduled for removal. The caller has made sure that nothing refers to it.
  */
 export async function removeLayer(folder: string, path: string): Promise<void> {
   if (!isImagePath(folder, path) && !readPendingRemovals(folder).has(path)) {
-    throw failure("INTERNAL", { reason: `${path} is no layer in ${folder} and was not removed` });
+    throw failure("INTERNAL", { reason: `${path} is not a layer in ${folder} and was not removed` });
   }
   await unlink(path).catch((error: unknown) => {
     if (isAbsent(error)) {

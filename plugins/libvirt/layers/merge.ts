@@ -16,9 +16,9 @@ import { isUnchanged, keepPending } from "./pending-removals.ts";
 type Merge = OperationOf<"merge">;
 
 /**
- * Brings the layer and its only child together by copying whichever holds less. When that fails, for want of space above all,
- * the child is pointed back to the layer, which then stays, hidden: nothing is lost, nothing waits for it,
- * and whoever collects next tries again. False then. The entry of a merge that has an end of either kind is cleared.
+ * Merges the layer and its only child by copying whichever has less data. If that fails, usually for lack of
+ * space, the child is pointed back to the layer, which stays, hidden: nothing is lost, and a later command
+ * tries again. False then. The entry of a merge that has ended either way is removed.
  */
 export async function mergeLayer(
   engine: LibvirtEngine,
@@ -59,14 +59,16 @@ export async function mergeLayer(
       throw error;
     }
     const { message: reason } = await explained(managed, [layer, child], error);
-    engine.log.warn(`a layer of "${managed.name}" could not be merged and stays for now: ${reason}`);
+    engine.log.warn(
+      `a layer of "${managed.name}" could not be merged; a later command tries again: ${reason}`,
+    );
     return false;
   }
 }
 
 /**
- * What kept layers from being merged; for want of space, with how much is missing at most. That is not
- * asked before: less may do, and who deletes on a full disk wants the room that a merge gives.
+ * Why layers could not be merged; for lack of space, with the most that is missing. Space is not checked
+ * before, because less may be enough, and a deletion on a full disk needs the space that the merge frees.
  */
 async function explained(
   { metadata }: Managed,
@@ -83,8 +85,8 @@ async function explained(
 }
 
 /**
- * True when the child holds nothing and its file is ours to replace: it reads as the layer does. A guest
- * that somebody starts writes there, and nothing of what follows would notice, so that is asked last.
+ * True if the child contains no data and its file is strata's to replace: it reads like the layer. A guest
+ * that someone else starts writes to it without the next steps noticing, so the state is checked last.
  */
 async function isBlank(managed: Managed, child: string, layer: string): Promise<boolean> {
   if (dirname(child) !== managed.metadata.folder) {
@@ -93,7 +95,7 @@ async function isBlank(managed: Managed, child: string, layer: string): Promise<
   return (await addsNothing(child, layer)) && (await isShutOff(managed));
 }
 
-/** True when a file holds nothing itself and so reads as the one below it does. */
+/** True if a file contains no data of its own and so reads like the one below it. */
 async function addsNothing(above: string, below: string): Promise<boolean> {
   if (!(await isEmptyImage(above))) {
     return false;
@@ -102,7 +104,7 @@ async function addsNothing(above: string, below: string): Promise<boolean> {
   return upper.virtualSize === lower.virtualSize;
 }
 
-/** True when the child holds less than the layer below it, and its file is ours to replace. */
+/** True if the child uses less space than the layer below it, and its file is strata's to replace. */
 async function isSmaller({ metadata }: Managed, child: string, layer: string): Promise<boolean> {
   if (dirname(child) !== metadata.folder) {
     return false;
@@ -112,13 +114,13 @@ async function isSmaller({ metadata }: Managed, child: string, layer: string): P
 }
 
 /**
- * Moves what the child holds into the layer, whose file then takes the child's name and place. The child
- * reads right at any moment: what the layer is overwritten with, the child holds itself.
+ * Copies the child's data into the layer, whose file then takes the child's name. The child reads correctly
+ * at every step: it contains everything that the layer is overwritten with.
  */
 async function sinkInto(graph: LayerGraph, merge: Merge, options: RunOptions): Promise<void> {
   const { layer, child } = merge;
   await pointTo(child, layer, options);
-  // The layer is about to change, and its stand-ins are not.
+  // The layer is about to change, and its flattened copies are not.
   const ours = [flattenedPath("image", layer), flattenedPath("frame", layer)];
   await removeUnusedFlattened(graph, (path) => !ours.includes(path));
   await copyInto(layer, child, options);

@@ -22,8 +22,8 @@ import { checkChain, newLayerPath } from "./layers.ts";
 import { addPendingRemoval, cancelRemoval } from "./pending-removals.ts";
 
 /**
- * Has libvirt record a snapshot that has frozen the layer, where nothing says any more what it was; under its name,
- * where that is known.
+ * Makes libvirt record a snapshot that froze the layer, if nothing else says what the layer was; under the
+ * snapshot's name, if that is known.
  */
 export async function recordLayer(managed: Managed, path: string, known?: string): Promise<void> {
   const { domain, document, metadata, name } = managed;
@@ -52,8 +52,8 @@ export async function recordLayer(managed: Managed, path: string, known?: string
 }
 
 /**
- * Has libvirt record again what it has lost, those that others hang under first. What a copy that cannot be read said
- * of its snapshot is lost for good, but for its name and its layer.
+ * Makes libvirt record again the snapshots that it has lost, parents first. If a copy cannot be read,
+ * everything about the snapshot but its name and layer is lost.
  */
 export async function recordLost(managed: Managed, lost: readonly RecordCopy[]): Promise<void> {
   const { domain, name, metadata } = managed;
@@ -126,7 +126,10 @@ export async function giveUpRecord(
   await collectLayers(engine, managed.domain.uuid, context);
 }
 
-/** Records for every snapshot the parent that its layer tells, and puts libvirt's mark where the instance stands. */
+/**
+ * Records each snapshot's parent as its layer says, and makes the snapshot that the instance stands on
+ * libvirt's current one.
+ */
 export async function correctParents(managed: Managed): Promise<void> {
   const { domain } = managed;
   const records = await listRecords(domain);
@@ -149,7 +152,7 @@ export async function correctParents(managed: Managed): Promise<void> {
   }
 }
 
-/** Makes a layer the disk that the instance writes. What it wrote before stays where it is. */
+/** Makes a layer the active one. The previous active layer stays where it is. */
 export async function activateLayer(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
   const { document, metadata, name } = managed;
   const graph = await readGraph(managed);
@@ -167,7 +170,7 @@ export async function activateLayer(engine: LibvirtEngine, managed: Managed, pat
   await correctParents({ ...managed, document });
 }
 
-/** Gives up a layer that nobody names, because the user has said so. */
+/** Gives up an orphaned layer, as the user requested. */
 export async function giveUpLayer(
   engine: LibvirtEngine,
   managed: Managed,

@@ -4,30 +4,31 @@ import { basename, dirname, join } from "node:path";
 import { removeIfThere, writeDurably } from "../storage/durable-file.ts";
 import { statIfThere } from "../storage/file-version.ts";
 
-/** In an instance's folder: the layers that strata's own operations have let go. */
+/** In an instance's folder: the layers that strata may merge or remove. */
 export const PENDING_REMOVALS = "released.json";
 
 const VERSION = 1;
 
-/** What tells a file from one that was put in its place, and from itself once it was written. */
+/** Identifies a file: differs for another file in its place, and after it has been written. */
 export interface Stamp {
   readonly inode: number;
-  /** Milliseconds, whole. */
+  /** Whole milliseconds. */
   readonly modified: number;
 }
 
-/** A layer that was let go, as its file was then. */
+/** A layer that may be removed, with its stamp from when that was decided. */
 export interface PendingRemoval extends Stamp {
-  /** Name in the folder. */
+  /** Its name in the folder. */
   readonly file: string;
-  /** Files elsewhere that stand on it, absolute. */
+  /** Files elsewhere that stand on it, absolute paths. */
   readonly above: readonly string[];
 }
 
 /**
- * The layers of a folder that may be merged or removed, by absolute path. That nothing names a layer is no leave to
- * take it away: a record may be lost, a definition edited. Only what a deletion, a restore or a take of strata's let
- * go may go, and this file says so before the act. One that cannot be read lets nothing go.
+ * The layers in a folder that may be merged or removed, by absolute path. That nothing refers to a layer does
+ * not prove that it can go: a record may be lost, or a definition edited. Only layers given up by a deletion,
+ * restore or take of strata's own may go, and this file says so before the operation begins. If it cannot be
+ * read, nothing is removed.
  */
 export type PendingRemovals = ReadonlyMap<string, PendingRemoval>;
 
@@ -69,8 +70,8 @@ async function writePendingRemovals(folder: string, removals: readonly PendingRe
 }
 
 /**
- * Notes that a layer in the folder may be merged or removed, with what stands on it elsewhere. `stamp` is the file's
- * when it was decided, where that was before now.
+ * Records that a layer in the folder may be merged or removed, with the files elsewhere that stand on it.
+ * `stamp` is the file's stamp when that was decided, if that was earlier.
  */
 export async function addPendingRemoval(
   path: string,
@@ -86,13 +87,13 @@ export async function addPendingRemoval(
   await writePendingRemovals(folder, [...others, { file: basename(path), inode, modified, above }]);
 }
 
-/** The stamp of a file as it is now; undefined where there is none. */
+/** The current stamp of a file; undefined if it does not exist. */
 export function stampOf(path: string): Stamp | undefined {
   const found = statIfThere(path);
   return found === undefined ? undefined : { inode: found.ino, modified: Math.floor(found.mtimeMs) };
 }
 
-/** Takes layers off the list: those that are gone, and those that something needs again. */
+/** Takes layers off the list: those that are gone, and those that are needed again. */
 export async function cancelRemoval(folder: string, paths: Iterable<string>): Promise<void> {
   const pendingRemovals = readPendingRemovals(folder);
   const gone = new Set(paths);
@@ -106,28 +107,28 @@ export async function cancelRemoval(folder: string, paths: Iterable<string>): Pr
   );
 }
 
-/** A stamp as a journal entry has it; "" where there is no file. */
+/** A stamp as written in a journal entry; "" if the file does not exist. */
 export function stampText(path: string): string {
   const stamp = stampOf(path);
   return stamp === undefined ? "" : `${stamp.inode}:${stamp.modified}`;
 }
 
-/** The stamp of a journal entry; undefined where it has none, as those of earlier versions. */
+/** The stamp in a journal entry; undefined if it has none, as in earlier versions. */
 export function parseStamp(text = ""): Stamp | undefined {
   const [, inode, modified] = /^(\d+):(\d+)$/.exec(text) ?? [];
   return inode === undefined ? undefined : { inode: Number(inode), modified: Number(modified) };
 }
 
-/** True unless the file has been written or replaced since it was let go. */
+/** True if the file has not been written or replaced since the stamp was made. */
 export function isUnchanged(path: string, { inode, modified }: Stamp): boolean {
   const found = statIfThere(path);
-  // Times are set with less precision than they are told.
+  // Times are set with less precision than they are read.
   return found !== undefined && found.ino === inode && Math.abs(found.mtimeMs - modified) < 2;
 }
 
 /**
- * Gives a layer that strata's own merge has written the time that it had when it was let go: it may go as before. That
- * takes no room, unlike another note.
+ * Gives a layer that strata's own merge has written its recorded time back, so that it can still be removed.
+ * Unlike recording it again, that takes no space.
  */
 export async function keepPending(path: string): Promise<void> {
   const known = readPendingRemovals(dirname(path)).get(path);
@@ -138,7 +139,7 @@ export async function keepPending(path: string): Promise<void> {
   await utimes(path, found.atimeMs / 1000, known.modified / 1000);
 }
 
-/** Runs work that rewrites a layer's header and not what it holds: it is as it was let go also after that. */
+/** Runs `work`, which rewrites a layer's header but not its contents, and keeps the layer's stamp valid. */
 export async function keepingTimes<T>(path: string, work: () => Promise<T>): Promise<T> {
   const before = statIfThere(path);
   const known = before === undefined ? undefined : readPendingRemovals(dirname(path)).get(path);

@@ -9,16 +9,16 @@ import { findInUse, readByOthers, readGraph } from "./graph.ts";
 import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
 import { cancelRemoval, isUnchanged, readPendingRemovals } from "./pending-removals.ts";
 
-/** Most that layers which wait for their removal may take, bytes. */
+/** How much space layers with a pending removal may use, bytes. */
 const MAX_PENDING_BYTES = 256n * 1024n ** 2n;
-/** Least that must be free beside them, bytes. */
+/** How much space must be free beside them, bytes. */
 const MIN_FREE_BYTES = 1024n ** 3n;
-/** Most of them. */
+/** How many of them there may be. */
 const MAX_PENDING = 16;
 
 /**
- * Removes the disks that restores have left when many or large ones wait. Small ones wait for the next start, stop
- * or deletion, as the removal of a file may take longer than all the rest of a restore.
+ * Removes the disks that restores have left if there are many or large ones. Small ones wait for the next
+ * start, stop or deletion, because removing a file may take longer than the rest of a restore.
  */
 export async function removePendingIfLarge(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const { folder } = managed.metadata;
@@ -27,21 +27,21 @@ export async function removePendingIfLarge(managed: Managed, copies: readonly Re
     waiting.length <= MAX_PENDING &&
     (await sizeOf(waiting)) <= MAX_PENDING_BYTES &&
     (await hasSpace(folder, MIN_FREE_BYTES));
-  // A guest that somebody has started may run on one; collected once it has stopped.
+  // A guest that was started meanwhile may use one. They are collected once it has stopped.
   if (!waits && (await isShutOff(managed))) {
     await removePending(managed, copies);
   }
 }
 
-/** What keeps layers from being merged or removed, beside what the graph tells. */
+/** What keeps layers from being merged or removed, in addition to the graph. */
 export interface Needs {
   readonly copies: readonly Pick<RecordCopy, "name" | "frozen">[];
-  /** Those that a guest reads. */
+  /** Layers that a guest reads. */
   readonly guest: ReadonlySet<string>;
   readonly users: FileUsers;
 }
 
-/** The layers that strata has let go and that nothing keeps from being merged or removed now. */
+/** Layers with a pending removal that can be merged or removed now. */
 export async function findFree(
   managed: Managed,
   graph: LayerGraph,
@@ -51,7 +51,7 @@ export async function findFree(
   const frozen = new Set(copies.map((copy) => copy.frozen));
   const others = readByOthers(managed, graph);
   const inUse = new Set(guest);
-  // Where there is no base image, stand-ins stand on the lowest layer.
+  // Without a base image, flattened copies stand on the lowest layer.
   for (const { backing } of graph.flattened.values()) {
     if (backing !== null) {
       inUse.add(backing);
@@ -78,8 +78,8 @@ export async function findFree(
 }
 
 /**
- * The layers that are missing or cannot be read, with what is to be said of them: each may stand on any other that is
- * not above it, and may be brought back from a backup.
+ * Layers that are missing or cannot be read, each with a message. Such a layer may stand on any other that is
+ * not above it, and may be restored from a backup.
  */
 export function findUnknown(
   graph: LayerGraph,
@@ -102,9 +102,9 @@ export function findUnknown(
 }
 
 /**
- * Removes the layers that strata has let go and that nothing stands on, then those below them that are left so. One
- * that was written since it was let go stays, and is nobody's then. Resolves to the graph as it is then, and to what keeps
- * the rest of them.
+ * Removes the layers with a pending removal that nothing stands on, then those below them that nothing stands
+ * on any more. A layer that was written since it was scheduled is kept, as an orphaned one. Resolves to the
+ * graph after that, and to what keeps the other layers.
  */
 export async function removePending(
   managed: Managed,

@@ -7,9 +7,9 @@ import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { addPendingRemoval, isUnchanged, type Stamp } from "./pending-removals.ts";
 
 /**
- * Notes that strata's own operation has let a disk of the instance go. What lies elsewhere, what a snapshot froze,
- * and a file that holds snapshots of QEMU's own is not ours to let go; nor is one that is not as it was when the
- * operation began, or of which that is not known.
+ * Schedules the removal of a disk that strata's own operation has given up. Not if it is elsewhere, if a
+ * snapshot froze it, if it contains QEMU's own snapshots, or unless it is known to be unchanged since the
+ * operation began.
  */
 export async function scheduleRemoval(
   { metadata, document }: Managed,
@@ -33,7 +33,10 @@ export async function scheduleRemoval(
   await addPendingRemoval(path, [], stamp);
 }
 
-/** The same of the layer that a snapshot froze and that is being deleted, with what stands on it elsewhere. */
+/**
+ * Schedules the removal of the layer of a snapshot that is being deleted, with the files elsewhere that stand
+ * on it.
+ */
 export async function scheduleFrozenRemoval(
   { metadata, document }: Managed,
   path: string,
@@ -48,7 +51,10 @@ export async function scheduleFrozenRemoval(
   }
 }
 
-/** What the children of a snapshot froze outside of the folder: it stands on the snapshot's layer, and no folder lists it. */
+/**
+ * Layers of a snapshot's children outside the folder: they stand on the snapshot's layer, and listing the
+ * folder does not find them.
+ */
 export function layersAbove(folder: string, children: readonly Pick<SnapshotDocument, "frozen">[]): string[] {
   return children.flatMap(({ frozen }) => (frozen !== null && dirname(frozen) !== folder ? [frozen] : []));
 }

@@ -11,9 +11,9 @@ import { readDisk, readOtherDisks } from "../xml/disks.ts";
 import { readGraph } from "./graph.ts";
 
 /**
- * True for an overlay that an operation of ours has made and that nothing came of: it holds nothing, nobody has it
- * locked, nothing stands on it, no snapshot froze it and no further disk is it. Without the first two it may be what a guest writes: QEMU may
- * have switched to it without libvirt's knowing.
+ * True for an overlay that an interrupted operation of strata's created and that was never used: it contains
+ * no data, no process has it open, nothing stands on it, no snapshot froze it, and it is not another disk of
+ * the domain. Otherwise a guest may write to it: QEMU may have switched to it without libvirt knowing.
  */
 export async function isStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<boolean> {
   const { folder } = managed.metadata;
@@ -22,7 +22,7 @@ export async function isStray(engine: LibvirtEngine, managed: Managed, path: str
   }
   const blank = await readHeader(path).then(
     () => false,
-    // What cannot be opened is no blank file. One without a header was not written to its end.
+    // A file that cannot be opened may have contents. One without a header was not written completely.
     (error: unknown) => errnoOf(error) === undefined,
   );
   if (blank) {
@@ -39,14 +39,14 @@ export async function isStray(engine: LibvirtEngine, managed: Managed, path: str
   if (await (await readFileUsers()).has(path)) {
     return false;
   }
-  // What is left of its tables may say that it is empty.
+  // The rest of its tables may look empty.
   if (await hasLost(path)) {
     return false;
   }
   return (await isEmptyImage(path)) || !(await holdsData(path, runOptions(engine, managed.domain.uuid)));
 }
 
-/** Removes a stray overlay that the domain does not use. One that is none stays, for `strata doctor` to show. */
+/** Removes a stray overlay that the domain does not use. Any other is kept, for `strata doctor` to show. */
 export async function removeStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
   if (readDisk(managed.document) === path) {
     return;

@@ -5,8 +5,8 @@ import { readGraph, requireWritable } from "./graph.ts";
 import { checkChain } from "./layers.ts";
 
 /**
- * Rejects unless the disk that the definition names is whole and may be written, by what libvirt and the folder say
- * now. The instance is locked.
+ * Rejects unless the active layer is complete and may be written, according to libvirt and the folder as they
+ * are now. The caller has locked the instance.
  */
 export async function requireWritableNow(managed: Managed): Promise<void> {
   const { name, document } = managed;

@@ -33,8 +33,8 @@ import { finishRelease } from "./release.ts";
 import { instanceFolder } from "./removal.ts";
 
 /**
- * Adopting a domain writes our metadata into it, and nothing else: its disk is frozen by the first
- * snapshot like a layer, and stays where it is. Releasing it takes the metadata away again.
+ * Adopting a domain only adds strata's metadata to it. The first snapshot freezes its disk like a layer, and
+ * the disk stays where it is. Releasing the domain removes the metadata again.
  */
 export function adoptionGroup(engine: LibvirtEngine): Adoption {
   return {
@@ -60,7 +60,7 @@ async function candidates(engine: LibvirtEngine) {
       const { obstacle } = await examine(engine, domain, document, readUsers);
       found.push({ name: domain.name, obstacle: obstacle ?? null });
     } catch (error) {
-      // Gone since it was listed.
+      // It was removed after it was listed.
       if (!isLibvirt(error, "NO_DOMAIN")) {
         throw error;
       }
@@ -73,7 +73,7 @@ type Finding =
   | { readonly obstacle: string; readonly own?: never }
   | { readonly obstacle?: never; readonly own: { readonly adopted: string; readonly target: string } };
 
-/** The one disk that snapshots would be of, or why strata cannot do its work on the domain. */
+/** The disk that snapshots would be taken of, or the reason why strata cannot manage the domain. */
 async function examine(
   engine: LibvirtEngine,
   domain: Domain,
@@ -132,7 +132,7 @@ async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<strin
     if (real.startsWith(`${ours}/`)) {
       return "is in strata's own pool";
     }
-    // The header of the first layer names the disk, and must do so as the definition does.
+    // The first layer's header will name the disk, and must do so with the same path as the definition.
     if (resolve(file) !== file) {
       return `must be named by its plain path, ${real}, and not ${file}: change it with virsh edit`;
     }
@@ -188,7 +188,7 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
     throw failure("UNSUPPORTED", {
       what: `releasing "${name}"`,
       engine: ENGINE,
-      reason: "strata made it, and its disk is in strata's pool; only what was adopted can be released",
+      reason: "strata created it, and its disk is in strata's pool; only adopted instances can be released",
     });
   }
   await requireNoSnapshots(managed);
@@ -201,7 +201,7 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
   const { folder } = metadata;
   await writeJournal(folder, { kind: "release" });
   await finishRelease(engine, await getLocked(engine, id)).catch(async (error: unknown) => {
-    // Until the domain is defined on its own disk it uses the overlay, which has everything.
+    // Until the domain is defined on its own disk, it uses the overlay, which has all data.
     const activeLayer = readDisk((await getLocked(engine, id)).document);
     if (activeLayer !== adopted) {
       await cancelRemoval(folder, [activeLayer]);

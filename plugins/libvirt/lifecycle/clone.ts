@@ -14,9 +14,9 @@ import { establish } from "./creation.ts";
 import { requireShutOff } from "./power.ts";
 
 /**
- * Copies an instance as it stands. The copy's one layer holds all that the original's layers hold and
- * stands on the same base image; the original is only read. Where the file system shares blocks, the layer
- * begins as a clone of the original's lowest.
+ * Copies an instance in its current state. The copy has one layer with everything in the original's layers,
+ * on the same base image; the original is only read. If the file system shares blocks, the layer begins as a
+ * reflink of the original's lowest layer.
  */
 export async function clone(
   engine: LibvirtEngine,
@@ -78,8 +78,8 @@ export async function clone(
 }
 
 /**
- * How the copy's layer is made: on the base image of the pool that the head stands on, or on nothing where
- * there is none, with all that lies between.
+ * How the copy's layer is made: with everything between the active layer and the base image in the pool,
+ * standing on that base image, or on nothing if there is none.
  */
 async function copyRecipe({ name, document, metadata }: Managed, images: string) {
   const activeLayer = readDisk(document);

@@ -26,12 +26,12 @@ import { domainDocument, newMachine } from "../xml/domain.ts";
 import { requireAttainable } from "./limits.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
 
-/** Rejects what could not be made, as far as that can be told without its image. */
+/** Rejects a plan that cannot be created, as far as that is known without its image. */
 export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<void> {
   const { name, mounts, resources } = plan;
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);
-  // What a launch or a removal that died has left is taken away by the next.
+  // What an interrupted launch or removal has left is removed by the next launch.
   const free = domain === null || (managed !== undefined && isUnfinished(managed.metadata));
   if (!free) {
     throw failure("INSTANCE_EXISTS", { name });
@@ -40,7 +40,7 @@ export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<
   await requireAttainable(engine, newMachine(await engine.host()), resources);
 }
 
-/** Makes a new instance; all or nothing. */
+/** Creates a new instance; all or nothing. */
 export async function create(engine: LibvirtEngine, spec: InstanceSpec, context: Context): Promise<Instance> {
   const { name, image, record, resources, mounts } = spec;
   await check(engine, spec);
@@ -87,7 +87,7 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
   });
 }
 
-/** Where a new instance is: its id, the folder of its files, two of them. */
+/** A new instance: its id, its folder, and two of its files. */
 export interface Place {
   readonly uuid: string;
   readonly folder: string;
@@ -96,8 +96,8 @@ export interface Place {
 }
 
 /**
- * Makes an instance: locks a new folder, defines the domain of `document`, whose metadata say that it is
- * being made, has `fill` make the files, and takes the note away. All or nothing.
+ * Creates an instance: locks a new folder, defines the domain of `document`, whose metadata has the operation
+ * `create`, lets `fill` create the files, and removes the operation. All or nothing.
  */
 export async function establish(
   engine: LibvirtEngine,
@@ -133,7 +133,7 @@ export async function establish(
   }
 }
 
-/** Makes and locks the folder of a new instance. No audit sees it without its lock. */
+/** Creates and locks the folder of a new instance, so that no audit sees it without its lock. */
 async function openFolder(engine: LibvirtEngine, folder: string, name: string, { signal }: Context) {
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   await using _lock = await lockPool(pool);
@@ -155,7 +155,8 @@ async function defineNew(
   try {
     return await engine.connection.defineDomain(serialize(await document()));
   } catch (error) {
-    // Without a connection nobody can look; whoever holds it next finds the note.
+    // Without a connection, nothing can be checked. The next command that locks the instance finds the
+    // operation.
     if (error instanceof ConnectionLostError) {
       await undefineAfterLoss(engine, uuid).catch(() => {});
     }
@@ -165,7 +166,7 @@ async function defineNew(
   }
 }
 
-/** A call whose connection broke off may be carried out all the same. */
+/** The daemon may still carry out a call whose connection was lost. */
 async function undefineAfterLoss(engine: LibvirtEngine, uuid: string): Promise<void> {
   await awaitReceived(engine);
   await engine.connection.domainOfUuid(uuid).undefine();
@@ -180,7 +181,7 @@ async function makeDisk(o: {
   context: Context;
 }): Promise<void> {
   o.context.progress({ phase: "Preparing disk" });
-  // Locked until the layer refers to the base image, so that no purge takes it for unused.
+  // Locked until the layer refers to the base image, so that no purge removes it as unused.
   await using _lock = await lockPool(o.pool);
   const base = await importBase(o.pool, o.image, o.user);
   await createOverlay(o.disk, base, o.size);

@@ -6,8 +6,8 @@ import { find, parse } from "../xml/document.ts";
 import type { Machine } from "../xml/domain.ts";
 
 /**
- * Rejects with INVALID_VALUE what a domain cannot have: more CPUs than its machine takes, more memory than
- * the host has. libvirt defines such a domain, and QEMU then does not start it.
+ * Rejects with INVALID_VALUE what a domain cannot have: more CPUs than its machine type supports, or more
+ * memory than the host has. libvirt would define such a domain, but QEMU would not start it.
  */
 export async function requireAttainable(
   { connection }: LibvirtEngine,

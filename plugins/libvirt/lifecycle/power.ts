@@ -24,17 +24,23 @@ import { copyNewRecords } from "../snapshots/reconcile.ts";
 import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 
-/** How often a guest is asked whether it has stopped, ms. */
+/** How often the state of a stopping guest is read, ms. */
 const POLL_INTERVAL_MS = 250;
-/** How often a guest that goes on is asked to shut down again: one in early boot does not listen yet. */
+/**
+ * How often a guest that keeps running is asked again to shut down, ms: one in early boot does not listen
+ * yet.
+ */
 const REPEAT_INTERVAL_MS = 10_000;
 
-/** True when the memory of a guest that does not run is kept. */
+/** True if the memory of a guest that is not running is saved. */
 export async function isSaved(managed: Managed): Promise<boolean> {
   return !(await managed.domain.isActive()) && (await managed.domain.hasManagedSaveImage());
 }
 
-/** Rejects, saying `reason`, unless it is stopped with no memory saved: what changes or copies its disk would part the two. */
+/**
+ * Rejects with `reason` unless the instance is shut off without saved memory: otherwise, changing or copying
+ * its disk would make memory and disk inconsistent.
+ */
 export async function requireShutOff(managed: Managed, reason: string): Promise<void> {
   if (managed.shutOff === true) {
     return;
@@ -52,7 +58,7 @@ export async function requireShutOff(managed: Managed, reason: string): Promise<
   }
 }
 
-/** Starts the domain, or resumes what was saved or paused. */
+/** Starts the domain, or resumes it if it is saved or paused. */
 export async function start(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const found = await getReady(engine, id, context);
   context.signal.throwIfAborted();
@@ -71,7 +77,7 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
     await requireWritableNow(found);
     await prepareReads(engine, found, context);
   }
-  // That may take long, and others than strata may change the domain meanwhile.
+  // Preparing may take long, and other tools may have changed the domain meanwhile.
   const managed = await getLocked(engine, id);
   const saved = await isSaved(managed);
   if (saved) {
@@ -104,7 +110,7 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   await domain.create();
 }
 
-/** Shuts the guest down or cuts its power, and merges what waited for that. */
+/** Shuts the guest down or cuts its power, then merges the layers that waited for that. */
 export async function stop(
   engine: LibvirtEngine,
   id: string,
@@ -120,7 +126,8 @@ export async function stop(
     return domain.managedSaveRemove();
   }
   if (await domain.isActive()) {
-    // The domain was started after its launch had died, and may have been written: it is not a leftover any more.
+    // The domain was started after its launch was interrupted, and may have been written to. It is not a
+    // leftover any more.
     if (managed.metadata.operation?.kind === "create") {
       await writeMetadata(managed, { operation: null });
     }
@@ -131,7 +138,8 @@ export async function stop(
       await shutDown(name, domain, options.grace, context.signal);
     }
   }
-  // What was deleted while it ran can be merged now. It has stopped whatever comes of that.
+  // Layers of snapshots that were deleted while it was running can be merged now. The instance has stopped
+  // whether that works or not.
   try {
     await getReady(engine, id, context);
     await collectLayers(engine, id, context);
@@ -140,17 +148,21 @@ export async function stop(
       throw error;
     }
     const { code, message } = libvirtError(error);
-    // What libvirt's own tools record meanwhile must not be known to libvirt alone.
+    // Snapshots that libvirt's own tools have recorded meanwhile need copies of their records.
     if (code !== "FOLDER_MISSING") {
       await getLocked(engine, id)
         .then(copyNewRecords)
         .catch(() => {});
     }
-    engine.log.warn(`layers of "${name}" are left to be brought together: ${message}`);
+    engine.log.warn(
+      `could not merge or remove layers of "${name}", which a later command tries again: ${message}`,
+    );
   }
 }
 
-/** Cuts the power, whoever holds the instance: what others do to it must bear a guest that dies at any time. */
+/**
+ * Cuts the power, with or without the lock: every operation must allow for a guest that dies at any time.
+ */
 export async function cut(engine: LibvirtEngine, id: string): Promise<void> {
   const { domain } = await getManaged(engine, id);
   if (await domain.isActive()) {
@@ -158,7 +170,7 @@ export async function cut(engine: LibvirtEngine, id: string): Promise<void> {
   }
 }
 
-/** The domain has stopped meanwhile: what was asked for is so. */
+/** The domain has stopped meanwhile, as was requested. */
 async function tolerate(work: Promise<void>): Promise<void> {
   await work.catch((error: unknown) => {
     if (!isLibvirt(error, "OPERATION_INVALID")) {
@@ -168,8 +180,8 @@ async function tolerate(work: Promise<void>): Promise<void> {
 }
 
 /**
- * A QEMU that dies over a question gives it no answer, and libvirt takes seconds to tell that the domain has
- * stopped. Where it goes on all the same, the next question comes to no more.
+ * A QEMU that dies while it handles a request does not answer, and libvirt takes seconds to notice that the
+ * domain has stopped. If the guest keeps running, asking again does no harm.
  */
 function unheard(error: unknown): { readonly error: unknown } {
   if (isLibvirt(error, "SYSTEM_ERROR", "INTERNAL_ERROR", "OPERATION_FAILED")) {
@@ -201,7 +213,7 @@ async function shutDown(name: string, domain: Domain, grace: number, signal: Abo
   }
 }
 
-/** Saves the memory of a running guest and stops it. */
+/** Saves the memory of a running guest, and stops it. */
 export async function suspend(engine: LibvirtEngine, id: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
   if (await isSaved(managed)) {

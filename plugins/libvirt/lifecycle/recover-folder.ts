@@ -14,8 +14,8 @@ import { readMetadata } from "../xml/metadata.ts";
 import { instanceFolder } from "./removal.ts";
 
 /**
- * Brings an instance back that libvirt has never heard of, or not any more, from what its folder says of it: the copy
- * of its definition and those of its snapshots' records. All layers must be there. Resolves to its name.
+ * Recovers an instance that libvirt does not know, from the copies of its definition and of its snapshots'
+ * records in its folder. All layers must exist. Resolves to its name.
  */
 export async function recoverFolder(
   engine: LibvirtEngine,
@@ -34,14 +34,14 @@ export async function recoverFolder(
   if (metadata === undefined) {
     throw failure("RECORDS_DIFFER", {
       name,
-      reason: `${folder}/${DEFINITION} is not of an instance of strata's`,
+      reason: `${folder}/${DEFINITION} is not the definition of an instance`,
     });
   }
   const place = instanceFolder(await engine.pool(), uuid);
   if (folder !== place || metadata.folder !== place) {
     throw failure("RECORDS_DIFFER", {
       name,
-      reason: `its files must be in ${place}, where its layers look for each other`,
+      reason: `its files must be in ${place}, because its layers refer to each other there`,
     });
   }
   if ((await findDomain(engine, name)) !== null || (await isKnown(engine, uuid))) {
@@ -60,7 +60,7 @@ export async function recoverFolder(
   try {
     await recordLost(await getLocked(engine, uuid), copies);
   } catch (error) {
-    // All or nothing. The folder is as it was.
+    // All or nothing: the folder is as it was before.
     await domain.undefine(KEEP);
     throw error;
   } finally {
@@ -69,7 +69,7 @@ export async function recoverFolder(
   return name;
 }
 
-/** Records that were made by then go with the definition, firmware variables and files do not. */
+/** Removes the definition with the records made so far, but keeps firmware variables and files. */
 const KEEP = UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.KEEP_NVRAM;
 
 async function isKnown({ connection }: LibvirtEngine, uuid: string): Promise<boolean> {
@@ -84,7 +84,7 @@ async function isKnown({ connection }: LibvirtEngine, uuid: string): Promise<boo
   );
 }
 
-/** True for a folder that says of itself what it is. */
+/** True if the folder has a copy of the definition of an instance. */
 export async function describesItself(folder: string): Promise<boolean> {
   return readFile(join(folder, DEFINITION)).then(
     () => true,

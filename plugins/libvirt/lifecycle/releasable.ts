@@ -15,15 +15,15 @@ import { TEMPORARY } from "../storage/durable-file.ts";
 import { listIfThere } from "../storage/pool.ts";
 import { readDisk, readOtherDisks } from "../xml/disks.ts";
 
-/** What an instance must be to be released. */
+/** What an instance must be before it can be released. */
 export const RELEASABLE = "Only stopped instances without snapshots can be released";
 
 const NOT_YET = "not releasable";
 
 /**
- * Rejects, with the way out, while anything but the instance's own definition needs its own disk as it is, or the
- * files of its folder: a release changes the one and removes the others. Asked before it is noted, and again by
- * whoever finishes it.
+ * Rejects, with a remedy, while anything but the instance's own definition needs its own disk unchanged or
+ * the files of its folder: a release changes the former and removes the latter. Checked before the entry is
+ * written, and again when an interrupted release is finished.
  */
 export async function requireReleasable(engine: LibvirtEngine, managed: Managed, own: string): Promise<void> {
   await requireNoSnapshots(managed);
@@ -44,7 +44,7 @@ export async function requireNoSnapshots({ name, domain }: Managed): Promise<voi
   }
 }
 
-/** A snapshot whose record libvirt has lost is one all the same, and so may be one whose copy cannot be read. */
+/** A snapshot whose record libvirt has lost counts, and so may one whose copy cannot be read. */
 async function requireNoneLost({ name, metadata }: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const [lost] = copies;
   if (lost !== undefined) {
@@ -58,12 +58,15 @@ async function requireNoneLost({ name, metadata }: Managed, copies: readonly Rec
   if (unread !== undefined) {
     throw failure("RECORDS_DIFFER", {
       name,
-      reason: `${join(records, unread)} cannot be read and may be of a snapshot that libvirt has lost; remove it if there is none to keep`,
+      reason: `${join(records, unread)} cannot be read, and may be the record of a snapshot that libvirt has lost; remove it if there is no snapshot to keep`,
     });
   }
 }
 
-/** Rejects while images are in the folder that are not the instance's disk: they would go, or what they stand on would change. */
+/**
+ * Rejects while the folder contains images that are not the instance's disk: they would be removed, or what
+ * they stand on would change.
+ */
 export async function requireNoOtherLayers(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const { name, document, metadata } = managed;
   const { folder } = metadata;
@@ -71,7 +74,7 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   if (other !== undefined) {
     throw failure("WRONG_STATE", {
       name,
-      reason: `Its disk ${other} lies in the folder that a release removes; move it with virsh edit`,
+      reason: `Its disk ${other} is in the folder that a release removes; move it and run virsh edit`,
       state: NOT_YET,
     });
   }
@@ -88,7 +91,7 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   if (graph.pendingRemovals.has(left)) {
     throw failure("WRONG_STATE", {
       name,
-      reason: `${left} waits for its removal, and a process may have it open`,
+      reason: `${left} is to be removed, but a process may have it open`,
       state: NOT_YET,
     });
   }
@@ -98,7 +101,10 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   });
 }
 
-/** The head must be a layer of ours right on the domain's own disk: nothing else may be written there. */
+/**
+ * The active layer must be strata's and stand directly on the domain's own disk: only there may it be written
+ * back.
+ */
 async function requireOverlay({ name, document, metadata }: Managed, own: string): Promise<void> {
   const activeLayer = readDisk(document);
   const { backing } = await readLayer(name, activeLayer);
@@ -111,7 +117,9 @@ async function requireOverlay({ name, document, metadata }: Managed, own: string
   });
 }
 
-/** Writing into its own disk must change nothing for anybody else, nor for another disk of its own. */
+/**
+ * Writing to its own disk must not change it under another domain, nor under another disk of the same domain.
+ */
 async function requireUnshared(
   engine: LibvirtEngine,
   { name, domain, document }: Managed,
@@ -137,7 +145,7 @@ async function requireUnshared(
   }
 }
 
-/** What would keep the overlay from being written into its own disk. */
+/** Rejects if something keeps the overlay from being merged into the domain's own disk. */
 async function requireCommittable({ name, domain, document }: Managed, own: string): Promise<void> {
   await requireNoCheckpoints({ name, domain });
   if (readDisk(document) === own) {
@@ -163,7 +171,7 @@ async function requireCommittable({ name, domain, document }: Managed, own: stri
     throw failure("UNSUPPORTED", {
       what: `releasing "${name}"`,
       engine: ENGINE,
-      reason: `its own disk ${own} is encrypted, and strata has no key to write it`,
+      reason: `its own disk ${own} is encrypted, and strata does not have the key`,
     });
   }
 }

@@ -13,9 +13,9 @@ import { requireNoOtherLayers, requireReleasable } from "./releasable.ts";
 import { removeFiles } from "./removal.ts";
 
 /**
- * Lets an adopted domain go: what was written since its own disk was frozen goes into that disk, the
- * domain back to it, and strata's files and metadata away. Until the domain is back, it runs on the
- * overlay, which has everything: every step may be repeated. Needs a hold.
+ * Releases an adopted domain: merges what was written since its own disk was frozen into that disk, defines
+ * the domain on it again, and removes strata's files and metadata. Until the domain is redefined, it uses the
+ * overlay, which has all data, so every step can be repeated. The caller has locked the instance.
  */
 export async function finishRelease(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, document, metadata, name } = managed;
@@ -23,7 +23,7 @@ export async function finishRelease(engine: LibvirtEngine, managed: Managed): Pr
   if (own === undefined) {
     throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
   }
-  // One that died may have left the layer that it let go.
+  // An interrupted release may have left the layer that it scheduled for removal.
   await removePending(managed, await reconcile(managed));
   await requireReleasable(engine, managed, own);
   const activeLayer = readDisk(document);
@@ -34,7 +34,7 @@ export async function finishRelease(engine: LibvirtEngine, managed: Managed): Pr
   }
   setDisk(document, own);
   setFilesystems(document, []);
-  // From here on there may be no folder, and no journal in it.
+  // From here on, the folder may be gone, and the journal with it.
   putMetadata(document, { ...metadata, operation: { kind: "release" } });
   await define(engine, document);
   const copies = await reconcile(managed);

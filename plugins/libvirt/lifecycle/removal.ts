@@ -21,7 +21,7 @@ import { readDisk, readOtherDisks } from "../xml/disks.ts";
 const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
 
-/** What strata puts into an instance's folder beside images and launchers. */
+/** Files that strata puts into an instance's folder, other than images and launchers. */
 const OTHERS: readonly string[] = ["seed.iso", "lock", RECORD_BACKUP, JOURNAL, PENDING_REMOVALS, DEFINITION];
 
 /** Folder of an instance in the pool. */
@@ -29,15 +29,15 @@ export function instanceFolder(pool: string, uuid: string): string {
   return join(pool, "instances", uuid);
 }
 
-/** A lock on what instances share: the base images, and which folders there are. Held for moments only. */
+/** Locks what instances share: the base images, and the list of folders. Held only for moments. */
 export function lockPool(pool: string, wait = 600_000) {
   return lockFile(join(pool, "lock"), { name: "the storage pool", wait });
 }
 
 /**
- * Removes an instance for good. The note that says so stays in the domain until all files are gone, so
- * that whoever comes after a crash goes on with it. What an adopted domain brought along, its disk and its
- * firmware variables, stays where it is. Needs a hold.
+ * Removes an instance permanently. The operation `purge` stays in the domain's metadata until all files are
+ * gone, so that the next command continues after a crash. The disk and firmware variables of an adopted
+ * domain are kept. The caller has locked the instance.
  */
 export async function removeInstance(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, name, metadata } = managed;
@@ -45,7 +45,7 @@ export async function removeInstance(engine: LibvirtEngine, managed: Managed): P
   if (metadata.folder !== instanceFolder(pool, domain.uuid)) {
     throw failure("RECORDS_DIFFER", {
       name,
-      reason: `its folder ${metadata.folder} is not its own in ${pool}`,
+      reason: `its folder ${metadata.folder} is not the one in the pool ${pool}`,
     });
   }
   await writeMetadata(managed, { operation: { kind: "purge" } });
@@ -68,8 +68,9 @@ export async function removeInstance(engine: LibvirtEngine, managed: Managed): P
 }
 
 /**
- * The files in the folder that are the instance's though strata did not name them: layers that libvirt has made,
- * named by the definition and the records or standing on the instance's own, and memory that it has saved there.
+ * Files in the folder that belong to the instance although strata did not name them: layers that libvirt
+ * created, referred to by the definition and records or standing on the instance's own, and memory that it
+ * saved there.
  */
 async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
   const { domain, document, metadata } = managed;
@@ -86,7 +87,10 @@ async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
   return new Set([readDisk(document), ...readOtherDisks(document), ...frozen, ...above, ...memory]);
 }
 
-/** Removes what strata puts into an instance's folder, and the images in it that may go; anything else stays and is told. */
+/**
+ * Removes from an instance's folder what strata puts there, and the images that `mayGo` allows. Anything else
+ * is kept, with a warning.
+ */
 export async function removeFiles(
   engine: Pick<LibvirtEngine, "log">,
   folder: string,
@@ -112,7 +116,7 @@ export async function removeFiles(
     if (code !== "ENOTEMPTY") {
       throw fileError(error, folder);
     }
-    engine.log.warn(`${folder} holds files that are not strata's; it was left there`);
+    engine.log.warn(`${folder} was not removed, because it contains files that strata did not create`);
   }
 }
 
@@ -120,7 +124,7 @@ function isOurs(entry: string): boolean {
   return OTHERS.includes(entry) || SET_ASIDE.test(entry) || TEMPORARY.test(entry) || REPLACED.test(entry);
 }
 
-/** True for an overlay of the seed, which holds nothing of the user's. */
+/** True for an overlay on the seed, which has no data of the user's. */
 function isOnSeed(path: string): boolean {
   if (!/\/seed\.[^/]+$/.test(path)) {
     return false;
@@ -134,7 +138,7 @@ function isOnSeed(path: string): boolean {
 
 const REPLACED = /^layer-[0-9a-f-]{36}\.qcow2\.replaced$/;
 
-/** Removes a base image that no disk in the pool stands on. The caller holds the pool's lock. */
+/** Removes a base image that no disk in the pool stands on. The caller has locked the pool. */
 async function removeUnusedBase(pool: string, sha256: string): Promise<void> {
   if (sha256 === "") {
     return;

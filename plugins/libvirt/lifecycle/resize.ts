@@ -14,7 +14,7 @@ import { readMachine, setResources } from "../xml/domain.ts";
 import { requireAttainable } from "./limits.ts";
 import { isSaved } from "./power.ts";
 
-/** Changes CPUs, memory and disk of a stopped instance, all or none. */
+/** Changes CPUs, memory and disk of a stopped instance; all or nothing. */
 export async function resize(
   engine: LibvirtEngine,
   id: string,
@@ -64,8 +64,8 @@ export async function resize(
     await define(engine, document);
     await growImage(activeLayer, disk, runOptions(engine, id, context));
   } catch (error) {
-    // All or none. A disk that has grown all the same, and was only not flushed, keeps its entry: the next
-    // hold ends what was begun. Else the definition is as it was.
+    // All or nothing. If the disk has grown and was only not flushed, its entry stays, and the next command
+    // that locks the instance finishes the resize. Otherwise the definition is as it was before.
     await awaitSent(engine, id, error);
     if (!(await hasGrown(activeLayer, disk))) {
       await define(engine, before);

@@ -5,31 +5,31 @@ import { isLibvirt, libvirtError } from "../errors.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import type { FileLock } from "./lock.ts";
 
-/** No element of this namespace is ever there. */
+/** A namespace without an element: removing that element changes nothing. */
 const UNUSED_NAMESPACE = "urn:strata:unused";
 
 /**
- * Makes sure that nothing comes any more of the holder before us, if it died. Its lock ended with it, but
- * a call that it had sent is carried out all the same, perhaps after we have looked. From here on a
- * holder that dies leaves its mark on the lock's file, until `markEnded`.
+ * Waits for calls in flight if the previous lock holder died. Its lock ended with it, but the daemon still
+ * carries out a call that it had sent, perhaps after we have read the domain. From here on, the lock's file
+ * has a size, so that the next process knows if we die, until `markEnded`.
  */
 export async function awaitInflight(engine: LibvirtEngine, id: string, lock: FileLock): Promise<void> {
   const { size } = await promisify(fstat)(lock.descriptor);
-  // A size takes no room, so the mark can be made on a full disk.
+  // Setting the size takes no space, so it works on a full disk.
   await promisify(ftruncate)(lock.descriptor, 1);
   if (size > 0) {
     await awaitQueued(engine, id);
   }
 }
 
-/** Says that the holder has ended of its own will. */
+/** Records that the lock's holder ended normally. */
 export async function markEnded(lock: FileLock): Promise<void> {
   await promisify(ftruncate)(lock.descriptor, 0);
 }
 
 /**
- * Waits until the daemon has taken up all calls that were sent before, over whichever connection: after an
- * answer and another it has read all sockets since, and its queue is worked off in order.
+ * Waits until the daemon has received all calls that were sent before, over any connection: between two
+ * answers it has read all its sockets, and it works through its queue in order.
  */
 export async function awaitReceived({ connection }: Pick<LibvirtEngine, "connection">): Promise<void> {
   await connection.libVersion();
@@ -37,8 +37,8 @@ export async function awaitReceived({ connection }: Pick<LibvirtEngine, "connect
 }
 
 /**
- * Waits, where a connection broke off, for what was sent over it: the daemon carries a call out all the same, perhaps
- * after a look at what has become of it. To be called before such a look.
+ * Waits, if the connection was lost, for the calls that were sent over it: the daemon carries them out
+ * anyway. Call this before reading what became of them.
  */
 export async function awaitSent(engine: LibvirtEngine, id: string, error: unknown): Promise<void> {
   if (libvirtError(error).code === "ENGINE_LOST") {
@@ -47,11 +47,11 @@ export async function awaitSent(engine: LibvirtEngine, id: string, error: unknow
 }
 
 /**
- * Calls of the dead are in the daemon's sockets at the latest when they die. Once it has taken them up, a
- * change of the domain, which this is though it changes nothing, waits for the change that is under way.
+ * The calls of a dead process are in the daemon's sockets by the time it dies. Once the daemon has received
+ * them, a change of the domain (this one changes nothing) waits for the change that is in progress.
  */
 async function awaitQueued(engine: LibvirtEngine, id: string): Promise<void> {
-  engine.log.debug("waiting for calls that were sent before", { id });
+  engine.log.debug("waiting for calls in flight", { id });
   await awaitReceived(engine);
   const domain = engine.connection.domainOfUuid(id);
   for (let round = 0; round < 2; round += 1) {

@@ -6,13 +6,12 @@ import { isLibvirt } from "../errors.ts";
 import { readDisk } from "../xml/disks.ts";
 import { serialize } from "../xml/document.ts";
 
-/** What those without a hold may meet while somebody else moves layers. */
+/** Errors that a reader without the lock may meet while another process changes layers. */
 const TRANSIENT = ["LAYER_MISSING", "LAYER_UNREADABLE", "RECORDS_DIFFER"];
 
 /**
- * Runs a piece that reads an instance without a hold, and runs it again for as long as what it meets may
- * be a step of somebody else's: until what it comes to is whole, or nothing of the instance changed
- * meanwhile, so that it is as it is.
+ * Retries a read without the lock until its result is complete, or until the instance did not change between
+ * two reads.
  */
 export async function readConsistently<T>(
   engine: LibvirtEngine,
@@ -52,8 +51,8 @@ function isTransient(error: unknown): boolean {
 }
 
 /**
- * Changes with every change of the definition, of the snapshots and of the files; not when a guest writes,
- * which may go on for good. Whoever moves layers changes more than the head's contents.
+ * Differs after every change of the definition, the snapshots or the files, but not when a guest writes,
+ * which may never end. Whatever changes layers changes more than the active layer's contents.
  */
 async function stateOf(engine: LibvirtEngine, id: string): Promise<string> {
   const { domain, document, metadata } = await getManaged(engine, id);

@@ -24,9 +24,9 @@ import { readDisk } from "../xml/disks.ts";
 import { awaitInflight, markEnded } from "./await-inflight.ts";
 
 /**
- * Locks the instance and, unless the caller wants to do without, finishes what an operation that died has left half
- * done. That this is refused is no reason to refuse the lock: whoever only stops or removes the instance needs none
- * of it, and whoever changes layers is refused then (`getReady`).
+ * Locks the instance and, unless `finish` is false, finishes an interrupted operation. If that fails, the
+ * lock is still granted: stopping or removing the instance works without it, and changes of layers are
+ * refused by `getReady`.
  */
 export async function lockInstance(
   engine: LibvirtEngine,
@@ -42,7 +42,7 @@ export async function lockInstance(
   const folder = await findFolder(engine, managed, finish);
   const file = await lockFolder(metadata.folder, { name, wait, signal });
   let released: Promise<void> | undefined;
-  // Once only: the descriptor's number may be another file's by the second time.
+  // Only once: by the second time, the descriptor's number may belong to another file.
   const release = () => {
     released ??= (async () => {
       engine.lockStates.delete(id);
@@ -74,7 +74,7 @@ export async function lockInstance(
     let read = await getManaged(engine, id, name);
     const unfinished = finish && (await isPending(read));
     const deleted = unfinished ? await finishFirst(engine, lockState, read, signal) : undefined;
-    // What was finished may have been its removal.
+    // The interrupted operation may have been its removal.
     if (unfinished) {
       read = await getManaged(engine, id, name);
     }
@@ -104,10 +104,10 @@ async function getNamed(engine: LibvirtEngine, name: string): Promise<Managed> {
 }
 
 /**
- * Makes sure that there is a folder to lock. A removal that died has taken it and left the domain; a domain that was
- * adopted and uses its own disk alone needs nothing of it. Else it was removed by others, or what it is on is not
- * mounted: then it is made for the while of the lock, for whoever only stops or removes the instance, and for nobody
- * else.
+ * Makes sure that there is a folder to lock. An interrupted removal has removed it and left the domain; an
+ * adopted domain that uses only its own disk does not need it. Otherwise it was removed by someone else, or
+ * its file system is not mounted. Then the folder is created for the duration of the lock, and only for
+ * stopping or removing the instance.
  */
 async function findFolder(
   engine: LibvirtEngine,
@@ -133,13 +133,13 @@ function folderMissing({ name, metadata }: Managed): StrataError {
   return failure("FOLDER_MISSING", { name, path: metadata.folder });
 }
 
-/** Takes a folder away that was made for the lock alone: the one that comes back must find its place free. */
+/** Removes a folder that was created only for the lock, so that the real one can come back. */
 async function giveBack(folder: string): Promise<void> {
   await rm(join(folder, "lock"), { force: true });
   await rmdir(folder).catch(() => {});
 }
 
-/** Resolves to the snapshot whose deletion was under way and is finished, if any was. */
+/** Resolves to the name of the snapshot whose interrupted deletion was finished, if there was one. */
 async function finishFirst(
   engine: LibvirtEngine,
   lockState: LockState,
@@ -156,14 +156,14 @@ async function finishFirst(
       throw error;
     }
     lockState.refused = libvirtError(error);
-    engine.log.debug("what was under way could not be finished", { id, error });
+    engine.log.debug("an interrupted operation could not be finished", { id, error });
     return undefined;
   }
 }
 
-/** Keeps a copy of the definition beside the layers. That it cannot be written takes nothing back. */
+/** Writes a copy of the definition beside the layers. Failing to do so does not undo anything. */
 export async function copyDefinition(engine: LibvirtEngine, id: string, folder: string): Promise<void> {
-  // It went with the instance, which may be a domain of others now.
+  // The folder was removed with the instance, and the domain may belong to others now.
   if (await isGone(folder)) {
     return;
   }
@@ -177,20 +177,20 @@ export async function copyDefinition(engine: LibvirtEngine, id: string, folder: 
       return;
     }
     engine.log.warn(
-      `the copy of the definition in ${folder} was not written: ${libvirtError(error).message}`,
+      `could not write the copy of the definition in ${folder}: ${libvirtError(error).message}`,
     );
   }
 }
 
-/** Operations that make an instance or end it: one that died has perhaps left no folder. */
+/** Operations that begin or end an instance: if interrupted, the folder may not exist. */
 const LIFECYCLE_KINDS = ["create", "purge", "release"];
 
-/** True for what a launch, a removal or a release that died has left of an instance. */
+/** True if an interrupted launch, removal or release left this. */
 export function isUnfinished({ operation }: Managed["metadata"]): boolean {
   return operation !== undefined && LIFECYCLE_KINDS.includes(operation.kind);
 }
 
-/** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
+/** Removes what an interrupted launch or removal left under the name, unless one is still in progress. */
 export async function clearUnfinished(engine: LibvirtEngine, name: string, context: Context): Promise<void> {
   const domain = await findDomain(engine, name);
   const managed = domain === null ? undefined : await readManaged(domain);

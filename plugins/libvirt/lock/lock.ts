@@ -4,14 +4,14 @@ import { fileError } from "../errors.ts";
 export type { FileLock, FileLockOptions };
 
 /**
- * A descriptor of ours as one of a child's. execa passes any number on, but its types know numbers for
- * the first three descriptors only.
+ * Passes a descriptor on to a child. execa takes any number, but its types allow numbers only for the first
+ * three descriptors.
  */
 export function inherited(descriptor: number): "inherit" {
   return descriptor as unknown as "inherit";
 }
 
-/** `lockFile` of lib, with what keeps the file from being opened mapped to the table. */
+/** `lockFile` of lib, with file system errors mapped to the table. */
 export async function lockFile(path: string, options: FileLockOptions): Promise<FileLock> {
   return lock(path, options).catch((error: unknown) => {
     throw fileError(error, path);

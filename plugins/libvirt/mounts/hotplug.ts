@@ -14,7 +14,7 @@ import {
 } from "../xml/filesystem.ts";
 import { servable } from "./servable.ts";
 
-/** How long a guest may take to let go of a device, ms, and how often it is looked for. */
+/** How long a guest may take to release a device, and how often that is checked, ms. */
 const UNPLUG_TIMEOUT_MS = 15_000;
 const POLL_INTERVAL_MS = 100;
 
@@ -22,7 +22,7 @@ export async function live(domain: Domain): Promise<Element> {
   return parse(await domain.getXml());
 }
 
-/** Plugs in what a running guest lacks of its mounts: after suspension, or when a source has come back. */
+/** Plugs in the mounts that a running guest lacks: after it was suspended, or when a source is back. */
 export async function plugMounts(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
   const { domain, metadata } = managed;
   if (metadata.mounts.length === 0) {
@@ -32,12 +32,12 @@ export async function plugMounts(engine: LibvirtEngine, managed: Managed, contex
   const wanted = await servable(engine, metadata, context);
   for (const each of wanted.filter(({ tag }) => !present.includes(tag))) {
     if (!(await plug(domain, each))) {
-      context.warn?.(`${each.source} is there at the next start of the guest`);
+      context.warn?.(`${each.source} will be mounted at the next start of the guest`);
     }
   }
 }
 
-/** Plugs a device into a running guest; false where only a start can bring it. */
+/** Plugs a device into a running guest. False if that needs a restart. */
 export async function plug(domain: Domain, filesystem: Filesystem): Promise<boolean> {
   if (filesystem.driver !== "virtiofs" || !hasSharedMemory(await live(domain))) {
     return false;
@@ -53,7 +53,10 @@ export async function plug(domain: Domain, filesystem: Filesystem): Promise<bool
   }
 }
 
-/** Takes a device out of a running guest, which must not have it mounted; false where it does not let go. */
+/**
+ * Unplugs a device from a running guest, which must not have it mounted. False if the guest does not release
+ * it.
+ */
 export async function unplug(domain: Domain, tag: string): Promise<boolean> {
   const device = findFilesystem(await live(domain), tag);
   if (device === undefined) {
@@ -75,16 +78,15 @@ export async function unplug(domain: Domain, tag: string): Promise<boolean> {
 }
 
 /**
- * Takes the mounts out of a running guest whose memory is to be saved, which QEMU refuses with a virtiofs
- * device in it, and with a 9p one that is mounted. None may be mounted inside any more. `plugMounts`
- * brings them back.
+ * Unplugs the mounts of a running guest before its memory is saved: QEMU refuses to save with a virtiofs
+ * device, or with a 9p one that is mounted. None may still be mounted inside. `plugMounts` brings them back.
  */
 export async function unplugMounts({ domain, name }: Managed): Promise<void> {
   for (const { tag, source, driver } of readFilesystems(await live(domain))) {
     if (driver === "virtiofs" && !(await unplug(domain, tag))) {
       throw failure("WRONG_STATE", {
         name,
-        reason: `Its guest does not let go of the mount of ${source}, without which its memory cannot be saved`,
+        reason: `Its guest does not release the mount of ${source}, and its memory cannot be saved with it`,
         state: "Running",
       });
     }

@@ -5,14 +5,14 @@ import type { IdMap, Mount } from "../../../lib/engine/contract.ts";
 import { quote } from "../../../lib/guest/quote.ts";
 import { fileError } from "../errors.ts";
 
-/** Owner, on the host, of what ids of the guest without a map make: NFS squashes to it too. */
+/** Owner, on the host, of files that unmapped guest ids create. NFS squashes to this id too. */
 const NOBODY_ID = 65534;
-/** How many ids there are; the last one is no id. */
+/** How many ids there are; the last one is not a valid id. */
 const ALL = 2 ** 32 - 1;
 
 const NAME = /^virtiofsd-[0-9a-f]{16}$/;
 
-/** True for the file names that `writeLauncher` gives. */
+/** True for file names that `writeLauncher` creates. */
 export function isLauncher(file: string): boolean {
   return NAME.test(file);
 }
@@ -37,15 +37,15 @@ export function idMapLines(map: readonly IdMap[]): string {
 }
 
 /**
- * A script that libvirt starts in the place of virtiofsd. It does what libvirt has no elements for:
+ * A script that libvirt starts instead of virtiofsd. It does what libvirt's XML cannot express:
  *
- * - It enters the source and looks where it is before it serves it, so that nobody who may write one of
- *   the folders above can put a link to another folder in its place.
- * - virtiofsd runs in a user namespace in which the guest's ids are those of the map. The kernel applies
- *   it. In the namespace virtiofsd has no power over files of ids that are not mapped.
+ * - It enters the source and checks where it is before serving it, so that nobody who can write to a parent
+ *   folder can replace it with a link to another folder.
+ * - It runs virtiofsd in a user namespace with the guest's ids mapped. The kernel applies the map, and in the
+ *   namespace virtiofsd has no power over files of unmapped ids.
  *
- * The source is bound to /mnt of a mount namespace of its own, where virtiofsd finds it whoever may enter
- * the folders above. The process that libvirt started becomes virtiofsd; nothing else stays.
+ * The source is bound to /mnt in a mount namespace of its own, where virtiofsd finds it even if it may not
+ * enter the parent folders. The process that libvirt started becomes virtiofsd; no other stays.
  */
 export function launcherScript(
   { source, uidMap, gidMap }: Pick<Mount, "source" | "uidMap" | "gidMap">,
@@ -80,7 +80,7 @@ exec unshare --mount --propagation slave -- sh -c '
 /** Writes the launcher of a mount into the instance's folder; resolves to its path. */
 export async function writeLauncher(folder: string, mount: Mount, virtiofsd: string): Promise<string> {
   const script = launcherScript(mount, virtiofsd);
-  // Named by what it does: one that a definition of before refers to is never another one now.
+  // Named by its contents, so that an older definition never refers to a different launcher.
   const path = join(folder, `virtiofsd-${createHash("sha256").update(script).digest("hex").slice(0, 16)}`);
   try {
     await writeFile(path, script, { mode: 0o700 });

@@ -11,9 +11,9 @@ import { CLASSIC, putMounts, requireServable, sweepLaunchers } from "./servable.
 import type { Sharing } from "./sharing.ts";
 
 /**
- * The wanted mounts are in the metadata. The domain's devices are made from them, at every start anew:
- * a mount whose source has gone has none, so that the instance starts without it, and gets one again at
- * the first start after the source is back.
+ * The metadata lists the configured mounts. The domain's devices are made from them at every start: a mount
+ * whose source is gone gets none, so that the instance starts without it, and gets one again at the first
+ * start after the source is back.
  */
 export function mountGroup(engine: LibvirtEngine): Mounts {
   return {
@@ -23,7 +23,7 @@ export function mountGroup(engine: LibvirtEngine): Mounts {
   };
 }
 
-/** What this host can do with mounts, and why not the rest. */
+/** The mount features of this host, and the reasons for those that it lacks. */
 export function mountFeatures(sharing: Sharing): { features: Feature[]; missing: [Feature, string][] } {
   const classic: [Feature, string] = ["mount.classic", CLASSIC];
   if (sharing.driver === null) {
@@ -68,7 +68,7 @@ async function attach(
   }
   try {
     const wanted = readFilesystems(document).find(({ tag }) => tag === mountTag(target));
-    // One of this target that the guest has not let go of since is of another mount.
+    // A device with this target that the guest has not released yet belongs to another mount.
     const applied =
       wanted !== undefined && (await unplug(domain, wanted.tag)) && (await plug(domain, wanted));
     await writeMetadata({ ...managed, metadata }, {});

@@ -9,10 +9,11 @@ import type { Metadata } from "../xml/metadata.ts";
 import { removeLaunchers, writeLauncher } from "./launcher.ts";
 import type { Sharing } from "./sharing.ts";
 
-/** Why mounts of the type "classic" are not there. */
-export const CLASSIC = "it would need a server that outlives the command; native mounts need none";
+/** Why mounts of the type "classic" are not supported. */
+export const CLASSIC =
+  "classic mounts need a server that keeps running after the command; use a native mount";
 
-/** Why a mount cannot be served on this host now; undefined where it can. */
+/** Why a mount cannot be served on this host now; undefined if it can. */
 async function obstacle(
   engine: LibvirtEngine,
   { source, type, uidMap, gidMap }: Mount,
@@ -28,17 +29,17 @@ async function obstacle(
     return sharing.unmapped;
   }
   if (UNWRITABLE.test(source)) {
-    return "XML cannot carry its name";
+    return "its path contains characters that XML cannot represent";
   }
   if (sharing.unmapped !== null && source.includes(",")) {
-    return "libvirt takes a comma in its name apart";
+    return "its path contains a comma, at which libvirt would split it";
   }
   const real = await realpath(source).catch(() => undefined);
   if (real === undefined) {
     return "the folder does not exist";
   }
   if (real !== source) {
-    return `it has become a link to ${real}`;
+    return `it is now a link to ${real}`;
   }
   if (!(await stat(real)).isDirectory()) {
     return "it is not a folder";
@@ -48,7 +49,7 @@ async function obstacle(
 
 const UNWRITABLE = /[^\t\n\r\x20-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u;
 
-/** QEMU opens the folder itself: a guest whose QEMU may not would not start. */
+/** QEMU opens the folder itself, so a guest does not start if QEMU's user cannot access it. */
 async function hiddenFromQemu(engine: LibvirtEngine, source: string): Promise<string | undefined> {
   const { qemuUser } = await engine.host();
   if (engine.session || qemuUser === null || process.getuid?.() !== 0) {
@@ -58,11 +59,11 @@ async function hiddenFromQemu(engine: LibvirtEngine, source: string): Promise<st
   return run("setpriv", [...ids, "test", "-r", source, "-a", "-x", source], { package: "util-linux" }).then(
     () => undefined,
     () =>
-      `the user that QEMU runs as (uid ${qemuUser.uid}) may not read it; with virtiofsd installed it need not`,
+      `the user that QEMU runs as (uid ${qemuUser.uid}) cannot read it, and does not need to if virtiofsd is installed`,
   );
 }
 
-/** Rejects unless every mount can be served now: what is asked for anew must work. */
+/** Rejects unless every mount can be served now: a mount that the user asks for must work. */
 export async function requireServable(
   engine: LibvirtEngine,
   name: string,
@@ -89,7 +90,7 @@ async function toFilesystem(sharing: Sharing, folder: string, mount: Mount): Pro
   return { driver: "virtiofs", source, tag, launcher };
 }
 
-/** The devices of those mounts that can be served now; the others are left out and warned about. */
+/** The devices of the mounts that can be served now, with a warning for each of the others. */
 export async function servable(
   engine: LibvirtEngine,
   metadata: Pick<Metadata, "folder" | "mounts">,
@@ -106,14 +107,14 @@ export async function servable(
     if (reason === undefined) {
       devices.push(await toFilesystem(sharing, folder, mount));
     } else {
-      context?.warn?.(`${mount.source} is left out of ${mount.target} for now: ${reason}`);
+      context?.warn?.(`${mount.source} is not mounted at ${mount.target} now: ${reason}`);
     }
   }
   return devices;
 }
 
 /**
- * Gives the document the devices of its mounts, and their launchers to the instance's folder. True when
+ * Writes the devices of the mounts into the document, and their launchers into the instance's folder. True if
  * the document has changed and must be defined.
  */
 export async function putMounts(
@@ -125,7 +126,7 @@ export async function putMounts(
   return setFilesystems(document, await servable(engine, metadata, context));
 }
 
-/** Takes away the launchers that the definition does not name any more. */
+/** Removes the launchers that the definition does not use any more. */
 export async function sweepLaunchers({ document, metadata }: Pick<Managed, "document" | "metadata">) {
   const used = readFilesystems(document).flatMap(({ launcher }) => launcher ?? []);
   await removeLaunchers(metadata.folder, used);

@@ -6,19 +6,19 @@ import type { Connection } from "../rpc/index.ts";
 import { elements, find, parse, text } from "../xml/document.ts";
 import { launcherScript } from "./launcher.ts";
 
-/** How folders of this host get into guests. */
+/** How this host shares folders with guests. */
 export type Sharing =
   | {
       readonly driver: "virtiofs";
       /** Path of virtiofsd. */
       readonly virtiofsd: string;
-      /** Why strata's launcher cannot be used, and with it no id map; null where it can. */
+      /** Why strata's launcher, and with it id maps, cannot be used; null if it can. */
       readonly unmapped: string | null;
     }
   | { readonly driver: "9p"; readonly unmapped: string }
   | { readonly driver: null; readonly reason: string };
 
-/** Where programs that speak vhost-user are described; of two files of a name the first one counts. */
+/** Folders with descriptions of vhost-user programs. If two files have the same name, the first counts. */
 const DESCRIPTIONS = [
   "/etc/qemu/vhost-user",
   "/usr/local/share/qemu/vhost-user",
@@ -26,8 +26,8 @@ const DESCRIPTIONS = [
 ];
 
 /**
- * Probes the host. virtiofs wants a QEMU with the device, virtiofsd, and root: libvirt's own session
- * daemon has it from 10.0 on. Elsewhere QEMU itself serves the folder by 9p.
+ * Probes the host. virtiofs needs a QEMU with the device, virtiofsd, and root (or, in session mode, libvirt
+ * 10.0). Otherwise QEMU itself serves folders over 9p.
  */
 export async function probeSharing(connection: Connection, session: boolean): Promise<Sharing> {
   const capabilities = await parse(await connection.domainCapabilities());
@@ -37,7 +37,7 @@ export async function probeSharing(connection: Connection, session: boolean): Pr
   if (virtiofsd !== undefined) {
     return { driver: "virtiofs", virtiofsd, unmapped: (await launcherObstacle()) ?? null };
   }
-  // libvirt offers 9p also where QEMU was built without it.
+  // libvirt offers 9p even if QEMU was built without it.
   const emulator = text(find(capabilities, "path"));
   if (
     await run(emulator, ["-device", "virtio-9p-pci,help"]).then(
@@ -85,7 +85,7 @@ async function readDescription(path: string): Promise<string | undefined> {
   }
 }
 
-/** Why the launcher cannot work here, found by trying it with a program that does nothing. */
+/** Why the launcher does not work here, found by running it with a program that does nothing. */
 async function launcherObstacle(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) {
     return "only root can have libvirt start virtiofsd with an id map";

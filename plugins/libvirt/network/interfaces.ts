@@ -9,7 +9,7 @@ import { elements, find, parse } from "../xml/document.ts";
 import { addInterface } from "../xml/domain.ts";
 import { ensureNetwork, newMac } from "./networks.ts";
 
-/** Rejects unless each is there, starting those that are not active. Session mode has none. */
+/** Rejects unless all networks exist, and starts those that are not active. Session mode has none. */
 export async function requireNetworks(engine: LibvirtEngine, nics: readonly NicSpec[]): Promise<void> {
   const [first] = nics;
   if (first !== undefined && engine.session) {
@@ -24,11 +24,11 @@ export async function requireNetworks(engine: LibvirtEngine, nics: readonly NicS
   }
 }
 
-/** Why session mode has no networks to choose from. */
+/** Why session mode cannot attach networks. */
 export const NO_NETWORKS =
   "in session mode a guest has only QEMU's own network; use the system mode for others";
 
-/** One definition: the instance has the interface, or it does not. */
+/** A single redefinition: all interfaces are added, or none. */
 async function attach(engine: LibvirtEngine, id: string, nic: NicSpec, context: Context): Promise<void> {
   const managed = await getReady(engine, id, context);
   await requireShutOff(managed, "Interfaces can be added only to stopped instances");

@@ -26,7 +26,7 @@ async function readLeases(engine: LibvirtEngine, name: string) {
     const leases = await network.dhcpLeases();
     return leases.map((lease) => ({ mac: lease.mac ?? "", ip: lease.ip, expiry: lease.expiryTime }));
   } catch (error) {
-    // A network that has gone takes the addresses with it, not the instance.
+    // Without its network, an instance has no addresses, but still exists.
     if (isLibvirt(error, "NO_NETWORK", "OPERATION_INVALID")) {
       return [];
     }
@@ -34,7 +34,7 @@ async function readLeases(engine: LibvirtEngine, name: string) {
   }
 }
 
-/** IPv4 addresses that the networks leased to the domain, newest lease of each interface first. */
+/** IPv4 addresses that the networks leased to the domain, the newest lease of each interface first. */
 export async function addressesOf(managed: Managed, leases: LeaseReader): Promise<string[]> {
   const addresses: string[] = [];
   for (const { mac, network } of readInterfaces(managed.document)) {
@@ -45,7 +45,7 @@ export async function addressesOf(managed: Managed, leases: LeaseReader): Promis
   return [...new Set(addresses)];
 }
 
-/** The guest's sshd: at its leased address, or behind the forwarded port in session mode. */
+/** How to reach the guest's sshd: at its leased address or, in session mode, through the forwarded port. */
 export function sshAccess(engine: LibvirtEngine): SshAccess {
   return {
     via: "ssh",
@@ -77,7 +77,7 @@ export async function ensureNetwork(engine: LibvirtEngine, name: string): Promis
         "ENGINE_ERROR",
         {
           engine: "libvirt",
-          reason: `the network "${name}" is not defined; \`strata doctor\` says how to define it`,
+          reason: `the network "${name}" is not defined; see \`strata doctor\``,
         },
         error,
       );
@@ -96,7 +96,7 @@ export async function freePort(): Promise<number> {
   const address = server.address();
   await new Promise<void>((resolve) => server.close(() => resolve()));
   if (address === null || typeof address === "string") {
-    throw failure("INTERNAL", { reason: "no port was given" });
+    throw failure("INTERNAL", { reason: "the system assigned no port" });
   }
   return address.port;
 }

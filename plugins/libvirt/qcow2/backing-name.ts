@@ -1,19 +1,19 @@
 import { resolve } from "node:path";
 
 /**
- * The files that QEMU opens for the name of a backing file in the header of an image in that folder: a
- * path, `file:PATH`, or `json:` with options of QEMU's block drivers, which may name several. Absolute, the
- * backing file itself first; none where it is no file of the host.
+ * The files that QEMU opens for the backing file name in the header of an image in that folder: a path,
+ * `file:PATH`, or `json:` with options of QEMU's block drivers, which may name several files. Absolute paths,
+ * the backing file itself first; none if it is not a file of this host.
  */
 export function filesOfBackingName(name: string, folder: string): string[] {
-  // What has a protocol is relative to where QEMU runs, which libvirt has at the root.
+  // With a protocol, paths are relative to QEMU's working directory, which libvirt sets to the root.
   if (name.startsWith("json:")) {
     return filesOfOptions(name.slice("json:".length)).map((file) => resolve("/", file));
   }
   if (name.startsWith("file:")) {
     return [resolve("/", name.slice("file:".length))];
   }
-  // As QEMU tells a protocol from a path: a colon before the first slash.
+  // QEMU's rule for a protocol: a colon before the first slash.
   return /^[^/]*:/.test(name) ? [] : [resolve(folder, name)];
 }
 
@@ -26,7 +26,9 @@ function filesOfOptions(text: string): string[] {
   }
 }
 
-/** Values of `filename`, also under a dotted key such as `file.filename`; what lies behind `backing` last. */
+/**
+ * Values of `filename`, also with a dotted key such as `file.filename`; those within `backing` come last.
+ */
 function filenames(options: unknown): string[] {
   if (typeof options !== "object" || options === null) {
     return [];

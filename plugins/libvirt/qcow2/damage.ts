@@ -4,19 +4,19 @@ import { fileVersion } from "../storage/file-version.ts";
 import { checkImage, type ImageCheck } from "./qemu-img.ts";
 import { extentOfFile } from "./tables.ts";
 
-/** `isDamaged` that asks qemu-img only where the file's tables leave it open. */
+/** Like `isDamaged`, but runs qemu-img only if the file's tables do not tell. */
 export async function hasLost(path: string): Promise<boolean> {
   return extentOfFile(path) !== "whole" && isDamaged(path, {});
 }
 
-/** Rejects with LAYER_UNREADABLE where a file is known to have lost contents. */
+/** Rejects with LAYER_UNREADABLE if a file is known to have lost data. */
 export async function requireWhole(name: string, path: string): Promise<void> {
   if (await hasLost(path)) {
-    throw failure("LAYER_UNREADABLE", { name, path, reason: "it is damaged; `strata doctor` says how" });
+    throw failure("LAYER_UNREADABLE", { name, path, reason: "it is damaged; see `strata doctor`" });
   }
 }
 
-/** True where a file is known to have lost contents. */
+/** True if a file is known to have lost data. */
 export async function isDamaged(path: string, call: Partial<Pick<Context, "signal">>): Promise<boolean> {
   const extent = extentOfFile(path);
   if (extent === "corrupt" || extent === "cut") {
@@ -31,7 +31,7 @@ export async function isDamaged(path: string, call: Partial<Pick<Context, "signa
 
 export const isWrong = ({ corruptions, failed }: ImageCheck) => corruptions > 0 || failed !== null;
 
-/** What qemu-img says of a file; null where it was written, replaced or removed meanwhile. */
+/** What qemu-img reports about a file; null if it was written, replaced or removed meanwhile. */
 export async function checkAtRest(
   path: string,
   { signal }: Partial<Pick<Context, "signal">>,

@@ -2,35 +2,38 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { filesOfBackingName } from "./backing-name.ts";
 
-/** What the header of a qcow2 file tells. */
+/** The contents of a qcow2 header. */
 export interface Qcow2Header {
   /** Bytes. */
   readonly virtualSize: bigint;
-  /** Absolute path of the backing file; null for none. What is no file has no path that is there. */
+  /**
+   * Absolute path of the backing file; null for none. If the name is not that of a file, the path does not
+   * exist.
+   */
   readonly backing: string | null;
-  /** Snapshots that the file holds inside, which QEMU's own tools make: they read through its backing file, too. */
+  /** Number of QEMU's own snapshots in the file. They also read through its backing file. */
   readonly inside: number;
-  /** True where its contents can only be read with a key. */
+  /** True if its contents can be read only with a key. */
   readonly encrypted: boolean;
 }
 
 export const MAGIC = 0x514649fb;
 const FIRST_PART = 104;
-/** The format allows no longer name. */
+/** The longest backing file name that the format allows, bytes. */
 export const LONGEST_NAME = 1023;
-/** The start of a file, into which each is read: as much as mostly has the name of the backing file as well. */
+/** Buffer for the start of a file: large enough, most of the time, for the backing file name too. */
 const START = Buffer.alloc(1024);
 
-/** `readHeaderSync` that rejects where that throws. */
+/** Like `readHeaderSync`, but rejects instead of throwing. */
 export async function readHeader(path: string): Promise<Qcow2Header> {
   return readHeaderSync(path);
 }
 
 /**
- * Reads the header of one of our own layers. A chain of a hundred is read so in a millisecond, where
- * qemu-img would start a hundred times: the reads are short and block on purpose, since handing each to
- * another thread costs twenty times as much. Images from outside go through `qemu-img info` instead.
- * Throws the file system's error, or an Error that says what is wrong with the header.
+ * Reads the header of a layer. Reading a chain of a hundred takes a millisecond, instead of a hundred runs of
+ * qemu-img: the reads are short and block on purpose, since passing each to another thread takes twenty times
+ * as long. Images from elsewhere go through `qemu-img info` instead. Throws the file system's error, or an
+ * Error that says what is wrong with the header.
  */
 export function readHeaderSync(path: string): Qcow2Header {
   const { name, ...header } = readParts(path);
@@ -41,7 +44,7 @@ export function readHeaderSync(path: string): Qcow2Header {
   return { ...header, backing };
 }
 
-/** True for a file that begins as qcow2 images do; throws the file system's error. */
+/** True if the file begins like a qcow2 image. Throws the file system's error. */
 export function isQcow2(path: string): boolean {
   if (!statSync(path).isFile()) {
     return false;
@@ -54,7 +57,7 @@ export function isQcow2(path: string): boolean {
   }
 }
 
-/** Every file that an image's name of its backing file has QEMU open; rejects as `readHeader` does. */
+/** Every file that QEMU opens for an image's backing file name. Rejects like `readHeader`. */
 export async function readBackingFiles(path: string): Promise<string[]> {
   const { name } = readParts(path);
   return name === null ? [] : filesOfBackingName(name, dirname(path));
@@ -69,12 +72,12 @@ function readParts(path: string) {
   }
 }
 
-/** Entries of an L1 table that are looked at: those of 2 TiB. */
+/** How many entries of an L1 table are read: those of 2 TiB. */
 const L1_ENTRIES = 4096;
 
 /**
- * True when one of our own layers holds nothing itself: all that is read from it comes from below. False
- * where that takes more than a look at its first tables.
+ * True if a layer contains no data of its own, so that everything is read from below. False if finding out
+ * takes more than its first tables.
  */
 export async function isEmptyImage(path: string): Promise<boolean> {
   const file = openSync(path, "r");

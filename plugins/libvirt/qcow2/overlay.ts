@@ -11,10 +11,11 @@ const HEADER_LENGTH = 112;
 const BACKING_FORMAT = 0xe2792aca;
 
 /**
- * Makes an empty overlay on a qcow2 file, readable by its owner alone and durable: what `qemu-img create -b`
- * makes, in the format's version 3. An empty overlay is a header and three small tables; a process of its own to
- * write them would take longer than all the rest of a snapshot. `size` in bytes, by default the backing
- * file's. Rejects with the errors of `readHeader` for the backing file, with NO_SPACE and the like for the new one.
+ * Creates an empty overlay on a qcow2 file, readable only by its owner and durable: what `qemu-img create -b`
+ * makes, in version 3 of the format. An empty overlay is a header and three small tables; starting a process
+ * to write them would take longer than the rest of a snapshot. `size` is in bytes, by default that of the
+ * backing file. Rejects with the errors of `readHeader` for the backing file, and of the file system for the
+ * new one.
  */
 export async function createOverlay(path: string, backing: string, size?: bigint): Promise<void> {
   const virtualSize = size ?? (await readHeader(backing)).virtualSize;
@@ -25,7 +26,8 @@ export async function createOverlay(path: string, backing: string, size?: bigint
     for (const { at, bytes } of tables) {
       await file.write(bytes, 0, bytes.length, at);
     }
-    // Last: what has no header is no layer, and is taken away where this is interrupted.
+    // The header comes last: if this is interrupted, a file without a header is not a layer and can be
+    // removed.
     await file.write(header, 0, header.length, 0);
     await file.sync();
     await flushFolder(path);
@@ -40,7 +42,9 @@ interface Piece {
   readonly bytes: Buffer;
 }
 
-/** The parts of an overlay that are not zero: header, refcount table and block; then comes the L1 table. */
+/**
+ * The parts of an overlay that are not zero: header, refcount table and refcount block. The L1 table follows.
+ */
 export function emptyOverlay(
   backing: string,
   virtualSize: bigint,
@@ -50,7 +54,7 @@ export function emptyOverlay(
     throw failure("INVALID_VALUE", {
       what: "the path of a layer",
       value: backing,
-      reason: `qcow2 takes at most ${LONGEST_NAME} bytes`,
+      reason: `must be at most ${LONGEST_NAME} bytes, the limit of qcow2`,
     });
   }
   const [refcountTable, refcountBlock, l1Table] = [CLUSTER, 2 * CLUSTER, 3 * CLUSTER];

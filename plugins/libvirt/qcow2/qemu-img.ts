@@ -7,7 +7,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Descriptor of the lock under which the program runs; see `FileLock`. */
   readonly lock?: number;
-  /** Hears how far it is, from 0 to 1. */
+  /** Called with the progress, from 0 to 1. */
   progress?(fraction: number): void;
 }
 
@@ -45,17 +45,17 @@ async function qemuImg(args: readonly string[], { signal, lock, progress }: RunO
   return String(result.stdout);
 }
 
-/** Grows the virtual size, bytes. */
+/** Grows the virtual size, in bytes. */
 export async function growImage(path: string, size: bigint, options: RunOptions): Promise<void> {
   await qemuImg(["resize", "-q", "-f", "qcow2", path, String(size)], options);
   await flush(path);
 }
 
 /**
- * Moves `child` from its backing file to `target` further down (null: to none), copying what would be
- * lost. `from` is what it stands on by our records: the pointer is set back to it first, since an earlier
- * attempt that was killed may have switched the pointer before all was copied, and only from the old
- * place does another attempt copy everything. `from` must be unchanged until this has returned.
+ * Changes the backing file of `child` to `target`, further down (null: to none), and copies the data that it
+ * would lose. `from` is its backing file by strata's records. The header is first set back to it: an
+ * interrupted attempt may have changed the header before all data was copied, and only from the old backing
+ * file does the next attempt copy everything. `from` must not change until this has returned.
  */
 export async function rebase(
   child: string,
@@ -70,26 +70,26 @@ export async function rebase(
   await flush(child);
 }
 
-/** Writes what `overlay` holds into the file that it stands on. Killed, it is done again from the start. */
+/** Copies the data of `overlay` into its backing file. If interrupted, it starts from the beginning. */
 export async function commit(overlay: string, backing: string, options: RunOptions): Promise<void> {
   await qemuImg(["commit", "-q", "-f", "qcow2", "-d", overlay], options);
   await flush(backing);
 }
 
-/** Writes another backing file into the header of `child`, and copies nothing. */
+/** Changes the backing file in the header of `child` without copying data. */
 export async function repoint(child: string, backing: string, options: RunOptions): Promise<void> {
   await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", child], options);
 }
 
-/** Writes another backing file of the same contents into the header of `child`, durably. */
+/** Changes the backing file in the header of `child` to one with the same contents, durably. */
 export async function pointTo(child: string, backing: string, options: RunOptions): Promise<void> {
   await repoint(child, backing, options);
   await flush(child);
 }
 
 /**
- * Brings what the layer itself holds into `image`, which has the contents of all below the layer. The
- * layer and its header stay as they are.
+ * Copies the layer's own data into `image`, which has the contents of everything below the layer. The layer
+ * and its header do not change.
  */
 export async function copyInto(image: string, layer: string, options: RunOptions): Promise<void> {
   const file = (filename: string) => ({ driver: "qcow2", file: { driver: "file", filename } });
@@ -97,7 +97,7 @@ export async function copyInto(image: string, layer: string, options: RunOptions
   await qemuImg(["commit", "-q", "-d", top], options);
 }
 
-/** Names of the snapshots that an image holds inside. */
+/** Names of QEMU's own snapshots in an image. */
 export async function listInsideSnapshots(path: string, options: RunOptions): Promise<string[]> {
   const info: unknown = JSON.parse(
     await qemuImg(["info", "-U", "--output=json", "-f", "qcow2", path], options),
@@ -106,15 +106,15 @@ export async function listInsideSnapshots(path: string, options: RunOptions): Pr
   return Array.isArray(snapshots) ? snapshots.map((each: { name?: unknown }) => String(each.name)) : [];
 }
 
-/** Deletes a snapshot that an image holds inside. The image itself reads as before. */
+/** Deletes one of QEMU's own snapshots in an image. The image itself reads as before. */
 export async function deleteInsideSnapshot(path: string, name: string, options: RunOptions): Promise<void> {
   await qemuImg(["snapshot", "-q", "-d", name, path], options);
   await flush(path);
 }
 
 /**
- * True when the file itself, not its chain, holds data of the guest. Locks the file meanwhile, so that no
- * guest can be started on it; `shared` is for whoever only looks, and leaves everybody else alone.
+ * True if the file itself, not its chain, contains guest data. Locks the file meanwhile, so that no guest can
+ * be started on it; `shared` only reads, and blocks nobody.
  */
 export async function holdsData(path: string, options: RunOptions, shared = false): Promise<boolean> {
   const share = shared ? ["-U"] : [];
@@ -128,21 +128,24 @@ export async function holdsData(path: string, options: RunOptions, shared = fals
   );
 }
 
-/** What `qemu-img check` says of one file, without what it stands on. */
+/** What `qemu-img check` reports about one file, without its backing file. */
 export interface ImageCheck {
   readonly corruptions: number;
   readonly leaks: number;
-  /** Why it could not be checked; null where it was. */
+  /** Why it could not be checked; null if it was. */
   readonly failed: string | null;
 }
 
-/** Checks the tables of a qcow2 file. Locks nothing, and says nothing that is right of one that is written. */
+/**
+ * Checks the tables of a qcow2 file. Does not lock it, so the result is wrong for a file that is being
+ * written.
+ */
 export function checkImage(path: string, options: RunOptions): Promise<ImageCheck> {
   const image = { driver: "qcow2", backing: null, file: { driver: "file", filename: path } };
   return runCheck(["-U", `json:${JSON.stringify(image)}`], options);
 }
 
-/** Takes leaked clusters of a qcow2 file back; fails where anything else has it open. */
+/** Frees leaked clusters of a qcow2 file. Fails if any other process has it open. */
 export function repairLeaks(path: string, options: RunOptions): Promise<ImageCheck> {
   return runCheck(["-r", "leaks", "-f", "qcow2", path], options);
 }
@@ -151,7 +154,7 @@ async function runCheck(args: readonly string[], { signal, lock }: RunOptions): 
   const { execa } = await import("execa");
   const running = execa("qemu-img", ["check", "--output=json", ...args], {
     stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
-    // A line for each cluster that is missing may be millions: the first tells enough.
+    // There may be millions of lines, one for each missing cluster. The first is enough.
     buffer: { stderr: false },
     reject: false,
     env: { LC_ALL: "C" },
@@ -175,7 +178,7 @@ async function runCheck(args: readonly string[], { signal, lock }: RunOptions): 
     return found;
   }
   const [first = ""] = reason.slice(0, LONGEST_REASON).split("\n");
-  // Without an exit code it was killed, and that says nothing of the file.
+  // Without an exit code it was killed, which says nothing about the file.
   if (result.exitCode === undefined) {
     throw failure(
       "PROGRAM_FAILED",
@@ -189,7 +192,7 @@ async function runCheck(args: readonly string[], { signal, lock }: RunOptions): 
 /** Characters. */
 const LONGEST_REASON = 500;
 
-/** What `qemu-img check --output=json` printed; null for what is none of it. */
+/** The output of `qemu-img check --output=json`; null for anything else. */
 export function parseCheck(printed: string): ImageCheck | null {
   try {
     const report: unknown = JSON.parse(printed);
@@ -211,7 +214,7 @@ export function parseCheck(printed: string): ImageCheck | null {
   }
 }
 
-/** Takes the file away from group and others and makes it and its name durable. */
+/** Removes access for group and others, and makes the file and its name durable. */
 export async function secure(path: string): Promise<void> {
   await chmod(path, 0o600);
   await flush(path);

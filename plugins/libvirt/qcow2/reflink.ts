@@ -2,16 +2,15 @@ import { chmod, constants, copyFile } from "node:fs/promises";
 import { newPartialPath, removeLayer } from "../layers/layers.ts";
 
 /**
- * Makes `to` a file with the contents of `from` on the same blocks, readable by its owner alone: either
- * gets blocks of its own where it is written later. Rejects with the file system's error where that does
- * not do it, and leaves nothing then.
+ * Makes `to` a reflink of `from`, readable only by its owner: both share blocks until either is written.
+ * Rejects with the file system's error if that is not supported, and then leaves nothing behind.
  */
 export async function cloneFile(from: string, to: string): Promise<void> {
   await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
   await chmod(to, 0o600);
 }
 
-/** True where a file in the folder can be cloned from `from`; whether it can, only doing it tells. */
+/** True if a file in the folder can be a reflink of `from`. The only way to find out is to try. */
 export async function canClone(from: string, folder: string): Promise<boolean> {
   const trial = newPartialPath(folder);
   try {

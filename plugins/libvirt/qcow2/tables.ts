@@ -1,30 +1,33 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { MAGIC } from "./header.ts";
 
-/** Reads bytes of a file, fewer than asked for where it ends; they are there until the next read. */
+/** Reads bytes of a file, fewer than requested at its end. The result is valid until the next read. */
 export type ReadAt = (at: number, length: number) => Buffer;
 
 /**
- * What a look at a file's tables tells:
- * - "whole": its tables, and all clusters that are in use, begin inside the file.
+ * What a file's tables say:
+ * - "whole": its tables, and all clusters in use, begin inside the file.
  * - "cut": it ends before one of its tables does.
- * - "short": clusters are in use behind its end. Their data are gone, or QEMU was killed before it wrote them,
+ * - "short": clusters in use lie beyond its end. Their data is lost, or QEMU was killed before it wrote them,
  *   and nothing refers to them.
- * - "corrupt": QEMU found it corrupt and has marked it; it opens it for reading only.
- * - "unknown": the refcounts say nothing: they are rebuilt when it is opened, or it is of no kind that we know.
+ * - "corrupt": QEMU found it corrupt, marked it, and opens it read-only.
+ * - "unknown": the refcounts do not tell, because they are rebuilt when it is opened, or its format is
+ *   unknown.
  */
 export type Extent = "whole" | "cut" | "short" | "corrupt" | "unknown";
 
 const DIRTY = 1n;
 const CORRUPT = 2n;
-/** Bytes of the refcount table that are looked at beyond the end: 512 entries, of 2 GiB each by default. */
+/**
+ * How much of the refcount table beyond the file's end is read, bytes: 512 entries, of 2 GiB each by default.
+ */
 const READ_BYTES = 4096;
 const OFFSET = 0x00ff_ffff_ffff_fe00n;
 
-/** Into which files are read: a thousand are looked at one after the other, and nothing of them is kept. */
+/** Buffer for reading files: a thousand are read one after the other, and nothing is kept. */
 let space = Buffer.alloc(65536);
 
-/** `extentOf` for the file at a path; "unknown" where it cannot be read. */
+/** Like `extentOfBytes`, for the file at a path; "unknown" if it cannot be read. */
 export function extentOfFile(path: string): Extent {
   try {
     const file = openSync(path, "r");
@@ -45,9 +48,9 @@ export function extentOfFile(path: string): Extent {
 }
 
 /**
- * Tells whether a qcow2 file of `size` bytes has been cut off, in three short reads: the header, the
- * refcount table and the refcounts of what would be behind the file's end. The last cluster may be there in
- * part: tables at the end of a file are not padded.
+ * Finds out whether a qcow2 file of `size` bytes has been truncated, in three short reads: the header, the
+ * refcount table, and the refcounts beyond the file's end. The last cluster may be there in part, since
+ * tables at the end of a file are not padded.
  */
 export function extentOf(read: ReadAt, size: number): Extent {
   const header = readTables(read(0, 104));
@@ -55,7 +58,8 @@ export function extentOf(read: ReadAt, size: number): Extent {
     return header;
   }
   const { cluster, bits, l1End, table, tableLength } = header;
-  // Beyond a file's end QEMU reads zeros: an L1 table of which nothing is left is one of an empty layer.
+  // QEMU reads zeros beyond a file's end: an L1 table that is missing entirely looks like that of an empty
+  // layer.
   if (l1End > size || table + cluster > size) {
     return "cut";
   }
@@ -77,7 +81,7 @@ export function extentOf(read: ReadAt, size: number): Extent {
   const skipped = (behind % counted) * bits;
   const from = Math.floor(skipped / 8);
   const refcounts = read(block + from, cluster - from);
-  // Refcounts of less than a byte begin with its lowest bits.
+  // Refcounts of less than a byte begin with the lowest bits.
   const [first = 0] = refcounts;
   return first >> (skipped % 8) === 0 && isZero(refcounts.subarray(1)) ? "whole" : "short";
 }
@@ -93,7 +97,7 @@ interface Tables {
   readonly tableLength: number;
 }
 
-/** Where the tables are by the start of a file. */
+/** Where the tables are, by the start of a file. */
 function readTables(header: Buffer): Tables | Extent {
   if (header.length < 72 || header.readUInt32BE(0) !== MAGIC) {
     return "unknown";

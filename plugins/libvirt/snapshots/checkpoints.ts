@@ -4,7 +4,10 @@ import { isLibvirt } from "../errors.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { redefine } from "./redefine.ts";
 
-/** Rejects where libvirt has checkpoints of the domain: it takes no snapshot of a stopped one then (up to 11.3). */
+/**
+ * Rejects if libvirt has checkpoints of the domain: it does not take snapshots of a stopped one then (up to
+ * 11.3).
+ */
 export async function requireNoCheckpoints({
   name,
   domain,
@@ -17,8 +20,8 @@ export async function requireNoCheckpoints({
 }
 
 /**
- * Rejects where libvirt would not write a snapshot's record anew: 9.0 refuses that beside checkpoints, as backup
- * tools leave them, and 11.3 does not. So it is tried, with the record as it is, before anything else is changed.
+ * Rejects if libvirt would refuse to redefine a snapshot: 9.0 does beside checkpoints, which backup tools
+ * leave, and 11.3 does not. So it is tried, without a change, before anything else is changed.
  */
 export async function requireRedefinable(managed: Managed, snapshot: SnapshotDocument): Promise<void> {
   const { name, domain } = managed;

@@ -8,7 +8,7 @@ import { readBackup, recordLost, removeBackup } from "./record-backup.ts";
 import { listRecords, listSnapshots, lookupSnapshot, standsOn } from "./records.ts";
 import { isExposed, isRefusal, redefine } from "./redefine.ts";
 
-/** Moves libvirt's current mark to a snapshot, which may have been looked at just now. */
+/** Makes a snapshot libvirt's current one. A caller that has just read it passes it. */
 export async function setCurrentSnapshot(
   managed: Managed,
   name: string,
@@ -21,9 +21,9 @@ export async function setCurrentSnapshot(
 }
 
 /**
- * Gives libvirt back a record that it has forgotten. One with children has left them with a pointer to
- * nowhere in libvirtd's memory, where no call can mend it: rejects with RECORD_FORGOTTEN until libvirtd has
- * been started again and has read its records.
+ * Makes libvirt record a snapshot again that it has dropped. If it has children, libvirtd's memory has them
+ * under a parent that does not exist, which no call can repair: rejects with RECORD_FORGOTTEN until libvirtd
+ * has been restarted and has read its records.
  */
 export async function restoreBackup(managed: Managed): Promise<void> {
   const saved = await readBackup(managed);
@@ -42,12 +42,13 @@ export async function restoreBackup(managed: Managed): Promise<void> {
 }
 
 /**
- * Has libvirt mark a snapshot again where it marks none: it gives its mark up when it cannot write it. One that it
- * marks by itself, the parent of one that was deleted, must name the disk that the instance writes; see `redefine`.
+ * Sets libvirt's current snapshot if it has none: it drops the flag if it cannot write it. A snapshot that
+ * libvirt itself makes current, the parent of one that was deleted, must name the active layer; see
+ * `redefine`.
  */
 export async function keepCurrentSnapshot(managed: Managed): Promise<void> {
   await correctCurrentSnapshot(managed).catch((error: unknown) => {
-    // Where the instance stands is told by its layers; a mark that is elsewhere is a matter for `strata doctor`.
+    // The layers tell which snapshot is current; `strata doctor` shows where libvirt differs.
     if (!isRefusal(error)) {
       throw error;
     }
@@ -65,7 +66,7 @@ async function correctCurrentSnapshot(managed: Managed): Promise<void> {
     return;
   }
   const snapshots = await listRecords(domain);
-  // Where a layer is missing, nothing tells where the instance stands.
+  // If a layer is missing, the current snapshot is unknown.
   const position = await standsOn(managed, snapshots, readDisk(document)).catch((error: unknown) => {
     if (isStrataError(error) && (error.code === "LAYER_MISSING" || error.code === "LAYER_UNREADABLE")) {
       return null;

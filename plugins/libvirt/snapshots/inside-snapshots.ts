@@ -10,8 +10,8 @@ import { listChildren } from "./records.ts";
 import { deleteRecord } from "./redefine.ts";
 
 /**
- * Deletes a snapshot of the kind that QEMU keeps inside an image, which virsh makes: first what the image holds of
- * it, then the record. What else the image holds stays as it is.
+ * Deletes one of QEMU's own snapshots inside an image, as virsh makes them: first from the image, then its
+ * record. Other snapshots in the image stay.
  */
 export async function deleteInside(
   managed: Managed,
@@ -23,7 +23,7 @@ export async function deleteInside(
     if (await (await readFileUsers()).has(recorded)) {
       throw failure("WRONG_STATE", {
         name: managed.name,
-        reason: `Snapshot "${name}" is inside the disk image ${recorded}, and can be deleted only while it is not in use`,
+        reason: `Snapshot "${name}" is inside the disk image ${recorded} and can be deleted only while that is not in use`,
         state: "Running",
       });
     }
@@ -37,7 +37,7 @@ export async function deleteInside(
   await keepCurrentSnapshot(managed);
 }
 
-/** A snapshot that libvirt does not know, and whose record was perhaps lost, is not deleted by its name alone. */
+/** Rejects if libvirt has lost the record of a snapshot: it must not be deleted by its name alone. */
 export async function requireNotLost(managed: Managed, name: string): Promise<void> {
   const copies = await listCopies(managed.metadata.folder);
   if (copies.some((copy) => copy.name === name)) {

@@ -11,7 +11,7 @@ import { readSnapshot, type SnapshotDocument } from "../xml/snapshot.ts";
 import { reconcileNames } from "./reconcile.ts";
 import { currentName, listRecords, listSnapshots, lookupRemoval, standsOn } from "./records.ts";
 
-/** What was read in several calls is of one moment only where everything that it names is there. */
+/** True if a tree that was read in several calls is consistent: everything that it refers to is in it. */
 export function isClosed({ snapshots, standsOn }: SnapshotTree): boolean {
   const names = snapshots.map(({ name }) => name);
   const known = new Set<string | null>([null, ...names]);
@@ -38,8 +38,8 @@ export async function tree(engine: LibvirtEngine, id: string): Promise<SnapshotT
 }
 
 /**
- * Those who may see the domain but not its files are told libvirt's own mark, and so are all where the layers cannot
- * be followed: that one is missing must not keep anybody from seeing the rest.
+ * Users who may read the domain but not its files get libvirt's current snapshot. So does everyone if the
+ * layers cannot be read: one missing layer must not hide the rest.
  */
 async function readPosition(
   managed: Managed,
@@ -55,12 +55,12 @@ async function readPosition(
 }
 
 /**
- * libvirt's mark is believed where the head stands right on the file that the marked snapshot froze; the
- * whole tree is read where it does not.
+ * libvirt's current snapshot is trusted if the active layer stands directly on the file that it froze.
+ * Otherwise the tree is read.
  */
 export async function outline(engine: LibvirtEngine, id: string): Promise<SnapshotOutline> {
   const lockState = engine.lockStates.get(id);
-  // Once a change has taken the instance up, others that look meanwhile must not touch what it works on.
+  // Once a change has begun, readers must not touch what it works on.
   if (lockState?.read !== undefined && !(await isPending(lockState.read))) {
     return outlineLocked(lockState, lockState.read);
   }
@@ -81,7 +81,7 @@ export async function outline(engine: LibvirtEngine, id: string): Promise<Snapsh
   return { names, standsOn: await readPosition(managed, await listRecords(domain), activeLayer) };
 }
 
-/** Of an instance that was just locked whatever its next change needs of the records is read. */
+/** For an instance that was just locked, this reads what its next change needs of the records. */
 async function outlineLocked(lockState: LockState, managed: Managed): Promise<SnapshotOutline> {
   const { names, copies } = await reconcileNames(managed);
   lockState.copies = copies;

@@ -20,10 +20,11 @@ import {
 import { listRecords, readRecordText, type SnapshotText } from "./records.ts";
 
 /**
- * Brings the copies of an instance's records together with what libvirt has, whose list costs one call: a record
- * without a copy is somebody else's and gets one; a copy without a record is of a snapshot that libvirt's own tools
- * have deleted, or of a record that was lost, which stays until it is recorded again. Resolves to the copies: all
- * that snapshots froze, lost ones included. The caller holds the instance.
+ * Reconciles the copies of an instance's records with libvirt's list, which costs one call. A record without
+ * a copy was made by someone else and gets one. A copy without a record belongs to a snapshot that libvirt's
+ * own tools have deleted, or to a record that was lost, and in that case is kept until the record is back.
+ * Resolves to the copies: everything that snapshots froze, including lost ones. The caller has locked the
+ * instance.
  */
 export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]> {
   const { lockState } = managed;
@@ -32,14 +33,14 @@ export async function reconcile(managed: Managed): Promise<readonly RecordCopy[]
   return known ?? (await reconcileNames(managed)).copies;
 }
 
-/** The same, with the names that libvirt lists. */
+/** Like `reconcile`, with the names that libvirt lists. */
 export async function reconcileNames(managed: Managed): Promise<{
   readonly names: readonly string[];
   readonly copies: readonly RecordCopy[];
 }> {
   const { domain, metadata, document } = managed;
   const { folder } = metadata;
-  // Whoever put it back into the definition wants it: it is not to be removed any more.
+  // A disk that was put back into the definition must not be removed any more.
   await cancelRemoval(folder, readDisks(document));
   const [names, copies] = await Promise.all([
     domain.listSnapshots().then((all) => all.map(({ name }) => name)),
@@ -71,7 +72,10 @@ export async function reconcileNames(managed: Managed): Promise<{
   return { names, copies: await listCopies(folder) };
 }
 
-/** Copies the records that have no copy, and nothing else: all that may be done where something is left half done. */
+/**
+ * Copies the records that have no copy, and does nothing else: all that may be done while an operation is
+ * interrupted.
+ */
 export async function copyNewRecords(managed: Managed): Promise<void> {
   const { folder } = managed.metadata;
   const copies = await listCopies(folder);
@@ -88,7 +92,7 @@ async function readThose({ domain }: Managed, names: readonly string[]): Promise
   return records.filter((record) => record !== null);
 }
 
-/** Writes the copy of a record unless there is one that says the same of its layer. */
+/** Writes the copy of a record unless there is one with the same layer. */
 async function keep(folder: string, copies: readonly RecordCopy[], record: SnapshotText): Promise<void> {
   const path = recordCopyPath(folder, record.name, record.frozen);
   if (!copies.some((copy) => copy.path === path)) {
@@ -98,8 +102,8 @@ async function keep(folder: string, copies: readonly RecordCopy[], record: Snaps
 }
 
 /**
- * The copies of snapshots that libvirt has deleted with all they held: the layer is another snapshot's by now, or the
- * instance's own disk, or it is gone and nothing misses it.
+ * The copies of snapshots that libvirt has deleted with their data: the layer belongs to another snapshot
+ * now, or is the active layer, or is gone and nothing needs it.
  */
 export async function deletedByLibvirt(
   managed: Managed,
@@ -123,14 +127,14 @@ export async function deletedByLibvirt(
       if (copy.frozen === activeLayer) {
         return graph.dependants(activeLayer).length === 0;
       }
-      // Where something stands on it, it was taken away by another hand and may be brought back.
+      // If something stands on it, it was removed in some other way and may be brought back.
       return !(await exists(copy.frozen)) && graph.dependants(copy.frozen).length === 0;
     }),
   );
   return lost.filter((_, at) => is[at]);
 }
 
-/** True where the image that the snapshot is inside of still holds snapshots. */
+/** True if the image of a snapshot inside it still contains snapshots. */
 async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
   const xml = await readCopy(path).catch(() => null);
   if (xml === null) {
@@ -141,7 +145,10 @@ async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
   return header !== null && header.inside > 0;
 }
 
-/** Versions before 0.2 kept a list of the disks that restores had left in the metadata. */
+/**
+ * Versions before 0.2 kept a list of the disks that restores had left in the metadata. Moves it to the
+ * pending removals.
+ */
 async function movePendingRemovals(managed: Managed, records: readonly SnapshotText[]): Promise<void> {
   const { pendingRemovals = [], folder } = managed.metadata;
   const activeLayer = readDisk(managed.document);

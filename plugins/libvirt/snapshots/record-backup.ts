@@ -6,17 +6,20 @@ import { fileError, isAbsent, isLibvirt } from "../errors.ts";
 import { parse, serialize } from "../xml/document.ts";
 import { readSnapshot, type SnapshotDocument } from "../xml/snapshot.ts";
 
-/** In an instance's folder: the record that is being written anew, as it was. */
+/** In an instance's folder: a backup of the record that is being rewritten. */
 export const RECORD_BACKUP = "record.xml";
 
-/** What libvirt needs to write a record and to clear the old mark is kept free with it, bytes. */
+/**
+ * How much space libvirt needs to write a record and to update the previous current one, bytes. It is kept
+ * free with the backup.
+ */
 const RESERVED_BYTES = 64 * 1024;
 
 /**
- * Runs a piece that has libvirt write a snapshot's record anew. libvirt forgets a snapshot when it cannot
- * write it, for want of space above all: the old record stays on its disk, but is not looked at before
- * libvirtd is started again. What nobody knows of would have its layer taken away, so the record is kept
- * in the instance's folder until it has been written.
+ * Runs `rewrite`, which makes libvirt rewrite a snapshot's record, with a backup of it. libvirt drops a
+ * snapshot from its list if it cannot write its record, usually for lack of space: the old record stays on
+ * its disk but is not read before libvirtd restarts. The layer of a snapshot that nothing lists would be
+ * removed, so the backup is kept in the instance's folder until the record has been written.
  */
 export async function withBackup<T>(
   managed: Managed,
@@ -46,7 +49,7 @@ export async function withBackup<T>(
   return written;
 }
 
-/** The record that was kept and not let go; null where it is cut off, so that libvirt was not asked yet. */
+/** The backup, if one was left; null if it is incomplete, because libvirt had not been asked yet. */
 export async function readBackup({ metadata }: Managed): Promise<SnapshotDocument | null | undefined> {
   const path = join(metadata.folder, RECORD_BACKUP);
   const xml = await readFile(path, "utf8").catch((error: unknown) => {

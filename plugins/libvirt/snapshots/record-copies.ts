@@ -16,19 +16,19 @@ export const DEFINITION = "domain.xml";
 const VERSION = 1;
 const FIRST_LINE = /^<\?strata version="(\d+)"\?>\n/;
 
-/** A copy of a record, as its file's name tells it. */
+/** A copy of a record, as the name of its file says. */
 export interface RecordCopy {
   /** Name of the snapshot. */
   readonly name: string;
-  /** What the snapshot froze; null for one that is not an external disk snapshot. */
+  /** The file that the snapshot froze; null if it is not an external disk snapshot. */
   readonly frozen: string | null;
   /** The copy's file. */
   readonly path: string;
 }
 
-/** Names that a file may have as they are; the copy of another is found by a hash of it. */
+/** Names that can be used in file names. For other names, the file name contains a hash. */
 const PLAIN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,150}$/;
-/** `NAME.LAYER.xml`: LAYER is the UUID of the layer, "none" for no layer, "other" for one that is elsewhere. */
+/** `NAME.LAYER.xml`: LAYER is the UUID of the layer, "none" for no layer, "other" for one elsewhere. */
 const FILE = /^(.+)\.([0-9a-f-]{36}|none|other)\.xml$/;
 
 function fileName(folder: string, name: string, frozen: string | null): string {
@@ -40,8 +40,8 @@ function fileName(folder: string, name: string, frozen: string | null): string {
 }
 
 /**
- * The copies in an instance's folder, without reading those whose file's name tells all: it must cost little to
- * know at each change what every snapshot froze.
+ * The copies in an instance's folder. Files whose names say everything are not read: every change needs to
+ * know what each snapshot froze, so that must be cheap.
  */
 export async function listCopies(folder: string): Promise<RecordCopy[]> {
   const files = await readdir(join(folder, RECORDS)).catch((error: unknown) => {
@@ -64,7 +64,7 @@ async function toCopy(folder: string, file: string): Promise<RecordCopy | undefi
     const frozen = layer === "none" ? null : join(folder, `layer-${layer}.qcow2`);
     return { name: first, frozen, path };
   }
-  // A copy that cannot be read names nothing; libvirt's record is what counts while there is one.
+  // A copy that cannot be read is ignored. libvirt's record counts as long as it exists.
   try {
     const xml = await readCopy(path);
     if (xml === null) {
@@ -77,7 +77,7 @@ async function toCopy(folder: string, file: string): Promise<RecordCopy | undefi
   }
 }
 
-/** Keeps a copy of a record, in the place of those that there are of the same name. */
+/** Writes a copy of a record, replacing one with the same name and layer. */
 export async function writeRecordCopy(
   folder: string,
   { name, frozen, xml }: { readonly name: string; readonly frozen: string | null; readonly xml: string },
@@ -89,7 +89,7 @@ export async function writeRecordCopy(
   await writeDurably(path, withVersion(xml));
 }
 
-/** Removes the copies of a snapshot's record but the one to keep. */
+/** Removes the copies of a snapshot's record, except the one to keep. */
 export async function removeRecordCopies(
   copies: readonly RecordCopy[],
   name: string,
@@ -102,12 +102,12 @@ export async function removeRecordCopies(
   }
 }
 
-/** Where the copy of a record is kept. */
+/** The path of a record's copy. */
 export function recordCopyPath(folder: string, name: string, frozen: string | null): string {
   return join(folder, RECORDS, fileName(folder, name, frozen));
 }
 
-/** Keeps a copy of the domain's definition. */
+/** Writes a copy of the domain's definition. */
 export async function writeDefinitionCopy(folder: string, xml: string): Promise<void> {
   await writeDurably(join(folder, DEFINITION), withVersion(xml));
 }
@@ -116,7 +116,7 @@ function withVersion(xml: string): string {
   return `<?strata version="${VERSION}"?>\n${xml}`;
 }
 
-/** The document in a copy; null where there is none. Rejects with RECORD_TOO_NEW and RECORDS_DIFFER. */
+/** The document in a copy; null if it does not exist. Rejects with RECORD_TOO_NEW and RECORDS_DIFFER. */
 export async function readCopy(path: string): Promise<string | null> {
   const text = await readIfThere(path);
   if (text === null) {

@@ -15,9 +15,9 @@ import {
 } from "../xml/snapshot.ts";
 
 /**
- * libvirt's snapshots of a domain, read whole, in no particular order. There may be thousands:
- * they are not kept for who reads the same again. One that is deleted meanwhile, which only readers without
- * a hold can see, is left out.
+ * libvirt's snapshots of a domain, read completely, in no particular order. There may be thousands, so they
+ * are not cached. A snapshot that is deleted meanwhile, which only readers without the lock can see, is left
+ * out.
  */
 export async function listSnapshots(domain: Domain): Promise<SnapshotDocument[]> {
   const snapshots = await domain.listSnapshots();
@@ -31,7 +31,7 @@ async function readRecord(snapshot: DomainSnapshot, read = parse): Promise<Snaps
   return asThere(readSnapshot(await read(await snapshot.getXml())));
 }
 
-/** What a piece resolves to that asks for a snapshot; null when there is none. */
+/** What `ask`, which reads a snapshot, resolves to; null if the snapshot does not exist. */
 async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
   try {
     return await ask();
@@ -43,18 +43,21 @@ async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
   }
 }
 
-/** The snapshots whose parent is the one of that name, read whole. */
+/** The children of a snapshot, read completely. */
 export async function listChildren(domain: Domain, name: string): Promise<SnapshotDocument[]> {
   const children = await domain.snapshotOfName(name).listChildren();
   return Promise.all(children.map((child) => readRecord(child)));
 }
 
-/** A record as libvirt gives it, with what its snapshot froze. */
+/** A record as libvirt returns it, with the file that its snapshot froze. */
 export interface SnapshotText extends SnapshotPlace {
   readonly xml: string;
 }
 
-/** All records with where each snapshot is. Those whose text tells it are not parsed: that is what takes long. */
+/**
+ * All records, with each snapshot's place. Those whose text is enough are not parsed, because parsing takes
+ * long.
+ */
 export async function listRecords(domain: Domain): Promise<SnapshotText[]> {
   const found = await Promise.all(
     (await domain.listSnapshots()).map((snapshot) => readRecordText(domain, snapshot.name)),
@@ -62,7 +65,7 @@ export async function listRecords(domain: Domain): Promise<SnapshotText[]> {
   return found.filter((record) => record !== null);
 }
 
-/** The record of that name with where its snapshot is, or null. */
+/** The record of that name with its snapshot's place, or null. */
 export async function readRecordText(domain: Domain, name: string): Promise<SnapshotText | null> {
   const xml = await unlessGone(() => domain.snapshotOfName(name).getXml());
   if (xml === null) {
@@ -73,8 +76,9 @@ export async function readRecordText(domain: Domain, name: string): Promise<Snap
 }
 
 /**
- * What a snapshot froze, by what is on the disk: libvirt's own deletion of a snapshot brings a layer and the one above
- * together under the lower one's name and says so in its own record, where our note still has the other.
+ * Corrects what a snapshot froze by the files on the disk: when libvirt deletes a snapshot, it merges the
+ * layer and the one above under the lower one's name and says so in its own record, where strata's entry
+ * still has the other.
  */
 function asThere<T extends Pick<SnapshotPlace, "frozen" | "recorded">>(place: T): T {
   const { frozen, recorded } = place;
@@ -89,7 +93,7 @@ export async function lookupSnapshot(domain: Domain, name: string): Promise<Snap
   return unlessGone(() => readRecord(domain.snapshotOfName(name)));
 }
 
-/** What a deletion of the snapshot of that name is about, or null. */
+/** The parent and children of a snapshot that is to be deleted, or null. */
 export async function lookupRemoval(domain: Domain, name: string): Promise<Removal | null> {
   return unlessGone(async () => {
     const snapshot = domain.snapshotOfName(name);
@@ -98,14 +102,14 @@ export async function lookupRemoval(domain: Domain, name: string): Promise<Remov
   });
 }
 
-/** Name of the snapshot that libvirt marks as current, or null. */
+/** Name of libvirt's current snapshot, or null. */
 export async function currentName(domain: Domain): Promise<string | null> {
   return (await domain.currentSnapshot())?.name ?? null;
 }
 
 /**
- * The snapshot that `head` stands on: the nearest file below it that a snapshot froze. Layers of deleted
- * snapshots in between are passed over, since a deletion gives what stood on it its parent.
+ * The snapshot that a layer stands on: the nearest file below that a snapshot froze. Layers of deleted
+ * snapshots in between are skipped, since a deletion moves children to the deleted snapshot's parent.
  */
 export async function standsOn(
   managed: Managed,

@@ -16,9 +16,9 @@ import { writeRecordCopy } from "./record-copies.ts";
 import { currentName, listRecords, lookupSnapshot } from "./records.ts";
 
 /**
- * True where libvirt's own tools restore external snapshots, as they do from 9.9 on, and remove the overlay then that
- * the current snapshot's record names. Before, the same record would have them merge a layer that other snapshots
- * stand on.
+ * True if libvirt's own tools can restore external snapshots, as they do from 9.9 on. They then remove the
+ * overlay that the current snapshot's record names. In older versions, the same record would make them merge
+ * a layer that other snapshots stand on.
  */
 async function restores({ connection }: Domain): Promise<boolean> {
   const { major, minor } = await connection.libVersion();
@@ -26,9 +26,9 @@ async function restores({ connection }: Domain): Promise<boolean> {
 }
 
 /**
- * Writes a snapshot's record anew, with other parent or comment, or as a second one of another name. A restore by
- * libvirt's own tools removes the overlay that the current snapshot's record names: where the instance was restored
- * to it that is some other snapshot's layer, so the disk that the instance writes is put in its place.
+ * Rewrites a snapshot's record with another parent or comment, or records it a second time with another name.
+ * A restore by libvirt's own tools removes the overlay that the current snapshot's record names. After a
+ * restore, that is a layer of another snapshot, so the active layer is recorded instead.
  */
 export async function redefine(
   managed: Managed,
@@ -45,7 +45,7 @@ export async function redefine(
     domain.createSnapshot(serialize(amendedSnapshot(snapshot, given)), flags);
   const write = () =>
     create(change).catch(async (error: unknown) => {
-      // Under a parent whose record libvirt has lost it records nothing; `strata doctor` puts both back.
+      // libvirt records nothing under a parent whose record it has lost; `strata doctor` brings both back.
       const parent = change.parent === undefined ? snapshot.parent : change.parent;
       if (parent === null || !isLibvirt(error, "INVALID_ARG")) {
         throw error;
@@ -61,7 +61,7 @@ export async function redefine(
   await writeRecordCopy(folder, { name, frozen, xml: await written.getXml() });
 }
 
-/** Has each of libvirt's records name the file that its snapshot froze. */
+/** Corrects those of libvirt's records that name another file than the one that the snapshot froze. */
 export async function correctRecords(managed: Managed): Promise<void> {
   const current = await currentName(managed.domain);
   for (const { name } of (await listRecords(managed.domain)).filter(isRewritten)) {
@@ -73,7 +73,7 @@ export async function correctRecords(managed: Managed): Promise<void> {
   }
 }
 
-/** True for a current snapshot whose record names an overlay that is there and is not the instance's disk. */
+/** True for a current snapshot whose record names an overlay that exists and is not the active layer. */
 export async function isExposed(
   { domain, document }: Managed,
   { overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">,
@@ -85,17 +85,20 @@ export async function isExposed(
   return existsSync(overlay) && (await restores(domain));
 }
 
-/** True where libvirt will not write a record, however often it is asked: beside checkpoints, or without its parent. */
+/**
+ * True if libvirt refuses to write a record, however often it is asked: beside checkpoints, or without its
+ * parent.
+ */
 export function isRefusal(error: unknown): boolean {
   return isLibvirt(error, "OPERATION_UNSUPPORTED", "INVALID_ARG");
 }
 
 /**
- * Removes a snapshot's record and nothing else; its children get its parent. Two traps of libvirt 9.0 are
- * kept away from. Without METADATA_ONLY it merges layers that other branches stand on, and reports
- * success. With it, it still rewrites the recorded disk of every descendant to the file below, as if it
- * had merged: restoring a child would then bring back its parent's contents. So the children are moved
- * away first, and what is deleted has no descendants.
+ * Deletes a snapshot's record and nothing else; its children move to its parent. This avoids two traps of
+ * libvirt 9.0. Without METADATA_ONLY, it merges layers that other branches stand on, and reports success.
+ * With it, it still changes the recorded disk of every descendant to the file below, as if it had merged:
+ * restoring a child would then bring back its parent's contents. So the children are moved first, and the
+ * snapshot that is deleted has no descendants.
  */
 export async function deleteRecord(
   managed: Managed,

@@ -30,7 +30,7 @@ import { requireRedefinable } from "./checkpoints.ts";
 import { reconcile } from "./reconcile.ts";
 import { lookupSnapshot } from "./records.ts";
 
-/** The snapshot of that name with a frozen layer to go back to. */
+/** The snapshot of that name, which must have a frozen layer to restore. */
 async function getRestorable(managed: Managed, name: string): Promise<SnapshotDocument & { frozen: string }> {
   const snapshot = await lookupSnapshot(managed.domain, name);
   if (snapshot === null) {
@@ -60,8 +60,8 @@ export async function restore(
   const old = readDisk(managed.document);
   const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
   await checkChain(managed.name, graph, snapshot.frozen);
-  // What is written now is given up for what the snapshot holds. Looking into all files below would take as long as
-  // all the rest of a restore.
+  // The current contents are given up for the snapshot's, so its layer is checked. Checking all files below
+  // would take as long as the rest of a restore.
   await requireWhole(managed.name, snapshot.frozen);
   const place = { name: managed.name, activeLayer: old };
   const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
@@ -86,9 +86,9 @@ export async function restore(
     });
     const document = restoredDomain(recorded, managed.document, file, metadata);
     await putMounts(engine, document, metadata, context);
-    // Bringing the chain together may have taken long, and virsh starts what it likes.
+    // Building keyframes may have taken long, and others may have started the instance.
     await requireShutOff({ ...managed, shutOff: false }, "Only stopped instances can be restored");
-    // The definition is the turning point: before it the instance is as it was, after it restored.
+    // The definition is the turning point: before it, the instance is as it was; after it, it is restored.
     await define(engine, document);
     restored = { ...managed, document, metadata };
   } catch (error) {

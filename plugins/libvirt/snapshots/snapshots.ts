@@ -55,7 +55,7 @@ async function deleteSnapshot(
       reason: `the parent of snapshot "${removal.name}" is ${snapshot.parent ?? "none"}, not ${removal.parent ?? "none"}`,
     });
   }
-  // The records of children are written anew.
+  // The records of children are rewritten.
   if (removal.children.length > 0) {
     await requireRedefinable(managed, snapshot);
   }
@@ -113,7 +113,7 @@ async function describe(
   await redefine(managed, snapshot, { comment }, (await currentName(managed.domain)) === name);
 }
 
-/** The snapshot of that name, whose record libvirt can write anew. */
+/** The snapshot of that name, whose record libvirt can rewrite. */
 async function requireRewritable(managed: Managed, name: string): Promise<SnapshotDocument> {
   const snapshot = await lookupSnapshot(managed.domain, name);
   if (snapshot === null) {

@@ -21,7 +21,9 @@ import { writeRecordCopy } from "./record-copies.ts";
 import { lookupSnapshot } from "./records.ts";
 import { redefine } from "./redefine.ts";
 
-/** The overlay is ours: one that libvirt makes may be read by anybody, and comes from a program it starts. */
+/**
+ * strata creates the overlay: libvirt would make it readable by everyone, and start a program to create it.
+ */
 const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
 
 /** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
@@ -48,7 +50,7 @@ export async function take(
   const { folder } = managed.metadata;
   const activeLayer = readDisk(managed.document);
   const copies = await reconcile(managed);
-  // One that libvirt has lost can be recorded again, and must find its name free.
+  // A snapshot that libvirt has lost can be recorded again, and then needs its name.
   if (copies.some((copy) => copy.name === record.name)) {
     throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
   }
@@ -92,7 +94,7 @@ export async function take(
     const done = { record: { snapshotsTaken: taken }, snapshot: null };
     await writeMetadata(written, done, false);
   } catch (error) {
-    // An error does not mean that nothing happened: look, then finish or undo.
+    // An error does not mean that nothing has happened: find out, then finish or undo.
     await awaitSent(engine, id, error);
     await finishInterrupted(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);

@@ -5,10 +5,10 @@ import { readBackingFiles } from "../qcow2/header.ts";
 import { type Connection, type Domain, DomainXmlFlags, type StoragePool } from "../rpc/index.ts";
 import { type Element, elements, find, parse, text } from "../xml/document.ts";
 
-/** Which domains use a file: as a disk, or as what one stands on. */
+/** Which domains use a file, as a disk or as the backing file of one. */
 export type DiskUsers = (path: string) => Promise<readonly Domain[]>;
 
-/** Looks through the disks of all domains, strata's and others, down to what they stand on. */
+/** Reads the disks of all domains, strata's and others, with their backing files. */
 export async function readDiskUsers(connection: Connection): Promise<DiskUsers> {
   const users = new Map<string, Domain[]>();
   for (const domain of await connection.listDomains()) {
@@ -22,7 +22,7 @@ export async function readDiskUsers(connection: Connection): Promise<DiskUsers> 
 async function filesOf(connection: Connection, domain: Domain): Promise<ReadonlySet<string>> {
   const files = new Set<string>();
   try {
-    // One that runs may use other disks than after its next start.
+    // A running domain may use other disks than after its next start.
     const flags = (await domain.isActive()) ? [DomainXmlFlags.INACTIVE, 0] : [DomainXmlFlags.INACTIVE];
     for (const each of flags) {
       const document = await parse(await domain.getXml(each));
@@ -40,13 +40,13 @@ async function filesOf(connection: Connection, domain: Domain): Promise<Readonly
   return files;
 }
 
-/** What a disk is, what its definition says that it stands on, and what it is being copied to. */
+/** The files of a disk: its source, the backing files in its definition, and the target of a copy. */
 function sourcesOf(disk: Element): Element[] {
   const further = ["backingStore", "mirror"].flatMap((name) => elements(disk, name));
   return [...elements(disk, "source"), ...further.flatMap(sourcesOf)];
 }
 
-/** The file or device that a source names, itself or as a volume of a pool. */
+/** The file or device that a source names, directly or as a volume of a pool. */
 async function pathOf(connection: Connection, { attributes }: Element): Promise<string | undefined> {
   const { file, dev, pool: poolName, volume } = attributes;
   if (poolName === undefined || volume === undefined) {
@@ -55,7 +55,7 @@ async function pathOf(connection: Connection, { attributes }: Element): Promise<
   try {
     return await pathOfVolume(await connection.lookupStoragePoolByName(poolName), volume);
   } catch (error) {
-    // Nothing is in a pool that is not there.
+    // A pool that does not exist has no volumes.
     if (isLibvirt(error, "NO_STORAGE_POOL")) {
       return undefined;
     }
@@ -67,7 +67,7 @@ async function pathOfVolume(pool: StoragePool, name: string): Promise<string> {
   try {
     return await (await pool.lookupVolumeByName(name)).getPath();
   } catch (error) {
-    // Until it is started or refreshed, a pool does not know what is in its folder all the same.
+    // Until it is started or refreshed, a pool does not know its files.
     if (!isLibvirt(error, "NO_STORAGE_VOL", "OPERATION_INVALID")) {
       throw error;
     }
@@ -89,7 +89,7 @@ async function addChain(files: Set<string>, path: string | undefined): Promise<v
   }
 }
 
-/** The same for all names of a file: there are links. */
+/** All names of a file, with links resolved. */
 async function identity(path: string): Promise<string> {
   return stat(path, { bigint: true }).then(
     ({ dev, ino }) => `${dev}:${ino}`,
@@ -97,7 +97,7 @@ async function identity(path: string): Promise<string> {
   );
 }
 
-/** True for a file that is another or stands on it, under whatever names. */
+/** True if a file is another one or stands on it, under any name. */
 export async function standsOn(path: string, other: string): Promise<boolean> {
   const files = new Set<string>();
   await addChain(files, path);

@@ -3,11 +3,11 @@ import { open, readFile, rename, unlink } from "node:fs/promises";
 import { fileError, isAbsent } from "../errors.ts";
 import { flushFolder } from "../qcow2/qemu-img.ts";
 
-/** Suffix of a file that is being written; what a process that died has left of one is removed by the next. */
+/** Suffix of a file that is being written. The next command removes what an interrupted one has left. */
 export const TEMPORARY = /^\.[0-9a-zA-Z._%-]+\.[0-9a-f-]{36}\.new$/;
 
 /**
- * Replaces a file as a whole: whoever reads it sees the old text or the new one, also after a power cut. Only its
+ * Replaces a file atomically: a reader sees the old text or the new one, even after a power cut. Only its
  * owner can read it.
  */
 export async function writeDurably(path: string, text: string): Promise<void> {
@@ -16,7 +16,7 @@ export async function writeDurably(path: string, text: string): Promise<void> {
   try {
     {
       await using file = await open(temporary, "wx", 0o600);
-      // The mode above is what the umask leaves of it.
+      // The umask may have reduced the mode above.
       await file.chmod(0o600);
       await file.writeFile(text);
       await file.sync();
@@ -29,7 +29,7 @@ export async function writeDurably(path: string, text: string): Promise<void> {
   }
 }
 
-/** The text of a file; null where there is none. */
+/** The text of a file; null if it does not exist. */
 export async function readIfThere(path: string): Promise<string | null> {
   return readFile(path, "utf8").catch((error: unknown) => {
     if (isAbsent(error)) {
@@ -39,7 +39,7 @@ export async function readIfThere(path: string): Promise<string | null> {
   });
 }
 
-/** Removes a file; one that is gone is fine. */
+/** Removes a file, if it exists. */
 export async function removeIfThere(path: string): Promise<void> {
   await unlink(path).catch((error: unknown) => {
     if (!isAbsent(error)) {

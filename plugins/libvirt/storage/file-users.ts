@@ -1,15 +1,15 @@
 import { constants, type Stats, statSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 
-/** Files that somebody has open or locked on this host. */
+/** Files that processes on this host have open or locked. */
 export interface FileUsers {
-  /** True when a process has the file locked as QEMU locks its images, or open. */
+  /** True if a process has the file open, or locked the way QEMU locks its images. */
   has(path: string): Promise<boolean>;
 }
 
 /**
- * Which files QEMU, or whatever else, has locked. An image that is open for writing is locked by its offset; the
- * kernel lists such locks by inode, also those of processes that we may not look into.
+ * Files that QEMU or another program has locked. QEMU locks an image that is open for writing at known
+ * offsets; the kernel lists such locks by inode, even those of processes that we cannot inspect.
  */
 export async function readFileUsers(): Promise<FileUsers> {
   const locked = lockedInodes(await readFile("/proc/locks", "utf8").catch(() => ""));
@@ -21,7 +21,10 @@ export async function readFileUsers(): Promise<FileUsers> {
   };
 }
 
-/** Inodes with a lock of the kind that QEMU takes. The device is left out: btrfs tells another than `stat` does. */
+/**
+ * Inodes with a lock of the kind that QEMU takes. The device is ignored, because btrfs reports a different
+ * one than `stat`.
+ */
 export function lockedInodes(locks: string): ReadonlySet<number> {
   const found = new Set<number>();
   for (const line of locks.split("\n")) {
@@ -34,8 +37,9 @@ export function lockedInodes(locks: string): ReadonlySet<number> {
 }
 
 /**
- * True when a QEMU has the file open, or any other process for writing, as far as we may look: root may everywhere.
- * A QEMU that starts opens its images for reading first. Who but reads a header has it open for a moment only.
+ * True if a QEMU has the file open, or any other process has it open for writing, as far as we can see: root
+ * sees every process. A QEMU that is starting opens its images for reading first. Programs that only read a
+ * header have it open for a moment.
  */
 export async function isUsedElsewhere({ dev, ino }: Pick<Stats, "dev" | "ino">): Promise<boolean> {
   const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));

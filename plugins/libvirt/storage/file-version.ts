@@ -4,7 +4,10 @@ export function statIfThere(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false });
 }
 
-/** What tells whether a file was written or replaced; a change of its name or header times aside. "" for one that is not there. */
+/**
+ * Differs after a file was written or replaced, but not after a change of its name or of header times. "" if
+ * the file does not exist.
+ */
 export function fileVersion(path: string): string {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false });
   return found === undefined ? "" : `${found.ino} ${found.size} ${found.mtimeNs}`;

@@ -11,13 +11,13 @@ import { flush } from "../qcow2/qemu-img.ts";
 import type { Connection } from "../rpc/index.ts";
 import { element, find, parse, serialize, text } from "../xml/document.ts";
 
-/** libvirt's storage pool of strata. The administrator may define one of this name elsewhere. */
+/** Name of strata's storage pool. The administrator may define a pool of this name elsewhere. */
 export const POOL = "strata";
 
-/** Room that an overlay and libvirt's own records need at least, bytes. */
+/** Free space that an overlay and libvirt's own records need, bytes. */
 const RESERVED_BYTES = 4n * 1024n * 1024n;
 
-/** The folder of the pool, which is defined and started when it is missing. */
+/** The folder of the pool, which is defined and started if it is missing. */
 export async function openPool(connection: Connection, folder: string): Promise<string> {
   const pool = await connection.lookupStoragePoolByName(POOL).catch(async (error: unknown) => {
     if (!isLibvirt(error, "NO_STORAGE_POOL")) {
@@ -42,7 +42,7 @@ async function definePool(connection: Connection, folder: string) {
   return pool;
 }
 
-/** Makes a folder that its owner and QEMU's group alone can enter, and nobody but the owner can list. */
+/** Creates a folder that only its owner and QEMU's group can enter, and only its owner can list. */
 export async function makePrivateFolder(
   path: string,
   qemuUser: { readonly gid: number } | null,
@@ -58,7 +58,7 @@ export async function makePrivateFolder(
   }
 }
 
-/** Takes away what copies that died have left. The caller holds the pool's lock, so none is under way. */
+/** Removes what interrupted copies have left. The caller has locked the pool, so none is in progress. */
 async function removePartials(folder: string): Promise<void> {
   const left = (await readdir(folder)).filter((file) =>
     /^[0-9a-f]{64}\.qcow2\.[0-9a-f-]{36}\.partial$/.test(file),
@@ -69,14 +69,14 @@ async function removePartials(folder: string): Promise<void> {
 /** Path of a base image in the pool. */
 export function basePath(pool: string, sha256: string): string {
   if (!/^[0-9a-f]{64}$/.test(sha256)) {
-    throw failure("INTERNAL", { reason: `${sha256} is no SHA-256` });
+    throw failure("INTERNAL", { reason: `${sha256} is not a SHA-256 sum` });
   }
   return join(pool, "images", `${sha256}.qcow2`);
 }
 
 /**
- * The files that disks in the pool stand on; null where that cannot be said: a folder that cannot be
- * listed, a disk that cannot be read, has just gone or is missing below another may have stood on any.
+ * The files that disks in the pool stand on; null if that is unknown: a folder that cannot be listed, or a
+ * disk that cannot be read, was just removed or is missing below another, may have stood on any file.
  */
 export async function usedBases(pool: string): Promise<ReadonlySet<string> | null> {
   const root = join(pool, "instances");
@@ -103,7 +103,7 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
   return used;
 }
 
-/** What is in a folder; nothing is in one that is not there. */
+/** The files in a folder; none if it does not exist. */
 export async function listIfThere(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
     if (isAbsent(error)) {
@@ -113,7 +113,7 @@ export async function listIfThere(folder: string): Promise<string[]> {
   });
 }
 
-/** Copies an image into the pool, once. The caller holds the pool's lock. */
+/** Copies an image into the pool, once. The caller has locked the pool. */
 export async function importBase(
   pool: string,
   image: ImageSource,
@@ -148,12 +148,12 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** True where there is certainly no such file; false also for whoever may not look. */
+/** True if the file certainly does not exist; false if we may not find out. */
 export async function isGone(path: string): Promise<boolean> {
   return stat(path).then(() => false, isAbsent);
 }
 
-/** Rejects with NO_SPACE unless `bytes` and a reserve are free where `folder` is. */
+/** Rejects with NO_SPACE unless `bytes` and a reserve are free in the file system of `folder`. */
 export async function checkSpace(folder: string, bytes = 0n): Promise<void> {
   await requireSpace(folder, bytes + RESERVED_BYTES);
 }
@@ -166,7 +166,7 @@ export async function hasSpace(folder: string, bytes: bigint): Promise<boolean> 
   );
 }
 
-/** Rejects with NO_SPACE unless the pool has room for a new instance, and for its base image if that is not there. */
+/** Rejects with NO_SPACE unless the pool has space for a new instance and, if missing, its base image. */
 export async function checkSpaceFor(pool: string, image: ImageSource): Promise<void> {
   const there = await exists(basePath(pool, image.sha256));
   await checkSpace(pool, there ? 0n : (await stat(image.path, { bigint: true })).size);

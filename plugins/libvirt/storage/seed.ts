@@ -5,22 +5,22 @@ import { failure } from "../../../lib/errors.ts";
 import { createFile } from "../../../lib/util/own-files.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 
-/** Programs that make an ISO 9660 image, with what comes before mkisofs's own options. */
+/** Programs that create ISO 9660 images, with the arguments that come before mkisofs's own options. */
 const MAKERS = [
   ["genisoimage", []],
   ["mkisofs", []],
   ["xorriso", ["-as", "mkisofs"]],
 ] as const;
 
-/** An interface as the guest is told of it. */
+/** An interface as the seed describes it to the guest. */
 export interface SeedNic {
   readonly mac: string;
   readonly mode: "auto" | "manual";
 }
 
 /**
- * cloud-init's network configuration, version 2; a guest that is told nothing sets its first interface up
- * and leaves others alone. One interface a line, for the small reader of the micro guest.
+ * cloud-init's network configuration, version 2. Without it, a guest configures only its first interface. One
+ * interface per line, for the simple parser of the micro guest.
  */
 export function networkConfig(nics: readonly SeedNic[]): string {
   const lines = nics.map(({ mac, mode }, at) => {

@@ -1,10 +1,10 @@
 import { type Element, element, elements, find, prune, put } from "./document.ts";
 import { readMetadata } from "./metadata.ts";
 
-/** Target of the disk that strata's layers are of, in the domains that it makes. */
+/** Target of the managed disk, the one with strata's layers, in domains that strata creates. */
 export const DEFAULT_TARGET = "vda";
 
-/** Target of the disk that strata's layers are of; an adopted domain may call it anything. */
+/** Target of the managed disk. In an adopted domain it may be any. */
 export function managedTarget(domain: Element): string {
   return readMetadata(domain)?.target ?? DEFAULT_TARGET;
 }
@@ -16,14 +16,14 @@ function managedDisk(domain: Element): Element | undefined {
   );
 }
 
-/** The file that the root disk writes; "" where it has none. */
+/** The active layer: the file that the managed disk writes; "" if there is none. */
 export function readDisk(domain: Element): string {
   return find(managedDisk(domain), "source")?.attributes.file ?? "";
 }
 
 /**
- * Points the root disk to a file. A recorded `<backingStore>` goes: it describes another chain, and
- * libvirt would believe it.
+ * Sets the file of the managed disk. A recorded `<backingStore>` is removed: it describes another chain, and
+ * libvirt would trust it.
  */
 export function setDisk(domain: Element, file: string): void {
   const disk = managedDisk(domain);
@@ -35,15 +35,20 @@ export function setDisk(domain: Element, file: string): void {
   put(disk, element("source", { file }));
 }
 
-/** The files that a definition says the root disk stands on, by itself and against the headers. */
+/** The backing files of the managed disk that a definition lists, in addition to the headers. */
 export interface ExplicitChain {
-  /** From the first below the disk down. */
+  /** From the first below the disk downwards. */
   readonly files: readonly string[];
-  /** True where it says that the last stands on nothing; else the last's header goes on. */
+  /**
+   * True if it says that the last one stands on nothing; otherwise the last one's header continues the chain.
+   */
   readonly ends: boolean;
 }
 
-/** The chain that libvirt writes into a definition when a snapshot is taken of a running guest; undefined for none. */
+/**
+ * The chain that libvirt writes into a definition when a snapshot of a running guest is taken; undefined if
+ * there is none.
+ */
 export function readExplicitChain(domain: Element): ExplicitChain | undefined {
   let at = find(managedDisk(domain), "backingStore");
   if (at === undefined) {
@@ -59,7 +64,7 @@ export function readExplicitChain(domain: Element): ExplicitChain | undefined {
   return { files, ends: false };
 }
 
-/** The files that disks other than the root disk name. */
+/** The files of all disks but the managed one. */
 export function readOtherDisks(domain: Element): string[] {
   const root = managedDisk(domain);
   return elements(find(domain, "devices"), "disk").flatMap((disk) =>
@@ -67,12 +72,12 @@ export function readOtherDisks(domain: Element): string[] {
   );
 }
 
-/** The files that all disks name, the root disk's first. */
+/** The files of all disks, the active layer first. */
 export function readDisks(domain: Element): string[] {
   return [readDisk(domain), ...readOtherDisks(domain)];
 }
 
-/** Puts the seed back in the place of the overlay that libvirt's own restore has given it. */
+/** Replaces the overlay that libvirt's own restore created with the seed. */
 export function putSeed(domain: Element, overlay: string, seed: string): void {
   const disk = elements(find(domain, "devices"), "disk").find(
     (each) => find(each, "source")?.attributes.file === overlay,

@@ -2,9 +2,9 @@ import { create, type XMLElement } from "xmlbuilder";
 import { readDocument } from "./reader.ts";
 
 /**
- * An XML element that keeps what it does not understand: attributes, order of children and text as
- * they were read. xml2js reads it (its own Builder loses the order between different names), xmlbuilder
- * writes and escapes it. Comments are not kept; libvirt drops them too.
+ * An XML element that keeps what strata does not understand: attributes, order of children, and text as they
+ * were read. xml2js reads it (its own Builder loses the order between different names), xmlbuilder writes and
+ * escapes it. Comments are dropped, as libvirt does.
  */
 export interface Element {
   readonly name: string;
@@ -14,13 +14,13 @@ export interface Element {
 }
 
 /**
- * Documents read lately, oldest first: an operation looks at the same domain several times, and reading
- * a document costs more than libvirt takes to give it.
+ * Recently read documents, oldest first: an operation reads the same domain several times, and parsing takes
+ * longer than libvirt takes to answer.
  */
 const recent = new Map<string, Element>();
 const CACHE_SIZE = 64;
 
-/** Reads a document; rejects with xml2js's error when it is not well formed. */
+/** Parses a document. Rejects with xml2js's error if it is not well formed. */
 export async function parse(xml: string): Promise<Element> {
   const known = recent.get(xml);
   const document = known ?? (await readDocument(xml));
@@ -30,11 +30,11 @@ export async function parse(xml: string): Promise<Element> {
   if (recent.size > CACHE_SIZE && oldest !== undefined) {
     recent.delete(oldest);
   }
-  // Whoever gets it may change it.
+  // The caller may change it.
   return copy(document);
 }
 
-/** Writes a document without an XML declaration, everything escaped. */
+/** Serializes a document without an XML declaration, with everything escaped. */
 export function serialize(element: Element): string {
   const root = create(element.name, { headless: true });
   fill(root, element);
@@ -54,7 +54,7 @@ function fill(target: XMLElement, element: Element): void {
   }
 }
 
-/** Makes an element; children that are undefined are left out. */
+/** Creates an element; undefined children are left out. */
 export function element(
   name: string,
   attributes: Readonly<Record<string, string | number | bigint | undefined>> = {},
@@ -69,7 +69,7 @@ export function element(
   return { name, attributes: kept, children: children.filter((child) => child !== undefined) };
 }
 
-/** The child elements, those of one name where it is given. */
+/** The child elements, optionally only those with a name. */
 export function elements(parent: Element | undefined, name?: string): Element[] {
   if (parent === undefined) {
     return [];
@@ -84,12 +84,12 @@ export function find(parent: Element | undefined, ...path: readonly string[]): E
   return path.reduce<Element | undefined>((at, name) => elements(at, name)[0], parent);
 }
 
-/** Text of an element, "" where it has none or is not there. */
+/** Text of an element; "" if it has none or does not exist. */
 export function text(of: Element | undefined): string {
   return of === undefined ? "" : of.children.filter((child) => typeof child === "string").join("");
 }
 
-/** Puts a child in the place of the first of its name, or at the end. */
+/** Replaces the first child of the same name, or adds the child at the end. */
 export function put(parent: Element, child: Element): void {
   const at = parent.children.findIndex((old) => typeof old !== "string" && old.name === child.name);
   if (at === -1) {
@@ -99,7 +99,7 @@ export function put(parent: Element, child: Element): void {
   }
 }
 
-/** Removes every child element for which the test holds. */
+/** Removes every child element that passes the test. */
 export function prune(parent: Element, test: (child: Element) => boolean): void {
   const kept = parent.children.filter((child) => typeof child === "string" || !test(child));
   parent.children.splice(0, parent.children.length, ...kept);
@@ -114,7 +114,7 @@ export function copy(of: Element): Element {
   };
 }
 
-/** The same element under another name. */
+/** The same element with another name. */
 export function renamed(of: Element, name: string): Element {
   return { name, attributes: of.attributes, children: of.children };
 }

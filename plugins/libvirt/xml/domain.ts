@@ -6,8 +6,8 @@ import { type Metadata, putMetadata } from "./metadata.ts";
 
 const SEED_DISK = "vdb";
 /**
- * PCI Express ports of a new domain. A device that is plugged into a running guest needs a free one, which
- * libvirt adds one of by itself; our own devices take seven.
+ * PCI Express ports of a new domain. Plugging a device into a running guest needs a free one; libvirt adds
+ * only one by itself, and strata's own devices use seven.
  */
 const PORTS = 12;
 const QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0";
@@ -23,7 +23,7 @@ export interface DomainSpec {
   readonly mac: string;
   readonly accelerator: "kvm" | "tcg";
   readonly arch: string;
-  /** A libvirt network, or user-mode networking with the guest's sshd forwarded to a port of the host. */
+  /** A libvirt network, or user-mode networking with a port of the host forwarded to the guest's sshd. */
   readonly network:
     | { readonly kind: "network"; readonly name: string }
     | { readonly kind: "user"; readonly port: number };
@@ -31,7 +31,7 @@ export interface DomainSpec {
   readonly nics: readonly Nic[];
 }
 
-/** What a domain runs on, as libvirt names it; what is not there is libvirt's choice. */
+/** The machine of a domain, in libvirt's terms. Where a member is absent, libvirt chooses. */
 export interface Machine {
   readonly virtType?: string;
   readonly arch?: string;
@@ -112,7 +112,7 @@ export function domainDocument(spec: DomainSpec): Element {
   if (network.kind === "user") {
     putForward(domain, spec.mac, network.port);
   }
-  // It cannot be had once the guest runs, and a folder may be mounted at any time.
+  // It cannot be added to a running guest, and a folder may be mounted at any time.
   shareMemory(domain);
   putMetadata(domain, spec.metadata);
   return domain;
@@ -128,7 +128,7 @@ function interfaceElement({ mac, network }: Nic): Element {
   );
 }
 
-/** Adds an interface on a libvirt network, behind those that are there. */
+/** Adds an interface on a libvirt network after the existing ones. */
 export function addInterface(domain: Element, nic: Nic): void {
   find(domain, "devices")?.children.push(interfaceElement(nic));
 }
@@ -142,8 +142,8 @@ function resourceElements(resources: Omit<Resources, "disk">): Element[] {
 }
 
 /**
- * User-mode networking with a forwarded port. libvirt 9 has no element for the forward, so it goes to
- * QEMU by its command line, at a slot that libvirt leaves alone.
+ * User-mode networking with a forwarded port. libvirt 9 has no element for the forward, so it is passed on
+ * QEMU's command line, at a slot that libvirt does not use.
  */
 function putForward(domain: Element, mac: string, port: number): void {
   domain.attributes["xmlns:qemu"] = QEMU_NAMESPACE;
@@ -153,7 +153,7 @@ function putForward(domain: Element, mac: string, port: number): void {
   put(domain, element("qemu:commandline", {}, ...args.map((value) => element("qemu:arg", { value }))));
 }
 
-/** Puts another port into the forward of `putForward`, leaving other arguments alone. */
+/** Changes the port of `putForward`, and leaves other arguments alone. */
 export function setForwardedPort(domain: Element, port: number): void {
   replaceArgument(
     domain,
@@ -188,7 +188,7 @@ const UNITS: Readonly<Record<string, bigint>> = {
   TiB: 1024n ** 4n,
 };
 
-/** CPUs and memory of a domain document; memory in bytes. */
+/** CPUs and memory (in bytes) of a domain document. */
 export function readResources(domain: Element): Omit<Resources, "disk"> {
   const vcpu = find(domain, "vcpu");
   const memory = find(domain, "memory");
@@ -199,7 +199,7 @@ export function readResources(domain: Element): Omit<Resources, "disk"> {
   };
 }
 
-/** Sets CPUs and memory; the rest of the document stays. */
+/** Sets CPUs and memory, and leaves the rest of the document alone. */
 export function setResources(domain: Element, change: Partial<Omit<Resources, "disk">>): void {
   const resources = { ...readResources(domain), ...change };
   for (const child of resourceElements(resources)) {
@@ -223,17 +223,17 @@ export interface CloneDocumentSpec {
   readonly uuid: string;
   readonly metadata: Metadata;
   readonly disk: string;
-  /** Absolute; takes the place of the original's. */
+  /** Absolute paths. */
   readonly seed: { readonly old: string; readonly new: string };
   newMac(): string;
 }
 
-/** The domain with an identity of its own: name, UUID, addresses, disk, seed and metadata. */
+/** A copy of the domain with its own name, UUID, addresses, disk, seed and metadata. */
 export function clonedDomain(original: Element, spec: CloneDocumentSpec): Element {
   const domain = copy(original);
   put(domain, element("name", {}, spec.name));
   put(domain, element("uuid", {}, spec.uuid));
-  // Firmware variables are a file of the original's; libvirt makes the clone's from the template.
+  // The original's firmware variables are in a file; libvirt creates the clone's from the template.
   const os = find(domain, "os");
   if (os !== undefined) {
     prune(os, ({ name }) => name === "nvram");
@@ -264,8 +264,8 @@ export function clonedDomain(original: Element, spec: CloneDocumentSpec): Elemen
 }
 
 /**
- * The domain as a snapshot recorded it, to be defined in the place of `present`: everything mutable is
- * the snapshot's, the identity (name, UUID, MAC of the first interface, metadata) stays the present one.
+ * The domain as a snapshot recorded it, to be defined in place of `present`: everything mutable comes from
+ * the snapshot; the identity (name, UUID, MAC of the first interface, metadata) stays.
  */
 export function restoredDomain(
   recorded: Element,

@@ -1,25 +1,28 @@
 import { createHash } from "node:crypto";
 import { type Element, element, elements, find, prune, put } from "./document.ts";
 
-/** A folder of the host as a device of the domain. */
+/** A folder of the host that a domain has as a device. */
 export interface Filesystem {
   readonly driver: "virtiofs" | "9p";
-  /** Absolute path of the host. */
+  /** Absolute path on the host. */
   readonly source: string;
-  /** What the guest names it by. */
+  /** The tag by which the guest mounts it. */
   readonly tag: string;
-  /** What libvirt starts in the place of virtiofsd, absolute. */
+  /** The program that libvirt starts instead of virtiofsd, absolute path. */
   readonly launcher?: string;
 }
 
 const TAG = /^strata-[0-9a-f]{16}$/;
 
-/** The tag of a mount, from its target in the guest: virtiofs takes 36 bytes, and a path may have more. */
+/**
+ * The tag of a mount, derived from its target in the guest, because virtiofs allows 36 bytes and a path may
+ * be longer.
+ */
 export function mountTag(target: string): string {
   return `strata-${createHash("sha256").update(target).digest("hex").slice(0, 16)}`;
 }
 
-/** The device. 9p leaves the owner of what the guest makes to be whoever QEMU runs as. */
+/** The device. With 9p, files that the guest creates belong to QEMU's user. */
 export function filesystemElement({ driver, source, tag, launcher }: Filesystem): Element {
   return element(
     "filesystem",
@@ -49,19 +52,19 @@ function isSame(a: Filesystem, b: Filesystem): boolean {
   return a.driver === b.driver && a.source === b.source && a.tag === b.tag && a.launcher === b.launcher;
 }
 
-/** Those of a domain's filesystem devices that are mounts of ours. */
+/** The filesystem devices of a domain that are strata's mounts. */
 export function readFilesystems(domain: Element): Filesystem[] {
   return elements(find(domain, "devices")).filter(isOurs).map(read);
 }
 
-/** The device of that tag as the document has it, for taking it away. */
+/** The device with that tag as the document has it, for unplugging it. */
 export function findFilesystem(domain: Element, tag: string): Element | undefined {
   return elements(find(domain, "devices")).find((device) => isOurs(device) && read(device).tag === tag);
 }
 
 /**
- * Makes a domain's mounts exactly these; filesystem devices of others stay. One that is there already
- * keeps its place on the bus. True when the document has changed.
+ * Sets a domain's mounts, and leaves other filesystem devices alone. One that already exists keeps its place
+ * on the bus. True if the document has changed.
  */
 export function setFilesystems(domain: Element, wanted: readonly Filesystem[]): boolean {
   const devices = find(domain, "devices");
@@ -80,12 +83,12 @@ export function setFilesystems(domain: Element, wanted: readonly Filesystem[]): 
   return shares || added.length > 0 || kept.length < present.length;
 }
 
-/** True when virtiofsd can reach the guest's memory. */
+/** True if virtiofsd can access the guest's memory. */
 export function hasSharedMemory(domain: Element): boolean {
   return find(domain, "memoryBacking", "access")?.attributes.mode === "shared";
 }
 
-/** Lets virtiofsd reach the guest's memory; other wishes about that memory stay. */
+/** Lets virtiofsd access the guest's memory; other settings of that memory stay. */
 export function shareMemory(domain: Element): void {
   const backing = find(domain, "memoryBacking") ?? element("memoryBacking");
   if (find(backing, "source") === undefined) {

@@ -2,69 +2,78 @@ import type { IdMap, InstanceRecord, Mount } from "../../../lib/engine/contract.
 import { type Operation, readOperation, type Unusable } from "../journal/entry.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
 
-/** Namespace of what strata keeps in a domain's `<metadata>`. */
+/** Namespace of strata's metadata in a domain's `<metadata>`. */
 export const NAMESPACE = "urn:strata:1";
 
-/** What strata keeps in a domain, and through it in every snapshot's recorded domain. */
+/** strata's metadata in a domain, and through it in every snapshot's recorded domain. */
 export interface Metadata {
   readonly record: InstanceRecord;
   /** Folder of the layers, absolute. */
   readonly folder: string;
-  /** Wanted, whether their sources are there or not; the domain's devices are made from them. */
+  /** The configured mounts, whether their sources exist or not. The domain's devices are made from them. */
   readonly mounts: readonly Mount[];
-  /** Of an adopted domain: its own disk, absolute, which is never removed. */
+  /** The own disk of an adopted domain, absolute. It is never removed. */
   readonly adopted?: string;
-  /** Target of the disk that the layers are of, where it is not that of strata's own domains. */
+  /** Target of the managed disk, if it is not the default. */
   readonly target?: string;
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
-  /** Of versions before 0.2: disks that restores have left, absolute. Since then `pending-removals.ts` tells of them. */
+  /**
+   * Written by versions before 0.2: disks that restores have left, absolute. Since then,
+   * `pending-removals.ts` has them.
+   */
   readonly pendingRemovals?: readonly string[];
-  /** What was under way when this was written; see `journal/entry.ts`. */
+  /** The operation in progress when this was written; see `journal/entry.ts`. */
   readonly operation?: Operation | Unusable;
-  /** Of a snapshot that is being taken: what libvirt itself cannot carry, and what finishing it needs. */
+  /**
+   * The entry of a snapshot that is being taken: what libvirt cannot record, and what finishing it needs.
+   */
   readonly snapshot?: SnapshotEntry;
 }
 
 export interface SnapshotEntry {
   /** Milliseconds; libvirt keeps seconds. */
   readonly createdAt: number;
-  /** The file that freezes, absolute: libvirt rewrites the one it records when others are deleted. */
+  /**
+   * The file that the snapshot freezes, absolute. libvirt changes the one that it records when other
+   * snapshots are deleted.
+   */
   readonly frozen: string;
   /**
-   * The overlay that is made with the snapshot, absolute. No other snapshot's record has it, so a note that came
-   * back with a definition of old, and into the record of another snapshot, shows itself. Absent before 0.2.
+   * The overlay that is created with the snapshot, absolute. No other snapshot's record has it, so an entry
+   * that an old definition brought back, into another snapshot's record, can be recognized. Absent before
+   * 0.2.
    */
   readonly overlay?: string;
-  /** Name of the snapshot while it is being taken, and the instance's counter then. */
+  /** Name of the snapshot, and the value of the instance's counter, while it is being taken. */
   readonly name?: string;
   readonly taken?: number;
-  /** Of the file that freezes, as `stampText` of `pending-removals.ts` writes it. */
+  /** The stamp of the frozen file, as `stampText` of `pending-removals.ts` writes it. */
   readonly stamp?: string;
-  /** Present when the comment holds characters that XML cannot carry. */
+  /** Present if the comment has characters that XML cannot represent. */
   readonly comment?: string;
 }
 
-/** The namespace that an element is in, given the elements around it: it may be declared on any of these. */
+/** The namespace of an element, given the elements around it, any of which may declare it. */
 function namespaceOf(element: Element, around: readonly (Element | undefined)[]): string | undefined {
   const [prefix = ""] = element.name.includes(":") ? element.name.split(":") : [];
   const key = prefix === "" ? "xmlns" : `xmlns:${prefix}`;
   return [element, ...around].find((each) => each?.attributes[key] !== undefined)?.attributes[key];
 }
 
-/** True for strata's own among the elements in a domain's metadata. */
+/** True for strata's own element in a domain's metadata. */
 function isOurs(domain: Element): (child: Element) => boolean {
   const around = [find(domain, "metadata"), domain];
   return (child) => namespaceOf(child, around) === NAMESPACE;
 }
 
-/** strata's metadata of a domain document; undefined for a foreign domain. */
+/** strata's metadata in a domain document; undefined for a foreign domain. */
 export function readMetadata(domain: Element): Metadata | undefined {
   const own = elements(find(domain, "metadata")).find(isOurs(domain));
   return own === undefined ? undefined : readOwn(own);
 }
 
-/** strata's metadata in the element that libvirt gives of it. */
+/** strata's metadata in the element that libvirt returns. */
 export function readOwn(own: Element): Metadata {
   const root = withNames(own, (name) => name.replace(/^.*:/, ""));
   const a = root.attributes;
@@ -166,7 +175,7 @@ function readSnapshotEntry(entry: Element): SnapshotEntry {
   };
 }
 
-/** A comment that cannot be read is none: libvirt's description has most of it. */
+/** A comment that cannot be read is ignored: libvirt's description has most of it. */
 function readComment(json: string): string | undefined {
   try {
     return json === "" ? undefined : String(JSON.parse(json));
@@ -175,13 +184,13 @@ function readComment(json: string): string | undefined {
   }
 }
 
-/** The same element with other names all through. */
+/** The same element with its name and those of all its descendants changed. */
 function withNames(of: Element, name: (old: string) => string): Element {
   const children = of.children.map((child) => (typeof child === "string" ? child : withNames(child, name)));
   return { name: name(of.name), attributes: of.attributes, children };
 }
 
-/** The metadata as an element without namespace, as `domain_set_metadata` takes it: libvirt adds that. */
+/** The metadata as an element without a namespace, for `domain_set_metadata`: libvirt adds that. */
 export function metadataElement(metadata: Metadata): Element {
   const { record } = metadata;
   return element(
@@ -227,7 +236,7 @@ function snapshotElement(entry: SnapshotEntry): Element {
   );
 }
 
-/** JSON in which every character outside printable ASCII is escaped, so that any XML can carry it. */
+/** JSON with every character outside printable ASCII escaped, so that any XML can represent it. */
 function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[^\x20-\x7e]/g,
@@ -235,7 +244,7 @@ function asciiJson(value: unknown): string {
   );
 }
 
-/** Puts strata's metadata in the place of what is there, leaving that of others alone. */
+/** Replaces strata's metadata in a domain, and leaves other metadata alone. */
 export function putMetadata(domain: Element, metadata: Metadata): void {
   const holder = find(domain, "metadata") ?? element("metadata");
   prune(holder, isOurs(domain));

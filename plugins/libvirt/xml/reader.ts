@@ -1,7 +1,7 @@
 import xml2js from "xml2js";
 import type { Element } from "./document.ts";
 
-/** What sax tells, as far as a tree needs it. */
+/** The parts of sax's parser that building a tree needs. */
 interface SaxHandlers {
   onopentag(tag: { readonly name: string; readonly attributes: Readonly<Record<string, string>> }): void;
   onclosetag(): void;
@@ -11,8 +11,8 @@ interface SaxHandlers {
 }
 
 /**
- * xml2js's parser with a tree of our own. What it builds itself keeps the order of children in a second
- * copy of each, which takes four times as long: reading XML was a fifth of what a command had to do.
+ * xml2js's parser with a tree of strata's own. The one that xml2js builds keeps the order of children in a
+ * second copy of each, which takes four times as long: parsing XML was a fifth of a command's time.
  */
 class Reader extends xml2js.Parser {
   declare readonly saxParser: SaxHandlers;
@@ -45,7 +45,7 @@ class Reader extends xml2js.Parser {
   }
 }
 
-/** White space between elements is layout; libvirt's documents mix no text with elements. */
+/** Whitespace between elements is layout: libvirt's documents do not mix text and elements. */
 function dropLayout({ children }: Element): void {
   if (!children.some((child) => typeof child !== "string")) {
     return;
@@ -54,10 +54,10 @@ function dropLayout({ children }: Element): void {
   children.splice(0, children.length, ...kept);
 }
 
-/** One for all, as making one costs as much as reading a small document. */
+/** One for all documents, since creating a parser takes as long as reading a small document. */
 let reader = new Reader();
 
-/** Reads a document; rejects with xml2js's error when it is not well formed. */
+/** Parses a document. Rejects with xml2js's error if it is not well formed. */
 export async function readDocument(xml: string): Promise<Element> {
   let failed = new Error("an empty XML document");
   let root: Element | undefined;
@@ -71,7 +71,7 @@ export async function readDocument(xml: string): Promise<Element> {
   if (root !== undefined) {
     return root;
   }
-  // After an error xml2js marks the parser that it has made for the next document as failed, too.
+  // After an error, xml2js marks the parser that it created for the next document as failed, too.
   reader = new Reader();
   throw failed;
 }

@@ -3,7 +3,7 @@ import { copy, type Element, element, elements, find, prune, put, text } from ".
 import type { SnapshotEntry } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
 
-/** What a `<domainsnapshot>` tells. */
+/** The contents of a `<domainsnapshot>`. */
 export interface SnapshotDocument {
   readonly document: Element;
   readonly name: string;
@@ -11,11 +11,11 @@ export interface SnapshotDocument {
   readonly comment: string;
   /** Milliseconds. */
   readonly createdAt: number;
-  /** The recorded domain: the inactive one where both were recorded. */
+  /** The recorded domain: the inactive one if both were recorded. */
   readonly domain: Element | undefined;
-  /** The file that the snapshot froze; null for one that is not an external disk snapshot. */
+  /** The file that the snapshot froze; null if it is not an external disk snapshot. */
   readonly frozen: string | null;
-  /** The overlay that was made with it, by libvirt's record; "" for none. */
+  /** The overlay that was created with it, according to libvirt's record; "" for none. */
   readonly overlay: string;
   /** The file that the recorded domain writes, which libvirt's own tools would restore; "" for none. */
   readonly recorded: string;
@@ -23,14 +23,14 @@ export interface SnapshotDocument {
   readonly memory: string;
 }
 
-/** A comment as XML can carry it: what XML forbids or would change is replaced. */
+/** A comment as XML can represent it: characters that XML forbids or would change are replaced. */
 export function describable(comment: string): string {
   return comment.replace(UNDESCRIBABLE, "\u{fffd}");
 }
 
 const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
-/** The note to keep beside a snapshot: the comment is in it only where the description falls short. */
+/** strata's entry for a snapshot: it has the comment only if libvirt's description cannot represent it. */
 export function snapshotEntry(
   comment: string,
   entry: Pick<SnapshotEntry, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp">,
@@ -38,7 +38,7 @@ export function snapshotEntry(
   return { ...entry, ...(describable(comment) === comment ? {} : { comment }) };
 }
 
-/** The document that takes a disk-only snapshot of the root disk into a new overlay. */
+/** The document that takes a disk-only snapshot of the managed disk into a new overlay. */
 export function takeDocument(domain: Element, name: string, comment: string, overlay: string): Element {
   const managed = managedTarget(domain);
   const disks = diskTargets(domain).map((target) =>
@@ -61,7 +61,7 @@ export function takeDocument(domain: Element, name: string, comment: string, ove
   );
 }
 
-/** The document that has libvirt record a snapshot without taking one. */
+/** The document that makes libvirt record a snapshot without taking one. */
 export function recordDocument(
   domain: Element,
   o: {
@@ -98,14 +98,14 @@ export function readSnapshot(document: Element): SnapshotDocument {
   );
   const overlay = find(external, "source")?.attributes.file ?? "";
   const recorded = domain === undefined ? "" : readDisk(domain);
-  // A note may be another snapshot's: it comes back with a definition of old, into whatever is taken then.
+  // The entry may be another snapshot's: an old definition brings it back, and it gets into the next record.
   const name = text(find(document, "name"));
   const own =
     written?.overlay === undefined ||
     written.overlay === overlay ||
     (written.name === name && written.frozen === recorded);
   const entry = own ? written : undefined;
-  // Someone may have changed the description since; then the note's comment is the older one.
+  // The description may have been changed since; then the entry's comment is older.
   const commented = entry?.comment !== undefined && describable(entry.comment) === description;
   return {
     document,
@@ -121,18 +121,21 @@ export function readSnapshot(document: Element): SnapshotDocument {
   };
 }
 
-/** What a running guest wrote when a snapshot of it was taken: its definition may have named another disk; "" for none. */
+/**
+ * The file that a running guest wrote when the snapshot was taken, which may differ from its definition's; ""
+ * for none.
+ */
 function liveDisk(document: Element): string {
   const live = find(document, "domain");
   return live === undefined ? "" : readDisk(live);
 }
 
 /**
- * The file that a snapshot of ours froze, told from the text of its record, which takes a hundredth of the
- * time of reading it. Undefined where the text does not tell it for certain; a reading does.
+ * The file that a snapshot of strata's froze, found in the text of its record, which takes a hundredth of the
+ * time of parsing it. Undefined if the text is not certain; then parse it.
  */
 export function frozenInText(xml: string): string | undefined {
-  // Where there is neither comment nor CDATA, what looks like an element is one.
+  // Without comments and CDATA, whatever looks like an element is one.
   if (/<[!?]|<inactiveDomain\b/.test(xml)) {
     return undefined;
   }
@@ -147,14 +150,14 @@ export function frozenInText(xml: string): string | undefined {
     return undefined;
   }
   const disk = xml.slice(external, xml.indexOf("</disk>", external));
-  // Where the note is not of this record, a reading decides.
+  // If the entry belongs to another record, parsing decides.
   return overlay === undefined || disk.includes(`<source file='${overlay}'`) ? frozen : undefined;
 }
 
-/** Where a snapshot is among others, and its layer among files. */
+/** A snapshot's place: its parent, and the files of its layer. */
 export type SnapshotPlace = Pick<SnapshotDocument, "name" | "parent" | "frozen" | "recorded">;
 
-/** True where libvirt's own tools would restore another file than the one that the snapshot froze. */
+/** True if libvirt's own tools would restore another file than the one that the snapshot froze. */
 export function isRewritten({ frozen, recorded }: SnapshotPlace): boolean {
   return frozen !== null && recorded !== frozen;
 }
@@ -163,7 +166,7 @@ export function placeOf({ name, parent, frozen, recorded }: SnapshotDocument): S
   return { name, parent, frozen, recorded };
 }
 
-/** `placeOf` of a snapshot of ours, told from the text of its record as `frozenInText` does. */
+/** Like `placeOf`, for a snapshot of strata's, found in the text of its record as `frozenInText` does. */
 export function placeInText(name: string, xml: string): SnapshotPlace | undefined {
   const frozen = frozenInText(xml);
   const [, below, ...more] = xml.split("<parent>");
@@ -183,18 +186,18 @@ function targetInText(xml: string): string {
   return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? DEFAULT_TARGET;
 }
 
-/** What of a record can be written anew. */
+/** The parts of a record that can be rewritten. */
 export interface SnapshotChange {
   readonly name?: string;
   readonly parent?: string | null;
   readonly comment?: string;
-  /** The file that libvirt's own tools restore. */
+  /** The file that libvirt's own tools would restore. */
   readonly recorded?: string;
-  /** The file that libvirt's own tools take for what was written since, and remove with a restore. */
+  /** The file that libvirt's own tools consider the current disk, and remove when they restore. */
   readonly overlay?: string;
 }
 
-/** The same snapshot with a change, to be redefined. */
+/** A snapshot's document with a change, for redefining it. */
 export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChange): Element {
   const document = copy(snapshot.document);
   for (const domain of recordedDomains(document)) {
@@ -217,7 +220,7 @@ export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChan
   if (change.overlay !== undefined && snapshot.frozen !== null) {
     setOverlay(document, change.overlay);
   }
-  // The note says of which record it is, and what it was made with.
+  // The entry says to which record it belongs, and with which overlay it was created.
   for (const domain of recordedDomains(document)) {
     const metadata = readMetadata(domain);
     if (metadata === undefined || snapshot.frozen === null) {

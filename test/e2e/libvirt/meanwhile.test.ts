@@ -199,7 +199,7 @@ describe("what happens meanwhile", () => {
         const given: Context = {
           ...context(),
           progress({ phase }) {
-            if (phase !== "Bringing layers together" || taken) {
+            if (!phase.startsWith("Building ") || taken) {
               return;
             }
             taken = true;

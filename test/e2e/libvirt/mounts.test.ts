@@ -226,9 +226,7 @@ describe("folders of the host in a real guest", () => {
     await done(["stop", NAME]);
     const started = await strata(["start", NAME]);
     expect(started.code).to.equal(0);
-    expect(started.stderr).to.contain(
-      `${path("second")} is left out of /srv/data for now: it has become a link`,
-    );
+    expect(started.stderr).to.contain(`${path("second")} is not mounted at /srv/data now: it is now a link`);
     expect(await mounted()).to.deep.equal(["/home/ubuntu/first"]);
     expect(await inside("ls", "/srv/data")).to.equal("");
   });
@@ -264,7 +262,7 @@ describe("folders of the host in a real guest", () => {
     const restored = await strata(["restore", "-d", `${NAME}.two`]);
     expect(restored.stdout).to.equal(`Snapshot restored: ${NAME}.two\n`);
     expect(restored.stderr).to.contain(
-      `${path("second")} is left out of /srv/data for now: the folder does not exist`,
+      `${path("second")} is not mounted at /srv/data now: the folder does not exist`,
     );
     expect(Object.keys(await mounts())).to.deep.equal(["/home/ubuntu/first", "/srv/data"]);
   });

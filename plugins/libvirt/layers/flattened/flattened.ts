@@ -21,20 +21,26 @@ import { keepingTimes } from "../pending-removals.ts";
 import { type Keyframe, planKeyframes } from "./keyframes.ts";
 import { makeBy, type Recipe, recipeOf } from "./recipe.ts";
 
-/** Most files that a chain has before keyframes shorten it, where the setting does not say. */
+/** How many files a chain may have before keyframes shorten it, if the setting does not say. */
 const DEFAULT_CHAIN_LENGTH = 48;
 
-/** The setting: most files that QEMU opens for a disk. */
+/** The setting: how many files QEMU may open for a disk. */
 function chainLength({ settings }: Pick<LibvirtEngine, "settings">): number {
   return Number(settings["chain-length"]) || DEFAULT_CHAIN_LENGTH;
 }
 
-/** Layers between two keyframes, so that as many keyframes again leave the chain within its length. */
+/**
+ * How many layers lie between two keyframes, so that with as many keyframes the chain keeps within its
+ * length.
+ */
 function keyframeSpan(engine: Pick<LibvirtEngine, "settings">): number {
   return Math.max(1, Math.floor(chainLength(engine) / 2) - 1);
 }
 
-/** Takes away what builds and writes that died have left. The caller holds the instance, so none is under way. */
+/**
+ * Removes what interrupted builds and writes have left. The caller has locked the instance, so none is in
+ * progress.
+ */
 export async function removePartials(folder: string): Promise<void> {
   for (const file of await readdir(folder)) {
     const path = join(folder, file);
@@ -46,15 +52,15 @@ export async function removePartials(folder: string): Promise<void> {
   }
 }
 
-/** Bytes that the stand-ins in the folder take on the disk. */
+/** Disk space that the flattened copies in the folder use, in bytes. */
 export async function flattenedSize(folder: string): Promise<bigint> {
   const files = await listIfThere(folder);
   return sizeOf(files.map((file) => join(folder, file)).filter((path) => isFlattenedPath(folder, path)));
 }
 
 /**
- * Builds the stand-in of a layer. It gets its name when it is whole and durable, so a file of that name
- * can always be believed.
+ * Builds the flattened copy of a layer. It gets its name once it is complete and durable, so a file of that
+ * name can always be trusted.
  */
 export async function buildFlattened(
   name: string,
@@ -67,8 +73,8 @@ export async function buildFlattened(
 }
 
 /**
- * Turns the stand-in of a layer into that of one further up by bringing in what the layers in between
- * hold, lowest first. Nothing may refer to it.
+ * Turns the flattened copy of a layer into that of one further up, by copying the data of the layers in
+ * between, lowest first. Nothing may refer to it.
  */
 export async function advanceFlattened(
   name: string,
@@ -85,7 +91,10 @@ export async function advanceFlattened(
   });
 }
 
-/** Has a file made under another name, and gives it that of a stand-in; takes it away if that fails. */
+/**
+ * Lets `work` create a file under a temporary name, then gives it the name of a flattened copy. Removes it if
+ * that fails.
+ */
 async function make(name: string, path: string, work: (partial: string) => Promise<void>): Promise<void> {
   const folder = join(path, "..");
   const partial = newPartialPath(folder);
@@ -110,8 +119,9 @@ async function publish(name: string, partial: string, path: string): Promise<voi
 }
 
 /**
- * Points every layer but the head away from read images, which are to move on, and every layer away from
- * stand-ins that are gone: to the keyframe, or else to the layer itself. Nobody may have the layers open.
+ * Points every layer but the active one away from read images, which may be moved on, and every layer away
+ * from flattened copies that are gone: to the keyframe or else the layer itself. No process may have the
+ * layers open.
  */
 export async function leaveReadImages(
   graph: LayerGraph,
@@ -126,7 +136,7 @@ export async function leaveReadImages(
     if (!isLayerPath(graph.folder, path)) {
       continue;
     }
-    // One that waits for its removal is told by its file's time.
+    // A layer with a pending removal is identified by its file's time.
     if (graph.pendingRemovals.has(path) && graph.dependants(path).length === 0) {
       continue;
     }
@@ -141,7 +151,7 @@ export async function leaveReadImages(
   return changed ? graph.again() : graph;
 }
 
-/** True for a read image that the head may come to read through again, or that one can be made of. */
+/** True for a read image that the active layer may read through again, or from which one can be made. */
 export function isCached({ folder, headers }: Pick<LayerGraph, "folder" | "headers">) {
   return (path: string): boolean => {
     const layer = layerOf(folder, path);
@@ -149,7 +159,9 @@ export function isCached({ folder, headers }: Pick<LayerGraph, "folder" | "heade
   };
 }
 
-/** Removes the stand-ins that nothing of a whole graph, read anew, reads through, but those to keep. */
+/**
+ * Reads the graph again and removes the flattened copies that nothing reads through, except those to keep.
+ */
 export async function removeUnusedFlattened(
   graph: LayerGraph,
   keep: (path: string) => boolean = () => false,
@@ -173,10 +185,10 @@ export async function removeUnusedFlattened(
   }
 }
 
-/** Keyframes with how each that is not there is built. */
+/** Keyframes, each with the way to build it if it does not exist. */
 export interface Shortening {
   readonly keyframes: readonly (Keyframe & { readonly recipe: Recipe | null })[];
-  /** Most bytes that they write. */
+  /** The most that building them writes, bytes. */
   readonly bytes: bigint;
 }
 
@@ -196,7 +208,7 @@ export async function planShortening(
   return { keyframes, bytes };
 }
 
-/** Puts keyframes into the chain that lacks them. Nobody may have its layers open. */
+/** Adds keyframes to the chain that lacks them. No process may have its layers open. */
 export async function shorten(
   name: string,
   graph: LayerGraph,
@@ -217,8 +229,8 @@ export async function shorten(
 }
 
 /**
- * Keeps the chains of the given layers within the length that the setting allows, by keyframes. Nobody
- * may have the layers open. Resolves to the graph as it is then.
+ * Keeps the chains of the given layers within the length that the setting allows, using keyframes. No process
+ * may have the layers open. Resolves to the graph after that.
  */
 export async function keepShort(
   engine: Pick<LibvirtEngine, "settings" | "log">,
@@ -241,9 +253,9 @@ export async function keepShort(
     if (options.signal?.aborted) {
       throw error;
     }
-    // The chain may still be short enough to start, which the caller looks at.
+    // The chain may still be short enough to start; the caller checks that.
     const reason = reasonOf(error);
-    engine.log.warn(`the layers of "${name}" could not be brought together: ${reason}`);
+    engine.log.warn(`could not build keyframes of "${name}": ${reason}`);
     return graph.again();
   }
 }

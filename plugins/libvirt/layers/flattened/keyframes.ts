@@ -1,19 +1,21 @@
 import { flattenedPath, isLayerPath, type LayerGraph } from "../layers.ts";
 
-/** `child` is to read through `frame`, which stands in for `layer`; it is built on `on` if it is not there. */
+/**
+ * `child` is to read through `frame`, the flattened copy of `layer`, which is built on `on` if it does not
+ * exist.
+ */
 export interface Keyframe {
   readonly layer: string;
   readonly frame: string;
   readonly child: string;
-  /** The keyframe below, or the base image; null where the frame is there already. */
+  /** The keyframe below, or the base image; null if the frame already exists. */
   readonly on: string | null;
 }
 
 /**
- * The keyframes that the chain of `top` lacks, lowest first: one after every `span` layers, each on the
- * one below, and after `span` of them one on the base image again. So a chain of any length opens at
- * most about twice `span` files, every layer is copied once, and all of them once more only after
- * `span` times `span`.
+ * The keyframes that the chain of `top` lacks, lowest first: one after every `span` layers, each on the one
+ * below, and after `span` of them one on the base image again. So a chain of any length opens at most about
+ * twice `span` files, each layer is copied once, and all of them once more only after `span` times `span`.
  */
 export function planKeyframes(graph: LayerGraph, top: string, span: number): Keyframe[] {
   const { folder } = graph;
@@ -32,7 +34,8 @@ export function planKeyframes(graph: LayerGraph, top: string, span: number): Key
     between += 1;
     const through = graph.headers.get(child)?.through ?? layer;
     if (through !== layer) {
-      // Already there. Only keyframes are stood on: a read image moves on with the head.
+      // It already exists. Only keyframes can be stood on, because a read image moves on with the active
+      // layer.
       if (through === flattenedPath("frame", layer)) {
         below = { file: through, depth: graph.opened(through).length - 1 };
       }

@@ -24,14 +24,14 @@ import {
 import { costOf, type Recipe, recipeOf } from "./recipe.ts";
 
 const GIB = 1024n ** 3n;
-/** Layers below the head that are read through as they are: up to here a read image gains nothing. */
+/** Up to so many layers below the active one, a read image gains nothing. */
 const MIN_DEPTH = 4;
-/** Most that a start copies, bytes: about what the guest's own boot takes. */
+/** The most that a start copies, bytes: it takes about as long as the guest's own boot. */
 const MAX_START_COPY_BYTES = GIB;
-/** Most that a read image takes, GiB, where the setting does not say. */
+/** The largest read image, GiB, if the setting does not say. */
 const DEFAULT_SIZE_GIB = 16;
 
-/** How much a build may copy, and how large the image may get (0: there is to be none); bytes. */
+/** How much a build may copy, and how large the image may get (0: there shall be none); bytes. */
 interface Budget {
   readonly copy: bigint;
   readonly size: bigint;
@@ -58,8 +58,8 @@ async function build(engine: LibvirtEngine, id: string, context: Context): Promi
 }
 
 /**
- * Before a guest boots: what it reads through is brought up to date as far as that is quick. Nothing that
- * goes wrong here keeps it from starting. The instance is stopped and nothing is saved.
+ * Before a guest boots, updates its read image and keyframes as far as that is quick. Failing to do so does
+ * not keep the guest from starting. The instance is stopped, without saved memory.
  */
 export async function prepareReads(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
   try {
@@ -75,7 +75,7 @@ export async function prepareReads(engine: LibvirtEngine, managed: Managed, cont
   }
 }
 
-/** Gives the head a read image and its chain keyframes, within a budget or (null) whatever it takes. */
+/** Gives the active layer a read image and its chain keyframes, within a budget or (null) at any cost. */
 async function consolidate(
   engine: LibvirtEngine,
   managed: Managed,
@@ -98,14 +98,14 @@ async function consolidate(
   }
   const update = off ? null : await planUpdate(graph, frozen, budget);
   if (update !== null) {
-    context.progress({ phase: "Bringing layers together" });
+    context.progress({ phase: "Building a read image" });
     graph = await updateReadImage(name, graph, activeLayer, update, options);
   }
-  // A head that reads through its image is no link of the chain that the snapshots stand in.
+  // An active layer that reads through its read image is not part of the chain that the snapshots need.
   const top = graph.headers.get(activeLayer)?.through === frozen ? activeLayer : frozen;
   const shortening = await planShortening(engine, graph, top);
   if (shortening.keyframes.length > 0 && (budget === null || shortening.bytes <= budget.copy)) {
-    context.progress({ phase: "Bringing layers together" });
+    context.progress({ phase: "Building keyframes" });
     graph = await shorten(name, graph, shortening, options);
   }
   if (graph.flattened.size > 0) {
@@ -113,7 +113,7 @@ async function consolidate(
   }
 }
 
-/** How the read image of a layer comes about: built, or made of that of a layer further down. */
+/** How the read image of a layer is made: built, or moved on from a layer further down. */
 interface Update {
   readonly image: string;
   readonly way: Recipe | Move;
@@ -121,13 +121,13 @@ interface Update {
 
 interface Move {
   readonly from: string;
-  /** The layers to copy, lowest first; none where it is there already. */
+  /** The layers to copy, lowest first; none if the image already exists. */
   readonly copied: readonly string[];
-  /** Most bytes that this writes. */
+  /** The most that this writes, bytes. */
   readonly bytes: bigint;
 }
 
-/** What it takes to give `frozen` its read image; null where that gains nothing or costs too much. */
+/** How to make the read image of `frozen`; null if that gains nothing or costs too much. */
 async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | null): Promise<Update | null> {
   const layers = graph.chain(frozen);
   const base = layers.pop();
@@ -142,9 +142,9 @@ async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | nu
   const move = await planMove(graph, layers);
   const moves = move !== null && costOf(move.bytes, move.copied.length) < built.cost;
   const way = moves ? move : built;
-  // What an image shares with the lowest layer takes no room, though it counts for both files.
+  // Blocks that an image shares with the lowest layer take no space, although they count for both files.
   const size = moves && built.clone === null ? move.bytes + (await sizeOf([move.from])) : built.bytes;
-  // An image that is there for speed alone leaves as much room again as it takes.
+  // An image that exists only for speed must leave as much free space as it takes.
   if (
     budget !== null &&
     (way.bytes > budget.copy || size > budget.size || !(await hasSpace(graph.folder, 2n * way.bytes)))
@@ -154,7 +154,9 @@ async function planUpdate(graph: LayerGraph, frozen: string, budget: Budget | nu
   return { image, way };
 }
 
-/** How the read image of the nearest of the layers that has one is moved on to the first; null if none has. */
+/**
+ * How to move the read image of the nearest layer that has one on to the first layer; null if none has one.
+ */
 async function planMove(graph: LayerGraph, layers: readonly string[]): Promise<Move | null> {
   const referred = new Set([...graph.headers.values()].map(({ through }) => through));
   const images = layers.map((layer) => flattenedPath("image", layer));
