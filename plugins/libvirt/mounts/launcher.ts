@@ -18,8 +18,8 @@ export function isLauncher(file: string): boolean {
 }
 
 /**
- * The lines of /proc/PID/uid_map for a map, and of gid_map: id inside, id outside, how many. The guest's
- * root must be somebody; where the map does not say who, it is nobody. An empty map leaves ids as they are.
+ * The lines of /proc/PID/uid_map for a map, and of gid_map: id inside, id outside, count. The guest's root must
+ * be mapped; if the map does not say to whom, it becomes `nobody`. An empty map leaves ids as they are.
  */
 export function idMapLines(map: readonly IdMap[]): string {
   if (map.length === 0) {
