@@ -1,5 +1,6 @@
 import { ERRORS, type ErrorCode, type ErrorDetails } from "./errors/table.ts";
 import { exactSize } from "./size/format.ts";
+import { quote } from "./util/quote.ts";
 
 export { ERRORS, type ErrorCode, type ErrorDetails, EXIT } from "./errors/table.ts";
 
@@ -20,7 +21,7 @@ export class StrataError extends Error {
     this.code = code;
     this.exitCode = entry.exit;
     const hint = typeof entry.hint === "function" ? entry.hint(details) : entry.hint;
-    this.hint = hint === undefined ? undefined : fill(hint, details);
+    this.hint = hint === undefined ? undefined : fillHint(hint, details);
     this.retryable = entry.retryable === true;
     this.details = details;
   }
@@ -63,12 +64,20 @@ export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-function fill(template: string, details: ErrorDetails): string {
+function fill(template: string, details: ErrorDetails, spell = (value: string) => value): string {
   return template.replace(/\{(\w+)\}/g, (whole, key: string) => {
     const value = details[key];
     if (value === undefined) {
       return whole;
     }
-    return typeof value === "bigint" ? exactSize(value) : String(value);
+    return spell(typeof value === "bigint" ? exactSize(value) : String(value));
   });
+}
+
+/** A name may hold anything: a command that is pasted into a shell must keep it one word. */
+function fillHint(template: string, details: ErrorDetails): string {
+  return template
+    .split(/(`[^`]*`)/)
+    .map((part) => fill(part, details, part.startsWith("`") ? quote : undefined))
+    .join("");
 }

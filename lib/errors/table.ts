@@ -1,8 +1,8 @@
 /**
  * Every failure that strata reports, in one table: a stable code, the exit code of the process,
  * the message and, where there is something to do, a hint. Placeholders `{name}` are filled from the
- * error's details; a bigint there is a size in bytes. Scripts may rely on codes and exit codes; messages
- * may be reworded.
+ * error's details; a bigint there is a size in bytes. Between backticks in a hint, which are commands, a
+ * value becomes one word of a shell. Scripts may rely on codes and exit codes; messages may be reworded.
  */
 
 /** Exit codes of the `strata` process. `exec` and `shell` exit with the status of the guest's command. */
@@ -90,7 +90,7 @@ const entries = {
   IMAGE_NOT_BUILT: {
     exit: EXIT.notFound,
     message: 'image "{image}" has not been built',
-    hint: "Build it from Debian's packages: strata image build debian --variant {variant}",
+    hint: "Build it from Debian's packages: `strata image build debian --variant {variant}`",
   },
   FILE_NOT_FOUND: { exit: EXIT.notFound, message: 'file "{path}" does not exist or cannot be read' },
   DOMAIN_NOT_FOUND: {
@@ -106,7 +106,7 @@ const entries = {
   INSTANCE_ELSEWHERE: {
     exit: EXIT.notFound,
     message: 'instance "{name}" is not on engine {driver}; it is on {engine}',
-    hint: "Select its engine: strata --driver {engine} …",
+    hint: "Select its engine with `strata --driver {engine}`.",
   },
   INSTANCE_EXISTS: {
     exit: EXIT.exists,
@@ -121,7 +121,7 @@ const entries = {
   ALIAS_EXISTS: {
     exit: EXIT.exists,
     message: 'alias "{name}" already exists in context "{context}"',
-    hint: "Choose another name, or remove this alias first: strata unalias {name}",
+    hint: "Choose another name, or remove this alias first: `strata unalias {name}`",
   },
   ALIAS_NOT_FOUND: {
     exit: EXIT.notFound,
@@ -338,7 +338,7 @@ const entries = {
   PLUGIN_MISSING: {
     exit: EXIT.notFound,
     message: 'the engine plugin "{package}" is not installed',
-    hint: "npm install --prefix {folder} {package}",
+    hint: "`npm install --prefix {folder} {package}` installs it.",
   },
   PLUGIN_INCOMPATIBLE: {
     exit: EXIT.unsupported,

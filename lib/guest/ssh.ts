@@ -3,7 +3,7 @@ import { createConnection, type Socket } from "node:net";
 import ssh2 from "ssh2";
 import type { ExecOptions, ExecSession, SshEndpoint } from "../engine/contract.ts";
 import { failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
-import { commandLine } from "./quote.ts";
+import { commandLine } from "./command-line.ts";
 
 /** A login in a guest. Dispose of it to hang up. */
 export interface Guest extends AsyncDisposable {

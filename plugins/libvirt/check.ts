@@ -1,5 +1,6 @@
 import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
 import { formatSize } from "../../lib/size/format.ts";
+import { quote } from "../../lib/util/quote.ts";
 import { type LibvirtEngine, openEngine } from "./engine.ts";
 import { isLibvirt, libvirtError } from "./errors.ts";
 import { hasExtensions } from "./host/probe.ts";
@@ -116,7 +117,12 @@ async function checkNetwork(engine: LibvirtEngine): Promise<Check[]> {
       return [{ what: "network", ok: true, detail: `"${name}" is active` }];
     }
     return [
-      { what: "network", ok: false, detail: `"${name}" is not active`, fix: `virsh net-start ${name}` },
+      {
+        what: "network",
+        ok: false,
+        detail: `"${name}" is not active`,
+        fix: `virsh net-start ${quote(name)}`,
+      },
     ];
   } catch (error) {
     if (!isLibvirt(error, "NO_NETWORK")) {

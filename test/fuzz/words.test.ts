@@ -6,10 +6,10 @@ import { readProbe } from "../../lib/core/instances/info.ts";
 import { checkName } from "../../lib/core/snapshots/names.ts";
 import { parseRef } from "../../lib/core/snapshots/ref.ts";
 import { asStrataError, isStrataError } from "../../lib/errors.ts";
-import { quote } from "../../lib/guest/quote.ts";
 import { checkUserData } from "../../lib/guest/user-data.ts";
 import { parseImageName } from "../../lib/images/image-name.ts";
 import { parseSize } from "../../lib/size/parse.ts";
+import { quote } from "../../lib/util/quote.ts";
 import { runs } from "./runs.ts";
 
 /** Anything a user may type, or that may come from elsewhere: all of Unicode, controls and halves of pairs. */

@@ -1,6 +1,6 @@
 import pc from "picocolors";
 import type { Check, Finding } from "../../engine/contract.ts";
-import { quote } from "../../guest/quote.ts";
+import { quote } from "../../util/quote.ts";
 import { columns, csvField, csvLines, printable } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 

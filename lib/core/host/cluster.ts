@@ -1,5 +1,6 @@
 import type { Instance } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
+import { quote } from "../../util/quote.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";
 import { requireGroup } from "../session/features.ts";
@@ -43,7 +44,7 @@ async function requireMovable(session: Session, { name, member, mounts }: Instan
   throw failure("UNSUPPORTED", {
     what: `moving "${name}" to ${to} with its mounts`,
     engine,
-    reason: `the folder ${first.source} stays on ${member}; \`strata umount ${name}\` removes its mounts`,
+    reason: `the folder ${first.source} stays on ${member}; \`strata umount ${quote(name)}\` removes its mounts`,
   });
 }
 

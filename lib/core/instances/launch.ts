@@ -7,6 +7,7 @@ import { checkUserData } from "../../guest/user-data.ts";
 import { CONTAINER, MACHINES } from "../../images/local.ts";
 import type { ResolvedImage } from "../../images/store.ts";
 import { exactSize } from "../../size/format.ts";
+import { quote } from "../../util/quote.ts";
 import type { CallOptions, LaunchOptions } from "../api/strata.ts";
 import { awaitReady, userKeys } from "../guest/guest.ts";
 import { mountsForLaunch } from "../guest/mounts.ts";
@@ -48,7 +49,7 @@ export async function launch(
     // Who cancels only waits no longer: it runs, and may be wanted.
     if (asStrataError(error).code === "CANCELLED") {
       context.warn?.(
-        `"${name}" was launched and is still starting; \`strata delete --purge ${name}\` removes it`,
+        `"${name}" was launched and is still starting; \`strata delete --purge ${quote(name)}\` removes it`,
       );
     }
     throw error;

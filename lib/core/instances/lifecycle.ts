@@ -1,5 +1,6 @@
 import type { Context, Instance, Lock } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
+import { quote } from "../../util/quote.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
 import { awaitReady } from "../guest/guest.ts";
 import { withoutMounts } from "../guest/mounts.ts";
@@ -104,7 +105,7 @@ async function stopLocked(
   }
   if (state === "suspended" && options.force !== true) {
     return context.warn?.(
-      `"${name}" is Suspended, so there is nothing to shut down; \`strata stop --force ${name}\` discards its saved memory`,
+      `"${name}" is Suspended, so there is nothing to shut down; \`strata stop --force ${quote(name)}\` discards its saved memory`,
     );
   }
   if (options.after !== undefined && options.after > 0) {

@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { findDifference } from "../domain/definition-chain.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { fileError, isAbsent, isLibvirt, libvirtError } from "../errors.ts";
@@ -57,7 +58,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
       {
         kind: "folder-missing",
         subject: folder,
-        detail: `${folder} does not exist, nor do its layers: restore it from a backup or mount its file system; to give the instance up, run \`strata delete --purge ${name}\``,
+        detail: `${folder} does not exist, nor do its layers: restore it from a backup or mount its file system; to give the instance up, run \`strata delete --purge ${quote(name)}\``,
       },
     ];
   }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { describesItself } from "../lifecycle/recover-folder.ts";
 import { lockFile } from "../lock/lock.ts";
 import { isLauncher } from "../mounts/launcher.ts";
@@ -98,7 +99,7 @@ async function findInFolder(folder: string, owner: Owner | undefined): Promise<F
       {
         kind: "domain-lost",
         subject: folder,
-        detail: `${folder} contains disks, but libvirt has no domain with its UUID; to recover the instance, run \`strata recover --from ${folder}\``,
+        detail: `${folder} contains disks, but libvirt has no domain with its UUID; to recover the instance, run \`strata recover --from ${quote(folder)}\``,
       },
     ];
   }

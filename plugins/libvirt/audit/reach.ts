@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
-import { quote } from "../../../lib/guest/quote.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
 import { readHeaderSync } from "../qcow2/header.ts";

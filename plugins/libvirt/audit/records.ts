@@ -1,4 +1,5 @@
 import type { Finding } from "../../../lib/engine/contract.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { findObstacle, type Guest, remedyFor } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layers.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
@@ -66,7 +67,7 @@ export function findMisplacedGuest(
   const what =
     state === "running" ? "the running guest writes to it" : "the suspended guest will write to it";
   const end = state === "running" ? "stops it" : "discards its saved memory";
-  const detail = `${obstacle.reason}, and ${what}; \`strata stop --force ${instance}\` ${end}`;
+  const detail = `${obstacle.reason}, and ${what}; \`strata stop --force ${quote(instance)}\` ${end}`;
   return [{ kind: "guest-misplaced", subject: disk, detail }];
 }
 

@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -127,7 +128,7 @@ export function findObstacle(
 export function remedyFor(instance: string, { snapshot }: Obstacle): string {
   return snapshot === undefined
     ? "see `strata doctor`"
-    : `\`strata restore ${instance}.${snapshot}\` gives it a new disk`;
+    : `\`strata restore ${quote(`${instance}.${snapshot}`)}\` gives it a new disk`;
 }
 
 /** Rejects with the remedy if `findObstacle` finds an obstacle. */
@@ -173,6 +174,6 @@ export async function requireResumable(managed: Managed): Promise<void> {
   if (obstacle === undefined) {
     return;
   }
-  const way = `\`strata stop --force ${name}\` discards its saved memory`;
+  const way = `\`strata stop --force ${quote(name)}\` discards its saved memory`;
   throw failure("RECORDS_DIFFER", { name, reason: `${obstacle.reason}; ${way}` });
 }

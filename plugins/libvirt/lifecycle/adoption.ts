@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure, reasonOf } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { toInstance } from "../domain/view.ts";
 import {
   findDomain,
@@ -119,7 +120,8 @@ async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<strin
   }
   const format = find(disk, "driver")?.attributes.type ?? "raw";
   if (format !== "qcow2") {
-    return `must be qcow2, and is ${format}: qemu-img convert -O qcow2 ${file} NEW, then virsh edit`;
+    // Without its format QEMU believes the first bytes, which the guest wrote.
+    return `must be qcow2, and is ${format}: \`qemu-img convert -f ${format} -O qcow2 ${quote(file)} NEW\`, then virsh edit`;
   }
   for (const name of ["shareable", "transient", "encryption"]) {
     if (find(disk, name) !== undefined || find(disk, "source", name) !== undefined) {
@@ -142,7 +144,7 @@ async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<strin
     }
     return backing === null
       ? undefined
-      : `stands on another file, ${backing}, which strata does not track: qemu-img rebase -b "" ${file}`;
+      : `stands on another file, ${backing}, which strata does not track: \`qemu-img rebase -f qcow2 -b "" ${quote(file)}\``;
   } catch (error) {
     return `cannot be read: ${reasonOf(error)}`;
   }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import {
   changedMetadata,
   define,
@@ -199,7 +200,7 @@ async function shutDown(name: string, domain: Domain, grace: number, signal: Abo
     if (now - begin > grace) {
       throw failure("TIMEOUT", {
         seconds: Math.round(grace / 1000),
-        what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power`,
+        what: `"${name}" did not shut down; \`strata stop --force ${quote(name)}\` cuts its power`,
       });
     }
     if (now - asked > REPEAT_INTERVAL_MS) {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmod, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { IdMap, Mount } from "../../../lib/engine/contract.ts";
-import { quote } from "../../../lib/guest/quote.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { fileError } from "../errors.ts";
 
 /** Owner, on the host, of files that unmapped guest ids create. NFS squashes to this id too. */

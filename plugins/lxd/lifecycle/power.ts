@@ -1,5 +1,6 @@
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import { readState } from "../domain/view.ts";
 import { getLocked, instancePath, type LxdEngine, whenIdle } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
@@ -88,7 +89,7 @@ export async function stop(
     }
     throw failure(
       "TIMEOUT",
-      { seconds, what: `"${name}" did not shut down; \`strata stop --force ${name}\` cuts its power` },
+      { seconds, what: `"${name}" did not shut down; \`strata stop --force ${quote(name)}\` cuts its power` },
       error,
     );
   }

@@ -59,6 +59,19 @@ describe("errors", () => {
     expect(hint).to.contain("`strata doctor`").and.to.contain("`strata delete --purge`");
   });
 
+  it("give commands that can be pasted, whatever the names in them", () => {
+    const odd = "it's; $(touch x) `id`";
+    const word = "'it'\\''s; $(touch x) `id`'";
+    expect(told("INSTANCE_DELETED", { name: odd })[1]).to.contain(`strata recover ${word}\``);
+    expect(told("PLUGIN_MISSING", { package: odd, folder: "/a b" })[1]).to.equal(
+      `\`npm install --prefix '/a b' ${word}\` installs it.`,
+    );
+    // What is not a command stays as it is.
+    expect(told("REMOTE_NOT_FOUND", { remote: "x", known: "a, b", path: "/c d" })[1]).to.equal(
+      "Known remotes: a, b. Define further ones in /c d.",
+    );
+  });
+
   it("tell sizes as they are typed, and round nothing", () => {
     const shrink = (current: bigint, wanted: bigint) =>
       told("DISK_SHRINK", { name: "web", current, wanted })[0];

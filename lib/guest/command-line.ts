@@ -1,9 +1,5 @@
 import type { ExecOptions } from "../engine/contract.ts";
-
-/** A word as a POSIX shell reads it back unchanged. */
-export function quote(word: string): string {
-  return /^[A-Za-z0-9_/:=.,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
+import { quote } from "../util/quote.ts";
 
 /**
  * The one string that ssh takes for a command: argv word by word, in a folder and as a user where they
