@@ -257,7 +257,14 @@ const entries = {
   IMAGE_HAS_BACKING: {
     exit: EXIT.integrity,
     message: 'image "{image}" refers to another file ({file})',
-    hint: "Such an image could read any file on this host. Flatten it first: qemu-img convert -O qcow2 IN OUT.",
+    hint:
+      "Such an image could read any file on this host. If you trust it, turn it into one file first: " +
+      "`qemu-img convert -f {format} -O qcow2 IN OUT`",
+  },
+  IMAGE_IS_CDROM: {
+    exit: EXIT.usage,
+    message: 'image "{image}" is a CD-ROM (ISO 9660), not a disk',
+    hint: "If it is an installer, boot it with an empty disk: `strata launch --cdrom {image} --disk 20G`",
   },
   CHECKSUM_MISMATCH: {
     exit: EXIT.integrity,

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { failure } from "../errors.ts";
 
@@ -14,10 +15,16 @@ export function splitRemote(name: string): { readonly remote: string | undefined
   return { remote: found?.[1]?.toLowerCase(), text: found?.[2] ?? name };
 }
 
-/** Reads `debian`, `24.04`, `daily:noble`, `3fa9c0…`, `file:///path#sha256=HEX`, `https://host/path#sha256=HEX`. Throws INVALID_VALUE. */
+/** Ends of the names of image files; no alias has one. */
+const FILE = /\.(?:qcow2?|img|raw|vmdk|vdi|vhdx?|ova|iso|tar|t[gx]z|tbz2?|gz|xz|zst|bz2)$/i;
+
+/**
+ * Reads `debian`, `24.04`, `daily:noble`, `3fa9c0…`, `./guest.qcow2`, `guest.vmdk`, `file:///path#sha256=HEX`,
+ * `https://host/path#sha256=HEX`. Throws INVALID_VALUE.
+ */
 export function parseImageName(text: string): ImageName {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
-    return { kind: "alias", ...splitRemote(text) };
+    return parsePath(text) ?? { kind: "alias", ...splitRemote(text) };
   }
   const url = parseUrl(text);
   const sha256 = readChecksum(text, url.hash);
@@ -40,6 +47,17 @@ export function parseImageName(text: string): ImageName {
     });
   }
   return { kind: "url", url, sha256 };
+}
+
+/** A path that is written without `file://`; undefined for what is none. */
+function parsePath(text: string): ImageName | undefined {
+  const [path = "", hash] = text.split(/#(?=sha256=[^/]*$)/);
+  const named = FILE.test(path) && splitRemote(path).remote === undefined;
+  if (!named && !/^\.{0,2}\//.test(path)) {
+    return undefined;
+  }
+  const sha256 = hash === undefined ? undefined : readChecksum(text, `#${hash}`);
+  return { kind: "file", path: resolve(path), sha256 };
 }
 
 function readPath(text: string, url: URL): string {

@@ -1,11 +1,11 @@
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { asStrataError, failure } from "../errors.ts";
 import { type Limits, run } from "../util/programs.ts";
-import { type Qcow2Header, readQcow2Header } from "./qcow2-header.ts";
+import { type DiskFormat, HEAD, judgeHead, TAIL } from "./disk-format.ts";
 
 /** What is known of an image that may be launched. */
 export interface Inspection {
-  readonly format: "qcow2" | "raw";
+  readonly format: DiskFormat;
   /** Bytes. */
   readonly virtualSize: bigint;
 }
@@ -14,7 +14,6 @@ const LIMITS: Limits = { memory: 1024 * 1024 * 1024, seconds: 60 };
 /** A disk beyond this is a mistake or an attack, bytes. */
 const LARGEST = 64n * 1024n ** 4n;
 const SMALLEST = 1024n * 1024n;
-const HEAD = 64 * 1024;
 
 /** What `qemu-img info --output=json` prints, as far as it matters here. */
 export interface ImageInfoJson {
@@ -34,63 +33,47 @@ export interface ImageInfoJson {
  * that it never guesses one.
  */
 export async function inspectImage(image: string, path: string, signal: AbortSignal): Promise<Inspection> {
-  const format = judgeHead(image, await readHead(path));
-  const inspection = judge(image, await readInfo(image, path, format, signal));
+  const format = await recognise(image, path);
+  const inspection = judge(image, format, await readInfo(image, path, format, signal));
   if (inspection.format === "qcow2") {
     await check(image, path, signal);
   }
   return inspection;
 }
 
-async function readHead(path: string): Promise<Buffer> {
+/** The first bytes of a file, enough to tell what it is. */
+export async function readHead(path: string): Promise<Buffer> {
   await using file = await open(path, "r");
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD), 0, HEAD, 0);
+  return readPiece(file, HEAD, 0);
+}
+
+/** The format of a disk, from its first and last bytes; see `judgeHead`. */
+async function recognise(image: string, path: string): Promise<DiskFormat> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  return judgeHead(
+    image,
+    await readPiece(file, HEAD, 0),
+    await readPiece(file, TAIL, Math.max(0, size - TAIL)),
+  );
+}
+
+async function readPiece(file: FileHandle, length: number, at: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, at);
   return buffer.subarray(0, bytesRead);
 }
 
-/** The judgement on an image's first bytes: its format. */
-export function judgeHead(image: string, head: Buffer): "qcow2" | "raw" {
-  if (head.length === 0) {
-    throw failure("IMAGE_UNREADABLE", { image, reason: "it is empty" });
-  }
-  const header = readQcow2Header(head);
-  if (header !== null) {
-    judgeHeader(image, header);
-    return "qcow2";
-  }
-  // QEMU takes any file for raw; a disk that boots has the mark of a boot record.
-  if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55) {
-    throw failure("IMAGE_UNREADABLE", { image, reason: "it is neither qcow2 nor a disk with a boot record" });
-  }
-  return "raw";
-}
-
-function judgeHeader(image: string, header: Qcow2Header): void {
-  if (header.backing !== null) {
-    throw failure("IMAGE_HAS_BACKING", { image, file: header.backing });
-  }
-  if (header.dataFile) {
-    throw failure("IMAGE_HAS_BACKING", { image, file: "an external data file" });
-  }
-  if (header.encrypted) {
-    throw failure("IMAGE_UNREADABLE", { image, reason: "it is encrypted" });
-  }
-  if (header.corrupt) {
-    throw failure("IMAGE_UNREADABLE", { image, reason: "it is marked as corrupt" });
-  }
-}
-
-/** The judgement on what `qemu-img info --output=json` printed. */
-export function judge(image: string, info: ImageInfoJson): Inspection {
+/** The judgement on what `qemu-img info --output=json` printed of a disk of that format. */
+export function judge(image: string, wanted: DiskFormat, info: ImageInfoJson): Inspection {
   const unreadable = (reason: string) => failure("IMAGE_UNREADABLE", { image, reason });
   const { format } = info;
   const data = info["format-specific"]?.data;
   const file = info["backing-filename"] ?? data?.["data-file"];
   if (file !== undefined) {
-    throw failure("IMAGE_HAS_BACKING", { image, file });
+    throw failure("IMAGE_HAS_BACKING", { image, file, format: wanted });
   }
-  if (format !== "qcow2" && format !== "raw") {
-    throw unreadable(`its format must be qcow2 or raw, not ${format ?? "unknown"}`);
+  if (format !== wanted) {
+    throw unreadable(`its first bytes say ${wanted}, and qemu-img says ${format ?? "nothing"}`);
   }
   if (info.encrypted === true) {
     throw unreadable("it is encrypted");
@@ -109,7 +92,20 @@ export function judge(image: string, info: ImageInfoJson): Inspection {
   if (virtualSize < SMALLEST) {
     throw unreadable(`its disk of ${virtualSize} bytes is too small for an operating system`);
   }
-  return { format, virtualSize };
+  return { format: wanted, virtualSize };
+}
+
+/**
+ * The arguments by which qemu-img opens a disk as that format and follows no name in it. Of a VHD, the size
+ * is the one in its footer: by the geometry, which QEMU prefers for some makers, the end could be cut off.
+ */
+export function sourceArguments(format: DiskFormat, path: string): string[] {
+  if (format === "qcow2" || format === "raw") {
+    return ["-f", format, path];
+  }
+  const size = format === "vpc" ? { force_size_calc: "current_size" } : {};
+  const file = { driver: "file", filename: path };
+  return [`json:${JSON.stringify({ driver: format, file, backing: null, ...size })}`];
 }
 
 async function limited(args: readonly string[], signal: AbortSignal): Promise<string> {
@@ -124,10 +120,11 @@ async function limited(args: readonly string[], signal: AbortSignal): Promise<st
 async function readInfo(
   image: string,
   path: string,
-  format: string,
+  format: DiskFormat,
   signal: AbortSignal,
 ): Promise<ImageInfoJson> {
-  const output = await limited(["info", "-f", format, "--output=json", path], signal).catch((error) => {
+  const args = ["info", "--output=json", ...sourceArguments(format, path)];
+  const output = await limited(args, signal).catch((error) => {
     throw unreadable(image, error);
   });
   return JSON.parse(output) as ImageInfoJson;
@@ -150,7 +147,7 @@ function leaksOnly(error: unknown): boolean {
 }
 
 /** What the program says of the image is the image's fault; anything else keeps its meaning. */
-function unreadable(image: string, error: unknown) {
+export function unreadable(image: string, error: unknown) {
   const mapped = asStrataError(error);
   if (mapped.code !== "PROGRAM_FAILED") {
     return mapped;

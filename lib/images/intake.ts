@@ -1,8 +1,9 @@
 import type { Context } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
-import { run } from "../util/programs.ts";
+import { extractDisk, isArchive } from "./archive.ts";
 import type { Cache, CachedImage } from "./cache.ts";
-import { type Inspection, inspectImage } from "./inspect.ts";
+import { convert } from "./convert.ts";
+import { type Inspection, inspectImage, readHead } from "./inspect.ts";
 import type { ImageRecord } from "./record.ts";
 import { packingOf, unpack } from "./unpack.ts";
 
@@ -33,8 +34,8 @@ export function findByHash(records: readonly CachedImage[], sha256: string): Cac
 }
 
 /**
- * Brings an image of somebody else's into the cache, after a look at it; a packed one is unpacked, a raw
- * one becomes qcow2. It is named by the hash of what came, so that the same hash finds it again.
+ * Brings an image of somebody else's into the cache, after a look at it; a packed one is unpacked, one
+ * in another format becomes qcow2. It is named by the hash of what came, so that the same hash finds it again.
  */
 export async function takeIn(cache: Cache, arrival: Arrival, context: Context): Promise<ImageRecord> {
   const { image, facts } = arrival;
@@ -57,25 +58,35 @@ export async function takeIn(cache: Cache, arrival: Arrival, context: Context): 
   });
 }
 
-/** Runs a piece with what came as a qcow2 file. */
+/** As deep as archives go: the disk in an OVA may be packed, and the OVA too. */
+const MOST_WRAPPERS = 3;
+
+/** Runs a piece with the disk in what came, as a qcow2 file. */
 async function withDisk<T>(
   cache: Cache,
   image: string,
   path: string,
   context: Context,
   work: (disk: string, inspection: Inspection) => Promise<T>,
+  wrappers = 0,
 ): Promise<T> {
-  const packing = await packingOf(path);
-  if (packing !== null) {
-    return cache.withPartial(async (to) => {
-      await unpack(image, { from: path, to, packing }, context);
-      return withRaw(cache, image, to, context, work);
-    });
+  const head = await readHead(path);
+  const packing = packingOf(head);
+  if (packing === null && !isArchive(head)) {
+    return withQcow2(cache, image, path, context, work);
   }
-  return withRaw(cache, image, path, context, work);
+  if (wrappers === MOST_WRAPPERS) {
+    throw failure("IMAGE_UNREADABLE", { image, reason: `it is packed more than ${MOST_WRAPPERS} times` });
+  }
+  return cache.withPartial(async (to) => {
+    await (packing === null
+      ? extractDisk(image, path, to, context)
+      : unpack(image, { from: path, to, packing }, context));
+    return withDisk(cache, image, to, context, work, wrappers + 1);
+  });
 }
 
-async function withRaw<T>(
+async function withQcow2<T>(
   cache: Cache,
   image: string,
   path: string,
@@ -87,9 +98,7 @@ async function withRaw<T>(
     return work(path, inspection);
   }
   return cache.withPartial(async (converted) => {
-    context.progress({ phase: "Converting image" });
-    const args = ["convert", "-f", "raw", "-O", "qcow2", path, converted];
-    await run("qemu-img", args, { signal: context.signal, package: "qemu-utils" });
+    await convert(image, path, converted, inspection, context);
     return work(converted, await inspectImage(image, converted, context.signal));
   });
 }

@@ -26,7 +26,7 @@ export interface ResolvedImage {
 export interface ImageStore {
   /**
    * Brings an image into the cache if it is not there: an alias, `REMOTE:ALIAS`, the first digits (six at
-   * least) of a hash, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`. Of what is there already,
+   * least) of a hash, a path, `file:///path[#sha256=HEX]`, `http(s)://…#sha256=HEX`. Of what is there already,
    * only images of the given formats are looked at, those of the first format first; by default qcow2.
    */
   resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;

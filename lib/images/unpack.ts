@@ -1,5 +1,4 @@
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import type { Context } from "../engine/contract.ts";
@@ -9,31 +8,33 @@ import { type Limits, runReading } from "../util/programs.ts";
 import { writeSparse } from "./storage.ts";
 
 /** What a packed file is packed with. */
-export type Packing = "gz" | "xz" | "zst";
+export type Packing = "gz" | "xz" | "zst" | "bz2";
 
-const MAGIC: Readonly<Record<Packing, Buffer>> = {
-  gz: Buffer.from([0x1f, 0x8b]),
-  xz: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]),
-  zst: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]),
+const MAGIC: Readonly<Record<Packing, RegExp>> = {
+  gz: /^\x1f\x8b/,
+  xz: /^\xfd7zXZ\x00/,
+  zst: /^\x28\xb5\x2f\xfd/,
+  // The second is that of an empty file.
+  bz2: /^BZh[1-9](?:1AY&SY|\x17rE8P\x90)/,
 };
 
 /** What unpacks what Node cannot. The packed file says how much memory it wants: not more than this. */
 const PROGRAMS: Readonly<Record<Exclude<Packing, "gz">, (path: string) => [string, string[]]>> = {
   xz: (path) => ["xz", ["--decompress", "--stdout", "--memlimit-decompress=512MiB", "--", path]],
   zst: (path) => ["zstd", ["--decompress", "--stdout", "--memory=512MB", "--quiet", "--", path]],
+  bz2: (path) => ["bzip2", ["--decompress", "--stdout", "--", path]],
 };
-const LIMITS: Limits = { memory: 1024 * 1024 * 1024, seconds: 1800 };
+const PACKAGES = { xz: "xz-utils", zst: "zstd", bz2: "bzip2" } as const;
+export const LIMITS: Limits = { memory: 1024 * 1024 * 1024, seconds: 1800 };
 
 /** A larger image is taken for a bomb, bytes. */
-const LARGEST = 128 * 1024 ** 3;
+export const LARGEST = 128 * 1024 ** 3;
 const PIECE = 256 * 1024;
 
 /** How a file is packed, from its first bytes; null where it is not. Its name tells nothing. */
-export async function packingOf(path: string): Promise<Packing | null> {
-  await using file = await open(path, "r");
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
-  const head = buffer.subarray(0, bytesRead);
-  const found = Object.entries(MAGIC).find(([, magic]) => head.subarray(0, magic.length).equals(magic));
+export function packingOf(head: Buffer): Packing | null {
+  const text = head.toString("latin1", 0, 16);
+  const found = Object.entries(MAGIC).find(([, magic]) => magic.test(text));
   return (found?.[0] as Packing | undefined) ?? null;
 }
 
@@ -47,7 +48,29 @@ export async function unpack(
   context: Context,
   largest = LARGEST,
 ): Promise<void> {
-  const { signal, progress } = context;
+  const { signal } = context;
+  return writeNew(image, to, context, largest, (write) =>
+    packing === "gz"
+      ? pipeline(createReadStream(from), createGunzip({ chunkSize: PIECE }), write, { signal })
+      : runReading(
+          ...PROGRAMS[packing](from),
+          { signal, limits: LIMITS, package: PACKAGES[packing] },
+          (output) => pipeline(output, write),
+        ),
+  );
+}
+
+/**
+ * Makes a new file, mode 0600, of what `fill` gives to be written; its runs of zeros take no room. What fails
+ * meanwhile is the image's fault: IMAGE_UNREADABLE.
+ */
+export async function writeNew(
+  image: string,
+  to: string,
+  { signal, progress }: Context,
+  largest: number,
+  fill: (write: (pieces: AsyncIterable<Buffer>) => Promise<void>) => Promise<void>,
+): Promise<void> {
   await using file = await atOwn(to, () => createFile(to));
   // A pipeline that is broken off at its end tells of the end of its beginning.
   let ours: StrataError | undefined;
@@ -68,25 +91,21 @@ export async function unpack(
     await file.truncate(done);
   };
   try {
-    await (packing === "gz"
-      ? pipeline(createReadStream(from), createGunzip({ chunkSize: PIECE }), write, { signal })
-      : runReading(
-          ...PROGRAMS[packing](from),
-          { signal, limits: LIMITS, package: packing === "xz" ? "xz-utils" : "zstd" },
-          (output) => pipeline(output, write),
-        ));
+    await fill(write);
   } catch (error) {
     if (signal.aborted) {
       throw failure("CANCELLED", {}, error);
     }
-    if (ours !== undefined) {
-      throw ours;
-    }
-    const mapped = asStrataError(error);
-    if (mapped.code !== "PROGRAM_FAILED" && mapped.code !== "INTERNAL") {
-      throw mapped;
-    }
-    const reason = `it cannot be unpacked: ${mapped.details.reason ?? mapped.message}`;
-    throw failure("IMAGE_UNREADABLE", { image, reason }, error);
+    throw ours ?? unpackable(image, error);
   }
+}
+
+/** What a program says of an archive is the archive's fault; anything else keeps its meaning. */
+export function unpackable(image: string, error: unknown): StrataError {
+  const mapped = asStrataError(error);
+  if (mapped.code !== "PROGRAM_FAILED" && mapped.code !== "INTERNAL") {
+    return mapped;
+  }
+  const reason = `it cannot be unpacked: ${mapped.details.reason ?? mapped.message}`;
+  return failure("IMAGE_UNREADABLE", { image, reason }, error);
 }

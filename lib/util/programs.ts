@@ -6,12 +6,14 @@ import { failure } from "../errors.ts";
 /** Programs that are looked for beside the PATH: ordinary users' PATH often lacks the sbin folders. */
 const MORE_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
-/** What a program may use that reads what a stranger wrote. */
+/** What a program may use that reads what a stranger wrote. It has no network either, where the host allows that. */
 export interface Limits {
   /** Address space, bytes. */
   readonly memory: number;
   /** Processor time, s. */
   readonly seconds: number;
+  /** The largest file that it may write, bytes; by default any. */
+  readonly file?: number;
 }
 
 export interface RunOptions {
@@ -34,7 +36,7 @@ export async function run(
   options: RunOptions = {},
 ): Promise<string> {
   const { execa } = await import("execa");
-  const result = await execa(...commandOf(program, args, options), settingsOf(options));
+  const result = await execa(...(await commandOf(program, args, options)), settingsOf(options));
   requireSuccess(program, options, result);
   return String(result.stdout);
 }
@@ -50,7 +52,7 @@ export async function runReading<T>(
   read: (output: Readable) => Promise<T>,
 ): Promise<T> {
   const { execa } = await import("execa");
-  const child = execa(...commandOf(program, args, options), {
+  const child = execa(...(await commandOf(program, args, options)), {
     ...settingsOf(options),
     buffer: { stdout: false },
     encoding: "buffer",
@@ -67,11 +69,71 @@ export async function runReading<T>(
   return value;
 }
 
-function commandOf(program: string, args: readonly string[], { limits }: RunOptions): [string, string[]] {
+/**
+ * Starts a program and reads no more than the first `length` bytes of its output, then ends it. Fewer mean
+ * that it had no more, or that it failed.
+ */
+export async function readStart(
+  program: string,
+  args: readonly string[],
+  options: RunOptions,
+  length: number,
+): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let done = 0;
+  const enough = new Error("enough was read");
+  const read = async (output: Readable) => {
+    for await (const piece of output) {
+      pieces.push(piece);
+      done += piece.length;
+      if (done >= length) {
+        throw enough;
+      }
+    }
+  };
+  await runReading(program, args, options, read).catch((error: unknown) => {
+    if (error !== enough) {
+      throw error;
+    }
+  });
+  return Buffer.concat(pieces).subarray(0, length);
+}
+
+async function commandOf(
+  program: string,
+  args: readonly string[],
+  { limits }: RunOptions,
+): Promise<[string, string[]]> {
   if (limits === undefined) {
     return [program, [...args]];
   }
-  return ["prlimit", [`--as=${limits.memory}`, `--cpu=${limits.seconds}`, program, ...args]];
+  const { memory, seconds, file } = limits;
+  const most = [`--as=${memory}`, `--cpu=${seconds}`, ...(file === undefined ? [] : [`--fsize=${file}`])];
+  const [first = "prlimit", ...prefix] = [...(await offline()), "prlimit"];
+  return [first, [...prefix, ...most, program, ...args]];
+}
+
+/** The two ways to a network namespace of one's own: root's, and that of other users, which hosts may forbid. */
+const OFFLINE = [
+  ["unshare", "--net"],
+  ["unshare", "--user", "--map-current-user", "--net"],
+] as const;
+let way: Promise<readonly string[]> | undefined;
+
+/** What starts a program without a network; nothing where no way works. */
+function offline(): Promise<readonly string[]> {
+  way ??= (async () => {
+    const { execa } = await import("execa");
+    for (const each of OFFLINE) {
+      const [unshare, ...options] = each;
+      const tried = await execa(unshare, [...options, "true"], { reject: false, stdio: "ignore" });
+      if (!tried.failed) {
+        return each;
+      }
+    }
+    return [];
+  })();
+  return way;
 }
 
 function settingsOf({ signal, cwd, input, timeout, killSignal }: RunOptions) {
@@ -101,6 +163,7 @@ function requireSuccess(program: string, options: RunOptions, result: Ended): vo
     throw failure("CANCELLED", {}, result);
   }
   const { limits, cwd } = options;
+  // Both that come before it are of util-linux.
   if (result.code === "ENOENT" && limits !== undefined) {
     throw failure("PROGRAM_MISSING", { program: "prlimit", package: "util-linux" }, result);
   }

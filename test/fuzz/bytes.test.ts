@@ -2,7 +2,7 @@ import { Duplex } from "node:stream";
 import { expect } from "chai";
 import fc from "fast-check";
 import { isStrataError } from "../../lib/errors.ts";
-import { judgeHead } from "../../lib/images/inspect.ts";
+import { judgeHead } from "../../lib/images/disk-format.ts";
 import { readQcow2Header } from "../../lib/images/qcow2-header.ts";
 import { Client } from "../../plugins/libvirt/rpc/client.ts";
 import { encodeFrame, FrameParser, LONGEST_FRAME } from "../../plugins/libvirt/rpc/frame.ts";
@@ -103,7 +103,7 @@ describe("bytes of any kind", () => {
     );
   });
 
-  it("heads of images: qcow2, raw or refused", () => {
+  it("heads of images: a known format or refused", () => {
     const noise = fc.uint8Array({ maxLength: 700 }).map((bytes) => Buffer.from(bytes));
     // With the magic number and a version, the rest is read as a header.
     const header = noise.map((bytes) => {
@@ -112,11 +112,12 @@ describe("bytes of any kind", () => {
       head.writeUInt32BE(3, 4);
       return head;
     });
+    const vmdk = noise.map((bytes) => Buffer.concat([Buffer.from("KDMV"), bytes, Buffer.alloc(120)]));
     fc.assert(
-      fc.property(fc.oneof(noise, header), (head) => {
+      fc.property(fc.oneof(noise, header, vmdk), (head) => {
         readQcow2Header(head);
         try {
-          expect(judgeHead("x", head)).to.be.oneOf(["qcow2", "raw"]);
+          expect(judgeHead("x", head)).to.be.oneOf(["qcow2", "raw", "vmdk"]);
         } catch (error) {
           if (!isStrataError(error)) {
             throw error;

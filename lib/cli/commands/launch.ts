@@ -27,11 +27,11 @@ export function launchCommand(cli: Cli): Command {
     "create and start an instance",
     "launch debian --name web --cpus 2 --memory 2G --disk 10G",
     "launch 24.04",
-    "launch file:///images/guest.qcow2",
+    "launch ./guest.qcow2",
   )
     .argument(
       "[image]",
-      "alias, release, REMOTE:ALIAS, start of a hash, or file or http URL (default: the Debian image built here, else the newest Ubuntu LTS)",
+      "alias, release, REMOTE:ALIAS, start of a hash, path, or URL (default: the Debian image built here, else the newest Ubuntu LTS)",
     )
     .option("-n, --name <name>", "name of the instance (default: a generated name)")
     .option("-c, --cpus <number>", "number of CPUs (default: 1)")

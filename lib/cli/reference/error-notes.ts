@@ -123,11 +123,12 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   IMAGE_UNREADABLE: {
     means: "The file is not a disk image that strata accepts, or it is damaged or encrypted.",
     remedy:
-      "Use a qcow2 or raw image. `qemu-img info FILE` and `qemu-img check FILE` show its format and state.",
+      "`qemu-img info FILE` and `qemu-img check FILE` show its format and state; the guide lists the formats that are accepted.",
   },
   IMAGE_HAS_BACKING: {
-    means: "The image is only part of a disk; the rest is in a backing file or a data file.",
+    means: "The image is only part of a disk; the rest is in a backing file, a parent disk or a data file.",
   },
+  IMAGE_IS_CDROM: { means: "Instances are launched from disks; an ISO has to be booted beside one." },
   CHECKSUM_MISMATCH: { means: "The contents of the image are not those that the checksum describes." },
   SIZE_MISMATCH: { means: "The length of the download is not the one in the catalogue." },
   CHECKSUM_REQUIRED: { means: "An image from a URL was given without a checksum." },

@@ -7,7 +7,7 @@ export type InstanceNames = string | readonly string[];
 
 /** What {@link StrataInstances.launch} takes. */
 export interface LaunchOptions extends CallOptions {
-  /** `24.04`, `daily:noble`, `debian`, a hash prefix, `file://…`, `http(s)://…#sha256=HEX`. */
+  /** `24.04`, `daily:noble`, `debian`, a hash prefix, `./guest.qcow2`, `file://…`, `http(s)://…#sha256=HEX`. */
   readonly image: string;
   /**
    * Letters, digits and hyphens, at most 63.

@@ -205,14 +205,12 @@ describe("images from files", () => {
     expect((await refused("short.qcow2")).code).to.equal("IMAGE_UNREADABLE");
   });
 
-  it("refuses an empty file, a text and another format", async () => {
+  it("refuses an empty file and a text", async () => {
     await writeFile(room.path("empty.img"), "");
     expect(await refused("empty.img")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason: "it is empty" });
     await writeFile(room.path("text.img"), "# not an image\n".repeat(200_000));
-    const neither = "it is neither qcow2 nor a disk with a boot record";
-    expect(await refused("text.img")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason: neither });
-    await execa("qemu-img", ["create", "-q", "-f", "vmdk", room.path("a.vmdk"), "8M"]);
-    expect(await refused("a.vmdk")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason: neither });
+    const reason = "it must be a disk in qcow2, vmdk, vdi, vhdx or vhd, or a raw one with a boot record";
+    expect(await refused("text.img")).to.deep.equal({ code: "IMAGE_UNREADABLE", reason });
   });
 
   it("refuses a folder and a file that is not there", async () => {

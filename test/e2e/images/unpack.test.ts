@@ -13,7 +13,7 @@ import {
 } from "../../support/images/images.ts";
 
 const MIB = 1024 * 1024;
-const PROGRAMS = { gz: "gzip", xz: "xz", zst: "zstd" } as const;
+const PROGRAMS = { gz: "gzip", xz: "xz", zst: "zstd", bz2: "bzip2" } as const;
 type Packing = keyof typeof PROGRAMS;
 const PACKINGS = Object.keys(PROGRAMS) as Packing[];
 
@@ -108,8 +108,8 @@ describe("packed images", () => {
     await writeFile(room.path("zeros"), Buffer.alloc(MIB));
     const path = await pack("zeros", "xz");
     const before = process.env.PATH;
-    // A folder with the one program that sets the limits; the sbin folders, which are searched too, have no xz.
-    await execa("ln", ["-s", "/usr/bin/prlimit", room.path("prlimit")]);
+    // A folder with the programs that set the limits; the sbin folders, which are searched too, have no xz.
+    await execa("ln", ["-s", "/usr/bin/prlimit", "/usr/bin/unshare", room.folder]);
     process.env.PATH = room.folder;
     try {
       const error = await unpacked(path, "xz").then(

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { expect } from "chai";
 import { isStrataError } from "../../../../lib/errors.ts";
 import { isHashPrefix, parseImageName } from "../../../../lib/images/image-name.ts";
@@ -21,6 +22,26 @@ describe("image names", () => {
     for (const text of ["debian", "12", "3fa9c0", "24.04", "", "a/b:c"]) {
       expect(parseImageName(text)).to.deep.equal({ kind: "alias", remote: undefined, text });
     }
+  });
+
+  it("takes a path for a file without file://, and a name that ends like an image", () => {
+    for (const [text, path] of [
+      ["/images/a b.qcow2", "/images/a b.qcow2"],
+      ["/images/odd#name", "/images/odd#name"],
+      ["./disk", `${process.cwd()}/disk`],
+      ["../x/disk", resolve("../x/disk")],
+      ["guest.VMDK", `${process.cwd()}/guest.VMDK`],
+      ["images/gce.tar.gz", `${process.cwd()}/images/gce.tar.gz`],
+    ] as const) {
+      expect(parseImageName(text)).to.deep.equal({ kind: "file", path, sha256: undefined });
+    }
+    expect(parseImageName(`/a.img#sha256=${HEX}`)).to.deep.equal({
+      kind: "file",
+      path: "/a.img",
+      sha256: HEX,
+    });
+    expect(refusal("./a#sha256=12")).to.match(/^INVALID_VALUE/);
+    expect(parseImageName("daily:noble.img")).to.include({ kind: "alias", remote: "daily" });
   });
 
   it("splits off the remote", () => {
