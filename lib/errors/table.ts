@@ -239,8 +239,9 @@ const entries = {
   },
   NO_LOGIN: {
     exit: EXIT.denied,
-    message: 'strata cannot log in to "{name}": it was adopted without a user name',
-    hint: "Add strata's key to a user's authorized_keys in the guest, then release the instance and adopt it again with --username.",
+    message:
+      'strata cannot log in to "{name}": it was adopted, or launched from a CD-ROM, without a user name',
+    hint: "Of an adopted instance: add strata's key to a user's authorized_keys in the guest, then release it and adopt it again with --username.",
   },
   HOST_KEY_CHANGED: {
     exit: EXIT.denied,

@@ -53,7 +53,7 @@ export async function importImage(
 }
 
 /** A folder is no image, and a pipe would be waited for without end. */
-async function requireFile(image: string, path: string): Promise<void> {
+export async function requireFile(image: string, path: string): Promise<void> {
   const found = await stat(path).catch((error) => {
     throw failure("FILE_NOT_FOUND", { path }, error);
   });

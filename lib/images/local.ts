@@ -5,6 +5,8 @@ import type { ImageRecord } from "./record.ts";
 /** What `launch` without an image means; see `findLocal`. */
 const DEFAULT = "default";
 
+/** What `launch` calls an empty disk, to install a system on. */
+export const BLANK = "blank";
 /** The built image that is the root folder of a container. */
 export const CONTAINER = "debian-container";
 /** The built images that are disks of machines. */

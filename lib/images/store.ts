@@ -2,6 +2,7 @@ import type { Context, ImageSource, Log } from "../engine/contract.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
+import { blankDisk } from "./cdrom.ts";
 import { buildDebian, VARIANTS, type Variant } from "./debian/build.ts";
 import { recipeOf } from "./debian/recipe.ts";
 import type { DownloadOptions } from "./download.ts";
@@ -30,6 +31,8 @@ export interface ImageStore {
    * only images of the given formats are looked at, those of the first format first; by default qcow2.
    */
   resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;
+  /** An empty qcow2 disk, to install a system on. */
+  blank(context: Context): Promise<ResolvedImage>;
   /** What can be launched by an engine that takes the given formats; of any, where they are not known. */
   find(options: FindOptions, context: Context, formats?: readonly string[]): Promise<ImageOffers>;
   /** Newest first. */
@@ -64,6 +67,7 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
   return {
     resolve: (image, context, formats = ["qcow2"]) =>
       atEdge(() => resolve({ ...options, cache, catalogue }, image, context, formats)),
+    blank: (context) => atEdge(async () => resolved(cache, await blankDisk(cache, context))),
     find: (wanted, context, formats = ["any"]) =>
       atEdge(() =>
         findOffers(
@@ -123,21 +127,20 @@ async function resolve(
 ): Promise<ResolvedImage> {
   const { cache } = parts;
   const record = await bringHere(parts, text, context, formats);
-  const { sha256, format, virtualSize, os, release, username } = record;
   const variant = outdatedVariant(record);
   if (variant !== null) {
     parts.log.warn(
       `the image "${text}" was built by another version of strata; \`strata image build debian --variant ${variant}\` rebuilds it`,
     );
   }
-  await cache.touch(sha256);
-  await expire(parts, sha256);
-  return {
-    source: { path: cache.pathOf(record), format, sha256, virtualSize },
-    os,
-    release,
-    username,
-  };
+  await cache.touch(record.sha256);
+  await expire(parts, record.sha256);
+  return resolved(cache, record);
+}
+
+function resolved(cache: Cache, record: ImageRecord): ResolvedImage {
+  const { sha256, format, virtualSize, os, release, username } = record;
+  return { source: { path: cache.pathOf(record), format, sha256, virtualSize }, os, release, username };
 }
 
 async function bringHere(

@@ -129,6 +129,7 @@ async function info({ connection, session, sharing }: LibvirtEngine): Promise<En
       "suspend",
       "clone",
       "adopt",
+      "cdrom",
       "events",
       ...(session ? [] : NETWORKING),
       "read-image",

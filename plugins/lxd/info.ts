@@ -48,6 +48,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   } else {
     missing.set("mount.idmap", unmapped);
   }
+  missing.set("cdrom", "its instances have no CD drive; launch them from an image");
   missing.set("mount.classic", "containers use the host's folders directly");
   const pool = await placement(engine).then(
     (found) => found.pool,

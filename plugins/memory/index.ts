@@ -100,6 +100,7 @@ function engineOf(world: World, locks: Locks): Engine {
         ["mount.classic", "native mounts do all that is needed"],
         ["adopt", "nothing is made here without strata"],
         ["cluster", "there is only one memory"],
+        ["cdrom", "it has no drives"],
       ]),
       imageFormats: ["any"],
     }),

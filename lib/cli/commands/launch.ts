@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
+import { quote } from "../../util/quote.ts";
 import type { Cli } from "../cli.ts";
 import { collect, command } from "../command.ts";
 import { write } from "../io.ts";
@@ -13,6 +14,8 @@ interface Options {
   cpus?: string;
   memory?: string;
   disk?: string;
+  cdrom?: string;
+  username?: string;
   cloudInit?: string;
   mount?: string[];
   network?: string[];
@@ -28,6 +31,7 @@ export function launchCommand(cli: Cli): Command {
     "launch debian --name web --cpus 2 --memory 2G --disk 10G",
     "launch 24.04",
     "launch ./guest.qcow2",
+    "launch --cdrom debian-13-netinst.iso --disk 20G --name server",
   )
     .argument(
       "[image]",
@@ -37,6 +41,14 @@ export function launchCommand(cli: Cli): Command {
     .option("-c, --cpus <number>", "number of CPUs (default: 1)")
     .option("-m, --memory <size>", "amount of memory, such as 512M (default: 1G)")
     .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
+    .option(
+      "--cdrom <iso>",
+      "boot an installer from an ISO on this host, with an empty disk unless IMAGE is given",
+    )
+    .option(
+      "--username <name>",
+      "with --cdrom: user of the installed system, as whom commands run (default: none)",
+    )
     .option("--cloud-init <file>", "cloud-init user-data from a file or URL, or - for standard input")
     .option("--mount <source[:path]>", "folder on this host to mount (repeatable)", collect)
     .option(
@@ -51,16 +63,18 @@ export function launchCommand(cli: Cli): Command {
     .option("--member <member>", "cluster member to place the instance on")
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
     .action(async (image: string | undefined, options: Options) => {
-      const { cpus, memory, disk, name } = options;
+      const { cpus, memory, disk, name, cdrom, username } = options;
       const userData =
         options.cloudInit === undefined ? undefined : await readUserData(cli, options.cloudInit);
       const timeout = parseTimeout(options.timeout);
       const request = {
-        image: image ?? "default",
+        image: image ?? (cdrom === undefined ? "default" : "blank"),
         ...(name === undefined ? {} : { name }),
         ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
         ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
         ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
+        ...(cdrom === undefined ? {} : { cdrom }),
+        ...(username === undefined ? {} : { username }),
         ...(options.mount === undefined ? {} : { mounts: options.mount.map(parseLaunchMount) }),
         ...(userData === undefined ? {} : { userData }),
         networks: [...(options.network ?? []), ...(options.bridged === true ? ["bridged"] : [])].map(
@@ -72,6 +86,11 @@ export function launchCommand(cli: Cli): Command {
       const launched = await (await cli.strata()).instances.launch({ ...request, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
+      if (cdrom !== undefined) {
+        cli.io.stderr.write(
+          `It boots from the CD-ROM while its disk is empty. Its screen: virt-viewer --attach ${quote(launched.name)}\n`,
+        );
+      }
     });
 }
 

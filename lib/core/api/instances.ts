@@ -7,7 +7,10 @@ export type InstanceNames = string | readonly string[];
 
 /** What {@link StrataInstances.launch} takes. */
 export interface LaunchOptions extends CallOptions {
-  /** `24.04`, `daily:noble`, `debian`, a hash prefix, `./guest.qcow2`, `file://…`, `http(s)://…#sha256=HEX`. */
+  /**
+   * `24.04`, `daily:noble`, `debian`, a hash prefix, `./guest.qcow2`, `file://…`, `http(s)://…#sha256=HEX`; `blank`
+   * is an empty disk, for a system that is installed from `cdrom`.
+   */
   readonly image: string;
   /**
    * Letters, digits and hyphens, at most 63.
@@ -30,9 +33,22 @@ export interface LaunchOptions extends CallOptions {
   /**
    * Virtual size, bytes; at least 512 MiB and the image's own size.
    *
-   * @default 5 GiB, or the image's own size if that is more
+   * @default 5 GiB, or the image's own size if that is more; 20 GiB of `blank`
    */
   readonly disk?: bigint;
+  /**
+   * Path of an ISO on this host, from which the instance boots while its disk is empty. The guest of a `blank`
+   * disk is not waited for.
+   *
+   * @default none
+   */
+  readonly cdrom?: string;
+  /**
+   * Of a `blank` disk: the user that the installed system will have, as whom commands run.
+   *
+   * @default none: commands cannot run in it
+   */
+  readonly username?: string;
   /**
    * Folders of the host to mount; the target as in `MountPlace`.
    *

@@ -4,7 +4,7 @@ import { RECORD_VERSION } from "../../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
 import { makeSeed } from "../../guest/seed.ts";
 import { checkUserData } from "../../guest/user-data.ts";
-import { CONTAINER, MACHINES } from "../../images/local.ts";
+import { BLANK, CONTAINER, MACHINES } from "../../images/local.ts";
 import type { ResolvedImage } from "../../images/store.ts";
 import { exactSize } from "../../size/format.ts";
 import { quote } from "../../util/quote.ts";
@@ -25,6 +25,8 @@ const GIB = 1024n ** 3n;
 /** The user of most images, while it is not known of which. */
 const USERNAME = "ubuntu";
 const DEFAULTS = { cpus: 1, memory: GIB, disk: 5n * GIB };
+/** What a system that is installed by hand needs, and what is given to an empty disk. */
+const INSTALLED_DISK = 20n * GIB;
 
 /** Creates an instance, starts it and waits for its guest. */
 export async function launch(
@@ -44,6 +46,10 @@ export async function launch(
     const whole = contextOf();
     await whileLocked(session, instance, whole, (lock) => instances.remove(lock, whole));
     throw error;
+  }
+  // An installer has no ssh server; whoever looks at its screen sees when it is done.
+  if (options.image === BLANK) {
+    return { name };
   }
   await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context).catch((error: unknown) => {
     // Who cancels only waits no longer: it runs, and may be wanted.
@@ -72,6 +78,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   if (options.member !== undefined) {
     await requireFeature(session, "cluster", "placing an instance on a member");
   }
+  const cdrom = await prepareCdrom(session, options);
   const name = await freeName(session, options.name);
   const instanceId = `i-${randomUUID()}`;
   const { publicKey } = await userKeys(session);
@@ -87,31 +94,55 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const member = options.member === undefined ? {} : { member: options.member };
   const mounts = await mountsOf(USERNAME, contextOf());
   const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
-  await checkPlan(instances, { name, resources, mounts, networks, ...member });
-  const image = await resolveImage(session, options.image, context);
+  await checkPlan(instances, { name, resources, mounts, networks, ...member, ...cdrom });
+  const image =
+    options.image === BLANK
+      ? await (await session.images()).blank(context)
+      : await resolveImage(session, options.image, context);
+  const username = options.username ?? image.username;
+  const smallest = options.image === BLANK ? INSTALLED_DISK : DEFAULTS.disk;
   return {
     name,
     image: image.source,
-    resources: { cpus, memory, disk: diskSize(image.source, options.disk) },
-    mounts: await mountsOf(image.username, context),
+    resources: { cpus, memory, disk: diskSize(image.source, options.disk, smallest) },
+    mounts: await mountsOf(username, context),
     networks,
-    seed: makeSeed({ name, instanceId, username: image.username, publicKey, ...userData }),
+    seed: makeSeed({ name, instanceId, username, publicKey, ...userData }),
     record: {
       version: RECORD_VERSION,
       image: { sha256: image.source.sha256, release: image.release, os: image.os },
-      username: image.username,
+      username,
       deleted: false,
       snapshotsTaken: 0,
       cloudInstanceId: instanceId,
       createdAt: Date.now(),
     },
     ...member,
+    ...cdrom,
   };
 }
 
-function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined): bigint {
+/** The ISO for the CD drive, where one is wanted. */
+async function prepareCdrom(session: Session, options: LaunchOptions): Promise<{ readonly cdrom?: string }> {
+  if (options.username !== undefined && options.image !== BLANK) {
+    const reason = "only a system that is installed from a CD-ROM has one of one's choice";
+    throw failure("INVALID_VALUE", { what: "the user name", value: options.username, reason });
+  }
+  if (options.cdrom === undefined) {
+    if (options.image === BLANK) {
+      const reason = "an empty disk needs a CD-ROM to boot from";
+      throw failure("INVALID_VALUE", { what: "the image", value: BLANK, reason });
+    }
+    return {};
+  }
+  await requireFeature(session, "cdrom", "launching from a CD-ROM");
+  const { findCdrom } = await import("../../images/cdrom.ts");
+  return { cdrom: await findCdrom(options.cdrom) };
+}
+
+function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined, smallest: bigint): bigint {
   if (wanted === undefined) {
-    return virtualSize > DEFAULTS.disk ? virtualSize : DEFAULTS.disk;
+    return virtualSize > smallest ? virtualSize : smallest;
   }
   if (wanted < virtualSize) {
     throw failure("SIZE_TOO_SMALL", {

@@ -16,6 +16,7 @@ export const FEATURES = [
   "audit",
   "read-image",
   "cluster",
+  "cdrom",
   /** Of an engine of containers: virtual machines beside them. */
   "vm",
 ] as const;

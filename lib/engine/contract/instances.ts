@@ -87,6 +87,11 @@ export interface InstanceSpec {
   readonly record: InstanceRecord;
   /** Member of the cluster to place it on; only where the feature "cluster" is declared. */
   readonly member?: string;
+  /**
+   * Path of an ISO 9660 image for its CD drive, from which it boots while its disk is empty. The engine keeps a
+   * copy with the instance. Only where the feature "cdrom" is declared.
+   */
+  readonly cdrom?: string;
 }
 
 /** What is known of an instance before its image is here. */

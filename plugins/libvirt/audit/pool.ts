@@ -6,7 +6,7 @@ import { describesItself } from "../lifecycle/recover-folder.ts";
 import { lockFile } from "../lock/lock.ts";
 import { isLauncher } from "../mounts/launcher.ts";
 import { DEFINITION } from "../snapshots/record-copies.ts";
-import { exists, listIfThere, usedBases } from "../storage/pool.ts";
+import { CDROM, exists, listIfThere, usedBases } from "../storage/pool.ts";
 
 /** The domain that a UUID belongs to, as far as the pool needs to know. */
 export interface Owner {
@@ -123,6 +123,7 @@ export function isMadeAtLaunch(file: string): boolean {
   return (
     file === "lock" ||
     file === "seed.iso" ||
+    file === CDROM ||
     file === DEFINITION ||
     /^seed-[0-9A-Za-z]{6}$/.test(file) ||
     isLauncher(file)

@@ -6,7 +6,7 @@ import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";
 import { checkChain, readLayers, sizeOf } from "../layers/layers.ts";
 import { putMounts } from "../mounts/servable.ts";
 import { freePort, newMac } from "../network/networks.ts";
-import { checkSpace } from "../storage/pool.ts";
+import { CDROM, checkSpace } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
 import { readDisk } from "../xml/disks.ts";
 import { clonedDomain, readInterfaces } from "../xml/domain.ts";
@@ -54,6 +54,7 @@ export async function clone(
         metadata: own,
         disk,
         seed: { old: join(metadata.folder, "seed.iso"), new: seed },
+        cdrom: join(metadata.folder, CDROM),
         newMac,
       });
       macs.push(...readInterfaces(copy).map(({ mac }) => mac));

@@ -19,7 +19,7 @@ import { requireNetworks } from "../network/interfaces.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
 import { ConnectionLostError, type Domain } from "../rpc/index.ts";
-import { checkSpaceFor, importBase, makePrivateFolder } from "../storage/pool.ts";
+import { CDROM, checkSpaceFor, copyCdrom, importBase, makePrivateFolder } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
 import { type Element, serialize } from "../xml/document.ts";
 import { domainDocument, newMachine } from "../xml/domain.ts";
@@ -42,14 +42,14 @@ export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<
 
 /** Creates a new instance; all or nothing. */
 export async function create(engine: LibvirtEngine, spec: InstanceSpec, context: Context): Promise<Instance> {
-  const { name, image, record, resources, mounts } = spec;
+  const { name, image, record, resources, mounts, cdrom } = spec;
   await check(engine, spec);
   await requireNetworks(engine, spec.networks);
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   const network = engine.session
     ? ({ kind: "user", port: await freePort() } as const)
     : ({ kind: "network", name: engine.settings.network || "default" } as const);
-  await checkSpaceFor(pool, image);
+  await checkSpaceFor(pool, image, cdrom);
   if (network.kind === "network") {
     await ensureNetwork(engine, network.name);
   }
@@ -70,6 +70,7 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
         resources,
         disk,
         seed,
+        ...(cdrom === undefined ? {} : { cdrom: join(folder, CDROM) }),
         mac,
         accelerator: host.accelerator,
         arch: host.arch,
@@ -82,6 +83,9 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
     async fill({ folder, disk }) {
       const user = host.qemuUser;
       await makeDisk({ pool, disk, image, size: resources.disk, user, context });
+      if (cdrom !== undefined) {
+        await copyCdrom(cdrom, folder);
+      }
       await writeSeed(folder, spec.seed, [{ mac, mode: "auto" }, ...nics], context.signal);
     },
   });

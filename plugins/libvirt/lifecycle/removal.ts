@@ -15,14 +15,22 @@ import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
 import { DEFINITION, RECORDS } from "../snapshots/record-copies.ts";
 import { listRecords } from "../snapshots/records.ts";
 import { TEMPORARY } from "../storage/durable-file.ts";
-import { basePath, usedBases } from "../storage/pool.ts";
+import { basePath, CDROM, usedBases } from "../storage/pool.ts";
 import { readDisk, readOtherDisks } from "../xml/disks.ts";
 
 const UNDEFINE =
   UndefineFlags.MANAGED_SAVE | UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.CHECKPOINTS_METADATA;
 
 /** Files that strata puts into an instance's folder, other than images and launchers. */
-const OTHERS: readonly string[] = ["seed.iso", "lock", RECORD_BACKUP, JOURNAL, PENDING_REMOVALS, DEFINITION];
+const OTHERS: readonly string[] = [
+  "seed.iso",
+  CDROM,
+  "lock",
+  RECORD_BACKUP,
+  JOURNAL,
+  PENDING_REMOVALS,
+  DEFINITION,
+];
 
 /** Folder of an instance in the pool. */
 export function instanceFolder(pool: string, uuid: string): string {

@@ -141,6 +141,21 @@ export async function importBase(
   return path;
 }
 
+/** The image in the CD drive of an instance, in its folder. */
+export const CDROM = "cdrom.iso";
+
+/** Copies the image of a CD-ROM into an instance's folder: where it was, it may be moved, or closed to QEMU. */
+export async function copyCdrom(source: string, folder: string): Promise<void> {
+  const path = join(folder, CDROM);
+  try {
+    await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    await chmod(path, 0o600);
+    await flush(path);
+  } catch (error) {
+    throw fileError(error, source);
+  }
+}
+
 export async function exists(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
@@ -166,8 +181,16 @@ export async function hasSpace(folder: string, bytes: bigint): Promise<boolean> 
   );
 }
 
-/** Rejects with NO_SPACE unless the pool has space for a new instance and, if missing, its base image. */
-export async function checkSpaceFor(pool: string, image: ImageSource): Promise<void> {
+/**
+ * Rejects with NO_SPACE unless the pool has space for a new instance, for its base image if that is missing,
+ * and for its CD-ROM.
+ */
+export async function checkSpaceFor(pool: string, image: ImageSource, cdrom?: string): Promise<void> {
   const there = await exists(basePath(pool, image.sha256));
-  await checkSpace(pool, there ? 0n : (await stat(image.path, { bigint: true })).size);
+  const files = [...(there ? [] : [image.path]), ...(cdrom === undefined ? [] : [cdrom])];
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file, { bigint: true })).size));
+  await checkSpace(
+    pool,
+    sizes.reduce((sum, size) => sum + size, 0n),
+  );
 }

@@ -20,6 +20,8 @@ export interface DomainSpec {
   readonly resources: Omit<Resources, "disk">;
   readonly disk: string;
   readonly seed: string;
+  /** Of an image for a CD drive; with one the domain has a screen too, and boots from it while its disk is empty. */
+  readonly cdrom?: string;
   readonly mac: string;
   readonly accelerator: "kvm" | "tcg";
   readonly arch: string;
@@ -68,7 +70,13 @@ export function domainDocument(spec: DomainSpec): Element {
     element("uuid", {}, spec.uuid),
     element("metadata"),
     ...resourceElements(spec.resources),
-    element("os", {}, element("type", { arch, machine }, "hvm"), element("boot", { dev: "hd" })),
+    element(
+      "os",
+      {},
+      element("type", { arch, machine }, "hvm"),
+      element("boot", { dev: "hd" }),
+      spec.cdrom === undefined ? undefined : element("boot", { dev: "cdrom" }),
+    ),
     element("features", {}, element("acpi"), spec.arch === "x86_64" ? element("apic") : undefined),
     element("cpu", { mode: spec.accelerator === "kvm" ? "host-passthrough" : "maximum" }),
     element("clock", { offset: "utc" }),
@@ -93,6 +101,7 @@ export function domainDocument(spec: DomainSpec): Element {
         element("target", { dev: SEED_DISK, bus: "virtio" }),
         element("readonly"),
       ),
+      ...(spec.cdrom === undefined ? [] : installerElements(spec.cdrom, spec.arch)),
       network.kind === "network" ? interfaceElement({ mac: spec.mac, network: network.name }) : undefined,
       ...spec.nics.map(interfaceElement),
       element("serial", { type: "pty" }),
@@ -116,6 +125,26 @@ export function domainDocument(spec: DomainSpec): Element {
   shareMemory(domain);
   putMetadata(domain, spec.metadata);
   return domain;
+}
+
+/** A CD drive, and what people need for an installer: a screen, whose socket libvirt gives to its own users alone. */
+function installerElements(cdrom: string, arch: string): Element[] {
+  const pc = arch === "x86_64";
+  return [
+    element(
+      "disk",
+      { type: "file", device: "cdrom" },
+      element("driver", { name: "qemu", type: "raw" }),
+      element("source", { file: cdrom }),
+      element("target", { dev: "sda", bus: pc ? "sata" : "scsi" }),
+      element("readonly"),
+    ),
+    element("graphics", { type: "vnc" }, element("listen", { type: "socket" })),
+    element("video", {}, element("model", { type: pc ? "vga" : "virtio" })),
+    // A pointer that is where the viewer's is.
+    element("input", { type: "tablet", bus: "usb" }),
+    ...(pc ? [] : [element("input", { type: "keyboard", bus: "usb" })]),
+  ];
 }
 
 function interfaceElement({ mac, network }: Nic): Element {
@@ -225,6 +254,8 @@ export interface CloneDocumentSpec {
   readonly disk: string;
   /** Absolute paths. */
   readonly seed: { readonly old: string; readonly new: string };
+  /** The original's own CD-ROM, absolute; the copy's drive is empty. */
+  readonly cdrom: string;
   newMac(): string;
 }
 
@@ -246,6 +277,9 @@ export function clonedDomain(original: Element, spec: CloneDocumentSpec): Elemen
     const source = find(device, "source");
     if (source?.attributes.file === spec.seed.old) {
       source.attributes.file = spec.seed.new;
+    }
+    if (source?.attributes.file === spec.cdrom) {
+      prune(device, ({ name }) => name === "source");
     }
   }
   const { sshPort } = spec.metadata;
