@@ -1,12 +1,13 @@
 import type { Command } from "commander";
-import type { SnapshotInfo, Strata } from "../../core/api/strata.ts";
+import type { InfoOptions, SnapshotInfo } from "../../core/api/strata.ts";
 import { parseRef } from "../../core/snapshots/ref.ts";
-import { failure } from "../../errors.ts";
+import { EXIT, failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { parseFormat } from "../format/format.ts";
-import { formatInfo, type Infos } from "../format/info.ts";
+import { formatInfo, type Infos, silentGuests } from "../format/info.ts";
 import { write } from "../io.ts";
+import { parseTimeout, START_TIMEOUT } from "./launch.ts";
 
 export function infoCommand(cli: Cli): Command {
   return command(
@@ -17,19 +18,56 @@ export function infoCommand(cli: Cli): Command {
   )
     .argument("[names...]", "instances, or snapshots as INSTANCE.SNAPSHOT (default: all instances)")
     .option("--snapshots", "show the snapshots instead of the instances")
+    .option("--wait", "wait for guests that are still starting, and fail if one does not answer")
+    .option("--timeout <seconds>", "with --wait: how long to wait for each guest (default: 300)")
+    .option("--no-runtime-information", "do not ask guests for load, disk usage and memory usage")
     .addOption(formatOption())
-    .action(async (names: string[], options: { snapshots?: boolean; format: string }) => {
+    .action(async (names: string[], options: Flags) => {
       const format = parseFormat(options.format);
-      const infos = await collect(await cli.strata(), names, options.snapshots === true);
+      const request = infoRequest(options);
+      const infos = await collect(cli, names, options.snapshots === true, request);
+      cli.progress.clear();
       await write(cli.io, formatInfo(infos, format));
+      for (const silent of silentGuests(infos)) {
+        cli.call.warn(silent);
+        if (request.wait !== undefined) {
+          cli.exit(EXIT.timeout);
+        }
+      }
     });
 }
 
+interface Flags {
+  snapshots?: boolean;
+  wait?: boolean;
+  timeout?: string;
+  runtimeInformation: boolean;
+  format: string;
+}
+
+function infoRequest({ wait, timeout: given, runtimeInformation }: Flags): InfoOptions {
+  const timeout = parseTimeout(given);
+  if (wait !== true && timeout !== undefined) {
+    throw failure("USAGE", { reason: "--timeout needs --wait" });
+  }
+  if (wait === true && !runtimeInformation) {
+    throw failure("USAGE", { reason: "give --wait or --no-runtime-information, not both" });
+  }
+  return { askGuests: runtimeInformation, ...(wait === true ? { wait: timeout ?? START_TIMEOUT } : {}) };
+}
+
 /** Instances and snapshots that were asked for, each once. */
-async function collect(strata: Strata, names: readonly string[], onlySnapshots: boolean): Promise<Infos> {
+async function collect(
+  cli: Cli,
+  names: readonly string[],
+  onlySnapshots: boolean,
+  request: InfoOptions,
+): Promise<Infos> {
+  const strata = await cli.strata();
+  const options = { ...request, ...cli.call };
   if (names.length === 0) {
     if (!onlySnapshots) {
-      return { instances: await strata.instances.info(), snapshots: [], onlySnapshots };
+      return { instances: await strata.instances.info(undefined, options), snapshots: [], onlySnapshots };
     }
     const snapshots = (await strata.snapshots.list()).flatMap((tree) => tree.snapshots);
     return { instances: [], snapshots, onlySnapshots };
@@ -53,6 +91,6 @@ async function collect(strata: Strata, names: readonly string[], onlySnapshots: 
   }
   const chosen = (each: SnapshotInfo) =>
     wanted.has(`${each.instance}.${each.name}`) || (onlySnapshots && whole.includes(each.instance));
-  const instances = onlySnapshots || whole.length === 0 ? [] : await strata.instances.info(whole);
+  const instances = onlySnapshots || whole.length === 0 ? [] : await strata.instances.info(whole, options);
   return { instances, snapshots: all.filter(chosen), onlySnapshots };
 }

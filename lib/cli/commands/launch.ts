@@ -101,6 +101,9 @@ function parseCpus(value: string): number {
   return Number(value);
 }
 
+/** How long a guest may take to answer, ms, where no time is given. */
+export const START_TIMEOUT = 300_000;
+
 /** Seconds as milliseconds. */
 export function parseTimeout(value: string | undefined): number | undefined {
   if (value === undefined) {

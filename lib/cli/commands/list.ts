@@ -14,6 +14,7 @@ export function listCommand(cli: Cli): Command {
     .argument("[names...]", "with --snapshots: instances whose snapshots are listed (default: all)")
     .option("--snapshots", "list snapshots instead of instances")
     .option("--tree", "with --snapshots: draw each instance's tree and mark its current snapshot")
+    .option("--no-ipv4", "do not look up addresses")
     .addOption(formatOption())
     .action(async (names: string[], options: Flags) => {
       const format = parseFormat(options.format);
@@ -28,13 +29,14 @@ export function listCommand(cli: Cli): Command {
 interface Flags {
   snapshots?: boolean;
   tree?: boolean;
+  ipv4: boolean;
   format: string;
 }
 
 async function output(cli: Cli, names: readonly string[], options: Flags, format: Format): Promise<string> {
   const strata = await cli.strata();
   if (options.snapshots !== true && options.tree !== true) {
-    const listing = await strata.instances.listing();
+    const listing = await strata.instances.listing({ addresses: options.ipv4 });
     // What is shown is not all there is, which a script must be able to see.
     for (const { engine, error } of listing.failures) {
       complain(cli, engine, error);

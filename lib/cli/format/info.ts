@@ -13,12 +13,27 @@ export interface Infos {
   readonly onlySnapshots: boolean;
 }
 
+/** What to say of the guests that did not answer. */
+export function silentGuests({ instances }: Infos): string[] {
+  return instances
+    .filter(isSilent)
+    .map(
+      ({ name }) =>
+        `the guest of "${name}" does not answer, so its load, disk usage and memory usage are not known`,
+    );
+}
+
+function isSilent({ guestAnswered }: InstanceInfo): boolean {
+  return guestAnswered === false;
+}
+
 export function formatInfo(infos: Infos, format: Format): string {
+  const errors = silentGuests(infos);
   switch (format) {
     case "json":
-      return json({ errors: [], info: jsonInfo(infos) });
+      return json({ errors, info: jsonInfo(infos) });
     case "yaml":
-      return yaml({ errors: [null], ...listed(yamlInfo(infos)) });
+      return yaml({ errors: errors.length === 0 ? [null] : errors, ...listed(yamlInfo(infos)) });
     case "csv":
       return csv(infos);
     case "table": {
@@ -36,7 +51,7 @@ function yamlInfo(infos: Infos): Record<string, object> {
   return Object.fromEntries(
     Object.entries(jsonInfo(infos)).map(([name, shown]) => [
       name,
-      shown.disks === undefined ? shown : { ...shown, disks: [shown.disks] },
+      shown.disks == null ? shown : { ...shown, disks: [shown.disks] },
     ]),
   );
 }
@@ -124,9 +139,20 @@ function jsonUsage(value: Usage | null): Record<string, unknown> {
   return value === null ? {} : { used: String(value.used), total: String(value.total) };
 }
 
+/** Empty objects are facts about an instance that does not run; null is what is not known of one that does. */
+function jsonUsages(info: InstanceInfo): Record<string, unknown> {
+  if (isSilent(info)) {
+    return { load: null, disks: null, memory: null };
+  }
+  const { load, disk, memory } = info;
+  return {
+    load,
+    disks: { sda1: jsonUsage(disk) },
+    memory: memory === null ? {} : { used: Number(memory.used), total: Number(memory.total) },
+  };
+}
+
 function jsonInstance(info: InstanceInfo): Record<string, unknown> {
-  const memory =
-    info.memory === null ? {} : { used: Number(info.memory.used), total: Number(info.memory.total) };
   return {
     state: info.state,
     ...(info.member === undefined ? {} : { member: info.member }),
@@ -135,9 +161,7 @@ function jsonInstance(info: InstanceInfo): Record<string, unknown> {
     release: runs(info) ? info.release : "",
     cpu_count: runs(info) ? String(info.cpus) : "",
     snapshot_count: String(info.snapshotCount),
-    load: info.load,
-    disks: { sda1: jsonUsage(info.disk) },
-    memory,
+    ...jsonUsages(info),
     read_image_size: info.readImageSize === null ? "" : String(info.readImageSize),
     ipv4: info.ipv4,
     mounts: jsonMounts(info.mounts),

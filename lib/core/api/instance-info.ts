@@ -67,7 +67,12 @@ export interface InstanceInfo extends InstanceSummary {
   readonly imageRelease: string;
   /** As configured, running or not. */
   readonly cpus: number;
-  /** Load averages. Empty or null, as the next two, where the instance does not run or its guest does not answer. */
+  /**
+   * Whether the guest answered what only it knows: load, disk and memory. Null where it was not asked, since the
+   * instance does not run, strata cannot log in to it, or the caller did not want it.
+   */
+  readonly guestAnswered: boolean | null;
+  /** Load averages. Empty or null, as the next two, unless the guest answered. */
   readonly load: readonly number[];
   /** The file system of the guest's root folder. */
   readonly disk: Usage | null;

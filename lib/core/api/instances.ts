@@ -81,6 +81,32 @@ export interface LaunchOptions extends CallOptions {
   readonly timeout?: number;
 }
 
+/** Options of {@link StrataInstances.list} and {@link StrataInstances.listing}. */
+export interface ListOptions {
+  /**
+   * Looks up the addresses of instances.
+   *
+   * @default true
+   */
+  readonly addresses?: boolean;
+}
+
+/** Options of {@link StrataInstances.info}. */
+export interface InfoOptions extends CallOptions {
+  /**
+   * Asks running guests for what only they know.
+   *
+   * @default true
+   */
+  readonly askGuests?: boolean;
+  /**
+   * How long to wait for each guest that is still starting, in milliseconds.
+   *
+   * @default not at all: a guest that does not answer within 10 s is shown without what it knows
+   */
+  readonly wait?: number;
+}
+
 /** Options of {@link StrataInstances.start} and {@link StrataInstances.restart}. */
 export interface StartOptions extends EachOptions {
   /**
@@ -189,16 +215,16 @@ export interface StrataInstances {
    *
    * @throws ENGINE_UNAVAILABLE where the only engine does not answer
    */
-  list(): Promise<InstanceSummary[]>;
+  list(options?: ListOptions): Promise<InstanceSummary[]>;
   /** The same with the engines that were asked and those that failed. */
-  listing(): Promise<Listing>;
+  listing(options?: ListOptions): Promise<Listing>;
   /**
-   * Everything about instances, by name. What only a guest knows is asked of it for up to 10 s.
+   * Everything about instances, by name. A guest that does not answer is no error: `guestAnswered` says so.
    *
    * @param names - by default all
    * @throws INSTANCE_NOT_FOUND, before anything is read from guests
    */
-  info(names?: InstanceNames): Promise<InstanceInfo[]>;
+  info(names?: InstanceNames, options?: InfoOptions): Promise<InstanceInfo[]>;
   /**
    * Starts instances, or resumes suspended ones, and waits for their guests. Calls a delayed shutdown off.
    *

@@ -8,11 +8,11 @@ import type {
   Instance,
   Lock,
 } from "../../engine/contract.ts";
-import { failure, isStrataError } from "../../errors.ts";
+import { asStrataError, failure, isStrataError } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import type { Guest } from "../../guest/ssh.ts";
 import { folderInside } from "../../mounts/folder.ts";
-import type { GuestExecOptions } from "../api/strata.ts";
+import type { CallOptions, GuestExecOptions } from "../api/strata.ts";
 import { displayState, getInstance, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
@@ -35,6 +35,11 @@ function requireLogin({ name, record }: Instance): void {
   }
 }
 
+/** True where commands can run in an instance once its guest is ready: one that was adopted may lack a user. */
+export async function canLogIn(session: Session, instance: Instance): Promise<boolean> {
+  return instance.record.username !== "" || (await accessTo(session, instance)).via === "engine";
+}
+
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
 async function login(session: Session, instance: Instance, lock: Lock | undefined) {
   const { instances } = await session.engine();
@@ -54,7 +59,8 @@ async function login(session: Session, instance: Instance, lock: Lock | undefine
 }
 
 /**
- * Waits until commands can run in a guest that was started, without a lock on its instance. Where nobody can log in there is nothing to wait for.
+ * Waits until commands can run in a guest that was started, without a lock on its instance, and mounts what the
+ * instance has. Where nobody can log in there is nothing to wait for.
  */
 export async function awaitReady(
   session: Session,
@@ -62,10 +68,40 @@ export async function awaitReady(
   timeout: number,
   context: Context,
 ): Promise<void> {
+  await onceReady(session, instance, timeout, context, (exec) => mountAll(session, instance, exec, context));
+}
+
+/** Waits for a guest without changing anything in it; false where it does not answer in time. */
+export async function answersWithin(
+  session: Session,
+  instance: Instance,
+  timeout: number,
+  call: CallOptions,
+): Promise<boolean> {
+  try {
+    await onceReady(session, instance, timeout, contextOf(call), async () => {});
+    return true;
+  } catch (error) {
+    const { code } = asStrataError(error);
+    if (code === "GUEST_UNREACHABLE" || code === "TIMEOUT") {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** Runs a piece with root's commands in a guest as soon as they can run. */
+async function onceReady(
+  session: Session,
+  instance: Instance,
+  timeout: number,
+  context: Context,
+  work: (exec: RootExec) => Promise<void>,
+): Promise<void> {
   const guest = await accessTo(session, instance);
   if (guest.via === "engine") {
     await guest.ready(instance.id, timeout, context);
-    return mountAll(session, instance, (argv) => guest.exec(instance.id, argv, { user: "root" }), context);
+    return work((argv) => guest.exec(instance.id, argv, { user: "root" }));
   }
   if (instance.record.username === "") {
     return;
@@ -78,7 +114,7 @@ export async function awaitReady(
     signal: context.signal,
     progress: context.progress,
   });
-  await mountAll(session, instance, (argv) => reached.exec(argv, { user: "root" }), context);
+  await work((argv) => reached.exec(argv, { user: "root" }));
 }
 
 /** Mounts in a guest that is ready what its instance has; what cannot be mounted is warned about. */
@@ -187,7 +223,7 @@ export async function exec(
   return execIn(session, instance, command, { ...options, ...(cwd === undefined ? {} : { cwd }) });
 }
 
-/** Runs a command and gives its output; null when the guest does not answer or the command fails. */
+/** Runs a command and gives what it printed, whatever its status; null when the guest does not answer in time. */
 export async function tryOutput(
   session: Session,
   instance: Instance,
@@ -199,7 +235,8 @@ export async function tryOutput(
     running.stdin.end();
     running.stderr.resume();
     const output = await text(running.stdout);
-    return (await running.exit).code === 0 ? output : null;
+    await running.exit;
+    return output;
   } catch (error) {
     session.log.debug(`the guest of ${instance.name} does not answer`, { error: String(error) });
     return null;

@@ -1,6 +1,14 @@
 import type { Instance, InstanceOutline } from "../../engine/contract.ts";
-import type { EachOptions, InstanceInfo, InstanceSummary, Listing, Usage } from "../api/strata.ts";
-import { tryOutput } from "../guest/guest.ts";
+import type {
+  EachOptions,
+  InfoOptions,
+  InstanceInfo,
+  InstanceSummary,
+  Listing,
+  ListOptions,
+  Usage,
+} from "../api/strata.ts";
+import { answersWithin, canLogIn, tryOutput } from "../guest/guest.ts";
 import { askAll } from "../session/engines.ts";
 import type { Session } from "../session/session.ts";
 import { displayState, getInstances, outlines, unlessGone } from "./instances.ts";
@@ -29,29 +37,34 @@ function summary(session: Session, instance: InstanceOutline): InstanceSummary {
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
 /** Every instance in a line, of every engine of the configuration. */
-export async function listing(session: Session): Promise<Listing> {
+export async function listing(session: Session, options: ListOptions = {}): Promise<Listing> {
   const engines = [session, ...(await session.others())].map(({ engineName }) => engineName);
   const { found, failures } = await askAll(session, async (each) =>
-    (await outlines(each)).map((instance) => summary(each, instance)),
+    (await outlines(each, options)).map((instance) => summary(each, instance)),
   );
   return { engines, instances: [...found].sort(byName), failures };
 }
 
 /** Everything about the named instances, or about all; what only a guest knows is asked of it. */
-export async function info(session: Session, names?: readonly string[]): Promise<InstanceInfo[]> {
+export async function info(
+  session: Session,
+  names?: readonly string[],
+  options: InfoOptions = {},
+): Promise<InstanceInfo[]> {
   const { instances } = await session.engine();
   const chosen =
     names === undefined ? await instances.list() : await getInstances(session, names, { deleted: "allowed" });
   const call: EachOptions = names === undefined ? { skipMissing: true } : {};
   const infos = await Promise.all(
-    chosen.map((instance) => unlessGone(call, () => infoOf(session, instance))),
+    chosen.map((instance) => unlessGone(call, () => infoOf(session, instance, options))),
   );
   return infos.filter((each) => each !== undefined).sort(byName);
 }
 
-async function infoOf(session: Session, instance: Instance): Promise<InstanceInfo> {
+async function infoOf(session: Session, instance: Instance, options: InfoOptions): Promise<InstanceInfo> {
   const running = instance.state === "running" && !instance.record.deleted;
-  const probed = running ? await tryOutput(session, instance, ["sh", "-c", PROBE], GUEST_TIMEOUT_MS) : null;
+  const asked = options.askGuests !== false && running && (await canLogIn(session, instance));
+  const probed = asked ? await probe(session, instance, options) : null;
   const inside = readProbe(probed ?? "");
   const extra = await readImageSize(session, instance);
   return {
@@ -62,12 +75,21 @@ async function infoOf(session: Session, instance: Instance): Promise<InstanceInf
     imageOs: instance.record.image.os,
     imageRelease: instance.record.image.release,
     cpus: instance.resources.cpus,
+    guestAnswered: asked ? probed !== null : null,
     load: inside.load,
     disk: inside.disk,
     memory: inside.memory,
     mounts: instance.mounts,
     readImageSize: extra,
   };
+}
+
+/** What a guest tells about itself; null when it does not answer in time. */
+async function probe(session: Session, instance: Instance, options: InfoOptions): Promise<string | null> {
+  if (options.wait !== undefined && !(await answersWithin(session, instance, options.wait, options))) {
+    return null;
+  }
+  return tryOutput(session, instance, ["sh", "-c", PROBE], GUEST_TIMEOUT_MS);
 }
 
 /** Reads what the probe printed; what is not in it stays empty. */

@@ -1,6 +1,6 @@
 import type { Context, Instance, InstanceOutline, Lock } from "../../engine/contract.ts";
 import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
-import type { EachOptions, InstanceState } from "../api/strata.ts";
+import type { EachOptions, InstanceState, ListOptions } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName } from "../snapshots/names.ts";
@@ -36,9 +36,11 @@ export function displayState(instance: InstanceOutline): InstanceState {
 }
 
 /** All instances in outline, deleted ones included. */
-export async function outlines(session: Session): Promise<InstanceOutline[]> {
+export async function outlines(session: Session, options: ListOptions = {}): Promise<InstanceOutline[]> {
   const { instances } = await session.engine();
-  return instances.outline === undefined ? instances.list() : instances.outline();
+  const addresses = options.addresses !== false;
+  const found = await (instances.outline?.({ addresses }) ?? instances.list());
+  return addresses ? found : found.map((each) => ({ ...each, addresses: [] }));
 }
 
 /** Names in the order given, each once, against the rules none. */

@@ -25,10 +25,12 @@ export function instances(session: Session): StrataInstances {
       await requireFree(session, options.name);
       return launch(session, options, options);
     },
-    list: async () => [...(await listing(session)).instances],
-    listing: async () => answer(await listing(session)),
-    async info(names) {
-      const found: readonly InstanceInfo[] = await askOwners(session, names, info);
+    list: async (options) => [...(await listing(session, options)).instances],
+    listing: async (options) => answer(await listing(session, options)),
+    async info(names, options) {
+      const found: readonly InstanceInfo[] = await askOwners(session, names, (owner, mine) =>
+        info(owner, mine, options),
+      );
       return answer(found.toSorted(by(({ name }) => name)));
     },
     start: (names, options) => each(names, (owner, mine) => start(owner, mine, options, options)),

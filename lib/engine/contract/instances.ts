@@ -109,9 +109,9 @@ export interface Instances {
   list(): Promise<Instance[]>;
   /**
    * Present where the engine can tell the outlines of all much sooner than it can list them; who needs
-   * no more falls back on `list`. Takes no lock.
+   * no more falls back on `list`. With `addresses` false, it need not look any up. Takes no lock.
    */
-  outline?(): Promise<InstanceOutline[]>;
+  outline?(options?: { readonly addresses?: boolean }): Promise<InstanceOutline[]>;
   /** The instance of that name, or null. Takes no lock. */
   find(name: string): Promise<Instance | null>;
   /**

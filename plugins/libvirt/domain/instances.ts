@@ -23,7 +23,7 @@ export function instanceGroup(engine: LibvirtEngine): Instances {
   };
   return {
     list: async () => told(await list(engine)),
-    outline: async () => told(await outline(engine)),
+    outline: async (options) => told(await outline(engine, options)),
     find: async (name) => told(await findByName(engine, name)),
     lock: (instance, options, context) => lockInstance(engine, instance, options, context),
     check: (plan) => check(engine, plan),

@@ -24,7 +24,10 @@ export async function list(engine: LibvirtEngine): Promise<Instance[]> {
 }
 
 /** All instances in outline: the states of all in two calls, and for each domain only strata's metadata. */
-export async function outline(engine: LibvirtEngine): Promise<InstanceOutline[]> {
+export async function outline(
+  engine: LibvirtEngine,
+  { addresses: wanted = true }: { readonly addresses?: boolean } = {},
+): Promise<InstanceOutline[]> {
   const leases = leaseReader(engine);
   const states = await readStates(engine);
   return each(engine, states.domains, async (domain) => {
@@ -33,7 +36,7 @@ export async function outline(engine: LibvirtEngine): Promise<InstanceOutline[]>
       return undefined;
     }
     const state = await readState(domain, metadata, states);
-    const managed = state === "running" ? await readManaged(domain) : undefined;
+    const managed = wanted && state === "running" ? await readManaged(domain) : undefined;
     const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
     return { id: domain.uuid, name: domain.name, state, record: visibleRecord(metadata), addresses };
   });

@@ -222,6 +222,11 @@ describe("commands on instances", () => {
     );
   });
 
+  it("are listed without their addresses where those are not wanted", async () => {
+    expect(await at.done("list", "--format", "csv")).to.contain("web,Running,10.0.0.1,any,10.0.0.1\n");
+    expect(await at.done("list", "--no-ipv4", "--format", "csv")).to.contain("web,Running,,any,\n");
+  });
+
   it("wait for the engine, and say who may use it", async () => {
     expect(await at.done("wait-ready", "--timeout", "5")).to.equal("");
     expect(await at.done("authenticate")).to.equal("You may use memory.\n");
