@@ -22,6 +22,7 @@ export const SELECTION: Readonly<Record<string, readonly Selected[]>> = {
   ],
   domain: [
     entry("virDomainState", "DomainState", "VIR_DOMAIN_"),
+    entry("virDomainPausedReason", "PausedReason", "VIR_DOMAIN_PAUSED_"),
     entry("virDomainXMLFlags", "DomainXmlFlags", "VIR_DOMAIN_XML_"),
     entry("virDomainModificationImpact", "ModificationImpact", "VIR_DOMAIN_AFFECT_"),
     entry("virDomainMetadataType", "MetadataType", "VIR_DOMAIN_METADATA_"),

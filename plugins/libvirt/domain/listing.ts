@@ -51,10 +51,15 @@ async function readStates({
     connection.listDomains(ListDomainsFlags.MANAGEDSAVE),
   ]);
   const withMemory = new Set(saved.map(({ uuid }) => uuid));
-  const states = new Map(stats.map(({ domain, params }) => [domain.uuid, Number(params["state.state"])]));
+  const states = new Map(
+    stats.map(({ domain, params }) => [
+      domain.uuid,
+      { state: Number(params["state.state"]), reason: Number(params["state.reason"]) },
+    ]),
+  );
   return {
     domains: stats.map(({ domain }) => domain),
-    stateOf: async ({ uuid }) => states.get(uuid) ?? DomainState.NOSTATE,
+    stateOf: async ({ uuid }) => states.get(uuid) ?? { state: DomainState.NOSTATE, reason: 0 },
     isSaved: async ({ uuid }) => withMemory.has(uuid),
   };
 }

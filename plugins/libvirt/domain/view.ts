@@ -2,22 +2,27 @@ import type { EngineState, Instance, InstanceRecord } from "../../../lib/engine/
 import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
-import { type Domain, DomainState } from "../rpc/index.ts";
+import { type Domain, DomainState, PausedReason } from "../rpc/index.ts";
 import { managedTarget, readDisk } from "../xml/disks.ts";
 import { readInterfaces, readResources } from "../xml/domain.ts";
 import type { Metadata } from "../xml/metadata.ts";
 
+/** A `DomainState` with its reason, such as a `PausedReason`. */
+export interface ReasonedState {
+  readonly state: number;
+  readonly reason: number;
+}
+
 /** Where the states of domains are read from. */
 export interface States {
-  /** A `DomainState`. */
-  stateOf(domain: Domain): Promise<number>;
+  stateOf(domain: Domain): Promise<ReasonedState>;
   /** True if the memory of a guest that is not running is saved. */
   isSaved(domain: Domain): Promise<boolean>;
 }
 
 /** Asks libvirt about each domain. */
 export const ASKED: States = {
-  stateOf: async (domain) => (await domain.getState()).state,
+  stateOf: (domain) => domain.getState(),
   isSaved: (domain) => domain.hasManagedSaveImage(),
 };
 
@@ -61,13 +66,15 @@ export async function readState(
   if (operation?.kind === "create") {
     return "starting";
   }
-  switch (await stateOf(domain)) {
+  const now = await stateOf(domain);
+  switch (now.state) {
     case DomainState.RUNNING:
     case DomainState.BLOCKED:
       return "running";
     case DomainState.SHUTDOWN:
       return "stopping";
     case DomainState.PAUSED:
+      return pausedState(now.reason);
     case DomainState.PMSUSPENDED:
       return "suspended";
     case DomainState.SHUTOFF:
@@ -78,9 +85,21 @@ export async function readState(
   }
 }
 
-/**
- * Virtual size of the active layer; 0 if it is unknown. libvirt reads it for users who may not read the file.
- */
+/** QEMU pauses a guest for a moment as it comes and goes; that is not what a user calls suspended. */
+function pausedState(reason: number): EngineState {
+  switch (reason) {
+    case PausedReason.STARTING_UP:
+      return "starting";
+    case PausedReason.SAVE:
+      return "suspending";
+    case PausedReason.SHUTTING_DOWN:
+      return "stopping";
+    default:
+      return "suspended";
+  }
+}
+
+/** Virtual size of the active layer; 0 if it is unknown. libvirt reads it for users who may not read the file. */
 async function diskSize({ domain, document }: Managed): Promise<bigint> {
   try {
     return (await readHeader(readDisk(document))).virtualSize;

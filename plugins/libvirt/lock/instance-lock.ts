@@ -2,7 +2,7 @@ import { rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { asStrataError, failure, isStrataError, type StrataError } from "../../../lib/errors.ts";
-import { ASKED, toInstance } from "../domain/view.ts";
+import { ASKED, type ReasonedState, toInstance } from "../domain/view.ts";
 import {
   findDomain,
   getManaged,
@@ -79,12 +79,12 @@ export async function lockInstance(
       read = await getManaged(engine, id, name);
     }
     await removePartials(metadata.folder);
-    const seen: { state?: number; saved?: boolean } = {};
+    const seen: { state?: ReasonedState; saved?: boolean } = {};
     const instance = await toInstance(read, leaseReader(engine), {
       stateOf: async (of) => (seen.state = await ASKED.stateOf(of)),
       isSaved: async (of) => (seen.saved = await ASKED.isSaved(of)),
     });
-    lockState.read = { ...read, shutOff: seen.state === DomainState.SHUTOFF && seen.saved === false };
+    lockState.read = { ...read, shutOff: seen.state?.state === DomainState.SHUTOFF && seen.saved === false };
     lock = { instance, ...(deleted === undefined ? {} : { deleted }), [Symbol.asyncDispose]: release };
     engine.locks.add(lock);
     return lock;
