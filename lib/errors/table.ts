@@ -26,6 +26,7 @@ export const EXIT = {
 /** What takes an instance out of a state in which something is refused. */
 const STATE_REMEDIES: Readonly<Record<string, string>> = {
   Running: "`strata stop {name}` stops it.",
+  Starting: "`strata stop {name}` stops it.",
   "Delayed Shutdown": "`strata stop {name}` stops it at once.",
   Stopped: "`strata start {name}` starts it.",
 };

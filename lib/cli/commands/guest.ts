@@ -6,6 +6,7 @@ import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { collect, command, withErrorHint } from "../command.ts";
 import { canAsk, type Io } from "../io.ts";
+import { parseTimeout } from "./launch.ts";
 import { chosenNames, launchPrimary } from "./lifecycle.ts";
 
 export function execCommand(cli: Cli): Command {
@@ -16,7 +17,7 @@ export function execCommand(cli: Cli): Command {
     "exec web -d /srv -- sh -c 'ls | wc -l'",
     "exec web --user root --env LANG=C -- apt-get update",
   )
-    .argument("<name>", "running instance")
+    .argument("<name>", "instance; it is started if needed")
     .argument("[command...]", "command and its arguments, after --")
     .option("-d, --working-directory <dir>", "folder in the guest to run the command in")
     .option(
@@ -30,17 +31,21 @@ export function execCommand(cli: Cli): Command {
       collect,
     )
     .option("--no-stdin", "leave standard input alone, for loops that read it")
+    .option("--timeout <seconds>", TIMEOUT_HELP)
     .action(async (name: string, given: string[], options: ExecFlags) => {
       const argv = given[0] === "--" ? given.slice(1) : given;
       if (argv.length === 0) {
         throw failure("USAGE", { reason: "exec needs a command, such as: exec NAME -- uname -a" });
       }
       const env = options.env === undefined ? undefined : readVariables(options.env, cli.io.env);
+      const timeout = parseTimeout(options.timeout);
       const strata = await cli.strata();
       const cwd = options.workingDirectory;
       const over = new AbortController();
       const { user } = options;
       const session = await strata.guest.exec(name, argv, {
+        ...cli.call,
+        ...(timeout === undefined ? {} : { timeout }),
         signal: AbortSignal.any([cli.call.signal, over.signal]),
         ...(cwd === undefined ? {} : { cwd }),
         ...(options.mapWorkingDirectory ? currentFolder() : {}),
@@ -48,6 +53,7 @@ export function execCommand(cli: Cli): Command {
         ...(env === undefined ? {} : { env }),
         ...(options.stdin && canAsk(cli.io) ? { tty: terminal(cli.io) } : {}),
       });
+      cli.progress.clear();
       cli.exit(await connect(cli.io, session, over, options.stdin));
     });
   return withErrorHint(
@@ -56,7 +62,10 @@ export function execCommand(cli: Cli): Command {
   );
 }
 
+const TIMEOUT_HELP = "how long to wait for a guest that is starting (default: 300)";
+
 interface ExecFlags {
+  timeout?: string;
   workingDirectory?: string;
   mapWorkingDirectory: boolean;
   user?: string;
@@ -92,16 +101,23 @@ function currentFolder(): { hostFolder?: string } {
 export function shellCommand(cli: Cli): Command {
   return command("shell", "open a shell in an instance", "shell web")
     .argument("[name]", "instance; it is started if needed (default: the primary instance)")
-    .action(async (given: string | undefined) => {
+    .option("--timeout <seconds>", TIMEOUT_HELP)
+    .action(async (given: string | undefined, options: { timeout?: string }) => {
+      const timeout = parseTimeout(options.timeout);
+      const waiting = timeout === undefined ? {} : { timeout };
       if (!canAsk(cli.io)) {
         throw failure("USAGE", { reason: "shell needs a terminal; use exec in scripts" });
       }
       const strata = await cli.strata();
       const names = await chosenNames(strata, given === undefined ? [] : [given], false);
-      await launchPrimary(cli, strata, names);
+      await launchPrimary(cli, strata, names, waiting);
       const over = new AbortController();
       const call = { ...cli.call, signal: AbortSignal.any([cli.call.signal, over.signal]) };
-      const session = await strata.guest.shell(names[0] ?? "", { tty: terminal(cli.io), ...call });
+      const session = await strata.guest.shell(names[0] ?? "", {
+        tty: terminal(cli.io),
+        ...waiting,
+        ...call,
+      });
       cli.progress.clear();
       cli.exit(await connect(cli.io, session, over));
     });

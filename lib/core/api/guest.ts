@@ -18,8 +18,18 @@ export type TransferSource = HostPath | GuestPath | { readonly stream: AsyncIter
 /** What a transfer writes. A stream is left open. */
 export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.WritableStream };
 
+/** How long to wait for a guest. */
+interface WaitOptions {
+  /**
+   * How long to wait for a guest that has to be started or is still booting, in milliseconds.
+   *
+   * @default 300_000
+   */
+  readonly timeout?: number;
+}
+
 /** Options of {@link StrataGuest.exec}. */
-export interface GuestExecOptions extends ExecOptions {
+export interface GuestExecOptions extends ExecOptions, WaitOptions, CallOptions {
   /**
    * Without `cwd`: an absolute path of the host. Where a mount shows it in the guest, the command runs there.
    *
@@ -35,7 +45,7 @@ export interface GuestExecOptions extends ExecOptions {
 }
 
 /** Options of {@link StrataGuest.shell}. */
-export interface ShellOptions extends CallOptions {
+export interface ShellOptions extends CallOptions, WaitOptions {
   /** The terminal to show it on. */
   readonly tty: NonNullable<ExecOptions["tty"]>;
 }
@@ -59,15 +69,16 @@ export interface TransferOptions extends CallOptions {
 /** The inside of instances. */
 export interface StrataGuest {
   /**
-   * Runs a command in a running instance as its default user. No shell expands its words; an exit status other
-   * than 0 is a result, not an error.
+   * Runs a command in an instance as its default user. An instance that is stopped is started, one that is
+   * booting is waited for. No shell expands the words of the command; an exit status other than 0 is a result,
+   * not an error.
    *
-   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED, COMMAND_TOO_LONG,
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED, COMMAND_TOO_LONG,
    * INVALID_VALUE for a name in `env`
    */
   exec(instance: string, argv: readonly string[], options?: GuestExecOptions): Promise<ExecSession>;
   /**
-   * The login shell of the default user on a terminal; starts the instance if it is stopped.
+   * The login shell of the default user on a terminal; starts the instance and waits for it likewise.
    *
    * @throws INSTANCE_NOT_FOUND, NO_LOGIN, GUEST_UNREACHABLE, HOST_KEY_CHANGED
    */

@@ -11,8 +11,7 @@ import type {
 import { asStrataError, failure, isStrataError } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import type { Guest } from "../../guest/ssh.ts";
-import { folderInside } from "../../mounts/folder.ts";
-import type { CallOptions, GuestExecOptions } from "../api/strata.ts";
+import type { CallOptions } from "../api/strata.ts";
 import { displayState, getInstance, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
@@ -28,16 +27,16 @@ async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess
   return guest.via === "engine" ? ((await guest.ssh?.(id)) ?? guest) : guest;
 }
 
-/** Rejects where nobody can log in: an instance may have been adopted without a user. */
-function requireLogin({ name, record }: Instance): void {
-  if (record.username === "") {
-    throw failure("NO_LOGIN", { name });
-  }
-}
-
 /** True where commands can run in an instance once its guest is ready: one that was adopted may lack a user. */
 export async function canLogIn(session: Session, instance: Instance): Promise<boolean> {
   return instance.record.username !== "" || (await accessTo(session, instance)).via === "engine";
+}
+
+/** Rejects where nobody can log in. */
+export async function requireLogin(session: Session, instance: Instance): Promise<void> {
+  if (!(await canLogIn(session, instance))) {
+    throw failure("NO_LOGIN", { name: instance.name });
+  }
 }
 
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
@@ -150,7 +149,7 @@ export async function execIn(
   if (guest.via === "engine") {
     return guest.exec(instance.id, argv, options);
   }
-  requireLogin(instance);
+  await requireLogin(session, instance);
   const endpoint = await guest.endpoint(instance.id);
   if (endpoint === null) {
     throw failure("GUEST_UNREACHABLE", { name: instance.name, reason: "it has no address yet" });
@@ -182,34 +181,13 @@ async function hangUpAfter(
   }
 }
 
-/** A command with variables in its environment, whatever the engine: every guest has `env`. */
-function withEnvironment(argv: readonly string[], env: Readonly<Record<string, string>>): readonly string[] {
-  const variables = Object.entries(env).map(([name, value]) => {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw failure("INVALID_VALUE", {
-        what: "a variable's name",
-        value: name,
-        reason: "must have letters, digits and underscores, and not begin with a digit",
-      });
-    }
-    return `${name}=${value}`;
-  });
-  if (variables.length === 0) {
-    return argv;
-  }
-  // A program whose name has "=" in it would be one more variable to env.
-  const command = argv[0]?.includes("=") === true ? ["sh", "-c", 'exec "$@"', "sh", ...argv] : argv;
-  return ["env", ...variables, ...command];
-}
-
-/** Runs argv as the default user of a running instance. */
-export async function exec(
+/** Runs argv as the default user of an instance that must be running. */
+export async function execRunning(
   session: Session,
   name: string,
   argv: readonly string[],
-  { hostFolder, env, ...options }: GuestExecOptions = {},
+  options: ExecOptions = {},
 ): Promise<ExecSession> {
-  const command = withEnvironment(argv, env ?? {});
   const instance = await getInstance(session, name);
   if (instance.state !== "running") {
     throw failure("WRONG_STATE", {
@@ -218,9 +196,7 @@ export async function exec(
       state: displayState(instance),
     });
   }
-  const cwd =
-    options.cwd ?? (hostFolder === undefined ? undefined : folderInside(instance.mounts, hostFolder));
-  return execIn(session, instance, command, { ...options, ...(cwd === undefined ? {} : { cwd }) });
+  return execIn(session, instance, argv, options);
 }
 
 /** Runs a command and gives what it printed, whatever its status; null when the guest does not answer in time. */

@@ -10,7 +10,7 @@ import type { CallOptions, GuestPath, TransferSource, TransferTarget } from "../
 import { getInstance } from "../instances/instances.ts";
 import { locate } from "../session/engines.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { exec } from "./guest.ts";
+import { execRunning } from "./guest.ts";
 
 interface Options {
   readonly recursive?: boolean;
@@ -112,7 +112,10 @@ async function transferOne(
 
 /** A guest, asked as its default user. */
 function endOf(session: Session, name: string): GuestEnd {
-  return { name, run: async (argv, signal) => exec(await locate(session, name), name, argv, { signal }) };
+  return {
+    name,
+    run: async (argv, signal) => execRunning(await locate(session, name), name, argv, { signal }),
+  };
 }
 
 async function read(

@@ -109,13 +109,14 @@ async function* follow(
     }
     return;
   }
+  // Told as it was, even if it is another by now: that has an event of its own.
+  const state = event.kind === "state" ? event.state : (before?.instance.state ?? instance.state);
   let told = before;
   if (event.kind === "state" && before !== undefined) {
-    // Told as it was, even if it is another by now.
-    told = { ...before, instance: { ...before.instance, state: event.state } };
+    told = { ...before, instance: { ...before.instance, state } };
     yield* differences(at, before, told);
   }
-  const after = await look(session, instance, before);
+  const after = await look(session, { ...instance, state }, before);
   seen.set(id, after);
   yield* differences(at, told, after);
 }

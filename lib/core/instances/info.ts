@@ -69,6 +69,8 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
   const extra = await readImageSize(session, instance);
   return {
     ...summary(session, instance),
+    // It let us in, if only to look: the note that it boots waits for whoever has the lock.
+    ...(probed === null ? {} : { state: displayState(answered(instance)) }),
     ...(inside.release === undefined ? {} : { release: inside.release }),
     snapshotCount: instance.snapshotCount,
     imageHash: instance.record.image.sha256,
@@ -82,6 +84,10 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
     mounts: instance.mounts,
     readImageSize: extra,
   };
+}
+
+function answered(instance: Instance): Instance {
+  return { ...instance, record: { ...instance.record, startingAt: 0 } };
 }
 
 /** What a guest tells about itself; null when it does not answer in time. */

@@ -32,7 +32,10 @@ export function displayState(instance: InstanceOutline): InstanceState {
   if (instance.record.deleted) {
     return "Deleted";
   }
-  return awaitsShutdown(instance) ? "Delayed Shutdown" : STATES[instance.state];
+  if (awaitsShutdown(instance)) {
+    return "Delayed Shutdown";
+  }
+  return instance.state === "running" && instance.record.startingAt ? "Starting" : STATES[instance.state];
 }
 
 /** All instances in outline, deleted ones included. */

@@ -9,7 +9,7 @@ import type { ResolvedImage } from "../../images/store.ts";
 import { exactSize } from "../../size/format.ts";
 import { quote } from "../../util/quote.ts";
 import type { CallOptions, LaunchOptions } from "../api/strata.ts";
-import { awaitReady, userKeys } from "../guest/guest.ts";
+import { userKeys } from "../guest/guest.ts";
 import { mountsForLaunch } from "../guest/mounts.ts";
 import { checkNics } from "../host/networks.ts";
 import { requireFeature } from "../session/features.ts";
@@ -17,8 +17,8 @@ import { contextOf, type Session } from "../session/session.ts";
 import { getSetting } from "../session/settings.ts";
 import { ADJECTIVES, ANIMALS } from "../session/words.ts";
 import { checkName } from "../snapshots/names.ts";
+import { awaitBoot, boot, START_TIMEOUT } from "./boot.ts";
 import { outlines, whileLocked } from "./instances.ts";
-import { START_TIMEOUT } from "./lifecycle.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 
 const GIB = 1024n ** 3n;
@@ -40,7 +40,7 @@ export async function launch(
   const { name } = spec;
   const instance = await instances.create(spec, context);
   try {
-    await whileLocked(session, instance, context, (lock) => instances.start(lock, context));
+    await whileLocked(session, instance, context, (lock) => boot(session, lock, context));
   } catch (error) {
     // What never ran is of no use to anybody.
     const whole = contextOf();
@@ -51,7 +51,7 @@ export async function launch(
   if (options.image === BLANK) {
     return { name };
   }
-  await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context).catch((error: unknown) => {
+  await awaitBoot(session, instance, options.timeout ?? START_TIMEOUT, context).catch((error: unknown) => {
     // Who cancels only waits no longer: it runs, and may be wanted.
     if (asStrataError(error).code === "CANCELLED") {
       context.warn?.(

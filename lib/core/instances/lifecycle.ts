@@ -2,16 +2,14 @@ import type { Context, Instance, Lock } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import { quote } from "../../util/quote.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
-import { awaitReady } from "../guest/guest.ts";
 import { withoutMounts } from "../guest/mounts.ts";
 import type { Work } from "../session/engines.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
+import { awaitBoot, boot, forgetBoot, START_TIMEOUT } from "./boot.ts";
 import { eachLocked, getInstances, unlessGone, whileLocked } from "./instances.ts";
 import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
 
-/** How long a guest may take to answer after its start, ms: emulated ones are slow. */
-export const START_TIMEOUT = 300_000;
 /** How long `stop --force` waits for another operation on the instance, ms. */
 const CUT_LOCK_TIMEOUT_MS = 5000;
 /** How long a guest may take to shut down, ms. */
@@ -42,12 +40,11 @@ export async function startOne(
   timeout: number,
   context: Context,
 ): Promise<void> {
-  const { instances } = await session.engine();
   await whileLocked(session, instance, context, async (lock) => {
     await cancelShutdown(session, lock, context);
-    await instances.start(lock, context);
+    await boot(session, lock, context);
   });
-  await awaitReady(session, instance, timeout, context);
+  await awaitBoot(session, instance, timeout, context);
 }
 
 export async function stop(
@@ -117,6 +114,7 @@ async function stopLocked(
   const how = options.force === true ? "force" : { grace: options.timeout ?? STOP_TIMEOUT };
   await instances.stop(lock, how, context);
   await forgetShutdown(session, lock);
+  await forgetBoot(session, lock);
 }
 
 /** Keeps the memory and stops; what does not run has none to keep and is left alone. */
@@ -148,7 +146,6 @@ export async function restart(
   call?: EachOptions,
 ): Promise<Work> {
   const context = contextOf(call);
-  const { instances } = await session.engine();
   const chosen = await getInstances(session, names, {}, call);
   for (const instance of chosen) {
     requireAwake(instance);
@@ -157,9 +154,9 @@ export async function restart(
     await whileLocked(session, instance, context, async (lock) => {
       requireAwake(lock.instance);
       await stopLocked(session, lock, {}, context);
-      await instances.start(lock, context);
+      await boot(session, lock, context, "stopped");
     });
-    await awaitReady(session, instance, options.timeout ?? START_TIMEOUT, context);
+    await awaitBoot(session, instance, options.timeout ?? START_TIMEOUT, context);
   };
   return async () => {
     for (const instance of chosen) {

@@ -11,7 +11,7 @@ import type {
   StrataSettings,
   StrataSnapshots,
 } from "../api/strata.ts";
-import { exec, execIn } from "../guest/guest.ts";
+import { exec, shell } from "../guest/commands.ts";
 import { mount, umount } from "../guest/mounts.ts";
 import { transfer } from "../guest/transfer.ts";
 import { audit, checkChoice, repair } from "../host/audit.ts";
@@ -19,8 +19,7 @@ import { doctor } from "../host/doctor.ts";
 import { findImages, removeImages } from "../host/images.ts";
 import { networks as networksOf, setBridged } from "../host/networks.ts";
 import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "../instances/aliases.ts";
-import { getInstance } from "../instances/instances.ts";
-import { START_TIMEOUT, startOne } from "../instances/lifecycle.ts";
+
 import { remove } from "../instances/removal.ts";
 import { snapshotRef, toSnapshotRef } from "../snapshots/ref.ts";
 import {
@@ -72,16 +71,7 @@ export function snapshots(session: Session): StrataSnapshots {
 export function guest(session: Session): StrataGuest {
   return {
     exec: async (name, argv, options) => exec(await locate(session, name), name, argv, options),
-    async shell(name, options) {
-      const context = contextOf(options);
-      const owner = await locate(session, name);
-      const instance = await getInstance(owner, name);
-      if (instance.state !== "running") {
-        await startOne(owner, instance, START_TIMEOUT, context);
-      }
-      const { tty } = options;
-      return execIn(owner, await getInstance(owner, name), [], { tty, signal: context.signal });
-    },
+    shell: async (name, options) => shell(await locate(session, name), name, options),
     transfer: (sources, target, options) => transfer(session, listOf(sources), target, options, options),
   };
 }

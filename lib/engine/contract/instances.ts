@@ -35,6 +35,8 @@ export interface InstanceRecord {
   readonly hostKey?: string;
   /** When the guest shuts down by itself, as it was told to; 0 or absent where it was not. */
   readonly shutdownAt?: number;
+  /** When it was started, while nobody has logged in to its guest since; 0 or absent once somebody has. */
+  readonly startingAt?: number;
   /** When the instance was last restored; absent for never. Survives restore. */
   readonly restoredAt?: number;
 }

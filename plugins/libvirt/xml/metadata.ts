@@ -93,6 +93,7 @@ export function readOwn(own: Element): Metadata {
     createdAt: Number(a["created-at"] ?? 0),
     ...(hostKey === "" ? {} : { hostKey }),
     ...(a["shutdown-at"] === undefined ? {} : { shutdownAt: Number(a["shutdown-at"]) }),
+    ...(a["starting-at"] === undefined ? {} : { startingAt: Number(a["starting-at"]) }),
     ...(a["restored-at"] === undefined ? {} : { restoredAt: Number(a["restored-at"]) }),
   };
   return {
@@ -207,6 +208,7 @@ export function metadataElement(metadata: Metadata): Element {
       "disk-target": metadata.target,
       "ssh-port": metadata.sshPort,
       "shutdown-at": record.shutdownAt || undefined,
+      "starting-at": record.startingAt || undefined,
       "restored-at": record.restoredAt,
     },
     element("image", { ...record.image }),

@@ -28,10 +28,12 @@ describe("a guest", () => {
       "GUEST_UNREACHABLE",
       "no answer within 0 s; last error: it has no address yet",
     ]);
-    const refused = await strata.guest.exec("machine", ["true"]).then(() => undefined, asStrataError);
+    const refused = await strata.guest
+      .exec("machine", ["true"], { timeout: 0 })
+      .then(() => undefined, asStrataError);
     expect([refused?.code, refused?.details.reason]).to.deep.equal([
       "GUEST_UNREACHABLE",
-      "it has no address yet",
+      "no answer within 0 s; last error: it has no address yet",
     ]);
   });
 });

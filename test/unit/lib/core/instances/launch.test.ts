@@ -71,7 +71,7 @@ describe("launch", () => {
     expect(error?.code).to.equal("CANCELLED");
     expect(told.join()).to.contain("strata delete --purge web");
     expect((await strata.instances.list()).map(({ name, state }) => `${name} ${state}`)).to.deep.equal([
-      "web Running",
+      "web Starting",
     ]);
   });
 

@@ -1,0 +1,65 @@
+import type { Context, EngineState, Instance, Lock } from "../../engine/contract.ts";
+import { asStrataError } from "../../errors.ts";
+import { awaitReady, canLogIn } from "../guest/guest.ts";
+import { contextOf, type Session } from "../session/session.ts";
+import { getInstance, whileLocked } from "./instances.ts";
+
+/** How long a guest may take to answer after its start, ms: emulated ones are slow. */
+export const START_TIMEOUT = 300_000;
+
+/** How long noting that a guest answers waits for another operation, ms: the guest is there all the same. */
+const NOTE_LOCK_TIMEOUT_MS = 5000;
+
+/**
+ * Starts a locked instance that is stopped or suspended. One that boots counts as Starting from then on, for
+ * everybody who looks, until the first login works. `state` is that of now, where the lock has an older one.
+ */
+export async function boot(
+  session: Session,
+  lock: Lock,
+  context: Context,
+  state: EngineState = lock.instance.state,
+): Promise<void> {
+  const { instances } = await session.engine();
+  if (state === "stopped" && (await canLogIn(session, lock.instance))) {
+    await instances.annotate(lock, { startingAt: Date.now() });
+  }
+  await instances.start(lock, context);
+}
+
+/** Takes the mark of a boot away that will see no login. */
+export async function forgetBoot(session: Session, lock: Lock): Promise<void> {
+  if (lock.instance.record.startingAt) {
+    await (await session.engine()).instances.annotate(lock, { startingAt: 0 });
+  }
+}
+
+/** Waits until commands can run in a guest that boots, and notes that they can. Needs no lock: others may look, or stop it. */
+export async function awaitBoot(
+  session: Session,
+  instance: Instance,
+  timeout: number,
+  context: Context,
+): Promise<void> {
+  // Read before the wait: another boot of the same instance has a mark of its own.
+  const { record } = await getInstance(session, instance.name);
+  await awaitReady(session, instance, timeout, context);
+  if (record.startingAt) {
+    await noteAnswer(session, instance, record.startingAt);
+  }
+}
+
+async function noteAnswer(session: Session, instance: Instance, startingAt: number): Promise<void> {
+  const note = async (lock: Lock) => {
+    if (lock.instance.record.startingAt === startingAt) {
+      await forgetBoot(session, lock);
+    }
+  };
+  const options = { wait: NOTE_LOCK_TIMEOUT_MS, finish: false };
+  await whileLocked(session, instance, contextOf(), note, options).catch((error: unknown) => {
+    // Its state is shown as Starting for longer, and the next login notes it.
+    session.log.warn(
+      `it could not be noted that the guest of "${instance.name}" answers: ${asStrataError(error).message}`,
+    );
+  });
+}
