@@ -4,9 +4,10 @@ import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../li
 import { mergeRecord, RECORD_VERSION } from "../../lib/engine/contract.ts";
 import { errnoOf, failure, reasonOf } from "../../lib/errors.ts";
 
-import { ENGINE, isLibvirt } from "./errors.ts";
+import { ENGINE, isLibvirt, isSaid } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";
 import { type FileLock, type FileLockOptions, lockFile } from "./lock/lock.ts";
+import { PERMISSION_DENIED } from "./messages.ts";
 import { probeSharing, type Sharing } from "./mounts/sharing.ts";
 import type { RunOptions } from "./qcow2/qemu-img.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
@@ -81,10 +82,10 @@ export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
 
 function openError(error: unknown, uri: string) {
   const reason = reasonOf(error);
-  const code = errnoOf(error);
+  const cause = error instanceof Error ? error.cause : undefined;
   const denied =
-    code === "EACCES" ||
-    /EACCES|[Pp]ermission denied/.test(reason) ||
+    [errnoOf(error), errnoOf(cause)].includes("EACCES") ||
+    isSaid(error, PERMISSION_DENIED) ||
     isLibvirt(error, "AUTH_FAILED", "AUTH_CANCELLED", "AUTH_UNAVAILABLE", "ACCESS_DENIED");
   return denied
     ? failure(

@@ -1,4 +1,5 @@
 import { errnoOf, failure, reasonOf, type StrataError, strataErrorOf } from "../../lib/errors.ts";
+import { CHECKPOINTS_EXIST, PORT_IN_USE, SPACE_USED_UP } from "./messages.ts";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/index.ts";
 
 /** The engine's name in messages. */
@@ -45,18 +46,18 @@ export function libvirtError(error: unknown, name?: string): StrataError {
     case "NO_SERVER":
       return failure("ENGINE_UNAVAILABLE", { ...about, engine: ENGINE, reason }, error);
   }
-  const port = /[Cc]ould not set up host forwarding rule '[^']*:(\d+)-/.exec(reason)?.[1];
+  const port = PORT_IN_USE.exec(reason)?.[1];
   if (port !== undefined) {
     return failure("PORT_TAKEN", { ...about, port }, error);
   }
-  if (/while checkpoint exists/.test(reason)) {
+  if (CHECKPOINTS_EXIST.test(reason)) {
     return failure(
       "CHECKPOINTS_IN_WAY",
       { name: "the domain", checkpoints: "of a backup tool", ...about },
       error,
     );
   }
-  if (/No space left on device/.test(reason)) {
+  if (SPACE_USED_UP.test(reason)) {
     return failure("NO_SPACE", { where: "the storage pool", ...about }, error);
   }
   return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
@@ -65,6 +66,11 @@ export function libvirtError(error: unknown, name?: string): StrataError {
 /** True when libvirt answered with one of these codes. */
 export function isLibvirt(error: unknown, ...codeNames: readonly string[]): boolean {
   return error instanceof LibvirtError && codeNames.includes(error.codeName);
+}
+
+/** True when libvirt answered in these words; see `messages.ts`. */
+export function isSaid(error: unknown, words: RegExp): boolean {
+  return error instanceof LibvirtError && words.test(error.message);
 }
 
 /** True if the file system reported that the file does not exist. */

@@ -11,9 +11,11 @@ import {
   readManaged,
   writeMetadata,
 } from "../engine.ts";
+import { isSaid } from "../errors.ts";
 import { newLayerPath } from "../layers/layers.ts";
 import { awaitReceived } from "../lock/await-inflight.ts";
 import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
+import { DOMAIN_NAME_TAKEN } from "../messages.ts";
 import { putMounts, requireServable } from "../mounts/servable.ts";
 import { requireNetworks } from "../network/interfaces.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
@@ -165,8 +167,7 @@ async function defineNew(
       await undefineAfterLoss(engine, uuid).catch(() => {});
     }
     await removeFiles(engine, folder);
-    const taken = error instanceof Error && /already exists with uuid/.test(error.message);
-    throw taken ? failure("INSTANCE_EXISTS", { name }, error) : error;
+    throw isSaid(error, DOMAIN_NAME_TAKEN) ? failure("INSTANCE_EXISTS", { name }, error) : error;
   }
 }
 

@@ -2,7 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
-import { isLibvirt } from "../errors.ts";
+import { isLibvirt, isSaid } from "../errors.ts";
+import { PCI_SLOTS_USED_UP } from "../messages.ts";
 import { DeviceModifyFlags, type Domain } from "../rpc/index.ts";
 import { type Element, parse, serialize } from "../xml/document.ts";
 import {
@@ -46,7 +47,7 @@ export async function plug(domain: Domain, filesystem: Filesystem): Promise<bool
     await domain.attachDevice(serialize(filesystemElement(filesystem)), DeviceModifyFlags.LIVE);
     return true;
   } catch (error) {
-    if (error instanceof Error && /No more available PCI slots/.test(error.message)) {
+    if (isSaid(error, PCI_SLOTS_USED_UP)) {
       return false;
     }
     throw error;

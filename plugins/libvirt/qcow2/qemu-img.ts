@@ -2,6 +2,7 @@ import { chmod, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { inherited } from "../lock/lock.ts";
+import { PROGRESS, SPACE_USED_UP } from "./messages.ts";
 
 export interface RunOptions {
   readonly signal?: AbortSignal;
@@ -22,7 +23,7 @@ async function qemuImg(args: readonly string[], { signal, lock, progress }: RunO
   });
   if (progress !== undefined) {
     running.stdout?.on("data", (chunk) => {
-      const [, percent] = /\(([\d.]+)\/100%\)\s*$/.exec(String(chunk)) ?? [];
+      const [, percent] = PROGRESS.exec(String(chunk)) ?? [];
       if (percent !== undefined) {
         progress(Number(percent) / 100);
       }
@@ -37,7 +38,7 @@ async function qemuImg(args: readonly string[], { signal, lock, progress }: RunO
   }
   if (result.failed) {
     const reason = String(result.stderr).trim() || String(result.shortMessage);
-    if (/No space left on device|Disk quota exceeded/.test(reason)) {
+    if (SPACE_USED_UP.test(reason)) {
       throw failure("NO_SPACE", { where: "the storage pool" }, result);
     }
     throw failure("PROGRAM_FAILED", { program: `qemu-img ${args[0]}`, reason }, result);

@@ -1,6 +1,7 @@
 import type { Context, SnapshotRecord } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type LibvirtEngine, runOptions, writeMetadata } from "../engine.ts";
+import { isSaid } from "../errors.ts";
 import { finishInterrupted, getReady } from "../journal/recover.ts";
 import { requireDepth } from "../layers/chain-limit.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
@@ -9,8 +10,9 @@ import { checkChain, newLayerPath, readLayers } from "../layers/layers.ts";
 import { stampText } from "../layers/pending-removals.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
+import { SNAPSHOT_NAME_TAKEN } from "../messages.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
-import { LibvirtError, SnapshotCreateFlags } from "../rpc/index.ts";
+import { SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { readDisk, setDisk } from "../xml/disks.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
@@ -112,6 +114,5 @@ function withDisk(document: Element, file: string): Element {
 
 /** libvirt has no code for a name that is taken. */
 function takeError(error: unknown, name: string, snapshot: string): unknown {
-  const taken = error instanceof LibvirtError && error.message.endsWith("already exists");
-  return taken ? failure("SNAPSHOT_EXISTS", { name, snapshot }, error) : error;
+  return isSaid(error, SNAPSHOT_NAME_TAKEN) ? failure("SNAPSHOT_EXISTS", { name, snapshot }, error) : error;
 }
