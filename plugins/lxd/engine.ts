@@ -5,8 +5,9 @@ import { failure } from "../../lib/errors.ts";
 import { clientIdentity } from "./domain/identity.ts";
 import { KEYS, type OwnRecord, readOperation, readOwn } from "./domain/records.ts";
 import { lostMember } from "./domain/view.ts";
-import { isBusy, isStatus, isUntold } from "./errors.ts";
+import { isSaid, isStatus } from "./errors.ts";
 import type { Operation } from "./journal/operation.ts";
+import { AGENT_NOT_TOLD, INSTANCE_BUSY } from "./messages.ts";
 import { type Client, openClient } from "./rest/client.ts";
 import { defaultSocket, type Endpoint, socketEndpoint, tlsEndpoint } from "./rest/endpoint.ts";
 import {
@@ -212,7 +213,7 @@ export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if ((!isBusy(error) && !isStatus(error, 412)) || Date.now() > end) {
+      if ((!isSaid(error, INSTANCE_BUSY) && !isStatus(error, 412)) || Date.now() > end) {
         throw error;
       }
       await delay(RETRY_INTERVAL_MS);
@@ -231,7 +232,7 @@ export async function change(
   try {
     await client.run(method, instancePath(name), body, etag === undefined ? {} : { etag });
   } catch (error) {
-    if (!isUntold(error)) {
+    if (!isSaid(error, AGENT_NOT_TOLD)) {
       throw error;
     }
   }

@@ -1,4 +1,5 @@
-import { failure, reasonOf, type StrataError, strataErrorOf } from "../../lib/errors.ts";
+import { errnoOf, failure, reasonOf, type StrataError, strataErrorOf } from "../../lib/errors.ts";
+import { INSTANCE_NOT_FOUND, SPACE_USED_UP } from "./messages.ts";
 import { LxdConnectionError, LxdError } from "./rest/errors.ts";
 
 /** The engine's name in messages. */
@@ -13,8 +14,8 @@ export function lxdError(error: unknown, instance?: string): StrataError {
   const name = instance?.split("/", 1)[0];
   const about = name === undefined ? {} : { name };
   if (error instanceof LxdConnectionError) {
-    const { message: reason, lost } = error;
-    if (/EACCES|EPERM/.test(reason)) {
+    const { message: reason, lost, cause } = error;
+    if (["EACCES", "EPERM"].includes(errnoOf(cause) ?? "")) {
       return failure(
         "PERMISSION_DENIED",
         { reason: `${reason}. Members of the group lxd (incus-admin for Incus) may use it.` },
@@ -30,10 +31,10 @@ export function lxdError(error: unknown, instance?: string): StrataError {
   if (error.status === 403) {
     return failure("PERMISSION_DENIED", { ...about, reason }, error);
   }
-  if (error.status === 404 && name !== undefined && /Instance not found/i.test(reason)) {
+  if (error.status === 404 && name !== undefined && isSaid(error, INSTANCE_NOT_FOUND)) {
     return failure("INSTANCE_NOT_FOUND", { name }, error);
   }
-  if (/No space left on device|Disk quota exceeded/i.test(reason)) {
+  if (isSaid(error, SPACE_USED_UP)) {
     return failure("NO_SPACE", { where: "the storage pool", ...about }, error);
   }
   return failure("ENGINE_ERROR", { ...about, engine: ENGINE, reason }, error);
@@ -44,26 +45,7 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): boolea
   return error instanceof LxdError && statuses.includes(error.status);
 }
 
-/**
- * True of a change that LXD has made and then failed to tell the agent in a virtual machine: it sends word of
- * what is `user.*` to one that runs.
- */
-export function isUntold(error: unknown): boolean {
-  return (
-    error instanceof LxdError &&
-    /VM agent isn't currently running|Failed to connect to \w+-agent/i.test(error.message)
-  );
-}
-
-/** True where LXD has not read what a program of its own has told it. */
-export function isMisread(error: unknown): boolean {
-  return error instanceof LxdError && /unexpected end of JSON input/.test(error.message);
-}
-
-/** True when LXD would not begin since another operation on the same instance is under way. */
-export function isBusy(error: unknown): boolean {
-  return (
-    error instanceof LxdError &&
-    /non-reusable operation|Instance is busy running|is currently being/i.test(error.message)
-  );
+/** True when LXD answered in these words; see `messages.ts`. */
+export function isSaid(error: unknown, words: RegExp): boolean {
+  return error instanceof LxdError && words.test(error.message);
 }

@@ -4,6 +4,8 @@ import { z } from "zod";
 import type { ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { instancePath, type LxdEngine } from "../engine.ts";
+import { isSaid } from "../errors.ts";
+import { COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND } from "../messages.ts";
 
 /** What a started command's operation says of its streams: a secret for each. */
 const streams = z.object({ fds: z.record(z.string(), z.string()) });
@@ -93,11 +95,10 @@ export async function execute(
 
 /** LXD takes two exit codes of a command, whoever gave them, for failures of its own. */
 function exitCodeOf(error: unknown): number {
-  const message = error instanceof Error ? error.message : "";
-  if (/Command not executable/i.test(message)) {
+  if (isSaid(error, COMMAND_NOT_EXECUTABLE)) {
     return 126;
   }
-  if (/Command not found/i.test(message)) {
+  if (isSaid(error, COMMAND_NOT_FOUND)) {
     return 127;
   }
   throw error;

@@ -11,7 +11,8 @@ import {
   whenIdle,
   writeConfig,
 } from "../engine.ts";
-import { isStatus } from "../errors.ts";
+import { isSaid, isStatus } from "../errors.ts";
+import { ALREADY_STOPPED } from "../messages.ts";
 import { type Config, type Operation as LxdOperation, operationsShape } from "../rest/shapes.ts";
 import { type Node, pruned, readNodes } from "../snapshots/tree.ts";
 import type { Operation } from "./operation.ts";
@@ -217,7 +218,7 @@ export async function removeInstance(engine: LxdEngine, managed: Managed): Promi
     await client
       .run("PUT", instancePath(name, "state"), { action: "stop", force: true, timeout: -1 })
       .catch((error: unknown) => {
-        if (!/already stopped/i.test(error instanceof Error ? error.message : "")) {
+        if (!isSaid(error, ALREADY_STOPPED)) {
           throw error;
         }
       });

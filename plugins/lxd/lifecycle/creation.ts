@@ -21,10 +21,11 @@ import {
   type Managed,
   writeConfig,
 } from "../engine.ts";
-import { isMisread, isStatus } from "../errors.ts";
+import { isSaid, isStatus } from "../errors.ts";
 import { awaitOperations, removeInstance } from "../journal/recovery.ts";
 import { lockInstance, releaseLease } from "../lock/instance-lock.ts";
 import { newLease } from "../lock/lease.ts";
+import { NAME_TAKEN, OUTPUT_MISREAD } from "../messages.ts";
 import { idMapKeys, requireMappable } from "../mounts/id-maps.ts";
 import { checkMount, memberHere, mountDevices } from "../mounts/mount-devices.ts";
 import { networkKeys } from "../network/network-config.ts";
@@ -151,7 +152,7 @@ export async function make(
       // What could not be taken away is left to the next launch, also to one of this process.
       await releaseLease(engine, id, lease);
     }
-    if (/already exists|already in use/i.test(error instanceof Error ? error.message : "")) {
+    if (isSaid(error, NAME_TAKEN)) {
       throw failure("INSTANCE_EXISTS", { name }, error);
     }
     throw error;
@@ -172,7 +173,7 @@ async function whenRead<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if (attempt === ATTEMPTS || !isMisread(error)) {
+      if (attempt === ATTEMPTS || !isSaid(error, OUTPUT_MISREAD)) {
         throw error;
       }
     }

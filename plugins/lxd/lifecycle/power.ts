@@ -3,7 +3,9 @@ import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
 import { readState } from "../domain/view.ts";
 import { getLocked, instancePath, type LxdEngine, whenIdle } from "../engine.ts";
+import { isSaid } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
+import { SHUTDOWN_TIMED_OUT } from "../messages.ts";
 import { firstError } from "../mounts/id-map-trial.ts";
 
 type Action = "start" | "stop" | "freeze" | "unfreeze";
@@ -84,7 +86,7 @@ export async function stop(
   try {
     await orAborted(engine.client.wait(operation), context.signal);
   } catch (error) {
-    if (!/timed out|deadline exceeded|timeout/i.test(error instanceof Error ? error.message : "")) {
+    if (!isSaid(error, SHUTDOWN_TIMED_OUT)) {
       throw error;
     }
     throw failure(

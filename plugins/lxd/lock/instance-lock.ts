@@ -4,8 +4,9 @@ import { failure, isStrataError } from "../../../lib/errors.ts";
 import { KEYS } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
 import { change, findManaged, getManaged, type LxdEngine, type Managed, nameOf } from "../engine.ts";
-import { isBusy, isStatus } from "../errors.ts";
+import { isSaid, isStatus } from "../errors.ts";
 import { awaitOperations, finish, runningOperations } from "../journal/recovery.ts";
+import { INSTANCE_BUSY } from "../messages.ts";
 import { LxdConnectionError } from "../rest/errors.ts";
 import type { Config } from "../rest/shapes.ts";
 import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
@@ -159,7 +160,7 @@ async function swap(engine: LxdEngine, { name, etag }: Managed, config: Config):
     await change(engine, "PATCH", name, { config }, etag);
     return true;
   } catch (error) {
-    if (isStatus(error, 412) || isBusy(error)) {
+    if (isStatus(error, 412) || isSaid(error, INSTANCE_BUSY)) {
       return false;
     }
     throw error;

@@ -10,15 +10,12 @@ import { placement } from "../domain/placement.ts";
 import { instancePath, type LxdEngine } from "../engine.ts";
 import { isStatus } from "../errors.ts";
 import { ownHeaders } from "../lifecycle/images.ts";
+import { LOG_ERROR, NO_INIT, START_GIVEN_UP } from "../messages.ts";
 import { LxdError } from "../rest/errors.ts";
 import { instanceShape } from "../rest/shapes.ts";
 
 /** Marks a container that is there for a trial only. */
 const TRIAL = "user.strata.trial";
-/** What LXD says of a container without a program to start: all else went well. */
-const NO_INIT = /Failed to exec "\/sbin\/init"/;
-/** By then the log has the reason. */
-const GIVEN_UP = /"ABORTING"|Failed to spawn container/;
 /** Between two looks at a container's log, ms. */
 const POLL_INTERVAL_MS = 50;
 /** How long a trial may take, ms. */
@@ -77,7 +74,7 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
     if (NO_INIT.test(log)) {
       return null;
     }
-    if (GIVEN_UP.test(log)) {
+    if (START_GIVEN_UP.test(log)) {
       return firstError(log) ?? "LXD does not say why";
     }
     if (ended !== undefined) {
@@ -89,8 +86,8 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
 
 /** The first error in a container's log, without what it is prefixed with. */
 export function firstError(log: string): string | undefined {
-  const line = log.split("\n").find((each) => / ERROR /.test(each));
-  return line?.replace(/^.*? ERROR\s+\S+ - (\S+ - )?/, "").trim();
+  const line = log.split("\n").find((each) => LOG_ERROR.test(each));
+  return line?.replace(LOG_ERROR, "").trim();
 }
 
 /** A root folder with nothing in it. `description` makes it an image of its own. */

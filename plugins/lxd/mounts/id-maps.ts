@@ -8,6 +8,7 @@ import { failure } from "../../../lib/errors.ts";
 import { callerIds } from "../../../lib/mounts/caller.ts";
 import type { LxdEngine } from "../engine.ts";
 import { lxdError } from "../errors.ts";
+import { ID_MAP_REFUSED } from "../messages.ts";
 import type { Config } from "../rest/shapes.ts";
 import { tryIdMap } from "./id-map-trial.ts";
 
@@ -80,7 +81,7 @@ export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Pr
   const found = await tryIdMap(engine, key);
   const reason = found === null ? null : explain(lines, found);
   // What went wrong in another way may go well the next time.
-  if (found === null || REFUSED.test(found)) {
+  if (found === null || ID_MAP_REFUSED.test(found)) {
     await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
   }
   return reason;
@@ -97,11 +98,9 @@ export async function sampleRefusal(engine: LxdEngine): Promise<string | null> {
 
 const DEFAULT_USER = 1000;
 
-const REFUSED = /new[ug]idmap failed/;
-
 /** LXC starts a program for the maps that the host may refuse; then it is known what would let it. */
 export function explain(lines: readonly string[], found: string): string {
-  if (!REFUSED.test(found)) {
+  if (!ID_MAP_REFUSED.test(found)) {
     return `LXD tried it: ${found}`;
   }
   const entries = (kind: string, file: string) =>

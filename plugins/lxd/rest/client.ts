@@ -7,6 +7,7 @@ import WebSocket from "ws";
 import type { z } from "zod";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError, reasonOf } from "../../../lib/errors.ts";
+import { WAIT_TIMED_OUT } from "../messages.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { LxdConnectionError, LxdError } from "./errors.ts";
 import { answerShape, type Operation, operationShape } from "./shapes.ts";
@@ -108,7 +109,7 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
     const query = { timeout: String(POLL_SECONDS) };
     const answer = await call("GET", `${path}/wait`, undefined, { query }).catch((error: unknown) => {
       // Incus fails then, where LXD 5.0 tells what there is.
-      if (!(error instanceof LxdError) || !/deadline exceeded/.test(error.message)) {
+      if (!(error instanceof LxdError) || !WAIT_TIMED_OUT.test(error.message)) {
         throw error;
       }
       return call("GET", path, undefined);

@@ -11,7 +11,11 @@ import {
   SPACE_USED_UP,
 } from "../../../../plugins/libvirt/messages.ts";
 import * as qemuImg from "../../../../plugins/libvirt/qcow2/messages.ts";
-import { CallTimeoutError, ConnectionLostError, LibvirtError } from "../../../../plugins/libvirt/rpc/index.ts";
+import {
+  CallTimeoutError,
+  ConnectionLostError,
+  LibvirtError,
+} from "../../../../plugins/libvirt/rpc/index.ts";
 
 /** Codes of libvirt's. */
 const [INTERNAL, OPERATION_FAILED, NO_DOMAIN, SYSTEM, UNSUPPORTED, BUSY] = [1, 9, 42, 38, 84, 87];

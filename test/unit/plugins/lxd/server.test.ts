@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { expect } from "chai";
 import { failure } from "../../../../lib/errors.ts";
-import { isBusy, isStatus, lxdError } from "../../../../plugins/lxd/errors.ts";
+import { isSaid, isStatus, lxdError } from "../../../../plugins/lxd/errors.ts";
 import lxd from "../../../../plugins/lxd/index.ts";
 import { readLease } from "../../../../plugins/lxd/lock/lease.ts";
+import { INSTANCE_BUSY } from "../../../../plugins/lxd/messages.ts";
 import { pinFailure } from "../../../../plugins/lxd/rest/endpoint.ts";
 import { LxdConnectionError, LxdError } from "../../../../plugins/lxd/rest/errors.ts";
 
@@ -11,6 +12,7 @@ describe("what LXD reports", () => {
   const codeOf = (error: unknown, name?: string) => lxdError(error, name).code;
 
   it("becomes an error of strata's table, with what was caught as its cause", () => {
+    const refused = Object.assign(new Error("connect EACCES /x"), { code: "EACCES" });
     const cases: [Error, string][] = [
       [new LxdError(403, "not authorized"), "PERMISSION_DENIED"],
       [new LxdError(404, "Instance not found"), "INSTANCE_NOT_FOUND"],
@@ -19,7 +21,7 @@ describe("what LXD reports", () => {
       [new LxdError(500, "something"), "ENGINE_ERROR"],
       [new LxdConnectionError("connect ENOENT /x", false, undefined), "ENGINE_UNAVAILABLE"],
       [new LxdConnectionError("read ECONNRESET", true, undefined), "ENGINE_LOST"],
-      [new LxdConnectionError("connect EACCES /x", false, undefined), "PERMISSION_DENIED"],
+      [new LxdConnectionError("connect EACCES /x", false, refused), "PERMISSION_DENIED"],
       [new TypeError("a bug"), "ENGINE_ERROR"],
     ];
     for (const [error, code] of cases) {
@@ -45,9 +47,11 @@ describe("what LXD reports", () => {
   });
 
   it("tells being busy, and its statuses, from other trouble", () => {
-    expect(isBusy(new LxdError(400, 'Instance is busy running a "stop" operation'))).to.equal(true);
-    expect(isBusy(new LxdError(400, "Invalid value"))).to.equal(false);
-    expect(isBusy(new Error("Instance is busy running"))).to.equal(false);
+    expect(isSaid(new LxdError(400, 'Instance is busy running a "stop" operation'), INSTANCE_BUSY)).to.equal(
+      true,
+    );
+    expect(isSaid(new LxdError(400, "Invalid value"), INSTANCE_BUSY)).to.equal(false);
+    expect(isSaid(new Error("Instance is busy running"), INSTANCE_BUSY)).to.equal(false);
     expect(isStatus(new LxdError(412, "etag"), 404, 412)).to.equal(true);
     expect(isStatus(new LxdError(500, "etag"), 404, 412)).to.equal(false);
   });

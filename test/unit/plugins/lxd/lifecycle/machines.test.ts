@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { expect } from "chai";
-import { isMisread, isUntold } from "../../../../../plugins/lxd/errors.ts";
+import { isSaid } from "../../../../../plugins/lxd/errors.ts";
 import { isOwn, ownHeaders } from "../../../../../plugins/lxd/lifecycle/images.ts";
 import { splitImage } from "../../../../../plugins/lxd/lifecycle/machine-image.ts";
 import { machineRefusal } from "../../../../../plugins/lxd/lifecycle/machines.ts";
+import { AGENT_NOT_TOLD, OUTPUT_MISREAD } from "../../../../../plugins/lxd/messages.ts";
 import type { Client } from "../../../../../plugins/lxd/rest/client.ts";
 import { LxdError } from "../../../../../plugins/lxd/rest/errors.ts";
 import { serverShape } from "../../../../../plugins/lxd/rest/shapes.ts";
@@ -97,14 +98,14 @@ describe("virtual machines of LXD", () => {
   });
 
   it("need no agent to be changed: that none could be told is no failure, and nothing else is", () => {
+    const untold = (error: Error) => isSaid(error, AGENT_NOT_TOLD);
     for (const said of ["LXD VM agent isn't currently running", "Failed to connect to lxd-agent"]) {
-      expect(isUntold(new LxdError(500, said)), said).to.equal(true);
+      expect(untold(new LxdError(500, said)), said).to.equal(true);
     }
-    expect(isUntold(new LxdError(500, "Failed to update database"))).to.equal(false);
-    expect(isUntold(new Error("VM agent isn't currently running"))).to.equal(false);
-    expect(
-      isMisread(new LxdError(0, "Failed creating instance from image: unexpected end of JSON input")),
-    ).to.equal(true);
-    expect(isMisread(new LxdError(0, "Failed creating instance from image"))).to.equal(false);
+    expect(untold(new LxdError(500, "Failed to update database"))).to.equal(false);
+    expect(untold(new Error("VM agent isn't currently running"))).to.equal(false);
+    const misread = (message: string) => isSaid(new LxdError(0, message), OUTPUT_MISREAD);
+    expect(misread("Failed creating instance from image: unexpected end of JSON input")).to.equal(true);
+    expect(misread("Failed creating instance from image")).to.equal(false);
   });
 });

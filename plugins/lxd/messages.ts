@@ -1,0 +1,63 @@
+/**
+ * What LXD says in words alone, where its status tells nothing: of each message the part that tells it from others,
+ * what it means, and the version that it was seen in. Nothing else in this plugin looks for words in what LXD says, or
+ * in what LXC writes to a container's log. Seen in LXD 5.0.2 unless another is named.
+ */
+
+/** With 404: the instance itself is not there, nothing of it. "Instance not found" */
+export const INSTANCE_NOT_FOUND = /Instance not found/i;
+
+/**
+ * An instance has the name: "Failed creating instance record: Add instance info to the database: This \"instances\"
+ * entry already exists"; of other things "Name \"web\" already in use".
+ */
+export const NAME_TAKEN = /already exists|already in use/i;
+
+/**
+ * Another operation on the same instance is under way, and this one has not begun.
+ * "Instance is busy running a \"create\" operation",
+ * "Failed to create instance update operation: A matching non-reusable operation has now succeeded"
+ */
+export const INSTANCE_BUSY = /non-reusable operation|Instance is busy running/i;
+
+/** What was to be stopped has stopped by itself. "The instance is already stopped" */
+export const ALREADY_STOPPED = /already stopped/i;
+
+/** The guest has not shut down in the time it was given. Of a virtual machine "… context deadline exceeded" */
+export const SHUTDOWN_TIMED_OUT = /timed out|deadline exceeded|timeout/i;
+
+/** An operation outlasts one wait for it. Incus 6.0.4: "context deadline exceeded"; LXD says how far it is. */
+export const WAIT_TIMED_OUT = /deadline exceeded/;
+
+/**
+ * The config has been changed, and the agent in a virtual machine could not be told: LXD sends word of `user.*` to one
+ * that runs. "VM agent isn't currently running", "Failed to connect to lxd-agent"; of Incus "incus-agent"
+ */
+export const AGENT_NOT_TOLD = /VM agent isn't currently running|Failed to connect to \w+-agent/i;
+
+/**
+ * LXD has looked at what qemu-img says of a disk before all of that had come, on a busy host.
+ * "unexpected end of JSON input"
+ */
+export const OUTPUT_MISREAD = /unexpected end of JSON input/;
+
+/** ENOSPC or EDQUOT, as LXD quotes the system: "write …: No space left on device" */
+export const SPACE_USED_UP = /No space left on device|Disk quota exceeded/i;
+
+/** LXD takes exit code 126 of a command, whoever gave it, for a failure of its own. "Command not executable" */
+export const COMMAND_NOT_EXECUTABLE = /Command not executable/i;
+
+/** The same with 127. "Command not found" */
+export const COMMAND_NOT_FOUND = /Command not found/i;
+
+/** LXC 5.0, in a container's log: it has no program to start, and all else went well. */
+export const NO_INIT = /Failed to exec "\/sbin\/init"/;
+
+/** LXC 5.0, in a container's log: the start is given up, and what was wrong is in the log by now. */
+export const START_GIVEN_UP = /"ABORTING"|Failed to spawn container/;
+
+/** LXC 5.0, in a container's log: the host refuses a map of ids. "newuidmap failed to write mapping …" */
+export const ID_MAP_REFUSED = /new[ug]idmap failed/;
+
+/** LXC 5.0: a line of a container's log that tells of an error, with all that stands before what it tells. */
+export const LOG_ERROR = /^.*? ERROR\s+\S+ - (\S+ - )?/;
