@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { context, locked, lockOf, newSpec, take } from "../../lib/engine/conformance/fixture.ts";
 import type { Instance } from "../../lib/engine/contract.ts";
-import { newLayerPath } from "../../plugins/libvirt/layers/layers.ts";
+import { newLayerPath } from "../../plugins/libvirt/layers/names.ts";
 import { SnapshotCreateFlags, SnapshotDeleteFlags } from "../../plugins/libvirt/rpc/index.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type Figure, least, type Scope, timed } from "./measure.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { context, locked } from "../../lib/engine/conformance/fixture.ts";
 import { isStrataError } from "../../lib/errors.ts";
-import { isImagePath } from "../../plugins/libvirt/layers/layers.ts";
+import { isImagePath } from "../../plugins/libvirt/layers/names.ts";
 import {
   addPendingRemoval,
   PENDING_REMOVALS,

@@ -3,7 +3,7 @@ import type { RepairChoice } from "../../../lib/engine/contract.ts";
 import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { findInUse, readByOthers } from "../layers/graph.ts";
-import type { LayerGraph } from "../layers/layers.ts";
+import type { LayerGraph } from "../layers/layer-graph.ts";
 import { isEmptyImage } from "../qcow2/header.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk } from "../xml/disks.ts";

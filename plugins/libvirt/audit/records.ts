@@ -1,7 +1,7 @@
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { quote } from "../../../lib/util/quote.ts";
 import { findObstacle, type Guest, remedyFor } from "../layers/graph.ts";
-import type { LayerGraph } from "../layers/layers.ts";
+import type { LayerGraph } from "../layers/layer-graph.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { isRewritten, type SnapshotPlace } from "../xml/snapshot.ts";
 

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { define, getLocked, type LibvirtEngine, type Managed } from "../engine.ts";
-import { layerOf } from "../layers/layers.ts";
+import { layerOf } from "../layers/names.ts";
 import { isEmptyImage, type Qcow2Header, readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";

@@ -3,7 +3,7 @@ import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { finishReplacement } from "../layers/child-replacement.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { findInUse, readGraph } from "../layers/graph.ts";
-import type { LayerGraph } from "../layers/layers.ts";
+import type { LayerGraph } from "../layers/layer-graph.ts";
 import { addPendingRemoval, cancelRemoval, isUnchanged, keepPending } from "../layers/pending-removals.ts";
 import { pointTo } from "../qcow2/qemu-img.ts";
 import { readFileUsers } from "../storage/file-users.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isShutOff } from "../domain/view.ts";
 import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
-import { layerOf } from "../layers/layers.ts";
+import { layerOf } from "../layers/names.ts";
 import { parseStamp } from "../layers/pending-removals.ts";
 import { scheduleRemoval } from "../layers/schedule-removal.ts";
 import { isStray, removeStray } from "../layers/stray.ts";

@@ -7,7 +7,7 @@ import { flush } from "../qcow2/qemu-img.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { isUsedElsewhere } from "../storage/file-users.ts";
 import { fileVersion, statIfThere } from "../storage/file-version.ts";
-import { replacedPath } from "./layers.ts";
+import { replacedPath } from "./names.ts";
 
 type Merge = OperationOf<"merge">;
 

@@ -8,7 +8,8 @@ import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { isGone } from "../storage/pool.ts";
 import { readDisk, readOtherDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
-import { type LayerGraph, readLayers } from "./layers.ts";
+import type { LayerGraph } from "./layer-graph.ts";
+import { readLayers } from "./layers.ts";
 
 /**
  * The layers of an instance and everything that stands on them, as far as its definition (with all disks),

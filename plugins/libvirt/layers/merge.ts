@@ -10,7 +10,9 @@ import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "../q
 import { checkSpace } from "../storage/pool.ts";
 import { isReplacementOpen, replaceChild } from "./child-replacement.ts";
 import { removeUnusedFlattened } from "./flattened/flattened.ts";
-import { flattenedPath, type LayerGraph, layerSize } from "./layers.ts";
+import type { LayerGraph } from "./layer-graph.ts";
+import { layerSize } from "./layers.ts";
+import { flattenedPath } from "./names.ts";
 import { isUnchanged, keepPending } from "./pending-removals.ts";
 
 type Merge = OperationOf<"merge">;

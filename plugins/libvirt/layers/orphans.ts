@@ -18,7 +18,8 @@ import { putMetadata } from "../xml/metadata.ts";
 import { readSnapshot, recordDocument, snapshotEntry } from "../xml/snapshot.ts";
 import { collectLayers } from "./collect.ts";
 import { readGraph } from "./graph.ts";
-import { checkChain, newLayerPath } from "./layers.ts";
+import { checkChain } from "./layers.ts";
+import { newLayerPath } from "./names.ts";
 import { addPendingRemoval, cancelRemoval } from "./pending-removals.ts";
 
 /**

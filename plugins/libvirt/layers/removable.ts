@@ -6,7 +6,8 @@ import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
 import { hasSpace } from "../storage/pool.ts";
 import { readDisk } from "../xml/disks.ts";
 import { findInUse, readByOthers, readGraph } from "./graph.ts";
-import { type LayerGraph, removeLayer, sizeOf } from "./layers.ts";
+import type { LayerGraph } from "./layer-graph.ts";
+import { removeLayer, sizeOf } from "./layers.ts";
 import { cancelRemoval, isUnchanged, readPendingRemovals } from "./pending-removals.ts";
 
 /** How much space layers with a pending removal may use, bytes. */

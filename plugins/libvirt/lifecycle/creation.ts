@@ -12,7 +12,7 @@ import {
   writeMetadata,
 } from "../engine.ts";
 import { isSaid } from "../errors.ts";
-import { newLayerPath } from "../layers/layers.ts";
+import { newLayerPath } from "../layers/names.ts";
 import { awaitReceived } from "../lock/await-inflight.ts";
 import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
 import { DOMAIN_NAME_TAKEN } from "../messages.ts";

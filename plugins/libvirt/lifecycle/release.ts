@@ -1,6 +1,6 @@
 import { failure } from "../../../lib/errors.ts";
 import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
-import { isFlattenedPath, isPartialPath } from "../layers/layers.ts";
+import { isFlattenedPath, isPartialPath } from "../layers/names.ts";
 import { addPendingRemoval, stampOf } from "../layers/pending-removals.ts";
 import { removePending } from "../layers/removable.ts";
 import { commit } from "../qcow2/qemu-img.ts";

@@ -5,7 +5,7 @@ import { type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { fileError, isLibvirt } from "../errors.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
 import { readGraph } from "../layers/graph.ts";
-import { isImagePath } from "../layers/layers.ts";
+import { isImagePath } from "../layers/names.ts";
 import { PENDING_REMOVALS } from "../layers/pending-removals.ts";
 import { lockFile } from "../lock/lock.ts";
 import { isLauncher } from "../mounts/launcher.ts";

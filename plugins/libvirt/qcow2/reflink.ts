@@ -1,5 +1,6 @@
 import { chmod, constants, copyFile } from "node:fs/promises";
-import { newPartialPath, removeLayer } from "../layers/layers.ts";
+import { removeLayer } from "../layers/layers.ts";
+import { newPartialPath } from "../layers/names.ts";
 
 /**
  * Makes `to` a reflink of `from`, readable only by its owner: both share blocks until either is written.

@@ -3,7 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { fileError, isAbsent } from "../errors.ts";
-import { isLayerPath } from "../layers/layers.ts";
+import { isLayerPath } from "../layers/names.ts";
 import { readIfThere, removeIfThere, writeDurably } from "../storage/durable-file.ts";
 import { parse } from "../xml/document.ts";
 import { readSnapshot } from "../xml/snapshot.ts";

@@ -5,7 +5,8 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, lockOf, newSpec, take } from "../../../lib/engine/conformance/fixture.ts";
 import type { Instance } from "../../../lib/engine/contract.ts";
-import { newLayerPath, readLayers } from "../../../plugins/libvirt/layers/layers.ts";
+import { readLayers } from "../../../plugins/libvirt/layers/layers.ts";
+import { newLayerPath } from "../../../plugins/libvirt/layers/names.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
 

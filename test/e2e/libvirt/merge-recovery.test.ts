@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
-import { replacedPath } from "../../../plugins/libvirt/layers/layers.ts";
+import { replacedPath } from "../../../plugins/libvirt/layers/names.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { RECORDS } from "../../../plugins/libvirt/snapshots/record-copies.ts";
 import { fileVersion } from "../../../plugins/libvirt/storage/file-version.ts";

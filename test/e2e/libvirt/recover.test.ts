@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { newLayerPath } from "../../../plugins/libvirt/layers/layers.ts";
+import { newLayerPath } from "../../../plugins/libvirt/layers/names.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
 

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { execa } from "execa";
 import { context, locked, lockOf, newSpec, take } from "../../../lib/engine/conformance/fixture.ts";
 import type { Instance, Resources } from "../../../lib/engine/contract.ts";
-import { newLayerPath } from "../../../plugins/libvirt/layers/layers.ts";
+import { newLayerPath } from "../../../plugins/libvirt/layers/names.ts";
 import { lockFile } from "../../../plugins/libvirt/lock/lock.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { DomainState, SnapshotCreateFlags } from "../../../plugins/libvirt/rpc/index.ts";

@@ -13,7 +13,7 @@ import {
   isLayerPath,
   isPartialPath,
   layerOf,
-} from "../../../plugins/libvirt/layers/layers.ts";
+} from "../../../plugins/libvirt/layers/names.ts";
 import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";

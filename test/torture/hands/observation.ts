@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { isPartialPath, layerOf } from "../../../plugins/libvirt/layers/layers.ts";
+import { isPartialPath, layerOf } from "../../../plugins/libvirt/layers/names.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Domain, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { elements, find, parse, text } from "../../../plugins/libvirt/xml/document.ts";

@@ -5,18 +5,16 @@ import type { LibvirtEngine } from "../../engine.ts";
 import { copyInto, flush, pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { removeIfThere, TEMPORARY } from "../../storage/durable-file.ts";
 import { checkSpace, listIfThere } from "../../storage/pool.ts";
+import type { LayerGraph } from "../layer-graph.ts";
+import { readLayer, removeLayer, sizeOf } from "../layers.ts";
 import {
   flattenedPath,
   isFlattenedPath,
   isLayerPath,
   isPartialPath,
-  type LayerGraph,
   layerOf,
   newPartialPath,
-  readLayer,
-  removeLayer,
-  sizeOf,
-} from "../layers.ts";
+} from "../names.ts";
 import { keepingTimes } from "../pending-removals.ts";
 import { type Keyframe, planKeyframes } from "./keyframes.ts";
 import { makeBy, type Recipe, recipeOf } from "./recipe.ts";

@@ -1,4 +1,5 @@
-import { flattenedPath, isLayerPath, type LayerGraph } from "../layers.ts";
+import type { LayerGraph } from "../layer-graph.ts";
+import { flattenedPath, isLayerPath } from "../names.ts";
 
 /**
  * `child` is to read through `frame`, the flattened copy of `layer`, which is built on `on` if it does not

@@ -9,7 +9,9 @@ import { pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { listCopies } from "../../snapshots/record-copies.ts";
 import { checkSpace, hasSpace } from "../../storage/pool.ts";
 import { readDisk } from "../../xml/disks.ts";
-import { flattenedPath, isLayerPath, type LayerGraph, sizeOf } from "../layers.ts";
+import type { LayerGraph } from "../layer-graph.ts";
+import { sizeOf } from "../layers.ts";
+import { flattenedPath, isLayerPath } from "../names.ts";
 import { removePending } from "../removable.ts";
 import {
   advanceFlattened,

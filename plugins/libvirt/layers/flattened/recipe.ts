@@ -1,7 +1,9 @@
 import { createOverlay } from "../../qcow2/overlay.ts";
 import { copyInto, flush, type RunOptions, rebase, repoint } from "../../qcow2/qemu-img.ts";
 import { canClone, cloneFile } from "../../qcow2/reflink.ts";
-import { isImagePath, type LayerGraph, layerOf, readLayer, sizeOf } from "../layers.ts";
+import type { LayerGraph } from "../layer-graph.ts";
+import { readLayer, sizeOf } from "../layers.ts";
+import { isImagePath, layerOf } from "../names.ts";
 
 /** What starting qemu-img costs, as bytes that copy in the same time: some 20 ms. */
 const RUN_COST = 4n * 1024n ** 2n;

@@ -2,7 +2,12 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { planKeyframes } from "../../../../../../plugins/libvirt/layers/flattened/keyframes.ts";
 import { filesAbove } from "../../../../../../plugins/libvirt/layers/flattened/recipe.ts";
-import { flattenedPath, type LayerGraph, layerOf } from "../../../../../../plugins/libvirt/layers/layers.ts";
+import {
+  type LayerGraph,
+  layerGraph,
+  toLayer,
+} from "../../../../../../plugins/libvirt/layers/layer-graph.ts";
+import { flattenedPath } from "../../../../../../plugins/libvirt/layers/names.ts";
 
 const FOLDER = "/pool/instances/i";
 const BASE = "/pool/images/base.qcow2";
@@ -19,31 +24,20 @@ class Chain {
   readonly flattened = new Map<string, string>();
 
   graph(): LayerGraph {
-    const walk = (path: string, below: (at: string) => string | undefined) => {
-      const found = [path];
-      for (let at = below(path); at !== undefined; at = below(at)) {
-        found.push(at);
-      }
-      return found;
-    };
     const headers = [...this.through].map(
-      ([path, through]) => [path, { ...PLAIN, backing: layerOf(FOLDER, through), through }] as const,
+      ([path, backing]) => [path, toLayer(FOLDER, { ...PLAIN, backing })] as const,
     );
-    return {
-      folder: FOLDER,
-      headers: new Map(headers),
-      flattened: new Map([...this.flattened].map(([path, backing]) => [path, { ...PLAIN, backing }])),
-      unreadable: new Map(),
-      pendingRemovals: new Map(),
-      dependants: () => [],
-      chain: (path) =>
-        walk(path, (at) => {
-          const through = this.through.get(at);
-          return through === undefined ? undefined : layerOf(FOLDER, through);
-        }),
-      again: () => Promise.reject(new Error("nothing to read")),
-      opened: (path) => walk(path, (at) => this.through.get(at) ?? this.flattened.get(at)),
-    };
+    return layerGraph(
+      "web",
+      {
+        folder: FOLDER,
+        headers: new Map(headers),
+        flattened: new Map([...this.flattened].map(([path, backing]) => [path, { ...PLAIN, backing }])),
+        unreadable: new Map(),
+        pendingRemovals: new Map(),
+      },
+      () => Promise.reject(new Error("nothing to read")),
+    );
   }
 
   /** Does what is planned; returns how many layers were copied. */
