@@ -64,24 +64,10 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
     try {
       // V8 refuses none or all, unless the file is broken.
       const usable = [...scripts.values()].every(({ cachedDataRejected }) => cachedDataRejected !== true);
-      const { commands, chunks } = (usable ? kept : undefined) ?? EMPTY;
-      if (commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks)) {
-        return;
+      const before = (usable ? kept : undefined) ?? EMPTY;
+      if (hasMore(before, command, scripts)) {
+        write(folder, path, [...new Set([...before.commands, command])], piecesOf(before, scripts));
       }
-      if (commands.length >= COMMANDS) {
-        return;
-      }
-      const pieces = new Map<string, Buffer>();
-      for (const chunk of Object.keys(chunks)) {
-        const piece = kept?.read(chunk);
-        if (piece !== undefined) {
-          pieces.set(chunk, piece);
-        }
-      }
-      for (const [chunk, script] of scripts) {
-        pieces.set(chunk, script.createCachedData());
-      }
-      write(folder, path, [...new Set([...commands, command])], pieces);
     } catch {
       // A home that cannot be written, a full disk: the next run compiles again.
     }
@@ -100,7 +86,32 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
 }
 
 const NONE: CodeCache = { find: () => undefined, keep() {} };
-const EMPTY: Index = { commands: [], chunks: {} };
+const EMPTY: Kept = { commands: [], chunks: {}, read: () => undefined };
+
+/** Whether this run has compiled what the cache does not have, and the cache has room for it. */
+function hasMore(
+  { commands, chunks }: Index,
+  command: string,
+  scripts: ReadonlyMap<string, Script>,
+): boolean {
+  const isKnown = commands.includes(command) && [...scripts.keys()].every((chunk) => chunk in chunks);
+  return !isKnown && commands.length < COMMANDS;
+}
+
+/** The code of every chunk: as it was kept, or as this run has compiled it. */
+function piecesOf(before: Kept, scripts: ReadonlyMap<string, Script>): Map<string, Buffer> {
+  const pieces = new Map<string, Buffer>();
+  for (const chunk of Object.keys(before.chunks)) {
+    const piece = before.read(chunk);
+    if (piece !== undefined) {
+      pieces.set(chunk, piece);
+    }
+  }
+  for (const [chunk, script] of scripts) {
+    pieces.set(chunk, script.createCachedData());
+  }
+  return pieces;
+}
 
 /** The file stays open, for the chunks that are still to come. */
 function open(path: string): Kept | undefined {

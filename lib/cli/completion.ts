@@ -57,20 +57,34 @@ export async function complete(
   names: Names,
 ): Promise<Completion> {
   const partial = words.at(-1) ?? "";
-  const { command, option, operands, rest } = walk(program, words.slice(0, -1));
-  const found = rest
-    ? { candidates: [], files: true }
-    : option !== undefined
-      ? await valuesOf(option, names)
-      : partial.startsWith("-")
-        ? { candidates: options(command), files: false }
-        : command.name() === "help"
-          ? topics(program, operands)
-          : command.commands.length > 0 && operands.length === 0
-            ? await subcommands(program, command, names)
-            : await argument(command, operands.length, names);
+  const found = await wordsAt(program, walk(program, words.slice(0, -1)), partial, names);
   const fits = ({ word }: Candidate) => word.startsWith(partial);
   return { ...found, candidates: found.candidates.filter(fits) };
+}
+
+/** What may stand at a position, whether it begins like the word that is there or not. */
+async function wordsAt(
+  program: Command,
+  { command, option, operands, rest }: Position,
+  partial: string,
+  names: Names,
+): Promise<Completion> {
+  if (rest) {
+    return { candidates: [], files: true };
+  }
+  if (option !== undefined) {
+    return valuesOf(option, names);
+  }
+  if (partial.startsWith("-")) {
+    return { candidates: options(command), files: false };
+  }
+  if (command.name() === "help") {
+    return topics(program, operands);
+  }
+  if (command.commands.length > 0 && operands.length === 0) {
+    return subcommands(program, command, names);
+  }
+  return argument(command, operands.length, names);
 }
 
 interface Position {

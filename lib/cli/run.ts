@@ -43,33 +43,40 @@ export async function run(
   }
 }
 
-/** Tells how a command has ended that threw `error` or, undefined, came to its end; resolves to the exit code. */
+/** Reports how a command ended that threw `error` or, undefined, came to its end; resolves to the exit code. */
 async function ended(io: Io, { cli, exitCode, logFailure }: OpenCli, error: unknown): Promise<number> {
   const loss = await lossOf(io.stdout);
   cli.progress.clear();
-  const tell = (failure: StrataError) => {
+  const ending = endingOf(error, loss, exitCode());
+  for (const failure of ending.failures) {
     report(io, failure, cli.global.verbosity);
     logFailure(failure);
-    return failure.exitCode;
-  };
+  }
+  return ending.failures[0]?.exitCode ?? ending.exitCode;
+}
+
+interface Ending {
+  /** What is reported; the first has the exit code. */
+  readonly failures: readonly StrataError[];
+  /** Where nothing is reported. */
+  readonly exitCode: number;
+}
+
+/** `loss`: what went wrong with standard output. `exitCode`: of a command that came to its end. */
+function endingOf(error: unknown, loss: Error | undefined, exitCode: number): Ending {
+  const lostOutput = (rest: string) =>
+    loss === undefined || hasSeenEnough(loss) ? [] : [outputFailure(loss, rest)];
   const isHelp = error instanceof CommanderError && error.exitCode === 0;
   if (error === undefined || isHelp) {
-    if (loss === undefined || hasSeenEnough(loss)) {
-      return isHelp ? 0 : exitCode();
-    }
-    return tell(outputFailure(loss, "the command itself was carried out"));
+    return { failures: lostOutput("the command itself was carried out"), exitCode: isHelp ? 0 : exitCode };
   }
   if (loss !== undefined && comesOf(error, loss)) {
-    return hasSeenEnough(loss) ? 0 : tell(outputFailure(loss, "the command stopped there"));
+    return { failures: lostOutput("the command stopped there"), exitCode: 0 };
   }
   if (error instanceof CommanderError) {
-    return EXIT.usage;
+    return { failures: [], exitCode: EXIT.usage };
   }
-  const code = tell(asStrataError(error));
-  if (loss !== undefined && !hasSeenEnough(loss)) {
-    tell(outputFailure(loss, "the command had failed anyway"));
-  }
-  return code;
+  return { failures: [asStrataError(error), ...lostOutput("the command had failed anyway")], exitCode: 0 };
 }
 
 function report(io: Io, error: StrataError, verbosity: number): void {

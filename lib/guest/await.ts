@@ -23,6 +23,9 @@ const FINISHED =
 /** Looks so many times. In the guest, since each command of ours costs one that is emulated 0.4 s of its boot. */
 const WAIT = `i=0; until ${FINISHED}; do i=$((i + 1)); [ $i -lt "$1" ] || exit 1; sleep ${POLL_INTERVAL_MS / 1000}; done`;
 
+/** Errors that no further attempt mends. */
+const FINAL: ReadonlySet<string> = new Set(["HOST_KEY_CHANGED", "CANCELLED", "INTERNAL"]);
+
 export interface AwaitOptions extends Login {
   /** Where sshd will listen; null while that is not known. */
   readonly endpoint: () => Promise<SshEndpoint | null>;
@@ -53,36 +56,12 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
     }
     const endpoint = await options.endpoint();
     if (endpoint !== null) {
-      try {
-        const attempt = Math.max(1000, Math.min(LOGIN_TIMEOUT_MS, end - Date.now()));
-        const pinned = hostKey === undefined ? { onHostKey } : { hostKey };
-        const { username, privateKey } = options;
-        const guest = await openGuest({
-          name,
-          username,
-          privateKey,
-          endpoint,
-          timeout: attempt,
-          signal,
-          ...pinned,
-        });
-        let finished = false;
-        try {
-          finished = await untilFinished(guest, options, end);
-        } finally {
-          if (!finished) {
-            await guest[Symbol.asyncDispose]();
-          }
-        }
-        if (finished) {
-          return guest;
-        }
-        last = failure("GUEST_UNREACHABLE", { name, reason: "cloud-init has not finished" });
-      } catch (error) {
-        last = asStrataError(error);
-        if (last.code === "HOST_KEY_CHANGED" || last.code === "CANCELLED" || last.code === "INTERNAL") {
-          throw last;
-        }
+      const pinned = hostKey === undefined ? { onHostKey } : { hostKey };
+      const guest = await logIn(options, endpoint, pinned, end).catch((error: unknown) => {
+        last = passing(error);
+      });
+      if (guest !== undefined) {
+        return guest;
       }
     }
     await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => {});
@@ -95,6 +74,39 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
     },
     last,
   );
+}
+
+/** The error of one attempt; rejects where no further attempt mends it. */
+function passing(thrown: unknown): StrataError {
+  const error = asStrataError(thrown);
+  if (FINAL.has(error.code)) {
+    throw error;
+  }
+  return error;
+}
+
+/** One attempt: a guest whose boot is finished, or an error that says what is missing. */
+async function logIn(
+  options: AwaitOptions,
+  endpoint: SshEndpoint,
+  pinned: Pick<Login, "hostKey" | "onHostKey">,
+  end: number,
+): Promise<Guest> {
+  const { name, username, privateKey, signal } = options;
+  const timeout = Math.max(1000, Math.min(LOGIN_TIMEOUT_MS, end - Date.now()));
+  const guest = await openGuest({ name, username, privateKey, endpoint, timeout, signal, ...pinned });
+  let finished = false;
+  try {
+    finished = await untilFinished(guest, options, end);
+  } finally {
+    if (!finished) {
+      await guest[Symbol.asyncDispose]();
+    }
+  }
+  if (!finished) {
+    throw failure("GUEST_UNREACHABLE", { name, reason: "cloud-init has not finished" });
+  }
+  return guest;
 }
 
 async function untilFinished(

@@ -115,14 +115,9 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
   const chunks = receive(job.url, position, AbortSignal.any([signal, stalled.signal]));
   try {
     for (;;) {
-      let chunk: IteratorResult<Uint8Array, void>;
-      try {
-        chunk = await chunks.next();
-      } catch (error) {
-        if (signal.aborted || isStrataError(error)) {
-          throw error;
-        }
-        return { error };
+      const chunk = await nextOf(chunks, signal);
+      if ("error" in chunk) {
+        return chunk;
       }
       timer.refresh();
       requireSize(expected, position, chunk.done === true ? 0 : chunk.value.length, chunk.done === true);
@@ -142,6 +137,21 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
   } finally {
     clearTimeout(timer);
     await chunks.return();
+  }
+}
+
+/** The next chunk, or what cut the connection; rejects where it is no use to go on. */
+async function nextOf(
+  chunks: AsyncGenerator<Uint8Array, void>,
+  signal: AbortSignal,
+): Promise<IteratorResult<Uint8Array, void> | { readonly error: unknown }> {
+  try {
+    return await chunks.next();
+  } catch (error) {
+    if (signal.aborted || isStrataError(error)) {
+      throw error;
+    }
+    return { error };
   }
 }
 

@@ -76,45 +76,43 @@ const MARK = "# An alias of strata, kept by `strata alias` and `strata unalias`.
  * `CONTEXT.ALIAS` for all. Files that are not ours are left alone; resolves to the names that they block.
  */
 export async function writeScripts(folder: string, { active, contexts }: Aliases): Promise<string[]> {
-  const wanted = new Set<string>();
-  for (const [context, aliases] of Object.entries(contexts)) {
-    for (const name of Object.keys(aliases)) {
-      wanted.add(`${context}.${name}`);
-      if (context === active) {
-        wanted.add(name);
-      }
-    }
-  }
+  const wanted = namesOf({ active, contexts });
   const there = await readdir(folder).catch(() => []);
   if (wanted.size === 0 && there.length === 0) {
     return [];
   }
   const blocked: string[] = [];
-  const ours = new Set<string>();
+  const missing = new Set(wanted);
   for (const name of there) {
     const isOurs = (await readFile(join(folder, name), "utf8").catch(() => "")).includes(`\n${MARK}\n`);
-    if (isOurs && wanted.has(name)) {
-      ours.add(name);
-    } else if (isOurs) {
+    if (isOurs && !wanted.has(name)) {
       await rm(join(folder, name));
-    } else if (wanted.has(name)) {
+    } else if (missing.delete(name) && !isOurs) {
       blocked.push(name);
     }
   }
   await makeFolder(folder);
-  for (const name of wanted) {
-    if (ours.has(name) || blocked.includes(name)) {
-      continue;
-    }
-    const draft = join(folder, `.${randomUUID()}`);
-    try {
-      await using file = await createFile(draft, 0o700);
-      await file.writeFile(`#!/bin/sh\n${MARK}\nexec strata '${name}' "$@"\n`);
-      await rename(draft, join(folder, name));
-    } catch (error) {
-      await rm(draft, { force: true });
-      throw error;
-    }
+  for (const name of missing) {
+    await writeScript(folder, name);
   }
   return blocked;
+}
+
+function namesOf({ active, contexts }: Aliases): Set<string> {
+  const names = Object.entries(contexts).flatMap(([context, aliases]) =>
+    Object.keys(aliases).flatMap((name) => [`${context}.${name}`, ...(context === active ? [name] : [])]),
+  );
+  return new Set(names);
+}
+
+async function writeScript(folder: string, name: string): Promise<void> {
+  const draft = join(folder, `.${randomUUID()}`);
+  try {
+    await using file = await createFile(draft, 0o700);
+    await file.writeFile(`#!/bin/sh\n${MARK}\nexec strata '${name}' "$@"\n`);
+    await rename(draft, join(folder, name));
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
 }

@@ -47,10 +47,17 @@ export async function lockFile(path: string, options: FileLockOptions): Promise<
   return { descriptor: handle.fd, [Symbol.asyncDispose]: () => handle.close() };
 }
 
+/** How long flock(1) is to wait, from ms. */
+function waitArgs(wait: number): string[] {
+  if (wait === 0) {
+    return ["--nonblock"];
+  }
+  return wait === Infinity ? [] : ["--wait", String(wait / 1000)];
+}
+
 async function flock(handle: FileHandle, { name, wait, shared, signal }: FileLockOptions): Promise<void> {
-  const patience = wait === 0 ? ["--nonblock"] : wait === Infinity ? [] : ["--wait", String(wait / 1000)];
   const kind = shared === true ? "--shared" : "--exclusive";
-  const args = [kind, "--conflict-exit-code", String(TAKEN), ...patience, "3"];
+  const args = [kind, "--conflict-exit-code", String(TAKEN), ...waitArgs(wait), "3"];
   // Every command takes a lock, and execa costs more to load than all the rest of it to run.
   const child = spawn("flock", args, {
     stdio: ["ignore", "ignore", "ignore", handle.fd],

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import type { LaunchOptions } from "../../core/api/instances.ts";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
+import { defined } from "../../util/defined.ts";
 import { quote } from "../../util/quote.ts";
 import type { Cli } from "../cli.ts";
 import { collect, command } from "../command.ts";
@@ -63,35 +65,35 @@ export function launchCommand(cli: Cli): Command {
     .option("--member <member>", "cluster member to place the instance on")
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
     .action(async (image: string | undefined, options: Options) => {
-      const { cpus, memory, disk, name, cdrom, username } = options;
       const userData =
         options.cloudInit === undefined ? undefined : await readUserData(cli, options.cloudInit);
-      const timeout = parseTimeout(options.timeout);
       const request = {
-        image: image ?? (cdrom === undefined ? "default" : "blank"),
-        ...(name === undefined ? {} : { name }),
-        ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
-        ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
-        ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
-        ...(cdrom === undefined ? {} : { cdrom }),
-        ...(username === undefined ? {} : { username }),
-        ...(options.mount === undefined ? {} : { mounts: options.mount.map(parseLaunchMount) }),
+        image: image ?? (options.cdrom === undefined ? "default" : "blank"),
+        ...parseOptions(options),
         ...(userData === undefined ? {} : { userData }),
-        networks: [...(options.network ?? []), ...(options.bridged === true ? ["bridged"] : [])].map(
-          parseNicSpec,
-        ),
-        ...(options.member === undefined ? {} : { member: options.member }),
-        ...(timeout === undefined ? {} : { timeout }),
       };
       const launched = await (await cli.strata()).instances.launch({ ...request, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
-      if (cdrom !== undefined) {
+      if (options.cdrom !== undefined) {
         cli.io.stderr.write(
           `It boots from the CD-ROM while its disk is empty. Its screen: virt-viewer --attach ${quote(launched.name)}\n`,
         );
       }
     });
+}
+
+/** What the options ask for, but for user-data, which has to be read. */
+function parseOptions(options: Options): Omit<LaunchOptions, "image"> {
+  const { name, cpus, memory, disk, cdrom, username, mount, network = [], bridged, member } = options;
+  return {
+    ...defined({ name, cdrom, username, member, timeout: parseTimeout(options.timeout) }),
+    ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
+    ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
+    ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
+    ...(mount === undefined ? {} : { mounts: mount.map(parseLaunchMount) }),
+    networks: [...network, ...(bridged === true ? ["bridged"] : [])].map(parseNicSpec),
+  };
 }
 
 function parseCpus(value: string): number {

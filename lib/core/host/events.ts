@@ -1,4 +1,4 @@
-import type { EngineEvent, Instance } from "../../engine/contract.ts";
+import type { EngineEvent, Instance, Resources } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
 import { merge } from "../../util/merge.ts";
 import type { StrataEvent } from "../api/strata.ts";
@@ -60,23 +60,7 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
     if (now === null) {
       continue;
     }
-    const late: StrataEvent[] = [];
-    for (const [id, { instance }] of seen) {
-      if (now.some((each) => each.id === id)) {
-        continue;
-      }
-      seen.delete(id);
-      late.push({ at, kind: "purge", instance: instance.name });
-    }
-    for (const instance of now) {
-      const before = seen.get(instance.id);
-      if (instance.removing && before !== undefined) {
-        continue;
-      }
-      const after = await look(session, instance, before);
-      seen.set(instance.id, after);
-      late.push(...differences(at, before, after));
-    }
+    const late = await catchUp(session, seen, now, at);
     yield { at, kind: "resync" };
     // What happened in a gap is told late; what was there before the beginning is not told.
     if (begun) {
@@ -84,6 +68,32 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
     }
     begun = true;
   }
+}
+
+/** Brings what was seen up to what is there now; resolves to what must have happened in between. */
+async function catchUp(
+  session: Session,
+  seen: Map<string, Seen>,
+  now: readonly Instance[],
+  at: number,
+): Promise<StrataEvent[]> {
+  const late: StrataEvent[] = [];
+  for (const [id, { instance }] of seen) {
+    if (!now.some((each) => each.id === id)) {
+      seen.delete(id);
+      late.push({ at, kind: "purge", instance: instance.name });
+    }
+  }
+  for (const instance of now) {
+    const before = seen.get(instance.id);
+    if (instance.removing && before !== undefined) {
+      continue;
+    }
+    const after = await look(session, instance, before);
+    seen.set(instance.id, after);
+    late.push(...differences(at, before, after));
+  }
+  return late;
 }
 
 async function* follow(
@@ -161,39 +171,53 @@ async function lookAt(session: Session, instance: Instance, before: Seen | undef
 
 /** What must have happened between two looks. */
 function* differences(at: number, before: Seen | undefined, after: Seen): Generator<StrataEvent> {
-  const { name, record, resources } = after.instance;
+  const { name, record } = after.instance;
   const about = { at, instance: name };
   if (before === undefined) {
     yield { ...about, kind: "create" };
+    yield* snapshotDifferences(about, before, after);
+    yield { ...about, kind: "state", state: displayState(after.instance) };
+    return;
   }
-  const was = before?.instance;
-  if (was?.record.deleted === true && !record.deleted) {
+  const was = before.instance;
+  if (was.record.deleted && !record.deleted) {
     yield { ...about, kind: "recover" };
   }
   yield* snapshotDifferences(about, before, after);
-  if (was !== undefined && was.record.restoredAt !== record.restoredAt) {
-    // A snapshot that was taken since stands on what was restored.
-    let snapshot = after.standsOn;
-    while (snapshot !== null && before?.snapshots?.has(snapshot) !== true) {
-      snapshot = after.snapshots?.get(snapshot)?.parent ?? null;
-    }
-    if (snapshot !== null) {
-      yield { ...about, kind: "restore", snapshot };
-    }
+  const snapshot = restoredBetween(before, after);
+  if (snapshot !== null) {
+    yield { ...about, kind: "restore", snapshot };
   }
-  const { cpus, memory, disk } = resources;
-  const old = was?.resources;
-  const grown = old !== undefined && old.disk !== 0n && old.disk !== disk;
-  if (old !== undefined && (old.cpus !== cpus || old.memory !== memory || grown)) {
+  const { cpus, memory, disk } = after.instance.resources;
+  if (isResized(was.resources, after.instance.resources)) {
     yield { ...about, kind: "resize", cpus, memory, disk };
   }
-  const state = displayState(after.instance);
-  if (was !== undefined && !was.record.deleted && record.deleted) {
+  if (!was.record.deleted && record.deleted) {
     yield { ...about, kind: "delete" };
   }
-  if (was === undefined || displayState(was) !== state) {
+  const state = displayState(after.instance);
+  if (displayState(was) !== state) {
     yield { ...about, kind: "state", state };
   }
+}
+
+/** The snapshot that was restored between two looks; null for none. */
+function restoredBetween(before: Seen, after: Seen): string | null {
+  if (before.instance.record.restoredAt === after.instance.record.restoredAt) {
+    return null;
+  }
+  // A snapshot that was taken since stands on what was restored.
+  let snapshot = after.standsOn;
+  while (snapshot !== null && before.snapshots?.has(snapshot) !== true) {
+    snapshot = after.snapshots?.get(snapshot)?.parent ?? null;
+  }
+  return snapshot;
+}
+
+function isResized(was: Resources, is: Resources): boolean {
+  // Where the disk's size was not known, it has not changed.
+  const isDiskResized = was.disk !== 0n && was.disk !== is.disk;
+  return was.cpus !== is.cpus || was.memory !== is.memory || isDiskResized;
 }
 
 function* snapshotDifferences(
