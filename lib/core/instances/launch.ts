@@ -10,7 +10,7 @@ import { exactSize } from "../../size/format.ts";
 import { quote } from "../../util/quote.ts";
 import type { CallOptions, LaunchOptions } from "../api/strata.ts";
 import { userKeys } from "../guest/guest.ts";
-import { mountsForLaunch } from "../guest/mounts.ts";
+import { mountsForLaunch } from "../guest/launch-mounts.ts";
 import { checkNics } from "../host/networks.ts";
 import { requireFeature } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";

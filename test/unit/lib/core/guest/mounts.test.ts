@@ -89,6 +89,15 @@ describe("mounting folders in instances", () => {
     expect(await strata.instances.list()).to.deep.equal([]);
   });
 
+  it("refuses two folders at one place, also where that is Home, and makes nothing", async () => {
+    await using strata = await open();
+    for (const target of ["/data", "Home"]) {
+      const mounts = [FIRST, SECOND].map((source) => ({ source, target }));
+      expect(await codeOf(strata.instances.launch({ image: "any", name: "web", mounts }))).to.equal("USAGE");
+    }
+    expect(await strata.instances.list()).to.deep.equal([]);
+  });
+
   it("gives the primary instance its user's home, and no other", async () => {
     await using strata = await open();
     await strata.instances.launch({ image: "any", name: "primary" });

@@ -1,0 +1,94 @@
+import { constants } from "node:fs";
+import { access, realpath, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Context, IdMap, Mount, Mounts } from "../../engine/contract.ts";
+import { failure } from "../../errors.ts";
+import { callerIds } from "../../mounts/caller.ts";
+import { checkIdMaps } from "../../mounts/id-map.ts";
+import type { MountOptions } from "../api/strata.ts";
+import { requireFeature, requireGroup } from "../session/features.ts";
+import type { Session } from "../session/session.ts";
+import { getSetting } from "../session/settings.ts";
+
+/** Setting that lets an administrator forbid mounts. */
+export const PRIVILEGED = "local.privileged-mounts";
+
+export function mountsOf(session: Session): Promise<Mounts> {
+  return requireGroup(session, ["mount.native", "mount.classic"], "mounting folders", ({ mounts }) => mounts);
+}
+
+/** What a folder of the host is mounted as, whatever the instance. */
+export type Shape = Pick<Mount, "source" | "type"> & Pick<MountOptions, "uidMap" | "gidMap">;
+
+/** Checks all that can be checked of a mount without an instance. */
+export async function prepareMount(session: Session, source: string, options: MountOptions): Promise<Shape> {
+  await mountsOf(session);
+  if ((await getSetting(session, PRIVILEGED)) !== "true") {
+    throw failure("MOUNTS_DISABLED", { key: PRIVILEGED });
+  }
+  const { type = "native", uidMap, gidMap } = options;
+  await requireFeature(session, `mount.${type}`, `a mount of type ${type}`);
+  if (uidMap !== undefined || gidMap !== undefined) {
+    await requireFeature(session, "mount.idmap", "mapping ids of a mount");
+  }
+  checkIdMaps("--uid-map", uidMap ?? []);
+  checkIdMaps("--gid-map", gidMap ?? []);
+  return {
+    source: await checkSource(source),
+    type,
+    ...(uidMap === undefined ? {} : { uidMap }),
+    ...(gidMap === undefined ? {} : { gidMap }),
+  };
+}
+
+/** The folder itself, without links on the way to it. */
+async function checkSource(given: string): Promise<string> {
+  const path = resolve(given);
+  const refuse = (reason: string, cause?: unknown) =>
+    failure("INVALID_VALUE", { what: "the source", value: given, reason }, cause);
+  const source = await realpath(path).catch((error: unknown) => {
+    throw refuse("the folder does not exist", error);
+  });
+  if (!(await stat(source)).isDirectory()) {
+    throw refuse("must be a folder");
+  }
+  await access(source, constants.R_OK | constants.X_OK).catch((error: unknown) => {
+    throw refuse("you must have permission to read it", error);
+  });
+  return source;
+}
+
+/** Ids of the user that images are made with. */
+const DEFAULT_USER = 1000;
+
+/**
+ * The mount in an instance of that user: by default the caller's files are the user's, where the host lets
+ * the engine map them. Rejects with UNSUPPORTED where it refuses maps that were asked for.
+ */
+export async function toMount(
+  session: Session,
+  shape: Shape,
+  place: { readonly target: string; readonly username: string },
+  context: Context,
+): Promise<Mount> {
+  const { target, username } = place;
+  const { engine, features } = await session.info();
+  const { uid, gid } = callerIds();
+  const guest = username === "root" ? 0 : DEFAULT_USER;
+  const own = (host: number): IdMap[] =>
+    features.has("mount.idmap") ? [{ host, guest, default: true }] : [];
+  const mount = { source: shape.source, target, type: shape.type };
+  const asked = { uidMap: shape.uidMap ?? [], gidMap: shape.gidMap ?? [] };
+  const maps = { uidMap: shape.uidMap ?? own(uid), gidMap: shape.gidMap ?? own(gid) };
+  const group = await mountsOf(session);
+  const reason = (await group.refusal?.(maps)) ?? null;
+  if (reason === null) {
+    return { ...mount, ...maps };
+  }
+  const refused = (await group.refusal?.(asked)) ?? null;
+  if (refused !== null) {
+    throw failure("UNSUPPORTED", { what: "mapping these ids", engine, reason: refused });
+  }
+  context.warn?.(`your files in ${target} keep the host's owners: ${reason}`);
+  return { ...mount, ...asked };
+}
