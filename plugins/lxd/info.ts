@@ -11,59 +11,41 @@ import { REMOTE } from "./mounts/mount-devices.ts";
 /** Pools that keep a root disk within its size. The pool `dir` writes into a folder of the host. */
 const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];
 
+/** What works on every server. */
+const EVERYWHERE: readonly Feature[] = [
+  "snapshot.stopped",
+  "suspend",
+  "clone",
+  "network.list",
+  "network.attach",
+  "events",
+];
+
 export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   const { environment } = await engine.server();
-  const features = new Set<Feature>([
-    "snapshot.stopped",
-    "suspend",
-    "clone",
-    "network.list",
-    "network.attach",
-    "events",
-  ]);
+  const noMachines = await machineRefusal(engine);
+  const features = new Set<Feature>(EVERYWHERE);
   const missing = new Map<Feature, string>([
     ["snapshot.running", "snapshots are taken of stopped instances"],
+    ["cdrom", "its instances have no CD drive; launch them from an image"],
+    ["mount.classic", "containers use the host's folders directly"],
   ]);
-  const noMachines = await machineRefusal(engine);
-  if (noMachines === null) {
-    features.add("vm");
-  } else {
-    missing.set("vm", `${noMachines}; ${ONLY}`);
-  }
-  if (environment.server_clustered) {
-    features.add("cluster");
-  } else {
-    missing.set("cluster", "the server is not a member of a cluster");
-  }
-  if (engine.remote) {
-    missing.set("mount.native", REMOTE);
-  } else {
-    for (const each of ["mount.native", "mount.hotplug"] as const) {
-      features.add(each);
+  /** `refusal`: why a feature is missing; null where it is there. */
+  const declare = (feature: Feature, refusal: string | null) => {
+    if (refusal === null) {
+      features.add(feature);
+    } else {
+      missing.set(feature, refusal);
     }
+  };
+  declare("vm", noMachines === null ? null : `${noMachines}; ${ONLY}`);
+  declare("cluster", environment.server_clustered ? null : "the server is not a member of a cluster");
+  declare("mount.native", engine.remote ? REMOTE : null);
+  if (!engine.remote) {
+    declare("mount.hotplug", null);
   }
-  const unmapped = engine.remote ? REMOTE : await sampleRefusal(engine);
-  if (unmapped === null) {
-    features.add("mount.idmap");
-  } else {
-    missing.set("mount.idmap", unmapped);
-  }
-  missing.set("cdrom", "its instances have no CD drive; launch them from an image");
-  missing.set("mount.classic", "containers use the host's folders directly");
-  const pool = await placement(engine).then(
-    (found) => found.pool,
-    (error: unknown) => lxdError(error).message,
-  );
-  if (typeof pool === "string") {
-    missing.set("disk.grow", pool);
-  } else if (LIMITING.includes(pool.driver)) {
-    features.add("disk.grow");
-  } else {
-    missing.set(
-      "disk.grow",
-      `the storage pool "${pool.name}" uses the driver ${pool.driver}, which cannot limit the size of a disk`,
-    );
-  }
+  declare("mount.idmap", engine.remote ? REMOTE : await sampleRefusal(engine));
+  declare("disk.grow", await growthRefusal(engine));
   return {
     name: "lxd",
     version: VERSION,
@@ -73,6 +55,18 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
     missing,
     imageFormats: noMachines === null ? [FORMAT, DISK_FORMAT] : [FORMAT],
   };
+}
+
+/** Why a root disk cannot grow; null where it can. */
+async function growthRefusal(engine: LxdEngine): Promise<string | null> {
+  try {
+    const { pool } = await placement(engine);
+    return LIMITING.includes(pool.driver)
+      ? null
+      : `the storage pool "${pool.name}" uses the driver ${pool.driver}, which cannot limit the size of a disk`;
+  } catch (error) {
+    return lxdError(error).message;
+  }
 }
 
 /** What to do where there are no virtual machines. */

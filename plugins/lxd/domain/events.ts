@@ -1,5 +1,5 @@
-import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
+import type WebSocket from "ws";
 import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import type { LxdEngine } from "../engine.ts";
 import { findManaged } from "../engine.ts";
@@ -25,62 +25,80 @@ const RECONNECT_INTERVAL_MS = 1000;
  */
 export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): AsyncIterable<EngineEvent> {
   const ids = new Map<string, string>();
-  for (let lost = 0; !signal.aborted; ) {
-    const queue: string[] = [];
-    let wake = () => {};
+  for (let isFirst = true; !signal.aborted; isFirst = false) {
     const socket = await engine.client
       .socket("/1.0/events", { type: "lifecycle" })
       .catch((error: unknown) => {
-        if (lost === 0 || signal.aborted) {
+        if (isFirst || signal.aborted) {
           throw error;
         }
         return undefined;
       });
     if (socket !== undefined) {
-      const close = () => socket.close();
-      signal.addEventListener("abort", close, { once: true });
-      let open = true;
-      socket.on("message", (data: Buffer) => {
-        queue.push(String(data));
-        wake();
-      });
-      socket.on("error", () => {});
-      socket.resume();
-      void once(socket, "close").finally(() => {
-        open = false;
-        wake();
-      });
-      for (const managed of await listManaged(engine)) {
-        ids.set(managed.name, managed.id);
-      }
-      yield { at: Date.now(), kind: "resync" };
-      try {
-        while (!signal.aborted && (open || queue.length > 0)) {
-          const text = queue.shift();
-          if (text === undefined) {
-            await new Promise<void>((resolve) => {
-              wake = resolve;
-              if (!open || queue.length > 0 || signal.aborted) {
-                resolve();
-              }
-            });
-            continue;
-          }
-          const event = await translate(engine, ids, text);
-          if (event !== undefined) {
-            yield event;
-          }
-        }
-      } finally {
-        signal.removeEventListener("abort", close);
-        socket.close();
-      }
+      yield* hear(engine, ids, socket, signal);
     }
-    lost += 1;
     if (!signal.aborted) {
       await delay(RECONNECT_INTERVAL_MS, undefined, { signal }).catch(() => {});
     }
   }
+}
+
+/** The events of one connection, until it is lost or the signal. */
+async function* hear(
+  engine: LxdEngine,
+  ids: Map<string, string>,
+  socket: WebSocket,
+  signal: AbortSignal,
+): AsyncGenerator<EngineEvent> {
+  const close = () => socket.close();
+  signal.addEventListener("abort", close, { once: true });
+  // Before the instances are listed: nothing that happens meanwhile is missed.
+  const next = openInbox(socket);
+  try {
+    for (const managed of await listManaged(engine)) {
+      ids.set(managed.name, managed.id);
+    }
+    yield { at: Date.now(), kind: "resync" };
+    while (!signal.aborted) {
+      const text = await next();
+      if (text === undefined) {
+        return;
+      }
+      const event = await translate(engine, ids, text);
+      if (event !== undefined) {
+        yield event;
+      }
+    }
+  } finally {
+    signal.removeEventListener("abort", close);
+    socket.close();
+  }
+}
+
+/** Keeps the messages of a socket until they are asked for, one by one; undefined once it has closed. */
+function openInbox(socket: WebSocket): () => Promise<string | undefined> {
+  const texts: string[] = [];
+  let isOpen = true;
+  let wake = () => {};
+  socket.on("message", (data: Buffer) => {
+    texts.push(String(data));
+    wake();
+  });
+  // What is wrong with a connection closes it.
+  socket.on("error", () => {});
+  socket.once("close", () => {
+    isOpen = false;
+    wake();
+  });
+  socket.resume();
+  return async () => {
+    while (isOpen && texts.length === 0) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    return texts.shift();
+  };
 }
 
 /** Undefined for what is not about an instance of strata's. */
