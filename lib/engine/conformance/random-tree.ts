@@ -81,95 +81,117 @@ async function run(fixture: Fixture, instance: Instance, sequence: readonly Step
   let counter = 0;
   for (const each of sequence) {
     counter += 1;
-    await apply(fixture, instance, model, each, `s${counter}`);
+    await apply({ fixture, instance, model }, each, `s${counter}`);
   }
   await compare(fixture, instance, model);
 }
 
-async function apply(
-  fixture: Fixture,
-  instance: Instance,
-  model: Model,
-  each: Step,
+/** A sequence under way. */
+interface Run {
+  readonly fixture: Fixture;
+  readonly instance: Instance;
+  readonly model: Model;
+}
+
+async function apply(on: Run, each: Step, fresh: string): Promise<void> {
+  const { fixture, instance, model } = on;
+  const lock = lockOf(instance.id);
+  switch (each.kind) {
+    case "write":
+      await fixture.write(instance, each.value);
+      model.contents = await fixture.read(instance);
+      return;
+    case "take": {
+      await take(fixture, instance, fresh);
+      const { contents, resources, mounts, standsOn: parent } = model;
+      model.snapshots.set(fresh, { parent, contents, resources, mounts });
+      model.standsOn = fresh;
+      return;
+    }
+    case "optimize":
+      await fixture.engine.readImages?.build(lock, context());
+      return;
+    case "mount":
+      model.mounts = await toggleMount(fixture, instance.id, model.mounts, `/mnt/${each.at}`);
+      return;
+    case "resize":
+      return resize(on, each);
+    default: {
+      const name = [...model.snapshots.keys()][each.pick % Math.max(1, model.snapshots.size)];
+      const saved = name === undefined ? undefined : model.snapshots.get(name);
+      if (name !== undefined && saved !== undefined) {
+        await change(on, each.kind, name, saved, fresh);
+      }
+    }
+  }
+}
+
+async function resize(
+  { fixture, instance, model }: Run,
+  { cpus, grow }: { readonly cpus: number; readonly grow: boolean },
+): Promise<void> {
+  const { disk, memory } = model.resources;
+  const grows = (await fixture.engine.info()).features.has("disk.grow");
+  const resources = { cpus, memory, disk: grow && grows ? disk + 4n * MIB : disk };
+  const { instances } = fixture.engine;
+  await instances.resize(lockOf(instance.id), { cpus, disk: resources.disk }, context());
+  model.resources = resources;
+  // A grown disk has zeros at its end.
+  model.contents = await fixture.read(instance);
+}
+
+/** Does something with a snapshot that is there. */
+async function change(
+  { fixture, instance, model }: Run,
+  kind: "restore" | "delete" | "rename",
+  name: string,
+  saved: Saved,
   fresh: string,
 ): Promise<void> {
-  const { instances, snapshots } = fixture.engine;
-  const { id } = instance;
-  if (each.kind === "write") {
-    await fixture.write(instance, each.value);
-    model.contents = await fixture.read(instance);
+  const { snapshots } = fixture.engine;
+  const lock = lockOf(instance.id);
+  if (kind === "restore") {
+    await snapshots.restore(lock, name, context());
+    const { contents, resources, mounts } = saved;
+    Object.assign(model, { contents, resources, mounts, standsOn: name });
     return;
   }
-  if (each.kind === "take") {
-    await take(fixture, instance, fresh);
-    const { contents, resources, mounts, standsOn: parent } = model;
-    model.snapshots.set(fresh, { parent, contents, resources, mounts });
-    model.standsOn = fresh;
-    return;
-  }
-  if (each.kind === "optimize") {
-    await fixture.engine.readImages?.build(lockOf(id), context());
-    return;
-  }
-  if (each.kind === "mount") {
-    model.mounts = await toggleMount(fixture, id, model.mounts, `/mnt/${each.at}`);
-    return;
-  }
-  if (each.kind === "resize") {
-    const { disk, memory } = model.resources;
-    const grows = (await fixture.engine.info()).features.has("disk.grow");
-    const resources = { cpus: each.cpus, memory, disk: each.grow && grows ? disk + 4n * MIB : disk };
-    await instances.resize(lockOf(id), { cpus: resources.cpus, disk: resources.disk }, context());
-    model.resources = resources;
-    // A grown disk has zeros at its end.
-    model.contents = await fixture.read(instance);
-    return;
-  }
-  const name = [...model.snapshots.keys()][each.pick % Math.max(1, model.snapshots.size)];
-  const saved = name === undefined ? undefined : model.snapshots.get(name);
-  if (name === undefined || saved === undefined) {
-    return;
-  }
-  if (each.kind === "restore") {
-    await snapshots.restore(lockOf(id), name, context());
-    model.contents = saved.contents;
-    model.resources = saved.resources;
-    model.mounts = saved.mounts;
-    model.standsOn = name;
-  } else if (each.kind === "delete") {
-    const removal = planRemoval(await snapshots.tree(id), name);
-    if (removal === undefined) {
-      throw new Error(`${name} is not in the engine's tree`);
-    }
-    const planned = await snapshots.removal?.(id, name);
-    if (planned != null) {
-      same(inOrder(planned), inOrder(removal));
-    }
-    await snapshots.delete(lockOf(id), removal, context());
+  if (kind === "delete") {
+    await remove(fixture, instance, name);
     model.snapshots.delete(name);
-    for (const other of model.snapshots.values()) {
-      if (other.parent === name) {
-        other.parent = saved.parent;
-      }
+    reparent(model, name, saved.parent);
+    return;
+  }
+  await snapshots.rename(lock, name, fresh, context());
+  await snapshots.describe(lock, fresh, `was ${name}`, context());
+  // Order of creation stays, so the map is made anew with the name in its old place.
+  model.snapshots = new Map([...model.snapshots].map(([key, value]) => [key === name ? fresh : key, value]));
+  reparent(model, name, fresh);
+}
+
+/** Deletes a snapshot as the core does; what the engine plans by itself must be the same. */
+async function remove({ engine }: Fixture, { id }: Instance, name: string): Promise<void> {
+  const { snapshots } = engine;
+  const removal = planRemoval(await snapshots.tree(id), name);
+  if (removal === undefined) {
+    throw new Error(`${name} is not in the engine's tree`);
+  }
+  const planned = await snapshots.removal?.(id, name);
+  if (planned != null) {
+    same(inOrder(planned), inOrder(removal));
+  }
+  await snapshots.delete(lockOf(id), removal, context());
+}
+
+/** What stood on `name` stands on `parent`. */
+function reparent(model: Model, name: string, parent: string | null): void {
+  for (const other of model.snapshots.values()) {
+    if (other.parent === name) {
+      other.parent = parent;
     }
-    if (model.standsOn === name) {
-      model.standsOn = saved.parent;
-    }
-  } else {
-    await snapshots.rename(lockOf(id), name, fresh, context());
-    await snapshots.describe(lockOf(id), fresh, `was ${name}`, context());
-    // Order of creation stays, so the map is made anew with the name in its old place.
-    model.snapshots = new Map(
-      [...model.snapshots].map(([key, value]) => [key === name ? fresh : key, value]),
-    );
-    for (const other of model.snapshots.values()) {
-      if (other.parent === name) {
-        other.parent = fresh;
-      }
-    }
-    if (model.standsOn === name) {
-      model.standsOn = fresh;
-    }
+  }
+  if (model.standsOn === name) {
+    model.standsOn = parent;
   }
 }
 
