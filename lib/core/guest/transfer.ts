@@ -5,7 +5,8 @@ import { pipeline } from "node:stream/promises";
 import type { Context } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Entry } from "../../transfer/entry.ts";
-import type { GuestEnd, Placement } from "../../transfer/guest.ts";
+import type { GuestEnd } from "../../transfer/guest.ts";
+import type { Placement } from "../../transfer/guest-writer.ts";
 import type { CallOptions, GuestPath, TransferSource, TransferTarget } from "../api/strata.ts";
 import { getInstance } from "../instances/instances.ts";
 import { locate } from "../session/engines.ts";
@@ -80,7 +81,7 @@ async function transferOne(
 ): Promise<void> {
   const { signal } = context;
   signal.throwIfAborted();
-  const { writeGuest, writeGuestStream } = await import("../../transfer/guest.ts");
+  const { writeGuest, writeGuestStream } = await import("../../transfer/guest-writer.ts");
   const name = "path" in source ? nameOf(source.path) : "";
   const to = "path" in target ? target.path : "";
   const folder = options.several || /(^|\/)\.{0,2}$/.test(to);
@@ -125,7 +126,7 @@ async function read(
   context: Context,
 ): Promise<AsyncIterable<Entry>> {
   if ("instance" in source) {
-    const { readGuest } = await import("../../transfer/guest.ts");
+    const { readGuest } = await import("../../transfer/guest-reader.ts");
     const end = endOf(session, source.instance);
     return withProgress(readGuest(end, source.path, recursive === true, context.signal), context, undefined);
   }

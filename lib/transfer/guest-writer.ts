@@ -1,0 +1,161 @@
+import { randomUUID } from "node:crypto";
+import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import tar from "tar-stream";
+import { errnoOf } from "../errors.ts";
+import type { Entry } from "./entry.ts";
+import { type GuestEnd, guestError, ignored } from "./guest.ts";
+import { startRecipient, untilDestroyed } from "./recipient.ts";
+import { RECEIVE } from "./scripts.ts";
+
+/** How a guest is to take what is sent. */
+export interface Placement {
+  readonly path: string;
+  /** What it is called where `path` is a folder; "" for the folder itself. */
+  readonly name: string;
+  /** `path` has to be a folder. */
+  readonly folder: boolean;
+  /** Makes the folders that are missing. */
+  readonly parents: boolean;
+}
+
+/** Bytes of a piece of a stream whose length is not known. */
+const PIECE = 1024 * 1024;
+
+/** Sends entries to a guest. What is there afterwards is all of it or nothing, but for merged folders. */
+export async function writeGuest(
+  guest: GuestEnd,
+  placement: Placement,
+  entries: AsyncIterable<Entry>,
+  signal: AbortSignal,
+): Promise<void> {
+  await send(guest, placement, "", signal, async (pack) => {
+    for await (const entry of entries) {
+      await add(pack, headerOf(entry), entry);
+    }
+    await add(pack, { name: "done" });
+  });
+}
+
+/** Sends a stream of unknown length to a file of a guest. */
+export async function writeGuestStream(
+  guest: GuestEnd,
+  placement: Placement,
+  stream: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  const token = randomUUID();
+  await send(guest, placement, token, signal, async (pack) => {
+    for await (const piece of pieces(stream)) {
+      await add(pack, { name: "piece" }, piece);
+    }
+    await add(pack, { name: "piece" }, Buffer.from(token));
+  });
+}
+
+async function* pieces(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let waiting: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    waiting.push(chunk);
+    size += chunk.length;
+    if (size < PIECE) {
+      continue;
+    }
+    yield Buffer.concat(waiting);
+    waiting = [];
+    size = 0;
+  }
+  if (size > 0) {
+    yield Buffer.concat(waiting);
+  }
+}
+
+async function send(
+  guest: GuestEnd,
+  { path, name, folder, parents }: Placement,
+  token: string,
+  signal: AbortSignal,
+  fill: (pack: tar.Pack) => Promise<void>,
+): Promise<void> {
+  const argv = [
+    "sh",
+    "-c",
+    RECEIVE,
+    "sh",
+    path,
+    name,
+    folder ? "folder" : "",
+    parents ? "parents" : "",
+    token,
+  ];
+  using recipient = await startRecipient(guest, argv, signal);
+  const { session, calledOff } = recipient;
+  session.stdout.resume();
+  const complaint = text(session.stderr).catch(() => "");
+  const pack = tar.pack();
+  pack.on("error", ignored);
+  const leaving = pipeline(untilDestroyed(pack), session.stdin);
+  leaving.catch(() => pack.destroy());
+  const sent = fill(pack).then(() => {
+    pack.finalize();
+    return leaving;
+  });
+  // A guest that refuses ends before all is sent. Then nothing more is, and what is being read is let go.
+  const refused = session.exit.finally(() => pack.destroy());
+  const cause = await Promise.race([
+    sent.catch((error: unknown) => error),
+    refused.then(() => undefined),
+    calledOff,
+  ]);
+  // What went wrong on our side ends the guest's; what the guest says goes before what that did to us.
+  if (cause !== undefined && !isClosed(cause)) {
+    refused.catch(() => {});
+    await recipient.hangUp(pack);
+    throw cause;
+  }
+  const { code } = await refused;
+  if (code !== 0) {
+    throw guestError(guest, path, code, await complaint);
+  }
+}
+
+/** True for what a stream says whose other end is gone. */
+function isClosed(error: unknown): boolean {
+  if (!(error instanceof Error)) {
+    return false;
+  }
+  const code = errnoOf(error);
+  return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "EPIPE" || error.message.includes("destroyed");
+}
+
+function headerOf(entry: Entry): tar.Headers {
+  const common = {
+    name: entry.path === "" ? "tree" : `tree/${entry.path}`,
+    mode: entry.mode,
+    mtime: new Date(entry.modified * 1000),
+  };
+  switch (entry.kind) {
+    case "folder":
+      return { ...common, type: "directory" };
+    case "link":
+      return { ...common, type: "symlink", linkname: entry.target };
+    case "file":
+      return { ...common, type: "file", size: entry.size };
+  }
+}
+
+/** Resolves when the entry is in the archive. */
+async function add(pack: tar.Pack, header: tar.Headers, content?: Entry | Buffer): Promise<void> {
+  const body =
+    content !== undefined && "kind" in content && content.kind === "file" ? content.body : undefined;
+  await new Promise<void>((resolve, reject) => {
+    const done = (error?: Error | null) => (error ? reject(error) : resolve());
+    const buffered = content instanceof Uint8Array ? content : "";
+    const sink = body === undefined ? pack.entry(header, buffered, done) : pack.entry(header, done);
+    sink.on("error", ignored);
+    if (body !== undefined) {
+      pipeline(body, sink).catch(reject);
+    }
+  });
+}
