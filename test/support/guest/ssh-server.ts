@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
 import ssh2 from "ssh2";
 import { makeKeyPair } from "../../../lib/guest/keys.ts";
 
@@ -14,6 +15,8 @@ export interface SshServer extends AsyncDisposable {
   rekey(): void;
   /** Ends every connection, as a guest does whose power is cut. */
   cut(): void;
+  /** Resolves when something is in `seen`. */
+  until(what: string): Promise<void>;
   /** Resolves when every client has hung up. */
   left(): Promise<void>;
 }
@@ -61,6 +64,11 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
     cut() {
       for (const connection of connections) {
         connection.end();
+      }
+    },
+    async until(what) {
+      while (!seen.includes(what)) {
+        await turn();
       }
     },
     async left() {
