@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { Client } from "../../../plugins/libvirt/rpc/client.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** What an operation costs where libvirt is far or busy: how often it is asked. */
 describe("calls of libvirt", () => {
@@ -8,21 +9,21 @@ describe("calls of libvirt", () => {
   let stage: Stage;
   let scene: Scene;
   let calls = 0;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
+  });
+  before(() => {
     Client.prototype.call = function (this: Client, ...args) {
       calls += 1;
       return call.apply(this, args);
     } as typeof call;
   });
   beforeEach(async () => {
-    scene = await Scene.open(stage);
     await scene.chain(["a", "b"], 2);
   });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(async () => {
+  after(() => {
     Client.prototype.call = call;
-    await stage[Symbol.asyncDispose]();
   });
 
   const operations: Readonly<Record<string, readonly [most: number, work: () => Promise<unknown>]>> = {

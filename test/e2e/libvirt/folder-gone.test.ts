@@ -5,27 +5,24 @@ import { openStrata } from "../../../lib/core/session/open.ts";
 import { exists } from "../../../plugins/libvirt/storage/pool.ts";
 import { codeOf } from "../../support/libvirt/fixture.ts";
 import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** Somebody has removed the folder, or what it is on is not mounted. */
 describe("an instance whose folder is gone", () => {
   let stage: Stage;
   let scene: Scene;
   let kept: string;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
   beforeEach(async () => {
-    scene = await Scene.open(stage);
     await scene.chain(["a", "b"], 2);
     kept = `${scene.folder}.kept`;
   });
-  afterEach(async () => {
-    await rm(kept, { recursive: true, force: true });
-    await scene[Symbol.asyncDispose]();
-  });
-  after(() => stage[Symbol.asyncDispose]());
+  afterEach(() => rm(kept, { recursive: true, force: true }));
 
   const takeAway = () => rename(scene.folder, kept);
   const state = () => virsh("domstate", scene.name);

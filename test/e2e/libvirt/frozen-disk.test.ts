@@ -7,8 +7,9 @@ import type { Context } from "../../../lib/engine/contract.ts";
 import { writeJournal } from "../../../plugins/libvirt/journal/journal.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { codeOf, whileLocked } from "../../support/libvirt/fixture.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** An old definition that virsh brings back has the instance write what a snapshot keeps. */
 describe("a disk that a snapshot froze", () => {
@@ -17,19 +18,17 @@ describe("a disk that a snapshot froze", () => {
   /** The definition of before the last snapshot, and the file that it writes. */
   let older: string;
   let frozen: string;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
   beforeEach(async () => {
-    scene = await Scene.open(stage);
     await scene.chain(["a", "b", "c", "d", "e"], 2);
     frozen = await scene.activeLayer();
     older = join(stage.fixture.folder, `${scene.name}.xml`);
     await writeFile(older, await virsh("dumpxml", "--inactive", scene.name));
     await scene.chain(["f"], 7);
   });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   const bringBack = () => void execFileSync("virsh", ["-q", "define", older]);
   const sizeOf = async (path: string) => (await readHeader(path)).virtualSize;

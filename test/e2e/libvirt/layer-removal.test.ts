@@ -15,21 +15,18 @@ import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { exists } from "../../../plugins/libvirt/storage/pool.ts";
 import { foreignDomain } from "../../support/libvirt/foreign-domain.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** What may go is the file that an operation let go, and none that another hand has put there or written since. */
 describe("a layer that an operation which died let go", () => {
   let stage: Stage;
   let scene: Scene;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
-  beforeEach(async () => {
-    scene = await Scene.open(stage);
-  });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   const newPath = () => join(scene.folder, `layer-${randomUUID()}.qcow2`);
   const backingOf = async (path: string) => (await readHeader(path)).backing ?? "";

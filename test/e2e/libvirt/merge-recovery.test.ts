@@ -10,8 +10,9 @@ import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { RECORDS } from "../../../plugins/libvirt/snapshots/record-copies.ts";
 import { fileVersion } from "../../../plugins/libvirt/storage/file-version.ts";
 import { codeOf } from "../../support/libvirt/fixture.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** Where the mark 3 of a scene lies, and nothing else: a whole cluster. */
 const CLUSTER = "576k 64k";
@@ -20,14 +21,10 @@ const CLUSTER = "576k 64k";
 describe("the merge of layers", () => {
   let stage: Stage;
   let scene: Scene;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
-  beforeEach(async () => {
-    scene = await Scene.open(stage);
-  });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   const findings = async (kind: string): Promise<Finding[]> =>
     (await scene.findings()).filter((finding) => finding.kind === kind);

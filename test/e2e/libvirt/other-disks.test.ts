@@ -8,20 +8,17 @@ import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { createOverlay } from "../../../plugins/libvirt/qcow2/overlay.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { exists } from "../../../plugins/libvirt/storage/pool.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** What a definition names is the user's, whichever disk names it. */
 describe("a second disk of the definition", () => {
   let stage: Stage;
   let scene: Scene;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
-  beforeEach(async () => {
-    scene = await Scene.open(stage);
-  });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   const layerPath = () => join(scene.folder, `layer-${randomUUID()}.qcow2`);
 

@@ -4,22 +4,21 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { newLayerPath } from "../../../plugins/libvirt/layers/names.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** What the folder of an instance and the user say, where libvirt does not. */
 describe("an instance that is brought back", () => {
   let stage: Stage;
   let scene: Scene;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
   beforeEach(async () => {
-    scene = await Scene.open(stage);
     await scene.chain(["a", "b"], 2);
   });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   it("from its folder, where libvirt has never heard of it, is as it was", async () => {
     const { strata } = stage;

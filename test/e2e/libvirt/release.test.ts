@@ -10,8 +10,9 @@ import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { addPendingRemoval } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { codeOf, silent } from "../../support/libvirt/fixture.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
+import { stageForAll } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Stage } from "../../support/libvirt/virsh-scene.ts";
 
 const ENTRY = JSON.stringify({ version: 1, operation: { kind: "release" }, refusals: 0 });
 
@@ -22,8 +23,8 @@ describe("a release", () => {
   let folder: string;
   /** What the disk held when the domain was adopted. */
   let original: string;
-  before(async () => {
-    stage = await openStage();
+  stageForAll((opened) => {
+    stage = opened;
   });
   beforeEach(async () => {
     foreign = await foreignDomain(stage.fixture.connection, stage.fixture.folder);
@@ -32,7 +33,6 @@ describe("a release", () => {
     folder = (await layers()).folder;
   });
   afterEach(() => foreign[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   const layers = async () => stage.fixture.layers({ id: await virsh("domuuid", foreign.name) });
   const activeLayer = async () => (await layers()).activeLayer;

@@ -4,17 +4,18 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
 import { codeOf } from "../../support/libvirt/fixture.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 describe("a take that was interrupted", () => {
   let stage: Stage;
   let scene: Scene;
   let overlay: string;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
   beforeEach(async () => {
-    scene = await Scene.open(stage);
     await scene.take("a");
     const activeLayer = await scene.activeLayer();
     overlay = join(scene.folder, "layer-00000000-0000-4000-8000-000000000000.qcow2");
@@ -26,8 +27,6 @@ describe("a take that was interrupted", () => {
     const taking = `<snapshot name="half" overlay="${overlay}" frozen="${activeLayer}" taken="2" created-at="1"/>`;
     await domain.setMetadata(2, inner.replace("<image", `${taking}<image`), "strata", "urn:strata:1", 2);
   });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   it("is given up when finishing it was refused twice, and keeps nobody from changes", async () => {
     // It says that reading it takes what no QEMU knows.

@@ -8,21 +8,18 @@ import { JOURNAL } from "../../../plugins/libvirt/journal/journal.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { codeOf } from "../../support/libvirt/fixture.ts";
 import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
+import { sceneForEach } from "../../support/libvirt/scene-hooks.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
-import { openStage, Scene, type Stage } from "../../support/libvirt/virsh-scene.ts";
+import type { Scene, Stage } from "../../support/libvirt/virsh-scene.ts";
 
 /** What stands in the way of some operations must not stand in the way of all, and goes away as its hint says. */
 describe("a way out", () => {
   let stage: Stage;
   let scene: Scene;
-  before(async () => {
-    stage = await openStage();
+  sceneForEach((opened, each) => {
+    stage = opened;
+    scene = each;
   });
-  beforeEach(async () => {
-    scene = await Scene.open(stage);
-  });
-  afterEach(() => scene[Symbol.asyncDispose]());
-  after(() => stage[Symbol.asyncDispose]());
 
   const findings = async (kind: string): Promise<Finding[]> =>
     (await scene.findings()).filter((finding) => finding.kind === kind);
