@@ -96,18 +96,23 @@ function follow(plan: Plan, boundary: Boundary): Verdict | Promise<Verdict> {
     case "fail":
       return boundary.at === plan.at || (plan.on === true && boundary.at > plan.at) ? plan.with : "go on";
     case "ask":
-      if (plan.die === true && boundary.at === asked + 1 && asked > 0) {
-        process.kill(process.pid, "SIGKILL");
-      }
-      if (asked > 0 || ![boundary.at, `${boundary.when} ${boundary.what}`].includes(plan.at)) {
-        return "go on";
-      }
-      asked = boundary.at;
-      return new Promise((resolve) => {
-        goOn = () => resolve("go on");
-        tell({ kind: "asking", boundary });
-      });
+      return ask(plan, boundary);
     default:
       return "go on";
   }
+}
+
+/** Asks the parent at the plan's boundary, and dies at the one after where it says so. */
+function ask(plan: Extract<Plan, { kind: "ask" }>, boundary: Boundary): Verdict | Promise<Verdict> {
+  if (plan.die === true && asked > 0 && boundary.at === asked + 1) {
+    process.kill(process.pid, "SIGKILL");
+  }
+  if (asked > 0 || ![boundary.at, `${boundary.when} ${boundary.what}`].includes(plan.at)) {
+    return "go on";
+  }
+  asked = boundary.at;
+  return new Promise((resolve) => {
+    goOn = () => resolve("go on");
+    tell({ kind: "asking", boundary });
+  });
 }

@@ -1,10 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { asStrataError } from "../../../lib/errors.ts";
 import { INSTANCE } from "../world.ts";
-import { difference, lookAt } from "./contents.ts";
+import { difference, type FileState, lookAt } from "./contents.ts";
 import { letGo, virsh } from "./hand.ts";
-import { judge } from "./model.ts";
-import { look, operate, readings, type Story, within } from "./story.ts";
+import { judge } from "./judge.ts";
+import { readings } from "./readings.ts";
+import { look, operate, type Story } from "./story.ts";
+import { within } from "./within.ts";
 
 const on = INSTANCE;
 const DONE = { end: { kind: "ended", boundaries: [], took: 0 }, meanwhile: false } as const;
@@ -117,7 +119,7 @@ export async function restores(story: Story, name: string): Promise<void> {
 }
 
 async function purges(story: Story): Promise<void> {
-  const { world, model, hand, log } = story;
+  const { model, hand, log } = story;
   const outside = [...hand.outside].filter((path) => !path.startsWith(`${model.place.folder}/`));
   const before = outside.map((path) => model.now.files.get(path));
   const ended = await story.actors.run({ kind: "purge", on }, { kind: "look" });
@@ -127,28 +129,40 @@ async function purges(story: Story): Promise<void> {
     story.blame("stuck", `purge is refused: ${why?.code}: ${why?.message}`);
     return;
   }
+  await requireGone(story);
+  await requireUntouched(
+    story,
+    before.filter((was) => was !== undefined),
+  );
+}
+
+/** Nothing of the instance is left but what a hand has put there, and that is told. */
+async function requireGone(story: Story): Promise<void> {
+  const { world, model } = story;
   const { engine, connection } = world.fixture;
-  const there = (await connection.listDomains()).some(({ uuid }) => uuid === model.place.id);
-  if (there) {
+  if ((await connection.listDomains()).some(({ uuid }) => uuid === model.place.id)) {
     story.blame("stuck", "purge says done, and the domain is there");
   }
   const left = await readdir(model.place.folder).catch(() => undefined);
   const findings = await within("doctor", engine.maintenance?.audit() ?? Promise.resolve([]));
-  const named = findings.some(({ subject, detail }) => `${subject} ${detail}`.includes(model.place.id));
+  if (left === undefined) {
+    return;
+  }
   // What a hand has put there itself is not strata's to remove, but it is to be told.
-  if (left !== undefined && !named) {
+  if (!findings.some(({ subject, detail }) => `${subject} ${detail}`.includes(model.place.id))) {
     story.blame("unnamed", `purge leaves ${left.join(", ")}, and doctor is silent`);
   }
-  const foreign = [...(left ?? [])].every((file) => /^(?:rescue|mine)-|^layer-0000000\d*-/.test(file));
-  if (left !== undefined && !foreign) {
+  if (!left.every((file) => /^(?:rescue|mine)-|^layer-0000000\d*-/.test(file))) {
     story.blame("stuck", `purge leaves ${left.join(", ")}, which libvirt or strata made`);
   }
+}
+
+/** Files elsewhere are as they were. */
+async function requireUntouched(story: Story, before: readonly FileState[]): Promise<void> {
   for (const was of before) {
-    if (was === undefined || was.contents === null) {
-      continue;
-    }
-    const is = await lookAt(was.path, `${world.daemon.folder}/hands.raw`);
-    if (is?.contents !== was.contents) {
+    const is =
+      was.contents === null ? null : await lookAt(was.path, `${story.world.daemon.folder}/hands.raw`);
+    if (was.contents !== null && is?.contents !== was.contents) {
       story.blame("lost", `${was.path} was none of strata's and is gone or other`);
     }
   }

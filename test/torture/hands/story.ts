@@ -6,12 +6,15 @@ import type { Plan } from "../actor.ts";
 import type { Actors, End } from "../process.ts";
 import type { Verb } from "../verb.ts";
 import { INSTANCE, type World } from "../world.ts";
+import { accept } from "./accept.ts";
 import { type Deed, define, type Hand, openHand } from "./hand.ts";
-import { accept, type Fault, judge, type Model, modelOf } from "./model.ts";
+import { judge } from "./judge.ts";
+import { type Fault, type Model, modelOf } from "./model.ts";
 import { deletedUnderGuest, type Observation, observe, type Place } from "./observation.ts";
 import { wordsOf } from "./operation.ts";
+import { readings } from "./readings.ts";
 import { keepNotes } from "./records.ts";
-import { unnamed, wrongs } from "./wrongs.ts";
+import { within } from "./within.ts";
 
 /** A trial under way: the world, what must be there, and what has been done. */
 export interface Story extends AsyncDisposable {
@@ -35,22 +38,6 @@ export interface Story extends AsyncDisposable {
 
 /** A step of an operation. */
 export type Step = Extract<Plan, { kind: "ask" }>["at"];
-
-/** Longest that a look may take, ms; those of this size take a thousandth. */
-const PATIENCE = 60_000;
-
-/** Bounds a piece that would wait for ever. */
-export async function within<T>(what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`hangs: ${what}`)), PATIENCE);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** Begins a trial on a world as it is after a reset. */
 export async function openStory(
@@ -253,63 +240,5 @@ async function guest(story: Story, verb: Verb, end: End, before: string | null):
   )?.[0];
   if (owner !== undefined) {
     story.blame("lost", `strata has started a guest that writes the frozen file of ${owner}`);
-  }
-}
-
-/** What asks and changes nothing works whatever was done, and doctor names what is wrong. */
-export async function readings(story: Story, told: NonNullable<Deed["wrong"]>): Promise<void> {
-  const { world, model, log } = story;
-  const { instances, snapshots, maintenance } = world.fixture.engine;
-  const { id } = model.place;
-  const ours = model.now.xml.includes("urn:strata:1");
-  const ask = async <T>(what: string, work: Promise<T>): Promise<T | undefined> => {
-    try {
-      return await within(what, work);
-    } catch (error) {
-      const { code, message } = asStrataError(error);
-      story.blame("stuck", `${what} fails: ${code}: ${message}`);
-      return undefined;
-    }
-  };
-  const list = await ask("list", instances.list());
-  const outline = await ask("outline", instances.outline?.() ?? Promise.resolve([]));
-  if (ours && list !== undefined && !list.some((each) => each.id === id)) {
-    story.blame("stuck", "list does not show the instance");
-  }
-  if (
-    ours &&
-    outline !== undefined &&
-    instances.outline !== undefined &&
-    !outline.some((each) => each.id === id)
-  ) {
-    story.blame("stuck", "the outline does not show the instance");
-  }
-  const found = await ask("info", instances.find(INSTANCE));
-  if (ours && found === null) {
-    story.blame("stuck", "info does not find the instance");
-  }
-  if (ours && found !== null) {
-    const tree = await ask("list --snapshots", snapshots.tree(id));
-    const names = tree?.snapshots.map(({ name }) => name) ?? [];
-    const hidden = [...model.now.records.keys()].filter(
-      (name) => tree !== undefined && !names.includes(name),
-    );
-    if (hidden.length > 0) {
-      story.blame("stuck", `the tree does not show ${hidden.join(", ")}`);
-    }
-  }
-  story.findings = (await ask("doctor", maintenance?.audit() ?? Promise.resolve([]))) ?? [];
-  for (const { kind, subject, repair } of story.findings) {
-    // A subject comes from what is not checked, too.
-    if (typeof subject !== "string" || typeof kind !== "string") {
-      story.blame("unclear", `doctor finds ${kind} of ${subject}`);
-    }
-    log.push(
-      `  doctor: ${kind} ${String(subject).replace(`${model.place.folder}/`, "")}${repair ? ` -> ${repair}` : ""}`,
-    );
-  }
-  const all = [...wrongs(model), ...told.map((words) => ({ what: "that interference", words }))];
-  for (const { what } of unnamed(all, story.findings)) {
-    story.blame("unnamed", what);
   }
 }

@@ -12,7 +12,7 @@ export interface Wrong {
 
 /** All that is wrong, as far as it can be told without doubt: with no guest running. */
 export function wrongs(model: Model): Wrong[] {
-  const { now, place, kept, lost, broken, free } = model;
+  const { now, place } = model;
   if (now.live !== null || now.saved) {
     return [];
   }
@@ -20,63 +20,89 @@ export function wrongs(model: Model): Wrong[] {
   if (!now.xml.includes("urn:strata:1")) {
     return [{ what: "its metadata are lost", words: [place.folder] }];
   }
-  const found: Wrong[] = [];
-  const inFolder = (path: string) => path.startsWith(`${place.folder}/`);
-  const meant = new Set([...now.records.values()].flatMap(({ candidates }) => candidates));
-  const lostFiles = new Set([...lost.values()].map(({ file }) => file));
-  const needed = (path: string) =>
+  return [
+    ...damagedFiles(model),
+    ...brokenSnapshots(model),
+    ...lostRecords(model),
+    ...unnamedLayers(model),
+    ...wrongDisk(model),
+  ];
+}
+
+function isInFolder({ place }: Model, path: string): boolean {
+  return path.startsWith(`${place.folder}/`);
+}
+
+/** Files that a snapshot means, by its record. */
+function meantFiles({ now }: Model): Set<string> {
+  return new Set([...now.records.values()].flatMap(({ candidates }) => candidates));
+}
+
+function damagedFiles(model: Model): Wrong[] {
+  const { now, place, kept, damaged } = model;
+  const isNeeded = (path: string) =>
     path === now.active ||
     above(place, now, path).length > 0 ||
     [...kept.values()].some(({ file }) => file === path);
+  return [...damaged.keys()]
+    .filter((path) => isNeeded(path) && isInFolder(model, path))
+    .map((path) => ({ what: `${path} is damaged`, words: [basename(path)] }));
+}
 
-  for (const path of model.damaged.keys()) {
-    if (needed(path) && inFolder(path)) {
-      found.push({ what: `${path} is damaged`, words: [basename(path)] });
-    }
-  }
-  for (const [name, { file }] of broken) {
-    // A guest on a frozen layer is named while it runs; afterwards nothing tells what it wrote.
-    if (now.files.get(file)?.contents != null && !model.damaged.has(file)) {
-      continue;
-    }
-    found.push({
-      what: `snapshot ${name} cannot be read`,
-      words: [`"${name}"`, basename(file), ...[...model.damaged.keys()].map((path) => basename(path))],
-    });
-  }
-  // One that was recorded under another name is not lost.
-  for (const [name, { file }] of lost) {
-    if (!meant.has(file)) {
-      found.push({ what: `the record of ${name} is lost`, words: [name, basename(file)] });
-    }
-  }
+function brokenSnapshots({ now, broken, damaged }: Model): Wrong[] {
+  return (
+    [...broken]
+      // A guest on a frozen layer is named while it runs; afterwards nothing tells what it wrote.
+      .filter(([, { file }]) => now.files.get(file)?.contents == null || damaged.has(file))
+      .map(([name, { file }]) => ({
+        what: `snapshot ${name} cannot be read`,
+        words: [`"${name}"`, basename(file), ...[...damaged.keys()].map((path) => basename(path))],
+      }))
+  );
+}
 
-  for (const file of now.files.values()) {
-    const { path } = file;
-    const used = path === now.active || meant.has(path) || lostFiles.has(path) || free.has(path);
-    if (used || !inFolder(path) || file.contents === null || above(place, now, path).length > 0) {
-      continue;
-    }
-    if (holdsData(place, now, file)) {
-      found.push({ what: `nothing names ${path}, which holds data`, words: [basename(path)] });
-    }
-  }
+function lostRecords(model: Model): Wrong[] {
+  const meant = meantFiles(model);
+  return (
+    [...model.lost]
+      // One that was recorded under another name is not lost.
+      .filter(([, { file }]) => !meant.has(file))
+      .map(([name, { file }]) => ({
+        what: `the record of ${name} is lost`,
+        words: [name, basename(file)],
+      }))
+  );
+}
 
+function unnamedLayers(model: Model): Wrong[] {
+  const { now, place, lost, free } = model;
+  const used = new Set([now.active, ...meantFiles(model), ...free]);
+  for (const { file } of lost.values()) {
+    used.add(file);
+  }
+  return [...now.files.values()]
+    .filter(({ path, contents }) => contents !== null && !used.has(path) && isInFolder(model, path))
+    .filter((file) => above(place, now, file.path).length === 0 && holdsData(place, now, file))
+    .map(({ path }) => ({ what: `nothing names ${path}, which holds data`, words: [basename(path)] }));
+}
+
+function wrongDisk({ now, place, kept }: Model): Wrong[] {
+  const found: Wrong[] = [];
+  const { active, explicit } = now;
   const owner = [...kept].find(
-    ([name, { file }]) => file === now.active && now.records.get(name)?.internal !== true,
+    ([name, { file }]) => file === active && now.records.get(name)?.internal !== true,
   )?.[0];
+  const others = active === "" ? [] : above(place, now, active);
   if (owner !== undefined) {
-    found.push({ what: `the disk is the frozen file of ${owner}`, words: [basename(now.active), owner] });
-  } else if (now.active !== "" && above(place, now, now.active).length > 0) {
-    found.push({
-      what: `others stand on the disk ${now.active}`,
-      words: [now.active, ...above(place, now, now.active)].map((path) => basename(path)),
-    });
+    found.push({ what: `the disk is the frozen file of ${owner}`, words: [basename(active), owner] });
+  } else if (others.length > 0) {
+    const words = [active, ...others].map((path) => basename(path));
+    found.push({ what: `others stand on the disk ${active}`, words });
   }
-  if (now.active === "" || !now.files.has(now.active)) {
+  if (!now.files.has(active)) {
     found.push({ what: "the instance has no disk", words: [INSTANCE] });
   }
-  if (now.explicit.length > 0 && now.explicit.join() !== chainOf(place, now, now.active).slice(1).join()) {
+  if (explicit.length > 0 && explicit.join() !== chainOf(place, now, active).slice(1).join()) {
     found.push({ what: "the definition names another chain than the headers", words: [INSTANCE] });
   }
   return found;

@@ -63,6 +63,17 @@ function chainOf(length: number): Chain {
   return chain;
 }
 
+/** Takes one of the layers away, unless it is the last: the layer above gets what it stands on. */
+function merge({ through }: Chain, layers: string[], at: number): void {
+  const [gone, above] = [layers[at], layers[at + 1]];
+  if (gone !== undefined && above !== undefined) {
+    // The keyframe of the layer is not read any more.
+    through.set(above, through.get(gone) ?? BASE);
+    through.delete(gone);
+    layers.splice(at, 1);
+  }
+}
+
 describe("keyframes", () => {
   it("are not made for a chain that is short", () => {
     expect(planKeyframes(chainOf(5).graph(), layer(5), 5)).to.deep.equal([]);
@@ -83,7 +94,7 @@ describe("keyframes", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 6 }), (steps, span) => {
         const chain = chainOf(1);
-        let layers = [layer(1)];
+        const layers = [layer(1)];
         let number = 1;
         for (const each of steps) {
           if (each === "grow") {
@@ -91,15 +102,7 @@ describe("keyframes", () => {
             chain.through.set(layer(number), layers.at(-1) ?? BASE);
             layers.push(layer(number));
           } else {
-            // As a merge does: the layer above gets what is below, and the keyframe of the layer is not read.
-            const at = each.remove % layers.length;
-            const [gone, above] = [layers[at], layers[at + 1]];
-            if (gone === undefined || above === undefined) {
-              continue;
-            }
-            chain.through.set(above, chain.through.get(gone) ?? BASE);
-            chain.through.delete(gone);
-            layers = layers.filter((path) => path !== gone);
+            merge(chain, layers, each.remove % layers.length);
           }
           const top = layers.at(-1) ?? BASE;
           chain.apply(top, span);
