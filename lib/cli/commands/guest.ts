@@ -1,8 +1,10 @@
 import { constants } from "node:os";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
+import type { GuestExecOptions } from "../../core/api/guest.ts";
 import type { ExecSession } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import type { Cli } from "../cli.ts";
 import { collect, command, withErrorHint } from "../command.ts";
 import { canAsk, type Io } from "../io.ts";
@@ -37,22 +39,11 @@ export function execCommand(cli: Cli): Command {
       if (argv.length === 0) {
         throw failure("USAGE", { reason: "exec needs a command, such as: exec NAME -- uname -a" });
       }
-      const env = options.env === undefined ? undefined : readVariables(options.env, cli.io.env);
-      const timeout = parseTimeout(options.timeout);
+      const asked = parseExecFlags(options, cli.io);
       const strata = await cli.strata();
-      const cwd = options.workingDirectory;
       const over = new AbortController();
-      const { user } = options;
-      const session = await strata.guest.exec(name, argv, {
-        ...cli.call,
-        ...(timeout === undefined ? {} : { timeout }),
-        signal: AbortSignal.any([cli.call.signal, over.signal]),
-        ...(cwd === undefined ? {} : { cwd }),
-        ...(options.mapWorkingDirectory ? currentFolder() : {}),
-        ...(user === undefined ? {} : { user }),
-        ...(env === undefined ? {} : { env }),
-        ...(options.stdin && canAsk(cli.io) ? { tty: terminal(cli.io) } : {}),
-      });
+      const signal = AbortSignal.any([cli.call.signal, over.signal]);
+      const session = await strata.guest.exec(name, argv, { ...cli.call, ...asked, signal });
       cli.progress.clear();
       cli.exit(await connect(cli.io, session, over, options.stdin));
     });
@@ -71,6 +62,17 @@ interface ExecFlags {
   user?: string;
   env?: string[];
   stdin: boolean;
+}
+
+/** What the options ask for. */
+function parseExecFlags(options: ExecFlags, io: Io): GuestExecOptions {
+  const { workingDirectory: cwd, user, env } = options;
+  return {
+    ...defined({ cwd, user, timeout: parseTimeout(options.timeout) }),
+    ...(options.mapWorkingDirectory ? currentFolder() : {}),
+    ...(env === undefined ? {} : { env: readVariables(env, io.env) }),
+    ...(options.stdin && canAsk(io) ? { tty: terminal(io) } : {}),
+  };
 }
 
 /** Reads `NAME=VALUE`, and `NAME` of a variable that is set here. */
