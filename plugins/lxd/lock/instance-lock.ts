@@ -54,13 +54,18 @@ export async function lockInstance(
   const renewal = setInterval(() => void renew(engine, id, lease), RENEW_INTERVAL_MS);
   renewal.unref();
   let lock: Lock | undefined;
-  const release = async () => {
-    clearInterval(renewal);
-    engine.leases.delete(id);
-    if (lock !== undefined) {
-      engine.locks.delete(lock);
-    }
-    await releaseLease(engine, id, lease);
+  let released: Promise<void> | undefined;
+  // Once only: the lease that the engine knows may be another lock's by the second time.
+  const release = () => {
+    released ??= (async () => {
+      clearInterval(renewal);
+      engine.leases.delete(id);
+      if (lock !== undefined) {
+        engine.locks.delete(lock);
+      }
+      await releaseLease(engine, id, lease);
+    })();
+    return released;
   };
   engine.leases.set(id, JSON.stringify(lease));
   try {

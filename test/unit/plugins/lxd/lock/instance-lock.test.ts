@@ -1,8 +1,9 @@
 import { mock } from "node:test";
 import { expect } from "chai";
 import { context } from "../../../../../lib/engine/conformance/fixture.ts";
+import { lockedId } from "../../../../../lib/engine/locks.ts";
 import { KEYS, operationKeys, ownKeys } from "../../../../../plugins/lxd/domain/records.ts";
-import type { LxdEngine } from "../../../../../plugins/lxd/engine.ts";
+import { getLocked, type LxdEngine } from "../../../../../plugins/lxd/engine.ts";
 import { make } from "../../../../../plugins/lxd/lifecycle/creation.ts";
 import { lockInstance } from "../../../../../plugins/lxd/lock/instance-lock.ts";
 import type { Client } from "../../../../../plugins/lxd/rest/client.ts";
@@ -85,6 +86,16 @@ describe("the lock on an instance of LXD", () => {
     expect(await codeOf(take(lxd))).to.equal("BUSY");
     await first[Symbol.asyncDispose]();
     expect(lxd.config()).to.deep.equal(OWN);
+  });
+
+  it("that is given up twice takes nothing of the next one's", async () => {
+    const lxd = server();
+    const first = await take(lxd);
+    await first[Symbol.asyncDispose]();
+    await using second = await take(lxd);
+    await first[Symbol.asyncDispose]();
+    expect((await getLocked(lxd.engine, lockedId(lxd.engine, second))).name).to.equal("web");
+    expect(await codeOf(take(lxd)), "while the second lasts").to.equal("BUSY");
   });
 
   it("that could not be given up keeps nobody of this process out", async () => {
