@@ -20,6 +20,12 @@ export const NAME_TAKEN = /already exists|already in use/i;
  */
 export const INSTANCE_BUSY = /non-reusable operation|Instance is busy running/i;
 
+/**
+ * An instance of the name is being made, or was just now.
+ * "Failed creating instance record: Instance is busy running a \"create\" operation", the same with "update"
+ */
+export const NAME_BEING_TAKEN = /Failed creating instance record: Instance is busy running/i;
+
 /** What was to be stopped has stopped by itself. "The instance is already stopped" */
 export const ALREADY_STOPPED = /already stopped/i;
 

@@ -25,7 +25,7 @@ import { isSaid, isStatus } from "../errors.ts";
 import { awaitOperations, removeInstance } from "../journal/recovery.ts";
 import { lockInstance, releaseLease } from "../lock/instance-lock.ts";
 import { newLease } from "../lock/lease.ts";
-import { NAME_TAKEN, OUTPUT_MISREAD } from "../messages.ts";
+import { NAME_BEING_TAKEN, NAME_TAKEN, OUTPUT_MISREAD } from "../messages.ts";
 import { idMapKeys, requireMappable } from "../mounts/id-maps.ts";
 import { checkMount, memberHere, mountDevices } from "../mounts/mount-devices.ts";
 import { networkKeys } from "../network/network-config.ts";
@@ -152,7 +152,7 @@ export async function make(
       // What could not be taken away is left to the next launch, also to one of this process.
       await releaseLease(engine, id, lease);
     }
-    if (isSaid(error, NAME_TAKEN)) {
+    if (isSaid(error, NAME_TAKEN) || isSaid(error, NAME_BEING_TAKEN)) {
       throw failure("INSTANCE_EXISTS", { name }, error);
     }
     throw error;

@@ -14,7 +14,16 @@ const SAID: readonly [string, ...Meaning[]][] = [
     'Failed creating instance record: Add instance info to the database: This "instances" entry already exists',
     "NAME_TAKEN",
   ],
-  ['Failed creating instance record: Instance is busy running a "create" operation', "INSTANCE_BUSY"],
+  [
+    'Failed creating instance record: Instance is busy running a "create" operation',
+    "INSTANCE_BUSY",
+    "NAME_BEING_TAKEN",
+  ],
+  [
+    'Failed creating instance record: Instance is busy running a "update" operation',
+    "INSTANCE_BUSY",
+    "NAME_BEING_TAKEN",
+  ],
   ['Instance is busy running a "stop" operation', "INSTANCE_BUSY"],
   [
     "Failed to create instance update operation: A matching non-reusable operation has now succeeded",
