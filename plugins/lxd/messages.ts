@@ -29,8 +29,11 @@ export const NAME_BEING_TAKEN = /Failed creating instance record: Instance is bu
 /** What was to be stopped has stopped by itself. "The instance is already stopped" */
 export const ALREADY_STOPPED = /already stopped/i;
 
-/** The guest has not shut down in the time it was given. Of a virtual machine "… context deadline exceeded" */
-export const SHUTDOWN_TIMED_OUT = /timed out|deadline exceeded|timeout/i;
+/**
+ * The guest has not shut down in the time it was given. Of a container "Failed shutting down instance, status is
+ * \"Running\": shutting down the container failed", of a virtual machine "… context deadline exceeded".
+ */
+export const SHUTDOWN_TIMED_OUT = /shutting down the container failed|timed out|deadline exceeded|timeout/i;
 
 /** An operation outlasts one wait for it. Incus 6.0.4: "context deadline exceeded"; LXD says how far it is. */
 export const WAIT_TIMED_OUT = /deadline exceeded/;

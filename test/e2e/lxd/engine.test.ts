@@ -91,6 +91,19 @@ describe("a daemon of LXD", () => {
     await own.cut();
   });
 
+  it("says of a container that does not shut down that its time is up, and cuts its power", async () => {
+    const { name, id } = own.instance;
+    await own.start();
+    const state: unknown = JSON.parse(await fixture.daemon.lxc("query", `/1.0/instances/${name}/state`));
+    // Its init hears nothing then, whatever signal LXD sends.
+    process.kill(Number(Reflect.get(Object(state), "pid")), "SIGSTOP");
+    const stopping = own.whileLocked((call) => engine.instances.stop(lockOf(id), { grace: 1000 }, call));
+    expect((await refusal(stopping)).code).to.equal("TIMEOUT");
+    expect((await engine.instances.find(name))?.state).to.equal("running");
+    await own.cut();
+    expect((await engine.instances.find(name))?.state).to.equal("stopped");
+  });
+
   it("says of a container that does not start what its own log says", async () => {
     const root = join(fixture.daemon.pools, "default/containers", own.instance.name, "rootfs");
     await rm(join(root, "sbin/init"));

@@ -30,6 +30,10 @@ const SAID: readonly [string, ...Meaning[]][] = [
     "INSTANCE_BUSY",
   ],
   ["The instance is already stopped", "ALREADY_STOPPED"],
+  [
+    'Failed shutting down instance, status is "Running": shutting down the container failed',
+    "SHUTDOWN_TIMED_OUT",
+  ],
   ["context deadline exceeded", "SHUTDOWN_TIMED_OUT", "WAIT_TIMED_OUT"],
   ["LXD VM agent isn't currently running", "AGENT_NOT_TOLD"],
   ["Failed to connect to lxd-agent", "AGENT_NOT_TOLD"],
