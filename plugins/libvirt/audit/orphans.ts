@@ -40,30 +40,41 @@ export async function findLeftLayers(
     if (named.has(path) || dirname(path) !== folder) {
       continue;
     }
-    const above = graph.dependants(path);
-    if (inside > 0) {
-      found.push(withInsideSnapshots(path, inside, records));
-      continue;
-    }
-    if (graph.pendingRemovals.has(path)) {
-      if (above.length === 1 && shutOff) {
+    switch (problemOf(path, graph, { inUse, shutOff })) {
+      case "kept":
+        found.push(withInsideSnapshots(path, inside, records));
+        break;
+      case "unmerged":
         found.push(unmerged(path));
-      }
-      continue;
+        break;
+      case "unnamed":
+        found.push(unnamed(path, graph.dependants(path).length));
+        break;
+      case "orphaned":
+        found.push(await orphaned(path, await users.has(path)));
     }
-    if (above.length > 0) {
-      // A backup tool may have created the layer that a guest runs on, for a while.
-      if (!inUse.has(path)) {
-        found.push(unnamed(path, above.length));
-      }
-      continue;
-    }
-    if (inUse.has(path)) {
-      continue;
-    }
-    found.push(await orphaned(path, await users.has(path)));
   }
   return found;
+}
+
+/** What is wrong with a layer that neither the definition nor a snapshot names; undefined if nothing is. */
+export function problemOf(
+  path: string,
+  graph: LayerGraph,
+  { inUse, shutOff }: { readonly inUse: ReadonlySet<string>; readonly shutOff: boolean },
+): "kept" | "unmerged" | "unnamed" | "orphaned" | undefined {
+  const above = graph.dependants(path).length;
+  if ((graph.headers.get(path)?.inside ?? 0) > 0) {
+    return "kept";
+  }
+  if (graph.pendingRemovals.has(path)) {
+    return above === 1 && shutOff ? "unmerged" : undefined;
+  }
+  // A backup tool may have created the layer that a guest runs on, for a while.
+  if (inUse.has(path)) {
+    return undefined;
+  }
+  return above > 0 ? "unnamed" : "orphaned";
 }
 
 /**

@@ -3,10 +3,17 @@ import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { define, getLocked, type LibvirtEngine, type Managed } from "../engine.ts";
 import { layerOf } from "../layers/names.ts";
-import { isEmptyImage, type Qcow2Header, readHeader } from "../qcow2/header.ts";
+import { isEmptyImage, readHeader, readHeaderSync } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { putSeed, readDisk, readExplicitChain, readOtherDisks, setDisk } from "../xml/disks.ts";
+import {
+  type ExplicitChain,
+  putSeed,
+  readDisk,
+  readExplicitChain,
+  readOtherDisks,
+  setDisk,
+} from "../xml/disks.ts";
 import type { Element } from "../xml/document.ts";
 
 /**
@@ -60,26 +67,50 @@ export async function findDifference(document: Element, folder: string): Promise
   if (explicit === undefined) {
     return undefined;
   }
-  let file = readDisk(document);
+  return compareChains(readDisk(document), explicit, folder, { backingOf, exists: existsSync });
+}
+
+/** The files as they are. */
+export interface Files {
+  /** The backing file in a file's header, null for none; undefined if the header cannot be read. */
+  backingOf(path: string): string | null | undefined;
+  exists(path: string): boolean;
+}
+
+function backingOf(path: string): string | null | undefined {
+  try {
+    return readHeaderSync(path).backing;
+  } catch {
+    return undefined;
+  }
+}
+
+/** How the chain below `top` that a definition lists contradicts the headers; undefined if it does not. */
+export function compareChains(
+  top: string,
+  explicit: ExplicitChain,
+  folder: string,
+  files: Files,
+): string | undefined {
+  let file = top;
   for (const next of explicit.files) {
-    const header: Qcow2Header | null = await readHeader(file).catch(() => null);
+    const backing = files.backingOf(file);
     // A missing file cannot be read; whatever needs it reports that.
-    if (header === null) {
+    if (backing === undefined) {
       return undefined;
     }
-    const named = header.backing === null ? null : layerOf(folder, header.backing);
-    if (named !== layerOf(folder, next) && existsSync(next)) {
+    const named = backing === null ? null : layerOf(folder, backing);
+    if (named !== layerOf(folder, next) && files.exists(next)) {
       return `its definition says that ${file} stands on ${next}, but its header says ${named ?? "nothing"}`;
     }
     if (named === null) {
       return undefined;
     }
     // A name that is gone was merged since.
-    file = existsSync(next) ? next : named;
+    file = files.exists(next) ? next : named;
   }
-  const last = await readHeader(file).catch(() => null);
-  if (!explicit.ends || last === null || last.backing === null) {
-    return undefined;
-  }
-  return `its definition says that ${file} stands on nothing, but its header says ${last.backing}`;
+  const last = files.backingOf(file);
+  return explicit.ends && typeof last === "string"
+    ? `its definition says that ${file} stands on nothing, but its header says ${last}`
+    : undefined;
 }

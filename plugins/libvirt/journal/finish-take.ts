@@ -15,8 +15,9 @@ import { listRecords, lookupSnapshot, readRecordText, standsOn } from "../snapsh
 import { isRefusal, redefine } from "../snapshots/redefine.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk, setDisk } from "../xml/disks.ts";
-import { parse } from "../xml/document.ts";
+import { type Element, parse } from "../xml/document.ts";
 import { putMetadata, readMetadata } from "../xml/metadata.ts";
+import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { OperationOf } from "./entry.ts";
 
 /**
@@ -32,54 +33,95 @@ export async function finishTake(
   const activeLayer = readDisk(document);
   const below = await backingOf(metadata.folder, file);
   const snapshot = await lookupSnapshot(domain, name);
-  const recorded = snapshot !== null && (snapshot.overlay === file || snapshot.frozen === below);
-  let now = document;
-  if (recorded) {
-    if (existsSync(file)) {
-      await secure(file);
-    }
-    // After a power cut, the record may be on disk and the definition not: then the domain would write to the
-    // frozen layer.
-    if (
-      activeLayer === snapshot.frozen &&
-      (await isShutOff(managed)) &&
-      (await isStray(engine, managed, file))
-    ) {
-      now = await switchTo(engine, managed, file);
-    }
-    await correctParent(engine, managed, name);
-    const text = await readRecordText(domain, name);
-    if (text !== null) {
-      await writeRecordCopy(metadata.folder, text);
-    }
-  } else if (activeLayer !== file) {
-    // QEMU may have switched to the overlay without libvirt knowing. Then the guest writes to it.
-    if (below === activeLayer && (await domain.isActive()) && (await (await readFileUsers()).has(file))) {
-      now = await switchTo(engine, managed, file);
-    } else {
-      await removeStray(engine, managed, file);
-    }
-  } else if (below !== null && (await isShutOff(managed)) && (await isStray(engine, managed, file))) {
-    // Switched but not recorded: go back to the old file, unless the guest has written since.
-    now = await switchTo(engine, managed, below);
-    await removeStray(engine, { ...managed, document: now }, file);
-  } else if (below !== null) {
-    const { overlay, frozen, stamp } = metadata.snapshot ?? {};
-    const known = overlay === file && frozen === below ? parseStamp(stamp) : undefined;
-    await scheduleRemoval(managed, below, await listCopies(metadata.folder), known);
-  }
-  if (!recorded) {
-    await keepCurrentSnapshot({ ...managed, document: now });
+  const stage = stageOf({ snapshot, file, below, activeLayer });
+  if (stage === "recorded") {
+    await completeTake(engine, managed, { name, file, switched: activeLayer !== snapshot?.frozen });
+  } else {
+    const undo = stage === "switched" ? undoSwitch : undoPreparation;
+    await keepCurrentSnapshot({ ...managed, document: await undo(engine, managed, file, below) });
   }
   // An old definition has an old counter. The copy of the definition has that of strata's last operation.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));
-  const counted = recorded ? Math.max(Number(taken), ever) : ever;
+  const counted = stage === "recorded" ? Math.max(Number(taken), ever) : ever;
   await writeMetadata(managed, {
     operation: null,
     snapshot: null,
     record: { snapshotsTaken: counted },
   });
 }
+
+/**
+ * How far a take that made the overlay `file` came: libvirt recorded the snapshot, or only switched the domain to the
+ * overlay, or neither. `below` is what the overlay stands on.
+ */
+export function stageOf({
+  snapshot,
+  file,
+  below,
+  activeLayer,
+}: {
+  readonly snapshot: Pick<SnapshotDocument, "overlay" | "frozen"> | null;
+  readonly file: string;
+  readonly below: string | null;
+  readonly activeLayer: string;
+}): "recorded" | "switched" | "unswitched" {
+  if (snapshot !== null && (snapshot.overlay === file || snapshot.frozen === below)) {
+    return "recorded";
+  }
+  return activeLayer === file ? "switched" : "unswitched";
+}
+
+/** Ends a take whose snapshot libvirt has recorded. */
+async function completeTake(
+  engine: LibvirtEngine,
+  managed: Managed,
+  { name, file, switched }: { readonly name: string; readonly file: string; readonly switched: boolean },
+): Promise<void> {
+  if (existsSync(file)) {
+    await secure(file);
+  }
+  // After a power cut, the record may be on disk and the definition not: then the domain would write to the
+  // frozen layer.
+  if (!switched && (await isShutOff(managed)) && (await isStray(engine, managed, file))) {
+    await switchTo(engine, managed, file);
+  }
+  await correctParent(engine, managed, name);
+  const text = await readRecordText(managed.domain, name);
+  if (text !== null) {
+    await writeRecordCopy(managed.metadata.folder, text);
+  }
+}
+
+type Undo = (engine: LibvirtEngine, managed: Managed, file: string, below: string | null) => Promise<Element>;
+
+/** Undoes a take that neither switched nor recorded. Resolves to the definition. */
+const undoPreparation: Undo = async (engine, managed, file, below) => {
+  const { domain, document } = managed;
+  // QEMU may have switched to the overlay without libvirt knowing. Then the guest writes to it.
+  const behind = below === readDisk(document) && (await domain.isActive());
+  if (behind && (await (await readFileUsers()).has(file))) {
+    return switchTo(engine, managed, file);
+  }
+  await removeStray(engine, managed, file);
+  return document;
+};
+
+/** Goes back to the old file, unless the guest has written to the overlay since. Resolves to the definition. */
+const undoSwitch: Undo = async (engine, managed, file, below) => {
+  const { metadata } = managed;
+  if (below === null) {
+    return managed.document;
+  }
+  if ((await isShutOff(managed)) && (await isStray(engine, managed, file))) {
+    const document = await switchTo(engine, managed, below);
+    await removeStray(engine, { ...managed, document }, file);
+    return document;
+  }
+  const { overlay, frozen, stamp } = metadata.snapshot ?? {};
+  const known = overlay === file && frozen === below ? parseStamp(stamp) : undefined;
+  await scheduleRemoval(managed, below, await listCopies(metadata.folder), known);
+  return managed.document;
+};
 
 async function takenByCopy(folder: string): Promise<number> {
   try {

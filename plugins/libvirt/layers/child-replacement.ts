@@ -38,9 +38,8 @@ export function isReplacementOpen({ child }: Pick<Merge, "child">): boolean {
 }
 
 /**
- * After an interrupted replacement, decides which file gets the child's name. If a guest has run since, its
- * file has data that the other does not: the layer keeps the name unless only the child was written. False
- * while guests use both; rejects if both were written.
+ * After an interrupted replacement, decides which file gets the child's name. False while guests use both;
+ * rejects if both were written.
  */
 export async function finishReplacement({ layer, child, childStamp, layerStamp }: Merge): Promise<boolean> {
   const kept = replacedPath(child);
@@ -53,28 +52,53 @@ export async function finishReplacement({ layer, child, childStamp, layerStamp }
   } else if (old.ino === now.ino) {
     await removeIfThere(kept);
   } else {
-    const [oldUsed, nowUsed] = [await isUsedElsewhere(old), await isUsedElsewhere(now)];
-    const changed = {
-      old: oldUsed || fileVersion(kept) !== childStamp,
-      now: nowUsed || fileVersion(child) !== layerStamp,
-    };
-    if (changed.old && changed.now) {
-      if (oldUsed || nowUsed) {
+    const winner = chooseFile({
+      child: { used: await isUsedElsewhere(old), written: fileVersion(kept) !== childStamp },
+      layer: { used: await isUsedElsewhere(now), written: fileVersion(child) !== layerStamp },
+    });
+    switch (winner) {
+      case "undecided":
         return false;
-      }
-      throw failure("RECORDS_DIFFER", {
-        name: child,
-        reason: `${child} and ${kept} may both have been written, and each may contain data that the other does not`,
-      });
-    }
-    if (changed.old) {
-      await putBack(layer, child, now);
-    } else {
-      await removeIfThere(kept);
+      case "both":
+        throw failure("RECORDS_DIFFER", {
+          name: child,
+          reason: `${child} and ${kept} may both have been written, and each may contain data that the other does not`,
+        });
+      case "child":
+        await putBack(layer, child, now);
+        break;
+      case "layer":
+        await removeIfThere(kept);
     }
   }
   await flush(child);
   return true;
+}
+
+/** What has happened to a file since it was replaced or took another's place. */
+interface Fate {
+  /** A process has it open. */
+  readonly used: boolean;
+  readonly written: boolean;
+}
+
+/**
+ * Which file gets the child's name. If a guest has run since, its file has data that the other does not: the layer
+ * keeps the name unless only the child was written. Undecided while a guest uses either of two that may both have
+ * been written.
+ */
+export function chooseFile({
+  child,
+  layer,
+}: {
+  readonly child: Fate;
+  readonly layer: Fate;
+}): "child" | "layer" | "both" | "undecided" {
+  const [childChanged, layerChanged] = [child, layer].map(({ used, written }) => used || written);
+  if (childChanged && layerChanged) {
+    return child.used || layer.used ? "undecided" : "both";
+  }
+  return childChanged ? "child" : "layer";
 }
 
 async function putBack(layer: string, child: string, now: Stats): Promise<void> {

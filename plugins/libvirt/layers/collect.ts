@@ -115,7 +115,6 @@ async function findMerge(
     engine.log.warn(`no layers of "${managed.name}" are merged until all of them can be read: ${unknown}`);
     return undefined;
   }
-  const { users } = needs;
   for (const layer of await findFree(managed, graph, needs)) {
     const known = graph.pendingRemovals.get(layer);
     if (known === undefined || !isUnchanged(layer, known)) {
@@ -123,13 +122,8 @@ async function findMerge(
       await cancelRemoval(graph.folder, [layer]);
       continue;
     }
-    const [child, ...others] = graph.dependants(layer);
-    if (child === undefined || others.length > 0) {
-      continue;
-    }
-    // QEMU's own snapshots in an image read through its backing file, and QEMU's tools look only at the
-    // image.
-    if ((graph.headers.get(child)?.inside ?? 0) > 0 || (await users.has(child))) {
+    const child = mergeableChild(graph, layer);
+    if (child === undefined || (await needs.users.has(child))) {
       continue;
     }
     // QEMU writes into a truncated file without an error, over clusters that something else refers to.
@@ -142,6 +136,16 @@ async function findMerge(
     return { kind: "merge", layer, child, target: graph.headers.get(layer)?.through ?? "" };
   }
   return undefined;
+}
+
+/** The only file that stands on a layer, if its header allows merging the two. */
+export function mergeableChild(graph: LayerGraph, layer: string): string | undefined {
+  const [child, ...others] = graph.dependants(layer);
+  if (child === undefined || others.length > 0) {
+    return undefined;
+  }
+  // QEMU's own snapshots in an image read through its backing file, and QEMU's tools look only at the image.
+  return (graph.headers.get(child)?.inside ?? 0) > 0 ? undefined : child;
 }
 
 /** The steps of a merge that remain once the contents are in one file. */

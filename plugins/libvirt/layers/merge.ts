@@ -29,32 +29,16 @@ export async function mergeLayer(
   merge: Merge,
   context?: Pick<Context, "signal">,
 ): Promise<boolean> {
-  const { layer, child, target } = merge;
+  const { layer, child } = merge;
   const { folder } = managed.metadata;
-  const options = runOptions(engine, managed.domain.uuid);
-  const cancellable = runOptions(engine, managed.domain.uuid, context);
   const known = graph.pendingRemovals.get(child);
-  const wasPending = known !== undefined && isUnchanged(child, known);
+  const pending = known !== undefined && isUnchanged(child, known) ? [layer, child] : [layer];
   try {
-    if (await isBlank(managed, child, layer)) {
-      await replaceChild(folder, merge);
-    } else if (target !== "" && (await addsNothing(layer, target))) {
-      await pointTo(child, target, options);
-    } else if (await isSmaller(managed, child, layer)) {
-      await sinkInto(graph, merge, cancellable);
-    } else {
-      await rebase(child, layer, target === "" ? null : target, cancellable);
-    }
+    await mergeContents(managed, graph, merge, runOptions(engine, managed.domain.uuid, context));
     return true;
   } catch (error) {
     if (!isReplacementOpen(merge)) {
-      if ((await layerSize(layer)) !== null) {
-        await repoint(child, layer, options);
-      }
-      await keepPending(layer);
-      if (wasPending) {
-        await keepPending(child);
-      }
+      await pointBack(merge, pending, runOptions(engine, managed.domain.uuid));
       await clearJournal(folder);
     }
     if (context?.signal.aborted) {
@@ -65,6 +49,40 @@ export async function mergeLayer(
       `a layer of "${managed.name}" could not be merged; a later command tries again: ${reason}`,
     );
     return false;
+  }
+}
+
+/** Merges the contents in the cheapest way that keeps the child readable at every step. */
+async function mergeContents(
+  managed: Managed,
+  graph: LayerGraph,
+  merge: Merge,
+  options: RunOptions,
+): Promise<void> {
+  const { layer, child, target } = merge;
+  const { signal: _signal, ...uncancelled } = options;
+  if (await isBlank(managed, child, layer)) {
+    await replaceChild(graph.folder, merge);
+  } else if (target !== "" && (await addsNothing(layer, target))) {
+    await pointTo(child, target, uncancelled);
+  } else if (await isSmaller(managed, child, layer)) {
+    await sinkInto(graph, merge, options);
+  } else {
+    await rebase(child, layer, target === "" ? null : target, options);
+  }
+}
+
+/** Makes the child read the layer again, and keeps the given layers removable, after a merge that failed. */
+async function pointBack(
+  { layer, child }: Merge,
+  pending: readonly string[],
+  options: RunOptions,
+): Promise<void> {
+  if ((await layerSize(layer)) !== null) {
+    await repoint(child, layer, options);
+  }
+  for (const path of pending) {
+    await keepPending(path);
   }
 }
 

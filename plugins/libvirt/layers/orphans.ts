@@ -5,7 +5,7 @@ import { failure, isStrataError } from "../../../lib/errors.ts";
 import { define, type LibvirtEngine, type Managed } from "../engine.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
 import { readHeader } from "../qcow2/header.ts";
-import { SnapshotCreateFlags } from "../rpc/index.ts";
+import { type Domain, SnapshotCreateFlags } from "../rpc/index.ts";
 import { setCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { listCopies, type RecordCopy, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
 import { listRecords, lookupSnapshot, standsOn } from "../snapshots/records.ts";
@@ -13,9 +13,9 @@ import { redefine } from "../snapshots/redefine.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { readDisk, setDisk } from "../xml/disks.ts";
-import { parse, serialize } from "../xml/document.ts";
+import { parse, prune, serialize } from "../xml/document.ts";
 import { putMetadata } from "../xml/metadata.ts";
-import { readSnapshot, recordDocument, snapshotEntry } from "../xml/snapshot.ts";
+import { readSnapshot, recordDocument, type SnapshotDocument, snapshotEntry } from "../xml/snapshot.ts";
 import { collectLayers } from "./collect.ts";
 import { readGraph } from "./graph.ts";
 import { checkChain } from "./layers.ts";
@@ -58,45 +58,15 @@ export async function recordLayer(managed: Managed, path: string, known?: string
  */
 export async function recordLost(managed: Managed, lost: readonly RecordCopy[]): Promise<void> {
   const { domain, name, metadata } = managed;
-  const texts = new Map<string, string>();
-  const garbled: RecordCopy[] = [];
-  for (const copy of lost) {
-    const xml = await readCopy(copy.path).catch((error: unknown) => {
-      if (isStrataError(error) && error.code === "RECORDS_DIFFER") {
-        return null;
-      }
-      throw error;
-    });
-    if (xml !== null) {
-      texts.set(copy.name, xml);
-    } else {
-      garbled.push(copy);
+  const { documents, garbled } = await readLost(lost);
+  const parents = [...documents].map(([snapshot, { parent }]) => [snapshot, parent] as const);
+  const { order, circular } = recordOrder(new Map(parents));
+  for (const snapshot of order) {
+    const document = documents.get(snapshot);
+    if (document !== undefined) {
+      await recordAgain(domain, document);
     }
   }
-  const waiting = new Map(texts);
-  for (let before = -1; waiting.size !== before; ) {
-    before = waiting.size;
-    for (const [snapshot, xml] of waiting) {
-      const document = await parse(xml);
-      const { parent, frozen } = readSnapshot(document);
-      if (parent !== null && waiting.has(parent)) {
-        continue;
-      }
-      if (parent !== null && (await lookupSnapshot(domain, parent)) === null) {
-        document.children.splice(
-          0,
-          document.children.length,
-          ...document.children.filter((child) => typeof child === "string" || child.name !== "parent"),
-        );
-      }
-      if (frozen !== null) {
-        await readHeader(frozen);
-      }
-      await domain.createSnapshot(serialize(document), SnapshotCreateFlags.REDEFINE);
-      waiting.delete(snapshot);
-    }
-  }
-  const [circular] = waiting.keys();
   if (circular !== undefined) {
     throw failure("RECORDS_DIFFER", { name, reason: `snapshot "${circular}" would be its own ancestor` });
   }
@@ -110,6 +80,60 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
     lost.flatMap(({ frozen }) => frozen ?? []),
   );
   await correctParents(managed);
+}
+
+/** The documents of lost records by name, and the copies that cannot be read. */
+async function readLost(lost: readonly RecordCopy[]) {
+  const documents = new Map<string, SnapshotDocument>();
+  const garbled: RecordCopy[] = [];
+  for (const copy of lost) {
+    const xml = await readCopy(copy.path).catch((error: unknown) => {
+      if (isStrataError(error) && error.code === "RECORDS_DIFFER") {
+        return null;
+      }
+      throw error;
+    });
+    if (xml === null) {
+      garbled.push(copy);
+    } else {
+      documents.set(copy.name, readSnapshot(await parse(xml)));
+    }
+  }
+  return { documents, garbled };
+}
+
+/**
+ * The snapshots, parents first. `circular` is one that would be its own ancestor, or descend from such a one; it
+ * is not in the order.
+ */
+export function recordOrder(parents: ReadonlyMap<string, string | null>): {
+  readonly order: readonly string[];
+  readonly circular: string | undefined;
+} {
+  const waiting = new Map(parents);
+  const order: string[] = [];
+  for (let before = -1; waiting.size !== before; ) {
+    before = waiting.size;
+    for (const [snapshot, parent] of waiting) {
+      if (parent === null || !waiting.has(parent)) {
+        order.push(snapshot);
+        waiting.delete(snapshot);
+      }
+    }
+  }
+  const [circular] = waiting.keys();
+  return { order, circular };
+}
+
+/** Records a snapshot again: without its parent, if libvirt does not have that one. */
+async function recordAgain(domain: Domain, { document, parent, frozen }: SnapshotDocument): Promise<void> {
+  if (parent !== null && (await lookupSnapshot(domain, parent)) === null) {
+    prune(document, (child) => child.name === "parent");
+  }
+  if (frozen !== null) {
+    await readHeader(frozen);
+  }
+  await domain.createSnapshot(serialize(document), SnapshotCreateFlags.REDEFINE);
 }
 
 /** Gives up a snapshot whose record libvirt has lost. */

@@ -83,24 +83,30 @@ export async function usedBases(pool: string): Promise<ReadonlySet<string> | nul
   const used = new Set<string>();
   try {
     for (const uuid of await listIfThere(root)) {
-      const folder = join(root, uuid);
-      for (const file of await listIfThere(folder)) {
-        const path = join(folder, file);
-        // libvirt's own tools give layers other names.
-        const header = file.endsWith(".qcow2") || isQcow2(path) ? await readHeader(path) : undefined;
-        if (header === undefined || header.backing === null) {
-          continue;
-        }
-        if (header.backing.startsWith(`${root}/`) && !(await exists(header.backing))) {
-          return null;
-        }
-        used.add(header.backing);
+      for (const base of await basesIn(join(root, uuid), root)) {
+        used.add(base);
       }
     }
   } catch {
     return null;
   }
   return used;
+}
+
+/** The files that disks in a folder stand on. Throws if one of them is a disk in the pool that is missing. */
+async function basesIn(folder: string, root: string): Promise<string[]> {
+  const bases: string[] = [];
+  for (const file of await listIfThere(folder)) {
+    const path = join(folder, file);
+    // libvirt's own tools give layers other names.
+    const header = file.endsWith(".qcow2") || isQcow2(path) ? await readHeader(path) : null;
+    const backing = header?.backing ?? null;
+    if (backing?.startsWith(`${root}/`) && !(await exists(backing))) {
+      throw new Error(`${backing} is missing`);
+    }
+    bases.push(...(backing === null ? [] : [backing]));
+  }
+  return bases;
 }
 
 /** The files in a folder; none if it does not exist. */

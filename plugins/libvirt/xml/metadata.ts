@@ -77,27 +77,11 @@ export function readMetadata(domain: Element): Metadata | undefined {
 export function readOwn(own: Element): Metadata {
   const root = withNames(own, (name) => name.replace(/^.*:/, ""));
   const a = root.attributes;
-  const image = find(root, "image")?.attributes ?? {};
-  const hostKey = text(find(root, "host-key"));
   const operation = find(root, "operation")?.attributes;
   const entry = find(root, "snapshot");
   const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
-  const record: InstanceRecord = {
-    ...readFurther(text(find(root, "further"))),
-    version: Number(a.version),
-    image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
-    username: a.username ?? "",
-    deleted: a.deleted === "yes",
-    snapshotsTaken: Number(a["snapshots-taken"] ?? 0),
-    cloudInstanceId: a["cloud-instance-id"] ?? "",
-    createdAt: Number(a["created-at"] ?? 0),
-    ...(hostKey === "" ? {} : { hostKey }),
-    ...(a["shutdown-at"] === undefined ? {} : { shutdownAt: Number(a["shutdown-at"]) }),
-    ...(a["starting-at"] === undefined ? {} : { startingAt: Number(a["starting-at"]) }),
-    ...(a["restored-at"] === undefined ? {} : { restoredAt: Number(a["restored-at"]) }),
-  };
   return {
-    record,
+    record: readInstanceRecord(root),
     folder: a.folder ?? "",
     mounts: elements(root, "mount").map(readMount),
     ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
@@ -135,6 +119,26 @@ const KNOWN: ReadonlySet<string> = new Set<keyof InstanceRecord>([
 function furtherElement(record: InstanceRecord): Element | undefined {
   const further = Object.entries(record).filter(([name, value]) => !KNOWN.has(name) && value !== undefined);
   return further.length === 0 ? undefined : element("further", {}, asciiJson(Object.fromEntries(further)));
+}
+
+function readInstanceRecord(root: Element): InstanceRecord {
+  const a = root.attributes;
+  const image = find(root, "image")?.attributes ?? {};
+  const hostKey = text(find(root, "host-key"));
+  return {
+    ...readFurther(text(find(root, "further"))),
+    version: Number(a.version),
+    image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
+    username: a.username ?? "",
+    deleted: a.deleted === "yes",
+    snapshotsTaken: Number(a["snapshots-taken"] ?? 0),
+    cloudInstanceId: a["cloud-instance-id"] ?? "",
+    createdAt: Number(a["created-at"] ?? 0),
+    ...(hostKey === "" ? {} : { hostKey }),
+    ...(a["shutdown-at"] === undefined ? {} : { shutdownAt: Number(a["shutdown-at"]) }),
+    ...(a["starting-at"] === undefined ? {} : { startingAt: Number(a["starting-at"]) }),
+    ...(a["restored-at"] === undefined ? {} : { restoredAt: Number(a["restored-at"]) }),
+  };
 }
 
 function readMount(of: Element): Mount {

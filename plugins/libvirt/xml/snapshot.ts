@@ -88,7 +88,6 @@ export function recordDocument(
 export function readSnapshot(document: Element): SnapshotDocument {
   const inactive = find(document, "inactiveDomain");
   const domain = inactive ?? find(document, "domain");
-  const written = domain === undefined ? undefined : readMetadata(domain)?.snapshot;
   const description = text(find(document, "description"));
   const parent = text(find(document, "parent", "name"));
   const seconds = Number(text(find(document, "creationTime")));
@@ -98,13 +97,8 @@ export function readSnapshot(document: Element): SnapshotDocument {
   );
   const overlay = find(external, "source")?.attributes.file ?? "";
   const recorded = domain === undefined ? "" : readDisk(domain);
-  // The entry may be another snapshot's: an old definition brings it back, and it gets into the next record.
   const name = text(find(document, "name"));
-  const own =
-    written?.overlay === undefined ||
-    written.overlay === overlay ||
-    (written.name === name && written.frozen === recorded);
-  const entry = own ? written : undefined;
+  const entry = domain === undefined ? undefined : ownEntry(domain, { name, overlay, recorded });
   // The description may have been changed since; then the entry's comment is older.
   const commented = entry?.comment !== undefined && describable(entry.comment) === description;
   return {
@@ -119,6 +113,22 @@ export function readSnapshot(document: Element): SnapshotDocument {
     recorded,
     memory: find(document, "memory")?.attributes.file ?? "",
   };
+}
+
+/**
+ * strata's entry in a recorded domain, unless it is another snapshot's: an old definition brings one back, and it
+ * gets into the next record.
+ */
+function ownEntry(
+  domain: Element,
+  { name, overlay, recorded }: Pick<SnapshotDocument, "name" | "overlay" | "recorded">,
+): SnapshotEntry | undefined {
+  const entry = readMetadata(domain)?.snapshot;
+  const own =
+    entry?.overlay === undefined ||
+    entry.overlay === overlay ||
+    (entry.name === name && entry.frozen === recorded);
+  return own ? entry : undefined;
 }
 
 /**
@@ -209,10 +219,7 @@ export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChan
     put(document, element("name", {}, change.name));
   }
   if (change.parent !== undefined) {
-    prune(document, (child) => child.name === "parent");
-    if (change.parent !== null) {
-      put(document, element("parent", {}, element("name", {}, change.parent)));
-    }
+    setParent(document, change.parent);
   }
   if (change.comment !== undefined) {
     put(document, element("description", {}, describable(change.comment)));
@@ -220,19 +227,34 @@ export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChan
   if (change.overlay !== undefined && snapshot.frozen !== null) {
     setOverlay(document, change.overlay);
   }
-  // The entry says to which record it belongs, and with which overlay it was created.
-  for (const domain of recordedDomains(document)) {
-    const metadata = readMetadata(domain);
-    if (metadata === undefined || snapshot.frozen === null) {
-      continue;
-    }
-    const { createdAt, frozen } = snapshot;
-    const overlay = change.overlay ?? snapshot.overlay;
-    const name = change.name ?? snapshot.name;
-    const entry = snapshotEntry(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
-    putMetadata(domain, { ...metadata, snapshot: entry });
+  if (snapshot.frozen !== null) {
+    setEntry(document, { ...snapshot, frozen: snapshot.frozen }, change);
   }
   return document;
+}
+
+function setParent(document: Element, parent: string | null): void {
+  prune(document, (child) => child.name === "parent");
+  if (parent !== null) {
+    put(document, element("parent", {}, element("name", {}, parent)));
+  }
+}
+
+/** Updates strata's entry, which says to which record it belongs, and with which overlay it was created. */
+function setEntry(
+  document: Element,
+  { createdAt, frozen, ...snapshot }: SnapshotDocument & { readonly frozen: string },
+  change: SnapshotChange,
+): void {
+  const overlay = change.overlay ?? snapshot.overlay;
+  const name = change.name ?? snapshot.name;
+  const entry = snapshotEntry(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
+  for (const domain of recordedDomains(document)) {
+    const metadata = readMetadata(domain);
+    if (metadata !== undefined) {
+      putMetadata(domain, { ...metadata, snapshot: entry });
+    }
+  }
 }
 
 function setOverlay(document: Element, overlay: string): void {

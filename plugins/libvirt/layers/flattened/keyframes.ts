@@ -19,42 +19,74 @@ export interface Keyframe {
  * twice `span` files, each layer is copied once, and all of them once more only after `span` times `span`.
  */
 export function planKeyframes(graph: LayerGraph, top: string, span: number): Keyframe[] {
-  const { folder } = graph;
   const [base, ...layers] = graph.chain(top).reverse();
   if (base === undefined) {
     return [];
   }
-  const keyframes: Keyframe[] = [];
-  let below = { file: base, depth: 0 };
-  let between = 0;
+  const plan = new KeyframePlan(graph, base, span);
   for (const [at, layer] of layers.entries()) {
     const child = layers[at + 1];
-    if (child === undefined) {
-      break;
-    }
-    between += 1;
-    const through = graph.headers.get(child)?.through ?? layer;
-    if (through !== layer) {
-      // It already exists. Only keyframes can be stood on, because a read image moves on with the active
-      // layer.
-      if (through === flattenedPath("frame", layer)) {
-        below = { file: through, depth: graph.opened(through).length - 1 };
-      }
-      between = 0;
-    } else if (between >= span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
-      const frame = flattenedPath("frame", layer);
-      if (graph.flattened.has(frame)) {
-        keyframes.push({ layer, frame, child, on: null });
-        below = { file: frame, depth: graph.opened(frame).length - 1 };
-      } else {
-        if (below.depth >= span) {
-          below = { file: base, depth: 0 };
-        }
-        keyframes.push({ layer, frame, child, on: below.file });
-        below = { file: frame, depth: below.depth + 1 };
-      }
-      between = 0;
+    if (child !== undefined) {
+      plan.visit(layer, child);
     }
   }
-  return keyframes;
+  return plan.keyframes;
+}
+
+class KeyframePlan {
+  readonly keyframes: Keyframe[] = [];
+  readonly #graph: LayerGraph;
+  readonly #base: string;
+  readonly #span: number;
+  /** What the next keyframe can stand on: a keyframe, with the number of keyframes below, or the base image. */
+  #below: { readonly file: string; readonly depth: number };
+  /** Layers since the last keyframe. */
+  #between = 0;
+
+  constructor(graph: LayerGraph, base: string, span: number) {
+    this.#graph = graph;
+    this.#base = base;
+    this.#span = span;
+    this.#below = { file: base, depth: 0 };
+  }
+
+  /** Takes the next layer up and the one that stands on it. */
+  visit(layer: string, child: string): void {
+    const { folder, headers } = this.#graph;
+    this.#between += 1;
+    const through = headers.get(child)?.through ?? layer;
+    if (through !== layer) {
+      this.#pass(layer, through);
+    } else if (this.#between >= this.#span && isLayerPath(folder, layer) && isLayerPath(folder, child)) {
+      this.#add(layer, child);
+    }
+  }
+
+  /** Goes past a layer that is read through a flattened copy already. */
+  #pass(layer: string, through: string): void {
+    // Only keyframes can be stood on, because a read image moves on with the active layer.
+    if (through === flattenedPath("frame", layer)) {
+      this.#below = { file: through, depth: this.#depthOf(through) };
+    }
+    this.#between = 0;
+  }
+
+  #add(layer: string, child: string): void {
+    const frame = flattenedPath("frame", layer);
+    if (this.#graph.flattened.has(frame)) {
+      this.keyframes.push({ layer, frame, child, on: null });
+      this.#below = { file: frame, depth: this.#depthOf(frame) };
+    } else {
+      if (this.#below.depth >= this.#span) {
+        this.#below = { file: this.#base, depth: 0 };
+      }
+      this.keyframes.push({ layer, frame, child, on: this.#below.file });
+      this.#below = { file: frame, depth: this.#below.depth + 1 };
+    }
+    this.#between = 0;
+  }
+
+  #depthOf(keyframe: string): number {
+    return this.#graph.opened(keyframe).length - 1;
+  }
 }

@@ -1,34 +1,9 @@
 import { expect } from "chai";
-import { layerGraph, toLayer } from "../../../../../plugins/libvirt/layers/layer-graph.ts";
 import { flattenedPath } from "../../../../../plugins/libvirt/layers/names.ts";
+import { BASE, graphOf, layerPath } from "../../../../support/libvirt/layers.ts";
 import { thrownCode } from "../../../../support/thrown-code.ts";
 
-const FOLDER = "/pool/instances/i";
-const BASE = "/pool/images/base.qcow2";
-const [LOW, MIDDLE, TOP] = [1, 2, 3].map(
-  (number) => `${FOLDER}/layer-00000000-0000-0000-0000-00000000000${number}.qcow2`,
-) as [string, string, string];
-
-/** The graph of files, each with the backing file that its header names. */
-function graphOf(
-  files: Readonly<Record<string, string | null>>,
-  copies: Readonly<Record<string, string>> = {},
-) {
-  const header = (backing: string | null) => ({ virtualSize: 1n, inside: 0, encrypted: false, backing });
-  return layerGraph(
-    "web",
-    {
-      folder: FOLDER,
-      headers: new Map(
-        Object.entries(files).map(([path, backing]) => [path, toLayer(FOLDER, header(backing))]),
-      ),
-      flattened: new Map(Object.entries(copies).map(([path, backing]) => [path, header(backing)])),
-      unreadable: new Map(),
-      pendingRemovals: new Map(),
-    },
-    () => Promise.reject(new Error("nothing to read")),
-  );
-}
+const [LOW, MIDDLE, TOP] = [layerPath(1), layerPath(2), layerPath(3)];
 
 describe("the graph of layers", () => {
   it("knows what stands on a layer, wherever that is", () => {
@@ -39,7 +14,7 @@ describe("the graph of layers", () => {
 
   it("counts what reads through a flattened copy as standing on the layer", () => {
     const image = flattenedPath("image", MIDDLE);
-    const graph = graphOf({ [LOW]: BASE, [MIDDLE]: LOW, [TOP]: image }, { [image]: BASE });
+    const graph = graphOf({ [LOW]: BASE, [MIDDLE]: LOW, [TOP]: image }, { copies: { [image]: BASE } });
     expect(graph.dependants(MIDDLE)).to.deep.equal([TOP]);
     expect(graph.chain(TOP)).to.deep.equal([TOP, MIDDLE, LOW, BASE]);
     expect(graph.opened(TOP)).to.deep.equal([TOP, image, BASE]);

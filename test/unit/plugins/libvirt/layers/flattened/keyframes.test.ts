@@ -2,42 +2,17 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { planKeyframes } from "../../../../../../plugins/libvirt/layers/flattened/keyframes.ts";
 import { filesAbove } from "../../../../../../plugins/libvirt/layers/flattened/recipe.ts";
-import {
-  type LayerGraph,
-  layerGraph,
-  toLayer,
-} from "../../../../../../plugins/libvirt/layers/layer-graph.ts";
+import type { LayerGraph } from "../../../../../../plugins/libvirt/layers/layer-graph.ts";
 import { flattenedPath } from "../../../../../../plugins/libvirt/layers/names.ts";
-
-const FOLDER = "/pool/instances/i";
-const BASE = "/pool/images/base.qcow2";
-
-function layer(number: number): string {
-  return `${FOLDER}/layer-00000000-0000-0000-0000-${String(number).padStart(12, "0")}.qcow2`;
-}
+import { BASE, graphOf, layerPath as layer } from "../../../../../support/libvirt/layers.ts";
 
 /** Layers 1, 2, 3… on the base image, read through what `through` says. */
-const PLAIN = { virtualSize: 0n, inside: 0, encrypted: false };
-
 class Chain {
   readonly through = new Map<string, string>();
   readonly flattened = new Map<string, string>();
 
   graph(): LayerGraph {
-    const headers = [...this.through].map(
-      ([path, backing]) => [path, toLayer(FOLDER, { ...PLAIN, backing })] as const,
-    );
-    return layerGraph(
-      "web",
-      {
-        folder: FOLDER,
-        headers: new Map(headers),
-        flattened: new Map([...this.flattened].map(([path, backing]) => [path, { ...PLAIN, backing }])),
-        unreadable: new Map(),
-        pendingRemovals: new Map(),
-      },
-      () => Promise.reject(new Error("nothing to read")),
-    );
+    return graphOf(Object.fromEntries(this.through), { copies: Object.fromEntries(this.flattened) });
   }
 
   /** Does what is planned; returns how many layers were copied. */
