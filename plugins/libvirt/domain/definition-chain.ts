@@ -100,14 +100,16 @@ export function compareChains(
       return undefined;
     }
     const named = backing === null ? null : layerOf(folder, backing);
-    if (named !== layerOf(folder, next) && files.exists(next)) {
-      return `its definition says that ${file} stands on ${next}, but its header says ${named ?? "nothing"}`;
-    }
-    if (named === null) {
+    const agrees = named === layerOf(folder, next);
+    if (files.exists(next)) {
+      if (!agrees) {
+        return `its definition says that ${file} stands on ${next}, but its header says ${named ?? "nothing"}`;
+      }
+      file = next;
+    } else if (agrees || named === null) {
       return undefined;
     }
-    // A name that is gone was merged since.
-    file = files.exists(next) ? next : named;
+    // Any other layer that is gone was merged since: the next one takes its place.
   }
   const last = files.backingOf(file);
   return explicit.ends && typeof last === "string"

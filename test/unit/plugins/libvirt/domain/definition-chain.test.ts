@@ -26,6 +26,10 @@ describe("the chain in a definition", () => {
     expect(compare({ ...headers, [TOP]: image, [image]: BASE }, [MIDDLE, LOW, BASE])).to.equal(undefined);
   });
 
+  it("agrees where a layer that it lists was merged since", () => {
+    expect(compare({ [TOP]: LOW, [LOW]: BASE, [BASE]: null }, [MIDDLE, LOW, BASE])).to.equal(undefined);
+  });
+
   it("contradicts a header that names another file", () => {
     expect(compare({ ...headers, [TOP]: LOW }, [MIDDLE, LOW, BASE])).to.contain(`header says ${LOW}`);
     expect(compare({ ...headers, [MIDDLE]: null }, [MIDDLE, LOW])).to.contain("header says nothing");
