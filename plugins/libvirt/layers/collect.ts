@@ -66,7 +66,7 @@ export async function collectLayers(
   let graph: LayerGraph;
   let needs: Needs;
   for (;;) {
-    ({ graph, needs } = await removePending(managed, copies));
+    ({ graph, needs } = await removePending(managed, copies, false));
     const next = await findMerge(engine, managed, graph, needs);
     if (next === undefined) {
       break;

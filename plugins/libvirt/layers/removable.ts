@@ -104,17 +104,19 @@ export function findUnknown(
 
 /**
  * Removes the layers with a pending removal that nothing stands on, then those below them that nothing stands
- * on any more. A layer that was written since it was scheduled is kept, as an orphaned one. Resolves to the
+ * on any more. A layer that was written since it was scheduled is kept, as an orphaned one. Nothing is removed
+ * while headers cannot be trusted; a caller that has asked `isHalfMerged` passes what it said. Resolves to the
  * graph after that, and to what keeps the other layers.
  */
 export async function removePending(
   managed: Managed,
   copies: readonly RecordCopy[],
+  halfMerged?: boolean,
 ): Promise<{ readonly graph: LayerGraph; readonly needs: Needs }> {
   const { folder } = managed.metadata;
   let graph = await readGraph(managed, copies);
   const needs = { copies, guest: await findInUse(managed, graph), users: await readFileUsers() };
-  if (graph.pendingRemovals.size === 0 || (await isHalfMerged(folder))) {
+  if (graph.pendingRemovals.size === 0 || (halfMerged ?? (await isHalfMerged(folder)))) {
     return { graph, needs };
   }
   while (graph.pendingRemovals.size > 0) {
