@@ -113,6 +113,7 @@ const KNOWN: ReadonlySet<string> = new Set<keyof InstanceRecord>([
   "createdAt",
   "hostKey",
   "shutdownAt",
+  "startingAt",
   "restoredAt",
 ]);
 
