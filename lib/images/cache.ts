@@ -27,9 +27,9 @@ export interface Cache {
   pathOf(image: Pick<ImageRecord, "sha256" | "format">): string;
   /** The images that are there whole, newest first. */
   records(): Promise<CachedImage[]>;
-  /** Runs a piece with a path in the folder, of its own, which is gone afterwards. */
+  /** Runs a callback with a path in the folder, of its own, which is gone afterwards. */
   withPartial<T>(work: (path: string) => Promise<T>): Promise<T>;
-  /** Runs a piece while no other process on this host runs one for the same hash; others wait. */
+  /** Runs a callback while no other process on this host runs one for the same hash; others wait. */
   exclusively<T>(sha256: string, context: Context, work: () => Promise<T>): Promise<T>;
   /** Moves a file to its place. One that is there already stays, and its record is the answer. */
   adopt(path: string, record: ImageRecord): Promise<ImageRecord>;

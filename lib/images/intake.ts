@@ -61,7 +61,7 @@ export async function takeIn(cache: Cache, arrival: Arrival, context: Context): 
 /** As deep as archives go: the disk in an OVA may be packed, and the OVA too. */
 const MOST_WRAPPERS = 3;
 
-/** Runs a piece with the disk in what came, as a qcow2 file. */
+/** Runs a callback with the disk in what came, as a qcow2 file. */
 async function withDisk<T>(
   cache: Cache,
   image: string,

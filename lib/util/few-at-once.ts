@@ -1,5 +1,5 @@
 /**
- * What a piece resolves to for each item, in the items' order, with a few under way at once. Of a thousand
+ * What a callback resolves to for each item, in the items' order, with a few under way at once. Of a thousand
  * that are begun together each keeps what it has read until it is its turn to go on.
  */
 export async function fewAtOnce<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

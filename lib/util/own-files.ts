@@ -22,7 +22,7 @@ export function systemReason(error: unknown): string {
   return known ?? reasonOf(error);
 }
 
-/** Runs a piece that reads or writes at `path`; rejects with FOLDER_UNUSABLE or NO_SPACE. */
+/** Runs a callback that reads or writes at `path`; rejects with FOLDER_UNUSABLE or NO_SPACE. */
 export async function atOwn<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

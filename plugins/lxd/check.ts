@@ -45,7 +45,7 @@ async function checkPool(engine: LxdEngine): Promise<Check[]> {
       ? {
           what: "network",
           ok: false,
-          detail: "none: instances get no interface",
+          detail: "none: instances have no network interface",
           fix: "lxc network create lxdbr0, or choose one: strata set local.lxd.network=NAME",
         }
       : { what: "network", ok: true, detail: `"${network}"` },

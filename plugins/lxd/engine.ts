@@ -23,7 +23,7 @@ import {
 /** What the parts of this plugin share: the connection, the settings, and the locks. */
 export interface LxdEngine extends AsyncDisposable {
   readonly client: Client;
-  /** True where the server is another host, as far as can be told: reached over a URL. */
+  /** True if the server is on another host, that is, reached over a URL. */
   readonly remote: boolean;
   readonly settings: Readonly<Record<string, string>>;
   /** Where this user's data are. */
@@ -32,7 +32,7 @@ export interface LxdEngine extends AsyncDisposable {
   server(): Promise<ServerInfo>;
   /** The leases of the instances that this engine has locked, as their configs have them, by id. */
   readonly leases: Map<string, string>;
-  /** The locks that are held. */
+  /** Locks that have not been released. */
   readonly locks: WeakSet<Lock>;
 }
 
@@ -205,7 +205,7 @@ const CHANGE_TIMEOUT_MS = 30_000;
 
 /**
  * Tries again while LXD is busy with another change of the same instance, such as another's attempt at its
- * lock, and where the instance has changed since the piece read it.
+ * lock, and where the instance has changed since the callback read it.
  */
 export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
   const end = Date.now() + CHANGE_TIMEOUT_MS;
@@ -221,7 +221,7 @@ export async function whenIdle<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Changes an instance's config; whether an agent in a guest could be told makes no difference. */
+/** Changes an instance's config. It does not matter whether the agent in a guest could be notified. */
 export async function change(
   { client }: LxdEngine,
   method: "PATCH" | "PUT",
@@ -243,7 +243,7 @@ export async function writeConfig(engine: LxdEngine, name: string, config: Confi
   await whenIdle(() => change(engine, "PATCH", name, { config }));
 }
 
-/** Makes config and devices of a held instance what is given, whole. */
+/** Replaces the config and devices of a locked instance. */
 export async function replaceConfig(
   engine: LxdEngine,
   managed: Managed,

@@ -25,7 +25,7 @@ const settings: readonly EngineSetting[] = [
   {
     key: "socket",
     default: "",
-    description: "Unix socket of LXD or Incus; empty: the first of their usual places",
+    description: "Unix socket of LXD or Incus; if empty, the first of their usual paths that exists",
     validate: (value) => (value === "" || value.startsWith("/") ? undefined : "must be an absolute path"),
   },
   {
@@ -41,26 +41,26 @@ const settings: readonly EngineSetting[] = [
   {
     key: "fingerprint",
     default: "",
-    description: "SHA-256 of the certificate that a server reached by url must have",
+    description: "SHA-256 of the certificate that the server at local.lxd.url must have",
     validate: (value) =>
       value === "" || /^[0-9a-f]{64}$/i.test(value) ? undefined : "must be 64 hex digits",
   },
   {
     key: "project",
     default: "",
-    description: "LXD project; empty: the server's default",
+    description: "LXD project; if empty, the server's default project",
     validate: isName,
   },
   {
     key: "pool",
     default: "",
-    description: "storage pool of new instances; empty: that of the profile default, or the only one",
+    description: "storage pool of new instances; if empty, that of the profile default, or the only one",
     validate: isName,
   },
   {
     key: "network",
     default: "",
-    description: "network of new instances; empty: that of the profile default, or the only bridge",
+    description: "network of new instances; if empty, that of the profile default, or the only bridge",
     validate: isName,
   },
 ];

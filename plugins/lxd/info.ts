@@ -57,7 +57,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   };
 }
 
-/** Why a root disk cannot grow; null where it can. */
+/** Why a root disk cannot grow; null if it can. */
 async function growthRefusal(engine: LxdEngine): Promise<string | null> {
   try {
     const { pool } = await placement(engine);

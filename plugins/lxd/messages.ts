@@ -1,7 +1,7 @@
 /**
- * What LXD says in words alone, where its status tells nothing: of each message the part that tells it from others,
- * what it means, and the version that it was seen in. Nothing else in this plugin looks for words in what LXD says, or
- * in what LXC writes to a container's log. Seen in LXD 5.0.2 unless another is named.
+ * LXD's messages that have no status of their own: the part of each that identifies it, what it means, and
+ * the version it was seen in. Nothing else in this plugin matches words in LXD's messages, or in a
+ * container's log. Seen in LXD 5.0.2 unless another version is named.
  */
 
 /** With 404: the instance itself is not there, nothing of it. "Instance not found" */
@@ -39,8 +39,9 @@ export const SHUTDOWN_TIMED_OUT = /shutting down the container failed|timed out|
 export const WAIT_TIMED_OUT = /deadline exceeded/;
 
 /**
- * The config has been changed, and the agent in a virtual machine could not be told: LXD sends word of `user.*` to one
- * that runs. "VM agent isn't currently running", "Failed to connect to lxd-agent"; of Incus "incus-agent"
+ * The config was changed, but the agent in a virtual machine could not be notified: LXD notifies a running
+ * one of `user.*`. "VM agent isn't currently running", "Failed to connect to lxd-agent"; of Incus
+ * "incus-agent"
  */
 export const AGENT_NOT_TOLD = /VM agent isn't currently running|Failed to connect to \w+-agent/i;
 
@@ -53,7 +54,10 @@ export const OUTPUT_MISREAD = /unexpected end of JSON input/;
 /** ENOSPC or EDQUOT, as LXD quotes the system: "write …: No space left on device" */
 export const SPACE_USED_UP = /No space left on device|Disk quota exceeded/i;
 
-/** LXD takes exit code 126 of a command, whoever gave it, for a failure of its own. "Command not executable" */
+/**
+ * LXD reports exit code 126, even if the command itself returned it, as a failure of its own. "Command not
+ * executable"
+ */
 export const COMMAND_NOT_EXECUTABLE = /Command not executable/i;
 
 /** The same with 127. "Command not found" */
@@ -68,5 +72,5 @@ export const START_GIVEN_UP = /"ABORTING"|Failed to spawn container/;
 /** LXC 5.0, in a container's log: the host refuses a map of ids. "newuidmap failed to write mapping …" */
 export const ID_MAP_REFUSED = /new[ug]idmap failed/;
 
-/** LXC 5.0: a line of a container's log that tells of an error, with all that stands before what it tells. */
+/** LXC 5.0: a line with an error in a container's log, with everything before the error. */
 export const LOG_ERROR = /^.*? ERROR\s+\S+ - (\S+ - )?/;

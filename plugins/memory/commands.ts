@@ -70,7 +70,7 @@ async function complain(stderr: Writable, text: string): Promise<number> {
   return 1;
 }
 
-/** Hands on to a stream that somebody else ends. */
+/** Writes to a stream that its owner ends. */
 function passing(stdout: Writable): Writable {
   return new Transform({
     transform(chunk, _, done) {

@@ -11,7 +11,7 @@ export interface PlannedFault extends Disposable {
 export interface Faults {
   /** Every change passes here before it is made. */
   step(what: string): void;
-  /** The change is made: whoever dies now leaves it done. Failing is no longer possible. */
+  /** The change has been made: dying now leaves it done, and failing is no longer possible. */
   made(what: string): void;
   /** Plans a fault for the `step`-th step from now, 1 being the next. */
   plan(step: number, how: How): PlannedFault;

@@ -79,7 +79,7 @@ function run(
       stdout.end();
       stderr.end();
     });
-  // Whoever only reads the output must not be hit by an unhandled rejection.
+  // A caller that only reads the output must not get an unhandled rejection.
   exit.catch(() => {});
   return { stdin, stdout, stderr, resize: () => {}, exit };
 }

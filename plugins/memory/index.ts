@@ -21,7 +21,7 @@ import { createWorld, type World } from "./world.ts";
 const plugin: EnginePlugin = {
   apiVersion: API_VERSION,
   name: "memory",
-  description: "instances that exist in memory alone, for tests and as an example",
+  description: "instances that exist only in memory, for tests and as an example",
   settings: [
     {
       key: "persist",
@@ -32,7 +32,7 @@ const plugin: EnginePlugin = {
     {
       key: "faults",
       default: "",
-      description: "steps of a command that fail, or at which it dies, such as fail@3,die@7",
+      description: "steps at which a command fails or dies, such as fail@3,die@7",
       validate: (value) =>
         readScript(value) === undefined ? "must be a list of fail@STEP and die@STEP" : undefined,
     },

@@ -2,7 +2,7 @@ import type { Context, Instance, Lock } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import type { StoredInstance, World } from "./world.ts";
 
-/** The locks that are held, by the ids of their instances, and who waits for them. */
+/** Locks that have not been released, by the ids of their instances, and the callers that wait for them. */
 export interface Locks {
   readonly states: Map<string, LockState>;
 }
@@ -13,7 +13,7 @@ interface LockState {
   lock?: Lock;
 }
 
-/** The instance that was locked; rejects where the lock is not held any more. */
+/** The locked instance. Rejects once the lock has been released. */
 export async function lockedInstance(world: World, locks: Locks, lock: Lock): Promise<StoredInstance> {
   const { id, name } = lock.instance;
   if (locks.states.get(id)?.lock !== lock) {
@@ -73,7 +73,7 @@ export async function lockInstance(
   const mine: LockState = { waiting: new Set() };
   locks.states.set(id, mine);
   const release = async () => {
-    // One that was lost may be somebody else's by now.
+    // A lock that was lost may belong to another caller by now.
     if (locks.states.get(id) === mine) {
       locks.states.delete(id);
     }

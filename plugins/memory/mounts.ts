@@ -10,7 +10,7 @@ export function requireNative(mounts: readonly Mount[]): void {
   }
 }
 
-/** Mounts that are records alone: there is no inside that a folder could appear in. */
+/** Mounts exist only as records: there is no guest in which a folder could appear. */
 export function mountGroup(world: World, locks: Locks): Mounts {
   const put = async (stored: StoredInstance, mounts: readonly Mount[]) => {
     world.step("mount");

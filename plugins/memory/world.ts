@@ -57,7 +57,7 @@ export interface World {
 export function createWorld(file: string | undefined, faults: Faults): World {
   const changes = new EventEmitter();
   let instances: readonly StoredInstance[] = [];
-  // Whoever was told of an instance reads its name when it is gone.
+  // A caller that knows an instance can read its name after it is gone.
   const names = new Map<string, string>();
   const load = async () => {
     if (file !== undefined) {

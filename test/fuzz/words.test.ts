@@ -20,7 +20,7 @@ const anything = fc.oneof(
   fc.constantFrom("..", "../../etc/passwd", "-", "--", "a.b.c", "__proto__", "constructor", "x".repeat(5000)),
 );
 
-/** What a piece of code gives, or the code of the error that it refuses with; any other error goes on. */
+/** What a callback returns, or the code of the error that it refuses with; any other error goes on. */
 function outcome<T>(work: () => T): { value: T } | { code: string } {
   try {
     return { value: work() };

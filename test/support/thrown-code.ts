@@ -1,6 +1,6 @@
 import { asStrataError } from "../../lib/errors.ts";
 
-/** The code of what a piece throws; "" where it throws nothing. */
+/** The code of what a callback throws; "" where it throws nothing. */
 export function thrownCode(work: () => unknown): string {
   try {
     work();

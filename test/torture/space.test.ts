@@ -16,7 +16,7 @@ import { INSTANCE, openWorld, type World } from "./world.ts";
 
 const MIB = 1024 ** 2;
 
-/** The details of NO_SPACE that a piece is refused with, in MiB; its message has to have them too. */
+/** The details of NO_SPACE with which a callback is refused, in MiB; its message has to have them too. */
 async function shortage(work: Promise<unknown>): Promise<{ needed: number; free: number; missing: number }> {
   const error = await work.then(
     () => "nothing was refused",
@@ -42,7 +42,7 @@ describe("room that is missing is told before anything is made", () => {
   });
   after(() => world[Symbol.asyncDispose]());
 
-  /** Runs a piece while so many MiB are free. */
+  /** Runs a callback while so many MiB are free. */
   async function withFree<T>(mib: number, work: () => Promise<T>): Promise<T> {
     const ballast = join(world.daemon.disk, "ballast");
     const { bavail, bsize } = await statfs(world.daemon.disk);

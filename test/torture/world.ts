@@ -44,7 +44,7 @@ export interface World extends AsyncDisposable {
   observe(): Promise<State>;
   /** Brings back the state at the beginning, byte for byte. */
   reset(): Promise<void>;
-  /** Runs a piece, in which calling `fill` takes all the room that is left; gives it back afterwards. */
+  /** Runs a callback, in which calling `fill` takes all the room that is left; gives it back afterwards. */
   filling<T>(work: (fill: () => Promise<void>) => Promise<T>): Promise<T>;
   /** Files of the pool that belong to nothing. */
   orphans(): Promise<string[]>;

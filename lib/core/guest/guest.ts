@@ -89,7 +89,7 @@ export async function answersWithin(
   }
 }
 
-/** Runs a piece with root's commands in a guest as soon as they can run. */
+/** Runs a callback with root's commands in a guest as soon as they can run. */
 async function onceReady(
   session: Session,
   instance: Instance,

@@ -158,8 +158,8 @@ async function unmount(
 }
 
 /**
- * Runs a piece while no mount is in use in a running guest: saving its memory. They stay recorded, and
- * whoever waits for the guest to be ready again has them back. Where one is in use, or the piece fails,
+ * Runs a callback while no mount is in use in a running guest: saving its memory. They stay recorded, and
+ * whoever waits for the guest to be ready again has them back. Where one is in use, or the callback fails,
  * those that went are put back before the error goes on.
  */
 export async function withoutMounts<T>(

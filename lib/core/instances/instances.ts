@@ -91,7 +91,7 @@ export async function getInstances(
 
 const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED", "SNAPSHOT_NOT_FOUND"];
 
-/** What a piece resolves to; nothing where its instance or snapshot is gone and the caller allows it. */
+/** What a callback resolves to; nothing where its instance or snapshot is gone and the caller allows it. */
 export async function unlessGone<T>(
   call: Pick<EachOptions, "skipMissing"> | undefined,
   work: () => Promise<T>,
@@ -106,7 +106,7 @@ export async function unlessGone<T>(
   }
 }
 
-/** Runs a piece while the instance is locked, which may be known by its name alone; the lock has it as it is then. */
+/** Runs a callback while the instance is locked, which may be known by its name alone; the lock has it as it is then. */
 export async function whileLocked<T>(
   session: Session,
   which: Instance | { readonly name: string },

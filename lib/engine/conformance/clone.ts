@@ -119,7 +119,7 @@ async function clone(
   return instances.clone(lockOf(id), spec, call);
 }
 
-/** Runs a piece on a new, locked copy of a locked instance, and removes it afterwards. */
+/** Runs a callback on a new, locked copy of a locked instance, and removes it afterwards. */
 async function withClone(
   fixture: Fixture,
   original: Instance,

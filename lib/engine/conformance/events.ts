@@ -62,7 +62,7 @@ export function eventTests(kit: Kit): void {
 /** Waits for the next event of an instance that is of that kind, or leads to that state. */
 type Heard = (id: string, what: string) => Promise<void>;
 
-/** Runs a piece with what it needs to wait for events; they must end with the signal. */
+/** Runs a callback with what it needs to wait for events; they must end with the signal. */
 async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<void>): Promise<void> {
   const abort = new AbortController();
   const events = fixture.engine.events?.(abort.signal)[Symbol.asyncIterator]();

@@ -130,7 +130,7 @@ export async function locked(
   return lock;
 }
 
-/** Runs a piece on a new, locked instance, and removes it afterwards. */
+/** Runs a callback on a new, locked instance, and removes it afterwards. */
 export async function withInstance(
   fixture: Fixture,
   work: (instance: Instance) => Promise<void>,

@@ -55,7 +55,7 @@ export function suspendTests(kit: Kit): void {
   });
 }
 
-/** Runs a piece on an instance with a snapshot "one" that was started and suspended. */
+/** Runs a callback on an instance with a snapshot "one" that was started and suspended. */
 async function withSuspended(fixture: Fixture, work: (instance: Instance) => Promise<void>): Promise<void> {
   await withInstance(fixture, async (instance) => {
     await take(fixture, instance, "one");

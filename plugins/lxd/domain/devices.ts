@@ -22,14 +22,14 @@ const UNITS: Readonly<Record<string, bigint>> = {
   TiB: 1024n ** 4n,
 };
 
-/** A size as LXD writes it, in bytes; 0 for none, and for what is no fixed size, such as "50%". */
+/** A size as LXD writes it, in bytes; 0 for none, and for sizes that are not fixed, such as "50%". */
 export function readSize(text: string | undefined): bigint {
   const [, digits, unit = ""] = /^(\d+)\s*([A-Za-z]*)$/.exec(text ?? "") ?? [];
   const factor = UNITS[unit];
   return digits === undefined || factor === undefined ? 0n : BigInt(digits) * factor;
 }
 
-/** A number of CPUs: a count, or a set such as "0-2,5" that somebody has pinned. 0 where nothing is said. */
+/** A number of CPUs: a count, or a set such as "0-2,5" that pins them. 0 if there is none. */
 export function readCpus(text: string | undefined): number {
   if (text === undefined || text === "") {
     return 0;

@@ -20,8 +20,8 @@ const STATES: Readonly<Record<string, EngineState>> = {
 const RECONNECT_INTERVAL_MS = 1000;
 
 /**
- * LXD's events of all members, as strata's. LXD names instances, strata has ids: names are looked up once,
- * and kept so that one that is gone can still be told by its id.
+ * LXD's events of all members, as strata's. LXD refers to instances by name and strata by id: names are
+ * looked up once and kept, so that an event about a removed instance still has its id.
  */
 export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): AsyncIterable<EngineEvent> {
   const ids = new Map<string, string>();

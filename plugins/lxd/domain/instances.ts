@@ -56,7 +56,9 @@ export function instanceGroup(engine: LxdEngine): Instances {
   };
 }
 
-/** All of strata's instances that can be reached; one whose record cannot be read is told and left out. */
+/**
+ * All of strata's instances that can be reached. One whose record cannot be read is left out, with a warning.
+ */
 export async function listManaged(engine: LxdEngine): Promise<Managed[]> {
   return managedOf(engine, await listAll(engine));
 }
@@ -75,7 +77,7 @@ function managedOf(engine: LxdEngine, instances: readonly LxdInstance[]): Manage
       if (!isStrataError(error)) {
         throw error;
       }
-      engine.log.warn(`${instance.name} is left out of the list: ${error.message}`);
+      engine.log.warn(`${instance.name} is not listed: ${error.message}`);
       return [];
     }
   });

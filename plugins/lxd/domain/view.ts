@@ -42,8 +42,8 @@ export function toInstance(managed: Managed): Instance {
 }
 
 /**
- * The member that an instance is on, where that does not answer: of those LXD tells name and member, and
- * nothing else, so not whose they are either. Undefined for one that is there.
+ * The member that an instance is on, if that does not answer; undefined for one that does. Of such an
+ * instance LXD reports only name and member, so it is not known whether it is strata's.
  */
 export function lostMember({ status, location, config }: LxdInstance): string | undefined {
   return status === "Error" && location !== "" && Object.keys(config).length === 0 ? location : undefined;

@@ -61,7 +61,7 @@ export async function execute(
   };
   control.on("error", () => {});
   control.resume();
-  // A KILL that the guest cannot refuse: whoever cancels does not want to wait for it.
+  // A KILL, which the guest cannot refuse: a caller that cancels does not wait for it.
   const kill = () => send({ command: "signal", signal: 9 });
   signal?.addEventListener("abort", kill, { once: true });
   const exit = (async () => {
@@ -81,7 +81,7 @@ export async function execute(
       }
     }
   })();
-  // Whoever only reads the output must not be hit by an unhandled rejection.
+  // A caller that only reads the output must not get an unhandled rejection.
   exit.catch(() => {});
   return {
     stdin,
@@ -93,7 +93,7 @@ export async function execute(
   };
 }
 
-/** LXD takes two exit codes of a command, whoever gave them, for failures of its own. */
+/** LXD reports two exit codes, even if the command itself returned them, as failures of its own. */
 function exitCodeOf(error: unknown): number {
   if (isSaid(error, COMMAND_NOT_EXECUTABLE)) {
     return 126;

@@ -1,9 +1,9 @@
 import type { TreeRecord } from "../domain/records.ts";
 
 /**
- * What is under way on an instance, written into its config before the first step and removed with the
- * last, so that whoever comes next can finish or undo it (`recovery.ts`). Snapshots are named by their
- * ids, which stay when they are renamed.
+ * An operation in progress on an instance, written into its config before its first step and removed with its
+ * last, so that the next command can finish or undo it (`recovery.ts`). It refers to snapshots by their ids,
+ * which stay when they are renamed.
  */
 export type Operation =
   | { readonly kind: "create" }

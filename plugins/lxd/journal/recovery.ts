@@ -35,7 +35,7 @@ export async function runningOperations(
     );
 }
 
-/** Waits until LXD has ended what it was told to do to an instance, whatever came of it. */
+/** Waits until LXD has ended its operations on an instance, whether they succeed or fail. */
 export async function awaitOperations(engine: LxdEngine, managed: Managed): Promise<void> {
   for (const { id } of await runningOperations(engine, managed)) {
     await engine.client.wait(id).catch((error: unknown) => {
@@ -45,8 +45,8 @@ export async function awaitOperations(engine: LxdEngine, managed: Managed): Prom
 }
 
 /**
- * Finishes or undoes what an operation has left half done, by looking at what is there. Every step may be
- * repeated: whoever is killed here leaves the same to the next. Needs a hold.
+ * Finishes or undoes an interrupted operation, depending on what exists. Every step can be repeated, so being
+ * interrupted here changes nothing for the next command. The caller has locked the instance.
  */
 export async function finish(engine: LxdEngine, id: string): Promise<void> {
   const managed = await getManaged(engine, id);
@@ -73,7 +73,7 @@ export async function finish(engine: LxdEngine, id: string): Promise<void> {
   }
 }
 
-/** The instance of that id, held and with nothing left half done: what every change begins with. */
+/** The instance of that id, locked and without an interrupted operation: every change begins with this. */
 export async function getReady(engine: LxdEngine, id: string): Promise<Managed> {
   const managed = await getLocked(engine, id);
   if (managed.operation === undefined && managed.aside === undefined) {
@@ -117,7 +117,7 @@ export async function bringBack(engine: LxdEngine, managed: Managed, { id }: Of<
   if (node === undefined) {
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
-      reason: "a snapshot that is being restored is gone",
+      reason: "the snapshot that is being restored does not exist any more",
     });
   }
   const body = { restore: node.name, stateful: false };
@@ -137,8 +137,8 @@ async function putBack(engine: LxdEngine, managed: Managed, node: Node): Promise
 }
 
 /**
- * The config after a restore: the snapshot's, with what belongs to the instance whatever it stands on: its
- * records, the lock and the note, the addresses of its interfaces.
+ * The config after a restore: the snapshot's, with what belongs to the instance whichever snapshot it stands
+ * on: its records, the lock, the journal entry, and the addresses of its interfaces.
  */
 export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">, node: Node): Config {
   const { name, own, config } = managed;
@@ -207,7 +207,10 @@ export async function finishRename(
   await writeConfig(engine, name, operationKeys(null));
 }
 
-/** Removes an instance with its snapshots for good, running or not. The note has whoever comes next go on. */
+/**
+ * Removes an instance with its snapshots permanently, running or not. The journal entry makes the next
+ * command continue.
+ */
 export async function removeInstance(engine: LxdEngine, managed: Managed): Promise<void> {
   const { name, instance } = managed;
   const { client } = engine;

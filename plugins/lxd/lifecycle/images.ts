@@ -139,12 +139,12 @@ export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): 
   return now - Math.max(Date.parse(last_used_at), Date.parse(uploaded_at)) > UNUSED_AFTER_MS;
 }
 
-/** Whoever launches does not have to wait for, or fail with, what concerns other images. */
+/** A launch does not wait for, or fail because of, other images. */
 async function sweep(engine: LxdEngine, wanted: string): Promise<void> {
   try {
     for (const image of await ownImages(engine)) {
       if (image.properties[OWN] !== wanted && isUnused(image, Date.now())) {
-        engine.log.info("an image that was not used for 14 days is taken from LXD", {
+        engine.log.info("removing an image from LXD that was not used for 14 days", {
           fingerprint: image.fingerprint,
         });
         await removeImage(engine, image.fingerprint);

@@ -74,7 +74,7 @@ export async function requireMachine(
   await requireAttainable(engine, resources);
 }
 
-/** Without a network nobody would reach it. */
+/** Without a network it could not be reached. */
 export function requireNetwork(interfaces: Devices): void {
   if (interfaces[DEFAULT_NIC] !== undefined) {
     return;
@@ -84,8 +84,8 @@ export function requireNetwork(interfaces: Devices): void {
 }
 
 /**
- * Rejects with INVALID_VALUE what no virtual machine there can have: LXD takes it all the same, and then
- * does not start it.
+ * Rejects with INVALID_VALUE what a virtual machine there cannot have: LXD would accept it and then not start
+ * it.
  */
 export async function requireAttainable(
   { client }: LxdEngine,
@@ -114,7 +114,7 @@ export function noInterfaces() {
   return failure("UNSUPPORTED", { what: "a further interface", engine: "LXD", reason });
 }
 
-/** Images that were built here are signed by nobody. */
+/** Images that were built here are not signed. */
 export function machineKeys(seed: Seed): Config {
   return { "security.secureboot": "false", ...metaKeys(seed) };
 }

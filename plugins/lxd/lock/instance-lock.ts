@@ -11,18 +11,18 @@ import { LxdConnectionError } from "../rest/errors.ts";
 import type { Config } from "../rest/shapes.ts";
 import { isGone, isHere, type Lease, newLease, readLease } from "./lease.ts";
 
-/** Between two looks at a lock that another holds, ms. */
+/** How often a lock that another process has is read, ms. */
 const POLL_INTERVAL_MS = 100;
-/** How often a holder shows that it lives, or tries to give up what it could not, ms. */
+/** How often an owner renews its lease, or tries again to release one, ms. */
 const RENEW_INTERVAL_MS = 10_000;
-/** A holder on another system that has not been heard of for so long is dead, ms. */
+/** An owner on another system that has not renewed its lease for so long is dead, ms. */
 const LEASE_TIMEOUT_MS = 45_000;
-/** How long the config of an instance whose restore was interrupted must have been left alone, ms. */
+/** How long the config of an instance whose restore was interrupted must have been unchanged, ms. */
 const RESTORE_QUIET_MS = 2000;
 
 /**
- * Leases of this process that nobody holds any more and that may still be in a config, LXD having been out of
- * reach when they were to be taken out. To others the process that made them lives, so it alone can tell.
+ * Leases of this process that were released and may still be in a config, because LXD could not be reached
+ * when they were to be removed. To other processes they look alive, so only this one knows.
  */
 const abandoned = new Set<string>();
 
@@ -69,7 +69,7 @@ export async function lockInstance(
   };
   engine.leases.set(id, JSON.stringify(lease));
   try {
-    // Whoever held it before may have died while LXD went on with what it was told.
+    // The previous owner may have died while LXD continued what it had asked for.
     let managed = await getManaged(engine, id);
     const unfinished = managed.operation !== undefined || managed.aside !== undefined;
     if (inherited || unfinished) {
@@ -112,7 +112,7 @@ async function claim(
     sign = seen;
     const silence = Date.now() - since;
     const free = text === undefined || (await isDead(engine, managed, text, silence));
-    // Somebody may be about to put the right lock back.
+    // Another process may be about to put the right lock back.
     if (free && (!stale || silence >= RESTORE_QUIET_MS)) {
       if (await swap(engine, managed, { [KEYS.lock]: JSON.stringify(lease) })) {
         return text !== undefined;
@@ -159,7 +159,7 @@ async function isDead(engine: LxdEngine, managed: Managed, text: string, silence
   return silence >= LEASE_TIMEOUT_MS && (await runningOperations(engine, managed)).length === 0;
 }
 
-/** Changes the config unless somebody else has changed it since it was read; false then. */
+/** Changes the config, unless it has changed since it was read; false then. */
 async function swap(engine: LxdEngine, { name, etag }: Managed, config: Config): Promise<boolean> {
   try {
     await change(engine, "PATCH", name, { config }, etag);
@@ -186,8 +186,8 @@ async function renew(engine: LxdEngine, id: string, lease: Lease): Promise<void>
 }
 
 /**
- * Takes a lease out of the config; where LXD cannot be reached, as soon as it can. From now on the lease keeps
- * nobody of this process out.
+ * Removes a lease from the config; if LXD cannot be reached, as soon as it can. From now on the lease does
+ * not block this process.
  */
 export async function releaseLease(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   abandoned.add(lease.holder);

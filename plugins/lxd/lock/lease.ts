@@ -3,9 +3,9 @@ import { readFile, readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { z } from "zod";
 
-/** Who holds an instance, as kept in its config for everybody to see. */
+/** The owner of a lock, as stored in the instance's config, where every client can read it. */
 export interface Lease {
-  /** Made up for each hold. */
+  /** A random id for each lock. */
   readonly holder: string;
   /** The system that the holder's process id means something on. */
   readonly host: string;
@@ -24,7 +24,7 @@ const leaseShape = z.object({
   beat: z.number(),
 });
 
-/** Reads a lease; one that cannot be read is as good as none that anybody renews. */
+/** Reads a lease. One that cannot be read counts as one that is not renewed. */
 export function readLease(text: string): Lease | undefined {
   try {
     return leaseShape.parse(JSON.parse(text));
@@ -64,6 +64,6 @@ async function hostId(): Promise<string> {
 /** When a process began, in ticks since the boot; undefined when there is none, or no /proc. */
 async function beginOf(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  // The name of the program comes second, in parentheses, and may hold anything.
+  // The name of the program comes second, in parentheses, and may contain anything.
   return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
 }

@@ -24,9 +24,9 @@ const TRIAL_TIMEOUT_MS = 20_000;
 const ABANDONED_AFTER_MS = 60_000;
 
 /**
- * Why LXD does not start a container with these lines of `raw.idmap`; null where it does. It is told from
- * the log of one that has nothing to start. LXD gives up on it a few seconds later, and then removes it
- * by itself. Rejects where that could not be told.
+ * Why LXD does not start a container with these lines of `raw.idmap`; null if it does. The log of a container
+ * with nothing to start tells. LXD gives it up after a few seconds and removes it. Rejects if it could not be
+ * found out.
  */
 export async function tryIdMap(engine: LxdEngine, lines: string): Promise<string | null> {
   const { client } = engine;

@@ -87,7 +87,7 @@ export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Pr
   return reason;
 }
 
-/** Whether ids can be mapped at all, told by those of the caller; the host's root is never mapped. */
+/** True if ids can be mapped at all, found by the caller's own. The host's root is never mapped. */
 export async function sampleRefusal(engine: LxdEngine): Promise<string | null> {
   const { uid, gid } = callerIds();
   const own = (host: number): IdMap[] => [{ host: host === 0 ? DEFAULT_USER : host, guest: DEFAULT_USER }];

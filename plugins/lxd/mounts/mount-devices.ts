@@ -17,8 +17,8 @@ export function checkMount({ remote }: Pick<LxdEngine, "remote">, { type }: Moun
 }
 
 /**
- * The member of the cluster that has the folders of this host, to which the socket is; undefined where
- * there is no cluster. Rejects with UNSUPPORTED where an instance is, or is to be, on another one.
+ * The member of the cluster with this host's folders, the one that the socket belongs to; undefined without a
+ * cluster. Rejects with UNSUPPORTED if an instance is, or is to be, on another member.
  */
 export async function memberHere(engine: LxdEngine, wanted: string | undefined): Promise<string | undefined> {
   const { environment } = await engine.server();

@@ -7,8 +7,9 @@ const KEY = "cloud-init.network-config";
 const shape = z.object({ ethernets: z.record(z.string(), z.unknown()) });
 
 /**
- * What cloud-init is told of further interfaces, `eth` and a number from `first` on, beside what the config
- * has already. Without it cloud-init sets up the first one alone. What somebody else wrote is left alone.
+ * cloud-init's configuration of further interfaces, `eth` and a number from `first` on, in addition to the
+ * config's own. Without it, cloud-init configures only the first interface. Configuration that the user wrote
+ * is not changed.
  */
 export function networkKeys(nics: readonly NicSpec[], before: Config = {}, first = 1): Config {
   const known = readEthernets(before[KEY]);

@@ -140,7 +140,8 @@ async function send(
   const request = openRequest(endpoint, "POST", path, options, headers);
   const answer = answered(endpoint, request, options.signal, readJson);
   answer.catch(() => {});
-  // A server that refuses hangs up before it has read all: its answer tells more than the broken pipe.
+  // A server that refuses closes the connection before it has read everything. Its answer says more than the
+  // broken pipe.
   await pipeline(body, request).catch(async (error: unknown) => {
     await answer;
     throw error;

@@ -49,8 +49,8 @@ class SocketAgent extends HttpAgent {
 }
 
 /**
- * A server over TLS. Its certificate is its own and signed by nobody, so it is known by its fingerprint
- * alone; `fingerprint` is the SHA-256 of the certificate in hex. Members of a cluster share one.
+ * A server over TLS. Its certificate is self-signed, so it is identified by its fingerprint: `fingerprint` is
+ * the SHA-256 of the certificate in hex. Members of a cluster share one.
  */
 export function tlsEndpoint(url: URL, identity: Identity, fingerprint: string): Endpoint {
   return {
@@ -83,7 +83,7 @@ class PinnedAgent extends HttpsAgent {
       cert: this.#identity.certificate,
       key: this.#identity.key,
       minVersion: "TLSv1.2",
-      // Nobody has signed it: the fingerprint is what is checked, before a byte of ours is sent.
+      // The certificate is self-signed, so its fingerprint is checked before anything is sent.
       rejectUnauthorized: false,
     });
     const timer = setTimeout(

@@ -91,13 +91,13 @@ export function openSocket(endpoint: Endpoint, path: string): Promise<WebSocket>
     agent: endpoint.agent,
     perMessageDeflate: false,
     maxPayload: 16 * 1024 * 1024,
-    // LXD pings and waits for no answer. One sent to an end that has closed already would break the
-    // connection, and with it what that end had sent before and nobody has read yet.
+    // LXD pings without waiting for an answer. Answering after the other end has closed would break the
+    // connection, and lose what it sent before and we have not read yet.
     autoPong: false,
   });
   return new Promise((resolve, reject) => {
     socket.once("open", () => {
-      // What arrives before anybody listens would be lost.
+      // What arrives before there is a listener would be lost.
       socket.pause();
       resolve(socket);
     });

@@ -43,10 +43,10 @@ export const operationShape = z.object({
 
 export type Operation = z.infer<typeof operationShape>;
 
-/** Operations by state, as `GET /1.0/operations?recursion=1` tells them. */
+/** Operations by state, as returned by `GET /1.0/operations?recursion=1`. */
 export const operationsShape = z.record(z.string(), z.array(operationShape));
 
-/** What LXD tells anybody. */
+/** What LXD tells clients that it does not trust. */
 export const greetingShape = z.object({ auth: z.string() });
 
 export const serverShape = z.object({

@@ -110,8 +110,8 @@ async function take(
 }
 
 /**
- * Does what is left of an operation whose turning point is behind it. Once more if it fails: there is no
- * way back from here, and what fails twice waits for the next hold.
+ * Does the rest of an operation that has passed its turning point, a second time if it fails: it cannot be
+ * undone any more. What fails twice waits for the next command that locks the instance.
  */
 async function complete(engine: LxdEngine, id: string): Promise<void> {
   await finish(engine, id).catch(() => finish(engine, id));
@@ -182,7 +182,7 @@ async function deleteSnapshot(
     if (!(await nodesOf(engine, id)).some((each) => each.id === node.id)) {
       return complete(engine, id);
     }
-    // Still there: nothing has changed but the note.
+    // It still exists: only the journal entry has changed.
     await writeConfig(engine, name, operationKeys(null));
     throw error;
   }

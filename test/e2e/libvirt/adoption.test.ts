@@ -57,7 +57,7 @@ describe("a domain that strata did not make", () => {
       (await xmlOf(foreign)).replace(/<source file='[^']*'/, `<source file='${path}'`),
     );
 
-  /** Runs a piece on an adopted domain that has written since its first snapshot, all of them deleted. `path` is how it names its disk. */
+  /** Runs a callback on an adopted domain that has written since its first snapshot, all of them deleted. `path` is how it names its disk. */
   async function withWritten(
     work: (foreign: ForeignDomain, instance: Instance, contents: string) => Promise<void>,
     path = (disk: string) => disk,

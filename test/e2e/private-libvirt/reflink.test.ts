@@ -72,7 +72,7 @@ for (const kind of ["xfs", "ext4"] as const) {
     /** Has a file take more room than there is data in it. */
     const grow = (path: string) => execa("fallocate", ["--keep-size", "--length", `${MUCH}M`, path]);
 
-    /** Runs a piece that leaves all contents as they are; resolves to the MiB that it took. */
+    /** Runs a callback that leaves all contents as they are; resolves to the MiB that it took. */
     async function keeping(work: () => Promise<unknown>): Promise<number> {
       const contents = await fixture.read(instance);
       const before = await taken();

@@ -84,7 +84,7 @@ async function unlessGone<T>(look: Promise<T>): Promise<T | undefined> {
   });
 }
 
-/** The code of what a piece of work rejects with, and its message. */
+/** The code of what a callback rejects with, and its message. */
 export async function refusal(work: Promise<unknown>): Promise<{ code: string; message: string }> {
   try {
     await work;

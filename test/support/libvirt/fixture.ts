@@ -34,7 +34,7 @@ export interface LibvirtFixture extends Fixture {
   ): Promise<{ activeLayer: string; folder: string; pendingRemovals: readonly string[] }>;
 }
 
-/** Runs a piece that changes an instance while that is locked. */
+/** Runs a callback that changes an instance while that is locked. */
 export async function whileLocked<T>(
   fixture: Pick<Fixture, "engine">,
   instance: Pick<Instance, "id" | "name">,
@@ -44,7 +44,7 @@ export async function whileLocked<T>(
   return await work();
 }
 
-/** The code that a piece is refused with; "nothing" when it is not. */
+/** The code with which a callback is refused; "nothing" when it is not. */
 export async function codeOf(work: Promise<unknown>): Promise<string> {
   return work.then(
     () => "nothing",

@@ -100,7 +100,7 @@ async function sweep(story: Story): Promise<void> {
   }
 }
 
-/** Runs a piece on a fresh instance, ends it as every trial ends, and makes the world anew. */
+/** Runs a callback on a fresh instance, ends it as every trial ends, and makes the world anew. */
 export async function tell(
   { world, actors }: Stage,
   random: () => number,

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { mapErrors } from "../../../../lib/engine/map-errors.ts";
 
-/** What a piece fails with, as the net says it; "nothing" where it does not fail. */
+/** What a callback fails with, as the net says it; "nothing" where it does not fail. */
 async function failureOf(work: () => unknown): Promise<string> {
   try {
     await work();

@@ -27,7 +27,7 @@ const LONG: Readonly<Record<string, string>> = {
 };
 
 /**
- * Runs a piece and tells how much text the segmenter has copied for it: all of its input for each segment
+ * Runs a callback and tells how much text the segmenter has copied for it: all of its input for each segment
  * that it gives. Ends it when that is more than a bound, since the square of a MiB takes for ever.
  */
 function copiedBy(piece: () => unknown, bound: number): number {

@@ -9,7 +9,7 @@ import { memoryEngine } from "../../../../../plugins/memory/index.ts";
 /** Waits for the next line, without its time, that is about the instance. */
 type Heard = () => Promise<string>;
 
-/** Runs a piece with a launched instance "web" and what is told of it from then on. */
+/** Runs a callback with a launched instance "web" and what is told of it from then on. */
 async function whileWatching(
   work: (strata: Strata, heard: Heard) => Promise<void>,
   engine: Engine = memoryEngine(),
