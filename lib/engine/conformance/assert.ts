@@ -9,6 +9,15 @@ export function rejects(work: Promise<unknown>, code: ErrorCode): Promise<void> 
   return rejectsWithAny(work, [code]);
 }
 
+/** Fails unless it comes in time: a test that waits for ever says nothing. */
+export async function within<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: nothing within ${ms} ms`)), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 /** The same where several codes are right. */
 export async function rejectsWithAny(work: Promise<unknown>, codes: readonly ErrorCode[]): Promise<void> {
   const wanted = codes.join(" or ");

@@ -1,9 +1,12 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Context } from "../contract.ts";
-import { rejects, same } from "./assert.ts";
+import { rejects, same, within } from "./assert.ts";
 import { context, current, locked, lockOf, MIB, newSpec, take, withInstance } from "./fixture.ts";
 import { inGuest, type Kit } from "./kit.ts";
+
+/** How long waiting and a command may take to end once they were called off, ms. */
+const END_TIMEOUT_MS = 10_000;
 
 /** Calls that are called off: they reject with CANCELLED, and then nothing has happened. */
 export function cancellationTests(kit: Kit): void {
@@ -13,7 +16,7 @@ export function cancellationTests(kit: Kit): void {
       const abort = new AbortController();
       const waiting = instances.lock(instance, { wait: 60_000 }, { ...context(), signal: abort.signal });
       abort.abort();
-      await rejects(waiting, "CANCELLED");
+      await rejects(within(END_TIMEOUT_MS, "the end of waiting", waiting), "CANCELLED");
     });
   });
 
@@ -88,7 +91,7 @@ export function cancellationTests(kit: Kit): void {
     }
     session.stdin.on("error", () => {});
     setTimeout(() => abort.abort(), 50);
-    await rejects(session.exit, "CANCELLED");
+    await rejects(within(END_TIMEOUT_MS, "the end of the command", session.exit), "CANCELLED");
   });
 }
 

@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 /** How long a process may take to do what it is for, ms. */
-const CHILD_TIMEOUT_MS = 60_000;
+const CHILD_TIMEOUT_MS = 30_000;
 
 /** A process with the engine in it; see `child.ts`. */
 export interface Child {

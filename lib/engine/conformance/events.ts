@@ -1,6 +1,6 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { EngineEvent } from "../contract.ts";
-import { same } from "./assert.ts";
+import { same, within } from "./assert.ts";
 import { context, type Fixture, locked, newSpec, take } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 
@@ -70,7 +70,7 @@ async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<v
     throw new Error("the engine tells of no events");
   }
   const next = async (): Promise<EngineEvent> => {
-    const { value, done } = await inTime(events.next());
+    const { value, done } = await within(EVENT_TIMEOUT_MS, "the next event", events.next());
     if (done === true) {
       throw new Error("the events have ended");
     }
@@ -90,16 +90,8 @@ async function whileWatching(fixture: Fixture, work: (heard: Heard) => Promise<v
   });
   const last = events.next();
   abort.abort();
-  while (!(await inTime(last)).done && !(await inTime(events.next())).done) {}
-}
-
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`nothing was told within ${EVENT_TIMEOUT_MS} ms`)),
-      EVENT_TIMEOUT_MS,
-    );
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  while (
+    !(await within(EVENT_TIMEOUT_MS, "the next event", last)).done &&
+    !(await within(EVENT_TIMEOUT_MS, "the next event", events.next())).done
+  ) {}
 }

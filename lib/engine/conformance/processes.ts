@@ -30,9 +30,12 @@ export function processTests(kit: Kit): void {
     await withInstance(fixture, async (instance) => {
       await rejects(other.instances.lock(instance, { wait: 0 }, context()), "BUSY");
       const waiting = other.instances.lock(instance, { wait: 60_000 }, context());
+      // What changes while it waits is in the instance that it gets.
+      await fixture.engine.instances.annotate(lockOf(instance.id), { restoredAt: 7 });
       await lockOf(instance.id)[Symbol.asyncDispose]();
       {
         await using lock = await waiting;
+        same(lock.instance.record.restoredAt, 7);
         await rejects(fixture.engine.instances.lock(instance, { wait: 0 }, context()), "BUSY");
         await other.instances.annotate(lock, { hostKey: "ssh-ed25519 AAAA" });
       }
