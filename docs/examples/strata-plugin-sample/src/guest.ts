@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { EngineAccess, ExecOptions, ExecSession } from "strata-vm/engine";
-import { failure } from "strata-vm/errors";
+import { failure } from "./failure.ts";
 import type { Disk, Store } from "./store.ts";
 
 interface Outcome {
@@ -60,9 +60,14 @@ async function run(
   { cwd = "/" }: ExecOptions,
   input: () => Promise<Buffer>,
 ): Promise<Outcome> {
-  const [path] = args;
-  const stored = await store.get(id);
-  const put = (disk: Disk) => store.put({ ...stored, disk });
+  const [path = ""] = args;
+  const look = async () => (await store.get(id)).disk;
+  // A guest writes its own disk, whoever has the lock. Here that is in the one file of the instance, so the file is
+  // read again at once before it is written; a real engine has its disks elsewhere.
+  const write = async (change: (disk: Disk) => Disk) => {
+    const stored = await store.get(id);
+    await store.put({ ...stored, disk: change(stored.disk) });
+  };
   switch (command) {
     case "true":
     case "sync":
@@ -74,22 +79,21 @@ async function run(
     case "pwd":
       return { code: 0, out: `${cwd}\n` };
     case "cat": {
-      if (path === undefined) {
+      if (args.length === 0) {
         return { code: 0, out: await input() };
       }
-      const found = stored.disk[path];
+      const found = (await look())[path];
       return found === undefined
         ? { code: 1, error: `cat: ${path}: No such file or directory\n` }
         : { code: 0, out: Buffer.from(found, "base64") };
     }
     case "tee": {
       const out = await input();
-      await put({ ...stored.disk, [path ?? ""]: out.toString("base64") });
+      await write((disk) => ({ ...disk, [path]: out.toString("base64") }));
       return { code: 0, out };
     }
     case "rm": {
-      const { [path ?? ""]: _, ...rest } = stored.disk;
-      await put(rest);
+      await write(({ [path]: _, ...rest }) => rest);
       return { code: 0 };
     }
     default:

@@ -27,7 +27,7 @@ const plugin: EnginePlugin = {
 export default plugin;
 
 /** The open engine. It has no groups beyond those that every engine must have. */
-export async function openSample(folder: string): Promise<Engine> {
+async function openSample(folder: string): Promise<Engine> {
   const store = await openStore(folder);
   const locks: Locks = new WeakSet();
   return {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Context, Instance, Instances, Lock } from "strata-vm/engine";
-import { failure } from "strata-vm/errors";
-import { type Locks, lockedInstance, lockInstance } from "./lock.ts";
+import { failure } from "./failure.ts";
+import { type Locks, lockedInstance, lockFile, lockInstance } from "./lock.ts";
 import type { Store, Stored } from "./store.ts";
 
 function view({ disk: _, snapshots, standsOn: __, ...rest }: Stored): Instance {
@@ -22,6 +22,9 @@ export function requireStopped({ name, state }: Stored, reason: string): void {
   }
 }
 
+/** How long another creation may take, ms: it only writes a file. */
+const NAMES_TIMEOUT_MS = 60_000;
+
 export function instanceGroup(store: Store, locks: Locks): Instances {
   const get = (lock: Lock) => lockedInstance(store, locks, lock);
   return {
@@ -33,10 +36,13 @@ export function instanceGroup(store: Store, locks: Locks): Instances {
     lock: (instance, options, context) => lockInstance(store, locks, instance, options, context, view),
     async create(spec, context) {
       goOn(context);
+      const { signal } = context;
       const { name, resources, mounts, networks, record } = spec;
       if (mounts.length > 0 || networks.length > 0) {
         throw failure("UNSUPPORTED", { what: "a mount or network", engine: "sample", reason: "it has none" });
       }
+      // From the look at the names until the new one is there.
+      await using _names = await lockFile(store.lockPath("names"), { name, wait: NAMES_TIMEOUT_MS, signal });
       if ((await store.all()).some((stored) => stored.name === name)) {
         throw failure("INSTANCE_EXISTS", { name });
       }
@@ -73,7 +79,9 @@ export function instanceGroup(store: Store, locks: Locks): Instances {
     },
     async annotate(lock, change) {
       const stored = await get(lock);
-      await store.put({ ...stored, record: { ...stored.record, ...change } });
+      // Members that are undefined are left alone, and those that nobody here knows are kept.
+      const named = Object.entries(change).filter(([, value]) => value !== undefined);
+      await store.put({ ...stored, record: { ...stored.record, ...Object.fromEntries(named) } });
     },
     async remove(lock) {
       const { id } = await get(lock);

@@ -1,14 +1,11 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import type { Context, Instance, Lock } from "strata-vm/engine";
-import { failure } from "strata-vm/errors";
+import { failure } from "./failure.ts";
 import type { Store, Stored } from "./store.ts";
 
-/** Between two attempts, ms. */
-const PAUSE = 20;
-
-/** The locks that this process holds. */
+/** The locks that this process has given and not released. */
 export type Locks = WeakSet<Lock>;
 
 /** What is stored of the instance that was locked; rejects where the lock is not held any more. */
@@ -20,10 +17,6 @@ export async function lockedInstance(store: Store, locks: Locks, lock: Lock): Pr
   return store.get(id);
 }
 
-/**
- * A lock is an abstract Unix socket of Linux: it has one owner on the whole host, and the kernel frees it
- * when the owner dies, however it dies.
- */
 export async function lockInstance(
   store: Store,
   locks: Locks,
@@ -36,46 +29,53 @@ export async function lockInstance(
   if (found === undefined || (wanted !== undefined && found.id !== wanted)) {
     throw failure("INSTANCE_NOT_FOUND", { name });
   }
-  const { id } = found;
-  const end = Date.now() + wait;
-  let socket = await listen(`\0strata-sample-${id}`);
-  while (socket === undefined) {
-    if (signal.aborted) {
-      throw failure("CANCELLED", {}, signal.reason);
-    }
-    if (Date.now() >= end) {
-      throw failure("BUSY", { name });
-    }
-    await delay(PAUSE, undefined, { signal }).catch(() => {});
-    socket = await listen(`\0strata-sample-${id}`);
-  }
-  const server = socket;
+  const file = await lockFile(store.lockPath(found.id), { name, wait, signal });
   const release = async () => {
     locks.delete(lock);
-    if (server.listening) {
-      await once(server.close(), "close");
-    }
+    await file.close();
   };
   let lock: Lock;
   try {
     // Somebody may have removed it while we waited. An engine with work of several steps would finish or
     // undo here what the last holder has left half done; in this one, a change is a single rename.
-    lock = { instance: view(await store.get(id)), [Symbol.asyncDispose]: release };
+    lock = { instance: view(await store.get(found.id)), [Symbol.asyncDispose]: release };
   } catch (error) {
-    await once(server.close(), "close");
+    await file.close();
     throw error;
   }
   locks.add(lock);
   return lock;
 }
 
-/** Takes the socket; undefined when somebody has it. */
-function listen(path: string): Promise<Server | undefined> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      error.code === "EADDRINUSE" ? resolve(undefined) : reject(error),
-    );
-    server.listen(path, () => resolve(server.unref()));
-  });
+/** Exit status of flock(1) for a lock that was not to be had. */
+const TAKEN = 75;
+
+/**
+ * Locks a file, waiting up to `wait` ms, until it is closed. Node cannot call flock(2): flock(1) locks the open file
+ * that it inherits from us, and the lock stays with it when flock(1) has ended.
+ *
+ * It ends when every process that has this open file has closed it or died. So an engine whose children write, such as
+ * qemu-img, gives them the descriptor in their `stdio`: if strata is killed, the instance stays locked until they have
+ * ended. It holds in containers that share the folder, too, which an abstract socket would not: that is of one
+ * network namespace, and any user can take its name.
+ */
+export async function lockFile(
+  path: string,
+  { name, wait, signal }: { readonly name: string; readonly wait: number; readonly signal: AbortSignal },
+): Promise<FileHandle> {
+  const file = await open(path, "a", 0o600);
+  try {
+    const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), "--wait", String(wait / 1000), "3"];
+    const child = spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", file.fd], signal });
+    const [code] = await once(child, "exit");
+    if (code !== 0) {
+      throw code === TAKEN
+        ? failure("BUSY", { name })
+        : failure("PROGRAM_FAILED", { program: "flock", reason: `exit status ${code}` });
+    }
+    return file;
+  } catch (error) {
+    await file.close();
+    throw signal.aborted ? failure("CANCELLED", {}, error) : error;
+  }
 }

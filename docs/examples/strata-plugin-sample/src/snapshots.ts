@@ -1,5 +1,5 @@
 import type { Lock, Snapshots } from "strata-vm/engine";
-import { failure } from "strata-vm/errors";
+import { failure } from "./failure.ts";
 import { goOn, requireStopped } from "./instances.ts";
 import { type Locks, lockedInstance } from "./lock.ts";
 import type { Store, Stored } from "./store.ts";
@@ -20,10 +20,6 @@ export function snapshotGroup(store: Store, locks: Locks): Snapshots {
         })),
         standsOn,
       };
-    },
-    async outline(id) {
-      const { snapshots, standsOn } = await store.get(id);
-      return { names: snapshots.map(({ name }) => name), standsOn };
     },
     async take(lock, record, taken, context) {
       const stored = await get(lock);

@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Instance, SnapshotRecord } from "strata-vm/engine";
-import { failure } from "strata-vm/errors";
+import type { Instance, Resources, SnapshotRecord } from "strata-vm/engine";
+import { failure } from "./failure.ts";
 
 /** Files of a disk by path, in base64. */
 export type Disk = Readonly<Record<string, string>>;
@@ -20,11 +20,14 @@ export interface Store {
   get(id: string): Promise<Stored>;
   put(stored: Stored): Promise<void>;
   remove(id: string): Promise<void>;
+  /** The file whose lock is that of the instance. */
+  lockPath(id: string): string;
 }
 
 export async function openStore(folder: string): Promise<Store> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const pathOf = (id: string) => join(folder, `${id}.json`);
+  const lockPath = (id: string) => join(folder, `${id}.lock`);
   const read = async (path: string): Promise<Stored | undefined> => {
     const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") {
@@ -32,10 +35,11 @@ export async function openStore(folder: string): Promise<Store> {
       }
       throw failure("ENGINE_ERROR", { engine: "sample", reason: error.message }, error);
     });
-    return text === undefined ? undefined : JSON.parse(text, bigintsBack);
+    return text === undefined ? undefined : parse(text);
   };
   return {
     folder,
+    lockPath,
     async all() {
       const files = (await readdir(folder)).filter((file) => file.endsWith(".json"));
       const found = await Promise.all(files.map((file) => read(join(folder, file))));
@@ -50,20 +54,39 @@ export async function openStore(folder: string): Promise<Store> {
     },
     async put(stored) {
       const path = pathOf(stored.id);
-      await writeFile(`${path}.new`, JSON.stringify(stored, bigints), { mode: 0o600, flush: true });
+      await writeFile(`${path}.new`, stringify(stored), { mode: 0o600, flush: true });
       await rename(`${path}.new`, path);
+      await flush(folder);
     },
-    remove: (id) => rm(pathOf(id), { force: true }),
+    async remove(id) {
+      await rm(pathOf(id), { force: true });
+      await rm(lockPath(id), { force: true });
+    },
   };
 }
 
-const BIGINT = /^bigint:(-?\d+)$/;
-
-function bigints(_: string, value: unknown): unknown {
-  return typeof value === "bigint" ? `bigint:${value}` : value;
+/** A rename is durable once the folder is written. */
+async function flush(folder: string): Promise<void> {
+  await using handle = await open(folder);
+  await handle.sync();
 }
 
-function bigintsBack(_: string, value: unknown): unknown {
-  const found = typeof value === "string" ? BIGINT.exec(value)?.[1] : undefined;
-  return found === undefined ? value : BigInt(found);
+/**
+ * JSON has no bigints. They are written as texts in the places where they are known to be: a text elsewhere that looks
+ * like one of them, such as a comment, must come back as it was.
+ */
+function stringify(stored: Stored): string {
+  return JSON.stringify(withResources(stored, ({ memory, disk }) => [String(memory), String(disk)]));
+}
+
+function parse(text: string): Stored {
+  return withResources(JSON.parse(text), ({ memory, disk }) => [BigInt(memory), BigInt(disk)]) as Stored;
+}
+
+function withResources<T>(stored: Stored, to: (resources: Resources) => [T, T]): object {
+  const change = <S extends { readonly resources: Resources }>(of: S) => {
+    const [memory, disk] = to(of.resources);
+    return { ...of, resources: { ...of.resources, memory, disk } };
+  };
+  return { ...change(stored), snapshots: stored.snapshots.map(change) };
 }

@@ -3,14 +3,19 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { conformance } from "strata-vm/conformance";
-import { openSample } from "../dist/index.js";
+import plugin from "../dist/index.js";
 import { openStore } from "../dist/store.js";
 
 conformance("sample", async () => {
   const folder = await mkdtemp(join(tmpdir(), "strata-sample-"));
-  const [engine, store] = await Promise.all([openSample(folder), openStore(folder)]);
+  const options = { settings: { folder }, dataFolder: folder };
+  const log = { error() {}, warn() {}, info() {}, debug() {} };
+  const [engine, store] = await Promise.all([plugin.open({ ...options, log }), openStore(folder)]);
   return {
+    plugin: fileURLToPath(new URL("..", import.meta.url)),
+    options,
     engine,
     image: { path: "", format: "any", sha256: "0".repeat(64), virtualSize: 0n },
     // The kit's way to the disk of an instance that does not run.
