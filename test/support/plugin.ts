@@ -74,19 +74,38 @@ export async function buildSample(folder: string): Promise<string> {
   return path;
 }
 
-/** Runs the tests of a plugin by mocha, as `npm test` does; resolves to what it says. */
-export async function testPlugin(
-  path: string,
-): Promise<{ readonly failed: boolean; readonly output: string }> {
+/** What the tests of a plugin came to. */
+export interface PluginTests {
+  readonly failed: boolean;
+  readonly output: string;
+  /** Of all tests, in full, as they are in the output. */
+  readonly titles: readonly string[];
+}
+
+/** Runs the tests of a plugin by mocha, as `npm test` does, or those alone that begin with one of these titles. */
+export async function testPlugin(path: string, only: readonly string[] = []): Promise<PluginTests> {
   const mocha = join(MODULES, "mocha/bin/mocha.js");
+  const some = only.map((title) => title.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
   const { exitCode, all } = await execa(
     process.execPath,
-    [mocha, "--no-config", "--no-package", "test/*.test.js"],
+    [
+      mocha,
+      "--no-config",
+      "--no-package",
+      "--reporter",
+      join(ROOT, "test/support/titles-reporter.cjs"),
+      ...(some === "" ? [] : ["--grep", `^(${some})`]),
+      // What it leaves running is a finding of the kit, and must not keep mocha.
+      "--exit",
+      "test/*.test.js",
+    ],
     {
       cwd: path,
       reject: false,
       all: true,
+      timeout: 300_000,
     },
   );
-  return { failed: exitCode !== 0, output: all };
+  const titles = [...all.matchAll(/^title: (.*)$/gm)].map(([, title = ""]) => title);
+  return { failed: exitCode !== 0, output: all, titles };
 }
