@@ -13,17 +13,24 @@ export class StrataError extends Error {
   readonly hint: string | undefined;
   readonly retryable: boolean;
   readonly details: ErrorDetails;
+  /** All that was wrong with one request, where that was several things; the first is told by this error's code. */
+  readonly errors: readonly StrataError[];
   readonly [brand] = true;
 
-  constructor(code: ErrorCode, details: ErrorDetails, cause?: unknown) {
+  constructor(code: ErrorCode, details: ErrorDetails, cause?: unknown, errors: readonly StrataError[] = []) {
     const entry = ERRORS[code];
-    super(fill(entry.message, details), cause === undefined ? undefined : { cause });
+    const messages = errors.map(({ message }) => message);
+    super(
+      messages.length > 0 ? messages.join("\n") : fill(entry.message, details),
+      cause === undefined ? undefined : { cause },
+    );
     this.code = code;
     this.exitCode = entry.exit;
     const hint = typeof entry.hint === "function" ? entry.hint(details) : entry.hint;
     this.hint = hint === undefined ? undefined : fillHint(hint, details);
     this.retryable = entry.retryable === true;
     this.details = details;
+    this.errors = errors;
   }
 
   static {
@@ -34,6 +41,17 @@ export class StrataError extends Error {
 /** Makes an error of the table: `throw failure("INSTANCE_NOT_FOUND", { name })`. */
 export function failure(code: ErrorCode, details: ErrorDetails = {}, cause?: unknown): StrataError {
   return new StrataError(code, details, cause);
+}
+
+/** One error of those of a request, each of which is told once; at least one is needed. */
+export function failures(all: readonly StrataError[]): StrataError {
+  const each = all.flatMap((error) => (error.errors?.length > 0 ? error.errors : [error]));
+  const once = [...new Map(each.map((error) => [error.message, error])).values()];
+  const [first, ...others] = once;
+  if (first === undefined || others.length === 0) {
+    return first ?? failure("INTERNAL", { reason: "an error was made of none" });
+  }
+  return new StrataError(first.code, first.details, first.cause, once);
 }
 
 /** True for a StrataError of any copy of this module (a plugin may bring its own). */

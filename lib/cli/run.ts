@@ -80,9 +80,14 @@ function endingOf(error: unknown, loss: Error | undefined, exitCode: number): En
 }
 
 function report(io: Io, error: StrataError, verbosity: number): void {
-  io.stderr.write(`strata: ${printable(error.message)}\n`);
-  if (error.hint !== undefined) {
-    io.stderr.write(`${printable(error.hint)}\n`);
+  const each = error.errors.length > 0 ? error.errors : [error];
+  for (const { message } of each) {
+    io.stderr.write(`strata: ${printable(message)}\n`);
+  }
+  for (const hint of new Set(each.map(({ hint }) => hint))) {
+    if (hint !== undefined) {
+      io.stderr.write(`${printable(hint)}\n`);
+    }
   }
   if (verbosity > 0) {
     for (const cause of causesOf(error.cause)) {

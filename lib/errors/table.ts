@@ -31,6 +31,12 @@ const STATE_REMEDIES: Readonly<Record<string, string>> = {
   Stopped: "`strata start {name}` starts it.",
 };
 
+/** What one may have meant, where the error knows it, before what helps anyway. */
+const orNear =
+  (hint: string) =>
+  ({ near }: ErrorDetails): string =>
+    near === undefined ? hint : `Did you mean {near}? ${hint}`;
+
 interface Entry {
   readonly exit: number;
   readonly message: string;
@@ -57,7 +63,7 @@ const entries = {
   UNKNOWN_SETTING: {
     exit: EXIT.usage,
     message: "Unrecognized settings key: '{key}'",
-    hint: "`strata get --keys` lists the keys that exist.",
+    hint: orNear("`strata get --keys` lists the keys that exist."),
   },
   CONFIRMATION_REQUIRED: {
     exit: EXIT.usage,
@@ -71,17 +77,19 @@ const entries = {
   INSTANCE_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'instance "{name}" does not exist',
-    hint: "`strata list` shows the instances.",
+    hint: orNear("`strata list` shows the instances."),
   },
   SNAPSHOT_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'snapshot "{snapshot}" of instance "{name}" does not exist',
-    hint: "`strata list --snapshots` shows the snapshots.",
+    hint: orNear("`strata list --snapshots` shows the snapshots."),
   },
   IMAGE_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'image "{image}" was not found',
-    hint: "`strata find` shows the images that can be launched, `strata image list` those on this host.",
+    hint: orNear(
+      "`strata find` shows the images that can be launched, `strata image list` those on this host.",
+    ),
   },
   REMOTE_NOT_FOUND: {
     exit: EXIT.notFound,
@@ -127,7 +135,7 @@ const entries = {
   ALIAS_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'alias "{name}" does not exist',
-    hint: "`strata aliases` shows the aliases.",
+    hint: orNear("`strata aliases` shows the aliases."),
   },
   INSTANCE_DELETED: {
     exit: EXIT.state,

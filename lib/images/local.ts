@@ -1,4 +1,5 @@
 import { failure } from "../errors.ts";
+import { nearDetail } from "../util/nearest.ts";
 import { isHashPrefix, splitRemote } from "./image-name.ts";
 import type { ImageRecord } from "./record.ts";
 
@@ -11,6 +12,9 @@ export const BLANK = "blank";
 export const CONTAINER = "debian-container";
 /** The built images that are disks of machines. */
 export const MACHINES: readonly string[] = ["debian-micro", "debian-cloud"];
+
+/** The names of what can be built here. */
+export const BUILT_NAMES: readonly string[] = ["debian", CONTAINER, ...MACHINES];
 
 /**
  * The image of that name among records of the engine's formats, in the order in which it prefers them and
@@ -45,13 +49,14 @@ function variantOf(named: string | undefined, formats: readonly string[]): strin
   return named === "container" && formats[0] === "qcow2" ? "cloud" : named;
 }
 
-/** The image in the cache that `text` names, published ones by their aliases too. Throws IMAGE_NOT_FOUND. */
-export function findCached<R extends ImageRecord>(records: readonly R[], text: string): R {
+/** The image in the cache that `text` names, published ones by their aliases too. Rejects with IMAGE_NOT_FOUND. */
+export async function findCached<R extends ImageRecord>(records: readonly R[], text: string): Promise<R> {
   const { remote, text: alias } = splitRemote(text.toLowerCase());
   const ours = records.filter(({ published }) => remote === undefined || published?.remote === remote);
   const found = preferred(ours, alias) ?? (remote === undefined ? byPrefix(records, text) : undefined);
   if (found === undefined) {
-    throw failure("IMAGE_NOT_FOUND", { image: text });
+    const known = () => records.flatMap(({ aliases }) => aliases);
+    throw failure("IMAGE_NOT_FOUND", { image: text, ...(await nearDetail(text, known)) });
   }
   return found;
 }

@@ -1,5 +1,6 @@
 import type { Context } from "../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
+import { nearDetail } from "../util/nearest.ts";
 import type { Cache } from "./cache.ts";
 import type { Catalogue } from "./catalogue/catalogue.ts";
 import { DEFAULT_REMOTE } from "./catalogue/remotes.ts";
@@ -56,7 +57,8 @@ export async function findOffers(
   const all = shelves.map((shelf) => shelf.filter(({ supported }) => supported || unsupported));
   const found = wanted === "" ? onceEach(all) : firstMatching(all, wanted.toLowerCase());
   if (found.length === 0 && text !== "") {
-    throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text });
+    const known = () => all.flat().flatMap(({ names }) => names);
+    throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text, ...(await nearDetail(wanted, known)) });
   }
   return {
     images: found.map(({ name, aliases, os, release, remote, version }) => ({

@@ -1,5 +1,6 @@
 import type { Context, Log } from "../engine/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
+import { nearDetail } from "../util/nearest.ts";
 import type { Cache, CachedImage } from "./cache.ts";
 import type { Catalogue } from "./catalogue/catalogue.ts";
 import type { Manifest } from "./catalogue/manifest.ts";
@@ -8,6 +9,7 @@ import { inOrder, type PublishedImage } from "./catalogue/simplestreams.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { isHashPrefix } from "./image-name.ts";
 import { takeInOnce } from "./intake.ts";
+import { BUILT_NAMES } from "./local.ts";
 import type { ImageRecord } from "./record.ts";
 import { hashFile } from "./storage.ts";
 
@@ -43,6 +45,7 @@ export async function resolvePublished(
   const names = wanted === undefined ? SEARCHED : [wanted];
   const remotes = await Promise.all(names.map((name) => catalogue.remote(name)));
   let obstacle: unknown;
+  const known = new Set<string>(BUILT_NAMES);
   for (const remote of remotes) {
     const manifest = await catalogue.manifest(remote, context).catch((error: unknown) => {
       if (isStrataError(error) && error.code === "CANCELLED") {
@@ -55,6 +58,11 @@ export async function resolvePublished(
       log.warn(`the image list of ${remote.name} may be out of date`, { reason: manifest.outdated.message });
     }
     const found = manifest === undefined ? undefined : findPublished(manifest, text);
+    for (const { aliases } of manifest?.images ?? []) {
+      for (const alias of aliases) {
+        known.add(alias);
+      }
+    }
     if (found !== undefined) {
       return fetchPublished(parts, image, remote, found, context);
     }
@@ -64,7 +72,7 @@ export async function resolvePublished(
       return kept;
     }
   }
-  throw obstacle ?? failure("IMAGE_NOT_FOUND", { image });
+  throw obstacle ?? failure("IMAGE_NOT_FOUND", { image, ...(await nearDetail(text, () => known)) });
 }
 
 /** By alias the newest version; by the start of a hash, any. Throws INVALID_VALUE for the start of several. */

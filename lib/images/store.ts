@@ -1,4 +1,5 @@
 import type { Context, ImageSource, Log } from "../engine/contract.ts";
+import { checkEach } from "../errors/check-each.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
@@ -83,7 +84,7 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
     remove: (names) =>
       atEdge(async () => {
         const records = await cache.records();
-        const chosen = [...new Set(names.map((name) => findCached(records, name)))];
+        const chosen = [...new Set(await checkEach(names, (name) => findCached(records, name)))];
         const infos = await infosOf(cache, Promise.resolve(chosen));
         for (const { sha256 } of chosen) {
           await cache.remove(sha256);

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
-import type { InfoOptions, SnapshotInfo } from "../../core/api/strata.ts";
+import type { InfoOptions, Ref, SnapshotInfo, SnapshotTreeInfo, Strata } from "../../core/api/strata.ts";
+import { snapshotNotFound } from "../../core/snapshots/missing.ts";
 import { parseRef } from "../../core/snapshots/ref.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { EXIT, failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
@@ -72,25 +74,30 @@ async function collect(
     const snapshots = (await strata.snapshots.list()).flatMap((tree) => tree.snapshots);
     return { instances: [], snapshots, onlySnapshots };
   }
-  const refs = names.map(parseRef);
+  const refs = await checkEach(names, async (text) => parseRef(text));
   const whole = [
     ...new Set(refs.flatMap(({ instance, snapshot }) => (snapshot === undefined ? [instance] : []))),
   ];
-  const involved = [...new Set(refs.map(({ instance }) => instance))];
   const wanted = new Set(refs.map(({ instance, snapshot }) => `${instance}.${snapshot ?? ""}`));
   const needsTrees = onlySnapshots || refs.some(({ snapshot }) => snapshot !== undefined);
-  const trees = needsTrees ? await strata.snapshots.list(involved) : [];
-  const all = trees.flatMap(({ snapshots }) => snapshots);
-  for (const { instance: name, snapshot } of refs) {
-    if (snapshot === undefined) {
-      continue;
-    }
-    if (!all.some((each) => each.instance === name && each.name === snapshot)) {
-      throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
-    }
-  }
+  const trees = needsTrees ? await treesOf(strata, refs) : [];
   const chosen = (each: SnapshotInfo) =>
     wanted.has(`${each.instance}.${each.name}`) || (onlySnapshots && whole.includes(each.instance));
   const instances = onlySnapshots || whole.length === 0 ? [] : await strata.instances.info(whole, options);
-  return { instances, snapshots: all.filter(chosen), onlySnapshots };
+  const snapshots = trees.flatMap((tree) => tree.snapshots).filter(chosen);
+  return { instances, snapshots, onlySnapshots };
+}
+
+/** The trees of all instances that are named, by their names; every snapshot that is named is in them. */
+async function treesOf(strata: Strata, refs: readonly Ref[]): Promise<SnapshotTreeInfo[]> {
+  const trees = new Map<string, SnapshotTreeInfo>();
+  await checkEach(refs, async ({ instance, snapshot }) => {
+    const tree = trees.get(instance) ?? (await strata.snapshots.tree(instance));
+    trees.set(instance, tree);
+    const names = tree.snapshots.map(({ name }) => name);
+    if (snapshot !== undefined && !names.includes(snapshot)) {
+      throw await snapshotNotFound(instance, snapshot, () => names);
+    }
+  });
+  return [...trees.values()].sort((a, b) => (a.instance < b.instance ? -1 : 1));
 }

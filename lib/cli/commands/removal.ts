@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { parseRef } from "../../core/snapshots/ref.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -25,10 +26,12 @@ export function deleteCommand(cli: Cli): Command {
       }
       const strata = await cli.strata();
       const chosen = options.all === true ? await chosenNames(strata, names, true) : names;
-      const refs = chosen.map(parseRef);
+      const refs = await checkEach(chosen, async (text) => parseRef(text));
       const snapshots = refs.filter(({ snapshot }) => snapshot !== undefined);
       const purge = options.purge === true;
+      const call = { purge, ...callOn(cli, options.all) };
       if (snapshots.length > 0 && !purge) {
+        await strata.checkDelete(refs, call);
         if (!canAsk(cli.io)) {
           throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
         }
@@ -37,7 +40,7 @@ export function deleteCommand(cli: Cli): Command {
           return;
         }
       }
-      await strata.delete(refs, { purge, ...callOn(cli, options.all) });
+      await strata.delete(refs, call);
     });
 }
 

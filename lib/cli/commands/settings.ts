@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -45,13 +46,11 @@ export function setCommand(cli: Cli): Command {
         const at = text.indexOf("=");
         return at === -1 ? { key: text } : { key: text.slice(0, at), value: text.slice(at + 1) };
       });
+      const strata = await cli.strata();
+      // A wrong key fails the request before anything is asked or changed.
+      await checkEach(changes, ({ key }) => strata.settings.get(key));
       if (changes.some(({ value }) => value === undefined) && !canAsk(cli.io)) {
         throw failure("CONFIRMATION_REQUIRED", { what: "set", option: "KEY=VALUE" });
-      }
-      const strata = await cli.strata();
-      // A wrong key fails the request before anything is changed.
-      for (const { key } of changes) {
-        await strata.settings.get(key);
       }
       for (const { key, value } of changes) {
         await strata.settings.set(key, value ?? (await ask(cli, `${key}:`)));

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import type { SnapshotRef } from "../../core/api/strata.ts";
 import { parseSnapshotRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
@@ -34,16 +33,17 @@ export function restoreCommand(cli: Cli): Command {
     .option("-d, --destructive", "discard the current state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {
       const ref = parseSnapshotRef(text);
-      if (options.destructive !== true && !canAsk(cli.io)) {
-        throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
-      }
       const strata = await cli.strata();
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
+      const asks = options.destructive !== true;
       // What cannot be restored is told before anything is asked.
-      if (options.destructive !== true) {
-        await requireSnapshot(strata.snapshots.list([ref.instance]), ref);
+      if (asks) {
+        await strata.snapshots.checkRestore(ref);
       }
-      const saveFirst = options.destructive !== true && (await confirm(cli, question, true));
+      if (asks && !canAsk(cli.io)) {
+        throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
+      }
+      const saveFirst = asks && (await confirm(cli, question, true));
       const { saved } = await strata.snapshots.restore(ref, { saveFirst, ...cli.call });
       cli.progress.clear();
       if (saved !== null) {
@@ -51,14 +51,4 @@ export function restoreCommand(cli: Cli): Command {
       }
       await write(cli.io, `Snapshot restored: ${ref}\n`);
     });
-}
-
-async function requireSnapshot(
-  trees: Promise<{ snapshots: readonly { name: string }[] }[]>,
-  { instance: name, snapshot }: SnapshotRef,
-): Promise<void> {
-  const [tree] = await trees;
-  if (!tree?.snapshots.some((each) => each.name === snapshot)) {
-    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
-  }
 }

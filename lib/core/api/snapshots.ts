@@ -116,6 +116,12 @@ export interface StrataSnapshots {
    */
   restore(ref: AnySnapshotRef, options?: RestoreOptions): Promise<{ readonly saved: SnapshotRef | null }>;
   /**
+   * Rejects as `restore` would, as far as that can be told beforehand: for a question before it.
+   *
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
+   */
+  checkRestore(ref: AnySnapshotRef): Promise<void>;
+  /**
    * Deletes snapshots at once and for good, wherever they are in the tree; all are looked up first. The other
    * snapshots and the instance keep their contents.
    *

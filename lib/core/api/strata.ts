@@ -65,6 +65,12 @@ export interface Strata extends AsyncDisposable {
    */
   delete(refs: AnyRef | readonly AnyRef[], options?: DeleteOptions): Promise<void>;
   /**
+   * Rejects as `delete` would, as far as that can be told beforehand: for a question before it.
+   *
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, INSTANCE_DELETED, INVALID_NAME
+   */
+  checkDelete(refs: AnyRef | readonly AnyRef[], options?: DeleteOptions): Promise<void>;
+  /**
    * What happens from now on, by any client, until the signal or until the loop is left.
    *
    * @throws UNSUPPORTED, at the first step

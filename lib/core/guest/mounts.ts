@@ -1,4 +1,5 @@
 import type { Context, Instance, Lock, Mount, Mounts } from "../../engine/contract.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { RootExec } from "../../guest/mounts.ts";
 import { resolveTarget } from "../../mounts/target.ts";
@@ -24,17 +25,17 @@ export async function mount(
   const group = await mountsOf(session);
   const shape = await prepareMount(session, source, options);
   const chosen: { instance: Instance; mount: Mount }[] = [];
-  for (const place of places) {
+  await checkEach(places, async (place) => {
     const instance = await getInstance(session, place.instance);
     const { name, record } = instance;
     const target = resolveTarget(place.target, source, record.username);
     if (chosen.some((each) => each.instance.name === name && each.mount.target === target)) {
-      continue;
+      return;
     }
     requireFree(instance, target);
     const { username } = record;
     chosen.push({ instance, mount: await toMount(session, shape, { target, username }, context) });
-  }
+  });
   return async () => {
     for (const each of chosen) {
       await whileLocked(session, each.instance, context, (lock) =>
@@ -93,7 +94,7 @@ export async function umount(
   const context = contextOf(call);
   const group = await mountsOf(session);
   const chosen: { instance: Instance; target: string | undefined }[] = [];
-  for (const place of places) {
+  await checkEach(places, async (place) => {
     const instance = await getInstance(session, place.instance);
     const target =
       place.target === undefined ? undefined : resolveTarget(place.target, "", instance.record.username);
@@ -104,7 +105,7 @@ export async function umount(
     if (target === undefined || !named.some((each) => each.target === undefined || each.target === target)) {
       chosen.push({ instance, target });
     }
-  }
+  });
   return async () => {
     for (const { instance, target } of chosen) {
       await whileLocked(session, instance, context, async (lock) => {

@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Context } from "../../engine/contract.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import type { Entry } from "../../transfer/entry.ts";
 import type { GuestEnd } from "../../transfer/guest.ts";
@@ -35,14 +36,11 @@ export async function transfer(
   if (sources.length > 1 && ends.some((end) => "stream" in end)) {
     throw failure("USAGE", { reason: "a stream must be the only source" });
   }
-  for (const { instance } of guests) {
-    await getInstance(await locate(session, instance), instance);
-  }
-  for (const source of sources) {
-    if (isHostPath(source)) {
-      await checkHost(source.path, options);
-    }
-  }
+  const names = new Set(guests.map(({ instance }) => instance));
+  await checkEach(names, async (name) => {
+    await getInstance(await locate(session, name), name);
+  });
+  await checkEach(sources.filter(isHostPath), ({ path }) => checkHost(path, options));
   const { transferError } = await import("../../transfer/host.ts");
   for (const source of sources) {
     await transferOne(session, source, target, { several: sources.length > 1, ...options }, context).catch(

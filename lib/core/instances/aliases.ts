@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import {
   type Alias,
@@ -9,6 +10,7 @@ import {
   writeScripts,
 } from "../../settings/aliases.ts";
 import { lockFile } from "../../util/file-lock.ts";
+import { nearDetail } from "../../util/nearest.ts";
 import { atOwn, makeFolder } from "../../util/own-files.ts";
 import { locate } from "../session/engines.ts";
 import type { Session } from "../session/session.ts";
@@ -59,16 +61,24 @@ export async function addAlias(session: Session, name: string, alias: Alias): Pr
 
 /** Removes aliases of the active context, or `CONTEXT.ALIAS`. An unknown one fails the request before any is removed. */
 export async function removeAliases(session: Session, names: readonly string[]): Promise<void> {
-  await change(session, (before) => {
-    const missing = names.filter((name) => findAlias(before, name) === undefined);
-    if (missing.length > 0) {
-      throw failure("ALIAS_NOT_FOUND", { name: missing.join(", ") });
-    }
+  await change(session, async (before) => {
+    await checkEach(names, async (name) => {
+      if (findAlias(before, name) === undefined) {
+        throw failure("ALIAS_NOT_FOUND", { name, ...(await nearDetail(name, () => namesOf(before))) });
+      }
+    });
     const gone = names.map((name) => findAlias(before, name));
     return without(before, (context, name) =>
       gone.some((each) => each?.context === context && each.name === name),
     );
   });
+}
+
+/** Every name that leads to an alias. */
+function namesOf({ active, contexts }: Aliases): string[] {
+  return Object.entries(contexts).flatMap(([context, inner]) =>
+    Object.keys(inner).flatMap((name) => [...(context === active ? [name] : []), `${context}.${name}`]),
+  );
 }
 
 /** Makes a context the active one; it need not have aliases yet. */
@@ -107,14 +117,17 @@ function without(
   return { active, contexts: Object.fromEntries(kept.filter(([, inner]) => Object.keys(inner).length > 0)) };
 }
 
-async function change(session: Session, make: (before: Aliases) => Aliases): Promise<void> {
+async function change(
+  session: Session,
+  make: (before: Aliases) => Aliases | Promise<Aliases>,
+): Promise<void> {
   const path = pathOf(session);
   const scripts = scriptsFolder(session);
   await using _lock = await atOwn(path, async () => {
     await makeFolder(session.folders.config);
     return lockFile(`${path}.lock`, { name: "the aliases", wait: LOCK_TIMEOUT_MS });
   });
-  const after = make(await readAliases(path));
+  const after = await make(await readAliases(path));
   await writeAliases(path, after);
   for (const name of await atOwn(scripts, () => writeScripts(scripts, after))) {
     session.log.warn(`no script was written for "${name}": ${scripts} contains another file with that name`);

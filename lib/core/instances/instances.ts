@@ -1,4 +1,5 @@
 import type { Context, Instance, InstanceOutline, Lock } from "../../engine/contract.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
 import type { EachOptions, InstanceState, ListOptions } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";
@@ -46,14 +47,6 @@ export async function outlines(session: Session, options: ListOptions = {}): Pro
   return addresses ? found : found.map((each) => ({ ...each, addresses: [] }));
 }
 
-/** Names in the order given, each once, against the rules none. */
-export function distinct(names: readonly string[]): string[] {
-  for (const name of names) {
-    checkName("instance", name);
-  }
-  return [...new Set(names)];
-}
-
 /** The instance of that name; rejects with INSTANCE_NOT_FOUND, and unless allowed with INSTANCE_DELETED. */
 export async function getInstance(
   session: Session,
@@ -79,14 +72,10 @@ export async function getInstances(
   options: { readonly deleted?: "allowed" } = {},
   call?: EachOptions,
 ): Promise<Instance[]> {
-  const found: Instance[] = [];
-  for (const name of distinct(names)) {
-    const instance = await unlessGone(call, () => getInstance(session, name, options));
-    if (instance !== undefined) {
-      found.push(instance);
-    }
-  }
-  return found;
+  const found = await checkEach(new Set(names), (name) =>
+    unlessGone(call, () => getInstance(session, name, options)),
+  );
+  return found.filter((instance) => instance !== undefined);
 }
 
 const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED", "SNAPSHOT_NOT_FOUND"];

@@ -1,10 +1,12 @@
 import { resolve } from "node:path";
 import type { Context, Instance, Lock, Snapshots } from "../../engine/contract.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions, EachOptions, Ref } from "../api/strata.ts";
 import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
+import { snapshotNotFound } from "../snapshots/missing.ts";
 import { checkName } from "../snapshots/names.ts";
 import { outlineOf } from "../snapshots/outline.ts";
 import { deleteSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
@@ -25,7 +27,7 @@ export async function remove(
   const engine = await session.engine();
   const whole = new Map<string, Instance>();
   const parts: { instance: Instance | { readonly name: string }; snapshot: string }[] = [];
-  for (const { instance: name, snapshot } of refs) {
+  await checkEach(refs, async ({ instance: name, snapshot }) => {
     if (snapshot === undefined) {
       const found = await unlessGone(call, () =>
         getInstance(session, name, options.purge === true ? { deleted: "allowed" } : {}),
@@ -33,20 +35,20 @@ export async function remove(
       if (found !== undefined) {
         whole.set(name, found);
       }
-      continue;
+      return;
     }
     checkName("snapshot", snapshot);
     if (options.alone === true) {
       // Nothing is changed before it is looked at, once it is locked.
       parts.push({ instance: { name }, snapshot });
-      continue;
+      return;
     }
     const instance = await getInstance(session, name);
     await requireThere(engine.snapshots, instance, snapshot);
     if (!parts.some((part) => part.instance.name === name && part.snapshot === snapshot)) {
       parts.push({ instance, snapshot });
     }
-  }
+  });
   return async () => {
     for (const { instance, snapshot } of parts) {
       // Snapshots go with an instance that is purged in the same request.
@@ -86,7 +88,7 @@ async function requireThere(group: Snapshots, { id, name }: Instance, snapshot: 
     return requireSnapshot(await outlineOf(group, id), name, snapshot);
   }
   if ((await group.removal(id, snapshot)) === null) {
-    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+    throw await snapshotNotFound(name, snapshot, async () => (await outlineOf(group, id)).names);
   }
 }
 
@@ -123,11 +125,11 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
 export async function recover(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
   const { instances } = await session.engine();
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
-  for (const { record, name } of chosen) {
+  await checkEach(chosen, async ({ record, name }) => {
     if (!record.deleted && call?.skipMissing !== true) {
       throw failure("INSTANCE_NOT_DELETED", { name });
     }
-  }
+  });
   return () =>
     eachLocked(session, chosen, call, async (lock) => {
       const { name, record } = lock.instance;

@@ -1,4 +1,6 @@
+import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
+import { nearDetail } from "../../util/nearest.ts";
 import type { EngineFailure } from "../api/strata.ts";
 import type { Session } from "./session.ts";
 
@@ -52,17 +54,20 @@ export type Work = () => Promise<void>;
  * Has each engine check its part of a request before the first of them changes anything. Where it is about one thing
  * only, the check may be left to the change itself: `alone` says so.
  */
-export async function carryOut<T>(
+export async function prepareAll<T>(
   session: Session,
   items: readonly T[],
   nameOf: (item: T) => string,
   check: (owner: Session, mine: readonly T[], alone: boolean) => Promise<Work>,
-): Promise<void> {
-  const works: Work[] = [];
-  for (const [owner, mine] of await byEngine(session, items, nameOf)) {
-    works.push(await check(owner, mine, items.length === 1));
-  }
-  for (const work of works) {
+): Promise<Work[]> {
+  return checkEach(await byEngine(session, items, nameOf), ([owner, mine]) =>
+    check(owner, mine, items.length === 1),
+  );
+}
+
+/** The same, and then does it. */
+export async function carryOut<T>(...request: Parameters<typeof prepareAll<T>>): Promise<void> {
+  for (const work of await prepareAll(...request)) {
     await work();
   }
 }
@@ -108,8 +113,17 @@ export async function gather<T>(
 export async function notFound(session: Session, name: string): Promise<StrataError> {
   const owner = await locate(session, name);
   return owner === session
-    ? failure("INSTANCE_NOT_FOUND", { name })
+    ? failure("INSTANCE_NOT_FOUND", { name, ...(await nearDetail(name, () => namesOf(session))) })
     : failure("INSTANCE_ELSEWHERE", { name, engine: owner.engineName, driver: session.engineName });
+}
+
+/** Names of the instances of all engines. */
+async function namesOf(session: Session): Promise<string[]> {
+  const outlines = await gather(session, async (each) => {
+    const { instances } = await each.engine();
+    return instances.outline?.({ addresses: false }) ?? instances.list();
+  });
+  return outlines.map(({ name }) => name);
 }
 
 /** Rejects with INSTANCE_EXISTS when another engine of the configuration has an instance of that name. */

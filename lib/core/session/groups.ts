@@ -23,6 +23,7 @@ import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "..
 import { remove } from "../instances/removal.ts";
 import { snapshotRef, toSnapshotRef } from "../snapshots/ref.ts";
 import {
+  checkRestore,
   describeSnapshot,
   renameSnapshot,
   restore,
@@ -51,6 +52,10 @@ export function snapshots(session: Session): StrataSnapshots {
     async restore(given, options) {
       const ref = toSnapshotRef(given);
       return restore(await at(ref), ref, options, options);
+    },
+    async checkRestore(given) {
+      const ref = toSnapshotRef(given);
+      await checkRestore(await at(ref), ref);
     },
     delete: (refs, options) =>
       carryOut(session, listOf(refs).map(toSnapshotRef), instanceOf, (owner, mine, alone) =>

@@ -3,7 +3,7 @@ import type { OpenStrataOptions, Strata } from "../api/strata.ts";
 import { events } from "../host/events.ts";
 import { remove } from "../instances/removal.ts";
 import { toRef } from "../snapshots/ref.ts";
-import { carryOut } from "./engines.ts";
+import { carryOut, prepareAll } from "./engines.ts";
 import * as groups from "./groups.ts";
 import { instances } from "./instance-group.ts";
 import { openSession } from "./session.ts";
@@ -27,6 +27,12 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
       carryOut(session, groups.listOf(refs).map(toRef), groups.instanceOf, (owner, mine, alone) =>
         remove(owner, mine, { ...deleteOptions, alone }, deleteOptions),
       ),
+    async checkDelete(refs, deleteOptions) {
+      const items = groups.listOf(refs).map(toRef);
+      await prepareAll(session, items, groups.instanceOf, (owner, mine) =>
+        remove(owner, mine, { ...deleteOptions, alone: false }, deleteOptions),
+      );
+    },
     async *events(eventsOptions) {
       const signal = eventsOptions?.signal ?? new AbortController().signal;
       for await (const event of events(session, signal)) {

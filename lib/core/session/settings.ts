@@ -1,11 +1,13 @@
 import type { EnginePlugin, EngineSetting } from "../../engine/contract.ts";
 import { DEFAULT_ENGINE } from "../../engine/registry.ts";
-import { failure } from "../../errors.ts";
+import { failure, type StrataError } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
+import { nearDetail } from "../../util/nearest.ts";
 import type { Ref } from "../api/strata.ts";
 import { BRIDGED_NETWORK, bridgedNetworkRefusal, isBridged, setBridged } from "../host/networks.ts";
 import { getInstance } from "../instances/instances.ts";
 import { resize } from "../instances/resources.ts";
+import { snapshotNotFound } from "../snapshots/missing.ts";
 import { checkName } from "../snapshots/names.ts";
 import { describeSnapshot, renameSnapshot } from "../snapshots/snapshots.ts";
 import { gather, locate } from "./engines.ts";
@@ -47,7 +49,7 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   }
   const [local, first = "", second = "", third, ...more] = key.split(".");
   if (local !== "local" || more.length > 0) {
-    throw failure("UNKNOWN_SETTING", { key });
+    throw await unknownSetting(session, key);
   }
   const resource = RESOURCES.find((which) => which === second);
   if (third === undefined && resource !== undefined) {
@@ -66,7 +68,11 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   if (which !== undefined) {
     return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
   }
-  throw failure("UNKNOWN_SETTING", { key });
+  throw await unknownSetting(session, key);
+}
+
+async function unknownSetting(session: Session, key: string): Promise<StrataError> {
+  return failure("UNKNOWN_SETTING", { key, ...(await nearDetail(key, () => settingKeys(session))) });
 }
 
 /** The engine of that name, which need not be the one in use; undefined where there is none. */
@@ -122,7 +128,9 @@ export async function getSetting(session: Session, text: string): Promise<string
       const { snapshots } = await (await owner.engine()).snapshots.tree(instance.id);
       const snapshot = snapshots.find(({ name }) => name === key.ref.snapshot);
       if (snapshot === undefined) {
-        throw failure("SNAPSHOT_NOT_FOUND", { name: key.ref.instance, snapshot: key.ref.snapshot });
+        throw await snapshotNotFound(key.ref.instance, key.ref.snapshot, () =>
+          snapshots.map(({ name }) => name),
+        );
       }
       return snapshot[key.which];
     }

@@ -9,8 +9,15 @@ import type {
 import { failure } from "../../errors.ts";
 import { fewAtOnce } from "../../util/few-at-once.ts";
 import type { CallOptions, EachOptions, Ref, SnapshotRef, SnapshotTreeInfo } from "../api/strata.ts";
-import { getInstances, requireStopped, unlessGone, whileLocked } from "../instances/instances.ts";
+import {
+  getInstance,
+  getInstances,
+  requireStopped,
+  unlessGone,
+  whileLocked,
+} from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
+import { snapshotNotFound } from "./missing.ts";
 import { checkName, nextSnapshot } from "./names.ts";
 import { outlineOf } from "./outline.ts";
 import { planRemoval } from "./plan.ts";
@@ -57,9 +64,13 @@ function toInfo({ name: instance }: Instance, tree: SnapshotTree): SnapshotTreeI
 }
 
 /** Rejects with SNAPSHOT_NOT_FOUND, naming both, unless the snapshot is there. */
-export function requireSnapshot({ names }: SnapshotOutline, name: string, snapshot: string): void {
+export async function requireSnapshot(
+  { names }: SnapshotOutline,
+  name: string,
+  snapshot: string,
+): Promise<void> {
   if (!names.includes(snapshot)) {
-    throw failure("SNAPSHOT_NOT_FOUND", { name, snapshot });
+    throw await snapshotNotFound(name, snapshot, () => names);
   }
 }
 
@@ -111,6 +122,22 @@ async function take(
   return name;
 }
 
+/** Rejects as a restore would, as far as that can be told without a lock. */
+export async function checkRestore(
+  session: Session,
+  { instance: name, snapshot }: Required<Ref>,
+): Promise<void> {
+  checkName("snapshot", snapshot);
+  const instance = await getInstance(session, name);
+  const { snapshots: group } = await session.engine();
+  await requireSnapshot(await outlineOf(group, instance.id), name, snapshot);
+  requireRestorable(instance);
+}
+
+function requireRestorable(instance: Instance): void {
+  requireStopped(instance, "Only stopped instances can be restored");
+}
+
 /** Brings a stopped instance back to a snapshot; with `saveFirst`, after a snapshot of what is there now. */
 export async function restore(
   session: Session,
@@ -123,8 +150,8 @@ export async function restore(
   const { instances, snapshots: group } = await session.engine();
   return whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const fresh = lock.instance;
-    requireSnapshot(await outlineOf(group, fresh.id), ref.instance, ref.snapshot);
-    requireStopped(fresh, "Only stopped instances can be restored");
+    await requireSnapshot(await outlineOf(group, fresh.id), ref.instance, ref.snapshot);
+    requireRestorable(fresh);
     const comment = `Before restoring ${ref.snapshot}`;
     const saved = options.saveFirst === true ? await take(session, lock, { comment }, context) : null;
     context.progress({ phase: "Restoring snapshot" });
@@ -158,7 +185,11 @@ export async function deleteSnapshot(
     if (lock.deleted === name) {
       return;
     }
-    throw failure("SNAPSHOT_NOT_FOUND", { name: instance.name, snapshot: name });
+    throw await snapshotNotFound(
+      instance.name,
+      name,
+      async () => (await outlineOf(group, instance.id)).names,
+    );
   }
   context.progress({ phase: "Deleting snapshot" });
   await group.delete(lock, removal, context);
@@ -202,7 +233,7 @@ async function changeRecord(
   const { snapshots: group } = await session.engine();
   await whileLocked(session, { name: ref.instance }, context, async (lock) => {
     const outline = await outlineOf(group, lock.instance.id);
-    requireSnapshot(outline, ref.instance, ref.snapshot);
+    await requireSnapshot(outline, ref.instance, ref.snapshot);
     await work(group, lock, outline, context);
   });
 }

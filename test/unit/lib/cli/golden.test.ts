@@ -121,6 +121,8 @@ const some: Double = {
   },
   snapshots: {
     list: async (names) => trees.filter(({ instance }) => names === undefined || names.includes(instance)),
+    tree: async (name) =>
+      trees.find(({ instance }) => instance === name) ?? { instance: name, snapshots: [], standsOn: null },
   },
   aliases: {
     list: async () => ({

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { isStrataError } from "../../../../lib/errors.ts";
+import { asStrataError, isStrataError } from "../../../../lib/errors.ts";
 import { findCached, findLocal } from "../../../../lib/images/local.ts";
 import type { ImageRecord } from "../../../../lib/images/record.ts";
 
@@ -108,12 +108,18 @@ describe("finding an image in the cache", () => {
     expect(findLocal([noble], "eeeeee")).to.equal(noble);
   });
 
-  it("deletes published images by their names, with their remote or without", () => {
+  it("deletes published images by their names, with their remote or without", async () => {
     for (const text of ["noble", "24.04", "release:noble", "Release:24.04", "eeeeee"]) {
-      expect(findCached([cloud, noble], text)).to.equal(noble);
+      expect(await findCached([cloud, noble], text)).to.equal(noble);
     }
     for (const text of ["daily:noble", "release:debian", "release:eeeeee", "jammy"]) {
-      expect(() => findCached([cloud, noble], text)).to.throw(`image "${text}" was not found`);
+      const refused = await findCached([cloud, noble], text).catch(({ message }: Error) => message);
+      expect(refused).to.equal(`image "${text}" was not found`);
     }
+  });
+
+  it("says which name may have been meant", async () => {
+    const { hint } = await findCached([cloud, noble], "nobel").then(() => expect.fail(), asStrataError);
+    expect(hint).to.match(/^Did you mean "noble"\? `strata find`/);
   });
 });

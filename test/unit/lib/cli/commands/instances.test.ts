@@ -59,6 +59,25 @@ describe("commands on instances", () => {
     expect(Object.keys(await states())).to.have.length(7);
   });
 
+  it("name each one that is wrong on a line of its own, and change none", async () => {
+    for (const command of ["start", "stop", "restart", "suspend", "delete", "recover", "info"]) {
+      await refused(
+        3,
+        /^strata: instance "dbb" does not exist\nstrata: instance "nobody" does not exist\nDid you mean "db"\?/,
+        ...[command, "dbb", "web", "nobody", "dbb"],
+      );
+    }
+    await refused(3, /"nobody" does not exist\nstrata: instance "noone"/, "mount", "/", "nobody", "noone");
+    await refused(2, /"1a"\nstrata: invalid instance name "2b"/, "delete", "1a", "2b");
+    await refused(
+      2,
+      /'a.b'\nstrata: Unrecognized settings key: 'local.drivr'\n[\s\S]*mean "local.driver"/,
+      "set",
+      "a.b=1",
+      "local.drivr=x",
+    );
+  });
+
   it("name what does not exist or exists already, deleted instances too", async () => {
     await refused(3, 'instance "nobody" does not exist', "start", "web", "nobody");
     await refused(4, 'instance "web" already exists', "launch", "any", "--name", "web");

@@ -48,6 +48,35 @@ describe("commands on snapshots", () => {
     }
   });
 
+  it("are looked at before anything is asked", async () => {
+    await at.done("snapshot", "web");
+    await refused(3, 'snapshot "snapshot2" of instance "web" does not exist', "restore", "web.snapshot2");
+    await refused(3, 'snapshot "nosuch" of instance "web" does not exist', "delete", "web.nosuch");
+    await refused(3, 'instance "nosuch" does not exist', "restore", "nosuch.snapshot1");
+    await refused(2, "restore requires --destructive", "restore", "web.snapshot1");
+    await at.done("start", "web");
+    await refused(5, "Only stopped instances can be restored", "restore", "web.snapshot1");
+    const asked = await at.onTerminal("yes\n", "restore", "web.snapshot1");
+    expect([asked.code, asked.stdout], "on a terminal too").to.deep.equal([5, ""]);
+  });
+
+  it("are told apart by name where several are wrong, with what may have been meant", async () => {
+    await at.done("snapshot", "web", "--name", "clean");
+    const { code, stderr } = await at.strata("delete", "-p", "web.claen", "wbe", "web.other", "wbe.clean");
+    expect(code).to.equal(3);
+    expect(stderr.trimEnd().split("\n")).to.deep.equal([
+      'strata: snapshot "claen" of instance "web" does not exist',
+      'strata: instance "wbe" does not exist',
+      'strata: snapshot "other" of instance "web" does not exist',
+      'Did you mean "clean"? `strata list --snapshots` shows the snapshots.',
+      'Did you mean "web"? `strata list` shows the instances.',
+      "`strata list --snapshots` shows the snapshots.",
+    ]);
+    const shown = await at.strata("info", "web.none", "nobody", "web.nothing");
+    expect(shown.stderr).to.match(/"none".*\n.*"nobody".*\n.*"nothing"/);
+    expect(shown.stdout).to.equal("");
+  });
+
   it("are called snapshotN, N one more than were ever taken, through deletion, restore and rename", async () => {
     expect(await at.done("snapshot", "web")).to.equal("Snapshot taken: web.snapshot1\n");
     expect(await at.done("snapshot", "web", "-n", "mine", "-c", "x")).to.equal("Snapshot taken: web.mine\n");
