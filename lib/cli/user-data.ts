@@ -1,20 +1,33 @@
 import { open } from "node:fs/promises";
+import { gunzipSync } from "node:zlib";
 import { failure } from "../errors.ts";
 import type { Cli } from "./cli.ts";
 
 /** What a guest gets at its start is no place for more, bytes. */
 const LIMIT = 1024 * 1024;
+const GZIP = Buffer.from([0x1f, 0x8b]);
+/** Of what is packed, unpacked, bytes. */
+const UNPACKED = 10 * LIMIT;
 /** For a text from a URL, ms. */
 const DOWNLOAD_TIMEOUT_MS = 30_000;
 
-/** Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. */
+/**
+ * Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. What is packed with gzip is
+ * unpacked, as cloud-init does before all else, and a byte order mark is left out, by which it knows no kind.
+ */
 export async function readUserData({ io, call }: Cli, from: string): Promise<string> {
   if (/^https?:\/\//i.test(from)) {
     if (!URL.canParse(from)) {
       throw invalid(from, "must be a valid URL");
     }
-    const { fetchText } = await import("../util/http.ts");
-    return fetchText(new URL(from), { limit: LIMIT, timeout: DOWNLOAD_TIMEOUT_MS, signal: call.signal });
+    const { fetchBytes, publicName } = await import("../util/http.ts");
+    const url = new URL(from);
+    const bytes = await fetchBytes(url, {
+      limit: LIMIT,
+      timeout: DOWNLOAD_TIMEOUT_MS,
+      signal: call.signal,
+    });
+    return decode(bytes, publicName(url));
   }
   if (from === "-") {
     return readText(io.stdin as AsyncIterable<Buffer | string>, from);
@@ -42,10 +55,23 @@ async function readText(pieces: AsyncIterable<Buffer | string>, from: string): P
       throw invalid(from, `must be at most ${LIMIT} bytes`);
     }
   }
+  return decode(Buffer.concat(read), from);
+}
+
+function decode(bytes: Buffer, from: string): string {
+  const text = bytes.subarray(0, GZIP.length).equals(GZIP) ? unpack(bytes, from) : bytes;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(read));
+    return new TextDecoder("utf-8", { fatal: true }).decode(text);
   } catch (error) {
     throw invalid(from, "must be text in UTF-8", error);
+  }
+}
+
+function unpack(bytes: Buffer, from: string): Buffer {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: UNPACKED });
+  } catch (error) {
+    throw invalid(from, `must be whole, and at most ${UNPACKED} bytes unpacked`, error);
   }
 }
 

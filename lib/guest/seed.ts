@@ -10,7 +10,7 @@ export function makeSeed(o: {
   readonly instanceId: string;
   readonly username: string;
   readonly publicKey: string;
-  /** `#cloud-config`, a script or MIME. */
+  /** Of any kind that cloud-init knows. */
   readonly userData?: string;
 }): Seed {
   const userData = o.userData ?? "#cloud-config\n{}\n";
@@ -22,7 +22,11 @@ export function makeSeed(o: {
     ...(o.username === "" ? {} : { system_info: { default_user: { name: o.username } } }),
   };
   return {
-    metaData: stringify({ "instance-id": o.instanceId, "local-hostname": o.name }),
+    // The key also here: `ssh_authorized_keys` of the user's takes the place of ours in the vendor data.
+    metaData: stringify(
+      { "instance-id": o.instanceId, "local-hostname": o.name, "public-keys": [o.publicKey] },
+      { lineWidth: 0 },
+    ),
     userData,
     // One line a key: the small reader of the micro guest looks for it line by line.
     vendorData: `#cloud-config\n${stringify(vendor, { lineWidth: 0 })}`,

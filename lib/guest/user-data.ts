@@ -1,28 +1,95 @@
 import { parseDocument } from "yaml";
 import { failure, reasonOf } from "../errors.ts";
+import { type Config, findLockouts } from "./lockout.ts";
+
+/** What cloud-init tells kinds of user-data by, the longest first; it passes over blank lines before them. */
+const KINDS = [
+  "#cloud-config-archive",
+  "#cloud-config-jsonp",
+  "## template: jinja",
+  "#cloud-boothook",
+  "#include-once",
+  "#part-handler",
+  "#cloud-config",
+  "#include",
+  "#!",
+] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Types of MIME parts, as far as their contents are looked at. */
+const CONFIG = "text/cloud-config";
+const ARCHIVE = "text/cloud-config-archive";
+/** Those of which cloud-init looks at the beginning. */
+const UNTYPED = ["text/plain", "application/octet-stream", "text/x-not-multipart"];
+
+/** How far cloud-init looks for the header of MIME, bytes. */
+const MIME_HEAD = 4096;
 
 /**
- * Rejects user-data that cloud-init could not read, before anything is made, with INVALID_VALUE. Of MIME,
- * the parts of type text/cloud-config are looked at.
+ * Looks at user-data before anything is made. Rejects with INVALID_VALUE what no cloud-init could read;
+ * resolves to warnings about what it would not use, and about what would keep strata from logging in. Configs
+ * in YAML are looked at, also in MIME and archives; other kinds are the guest's to judge.
  */
-export async function checkUserData(userData: string): Promise<void> {
-  if (userData.startsWith("#!")) {
-    return;
+export async function checkUserData(userData: string): Promise<string[]> {
+  if (isMime(userData)) {
+    const ignored = "cloud-init takes it for MIME only with a header MIME-Version in its first 4096 bytes";
+    return [...(hasMimeVersion(userData) ? [] : [ignored]), ...(await checkParts(userData))];
   }
-  if (/^(Content-Type|MIME-Version):/i.test(userData)) {
-    return checkParts(userData);
+  if (userData.trim() === "") {
+    return [];
   }
-  if (!/^#cloud-config\s*(\n|$)/.test(userData)) {
-    throw failure("INVALID_VALUE", {
-      what: "the cloud-init data",
-      value: `${userData.slice(0, 30).split("\n")[0]}…`,
-      reason: "must begin with #cloud-config, #! or a MIME header",
-    });
+  const kind = kindOf(userData);
+  if (kind !== undefined) {
+    return checkKind(kind, kind, userData);
   }
-  checkConfig("#cloud-config", userData);
+  const later = kindOf(
+    userData.replace(/^(?:\s*#(?!!)[^\n]*\n|\s*\n)+?(?=\s*(?:#cloud-|#include|#part-|#!))/, ""),
+  );
+  if (later !== undefined) {
+    return [
+      `cloud-init ignores it: before ${later} there may be blank lines, and no comment`,
+      ...checkKind(later, later, userData),
+    ];
+  }
+  throw failure("INVALID_VALUE", {
+    what: "the cloud-init data",
+    value: `${userData.trimStart().slice(0, 30).split("\n")[0]}…`,
+    reason: "must begin with a line that says its kind, such as #cloud-config, #! or a MIME header",
+  });
 }
 
-async function checkParts(userData: string): Promise<void> {
+function isMime(text: string): boolean {
+  return /^(?:Content-Type|MIME-Version):/i.test(text) || hasMimeVersion(text);
+}
+
+function hasMimeVersion(text: string): boolean {
+  return /mime-version:/i.test(Buffer.from(text).toString("latin1", 0, MIME_HEAD));
+}
+
+function kindOf(text: string): Kind | undefined {
+  const start = text.trimStart().slice(0, 30).toLowerCase();
+  return KINDS.find((kind) => start.startsWith(kind));
+}
+
+/** Looks at a text of a kind; `name` is what errors call it. */
+function checkKind(name: string, kind: Kind, text: string): string[] {
+  switch (kind) {
+    case "#cloud-config":
+      return findLockouts(readConfig(name, text));
+    case "#cloud-config-archive":
+      return checkArchive(name, text);
+    case "## template: jinja":
+      return checkTemplate(text);
+    case "#!":
+      return /^\s*#![^\n]*\r\n/.test(text)
+        ? ["its first line ends with a carriage return, so Linux will not find the interpreter of the script"]
+        : [];
+    default:
+      return [];
+  }
+}
+
+async function checkParts(userData: string): Promise<string[]> {
   const { default: PostalMime } = await import("postal-mime");
   const { attachments, text, html } = await PostalMime.parse(userData, {
     attachmentEncoding: "utf8",
@@ -32,23 +99,69 @@ async function checkParts(userData: string): Promise<void> {
   if (attachments.length === 0 && (text ?? html ?? "").trim() === "") {
     throw refusal("the MIME message", "must contain at least one MIME part");
   }
-  for (const [at, { mimeType, filename, content }] of attachments.entries()) {
-    if (mimeType.toLowerCase() === "text/cloud-config") {
-      checkConfig(`the part ${filename ?? at + 1}`, String(content));
+  return attachments.flatMap(({ mimeType, filename, content }, at) =>
+    checkPart(`the part ${filename ?? at + 1}`, mimeType.toLowerCase(), String(content)),
+  );
+}
+
+/** Looks at one part of several. */
+function checkPart(name: string, type: string, text: string): string[] {
+  if (type === CONFIG) {
+    return findLockouts(readConfig(name, text));
+  }
+  if (type === ARCHIVE) {
+    return checkArchive(name, text);
+  }
+  const kind = UNTYPED.includes(type) ? kindOf(text) : undefined;
+  return kind === undefined ? [] : checkKind(name, kind, text);
+}
+
+/** A list of parts in YAML: texts, or mappings with a type. */
+function checkArchive(name: string, text: string): string[] {
+  const parts = readYaml(name, text);
+  if (!Array.isArray(parts)) {
+    throw refusal(name, "must be a list of parts");
+  }
+  return parts.flatMap((part: unknown, at) => {
+    const own = `the part ${at + 1}`;
+    if (typeof part === "string") {
+      return checkPart(own, "text/plain", part);
     }
+    const { type = CONFIG, content } = Object(part) as { type?: unknown; content?: unknown };
+    if (typeof content !== "string") {
+      throw refusal(own, "must be a text, or a mapping with a content");
+    }
+    return checkPart(own, String(type).toLowerCase(), content);
+  });
+}
+
+/** What a template will be is the guest's to say; where it is YAML as it stands, it is looked at. */
+function checkTemplate(text: string): string[] {
+  const body = text.trimStart().replace(/^[^\n]*\n/, "");
+  if (kindOf(body) !== "#cloud-config") {
+    return [];
+  }
+  try {
+    return findLockouts(readConfig("", body.replace(/\{\{.*?\}\}/g, "x")));
+  } catch {
+    return [];
   }
 }
 
-function checkConfig(name: string, text: string): void {
-  const value = readMapping(name, text);
-  if (value !== null && (typeof value !== "object" || Array.isArray(value))) {
+function readConfig(name: string, text: string): Config {
+  const value = readYaml(name, text);
+  if (value === null || value === undefined) {
+    return {};
+  }
+  if (typeof value !== "object" || Array.isArray(value)) {
     throw refusal(name, "must be a mapping of keys to values");
   }
+  return value as Config;
 }
 
-/** The YAML as a value; what only shows when aliases are followed is refused like what shows before. */
-function readMapping(name: string, text: string): unknown {
-  const document = parseDocument(text);
+/** YAML as cloud-init reads it; what only shows when aliases are followed is refused like what shows before. */
+function readYaml(name: string, text: string): unknown {
+  const document = parseDocument(text, { version: "1.1", uniqueKeys: false, logLevel: "error" });
   const [error] = document.errors;
   if (error !== undefined) {
     throw refusal(name, error.message, error);

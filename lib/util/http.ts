@@ -24,19 +24,29 @@ export function innermostReason(error: unknown): string {
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
 
-export interface FetchTextOptions {
-  /** A longer text is refused, bytes. */
+export interface FetchOptions {
+  /** More is refused, bytes. */
   readonly limit: number;
   /** For all of it, ms. */
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
 
+/** Gets a text; see `fetchBytes`. Rejects with DOWNLOAD_FAILED also for what is no UTF-8. */
+export async function fetchText(url: URL, options: FetchOptions): Promise<string> {
+  const bytes = await fetchBytes(url, options);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason: innermostReason(error) }, error);
+  }
+}
+
 /**
- * Gets a text. Follows redirects, but none from https to http. Rejects with DOWNLOAD_FAILED, also for a
- * text that is too long or no UTF-8, and with CANCELLED.
+ * Gets something short. Follows redirects, but none from https to http. Rejects with DOWNLOAD_FAILED, also for
+ * what is too long, and with CANCELLED.
  */
-export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextOptions): Promise<string> {
+export async function fetchBytes(url: URL, { limit, timeout, signal }: FetchOptions): Promise<Buffer> {
   const failed = (reason: string, cause?: unknown) =>
     failure("DOWNLOAD_FAILED", { url: publicName(url), reason }, cause);
   const late = AbortSignal.timeout(timeout);
@@ -55,7 +65,7 @@ export async function fetchText(url: URL, { limit, timeout, signal }: FetchTextO
       }
       pieces.push(piece);
     }
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces));
+    return Buffer.concat(pieces);
   } catch (error) {
     if (isStrataError(error)) {
       throw error;

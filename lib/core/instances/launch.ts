@@ -88,7 +88,9 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   // Before the image is fetched: what a user wrote wrong should show at once.
   const networks = await checkNics(session, options.networks ?? []);
   if (options.userData !== undefined) {
-    await checkUserData(options.userData);
+    for (const warning of await checkUserData(options.userData)) {
+      context.warn?.(`the cloud-init data: ${warning}`);
+    }
   }
   const { instances } = await session.engine();
   const member = options.member === undefined ? {} : { member: options.member };

@@ -1,5 +1,6 @@
-import { writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { type CliRoom, cliRoom } from "../../support/cli.ts";
 import { fromFiles, type ImageServer, imageServer } from "../../support/images/image-server.ts";
@@ -54,6 +55,50 @@ describe("user-data for cloud-init", () => {
     }
   });
 
+  /** The files of test/fixtures/user-data: what is said of each, where something is. */
+  const wild: Readonly<Record<string, RegExp | undefined>> = {
+    archive: undefined,
+    "bom.yaml": undefined,
+    boothook: undefined,
+    "comment-first.yaml": /warning: .*cloud-init ignores it/,
+    "crlf-script": /warning: .*carriage return/,
+    "crlf.yaml": undefined,
+    "dup.yaml": undefined,
+    empty: undefined,
+    "gz.yaml.gz": undefined,
+    "hostname.yaml": undefined,
+    include: undefined,
+    "jinja.yaml": undefined,
+    "latin1.yaml": /must be text in UTF-8/,
+    "leadnl.yaml": undefined,
+    "network-in-ud.yaml": undefined,
+    "no-header.yaml": /must begin with a line that says its kind/,
+    "only-header.yaml": undefined,
+    "own-keys.yaml": undefined,
+    "power.yaml": /warning: .*turns the guest off/,
+    "pw-expire.yaml": /warning: .*`password` expires/,
+    "sshkeys.yaml": undefined,
+    "sysinfo.yaml": /warning: .*makes admin the default user/,
+    "tab.yaml": /invalid value "#cloud-config"/,
+    "trailing-comment.yaml": undefined,
+    "user.yaml": /warning: .*makes admin the default user/,
+    "users-no-default.yaml": /warning: .*does not contain `default`/,
+    "utf16.yaml": /must be text in UTF-8/,
+    "wf.yaml": undefined,
+    "yaml11.yaml": undefined,
+  };
+
+  it("from the wild is taken as cloud-init takes it, with a warning where that surprises", async () => {
+    const folder = new URL("../../fixtures/user-data/", import.meta.url);
+    expect((await readdir(folder)).sort()).to.deep.equal(Object.keys(wild).sort());
+    for (const [file, says] of Object.entries(wild)) {
+      const { code, stderr } = await launch(fileURLToPath(new URL(file, folder)));
+      const refused = says !== undefined && !says.source.startsWith("warning");
+      expect(stderr, file).to.match(says ?? /^$/);
+      expect(code, file).to.equal(refused ? 2 : 0);
+    }
+  });
+
   it("is refused when it is too long, no text, or not there", async () => {
     const path = join(at.folder, "long");
     await writeFile(path, `#!/bin/sh\n#${"x".repeat(1024 * 1024)}`);
@@ -61,7 +106,7 @@ describe("user-data for cloud-init", () => {
     expect((await launch(path)).stderr).to.match(/must be at most 1048576 bytes/);
     expect((await launch("-")).stderr).to.match(/must be at most 1048576 bytes/);
     expect((await launch(server.url("/long.yaml"))).stderr).to.match(/at most 1048576 bytes/);
-    expect((await launch(server.url("/latin"))).code).to.equal(7);
+    expect((await launch(server.url("/latin"))).stderr).to.match(/must be text in UTF-8/);
     expect((await launch(server.url("/nosuch"))).stderr).to.match(/the server answered 404 Not Found/);
     expect((await launch(join(at.folder, "nosuch"))).code).to.equal(3);
     expect((await launch(at.folder)).code).to.equal(3);

@@ -65,18 +65,85 @@ describe("user-data", () => {
     );
   });
 
-  it("is otherwise a config, a script, or refused", async () => {
-    for (const text of ["#!/bin/sh\n[", "#cloud-config\n", `#cloud-config\n${config}`]) {
-      expect(await refusal(text)).to.equal("taken");
+  it("is otherwise of a kind that cloud-init knows, or refused", async () => {
+    for (const text of [
+      "",
+      "#!/bin/sh\n[",
+      "#cloud-config\n",
+      `\n \n#Cloud-Config\n${config}`,
+      "#include\nhttp://host.example/x\n",
+      "#include-once http://host.example/x",
+      "#cloud-boothook\n#!/bin/sh\n",
+      "#part-handler\n[",
+      '#cloud-config-jsonp\n[{"op": "add"',
+      "## template: jinja\n#cloud-config\n{% if [ %}",
+      `#cloud-config-archive\n- ${JSON.stringify(`#cloud-config\n${config}`)}\n- {content: "a: 1"}\n`,
+    ]) {
+      expect(await refusal(text), text).to.equal("taken");
     }
     for (const text of [
       config,
-      "",
+      "#cloud-config-archive\na: 1\n",
+      `#cloud-config-archive\n- {content: "a: ["}\n`,
+      "#cloud-config-archive\n- {type: text/cloud-config}\n",
       `#cloud-config\n${broken}`,
       "#cloud-config\n- a",
       "#cloud-config\na: *b",
     ]) {
       expect(await refusal(text), text).to.contain("the cloud-init data");
+    }
+  });
+
+  it("that cloud-init would ignore is told of", async () => {
+    const warnings = await checkUserData("# vim: ft=yaml\n\n#cloud-config\nusers: [me]\n");
+    expect(warnings[0]).to.match(/^cloud-init ignores it: before #cloud-config/);
+    expect(await checkUserData("Content-Type: text/cloud-config\n\na: 1\n")).to.have.length(1);
+    expect(await checkUserData("#!/bin/sh\r\ntrue\r\n")).to.match(/carriage return/);
+  });
+
+  const lockouts: Readonly<Record<string, RegExp>> = {
+    "users: [me]": /^`users` does not contain `default`/,
+    "users: []": /does not contain `default`/,
+    "users: me,you": /does not contain `default`/,
+    "users: {me: true}": /does not contain `default`/,
+    "users: [{name: ubuntu}]": /does not contain `default`/,
+    "user: admin": /^`user` makes admin the default user/,
+    "user: {name: admin}": /^`user` makes admin/,
+    "system_info: {default_user: {name: admin}}": /^`system_info` makes admin/,
+    "password: x": /^`password` expires at once/,
+    "password: x\nchpasswd: {expire: true}": /^`password` expires/,
+    "power_state: {mode: poweroff}": /turns the guest off \(poweroff\)/,
+    "allow_public_ssh_keys: false\nssh_authorized_keys: [x]": /keeps strata's key out/,
+  };
+  for (const [text, says] of Object.entries(lockouts)) {
+    it(`is warned about where it would lock strata out: ${text.replace("\n", ", ")}`, async () => {
+      for (const data of [
+        `#cloud-config\n${text}\n`,
+        `## template: jinja\n#cloud-config\n${text}\nruncmd: [echo {{ v1.x }}]\n`,
+        mime(["text/cloud-config", text]),
+        mime(["text/plain", `#cloud-config\n${text}\n`]),
+        `#cloud-config-archive\n- content: ${JSON.stringify(text)}\n`,
+      ]) {
+        const [warning, ...others] = await checkUserData(data);
+        expect(warning, data).to.match(says);
+        expect(others).to.deep.equal([]);
+      }
+    });
+  }
+
+  it("is not warned about where strata can log in", async () => {
+    for (const text of [
+      "users: [default, {name: me}]",
+      "users: [{name: default}]",
+      "users: me, default",
+      "users: {default: true, me: true}",
+      "user: ubuntu",
+      "password: x\nchpasswd: {expire: false}",
+      "power_state: {mode: reboot}",
+      "ssh_authorized_keys: [x]",
+      "a: 1\na: 2",
+    ]) {
+      expect(await checkUserData(`#cloud-config\n${text}\n`), text).to.deep.equal([]);
     }
   });
 });
