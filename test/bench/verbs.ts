@@ -153,7 +153,7 @@ export class Subject implements AsyncDisposable {
   }
 }
 
-/** The contract's calls in this process, under a hold of their own each, as a caller of the library has it. */
+/** The contract's calls in this process, under a lock of their own each, as a caller of the library has it. */
 export function libraryWay(subject: Subject): Way {
   const { fixture, instance } = subject;
   const { snapshots } = fixture.engine;

@@ -80,7 +80,7 @@ describe(`${PROCESSES * CLIENTS} clients at once`, () => {
     return totals;
   }
 
-  /** Between the begin and the end of a hold, there is nobody else on that instance. */
+  /** Between the begin and the end of a lock, no other process works on that instance. */
   async function expectNothingInterleaved(): Promise<void> {
     const at = new Map<string, string>();
     for (const line of (await readFile(journal, "utf8")).trim().split("\n")) {

@@ -50,7 +50,7 @@ async function client(at: number): Promise<void> {
 }
 
 async function act(engine: Parameters<typeof perform>[0], on: string, id: string): Promise<void> {
-  // Readers take no hold and are never in the way.
+  // Readers take no lock and are never in the way.
   if (random() < task.readers) {
     return read(engine, on);
   }

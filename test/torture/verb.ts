@@ -38,7 +38,7 @@ export const MIB = 1024n ** 2n;
 /** Virtual size of every disk here. */
 export const DISK = 9n * MIB;
 
-/** Does it as the core does: under a hold, with the tree that is there then. */
+/** Does it as the core does: under a lock, with the tree that is there then. */
 export async function perform(
   engine: Engine,
   verb: Verb,

@@ -38,7 +38,7 @@ export interface World extends AsyncDisposable {
   readonly daemon: PrivateDaemon;
   readonly fixture: LibvirtFixture;
   readonly settings: Readonly<Record<string, string>>;
-  /** What a command does first, whichever it is: takes a hold of everything that is there. */
+  /** What a command does first, whichever it is: locks everything that is there. */
   next(): Promise<void>;
   /** Records, contents of all layers, resources; throws where something does not agree. */
   observe(): Promise<State>;
@@ -177,7 +177,7 @@ async function next({ daemon, fixture }: Bare): Promise<void> {
   for (const { id } of await instances.list()) {
     await touch(fixture, id).catch(async (error: unknown) => {
       const code = isStrataError(error) ? error.code : undefined;
-      // Taking hold has finished its removal.
+      // Locking has finished its removal.
       if (code === "INSTANCE_NOT_FOUND") {
         return;
       }

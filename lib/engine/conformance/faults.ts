@@ -127,7 +127,7 @@ async function strike(
       struck = injected?.struck === true;
       return error !== undefined;
     });
-    // Taking hold finishes or undoes what was left.
+    // Locking finishes or undoes what was left.
     await whileLocked(fixture, instance, async () => {});
     await fixture.audit?.(instance);
     const after = await look(fixture, instance);

@@ -155,7 +155,7 @@ describe("the health of layers", () => {
 });
 
 /** What is read in the place of layers: it holds nothing of its own, so that nothing is lost with it. */
-describe("a stand-in that was damaged", () => {
+describe("a flattened copy that was damaged", () => {
   let fixture: LibvirtFixture;
   let instance: Instance;
 

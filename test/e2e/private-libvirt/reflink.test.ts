@@ -52,7 +52,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       return ((blocks - bavail) * bsize) / MIB;
     }
 
-    /** The kinds of the stand-ins that there are. */
+    /** The kinds of the flattened copies that exist. */
     async function flattened(): Promise<string[]> {
       const { folder } = await fixture.layers(instance);
       return (await readdir(folder)).flatMap((file) => /^(?:image|frame)/.exec(file) ?? []).sort();
@@ -79,7 +79,7 @@ for (const kind of ["xfs", "ext4"] as const) {
       await locked(work);
       const took = (await taken()) - before;
       expect(await fixture.read(instance)).to.equal(contents);
-      // Compares every stand-in with its layer.
+      // Compares every flattened copy with its layer.
       await locked(async () => fixture.audit?.(instance));
       return took;
     }

@@ -119,7 +119,7 @@ async function removableLayers(folder: string): Promise<string[]> {
 }
 
 /**
- * Throws unless every layer is sound and referenced, every stand-in has its layer's contents, and no build
+ * Throws unless every layer is sound and referenced, every flattened copy has its layer's contents, and no build
  * has left anything.
  */
 async function audit(

@@ -130,7 +130,7 @@ async function readRecords(domain: Domain): Promise<ReadonlyMap<string, RecordSt
   return records;
 }
 
-/** The layer or other file that a file stands on, stand-ins looked through; null for none. */
+/** The layer or other file that a file stands on, flattened copies looked through; null for none. */
 export function below(place: Place, { backing }: Pick<FileState, "backing">): string | null {
   return backing === null ? null : layerOf(place.folder, backing);
 }
