@@ -25,9 +25,17 @@ export function collect(value: string, before: readonly string[] = []): string[]
   return [...before, value];
 }
 
-/** A command with its help: what it does and examples of it. */
-export function command(name: string, summary: string, ...shown: readonly string[]): Command {
-  return withExamples(new Command(name).summary(summary).description(summary), shown);
+/**
+ * A command with its help: what it does and examples of it. Where a line in the list of commands has no room for all
+ * of what it does, that line comes first.
+ */
+export function command(
+  name: string,
+  does: string | readonly [line: string, all: string],
+  ...shown: readonly string[]
+): Command {
+  const [line, all] = typeof does === "string" ? [does, does] : does;
+  return withExamples(new Command(name).summary(line).description(all), shown);
 }
 
 /** True for the name of a command and for its aliases. */

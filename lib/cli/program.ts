@@ -101,6 +101,10 @@ export function createProgram(cli: Cli): Command {
   return program;
 }
 
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** The names that lead to a command, the program's first. */
 function pathOf(each: Command): string[] {
   return [...(each.parent === null ? [] : pathOf(each.parent)), each.name()];
@@ -116,6 +120,12 @@ function settle(program: Command, each: Command, cli: Cli): void {
   const path = pathOf(each).slice(1);
   each
     .exitOverride()
+    .configureHelp({
+      // Arguments and short forms are for the command's own help: a list of names is read faster.
+      subcommandTerm: (below) => below.name(),
+      subcommandDescription: (below) => capital(below.summary() || below.description()),
+      commandDescription: (shown) => capital(shown.description()),
+    })
     .configureOutput({
       writeOut: (text) => void write(cli.io, text),
       // What was typed is repeated in it.

@@ -7,6 +7,7 @@ import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
 import { comesOf, hasSeenEnough, lossOf, outputFailure, watch } from "./output.ts";
 import { createProgram } from "./program.ts";
+import { refuseUnknown } from "./unknown.ts";
 
 /** Runs one command line (without node and script) and resolves to the exit code. */
 export async function run(
@@ -32,6 +33,7 @@ export async function run(
   try {
     const program = createProgram(opened.cli);
     const words = await expandAlias(program, argv, defaultFolders(io.env));
+    refuseUnknown(program, words);
     await program.parseAsync([...words], { from: "user" });
     return await ended(io, opened, undefined);
   } catch (error) {

@@ -19,6 +19,7 @@ export function waitReadyCommand(cli: Cli): Command {
 
 export function authenticateCommand(cli: Cli): Command {
   return command("authenticate", "check whether this user may use the engine", "authenticate")
+    .alias("auth")
     .argument("[passphrase]", "always refused: strata has no passphrase")
     .action(async (passphrase: string | undefined) => {
       if (passphrase !== undefined) {

@@ -10,7 +10,10 @@ import { write } from "../io.ts";
 export function adoptCommand(cli: Cli): Command {
   return command(
     "adopt",
-    "manage a libvirt domain that strata did not create, or list such domains",
+    [
+      "manage a libvirt domain that strata did not create",
+      "manage a libvirt domain that strata did not create, or list such domains",
+    ],
     "adopt",
     "adopt build-server --username admin",
   )
@@ -36,7 +39,10 @@ export function adoptCommand(cli: Cli): Command {
 export function releaseCommand(cli: Cli): Command {
   return command(
     "release",
-    "stop managing an adopted instance and write its contents to its own disk",
+    [
+      "stop managing an adopted instance",
+      "stop managing an adopted instance and write its contents to its own disk",
+    ],
     "release build-server",
   )
     .argument("<name>", "adopted instance, stopped and without snapshots")

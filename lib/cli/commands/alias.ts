@@ -12,7 +12,7 @@ import { write } from "../io.ts";
 export function aliasCommand(cli: Cli): Command {
   return command(
     "alias",
-    "create a command on this host that runs a command in an instance",
+    ["create an alias", "create a command on this host that runs a command in an instance"],
     "alias web:psql",
     "alias web:/usr/bin/top webtop",
   )
@@ -93,7 +93,11 @@ export function unaliasCommand(cli: Cli): Command {
 }
 
 export function preferCommand(cli: Cli): Command {
-  return command("prefer", "switch to another context of aliases", "prefer work")
+  return command(
+    "prefer",
+    ["switch the current context of aliases", "switch to another context of aliases"],
+    "prefer work",
+  )
     .argument("<context>", "context to switch to; it is created if needed")
     .action(async (context: string) => (await cli.strata()).aliases.prefer(context));
 }

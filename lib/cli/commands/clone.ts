@@ -4,7 +4,11 @@ import { command } from "../command.ts";
 import { write } from "../io.ts";
 
 export function cloneCommand(cli: Cli): Command {
-  return command("clone", "create an independent copy of a stopped instance", "clone web --name web2")
+  return command(
+    "clone",
+    ["clone an instance", "create an independent copy of a stopped instance"],
+    "clone web --name web2",
+  )
     .argument("<name>", "instance to copy")
     .option("-n, --name <name>", "name of the copy (default: NAME-cloneN)")
     .action(async (original: string, options: { name?: string }) => {

@@ -20,7 +20,10 @@ interface Options {
 export function doctorCommand(cli: Cli): Command {
   return command(
     "doctor",
-    "check the host and the records of instances, and repair problems",
+    [
+      "check host and instances, and repair problems",
+      "check the host and the records of instances, and repair problems",
+    ],
     "doctor",
     "doctor --repair",
     "doctor --repair --only snapshot1 --by record",

@@ -7,7 +7,7 @@ import { write } from "../io.ts";
 export function eventsCommand(cli: Cli): Command {
   return command(
     "events",
-    "show events of instances and snapshots until Ctrl-C",
+    ["show events of instances until Ctrl-C", "show events of instances and snapshots until Ctrl-C"],
     "events",
     "events --format json",
   )

@@ -13,7 +13,13 @@ interface Options {
 }
 
 export function findCommand(cli: Cli): Command {
-  return command("find", "list the images that can be launched", "find", "find daily:", "find noble")
+  return command(
+    "find",
+    ["list the images to create instances from", "list the images that can be launched"],
+    "find",
+    "find daily:",
+    "find noble",
+  )
     .argument("[text]", "part of a name to look for, or REMOTE:")
     .option("--only-images", "list only images; strata offers nothing else")
     .option("--show-unsupported", "include images that no longer receive updates")

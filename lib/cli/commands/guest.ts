@@ -102,6 +102,7 @@ function currentFolder(): { hostFolder?: string } {
 
 export function shellCommand(cli: Cli): Command {
   return command("shell", "open a shell in an instance", "shell web")
+    .aliases(["sh", "connect"])
     .argument("[name]", "instance; it is started if needed (default: the primary instance)")
     .option("--timeout <seconds>", TIMEOUT_HELP)
     .action(async (given: string | undefined, options: { timeout?: string }) => {

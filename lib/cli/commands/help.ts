@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { command, isCalled } from "../command.ts";
+import { refuse } from "../unknown.ts";
 
 export function helpCommand(): Command {
   return command("help", "show the help of a command", "help launch", "help image build")
@@ -10,7 +11,7 @@ export function helpCommand(): Command {
         const below = about.commands.find((each) => isCalled(each, word));
         // A command says itself what it does not know, and what is near.
         if (below === undefined && about.commands.length > 0) {
-          about.parse([word], { from: "user" });
+          refuse(about, word, about === self.parent);
         }
         about = below ?? about;
       }

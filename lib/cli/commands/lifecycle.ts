@@ -78,7 +78,13 @@ export function startCommand(cli: Cli): Command {
 }
 
 export function stopCommand(cli: Cli): Command {
-  return command("stop", "shut instances down", "stop web", "stop --time 10 web", "stop --force web")
+  return command(
+    "stop",
+    ["stop running instances", "shut instances down"],
+    "stop web",
+    "stop --time 10 web",
+    "stop --force web",
+  )
     .argument("[names...]", "instances to stop (default: the primary instance)")
     .option("--all", "stop all instances")
     .option("-t, --time <minutes>", "shut down after this time; the guest warns its users")
@@ -118,7 +124,11 @@ function stopRequest({ time, cancel, force }: StopFlags): StopOptions {
 }
 
 export function suspendCommand(cli: Cli): Command {
-  return command("suspend", "save the memory of instances and stop them", "suspend web")
+  return command(
+    "suspend",
+    ["suspend running instances", "save the memory of instances and stop them"],
+    "suspend web",
+  )
     .argument("[names...]", "instances to suspend (default: the primary instance)")
     .option("--all", "suspend all running instances")
     .action(async (given: string[], options: { all?: boolean }) => {
@@ -132,7 +142,7 @@ export function suspendCommand(cli: Cli): Command {
 const IDLE = ["Deleted", "Stopped", "Suspended"] as const;
 
 export function restartCommand(cli: Cli): Command {
-  return command("restart", "shut instances down and start them again", "restart web")
+  return command("restart", ["restart instances", "shut instances down and start them again"], "restart web")
     .argument("[names...]", "instances to restart (default: the primary instance)")
     .option("--all", "restart all running instances")
     .option("--timeout <seconds>", "how long to wait for each guest (default: 300)")

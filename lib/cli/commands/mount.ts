@@ -52,7 +52,12 @@ export function mountCommand(cli: Cli): Command {
 }
 
 export function umountCommand(cli: Cli): Command {
-  return command("umount", "remove mounts from instances", "umount web:/data", "umount web")
+  return command(
+    "umount",
+    ["unmount folders from instances", "remove mounts from instances"],
+    "umount web:/data",
+    "umount web",
+  )
     .alias("unmount")
     .argument("<name[:path]...>", "mounts to remove; without a path, all mounts of the instance")
     .action(async (mounts: string[]) => {

@@ -6,7 +6,10 @@ import { write } from "../io.ts";
 export function moveCommand(cli: Cli): Command {
   return command(
     "move",
-    "move a stopped instance and its snapshots to another cluster member",
+    [
+      "move an instance to another cluster member",
+      "move a stopped instance and its snapshots to another cluster member",
+    ],
     "move web node2",
   )
     .argument("<name>", "instance to move")

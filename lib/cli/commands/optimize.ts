@@ -10,7 +10,10 @@ import { callOn, chosenNames } from "./lifecycle.ts";
 export function optimizeCommand(cli: Cli): Command {
   return command(
     "optimize",
-    "make disks with many snapshots as fast to read as disks with one",
+    [
+      "make disks with many snapshots fast to read",
+      "make disks with many snapshots as fast to read as disks with one",
+    ],
     "optimize web",
     "optimize --all",
   )

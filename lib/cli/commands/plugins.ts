@@ -6,7 +6,11 @@ import { formatPlugins } from "../format/plugins.ts";
 import { write } from "../io.ts";
 
 export function pluginsCommand(cli: Cli): Command {
-  return command("plugins", "list the engines with their features and requirements", "plugins --format json")
+  return command(
+    "plugins",
+    ["list the engines", "list the engines with their features and requirements"],
+    "plugins --format json",
+  )
     .addOption(formatOption())
     .action(async (options: { format: string }) => {
       const format = parseFormat(options.format);

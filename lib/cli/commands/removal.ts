@@ -10,7 +10,7 @@ import { callOn, chosenNames } from "./lifecycle.ts";
 export function deleteCommand(cli: Cli): Command {
   return command(
     "delete",
-    "delete instances (recoverable) or snapshots (permanently)",
+    ["delete instances and snapshots", "delete instances (recoverable) or snapshots (permanently)"],
     "delete web",
     "delete --purge web.snapshot1",
   )
@@ -47,7 +47,7 @@ export function deleteCommand(cli: Cli): Command {
 export function recoverCommand(cli: Cli): Command {
   return command(
     "recover",
-    "recover deleted instances, or one that the engine no longer knows",
+    ["recover deleted instances", "recover deleted instances, or one that the engine no longer knows"],
     "recover web",
     "recover --from /var/lib/libvirt/images/strata/instances/3c5f0f6e-7a4e-4f8e-9a55-0d9b6c1f2a10",
   )
@@ -79,7 +79,11 @@ export function recoverCommand(cli: Cli): Command {
 }
 
 export function purgeCommand(cli: Cli): Command {
-  return command("purge", "permanently remove all deleted instances", "purge").action(async () => {
+  return command(
+    "purge",
+    ["purge all deleted instances permanently", "permanently remove all deleted instances"],
+    "purge",
+  ).action(async () => {
     const removed = await (await cli.strata()).instances.purge(cli.call);
     cli.progress.clear();
     for (const name of removed) {

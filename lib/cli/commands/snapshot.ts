@@ -8,7 +8,7 @@ import { canAsk, confirm, write } from "../io.ts";
 export function snapshotCommand(cli: Cli): Command {
   return command(
     "snapshot",
-    "take a snapshot of a stopped instance",
+    ["take a snapshot of an instance", "take a snapshot of a stopped instance"],
     'snapshot web --name clean --comment "before the upgrade"',
   )
     .argument("<instance>", "stopped instance")
@@ -28,7 +28,11 @@ export function snapshotCommand(cli: Cli): Command {
 }
 
 export function restoreCommand(cli: Cli): Command {
-  return command("restore", "restore a stopped instance to a snapshot", "restore --destructive web.clean")
+  return command(
+    "restore",
+    ["restore an instance from a snapshot", "restore a stopped instance to a snapshot"],
+    "restore --destructive web.clean",
+  )
     .argument("<instance.snapshot>", "instance and the snapshot to restore")
     .option("-d, --destructive", "discard the current state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {

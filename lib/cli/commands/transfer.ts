@@ -17,6 +17,7 @@ export function transferCommand(cli: Cli): Command {
     "transfer web:/var/log/syslog db:notes .",
     "transfer web:dump.sql - | less",
   )
+    .alias("copy-files")
     .usage("[options] <source>... <destination>")
     .argument("[paths...]", "sources and a destination: NAME:PATH, a path on this host, or - for a stream")
     .option("-r, --recursive", "copy folders and their contents")

@@ -27,7 +27,7 @@ function table(group: string, commands: readonly Page[]): string {
 
 function section(page: Page): string {
   const { name, aliases, usage, summary, examples } = page;
-  const short = aliases.length === 0 ? "" : ` Short: ${aliases.map((each) => `\`${each}\``).join(", ")}.`;
+  const short = aliases.length === 0 ? "" : ` Also: ${aliases.map((each) => `\`${each}\``).join(", ")}.`;
   const parts = [
     `## strata ${name}`,
     `${summary[0]?.toUpperCase() ?? ""}${summary.slice(1)}.${short}`,

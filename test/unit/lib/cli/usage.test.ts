@@ -24,6 +24,37 @@ describe("wrong usage", () => {
     );
   });
 
+  it("is also an unknown command that is asked for its help", async () => {
+    for (const words of [
+      ["bogus", "--help"],
+      ["--help", "bogus"],
+      ["-v", "bogus", "-h"],
+      ["--driver", "memory", "bogus", "-h"],
+    ]) {
+      expect(await refused(...words)).to.contain("strata: unknown command 'bogus'");
+    }
+    expect(await refused("image", "biuld", "--help")).to.contain("(Did you mean build?)");
+    expect(await at.done("image", "build", "--help")).to.contain("Usage: strata image build");
+    expect(await at.done("--driver", "bogus", "--help")).to.contain("Usage: strata [options]");
+  });
+
+  it("says what words of other tools are called here", async () => {
+    for (const [word, here] of [
+      ["mv", "rename"],
+      ["rm", "delete"],
+      ["ps", "list"],
+      ["ssh", "shell"],
+      ["stats", "info"],
+      ["pull", "launch"],
+      ["cp", "transfer"],
+    ] as const) {
+      const told = `strata: unknown command '${word}'\n(Did you mean ${here}?)\n`;
+      expect(await refused(word, "web"), word).to.contain(told);
+      expect(await refused("help", word), word).to.contain(told);
+    }
+    expect(await refused("toString")).to.not.contain("Did you mean");
+  });
+
   it("names what is missing as the usage line does", async () => {
     for (const [command, missing] of [
       ["restore", "<instance.snapshot>"],
@@ -53,6 +84,20 @@ describe("help", () => {
     at = await cliRoom();
   });
   after(() => at[Symbol.asyncDispose]());
+
+  it("lists each command with what it does in a few words", async () => {
+    const lines = (await at.done("help")).split("\n");
+    expect(lines).to.include.members(["Instances:", "Snapshots:", "Inside instances:"]);
+    const listed = lines.flatMap((line) => /^ {2}([a-z-]+) {2,}(\S.*)$/.exec(line)?.slice(1, 3) ?? []);
+    expect(listed).to.include.members(["launch", "Create and start an instance", "alias", "Create an alias"]);
+    const texts = lines.filter((line) => /^ {2}[a-z][a-z-]* {2,}/.test(line));
+    expect(texts).to.have.length.above(30);
+    for (const line of texts) {
+      expect(line)
+        .to.match(/^ {2}[a-z-]+ +[A-Z]/)
+        .and.have.length.below(81);
+    }
+  });
 
   it("is of the command that is named, at any depth, as --help is", async () => {
     for (const words of [[], ["launch"], ["ls"], ["image"], ["image", "build"]]) {
