@@ -3,7 +3,13 @@ import { isStrataError } from "../../../lib/errors.ts";
 import { merge } from "../../../lib/util/merge.ts";
 import { type LibvirtEngine, readManaged } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
-import { type DomainEvent, type Gap, LifecycleEvent, StoppedDetail } from "../rpc/index.ts";
+import {
+  ConnectionLostError,
+  type DomainEvent,
+  type Gap,
+  LifecycleEvent,
+  StoppedDetail,
+} from "../rpc/index.ts";
 import { NAMESPACE } from "../xml/metadata.ts";
 
 /**
@@ -32,7 +38,13 @@ export async function* events(engine: LibvirtEngine, signal: AbortSignal): Async
         yield { at, kind: "resync" };
         continue;
       }
-      const meaning = await interpret(engine, ours, event);
+      const meaning = await interpret(engine, ours, event).catch((error: unknown) => {
+        // What it was about cannot be looked at now; a gap follows, after which everything is compared.
+        if (error instanceof ConnectionLostError) {
+          return undefined;
+        }
+        throw error;
+      });
       if (meaning !== undefined) {
         yield { at, id: event.dom.uuid, ...meaning };
       }

@@ -37,6 +37,12 @@ export class EventHub {
   /** An event may come before the reply to the registration that it belongs to. */
   private early: { callback: number; kind: DomainEventKind; fields: Record<string, unknown> }[] = [];
   private registering = 0;
+  private readonly onEmpty: () => void;
+
+  /** `onEmpty` hears when the last reader has left. */
+  constructor(onEmpty: () => void = () => {}) {
+    this.onEmpty = onEmpty;
+  }
 
   get isEmpty(): boolean {
     return this.subscriptions.size === 0;
@@ -92,6 +98,9 @@ export class EventHub {
       events: queue.read(),
       cancel: async (current) => {
         this.subscriptions.delete(subscription);
+        if (this.isEmpty) {
+          this.onEmpty();
+        }
         queue.end();
         const callbackID = subscription.callback;
         if (current?.isOpen && callbackID !== undefined) {
@@ -138,5 +147,6 @@ export class EventHub {
       subscription.end(failure);
     }
     this.subscriptions.clear();
+    this.onEmpty();
   }
 }

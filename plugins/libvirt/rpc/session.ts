@@ -26,10 +26,12 @@ const CLOSING_MS = 2000;
 export class Session implements AsyncDisposable {
   readonly uri: string;
   protected readonly options: ConnectOptions;
-  protected readonly hub = new EventHub();
+  protected readonly hub = new EventHub(() => this.retrying?.abort());
   private opening: Opening | undefined;
   private client: Client | undefined;
   private closed = false;
+  /** Ends the wait between two attempts to reach the daemon again, once there is nobody to wait for. */
+  private retrying: AbortController | undefined;
 
   constructor(uri: string, options: ConnectOptions = {}) {
     this.uri = uri;
@@ -74,8 +76,14 @@ export class Session implements AsyncDisposable {
       throw reason;
     }
     this.client = client;
+    try {
+      await this.hub.resume(client);
+    } catch (error) {
+      // Open but without its readers, it would keep the next attempt from registering them.
+      client.end(new ConnectionLostError("the readers of events could not be registered", { cause: error }));
+      throw error;
+    }
     void client.closed.then(() => this.recover());
-    await this.hub.resume(client);
     return client;
   }
 
@@ -90,7 +98,9 @@ export class Session implements AsyncDisposable {
         await this.open();
         return;
       } catch {
-        await delay(wait, undefined, { ref: false });
+        this.retrying = new AbortController();
+        // While somebody reads events, the process must not end for want of anything else to do.
+        await delay(wait, undefined, { signal: this.retrying.signal }).catch(() => {});
       }
     }
   }

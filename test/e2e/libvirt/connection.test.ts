@@ -5,6 +5,7 @@ import { CallTimeoutError, ConnectionLostError, connect } from "../../../plugins
 import { domainEvents } from "../../../plugins/libvirt/rpc/procedures/domain-event.ts";
 import { procedures } from "../../../plugins/libvirt/rpc/procedures/index.ts";
 import { Program } from "../../../plugins/libvirt/rpc/procedures/procedure.ts";
+import { remoteError } from "../../../plugins/libvirt/rpc/structures.ts";
 import { encode } from "../../../plugins/libvirt/rpc/xdr.ts";
 import { type FakeClient, fakeDaemon, replyTo } from "../../support/libvirt/fake-daemon.ts";
 
@@ -35,6 +36,29 @@ const lifecycle = (callbackID: number, event: number) =>
       dom: { name: "d", uuid: "00000000-0000-4000-8000-000000000001", id: 1 },
       event,
       detail: 0,
+    }),
+  });
+
+/** What a daemon that is still coming up answers to a registration. */
+const refusal = (serial: number) =>
+  encodeFrame({
+    program: Program.REMOTE,
+    procedure: procedures.connect_domain_event_callback_register_any.number,
+    type: FrameType.REPLY,
+    serial,
+    status: FrameStatus.ERROR,
+    payload: encode(remoteError, {
+      code: 1,
+      domain: 7,
+      message: "not yet",
+      level: 2,
+      dom: null,
+      str1: null,
+      str2: null,
+      str3: null,
+      int1: 0,
+      int2: 0,
+      net: null,
     }),
   });
 
@@ -126,5 +150,26 @@ describe("a connection to a daemon", () => {
     expect((await events.next()).value).to.deep.equal({ kind: "resync" });
     anew.send(lifecycle(9, 5));
     expect((await events.next()).value).to.include({ event: 5 });
+  });
+
+  it("registers readers of events at a later attempt where the daemon refuses the first", async () => {
+    await using daemon = await fakeDaemon();
+    await using connection = await connect(daemon.uri);
+    const far = client(daemon.clients, 0);
+    const subscribing = connection.domainEvents("lifecycle");
+    const register = procedures.connect_domain_event_callback_register_any;
+    far.send(replyTo(await far.next(), register, { callbackID: 7 }));
+    const events = (await subscribing)[Symbol.asyncIterator]();
+    const refused = once(daemon.server, "connection");
+    far.socket.destroy();
+    await refused;
+    const anew = client(daemon.clients, 1);
+    const reconnected = once(daemon.server, "connection");
+    const { serial } = await anew.next();
+    anew.send(refusal(serial));
+    await reconnected;
+    const third = client(daemon.clients, 2);
+    third.send(replyTo(await third.next(), register, { callbackID: 9 }));
+    expect((await events.next()).value).to.deep.equal({ kind: "resync" });
   });
 });
