@@ -90,7 +90,7 @@ function guardGroup<T extends object>(guard: Guard, path: string, group: T): T {
         return guarded.get(key);
       }
       const value: unknown = Reflect.get(group, key, group);
-      const name = `${path}${typeof key === "symbol" ? `[${key.description}]` : key}`;
+      const name = `${path}${String(key === Symbol.asyncDispose ? "[Symbol.asyncDispose]" : key)}`;
       if (typeof value === "function") {
         const call = guardCall(guard, name, (...args) => Reflect.apply(value, group, args));
         guarded.set(key, call);

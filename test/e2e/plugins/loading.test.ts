@@ -11,6 +11,8 @@ interface Bad {
   /** What using it says, and the exit code. */
   readonly says: RegExp;
   readonly code: number;
+  /** Of a command that has done its work. */
+  readonly warns?: RegExp;
   /** Loaded plugins are seen as such by `strata plugins`; their calls fail. */
   readonly state?: "loaded" | "unavailable";
   /** What becomes of its check. */
@@ -20,11 +22,16 @@ interface Bad {
 const rest = "description: 'x', settings: [], apiVersion: '3.0.0'";
 const info =
   "info: async () => ({ name: 'bad', version: '1', engine: 'bad 1', kind: 'fake', features: new Set(), missing: new Map(), imageFormats: ['any'] })";
-const groups = "snapshots: {}, guest: { via: 'engine' }, [Symbol.asyncDispose]: async () => {}";
+const snapshots = "tree restore delete take rename describe".replace(/\w+/g, "$&() {},");
+const instances = "lock create start stop resize annotate remove".replace(/\w+/g, "$&() {},");
+const guest = "via: 'engine', ready() {}, exec() {}";
+const close = "[Symbol.asyncDispose]: async () => {}";
+const groups = `snapshots: { ${snapshots} }, guest: { ${guest} }, ${close}`;
 /** A plugin in one line, with members in the place of those that work. */
 const plugin = (engine: string, check = "async () => []") =>
-  `export default { name: 'bad', ${rest}, check: ${check}, open: async () => ({ ${info}, ${groups}, ${engine} }) };`;
-const works = plugin("instances: { list: async () => [], find: async () => null }");
+  `const some = { ${instances} list: async () => [], find: async () => null };
+export default { name: 'bad', ${rest}, check: ${check}, open: async () => ({ ${info}, ${groups}, ${engine} }) };`;
+const works = plugin("instances: some");
 
 const BAD: Readonly<Record<string, Bad>> = {
   "is made for a later contract": {
@@ -35,11 +42,20 @@ const BAD: Readonly<Record<string, Bad>> = {
   },
   "says another version once it is loaded": {
     module: works.replace("'3.0.0'", "'3.99.0'"),
-    says: /requires version \^3\.99\.0 of the engine contract/,
+    says: /requires version 3\.99\.0 of the engine contract/,
     code: 11,
   },
   "has a manifest that is no JSON": { manifest: "{", says: /package\.json: must be valid JSON/, code: 1 },
-  "has no manifest key": { manifest: null, says: /package\.json: strata/, code: 1 },
+  "has no manifest key": {
+    manifest: null,
+    says: /package\.json: strata: must be there, .* without "strata" the package is not an engine plugin/,
+    code: 1,
+  },
+  "has no name for its engine": {
+    manifest: { api: "^3.0.0", entry: "./index.js" },
+    says: /strata\.plugin: must be a name of lower-case letters/,
+    code: 1,
+  },
   "has a range that is none": {
     manifest: { plugin: "bad", api: "newest", entry: "./index.js" },
     says: /strata\.api: must be a range of versions/,
@@ -60,7 +76,36 @@ const BAD: Readonly<Record<string, Bad>> = {
     says: /its module cannot be loaded: no such driver/,
     code: 1,
   },
-  "is no JavaScript": { module: "export default {", says: /its module cannot be loaded/, code: 1 },
+  "is no JavaScript": {
+    module: "export default {",
+    says: /its module cannot be loaded: \/\S+\/strata-plugin-bad\/index\.js:1: Unexpected end of input/,
+    code: 1,
+  },
+  "gives an engine without instances": {
+    module: plugin("instances: undefined"),
+    says: /engine plugin "bad": open: it gave no instances/,
+    code: 1,
+    state: "unavailable",
+  },
+  "gives no engine at all": {
+    module: works.replace("open: async () => (", "open: async () => ({}), other: async () => ("),
+    says: /engine plugin "bad": open: it gave no info/,
+    code: 1,
+    state: "unavailable",
+  },
+  "declares what is not there": {
+    module: works.replace("features: new Set()", "features: new Set(['clone'])"),
+    says: /engine plugin "bad": info: it declares clone, and instances\.clone is not there/,
+    code: 0,
+    state: "unavailable",
+  },
+  "cannot be closed": {
+    module: works.replace(close, "[Symbol.asyncDispose]: () => { throw new Error('stuck'); }"),
+    says: /^/,
+    warns: /^strata: warning: engine plugin "bad": \[Symbol\.asyncDispose\]: stuck$/m,
+    code: 0,
+    state: "loaded",
+  },
   "exports nothing": { module: "export const plugin = {};", says: /no default export/, code: 1 },
   "exports something else": {
     module: "export default { name: 'bad' };",
@@ -74,7 +119,7 @@ const BAD: Readonly<Record<string, Bad>> = {
   },
   "throws when it is checked": {
     module: plugin(
-      "instances: { list() { throw new Error('no list'); } }",
+      "instances: { ...some, list() { throw new Error('no list'); } }",
       "() => { throw new Error('check!'); }",
     ),
     says: /engine plugin "bad": instances\.list: no list/,
@@ -98,7 +143,7 @@ const BAD: Readonly<Record<string, Bad>> = {
     state: "unavailable",
   },
   "rejects with what is no error": {
-    module: plugin("instances: { list: async () => { throw 'gone'; } }"),
+    module: plugin("instances: { ...some, list: async () => { throw 'gone'; } }"),
     says: /engine plugin "bad": instances\.list: gone/,
     code: 1,
     state: "loaded",
@@ -156,6 +201,9 @@ describe("a plugin that", () => {
       expect(used.code, used.stderr).to.equal(bad.code);
       if (bad.code !== 0) {
         expect(used.stderr).to.match(bad.says);
+      }
+      if (bad.warns !== undefined) {
+        expect(used.stderr).to.match(bad.warns);
       }
       expect(used.stderr).not.to.match(/internal error|\n\s+at /);
       const { state, reason, checks } = await seen();
