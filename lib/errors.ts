@@ -1,8 +1,10 @@
-import { ERRORS, type ErrorCode, type ErrorDetails } from "./errors/table.ts";
+import type { ErrorDetails } from "./errors/details.ts";
+import { type DetailsOf, ERRORS, type ErrorCode } from "./errors/table.ts";
 import { exactSize } from "./size/format.ts";
 import { quote } from "./util/quote.ts";
 
-export { ERRORS, type ErrorCode, type ErrorDetails, EXIT } from "./errors/table.ts";
+export type { ErrorDetail, ErrorDetails } from "./errors/details.ts";
+export { type DetailsOf, ERRORS, type ErrorCode, EXIT } from "./errors/table.ts";
 
 const brand = Symbol.for("strata.error");
 
@@ -39,9 +41,17 @@ export class StrataError extends Error {
 }
 
 /** Makes an error of the table: `throw failure("INSTANCE_NOT_FOUND", { name })`. */
-export function failure(code: ErrorCode, details: ErrorDetails = {}, cause?: unknown): StrataError {
+export function failure<Code extends ErrorCode>(
+  code: Code,
+  ...[details = {}, cause]: FailureArguments<Code>
+): StrataError {
   return new StrataError(code, details, cause);
 }
+
+/** The details that the code needs, no more and no less, and what was caught. */
+export type FailureArguments<Code extends ErrorCode> = [keyof DetailsOf<Code>] extends [never]
+  ? [details?: Readonly<Record<string, never>>, cause?: unknown]
+  : [details: DetailsOf<Code>, cause?: unknown];
 
 /** One error of those of a request, each of which is told once; at least one is needed. */
 export function failures(all: readonly StrataError[]): StrataError {

@@ -4,7 +4,7 @@ import {
   type ErrorDetails,
   failure,
   reasonOf,
-  type StrataError,
+  StrataError,
   strataErrorOf,
 } from "../errors.ts";
 
@@ -189,7 +189,7 @@ function fault(plugin: string, call: string, error: unknown): StrataError {
   const { code, details } = coded;
   const lacking = placeholders(code).filter((name) => !(name in details));
   return lacking.length === 0
-    ? failure(code, details, error)
+    ? new StrataError(code, details, error)
     : wrong(`its error ${code} has no details ${lacking.join(", ")}`);
 }
 
@@ -221,5 +221,5 @@ function named(error: StrataError, { names }: Guard): StrataError {
   if (name === undefined || name === details.name || !(code in ERRORS)) {
     return error;
   }
-  return failure(code, { ...details, name }, cause);
+  return new StrataError(code, { ...details, name }, cause, error.errors);
 }

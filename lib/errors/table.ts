@@ -1,3 +1,5 @@
+import type { Details, ErrorDetail, ErrorDetails, Placeholder, RowDetails } from "./details.ts";
+
 /**
  * Every failure that strata reports, in one table: a stable code, the exit code of the process,
  * the message and, where there is something to do, a hint. Placeholders `{name}` are filled from the
@@ -33,8 +35,8 @@ const STATE_REMEDIES: Readonly<Record<string, string>> = {
 
 /** What one may have meant, where the error knows it, before what helps anyway. */
 const orNear =
-  (hint: string) =>
-  ({ near }: ErrorDetails): string =>
+  <Hint extends string>(hint: Hint) =>
+  ({ near }: Details<Placeholder<Hint>> & { readonly near?: ErrorDetail }): string =>
     near === undefined ? hint : `Did you mean {near}? ${hint}`;
 
 interface Entry {
@@ -45,6 +47,9 @@ interface Entry {
   /** The same call may succeed later without anything being changed. */
   readonly retryable?: true;
 }
+
+/** An entry as it is typed below: a hint that is a function says which details it needs. */
+type Row = Omit<Entry, "hint"> & { readonly hint?: string | ((details: never) => string | undefined) };
 
 const entries = {
   USAGE: { exit: EXIT.usage, message: "{reason}" },
@@ -110,7 +115,7 @@ const entries = {
   FINDING_NOT_FOUND: {
     exit: EXIT.notFound,
     message: 'doctor found no problem with "{subject}"',
-    hint: ({ known }) => (known === "" ? undefined : "It found problems with {known}."),
+    hint: ({ known }: Details<"known">) => (known === "" ? undefined : "It found problems with {known}."),
   },
   INSTANCE_ELSEWHERE: {
     exit: EXIT.notFound,
@@ -169,7 +174,7 @@ const entries = {
   WRONG_STATE: {
     exit: EXIT.state,
     message: '{reason}: "{name}" is {state}',
-    hint: ({ state }) => STATE_REMEDIES[String(state)],
+    hint: ({ state }: Details<"name" | "state">) => STATE_REMEDIES[String(state)],
   },
   INSTANCE_SUSPENDED: {
     exit: EXIT.state,
@@ -184,17 +189,12 @@ const entries = {
   CHECKPOINTS_IN_WAY: {
     exit: EXIT.state,
     message: 'libvirt refuses this while "{name}" has checkpoints: {checkpoints}',
-    hint:
-      "They belong to a backup tool, so strata does not remove them. `virsh checkpoint-list {name}` lists them; " +
-      "`virsh checkpoint-delete {name} CHECKPOINT` deletes one (with `--metadata` while the instance is stopped). " +
-      "The tool's next backup is then a full one.",
+    hint: "They belong to a backup tool, so strata does not remove them. `virsh checkpoint-list {name}` lists them; `virsh checkpoint-delete {name} CHECKPOINT` deletes one (with `--metadata` while the instance is stopped). The tool's next backup is then a full one.",
   },
   OPERATION_UNFINISHED: {
     exit: EXIT.state,
     message: 'an earlier operation ({kind}) on "{name}" could not be finished: {reason}',
-    hint:
-      "`strata doctor` shows it and the repairs that are possible. " +
-      "`strata stop`, `strata info` and `strata delete --purge` still work.",
+    hint: "`strata doctor` shows it and the repairs that are possible. `strata stop`, `strata info` and `strata delete --purge` still work.",
   },
   BUSY: {
     exit: EXIT.busy,
@@ -219,9 +219,7 @@ const entries = {
   FOLDER_UNUSABLE: {
     exit: EXIT.denied,
     message: "strata cannot use {path}: {reason}",
-    hint:
-      "strata keeps its own files there. Make the folder readable and writable for your user, or choose another " +
-      "with HOME, XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME or XDG_STATE_HOME.",
+    hint: "strata keeps its own files there. Make the folder readable and writable for your user, or choose another with HOME, XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME or XDG_STATE_HOME.",
   },
   NO_SPACE: {
     exit: EXIT.exhausted,
@@ -267,9 +265,7 @@ const entries = {
   IMAGE_HAS_BACKING: {
     exit: EXIT.integrity,
     message: 'image "{image}" refers to another file ({file})',
-    hint:
-      "Such an image could read any file on this host. If you trust it, turn it into one file first: " +
-      "`qemu-img convert -f {format} -O qcow2 IN OUT`",
+    hint: "Such an image could read any file on this host. If you trust it, turn it into one file first: `qemu-img convert -f {format} -O qcow2 IN OUT`",
   },
   IMAGE_IS_CDROM: {
     exit: EXIT.usage,
@@ -315,9 +311,7 @@ const entries = {
   FOLDER_MISSING: {
     exit: EXIT.integrity,
     message: 'the folder of "{name}" is missing, with all its layers: {path}',
-    hint:
-      "Bring it back from a backup, to the same path, or mount what it is on. " +
-      "`strata stop --force {name}` and `strata info {name}` work all the same; `strata delete --purge {name}` gives it up.",
+    hint: "Bring it back from a backup, to the same path, or mount what it is on. `strata stop --force {name}` and `strata info {name}` work all the same; `strata delete --purge {name}` gives it up.",
   },
   LAYER_UNREADABLE: { exit: EXIT.integrity, message: 'a layer of "{name}" cannot be read: {path}: {reason}' },
   CHAIN_TOO_DEEP: {
@@ -378,9 +372,10 @@ const entries = {
     message: "internal error: {reason}",
     hint: "This is a bug in strata. Please report it.",
   },
-} satisfies Record<string, Entry>;
+} as const satisfies Record<string, Row>;
 
 export type ErrorCode = keyof typeof entries;
-export const ERRORS: Readonly<Record<ErrorCode, Entry>> = entries;
+export const ERRORS = entries as Readonly<Record<ErrorCode, Entry>>;
 
-export type ErrorDetails = Readonly<Record<string, string | number | bigint | boolean>>;
+/** The details that an error of that code has: all that its message and its hint name. */
+export type DetailsOf<Code extends ErrorCode> = RowDetails<(typeof entries)[Code]>;

@@ -14,5 +14,6 @@ export async function requireSpace(folder: string, bytes: bigint): Promise<void>
   }
   const missing = bytes - free;
   const where = `${folder}: ${formatSize(bytes)} needed, ${formatSize(free)} free, ${formatSize(missing)} missing`;
-  throw failure("NO_SPACE", { where, needed: bytes, free, missing });
+  const room = { needed: bytes, free, missing };
+  throw failure("NO_SPACE", { where, ...room });
 }

@@ -41,7 +41,7 @@ export function libvirtError(error: unknown, name?: string): StrataError {
       return failure("PERMISSION_DENIED", { ...about, reason }, error);
     case "OPERATION_TIMEOUT":
     case "RESOURCE_BUSY":
-      return failure("BUSY", { name: "the host", ...about, reason }, error);
+      return failure("BUSY", { name: "the host", ...about }, error);
     case "NO_CONNECT":
     case "NO_SERVER":
       return failure("ENGINE_UNAVAILABLE", { ...about, engine: ENGINE, reason }, error);

@@ -3,17 +3,18 @@ import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import {
   asStrataError,
+  type DetailsOf,
   ERRORS,
   type ErrorCode,
-  type ErrorDetails,
   errnoOf,
   failure,
   reasonOf,
+  StrataError,
   strataErrorOf,
 } from "../../../lib/errors.ts";
 
-const told = (code: ErrorCode, details: ErrorDetails) => {
-  const { message, hint } = failure(code, details);
+const told = <Code extends ErrorCode>(code: Code, details: DetailsOf<Code>) => {
+  const { message, hint } = new StrataError(code, details);
   return [message, hint];
 };
 
