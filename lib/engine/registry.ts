@@ -9,6 +9,14 @@ import { ENGINE_NAME, readManifest } from "./manifest.ts";
 /** Engine that is used when nothing else is said. */
 export const DEFAULT_ENGINE = "libvirt";
 
+/** Engines under the names that the reference CLI has for them. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { qemu: "libvirt" };
+
+/** The name of the engine that somebody means. */
+export function engineNamed(text: string): string {
+  return Object.hasOwn(OTHER_NAMES, text) ? (OTHER_NAMES[text] ?? text) : text;
+}
+
 /** How long a plugin's module may take to load, ms. */
 const LOAD_TIMEOUT_MS = 10_000;
 

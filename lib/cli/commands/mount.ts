@@ -35,10 +35,10 @@ export function mountCommand(cli: Cli): Command {
       collect,
     )
     .addOption(
-      new Option("-t, --type <type>", "type of mount: native (default) or classic").choices([
-        "native",
-        "classic",
-      ]),
+      new Option(
+        "-t, --type <type>",
+        "type of mount: native (default), or classic, which makes a native one",
+      ).choices(["native", "classic"]),
     )
     .action(async (source: string, targets: string[], { uidMap, gidMap, type }: Options) => {
       const options: MountOptions = {

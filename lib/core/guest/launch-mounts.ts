@@ -22,7 +22,7 @@ export async function mountsForLaunch(
 ): Promise<(username: string, context: Context) => Promise<Mount[]>> {
   const wanted: Wanted[] = [];
   for (const each of folders) {
-    wanted.push({ ...each, shape: await prepareMount(session, each.source, {}) });
+    wanted.push({ ...each, shape: await prepareMount(session, each.source, {}, context) });
   }
   if (options.home) {
     wanted.push(...(await prepareHome(session, context)));
@@ -40,7 +40,9 @@ export async function mountsForLaunch(
 async function prepareHome(session: Session, context: Context): Promise<Wanted[]> {
   const source = homedir();
   try {
-    return [{ source, target: "Home", optional: true, shape: await prepareMount(session, source, {}) }];
+    return [
+      { source, target: "Home", optional: true, shape: await prepareMount(session, source, {}, context) },
+    ];
   } catch (error) {
     context.warn?.(`your home was not mounted: ${asStrataError(error).message}`);
     return [];

@@ -23,7 +23,7 @@ export async function mount(
 ): Promise<Work> {
   const context = contextOf(call);
   const group = await mountsOf(session);
-  const shape = await prepareMount(session, source, options);
+  const shape = await prepareMount(session, source, options, context);
   const chosen: { instance: Instance; mount: Mount }[] = [];
   await checkEach(places, async (place) => {
     const instance = await getInstance(session, place.instance);

@@ -5,13 +5,11 @@ import type { Context, IdMap, Mount, Mounts } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import { callerIds } from "../../mounts/caller.ts";
 import { checkIdMaps } from "../../mounts/id-map.ts";
+import { readSwitch } from "../../settings/switch.ts";
 import type { MountOptions } from "../api/strata.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
-import { getSetting } from "../session/settings.ts";
-
-/** Setting that lets an administrator forbid mounts. */
-export const PRIVILEGED = "local.privileged-mounts";
+import { getSetting, PRIVILEGED_MOUNTS } from "../session/settings.ts";
 
 export function mountsOf(session: Session): Promise<Mounts> {
   return requireGroup(session, ["mount.native", "mount.classic"], "mounting folders", ({ mounts }) => mounts);
@@ -21,12 +19,19 @@ export function mountsOf(session: Session): Promise<Mounts> {
 export type Shape = Pick<Mount, "source" | "type"> & Pick<MountOptions, "uidMap" | "gidMap">;
 
 /** Checks all that can be checked of a mount without an instance. */
-export async function prepareMount(session: Session, source: string, options: MountOptions): Promise<Shape> {
+export async function prepareMount(
+  session: Session,
+  source: string,
+  options: MountOptions,
+  context: Context,
+): Promise<Shape> {
   await mountsOf(session);
-  if ((await getSetting(session, PRIVILEGED)) !== "true") {
-    throw failure("MOUNTS_DISABLED", { key: PRIVILEGED });
+  // What is neither on nor off, written by hand, allows nothing.
+  if (readSwitch(await getSetting(session, PRIVILEGED_MOUNTS)) !== true) {
+    throw failure("MOUNTS_DISABLED", { key: PRIVILEGED_MOUNTS });
   }
-  const { type = "native", uidMap, gidMap } = options;
+  const { uidMap, gidMap } = options;
+  const type = await typeOf(session, options, context);
   await requireFeature(session, `mount.${type}`, `a mount of type ${type}`);
   if (uidMap !== undefined || gidMap !== undefined) {
     await requireFeature(session, "mount.idmap", "mapping ids of a mount");
@@ -39,6 +44,20 @@ export async function prepareMount(session: Session, source: string, options: Mo
     ...(uidMap === undefined ? {} : { uidMap }),
     ...(gidMap === undefined ? {} : { gidMap }),
   };
+}
+
+/** The type that is asked for, or the native one where the engine has no classic mounts: they show the same files. */
+async function typeOf(
+  session: Session,
+  { type = "native" }: MountOptions,
+  context: Context,
+): Promise<Mount["type"]> {
+  const { features } = await session.info();
+  if (type === "native" || features.has("mount.classic") || !features.has("mount.native")) {
+    return type;
+  }
+  context.warn?.("the mount is native: strata has no classic mounts, and native ones do all that they did");
+  return "native";
 }
 
 /** The folder itself, without links on the way to it. */

@@ -87,18 +87,15 @@ export async function isBridged(session: Session, { nics }: Instance): Promise<b
 }
 
 /** Adds an interface on the bridged network to a stopped instance that has none. There is no way back. */
-export async function setBridged(session: Session, name: string, value: string): Promise<void> {
-  if (value !== "true" && value !== "false") {
-    throw failure("INVALID_VALUE", { what: "bridged", value, reason: "must be true or false" });
-  }
+export async function setBridged(session: Session, name: string, wanted: boolean): Promise<void> {
   const instance = await getInstance(session, name);
-  if (value === "false") {
+  if (!wanted) {
     if (!(await isBridged(session, instance))) {
       return;
     }
     throw failure("INVALID_VALUE", {
       what: "bridged",
-      value,
+      value: "false",
       reason: "an interface cannot be removed; restore a snapshot from before it was added",
     });
   }

@@ -95,7 +95,7 @@ export function mounts(session: Session): StrataMounts {
 export function networks(session: Session): StrataNetworks {
   return {
     list: () => networksOf(session),
-    bridge: async (name) => setBridged(await locate(session, name), name, "true"),
+    bridge: async (name) => setBridged(await locate(session, name), name, true),
   };
 }
 

@@ -1,6 +1,12 @@
 import { join } from "node:path";
 import type { Context, Engine, EngineInfo, EnginePlugin, Log } from "../../engine/contract.ts";
-import { type Catalogue, DEFAULT_ENGINE, openCatalogue, pluginEntries } from "../../engine/registry.ts";
+import {
+  type Catalogue,
+  DEFAULT_ENGINE,
+  engineNamed,
+  openCatalogue,
+  pluginEntries,
+} from "../../engine/registry.ts";
 import type { ImageStore } from "../../images/store.ts";
 import { defaultFolders } from "../../settings/folders.ts";
 import { readSettings, type SettingValues, writeSettings } from "../../settings/store.ts";
@@ -63,7 +69,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
       values = next;
     },
   };
-  const engineName = options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE;
+  const engineName = engineNamed(options.driver ?? values["local.driver"] ?? DEFAULT_ENGINE);
   const chosen = options.driver !== undefined || options.engine !== undefined;
   const others = once(async () => {
     if (chosen || !values["local.plugins"]) {

@@ -1,6 +1,7 @@
 import type { EnginePlugin, EngineSetting } from "../../engine/contract.ts";
-import { DEFAULT_ENGINE } from "../../engine/registry.ts";
+import { DEFAULT_ENGINE, engineNamed } from "../../engine/registry.ts";
 import { failure, type StrataError } from "../../errors.ts";
+import { readSwitch, SWITCH_FORM } from "../../settings/switch.ts";
 import { parseSize } from "../../size/parse.ts";
 import { nearDetail } from "../../util/nearest.ts";
 import type { Ref } from "../api/strata.ts";
@@ -14,13 +15,16 @@ import { gather, locate } from "./engines.ts";
 import { driverRefusal, pluginsRefusal } from "./plugins.ts";
 import type { Session } from "./session.ts";
 
+/** Setting that lets an administrator forbid mounts. */
+export const PRIVILEGED_MOUNTS = "local.privileged-mounts";
+
 /** Settings of the client, with their defaults. */
 const CLIENT: Readonly<Record<string, string>> = {
   "client.primary-name": "primary",
   [BRIDGED_NETWORK]: "",
   "local.driver": DEFAULT_ENGINE,
   "local.plugins": "",
-  "local.privileged-mounts": "true",
+  [PRIVILEGED_MOUNTS]: "true",
 };
 
 const RESOURCES = ["cpus", "disk", "memory"] as const;
@@ -146,20 +150,36 @@ export async function setSetting(session: Session, text: string, value: string):
       if (reason !== undefined) {
         throw failure("INVALID_VALUE", { what: text, value, reason });
       }
-      return session.saveSettings({ ...(await session.settings()), [text]: value });
+      return session.saveSettings({ ...(await session.settings()), [text]: stored(text, value) });
     }
     case "resource":
       return resize(await locate(session, key.instance), key.instance, readResource(key.which, value));
     case "bridged":
-      return setBridged(await locate(session, key.instance), key.instance, value);
+      return setBridged(await locate(session, key.instance), key.instance, readBridged(value));
     case "snapshot":
       checkName("snapshot", key.ref.snapshot);
       return changeSnapshot(await locate(session, key.ref.instance), key.ref, key.which, value);
   }
 }
 
+/** A value that was found right, as it is kept: one spelling for all that mean the same. */
+function stored(text: string, value: string): string {
+  if (text === PRIVILEGED_MOUNTS) {
+    return String(readSwitch(value));
+  }
+  return text === "local.driver" ? engineNamed(value) : value;
+}
+
 function changeSnapshot(session: Session, ref: Required<Ref>, which: "name" | "comment", value: string) {
   return which === "name" ? renameSnapshot(session, ref, value) : describeSnapshot(session, ref, value);
+}
+
+function readBridged(value: string): boolean {
+  const on = readSwitch(value);
+  if (on === undefined) {
+    throw failure("INVALID_VALUE", { what: "bridged", value, reason: SWITCH_FORM });
+  }
+  return on;
 }
 
 function readResource(which: (typeof RESOURCES)[number], value: string) {
@@ -192,11 +212,11 @@ async function refusal(
   if (text === BRIDGED_NETWORK) {
     return bridgedNetworkRefusal(session, value);
   }
-  if (text === "local.privileged-mounts") {
-    return value === "true" || value === "false" ? undefined : "must be true or false";
+  if (text === PRIVILEGED_MOUNTS) {
+    return readSwitch(value) === undefined ? SWITCH_FORM : undefined;
   }
   if (text === "local.plugins") {
     return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);
   }
-  return driverRefusal(session, value);
+  return driverRefusal(session, engineNamed(value));
 }

@@ -154,7 +154,6 @@ describe("folders of the host in a real guest", () => {
       [2, /the folder does not exist/, [path("nowhere"), NAME]],
       [2, /hide a folder that the guest needs/, [path("third"), `${NAME}:..`]],
       [2, /guest id 1000 is already mapped/, [path("third"), NAME, "-u", "1:1000", "-u", "2:1000"]],
-      [11, /type classic is not supported/, [path("third"), NAME, "-t", "classic"]],
       [3, /does not exist/, [path("third"), NAME, "mounts-nobody"]],
     ];
     for (const [code, message, args] of refusals) {

@@ -115,6 +115,17 @@ const none: Double = {
 
 const some: Double = {
   ...none,
+  engine: {
+    info: async () => ({
+      name: "libvirt",
+      version: VERSION,
+      engine: "libvirt 9.0.0, QEMU 7.2.22",
+      kind: "vm",
+      features: new Set(),
+      missing: new Map(),
+      imageFormats: ["qcow2"],
+    }),
+  },
   instances: {
     listing: async () => ({ engines: ["memory"], instances, failures: [] }),
     info: async (names) => instances.filter(({ name }) => names === undefined || names.includes(name)),

@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
+import { engineNamed } from "../../../../../lib/engine/registry.ts";
 import { type CliRoom, cliRoom } from "../../../../support/cli.ts";
 
 describe("settings", () => {
@@ -90,6 +91,14 @@ describe("settings", () => {
     expect(await at.done("get", "local.driver")).to.equal("libvirt\n");
   });
 
+  it("know libvirt by the reference CLI's name for it", async () => {
+    await mkdir(join(at.folder, ".config/strata"), { recursive: true });
+    await writeFile(path(), '{"local.driver":"memory"}');
+    await at.done("set", "local.driver=qemu");
+    expect(await at.done("get", "local.driver")).to.equal("libvirt\n");
+    expect([engineNamed("qemu"), engineNamed("lxd")]).to.deep.equal(["libvirt", "lxd"]);
+  });
+
   it("without a value are asked for on a terminal, and refused elsewhere", async () => {
     const { code, stdout } = await at.onTerminal("desk\r", "set", "client.primary-name");
     expect([code, stdout.includes("client.primary-name:")]).to.deep.equal([0, true]);
@@ -107,6 +116,16 @@ describe("settings", () => {
 
   it("switch mounts off", async () => {
     await at.done("launch", "any", "-n", "web");
+    for (const off of ["off", "no", "0", "FALSE"]) {
+      await at.done("set", "local.privileged-mounts=true");
+      await at.done("set", `local.privileged-mounts=${off}`);
+      expect(await at.done("get", "local.privileged-mounts"), off).to.equal("false\n");
+    }
+    for (const on of ["on", "yes", "1", "True"]) {
+      await at.done("set", "local.privileged-mounts=false");
+      await at.done("set", `local.privileged-mounts=${on}`);
+      expect(await at.done("get", "local.privileged-mounts"), on).to.equal("true\n");
+    }
     await at.done("set", "local.privileged-mounts=false");
     expect((await at.strata("mount", at.folder, "web")).stderr).to.contain("local.privileged-mounts");
     await at.done("set", "local.privileged-mounts=true");

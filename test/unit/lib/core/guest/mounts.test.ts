@@ -107,6 +107,21 @@ describe("mounting folders in instances", () => {
     expect(await mountsOf(strata, "other")).to.deep.equal({});
   });
 
+  it("is native where it was to be classic and the engine has only native ones, and says so once", async () => {
+    await using strata = await open();
+    for (const name of ["a", "b"]) {
+      await strata.instances.launch({ image: "any", name });
+    }
+    const told: string[] = [];
+    const options = { type: "classic" as const, warn: (message: string) => void told.push(message) };
+    await strata.mounts.mount(FIRST, [{ instance: "a" }, { instance: "b" }], options);
+    for (const { mounts } of await strata.instances.info()) {
+      expect(mounts.map(({ type }) => type)).to.deep.equal(["native"]);
+    }
+    expect(told).to.have.length(1);
+    expect(told[0]).to.match(/^the mount is native/);
+  });
+
   it("says what the engine lacks, never leaving it out in silence", async () => {
     const memory = memoryEngine();
     const info = async () => ({
@@ -118,7 +133,7 @@ describe("mounting folders in instances", () => {
     await strata.instances.launch({ image: "any", name: "web" });
     const place = [{ instance: "web" }];
     const maps = [{ host: 1, guest: 1 }];
-    for (const options of [{ uidMap: maps }, { gidMap: maps }, { type: "classic" as const }]) {
+    for (const options of [{ uidMap: maps }, { gidMap: maps }]) {
       expect(await codeOf(strata.mounts.mount(FIRST, place, options))).to.equal("UNSUPPORTED");
     }
     await strata.mounts.mount(FIRST, place);
