@@ -5,7 +5,7 @@ import type { Lock } from "./contract.ts";
 export function lockedId({ locks }: { readonly locks: Pick<WeakSet<Lock>, "has"> }, lock: Lock): string {
   const { id, name } = lock.instance;
   if (!locks.has(lock)) {
-    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+    throw failure("LOCK_REQUIRED", { name });
   }
   return id;
 }

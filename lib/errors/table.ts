@@ -202,6 +202,11 @@ const entries = {
     hint: "Try again when it has finished.",
     retryable: true,
   },
+  LOCK_REQUIRED: {
+    exit: EXIT.failure,
+    message: 'this call needs the lock on instance "{name}", and it is not held',
+    hint: "This is a bug in strata, or in whatever else called the engine. Please report it.",
+  },
   ENGINE_UNAVAILABLE: {
     exit: EXIT.unavailable,
     message: "{engine} cannot be reached: {reason}",

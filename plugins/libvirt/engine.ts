@@ -200,7 +200,7 @@ export async function getLocked(engine: LibvirtEngine, id: string): Promise<Mana
 function lockStateOf(engine: LibvirtEngine, id: string): LockState {
   const lockState = engine.lockStates.get(id);
   if (lockState === undefined) {
-    throw failure("INTERNAL", { reason: `${id} is not locked` });
+    throw failure("LOCK_REQUIRED", { name: engine.names.get(id) ?? id });
   }
   return lockState;
 }

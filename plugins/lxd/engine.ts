@@ -193,7 +193,7 @@ export async function getManaged(engine: LxdEngine, id: string): Promise<Managed
 /** The instance of that id, which the caller has locked. */
 export async function getLocked(engine: LxdEngine, id: string): Promise<Managed> {
   if (!engine.leases.has(id)) {
-    throw failure("INTERNAL", { reason: `"${nameOf(id)}" is not locked` });
+    throw failure("LOCK_REQUIRED", { name: nameOf(id) });
   }
   return getManaged(engine, id);
 }

@@ -17,7 +17,7 @@ interface LockState {
 export async function lockedInstance(world: World, locks: Locks, lock: Lock): Promise<StoredInstance> {
   const { id, name } = lock.instance;
   if (locks.states.get(id)?.lock !== lock) {
-    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+    throw failure("LOCK_REQUIRED", { name });
   }
   return world.get(id);
 }

@@ -172,7 +172,9 @@ function words(state: State): string {
 
 /** What no user should have to read. */
 function isUnclear(code: string, disturbance: Disturbance): boolean {
-  return disturbance.kind === "meanwhile" ? !disturbance.errors.includes(code) : code === "INTERNAL";
+  return disturbance.kind === "meanwhile"
+    ? !disturbance.errors.includes(code)
+    : ["INTERNAL", "LOCK_REQUIRED"].includes(code);
 }
 
 function run(world: World, actors: Actors, verb: Verb, disturbance: Disturbance): Promise<End> {

@@ -187,5 +187,9 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     means: "The command was interrupted by Ctrl-C, SIGTERM or the end of input at a question.",
     remedy: "Run the command again if you still want it.",
   },
+  LOCK_REQUIRED: {
+    means:
+      "A call that changes an instance was made without the instance's lock, or with one that was released. Nothing was changed.",
+  },
   INTERNAL: { means: "strata reached a state that it should not be able to reach." },
 };

@@ -114,7 +114,7 @@ async function refuseAll(
   const lock = await lockFor(released, before.instance);
   try {
     for (const [call, change] of Object.entries(changes(fixture, before.tree.snapshots[0]))) {
-      await rejects(change(lock), "INTERNAL").catch((error: Error) => {
+      await rejects(change(lock), "LOCK_REQUIRED").catch((error: Error) => {
         throw new Error(`${call} with a lock that is not held: ${error.message}`, { cause: error });
       });
     }

@@ -52,7 +52,7 @@ async function refused(work: Promise<unknown>): Promise<void> {
     () => new Error("it was not refused, and would write what a snapshot froze"),
     (reason: unknown) => reason,
   );
-  if (!isStrataError(error) || error.code === "INTERNAL") {
+  if (!isStrataError(error) || ["INTERNAL", "LOCK_REQUIRED"].includes(error.code)) {
     throw error;
   }
 }

@@ -199,7 +199,7 @@ function refusal(story: Story, verb: Verb, end: End, meanwhile: boolean): void {
   if (verb.kind === "choose" && code === "FILE_NOT_FOUND" && !meanwhile) {
     story.blame("stuck", `what doctor offers cannot be done: ${message}`);
   }
-  if ((code === "INTERNAL" || code === "PLUGIN_ERROR" || slip) && !unknown) {
+  if ((["INTERNAL", "LOCK_REQUIRED", "PLUGIN_ERROR"].includes(code) || slip) && !unknown) {
     story.blame("unclear", `${verb.kind}: ${code}: ${message}`);
   }
   const way = verb.kind === "purge" || (verb.kind === "stop" && verb.grace === "force");

@@ -12,7 +12,7 @@ export type Locks = WeakSet<Lock>;
 export async function lockedInstance(store: Store, locks: Locks, lock: Lock): Promise<Stored> {
   const { id, name } = lock.instance;
   if (!locks.has(lock)) {
-    throw failure("INTERNAL", { reason: `"${name}" is not locked` });
+    throw failure("LOCK_REQUIRED", { name });
   }
   return store.get(id);
 }
