@@ -1,4 +1,4 @@
-import type { Mount } from "../../engine/contract.ts";
+import type { Mount, Resources } from "../../engine/contract.ts";
 import type { StrataError } from "../../errors.ts";
 
 /** The states a user sees, spelled the same in every format. */
@@ -67,6 +67,8 @@ export interface InstanceInfo extends InstanceSummary {
   readonly imageRelease: string;
   /** As configured, running or not. */
   readonly cpus: number;
+  /** CPUs, memory and the virtual size of the disk as configured, sizes in bytes. `resize` changes them. */
+  readonly resources: Resources;
   /**
    * Whether the guest answered what only it knows: load, disk and memory. Null where it was not asked, since the
    * instance does not run, strata cannot log in to it, or the caller did not want it.

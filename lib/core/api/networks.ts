@@ -1,3 +1,5 @@
+import type { CallOptions } from "./session.ts";
+
 /** A network that instances can be on. */
 export interface NetworkInfo {
   /** As it is given to `launch`. */
@@ -22,5 +24,11 @@ export interface StrataNetworks {
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE, USAGE where the setting is empty, UNSUPPORTED
    */
-  bridge(instance: string): Promise<void>;
+  bridge(instance: string, options?: CallOptions): Promise<void>;
+  /**
+   * Whether an instance has an interface on the network of the setting `local.bridged-network`.
+   *
+   * @throws INSTANCE_NOT_FOUND
+   */
+  isBridged(instance: string): Promise<boolean>;
 }

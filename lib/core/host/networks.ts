@@ -1,6 +1,6 @@
 import type { Instance, NicSpec } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
-import type { NetworkInfo } from "../api/strata.ts";
+import type { CallOptions, NetworkInfo } from "../api/strata.ts";
 import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -87,7 +87,12 @@ export async function isBridged(session: Session, { nics }: Instance): Promise<b
 }
 
 /** Adds an interface on the bridged network to a stopped instance that has none. There is no way back. */
-export async function setBridged(session: Session, name: string, wanted: boolean): Promise<void> {
+export async function setBridged(
+  session: Session,
+  name: string,
+  wanted: boolean,
+  call?: CallOptions,
+): Promise<void> {
   const instance = await getInstance(session, name);
   if (!wanted) {
     if (!(await isBridged(session, instance))) {
@@ -106,7 +111,7 @@ export async function setBridged(session: Session, name: string, wanted: boolean
     (engine) => engine.networks?.attach,
   );
   const [nic] = await checkNics(session, [{ network: await bridged(session) }]);
-  const context = contextOf();
+  const context = contextOf(call);
   await whileLocked(session, instance, context, async (lock) => {
     requireStopped(lock.instance, "Interfaces can be added only to stopped instances");
     if (nic !== undefined && !(await isBridged(session, lock.instance))) {

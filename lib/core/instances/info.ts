@@ -77,6 +77,7 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
     imageOs: instance.record.image.os,
     imageRelease: instance.record.image.release,
     cpus: instance.resources.cpus,
+    resources: instance.resources,
     guestAnswered: asked ? probed !== null : null,
     load: inside.load,
     disk: inside.disk,

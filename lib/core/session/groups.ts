@@ -17,9 +17,9 @@ import { transfer } from "../guest/transfer.ts";
 import { audit, checkChoice, repair } from "../host/audit.ts";
 import { doctor } from "../host/doctor.ts";
 import { findImages, removeImages } from "../host/images.ts";
-import { networks as networksOf, setBridged } from "../host/networks.ts";
+import { isBridged, networks as networksOf, setBridged } from "../host/networks.ts";
 import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "../instances/aliases.ts";
-
+import { getInstance } from "../instances/instances.ts";
 import { remove } from "../instances/removal.ts";
 import { snapshotRef, toSnapshotRef } from "../snapshots/ref.ts";
 import {
@@ -95,7 +95,11 @@ export function mounts(session: Session): StrataMounts {
 export function networks(session: Session): StrataNetworks {
   return {
     list: () => networksOf(session),
-    bridge: async (name) => setBridged(await locate(session, name), name, true),
+    bridge: async (name, options) => setBridged(await locate(session, name), name, true, options),
+    async isBridged(name) {
+      const owner = await locate(session, name);
+      return isBridged(owner, await getInstance(owner, name));
+    },
   };
 }
 

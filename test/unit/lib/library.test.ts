@@ -16,7 +16,7 @@ const PRINTED: Readonly<Record<string, string>> = {
   Conventions: 'cache.clean {"instance":"cache","snapshot":"clean"}\n2147483648n 2147483648 2147483648n\n',
   Instances: "cache Stopped\nweb Running\nweb-clone1 Stopped 4\n[ 'web-clone1' ]\n[ 'memory' ] []\n",
   Snapshots:
-    "db.clean db.snapshot2 1\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1\n",
+    "db.clean db.snapshot2 1 1073741824n\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1\n",
   "Commands and files": "two words $HOME\n0\n0\nfrom the host\n",
   "Mounts and networks": "/data 1\ntrue\n",
   Images: "0 2\nIMAGE_NOT_FOUND\n",
