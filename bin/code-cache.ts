@@ -18,17 +18,17 @@ import { defaultFolders } from "../lib/settings/folders.ts";
 
 /** What V8 made of the chunks of a bundle in earlier runs, in one file. */
 export interface CodeCache {
-  /** What there is of a chunk, for V8; undefined where there is none that may be believed. */
+  /** The code of a chunk, for V8; undefined if there is none that can be trusted. */
   find(chunk: string): Buffer | undefined;
   /** Keeps what V8 has compiled of a chunk by the end of this process, if that is more than what is kept. */
   keep(chunk: string, script: Script): void;
 }
 
-/** What is first in the file, as JSON filled up with spaces to `HEADER` bytes. */
+/** The beginning of the file, as JSON padded with spaces to `HEADER` bytes. */
 interface Index {
-  /** The commands whose code is in it. */
+  /** The commands whose code is in the cache. */
   readonly commands: readonly string[];
-  /** Offset behind the index and length, bytes, of what there is of each chunk. */
+  /** Offset and length in bytes of the code of each chunk. */
   readonly chunks: Readonly<Record<string, readonly [number, number]>>;
 }
 
@@ -37,21 +37,21 @@ interface Kept extends Index {
 }
 
 const HEADER = 8192;
-/** Most words that are taken for commands: the first of a command line may be anything. */
+/** Maximum number of words that count as commands: the first word of a command line may be anything. */
 const COMMANDS = 100;
-/** A cache, also of earlier versions, or what a run that was killed while it wrote one has left of it. */
+/** A cache, of this or an earlier version, or a partial one left by a run that was killed while writing. */
 const NAME = /^(?:main|strata)-[0-9A-Za-z]+(?:\.js)?-.*\.cache(?<partial>\.[\d-]+)?$/;
-/** No run takes as long to write one, ms. */
+/** Writing takes less time than this, ms. */
 const WRITTEN = 60_000;
 
 /**
- * Opens the cache of the bundle with that hash: compiling it takes longer than most commands have to do. V8
- * refuses a cache of another version or of other flags by itself, and code that is not in it is compiled as
- * ever, so whatever is wrong with the file only costs time. But V8 runs what is in it: a file that somebody
- * else could have written is not read.
+ * Opens the code cache of the bundle with that hash, because compiling the bundle takes longer than most
+ * commands run. V8 itself rejects a cache of another version or with other flags, and compiles code that is
+ * not in the cache. So a bad cache only costs time. But V8 runs what is in it, so a file that another user
+ * could have written is not read.
  */
 export function openCodeCache(build: string, argv: readonly string[]): CodeCache {
-  // Measuring which code runs needs all of it to be compiled.
+  // Coverage needs all code to be compiled.
   if (process.env.NODE_V8_COVERAGE || process.env.NODE_DISABLE_COMPILE_CACHE) {
     return NONE;
   }
@@ -62,14 +62,14 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
   const scripts = new Map<string, Script>();
   process.once("exit", () => {
     try {
-      // V8 refuses none or all, unless the file is broken.
+      // V8 rejects all of it or nothing, unless the file is broken.
       const usable = [...scripts.values()].every(({ cachedDataRejected }) => cachedDataRejected !== true);
       const before = (usable ? kept : undefined) ?? EMPTY;
       if (hasMore(before, command, scripts)) {
         write(folder, path, [...new Set([...before.commands, command])], piecesOf(before, scripts));
       }
     } catch {
-      // A home that cannot be written, a full disk: the next run compiles again.
+      // The home may be read-only or the disk full: the next run compiles again.
     }
   });
   return {
@@ -77,7 +77,7 @@ export function openCodeCache(build: string, argv: readonly string[]): CodeCache
       try {
         return kept?.read(chunk);
       } catch {
-        // A disk that cannot be read any more.
+        // The disk may have become unreadable.
         return undefined;
       }
     },
@@ -113,7 +113,7 @@ function piecesOf(before: Kept, scripts: ReadonlyMap<string, Script>): Map<strin
   return pieces;
 }
 
-/** The file stays open, for the chunks that are still to come. */
+/** The file stays open for chunks that are loaded later. */
 function open(path: string): Kept | undefined {
   let file: number;
   try {
@@ -128,7 +128,7 @@ function open(path: string): Kept | undefined {
   return kept;
 }
 
-/** What is in an open file; undefined where it is broken, or others could have written it. */
+/** Reads the index of an open file; undefined if it is broken or another user could have written it. */
 function keptIn(file: number): Kept | undefined {
   const read = (length: number, position: number) => {
     const bytes = Buffer.allocUnsafe(length);
@@ -167,7 +167,7 @@ function write(
   commands: readonly string[],
   pieces: ReadonlyMap<string, Buffer>,
 ): void {
-  // As `sudo` may leave it: root's files in a user's home would be in that user's way.
+  // This can happen with `sudo`: files of root would be in the way of the home's user.
   if (ownerOf(folder) !== process.geteuid?.()) {
     return;
   }
@@ -182,7 +182,7 @@ function write(
     return;
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  // Ids of processes come again, and containers that share a home have the same ones.
+  // Process ids are reused, and containers that share a home use the same ones.
   const partial = `${path}.${process.pid}-${Date.now()}`;
   const file = openSync(partial, "wx", 0o600);
   try {
@@ -196,7 +196,7 @@ function write(
   } finally {
     closeSync(file);
   }
-  // Other bundles are other versions of strata: their caches are made again where they are still used.
+  // Other bundles belong to other versions of strata, which write their caches again if they are still used.
   for (const name of readdirSync(folder)) {
     const other = join(folder, name);
     const match = NAME.exec(name);
@@ -210,13 +210,13 @@ function write(
   }
 }
 
-/** Ms since the file was written; 0 where it is gone. */
+/** Milliseconds since the file was written; 0 if it does not exist. */
 function age(path: string): number {
   const found = statSync(path, { throwIfNoEntry: false });
   return found === undefined ? 0 : Date.now() - found.mtimeMs;
 }
 
-/** Who owns the folder or, where it is not there, the nearest one above it. */
+/** Owner of the folder or, if it does not exist, of the nearest existing one above it. */
 function ownerOf(folder: string): number {
   const found = statSync(folder, { throwIfNoEntry: false });
   return found === undefined ? ownerOf(dirname(folder)) : found.uid;

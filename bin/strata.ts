@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Script } from "node:vm";
 import { openCodeCache } from "./code-cache.ts";
 
-/** Hash of all chunks of the bundle, which lie beside this file; the build fills it in. */
+/** Hash of all chunks of the bundle, which are in the same folder; the build fills it in. */
 declare const BUILD: string;
 
 const cache = openCodeCache(BUILD, process.argv.slice(2));
@@ -12,7 +12,7 @@ const loaded = new Map<string, { exports: unknown }>();
 const importModule = (url: string): Promise<unknown> => import(url);
 const requireFrom = (id: string): unknown => (id.startsWith("./") ? load(id.slice(2)) : require(id));
 
-/** Starts a chunk at its first use. */
+/** Runs a chunk at its first use. */
 function load(name: string): unknown {
   const known = loaded.get(name);
   if (known !== undefined) {
@@ -21,7 +21,7 @@ function load(name: string): unknown {
   const module = { exports: {} };
   loaded.set(name, module);
   const filename = join(__dirname, name);
-  // A function of the names that modules take for granted, all in ASCII: it is read fastest so.
+  // A function with the names that modules expect as parameters. ASCII only, which is read fastest.
   const source = readFileSync(filename, "latin1");
   const cachedData = cache.find(name);
   const script = new Script(source, { filename, ...(cachedData === undefined ? {} : { cachedData }) });

@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import type { Folders } from "../core/api/strata.ts";
 
 /**
- * The command line with an alias in the place of a command replaced by what it stands for. Aliases are
- * read only where the word is no command: commands cost nothing, and cannot be taken over.
+ * The command line with an alias replaced by its meaning. Aliases are read only if the word is not a command,
+ * so commands do not get slower and cannot be overridden.
  */
 export async function expandAlias(
   program: Command,
@@ -32,7 +32,7 @@ export function commandNames(program: Command): Set<string> {
   return new Set(["help", ...program.commands.flatMap((each) => [each.name(), ...each.aliases()])]);
 }
 
-/** Where the first word is that is neither an option nor an option's value. */
+/** Index of the first word that is neither an option nor the value of an option. */
 function firstWord(program: Command, argv: readonly string[]): number {
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";

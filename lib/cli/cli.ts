@@ -76,21 +76,21 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
       },
     },
     logFailure: ({ code, exitCode, cause }) => {
-      // What was asked for wrongly is the user's to see, not the log's: the causes may quote it.
+      // The user sees a wrong request, but the log does not, because its causes may quote it.
       if (exitCode === EXIT.usage) {
         return;
       }
-      // Neither our message nor what it was filled with: a URL in it may hold a password.
+      // Neither the message nor its details are logged: a URL in them may contain a password.
       log?.info("the command failed", { code, exitCode, causes: causesOf(cause) });
     },
     close: async () => {
       progress.clear();
-      // What kept it from opening was told already.
+      // The reason why it could not be opened was reported already.
       const strata = await opened?.catch(() => undefined);
       try {
         await strata?.[Symbol.asyncDispose]();
       } catch (error) {
-        // The command has come to its end, and its exit code is of that.
+        // The command has finished, and its exit code is used.
         io.stderr.write(`strata: warning: ${printable(asStrataError(error).message)}\n`);
         log?.warn("closing failed", { causes: causesOf(error) });
       }
@@ -100,7 +100,7 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
   };
 }
 
-/** What an error was caused by, the nearest first. */
+/** The causes of an error, the nearest first. */
 export function causesOf(cause: unknown): string[] {
   return cause instanceof Error ? [`${cause.name}: ${cause.message}`, ...causesOf(cause.cause)] : [];
 }

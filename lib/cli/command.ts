@@ -10,7 +10,7 @@ export function examplesOf(each: Command): readonly string[] {
 
 const errorHints = new WeakMap<Command, string>();
 
-/** What is said below an error in the command's own usage, where more is known than the place of its help. */
+/** The hint below a usage error of the command, if there is a better one than where its help is. */
 export function errorHintOf(each: Command): string | undefined {
   return errorHints.get(each);
 }

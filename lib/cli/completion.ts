@@ -1,7 +1,7 @@
 import type { Argument, Command, Option } from "commander";
 import { isCalled } from "./command.ts";
 
-/** A word that may come next, and what it means. */
+/** A possible next word and its meaning. */
 export interface Candidate {
   readonly word: string;
   readonly meaning: string;
@@ -9,11 +9,11 @@ export interface Candidate {
 
 export interface Completion {
   readonly candidates: readonly Candidate[];
-  /** Names of files fit as well. */
+  /** Whether file names are possible too. */
   readonly files: boolean;
 }
 
-/** What is named by words that no command tree knows. */
+/** Names that are not part of the command tree. */
 export interface Names {
   instances(): Promise<readonly string[]>;
   deleted(): Promise<readonly string[]>;
@@ -29,7 +29,7 @@ export interface Names {
 
 type Kind = keyof Names | "files" | "instance paths" | "none";
 
-/** What an argument is about, by `COMMAND ARGUMENT`, and for all other commands by its name. */
+/** The kind of an argument, by `COMMAND ARGUMENT`, and for all other commands by its name. */
 const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "delete names": ["instances", "snapshots"],
   "info names": ["instances", "snapshots"],
@@ -50,7 +50,7 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   context: ["contexts"],
 };
 
-/** What may stand in the place of the last word, which may be empty or begun. `words` come after `strata`. */
+/** The words that can replace the last word, which may be empty or incomplete. `words` follow `strata`. */
 export async function complete(
   program: Command,
   words: readonly string[],
@@ -62,7 +62,7 @@ export async function complete(
   return { ...found, candidates: found.candidates.filter(fits) };
 }
 
-/** What may stand at a position, whether it begins like the word that is there or not. */
+/** The words that are possible at a position, regardless of what has been typed of them. */
 async function wordsAt(
   program: Command,
   { command, option, operands, rest }: Position,
@@ -92,7 +92,7 @@ interface Position {
   /** The option whose value comes next. */
   readonly option: Option | undefined;
   readonly operands: readonly string[];
-  /** Behind `--`, where words are somebody else's. */
+  /** After `--`, where words belong to another program. */
   readonly rest: boolean;
 }
 
@@ -159,7 +159,7 @@ function commandsOf(program: Command, command: Command): Candidate[] {
     .map((each) => ({ word: each.name(), meaning: each.summary() || each.description() }));
 }
 
-/** What help may be asked about behind the words that are there. */
+/** Topics of `help` after the given words. */
 function topics(program: Command, words: readonly string[]): Completion {
   let about: Command | undefined = program;
   for (const word of words) {

@@ -10,7 +10,7 @@ export interface Io {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Node makes each stream at its first use, which takes a while; most commands read nothing. */
+/** Node creates each stream at its first use, which takes a while, and most commands read nothing. */
 export const processIo: Io = {
   get stdin() {
     return process.stdin;
@@ -30,23 +30,23 @@ export function canAsk(io: Io): boolean {
 }
 
 /**
- * Writes to standard output. False where it could not be written: the command goes on all the same, since
- * what it does matters more than what it says, unless it does nothing but write. `run` tells at the end.
+ * Writes to standard output. False if that failed: the command continues, because its effect matters more
+ * than its output, unless it only writes. `run` reports the failure at the end.
  */
 export async function write({ stdout }: Io, text: string): Promise<boolean> {
   return writeTo(stdout, text);
 }
 
-/** Who asks: the terminal, and the signal that a command is told to end by. */
+/** The terminal to ask on, and the signal that cancels the command. */
 interface Asker {
   readonly io: Io;
   readonly call: { readonly signal: AbortSignal };
 }
 
 /**
- * Asks a yes-or-no question until it gets an answer; Enter is `fallback`. Ctrl-C, Ctrl-D, the end of input
- * and the signal, also one that came before, are no answer: CANCELLED, so that nobody loses by walking away
- * what only a "no" may discard.
+ * Asks a yes-or-no question until it gets an answer; Enter means `fallback`. Ctrl-C, Ctrl-D, the end of input
+ * and the signal (even one that came before) are not answers: CANCELLED. So a user who walks away does not
+ * lose what only a "no" may discard.
  */
 export async function confirm(asker: Asker, question: string, fallback: boolean): Promise<boolean> {
   using lines = openLines(asker);

@@ -2,14 +2,14 @@ import { chmodSync, fchmodSync, fstatSync, mkdirSync, openSync, renameSync, writ
 import { join } from "node:path";
 import { Writable } from "node:stream";
 
-/** A log that is this large when a command begins to write is put aside, bytes. */
+/** A log of this size when a command begins to write is rotated, bytes. */
 const FILE_SIZE = 5 * 1024 * 1024;
-/** Older ones that are kept. */
+/** Number of older logs that are kept. */
 const OLDER = 2;
 
 /**
- * Appends to `strata.log` in a folder, both their owner's alone. winston's own transport for files waits for
- * ever for one that cannot be opened or written. This one tells of it once, and lets the lines go.
+ * Appends to `strata.log` in a folder, both with access for their owner only. winston's own file transport
+ * waits forever for a file that cannot be opened or written. This one reports it once and drops the lines.
  */
 export function logFile(folder: string, tell: (error: unknown) => void): Writable {
   let file: number | undefined | null;
@@ -43,7 +43,8 @@ function open(folder: string): number {
     return file;
   }
   const name = (number: number) => join(folder, number === 0 ? "strata.log" : `strata${number}.log`);
-  // Of two that do so at once, one finds a file moved already. It stays with the one that it has open.
+  // If two processes rotate at once, one finds a file already moved. It keeps writing to the file that it has
+  // open.
   for (let number = OLDER; number > 0; number--) {
     try {
       renameSync(name(number - 1), name(number));

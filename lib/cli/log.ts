@@ -8,8 +8,8 @@ import { logFile } from "./log-file.ts";
 const LEVELS = ["warn", "info", "debug", "debug", "silly"] as const;
 
 /**
- * Logs to standard error by verbosity, and to a file in the state folder by the level "debug". The
- * logger is loaded by the first message: most commands have none.
+ * Logs to standard error according to the verbosity, and to a file in the state folder at the level "debug".
+ * The logger is loaded by the first message, since most commands log nothing.
  */
 export function createLog(
   folder: string,
@@ -50,7 +50,7 @@ async function openLogger(folder: string, verbosity: number, stream: NodeJS.Writ
     const rest = Object.keys(details).length === 0 ? "" : ` ${JSON.stringify(details, bigints)}`;
     return printable(`strata: ${level}: ${String(message)}${rest}`);
   });
-  // A log that cannot be written must not keep anybody from working.
+  // A log that cannot be written must not prevent the command from working.
   const giveUp = (error: unknown) => {
     stream.write(
       printable(`strata: warn: there is no log file ${JSON.stringify({ reason: String(error) })}\n`),

@@ -3,13 +3,16 @@ import { Writable } from "node:stream";
 import { errnoOf, failure, type StrataError } from "../errors.ts";
 import { systemReason } from "../util/own-files.ts";
 
-/** What kept a stream from being written, first error only: whoever reads it may be gone, or its disk full. */
+/**
+ * Why a stream could not be written, the first error only: its reader may have ended, or its disk may be
+ * full.
+ */
 const lost = new WeakMap<NodeJS.WritableStream, Error>();
-/** The last write to a stream: not everybody waits for theirs. */
+/** The last write to a stream, because not every caller waits for its own. */
 const last = new WeakMap<NodeJS.WritableStream, Promise<void>>();
 const watched = new WeakSet<NodeJS.WritableStream>();
 
-/** Notes what goes wrong with a stream. Without that, an error that nobody awaits would end the process. */
+/** Records errors of a stream. Otherwise an error that is not awaited would end the process. */
 export function watch(stream: NodeJS.WritableStream): void {
   if (watched.has(stream)) {
     return;
@@ -24,7 +27,7 @@ function note(stream: NodeJS.WritableStream, error: Error): void {
   }
 }
 
-/** Writes a text and waits until it has left us. False where it, or something before it, could not be written. */
+/** Writes a text and waits until it is flushed. False if it, or something before it, could not be written. */
 export async function writeTo(stream: NodeJS.WritableStream, text: string): Promise<boolean> {
   if (lost.has(stream)) {
     return false;
@@ -42,18 +45,18 @@ export async function writeTo(stream: NodeJS.WritableStream, text: string): Prom
   return !lost.has(stream);
 }
 
-/** What kept a stream from being written; undefined where all of it has left us. */
+/** Why a stream could not be written; undefined if all of it was flushed. */
 export async function lossOf(stream: NodeJS.WritableStream): Promise<Error | undefined> {
   await last.get(stream);
   return lost.get(stream);
 }
 
-/** True for whoever read our output and has seen enough: that is no failure. */
+/** True if the reader of our output has ended early, which is not a failure. */
 export function hasSeenEnough(loss: Error): boolean {
   return errnoOf(loss) === "EPIPE";
 }
 
-/** True where an error comes of a lost output, at whatever remove. */
+/** True if an error was caused, directly or indirectly, by lost output. */
 export function comesOf(error: unknown, loss: Error): boolean {
   return error === loss || (error instanceof Error && comesOf(error.cause, loss));
 }
@@ -62,12 +65,12 @@ export function outputFailure(loss: Error, outcome: string): StrataError {
   return failure("OUTPUT_FAILED", { reason: systemReason(loss), outcome }, loss);
 }
 
-/** Writes some of the bytes to a descriptor; tells how many. */
+/** Writes some of the bytes to a descriptor; returns how many. */
 type Write = (descriptor: number, bytes: Uint8Array) => number;
 
 /**
- * A file that output was redirected to. Node writes each piece with one call and does not look how much
- * of it was taken: on a disk that fills up the rest would be missing, with nothing said.
+ * A file that output was redirected to. Node writes each chunk with one call and does not check how much of
+ * it was written: on a disk that fills up, the rest would be missing without an error.
  */
 export function fileOutput(descriptor: number, put: Write = writeSync): Writable {
   return new Writable({

@@ -115,7 +115,7 @@ export function allCommands(root: Command): Command[] {
   return [root, ...root.commands.flatMap(allCommands)];
 }
 
-/** What commander would do to the process is left to `run`; output goes where the caller's goes. */
+/** `run` does what commander would do to the process; output goes to the caller's streams. */
 function settle(program: Command, each: Command, cli: Cli): void {
   const path = pathOf(each).slice(1);
   each
@@ -128,7 +128,7 @@ function settle(program: Command, each: Command, cli: Cli): void {
     })
     .configureOutput({
       writeOut: (text) => void write(cli.io, text),
-      // What was typed is repeated in it.
+      // The message repeats what was typed.
       writeErr: (text) => void cli.io.stderr.write(printable(text)),
       outputError: (text, show) => show(text.replace(/^error: /, "strata: ")),
     })

@@ -7,10 +7,10 @@ const SPINNER = ["|", "/", "-", "\\"];
 /** Between two turns of the spinner, ms. */
 const TURN = 120;
 
-/** One line on a terminal that tells what goes on; silent elsewhere. */
+/** One line on a terminal that shows the progress; silent elsewhere. */
 export interface ProgressLine {
   show(step: Progress): void;
-  /** Takes the line away; the next step brings it back. */
+  /** Removes the line; the next step shows it again. */
   clear(): void;
 }
 
@@ -48,7 +48,7 @@ export function progressLine({ stderr, env }: Io): ProgressLine {
   };
 }
 
-/** The phase and how far it is, as far as that is known. */
+/** The phase and its progress, as far as known. */
 export function describe({ phase, done, total }: Progress): string {
   if (done === undefined) {
     return phase;

@@ -18,7 +18,7 @@ export async function run(
   const interrupt = new AbortController();
   const signal = o.signal === undefined ? interrupt.signal : AbortSignal.any([o.signal, interrupt.signal]);
   const onInterrupt = () => {
-    // The first asks; whoever does not want to wait for a clean end asks twice.
+    // The first signal asks for a clean end; the second one ends at once.
     if (interrupt.signal.aborted) {
       process.exit(EXIT.cancelled);
     }
@@ -27,7 +27,7 @@ export async function run(
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onInterrupt);
   watch(io.stdout);
-  // What cannot be told on standard error can be told nowhere.
+  // A failure of standard error cannot be reported anywhere.
   watch(io.stderr);
   const opened = createCli(io, signal, o.open);
   try {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { isCalled } from "./command.ts";
 
-/** What other tools call the commands of strata. A word that is a command here is looked up in the tree first. */
+/** Other tools' names for strata's commands. Words that are commands here are looked up in the tree first. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   attach: "shell",
   copy: "clone",
@@ -41,8 +41,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 };
 
 /**
- * Throws commander's error for a word that is no command, with the help of that level. Left to itself, commander shows
- * the general help for `strata nosuch --help` and calls it a success.
+ * Throws commander's error for an unknown command, with the help of that level. By default, commander shows
+ * the general help for `strata nosuch --help` and exits successfully.
  */
 export function refuseUnknown(program: Command, argv: readonly string[]): void {
   let about = program;
@@ -64,7 +64,7 @@ export function refuseUnknown(program: Command, argv: readonly string[]): void {
   }
 }
 
-/** Says what a word is called here, where another tool has it; else commander says which command is near. */
+/** Names strata's command for another tool's word; otherwise commander suggests a similar command. */
 export function refuse(about: Command, word: string, outermost: boolean): void {
   const here = outermost && Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : undefined;
   if (here !== undefined) {

@@ -3,17 +3,18 @@ import { gunzipSync } from "node:zlib";
 import { failure } from "../errors.ts";
 import type { Cli } from "./cli.ts";
 
-/** What a guest gets at its start is no place for more, bytes. */
+/** User-data is not meant for more, bytes. */
 const LIMIT = 1024 * 1024;
 const GZIP = Buffer.from([0x1f, 0x8b]);
-/** Of what is packed, unpacked, bytes. */
+/** Largest size after decompression, bytes. */
 const UNPACKED = 10 * LIMIT;
-/** For a text from a URL, ms. */
+/** Time-out of a download, ms. */
 const DOWNLOAD_TIMEOUT_MS = 30_000;
 
 /**
- * Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. What is packed with gzip is
- * unpacked, as cloud-init does before all else, and a byte order mark is left out, by which it knows no kind.
+ * Reads cloud-init user-data from a file, an http(s) URL, or standard input for `-`. Data in gzip is
+ * decompressed, as cloud-init does first, and a byte order mark is removed, because cloud-init would not
+ * recognise the kind.
  */
 export async function readUserData({ io, call }: Cli, from: string): Promise<string> {
   if (/^https?:\/\//i.test(from)) {

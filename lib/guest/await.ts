@@ -14,20 +14,23 @@ const COMMAND_TIMEOUT_MS = 5000;
 const POLL_INTERVAL_MS = 200;
 
 /**
- * True once this boot is finished. cloud-init's mark of an earlier boot does not count, which /run tells:
- * it is empty at every boot. A guest without cloud-init is finished as soon as it lets us in.
+ * Succeeds once this boot is finished. cloud-init's result of an earlier boot does not count, because /run is
+ * empty at every boot. A guest without cloud-init is finished as soon as a login works.
  */
 const FINISHED =
   "test -e /run/cloud-init/result.json || ! { test -d /run/cloud-init || test -d /etc/cloud || test -e /var/lib/guest-instance; }";
 
-/** Looks so many times. In the guest, since each command of ours costs one that is emulated 0.4 s of its boot. */
+/**
+ * Checks this many times. The loop runs in the guest, because each command of ours costs an emulated guest
+ * 0.4 s of its boot.
+ */
 const WAIT = `i=0; until ${FINISHED}; do i=$((i + 1)); [ $i -lt "$1" ] || exit 1; sleep ${POLL_INTERVAL_MS / 1000}; done`;
 
-/** Errors that no further attempt mends. */
+/** Errors that another attempt cannot fix. */
 const FINAL: ReadonlySet<string> = new Set(["HOST_KEY_CHANGED", "CANCELLED", "INTERNAL"]);
 
 export interface AwaitOptions extends Login {
-  /** Where sshd will listen; null while that is not known. */
+  /** The address of sshd; null while it is not known. */
   readonly endpoint: () => Promise<SshEndpoint | null>;
   /** ms. */
   readonly timeout: number;
@@ -36,9 +39,9 @@ export interface AwaitOptions extends Login {
 }
 
 /**
- * Waits until a login works and the boot is finished. A guest that boots may be without an address,
- * refuse, reset, or not know our key yet: all that is asked again until the time is up, and the last
- * reason is told. Rejects with GUEST_UNREACHABLE after the time-out, at once with HOST_KEY_CHANGED.
+ * Waits until a login works and the boot is finished. A guest that boots may have no address, refuse or reset
+ * connections, or not know our key yet: strata tries again until the time is up, and then reports the last
+ * reason. Rejects with GUEST_UNREACHABLE after the time-out, and at once with HOST_KEY_CHANGED.
  */
 export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
   const { name, timeout, signal } = options;
@@ -76,7 +79,7 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
   );
 }
 
-/** The error of one attempt; rejects where no further attempt mends it. */
+/** The error of one attempt; throws if another attempt cannot fix it. */
 function passing(thrown: unknown): StrataError {
   const error = asStrataError(thrown);
   if (FINAL.has(error.code)) {
@@ -85,7 +88,7 @@ function passing(thrown: unknown): StrataError {
   return error;
 }
 
-/** One attempt: a guest whose boot is finished, or an error that says what is missing. */
+/** One attempt: resolves to a guest whose boot is finished, or rejects with what is missing. */
 async function logIn(
   options: AwaitOptions,
   endpoint: SshEndpoint,

@@ -2,7 +2,7 @@ import type { ExecOptions } from "../engine/contract.ts";
 import { quote } from "../util/quote.ts";
 
 /**
- * The one string that ssh takes for a command: argv word by word, in a folder and as a user where they
+ * The single string that ssh takes as a command: argv quoted word by word, in a folder and as a user if these
  * are given. Empty argv is the login shell.
  */
 export function commandLine(

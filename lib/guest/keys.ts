@@ -13,8 +13,8 @@ export interface KeyPair {
 }
 
 /**
- * The user's key pair for guests, made at first use in `folder` (0700, the key 0600). Rejects with
- * PERMISSION_DENIED when others could read the key.
+ * The user's key pair for guests, created at first use in `folder` (0700, the key 0600). Rejects with
+ * PERMISSION_DENIED if other users could read the key.
  */
 export async function keyPair(folder: string): Promise<KeyPair> {
   const path = join(folder, "id_ed25519");
@@ -38,7 +38,7 @@ async function writePair(folder: string, path: string): Promise<void> {
     await using file = await createFile(draft);
     await file.writeFile(makeKeyPair().private);
     await file.sync();
-    // Of two that make a key at once, the first link wins and both use its key.
+    // If two processes create a key at once, the first link wins and both use its key.
     await link(draft, path).catch((error: unknown) => {
       if (errnoOf(error) !== "EEXIST") {
         throw error;
@@ -50,8 +50,8 @@ async function writePair(folder: string, path: string): Promise<void> {
 }
 
 /**
- * A new pair that reads back. One of some 250 that ssh2 makes does not: it drops a zero that its public half
- * begins with.
+ * Creates a pair that can be read back. One in about 250 pairs of ssh2 cannot: it drops a leading zero of the
+ * public half.
  */
 export function makeKeyPair(
   generate = () => ssh2.utils.generateKeyPairSync("ed25519", { comment: "strata" }),

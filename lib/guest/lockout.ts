@@ -1,12 +1,12 @@
 /** A cloud-config, as YAML gives it. */
 export type Config = Readonly<Record<string, unknown>>;
 
-/** The default user of most images; who gives it this name changes nothing. */
+/** The default user of most images; giving a user this name changes nothing. */
 const USUAL = "ubuntu";
 
 /**
- * What in a cloud-config keeps strata from logging in, each with what to do. strata logs in as the image's
- * default user, whom cloud-init gives its key.
+ * Settings in a cloud-config that prevent strata from logging in, each with a remedy. strata logs in as the
+ * image's default user, who gets its key from cloud-init.
  */
 export function findLockouts(config: Config): string[] {
   const found: string[] = [];
@@ -46,13 +46,13 @@ export function findLockouts(config: Config): string[] {
   return found;
 }
 
-/** The name that a user is given, as a text or in a mapping; undefined where it is none or the usual one. */
+/** The name of a user, from a string or a mapping; undefined if there is none or it is the usual one. */
 function otherName(user: unknown): string | undefined {
   const name = typeof user === "string" ? user : objectOf(user).name;
   return typeof name === "string" && name !== "" && name !== USUAL ? name : undefined;
 }
 
-/** `users` is a list of names and mappings; texts with commas and mappings of names are older ways. */
+/** `users` is a list of names and mappings; strings with commas and mappings of names are older forms. */
 function hasDefault(users: unknown): boolean {
   if (typeof users === "string") {
     return users.split(",").some((name) => name.trim() === "default");

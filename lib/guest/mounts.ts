@@ -5,7 +5,7 @@ import { failure } from "../errors.ts";
 /** Runs argv as root in a guest. */
 export type RootExec = (argv: readonly string[]) => Promise<ExecSession>;
 
-/** Folders that are made on the way belong to whoever has the folder they are made in. */
+/** New parent folders get the owner of the folder that they are created in. */
 const MOUNT = `grep -qs "^$1 " /proc/mounts && exit 0
 at=$2 made=
 while [ ! -d "$at" ]; do made=$at; at=\${at%/*}; at=\${at:-/}; done
@@ -15,12 +15,12 @@ exec mount -t "$3" \${4:+-o "$4"} "$1" "$2"`;
 
 const UNMOUNT = `while grep -qs "^$1 " /proc/mounts; do umount "$2" || exit; done`;
 
-/** The order to mount in: a folder comes after the one it lies in. */
+/** The order to mount in: a folder comes after the one that contains it. */
 export function outermostFirst(mounts: readonly GuestMount[]): GuestMount[] {
   return [...mounts].sort((a, b) => (a.target < b.target ? -1 : 1));
 }
 
-/** Mounts in a guest, unless it is there already. Rejects with MOUNT_FAILED and the guest's own reason. */
+/** Mounts in a guest, unless it is mounted already. Rejects with MOUNT_FAILED and the guest's own reason. */
 export async function mountInside(name: string, exec: RootExec, mount: GuestMount): Promise<void> {
   const { source, target, filesystem, options } = mount;
   const complaint = await failureOf(exec, [MOUNT, "mount", source, target, filesystem, options]);
@@ -35,7 +35,10 @@ export async function mountInside(name: string, exec: RootExec, mount: GuestMoun
   });
 }
 
-/** Unmounts in a guest what is mounted. Rejects with MOUNT_BUSY while something in the guest uses it. */
+/**
+ * Unmounts a folder in a guest if it is mounted. Rejects with MOUNT_BUSY while a process in the guest uses
+ * it.
+ */
 export async function unmountInside(name: string, exec: RootExec, mount: GuestMount): Promise<void> {
   const { source, target } = mount;
   const complaint = await failureOf(exec, [UNMOUNT, "umount", source, target]);
@@ -48,7 +51,7 @@ export async function unmountInside(name: string, exec: RootExec, mount: GuestMo
   throw failure("MOUNT_FAILED", { name, target, reason: complaint });
 }
 
-/** What a shell script complains of; null where it succeeds. */
+/** The error output of a shell script; null if it succeeds. */
 async function failureOf(exec: RootExec, script: readonly string[]): Promise<string | null> {
   const running = await exec(["sh", "-c", ...script]);
   running.stdin.end();

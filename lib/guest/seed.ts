@@ -3,7 +3,7 @@ import type { Seed } from "../engine/contract.ts";
 
 /**
  * cloud-init's NoCloud data of a new instance. Ours is the vendor data, so that the user's own user-data
- * stays whole and has the last word.
+ * stays complete and has precedence.
  */
 export function makeSeed(o: {
   readonly name: string;
@@ -18,7 +18,7 @@ export function makeSeed(o: {
     ssh_authorized_keys: [o.publicKey],
     growpart: { mode: "auto", devices: ["/"], ignore_growroot_disabled: false },
     timezone: "Etc/UTC",
-    // Whatever the image's makers call theirs: the user that we log in as.
+    // The user that we log in as, whatever the image calls its default user.
     ...(o.username === "" ? {} : { system_info: { default_user: { name: o.username } } }),
   };
   return {
@@ -28,7 +28,7 @@ export function makeSeed(o: {
       { lineWidth: 0 },
     ),
     userData,
-    // One line a key: the small reader of the micro guest looks for it line by line.
+    // One line per key: the small reader of the micro guest looks for keys line by line.
     vendorData: `#cloud-config\n${stringify(vendor, { lineWidth: 0 })}`,
   };
 }

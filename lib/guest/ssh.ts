@@ -5,7 +5,7 @@ import type { ExecOptions, ExecSession, SshEndpoint } from "../engine/contract.t
 import { failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
 import { commandLine } from "./command-line.ts";
 
-/** A login in a guest. Dispose of it to hang up. */
+/** A login in a guest. Dispose of it to disconnect. */
 export interface Guest extends AsyncDisposable {
   /** Runs argv, or the login shell when it is empty. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
@@ -16,20 +16,20 @@ export interface Login {
   readonly name: string;
   readonly username: string;
   readonly privateKey: string;
-  /** The pinned host key, `type base64`; without one the first that is seen is reported to `onHostKey`. */
+  /** The pinned host key, `type base64`; without one, the first key that is seen is passed to `onHostKey`. */
   readonly hostKey?: string;
   readonly onHostKey?: (key: string) => Promise<void>;
 }
 
 export interface GuestOptions extends Login {
   readonly endpoint: SshEndpoint;
-  /** ms until a login has to work; 20 s by default. */
+  /** Time-out of the login, ms; 20 s by default. */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
 }
 
 /**
- * ChaCha20 first, as OpenSSH has it: a guest's processor may have no AES instructions, an emulated one has
+ * ChaCha20 first, as in OpenSSH: a guest's processor may have no AES instructions, and an emulated one has
  * them without their speed.
  */
 const CIPHERS: ssh2.CipherAlgorithm[] = [
@@ -44,19 +44,19 @@ const KEEPALIVE = { keepaliveInterval: 10_000, keepaliveCountMax: 6 };
 
 /**
  * Logs in over ssh. Rejects with GUEST_UNREACHABLE, GUEST_REFUSED or HOST_KEY_CHANGED; in the last case
- * nothing was sent but the greeting.
+ * nothing but the greeting was sent.
  */
 export async function openGuest(options: GuestOptions): Promise<Guest> {
   const { signal } = options;
   signal?.throwIfAborted();
   const client = new ssh2.Client();
   const { host, port } = options.endpoint;
-  // Small messages go back and forth; held back to be sent together they cost 40 ms each.
+  // Small messages go back and forth; collecting them before sending (Nagle) would cost 40 ms each.
   const socket = createConnection({ host, port, noDelay: true });
   let refusal: StrataError | undefined;
-  /** Keys are exchanged again and again: the host key must stay what it was. */
+  /** Keys are exchanged repeatedly; the host key must stay the same. */
   let known = options.hostKey;
-  // Nobody is to be answered any more where the attempt has ended before the verdict; ssh2 would break.
+  // If the attempt has ended before the verdict, ssh2 must not get one; it would throw.
   let over = false;
   const pin = async (seen: string, done: (ok: boolean) => void): Promise<void> => {
     try {
@@ -70,8 +70,8 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
     }
   };
   /**
-   * The verdict, or undefined where `done` is called with it later. That is for the first exchange alone: while
-   * ssh2 waits for one, what is sent meanwhile goes out encrypted wrongly.
+   * The verdict, or undefined if `done` is called with it later. That is for the first exchange only: while
+   * ssh2 waits for a later verdict, it encrypts outgoing data wrongly.
    */
   const judge = (key: Buffer, done: (ok: boolean) => void): boolean | undefined => {
     const seen = describeKey(key);
@@ -111,7 +111,7 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   } finally {
     signal?.removeEventListener("abort", abort);
   }
-  // From here on a broken connection shows in the streams of what runs on it.
+  // From here on, a broken connection is reported by the streams of its commands.
   client.on("error", () => {});
   return {
     exec: (argv, execOptions = {}) => exec(client, options.name, argv, execOptions),
@@ -119,12 +119,12 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   };
 }
 
-/** How long a guest may take to hang up too, ms. */
+/** Time-out for the guest to disconnect, ms. */
 const HANGUP_TIMEOUT_MS = 1000;
 
 /**
- * Ends the connection. A guest that is gone, its power cut, never answers our goodbye, and the half-open
- * connection would keep this process alive for as long.
+ * Ends the connection. A guest whose power was cut never answers, and the half-open connection would keep
+ * this process alive.
  */
 async function hangUp(client: ssh2.Client, socket: Socket): Promise<void> {
   if (socket.closed) {
@@ -151,9 +151,12 @@ function loginError({ name, username }: GuestOptions, error: unknown): StrataErr
     : failure("GUEST_UNREACHABLE", { name, reason }, error);
 }
 
-/** What Linux takes for one argument, bytes: an sshd hands the command line on as one, with a zero behind it. */
+/**
+ * Longest argument that Linux accepts, bytes: an sshd passes the command line on as one argument with a
+ * terminating zero.
+ */
 const LONGEST_ARGUMENT = 128 * 1024;
-/** What Dropbear takes for a command line, bytes. */
+/** Longest command line that Dropbear accepts, bytes. */
 const DROPBEAR_COMMAND = 9000;
 
 async function exec(
@@ -175,7 +178,8 @@ async function exec(
       length > DROPBEAR_COMMAND
         ? failure("COMMAND_TOO_LONG", { name, length, reason: "its ssh server refused it" }, error)
         : failure("GUEST_UNREACHABLE", { name, reason: error.message }, error);
-    // At once: the end of a quick command can arrive together with the answer, and nobody is told twice.
+    // Synchronously: the end of a quick command can arrive together with the answer, and its event is not
+    // repeated.
     const answer = (error: Error | undefined, channel: ssh2.ClientChannel) =>
       error
         ? reject(refusal(error))
@@ -188,12 +192,16 @@ async function exec(
   });
 }
 
-/** How long a command may take to end that was told to, ms. Then it is killed, with no word of it awaited. */
+/**
+ * How long a command may take to end after it was signalled, ms. Then it is killed, without waiting for its
+ * exit.
+ */
 const STOP_TIMEOUT_MS = 2000;
 
 /** Sends a signal to the process group of a command. */
 function signalTo(client: ssh2.Client, channel: ssh2.ClientChannel, signal: "TERM" | "HUP" | "KILL"): void {
-  // The channel's own method says nothing once its standard input has ended; the protocol knows no such bound.
+  // The channel's own method does nothing once its standard input has ended, although the protocol allows
+  // signals then.
   const { protocol, number } = below(client, channel);
   if (protocol !== undefined && number !== undefined) {
     protocol.signal(number, signal);
@@ -202,7 +210,7 @@ function signalTo(client: ssh2.Client, channel: ssh2.ClientChannel, signal: "TER
   }
 }
 
-/** What ssh2 has below a channel, unless a version of it keeps that elsewhere. */
+/** ssh2's internal protocol and channel number, if this version has them in these places. */
 function below(client: object, channel: object) {
   const protocol = "_protocol" in client ? client._protocol : undefined;
   const outgoing = "outgoing" in channel ? channel.outgoing : undefined;
@@ -237,13 +245,14 @@ function sessionOf(
     let ended: { code: number | null; signal?: string } | undefined;
     let patience: NodeJS.Timeout | undefined;
     let closed = false;
-    // The channel closes by itself when all of its output is read, for which nobody stays who cancels.
+    // The channel closes by itself once all of its output is read, but a caller that cancels does not wait
+    // for that.
     const cancelled = () => {
       clearTimeout(patience);
       channel.close();
       reject(failure("CANCELLED", {}, signal?.reason));
     };
-    // Not closed before that: a closed channel takes no second signal.
+    // It must not be closed earlier: a closed channel accepts no second signal.
     kill = () => {
       if (closed || ended !== undefined) {
         return cancelled();
@@ -273,7 +282,7 @@ function sessionOf(
       }
     });
   });
-  // Whoever only reads the output must not be hit by an unhandled rejection.
+  // A caller that only reads the output must not get an unhandled rejection.
   exit.catch(() => {});
   if (signal?.aborted) {
     kill();

@@ -2,7 +2,10 @@ import { parseDocument } from "yaml";
 import { failure, reasonOf } from "../errors.ts";
 import { type Config, findLockouts } from "./lockout.ts";
 
-/** What cloud-init tells kinds of user-data by, the longest first; it passes over blank lines before them. */
+/**
+ * Prefixes by which cloud-init recognises kinds of user-data, the longest first; it skips blank lines before
+ * them.
+ */
 const KINDS = [
   "#cloud-config-archive",
   "#cloud-config-jsonp",
@@ -16,19 +19,20 @@ const KINDS = [
 ] as const;
 type Kind = (typeof KINDS)[number];
 
-/** Types of MIME parts, as far as their contents are looked at. */
+/** Types of MIME parts, as far as their contents are checked. */
 const CONFIG = "text/cloud-config";
 const ARCHIVE = "text/cloud-config-archive";
-/** Those of which cloud-init looks at the beginning. */
+/** Types whose beginning cloud-init inspects. */
 const UNTYPED = ["text/plain", "application/octet-stream", "text/x-not-multipart"];
 
 /** How far cloud-init looks for the header of MIME, bytes. */
 const MIME_HEAD = 4096;
 
 /**
- * Looks at user-data before anything is made. Rejects with INVALID_VALUE what no cloud-init could read;
- * resolves to warnings about what it would not use, and about what would keep strata from logging in. Configs
- * in YAML are looked at, also in MIME and archives; other kinds are the guest's to judge.
+ * Checks user-data before anything is created. Rejects with INVALID_VALUE if cloud-init could not read it;
+ * resolves to warnings about parts that it would not use, and about settings that would prevent strata from
+ * logging in. YAML configs are checked, also in MIME messages and archives; other kinds are left to the
+ * guest.
  */
 export async function checkUserData(userData: string): Promise<string[]> {
   if (isMime(userData)) {
@@ -71,7 +75,7 @@ function kindOf(text: string): Kind | undefined {
   return KINDS.find((kind) => start.startsWith(kind));
 }
 
-/** Looks at a text of a kind; `name` is what errors call it. */
+/** Checks a text of that kind; `name` is its name in errors. */
 function checkKind(name: string, kind: Kind, text: string): string[] {
   switch (kind) {
     case "#cloud-config":
@@ -104,7 +108,7 @@ async function checkParts(userData: string): Promise<string[]> {
   );
 }
 
-/** Looks at one part of several. */
+/** Checks one of several parts. */
 function checkPart(name: string, type: string, text: string): string[] {
   if (type === CONFIG) {
     return findLockouts(readConfig(name, text));
@@ -135,7 +139,7 @@ function checkArchive(name: string, text: string): string[] {
   });
 }
 
-/** What a template will be is the guest's to say; where it is YAML as it stands, it is looked at. */
+/** Only the guest knows the result of a template; if it is YAML as it is, it is checked. */
 function checkTemplate(text: string): string[] {
   const body = text.trimStart().replace(/^[^\n]*\n/, "");
   if (kindOf(body) !== "#cloud-config") {
@@ -159,7 +163,10 @@ function readConfig(name: string, text: string): Config {
   return value as Config;
 }
 
-/** YAML as cloud-init reads it; what only shows when aliases are followed is refused like what shows before. */
+/**
+ * Parses YAML as cloud-init does; errors that only appear when aliases are resolved are reported in the same
+ * way.
+ */
 function readYaml(name: string, text: string): unknown {
   const document = parseDocument(text, { version: "1.1", uniqueKeys: false, logLevel: "error" });
   const [error] = document.errors;

@@ -5,18 +5,19 @@ import { readStart, run, runReading } from "../util/programs.ts";
 import { HEAD, judgeHead } from "./disk-format.ts";
 import { LARGEST, LIMITS, packingOf, unpackable, writeNew } from "./unpack.ts";
 
-/** More names than an archive around a disk has; an OVA has half a dozen. */
+/** More entries than any archive around a disk has; an OVA has about six. */
 const MOST_NAMES = 100;
 
-/** True for a tar archive, as an OVA is one. */
+/** True for a tar archive, such as an OVA. */
 export function isArchive(head: Buffer): boolean {
   return head.toString("latin1", 257, 262) === "ustar";
 }
 
 /**
- * Writes the one disk in a tar archive to `to`. What else is in it, such as the description in an OVA, is
- * passed over. Rejects with IMAGE_UNREADABLE for none or several, or a damaged archive. Its names are never
- * paths of this host: GNU tar, which knows all kinds of sparse files, writes one file at a time to its output.
+ * Writes the one disk in a tar archive to `to`. Other entries, such as the description in an OVA, are
+ * ignored. Rejects with IMAGE_UNREADABLE if there is no disk or several, or if the archive is damaged. Names
+ * in the archive are never used as paths on this host: GNU tar, which supports all kinds of sparse files,
+ * writes a single entry to its output.
  */
 export async function extractDisk(
   image: string,
@@ -45,7 +46,7 @@ export async function extractDisk(
   );
 }
 
-/** Files in the archive. Each must have a name of its own: tar would write those of one name after each other. */
+/** Files in the archive. Their names must differ, because tar would concatenate entries of the same name. */
 async function listNames(image: string, from: string, { signal }: Context): Promise<string[]> {
   const list = ["--list", "--quoting-style=literal", "--file", from];
   const output = await run("tar", list, { signal, limits: LIMITS }).catch((error: unknown) => {
@@ -56,7 +57,7 @@ async function listNames(image: string, from: string, { signal }: Context): Prom
     const reason = `it is an archive of ${names.length} files, and must be one of a single disk`;
     throw failure("IMAGE_UNREADABLE", { image, reason });
   }
-  // tar reads a backslash in a name as the beginning of another character.
+  // tar treats a backslash in a name as the beginning of an escape.
   return names.filter((name) => !name.includes("\\"));
 }
 
@@ -73,7 +74,7 @@ async function isDisk(image: string, from: string, name: string, { signal }: Con
     judgeHead(name, head);
     return true;
   } catch (error) {
-    // A disk that is refused, and not something else that is no disk.
+    // This means a disk that is refused, not another file that is not a disk.
     return isStrataError(error) && error.code === "IMAGE_HAS_BACKING";
   }
 }

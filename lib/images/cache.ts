@@ -10,32 +10,32 @@ import { atOwn, makeFolder, ownFailure } from "../util/own-files.ts";
 import { EXTENSIONS, type ImageRecord, readRecords, writeRecord } from "./record.ts";
 import { fileSize } from "./storage.ts";
 
-/** A partial file that nothing has been written to for so long was left by a process that died, ms. */
+/** A partial file that has not been written to for this long belongs to a process that died, ms. */
 const ABANDONED = 24 * 60 * 60 * 1000;
 
-/** An image that is there whole. */
+/** A complete image. */
 export interface CachedImage extends ImageRecord {
-  /** When it was last launched, or came: the time of its record's file. ms since the epoch. */
+  /** When it was last launched or added: the time of its record's file. ms since the epoch. */
   readonly usedAt: number;
 }
 
 /**
- * A folder of image files, each named by its SHA-256, each with a record beside it. A file without a
- * record is not there: the record is written last and removed first.
+ * A folder of image files, each named by its SHA-256 and with a record beside it. A file without a record
+ * does not count: the record is written last and removed first.
  */
 export interface Cache {
   pathOf(image: Pick<ImageRecord, "sha256" | "format">): string;
-  /** The images that are there whole, newest first. */
+  /** All complete images, newest first. */
   records(): Promise<CachedImage[]>;
-  /** Runs a callback with a path in the folder, of its own, which is gone afterwards. */
+  /** Calls a function with a new path in the folder, which is removed afterwards. */
   withPartial<T>(work: (path: string) => Promise<T>): Promise<T>;
-  /** Runs a callback while no other process on this host runs one for the same hash; others wait. */
+  /** Calls a function while no other process on this host does so for the same hash; the others wait. */
   exclusively<T>(sha256: string, context: Context, work: () => Promise<T>): Promise<T>;
-  /** Moves a file to its place. One that is there already stays, and its record is the answer. */
+  /** Moves a file to its place. If there is one already, it stays and its record is returned. */
   adopt(path: string, record: ImageRecord): Promise<ImageRecord>;
-  /** Notes that an image is being used now. */
+  /** Records that an image is used now. */
   touch(sha256: string): Promise<void>;
-  /** Rejects with IMAGE_NOT_FOUND where another process has just removed it. */
+  /** Rejects with IMAGE_NOT_FOUND if another process has just removed it. */
   remove(sha256: string): Promise<void>;
 }
 
@@ -106,7 +106,7 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
   };
 }
 
-/** A lock on a file that goes with it: who waited for one that is gone asks for the next. */
+/** A lock on a file that is removed with it: a process that waited for a removed file locks the next one. */
 async function lockOf(path: string, { signal, progress }: Context): Promise<FileLock> {
   const name = basename(path);
   for (;;) {

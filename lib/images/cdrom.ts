@@ -13,7 +13,10 @@ import { hashFile } from "./storage.ts";
 /** Virtual size of an empty disk, bytes; an instance's is larger. */
 const SIZE = 512n * 1024n ** 2n;
 
-/** Path of the ISO that a user named. Rejects with INVALID_VALUE for what is none, FILE_NOT_FOUND. */
+/**
+ * The path of the ISO that a user named. Rejects with INVALID_VALUE if the file is not an ISO, and with
+ * FILE_NOT_FOUND.
+ */
 export async function findCdrom(text: string): Promise<string> {
   const invalid = (reason: string) => failure("INVALID_VALUE", { what: "the CD-ROM", value: text, reason });
   const name = parseImageName(/^[a-z][a-z0-9+.-]*:\/\/|\//i.test(text) ? text : `./${text}`);

@@ -5,7 +5,7 @@ import { type Inspection, sourceArguments, unreadable } from "./inspect.ts";
 import { LARGEST } from "./unpack.ts";
 
 const LIMITS: Limits = { memory: 1024 ** 3, seconds: 1800, file: LARGEST };
-/** Longest that it may take, ms: a slow disk is no fault of the image. */
+/** Time-out, ms. A slow disk is not the image's fault. */
 const TIMEOUT = 2 * 60 * 60 * 1000;
 
 /**

@@ -2,25 +2,25 @@ import { failure } from "../errors.ts";
 import { type Qcow2Header, readQcow2Header } from "./qcow2-header.ts";
 import { judgeVmdk } from "./vmdk.ts";
 
-/** The formats of disks that are taken, by QEMU's names; `vpc` is VHD. */
+/** The disk formats that are accepted, by QEMU's names; `vpc` is VHD. */
 export type DiskFormat = "qcow2" | "raw" | "vmdk" | "vdi" | "vhdx" | "vpc";
 
-/** Bytes at the start and at the end of a file that tell its format. */
+/** Number of bytes at the start and at the end of a file that show its format. */
 export const HEAD = 64 * 1024;
 export const TAIL = 512;
 
-/** Where a volume descriptor of ISO 9660 has its mark. */
+/** Offset of the signature in a volume descriptor of ISO 9660. */
 const ISO_MARK = 0x8001;
 const VDI_SIGNATURE = 0xbeda107f;
 const VHD_COOKIE = "conectix";
-/** Offset of the type in the footer of a VHD, and the type of one that stands on another. */
+/** Offset of the type in the footer of a VHD, and the type of a VHD with a parent. */
 const VHD_TYPE = 60;
 const VHD_DIFFERENCING = 4;
 
 /**
- * The judgement on an image's first and last bytes: its format. Throws IMAGE_HAS_BACKING for one that refers
- * to any other file, IMAGE_IS_CDROM for an ISO, IMAGE_UNREADABLE for one that is encrypted, corrupt or no
- * disk at all. No program has seen the file before.
+ * Determines the format from an image's first and last bytes, before any program opens the file. Throws
+ * IMAGE_HAS_BACKING if it refers to another file, IMAGE_IS_CDROM for an ISO, IMAGE_UNREADABLE if it is
+ * encrypted, corrupt or not a disk.
  */
 export function judgeHead(image: string, head: Buffer, tail: Buffer = Buffer.alloc(0)): DiskFormat {
   if (head.length === 0) {
@@ -44,11 +44,11 @@ export function judgeHead(image: string, head: Buffer, tail: Buffer = Buffer.all
   if (isVhd(image, head) || (isRaw(head) && isVhd(image, tail))) {
     return "vpc";
   }
-  // Installers can be copied to a stick as well: they have a boot record too.
+  // Installers can also be copied to a USB stick, so they have a boot record too.
   if (head.toString("latin1", ISO_MARK, ISO_MARK + 5) === "CD001") {
     throw failure("IMAGE_IS_CDROM", { image });
   }
-  // QEMU takes any file for raw; a disk that boots has the mark of a boot record.
+  // QEMU accepts any file as raw; a bootable disk has the signature of a boot record.
   if (!isRaw(head)) {
     throw failure("IMAGE_UNREADABLE", {
       image,

@@ -7,21 +7,21 @@ import { requireSpace } from "../util/free-space.ts";
 import { innermostReason, publicName, withoutLogin } from "../util/http.ts";
 import { createFile, ownFailure } from "../util/own-files.ts";
 
-/** How often a download that was cut is taken up again without real progress in between. */
+/** How often a download is resumed without real progress in between. */
 const RESUMES = 5;
-/** What counts as real progress, bytes: a server that gives a byte at a time ends nevertheless. */
+/** What counts as real progress, bytes: a download from a server that sends one byte at a time also ends. */
 const PROGRESS = 1024n * 1024n;
-/** A connection over which nothing came for so long counts as cut, ms. */
+/** How long a connection may be silent before it counts as broken, ms. */
 const STALL = 60_000;
 
 export interface DownloadOptions {
-  /** Waits before the next attempt; `attempt` counts from 1 those in a row without progress. */
+  /** Waits before the next attempt; `attempt` counts the attempts in a row without progress, from 1. */
   readonly pause?: (attempt: number, signal: AbortSignal) => Promise<void>;
-  /** How long nothing may come before a connection counts as cut, ms; 60 s by default. */
+  /** How long a connection may be silent before it counts as broken, ms; 60 s by default. */
   readonly stall?: number;
 }
 
-/** What is known of a file before it comes. */
+/** What is known about a file before the download. */
 export interface Expected {
   /** Name of the image, for errors. */
   readonly image: string;
@@ -29,7 +29,10 @@ export interface Expected {
   readonly size: bigint;
 }
 
-/** The first attempt to resume comes at once, since most cuts are momentary; then 0.5, 1, 2, 4 s. */
+/**
+ * The first attempt to resume follows at once, since most interruptions are momentary; then after 0.5, 1, 2,
+ * 4 s.
+ */
 async function pauseByDefault(attempt: number, signal: AbortSignal): Promise<void> {
   if (attempt > 1) {
     await delay(250 * 2 ** (attempt - 1), undefined, { signal });
@@ -37,10 +40,10 @@ async function pauseByDefault(attempt: number, signal: AbortSignal): Promise<voi
 }
 
 /**
- * Downloads a URL into a new file, mode 0600. A connection that is cut is resumed where it broke, if the
- * server's file is still the same. Rejects with DOWNLOAD_FAILED, NO_SPACE or CANCELLED, and with
- * SIZE_MISMATCH as soon as the size that is expected cannot be; the file is then removed. What came is
- * not verified.
+ * Downloads a URL into a new file, mode 0600. If the connection breaks, the download is resumed there if the
+ * file on the server is still the same. Rejects with DOWNLOAD_FAILED, NO_SPACE or CANCELLED, and with
+ * SIZE_MISMATCH as soon as the expected size is impossible; the file is then removed. The contents are not
+ * verified.
  */
 export async function download(
   url: URL,
@@ -74,7 +77,7 @@ interface Job extends Required<DownloadOptions> {
 interface Position {
   done: bigint;
   total: bigint | undefined;
-  /** What the server names this very content by. */
+  /** The server's identifier of this version of the content. */
   validator: string | undefined;
 }
 
@@ -84,7 +87,7 @@ async function fetchAll(job: Job): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const before = position.done;
     const cut = await fetchRest(job, position);
-    // A response that started over may have been shorter than what was there before.
+    // A response that started over may be shorter than what was there before.
     if (cut === null) {
       return file.truncate(Number(position.done));
     }
@@ -102,7 +105,10 @@ async function fetchAll(job: Job): Promise<void> {
   }
 }
 
-/** One request. Resolves to null when all is there, else to what cut it; rejects where it is no use to go on. */
+/**
+ * One request. Resolves to null when the file is complete, else to the reason of the interruption; rejects if
+ * resuming is pointless.
+ */
 async function fetchRest(job: Job, position: Position): Promise<{ readonly error: unknown } | null> {
   const { file, expected, stall } = job;
   const { signal, progress } = job.context;
@@ -124,7 +130,7 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
       if (chunk.done) {
         return null;
       }
-      // Once for each response, before its first piece is written.
+      // Once for each response, before its first chunk is written.
       if (!fits) {
         await requireSpace(dirname(job.path), (position.total ?? position.done) - position.done);
       }
@@ -140,7 +146,7 @@ async function fetchRest(job: Job, position: Position): Promise<{ readonly error
   }
 }
 
-/** The next chunk, or what cut the connection; rejects where it is no use to go on. */
+/** The next chunk, or the reason of the interruption; rejects if resuming is pointless. */
 async function nextOf(
   chunks: AsyncGenerator<Uint8Array, void>,
   signal: AbortSignal,
@@ -155,7 +161,7 @@ async function nextOf(
   }
 }
 
-/** What is too long is not taken to its end. */
+/** A file that is too long is not downloaded to its end. */
 function requireSize(expected: Expected | undefined, position: Position, more: number, ended: boolean): void {
   if (expected === undefined) {
     return;
@@ -192,7 +198,8 @@ async function* receive(url: URL, position: Position, signal: AbortSignal): Asyn
 
 async function request(url: URL, position: Position, signal: AbortSignal): Promise<Response> {
   const headers = new Headers({ "accept-encoding": "identity" });
-  // Without a name for the content a resumed half might be of another file: then all is asked anew.
+  // Without an identifier of the content, the rest might belong to another file, so everything is requested
+  // again.
   if (position.done > 0n && position.validator !== undefined) {
     headers.set("range", `bytes=${position.done}-`);
     headers.set("if-range", position.validator);
@@ -206,14 +213,14 @@ async function request(url: URL, position: Position, signal: AbortSignal): Promi
   if (response.status === 416) {
     position.done = 0n;
   }
-  // A server in trouble may recover; what it refuses it will refuse again.
+  // A server error may be temporary; a refusal is not.
   if (response.status >= 500 || response.status === 416 || response.status === 429) {
     throw new Error(reason);
   }
   throw failure("DOWNLOAD_FAILED", { url: publicName(url), reason });
 }
 
-/** A weak tag does not promise the same bytes. */
+/** A weak tag does not guarantee identical bytes. */
 function validatorOf({ headers }: Response): string | undefined {
   const tag = headers.get("etag");
   return tag !== null && !tag.startsWith("W/") ? tag : (headers.get("last-modified") ?? undefined);

@@ -12,7 +12,7 @@ import { takeIn, takeInOnce } from "./intake.ts";
 import type { ImageRecord } from "./record.ts";
 import { copyHashed, hashFile } from "./storage.ts";
 
-/** Brings an image into the cache that somebody else made, by the file or URL that the user gave. */
+/** Brings an image that strata did not build into the cache, from the file or URL that the user gave. */
 export async function importImage(
   cache: Cache,
   image: string,
@@ -52,7 +52,7 @@ export async function importImage(
   );
 }
 
-/** A folder is no image, and a pipe would be waited for without end. */
+/** A folder is not an image, and reading from a pipe could wait forever. */
 export async function requireFile(image: string, path: string): Promise<void> {
   const found = await stat(path).catch((error) => {
     throw failure("FILE_NOT_FOUND", { path }, error);

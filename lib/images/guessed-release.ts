@@ -1,4 +1,4 @@
-/** What an image's file name tells of the system in it; "" for what it does not tell. */
+/** What an image's file name says about the system in it; "" for what it does not say. */
 export interface GuessedRelease {
   readonly os: string;
   readonly release: string;
@@ -46,7 +46,7 @@ export function guessRelease(fileName: string): GuessedRelease {
   }
   const [pattern, os] = system;
   const behind = name.slice((pattern.exec(name)?.index ?? 0) + 1);
-  // The first number behind the system's name that is no date.
+  // The first number after the system's name that is not a date.
   const numbers = behind.matchAll(/(?<![a-z0-9.])\d{1,2}(\.\d{1,2}){0,2}(?![a-z0-9]|\.\d)/g);
   return { os, release: [...numbers][0]?.[0] ?? "" };
 }

@@ -2,11 +2,11 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { failure } from "../errors.ts";
 
-/** What a user may write for an image. */
+/** An image as a user may name it. */
 export type ImageName =
   | { readonly kind: "url"; readonly url: URL; readonly sha256: string | undefined }
   | { readonly kind: "file"; readonly path: string; readonly sha256: string | undefined }
-  /** An alias or the start of a hash, perhaps of a certain remote. */
+  /** An alias or the start of a hash, optionally of a certain remote. */
   | { readonly kind: "alias"; readonly remote: string | undefined; readonly text: string };
 
 /** Reads `REMOTE:TEXT` or `TEXT`. */
@@ -15,7 +15,7 @@ export function splitRemote(name: string): { readonly remote: string | undefined
   return { remote: found?.[1]?.toLowerCase(), text: found?.[2] ?? name };
 }
 
-/** Ends of the names of image files; no alias has one. */
+/** Suffixes of image files; no alias has one. */
 const FILE = /\.(?:qcow2?|img|raw|vmdk|vdi|vhdx?|ova|iso|tar|t[gx]z|tbz2?|gz|xz|zst|bz2)$/i;
 
 /**
@@ -49,7 +49,7 @@ export function parseImageName(text: string): ImageName {
   return { kind: "url", url, sha256 };
 }
 
-/** A path that is written without `file://`; undefined for what is none. */
+/** The path, if it is given without `file://`; otherwise undefined. */
 function parsePath(text: string): ImageName | undefined {
   const [path = "", hash] = text.split(/#(?=sha256=[^/]*$)/);
   const named = FILE.test(path) && splitRemote(path).remote === undefined;

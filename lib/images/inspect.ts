@@ -3,7 +3,7 @@ import { asStrataError, failure } from "../errors.ts";
 import { type Limits, run } from "../util/programs.ts";
 import { type DiskFormat, HEAD, judgeHead, TAIL } from "./disk-format.ts";
 
-/** What is known of an image that may be launched. */
+/** Properties of an image that may be launched. */
 export interface Inspection {
   readonly format: DiskFormat;
   /** Bytes. */
@@ -11,11 +11,11 @@ export interface Inspection {
 }
 
 const LIMITS: Limits = { memory: 1024 * 1024 * 1024, seconds: 60 };
-/** A disk beyond this is a mistake or an attack, bytes. */
+/** A larger disk is a mistake or an attack, bytes. */
 const LARGEST = 64n * 1024n ** 4n;
 const SMALLEST = 1024n * 1024n;
 
-/** What `qemu-img info --output=json` prints, as far as it matters here. */
+/** The output of `qemu-img info --output=json`, as far as needed here. */
 export interface ImageInfoJson {
   readonly format?: string;
   readonly "virtual-size"?: number;
@@ -27,10 +27,10 @@ export interface ImageInfoJson {
 }
 
 /**
- * Looks at an image from outside. Rejects with IMAGE_HAS_BACKING for one that refers to any other file of
- * this host, with IMAGE_UNREADABLE for one that is encrypted, broken or no disk at all. `image` names it
- * in errors. QEMU sees only what our own look at the first bytes has passed, and is told the format, so
- * that it never guesses one.
+ * Inspects an image without trusting it. Rejects with IMAGE_HAS_BACKING if it refers to another file of this
+ * host, with IMAGE_UNREADABLE if it is encrypted, corrupt or not a disk. `image` is its name in errors. QEMU
+ * opens only files whose first bytes have passed our own check, and gets the format, so that it never
+ * guesses.
  */
 export async function inspectImage(image: string, path: string, signal: AbortSignal): Promise<Inspection> {
   const format = await recognise(image, path);
@@ -41,7 +41,7 @@ export async function inspectImage(image: string, path: string, signal: AbortSig
   return inspection;
 }
 
-/** The first bytes of a file, enough to tell what it is. */
+/** The first bytes of a file, enough to determine its format. */
 export async function readHead(path: string): Promise<Buffer> {
   await using file = await open(path, "r");
   return readPiece(file, HEAD, 0);
@@ -63,7 +63,7 @@ async function readPiece(file: FileHandle, length: number, at: number): Promise<
   return buffer.subarray(0, bytesRead);
 }
 
-/** The judgement on what `qemu-img info --output=json` printed of a disk of that format. */
+/** Checks the output of `qemu-img info --output=json` for a disk of that format. */
 export function judge(image: string, wanted: DiskFormat, info: ImageInfoJson): Inspection {
   const unreadable = (reason: string) => failure("IMAGE_UNREADABLE", { image, reason });
   const { format } = info;
@@ -96,8 +96,8 @@ export function judge(image: string, wanted: DiskFormat, info: ImageInfoJson): I
 }
 
 /**
- * The arguments by which qemu-img opens a disk as that format and follows no name in it. Of a VHD, the size
- * is the one in its footer: by the geometry, which QEMU prefers for some makers, the end could be cut off.
+ * The arguments with which qemu-img opens a disk in that format without following names in it. The size of a
+ * VHD is the one in its footer: QEMU prefers the geometry for some creators, which could cut off the end.
  */
 export function sourceArguments(format: DiskFormat, path: string): string[] {
   if (format === "qcow2" || format === "raw") {
@@ -140,13 +140,13 @@ async function check(image: string, path: string, signal: AbortSignal): Promise<
   }
 }
 
-/** Space that is allocated and not used: qemu-img's exit code 3. It wastes room and harms nothing. */
+/** Space that is allocated and not used (exit code 3 of qemu-img) is wasted, but harmless. */
 function leaksOnly(error: unknown): boolean {
   const cause: unknown = error instanceof Error ? error.cause : undefined;
   return cause instanceof Error && "exitCode" in cause && cause.exitCode === 3;
 }
 
-/** What the program says of the image is the image's fault; anything else keeps its meaning. */
+/** An error of the program is the image's fault; other errors keep their meaning. */
 export function unreadable(image: string, error: unknown) {
   const mapped = asStrataError(error);
   if (mapped.code !== "PROGRAM_FAILED") {

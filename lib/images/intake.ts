@@ -7,18 +7,18 @@ import { type Inspection, inspectImage, readHead } from "./inspect.ts";
 import type { ImageRecord } from "./record.ts";
 import { packingOf, unpack } from "./unpack.ts";
 
-/** An image that is to come into the cache. */
+/** An image that is to be added to the cache. */
 export interface Arrival {
-  /** What errors call it. */
+  /** Its name in errors. */
   readonly image: string;
-  /** Where nothing else vouches for it, undefined. */
+  /** The expected hash; undefined if nothing else authenticates the image. */
   readonly sha256: string | undefined;
-  /** Brings it to a path and resolves to its SHA-256. */
+  /** Copies it to a path and resolves to its SHA-256. */
   readonly fetch: (path: string) => Promise<string>;
   readonly facts: Omit<ImageRecord, "version" | "format" | "sha256" | "virtualSize" | "createdAt">;
 }
 
-/** The image of a hash, which one process alone brings here; those who wait find it in the cache. */
+/** The image with that hash, which only one process fetches; others wait and find it in the cache. */
 export async function takeInOnce(
   cache: Cache,
   arrival: Arrival & { readonly sha256: string },
@@ -34,8 +34,9 @@ export function findByHash(records: readonly CachedImage[], sha256: string): Cac
 }
 
 /**
- * Brings an image of somebody else's into the cache, after a look at it; a packed one is unpacked, one
- * in another format becomes qcow2. It is named by the hash of what came, so that the same hash finds it again.
+ * Brings a foreign image into the cache after inspecting it; a compressed one is unpacked, and one in another
+ * format is converted to qcow2. It is named by the hash of the original file, so that the same hash finds it
+ * again.
  */
 export async function takeIn(cache: Cache, arrival: Arrival, context: Context): Promise<ImageRecord> {
   const { image, facts } = arrival;
@@ -58,10 +59,10 @@ export async function takeIn(cache: Cache, arrival: Arrival, context: Context): 
   });
 }
 
-/** As deep as archives go: the disk in an OVA may be packed, and the OVA too. */
+/** Maximum nesting: the disk in an OVA may be compressed, and the OVA too. */
 const MOST_WRAPPERS = 3;
 
-/** Runs a callback with the disk in what came, as a qcow2 file. */
+/** Calls a function with the disk in the file, as a qcow2 file. */
 async function withDisk<T>(
   cache: Cache,
   image: string,

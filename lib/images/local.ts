@@ -3,24 +3,24 @@ import { nearDetail } from "../util/nearest.ts";
 import { isHashPrefix, splitRemote } from "./image-name.ts";
 import type { ImageRecord } from "./record.ts";
 
-/** What `launch` without an image means; see `findLocal`. */
+/** The name that `launch` uses without an image; see `findLocal`. */
 const DEFAULT = "default";
 
-/** What `launch` calls an empty disk, to install a system on. */
+/** The name of an empty disk in `launch`, for installing a system. */
 export const BLANK = "blank";
-/** The built image that is the root folder of a container. */
+/** The built image for containers, a root folder. */
 export const CONTAINER = "debian-container";
-/** The built images that are disks of machines. */
+/** The built images for virtual machines, disks. */
 export const MACHINES: readonly string[] = ["debian-micro", "debian-cloud"];
 
 /** The names of what can be built here. */
 export const BUILT_NAMES: readonly string[] = ["debian", CONTAINER, ...MACHINES];
 
 /**
- * The image of that name among records of the engine's formats, in the order in which it prefers them and
- * newest first: a built one by alias, the full system before the micro one; then any by the start of its
- * hash. `default` is what was built of Debian, if anything was. Undefined where nothing here has the name.
- * Throws IMAGE_NOT_BUILT for what can only be built, and INVALID_VALUE for the start of several hashes.
+ * The image of that name among records in the engine's formats, in its order of preference and newest first:
+ * first a built one by alias, the full system before the micro one; then any by the start of its hash.
+ * `default` is the newest Debian image built here. Undefined if there is none. Throws IMAGE_NOT_BUILT for one
+ * that can only be built, and INVALID_VALUE for the start of several hashes.
  */
 export function findLocal<R extends ImageRecord>(
   records: readonly R[],
@@ -38,7 +38,7 @@ export function findLocal<R extends ImageRecord>(
   return found;
 }
 
-/** The variant to build: the one that was named, if the engine takes its format. */
+/** The variant to build: the one that was named, if the engine accepts its format. */
 function variantOf(named: string | undefined, formats: readonly string[]): string {
   if (!formats.includes("qcow2")) {
     return "container";

@@ -10,19 +10,19 @@ import { isHashPrefix, splitRemote } from "./image-name.ts";
 import { findLocal } from "./local.ts";
 import type { ImageRecord } from "./record.ts";
 
-/** An image that can be launched by its name, with what a search may find it by. */
+/** An image that can be launched by name, with the words that a search finds it by. */
 interface Candidate extends ImageOffer {
-  /** Every name, those included that are not shown. */
+  /** All names, including those that are not shown. */
   readonly names: readonly string[];
   readonly sha256: string;
   readonly supported: boolean;
 }
 
 /**
- * What can be launched by name: what the remotes publish, in their order, then what was built here.
- * Without a text each release is told once, from the first remote that has it; with one, the first remote
- * in which something matches is told. Of both, what is of a format that the engine takes. What keeps a remote from being asked is among the errors. Rejects
- * with IMAGE_NOT_FOUND, REMOTE_NOT_FOUND.
+ * Images that can be launched by name: those that the remotes publish, in their order, then those that were
+ * built here, in formats that the engine accepts. Without a text, each release is listed once, from the first
+ * remote that has it; with a text, the matches of the first remote that has any are listed. Remotes that
+ * could not be asked are among the errors. Rejects with IMAGE_NOT_FOUND, REMOTE_NOT_FOUND.
  */
 export async function findOffers(
   cache: Cache,
@@ -33,7 +33,7 @@ export async function findOffers(
 ): Promise<ImageOffers> {
   const { remote, text: wanted } = splitRemote(text);
   const asked = remote === undefined ? await catalogue.remotes() : [await catalogue.remote(remote)];
-  // What remotes publish are disks.
+  // Remotes publish disks.
   const remotes = takes("qcow2") ? asked : [];
   const errors: StrataError[] = [];
   const shelves: Candidate[][] = [];
@@ -73,7 +73,7 @@ export async function findOffers(
   };
 }
 
-/** Images of a product stand together in a manifest, the newest first. */
+/** In a manifest, images of a product follow each other, the newest first. */
 function newestOfEach(images: readonly PublishedImage[]): PublishedImage[] {
   const products = new Map<string, PublishedImage>();
   for (const image of images) {
@@ -90,7 +90,7 @@ function published(remote: string, image: PublishedImage): Candidate {
   const [prefix, shown] = remote === DEFAULT_REMOTE ? ["", ""] : [`${remote}:`, remote];
   return {
     name: prefix + first,
-    // One letter is for typing, and what the default is concerns `launch` alone.
+    // One-letter aliases are for typing, and `default` concerns only `launch`.
     aliases: others.filter((alias) => alias.length > 1 && alias !== "default"),
     os,
     release,
@@ -102,7 +102,7 @@ function published(remote: string, image: PublishedImage): Candidate {
   };
 }
 
-/** Of what was built and fits the engine, what a name leads to. */
+/** The built images in the engine's formats that can be launched by name. */
 function builtOnes(records: readonly ImageRecord[]): Candidate[] {
   const built = records.filter(({ source }) => source.startsWith("built:"));
   return built.flatMap((record) => {

@@ -14,7 +14,7 @@ import type { ImageRecord } from "./record.ts";
 import { hashFile } from "./storage.ts";
 
 export interface PublishedName {
-  /** Undefined: the default remote, then the others that are built in. */
+  /** Undefined for the default remote and then the other built-in ones. */
   readonly remote: string | undefined;
   /** An alias or the start of a hash. */
   readonly text: string;
@@ -27,13 +27,13 @@ interface Parts {
   readonly download?: DownloadOptions;
 }
 
-/** Remotes in which a name without a remote is looked for. */
+/** Remotes that are searched for a name without a remote. */
 const SEARCHED = [DEFAULT_REMOTE, "daily"];
 
 /**
- * The image of that name as its remote publishes it now, brought into the cache if it is not there. Where
- * the remote cannot be reached, an older version that is in the cache has to do, and a warning says so.
- * Rejects with IMAGE_NOT_FOUND, REMOTE_NOT_FOUND, and with what keeps the image from being had.
+ * The image of that name as its remote publishes it now, downloaded if it is not in the cache. If the remote
+ * cannot be reached, an older version in the cache is used, with a warning. Rejects with IMAGE_NOT_FOUND,
+ * REMOTE_NOT_FOUND, or the reason why the image cannot be downloaded.
  */
 export async function resolvePublished(
   parts: Parts,
@@ -75,7 +75,10 @@ export async function resolvePublished(
   throw obstacle ?? failure("IMAGE_NOT_FOUND", { image, ...(await nearDetail(text, () => known)) });
 }
 
-/** By alias the newest version; by the start of a hash, any. Throws INVALID_VALUE for the start of several. */
+/**
+ * Finds the newest version by alias, or any version by the start of its hash. Throws INVALID_VALUE for the
+ * start of several hashes.
+ */
 export function findPublished(
   { images }: Pick<Manifest, "images">,
   text: string,
@@ -140,7 +143,7 @@ async function fetchPublished(
   }
 }
 
-/** The newest version in the cache of what a remote publishes. */
+/** The newest version in the cache that its remote publishes. */
 async function newestKept(
   cache: Cache,
   remote: Remote,
@@ -154,7 +157,7 @@ async function newestKept(
   return newest;
 }
 
-/** What may be removed without asking, since it can be had again. */
+/** True for an image that may be removed without asking, because it can be downloaded again. */
 export function renewable({ published, source }: ImageRecord): boolean {
   return published !== undefined || /^https?:/.test(source);
 }

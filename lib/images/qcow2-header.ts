@@ -1,25 +1,25 @@
-/** What the first bytes of a qcow2 file say, read without handing the file to QEMU. */
+/** The header of a qcow2 file, read without QEMU. */
 export interface Qcow2Header {
   readonly version: number;
   /** Virtual size, bytes. */
   readonly size: bigint;
-  /** Name of the backing file as it stands there; null for none. */
+  /** Name of the backing file as written there; null for none. */
   readonly backing: string | null;
-  /** The data lies in another file. */
+  /** Whether the data is in another file. */
   readonly dataFile: boolean;
   readonly encrypted: boolean;
   readonly corrupt: boolean;
 }
 
 const MAGIC = 0x514649fb;
-/** Length of a header of version 2; version 3 has its feature bits behind it. */
+/** Length of a version 2 header; in version 3, feature bits follow it. */
 const LENGTH = 72;
 const CORRUPT = 1n << 1n;
 const DATA_FILE = 1n << 2n;
 
 /**
- * Reads the header from the first bytes of a file (64 KiB do); null when they are not qcow2's. The layout
- * is in QEMU's docs/interop/qcow2.txt.
+ * Reads the header from the first bytes of a file (64 KiB are enough); null if the file is not qcow2. The
+ * layout is described in QEMU's docs/interop/qcow2.txt.
  */
 export function readQcow2Header(bytes: Buffer): Qcow2Header | null {
   if (bytes.length < LENGTH || bytes.readUInt32BE(0) !== MAGIC) {
@@ -37,7 +37,7 @@ export function readQcow2Header(bytes: Buffer): Qcow2Header | null {
   };
 }
 
-/** A name outside of what was read is one all the same. */
+/** A name outside the bytes that were read counts as well. */
 function backingName(bytes: Buffer): string | null {
   const offset = bytes.readBigUInt64BE(8);
   if (offset === 0n) {

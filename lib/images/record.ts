@@ -5,14 +5,14 @@ import { z } from "zod";
 import type { Log } from "../engine/contract.ts";
 import { atOwn } from "../util/own-files.ts";
 
-/** The formats of images in the cache, with the ends of their files' names. */
+/** The formats of images in the cache, with their file suffixes. */
 export const EXTENSIONS = { qcow2: "qcow2", "lxd-rootfs": "tar.zst" } as const;
 export type ImageFormat = keyof typeof EXTENSIONS;
 
-/** What the cache knows of an image beside its bytes. */
+/** The record of an image in the cache. */
 const shape = z.object({
   version: z.literal(1),
-  /** Records of earlier versions do not say: there was one format. */
+  /** Missing in records of earlier versions, which had only one format. */
   format: z.enum(["qcow2", "lxd-rootfs"]).default("qcow2"),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   os: z.string(),
@@ -22,9 +22,9 @@ const shape = z.object({
   virtualSize: z.coerce.bigint(),
   createdAt: z.number(),
   source: z.string(),
-  /** Of one that was built here: see `recipeOf`. Records of earlier versions do not say. */
+  /** For images built here: see `recipeOf`. Missing in records of earlier versions. */
   recipe: z.string().optional(),
-  /** Of one that a remote publishes. */
+  /** For images that a remote publishes. */
   published: z.object({ remote: z.string(), product: z.string(), version: z.string() }).optional(),
 });
 
@@ -37,7 +37,7 @@ export async function writeRecord(folder: string, record: ImageRecord): Promise<
   await atOwn(path, () => writeFileAtomic(path, `${text}\n`, { mode: 0o600 }));
 }
 
-/** All records of a folder, newest first. One that cannot be read is told and left out. */
+/** All records in a folder, newest first. One that cannot be read is logged and left out. */
 export async function readRecords(folder: string, log: Log): Promise<ImageRecord[]> {
   const files = (await readdir(folder).catch(() => [])).filter((file) => /^[0-9a-f]{64}\.json$/.test(file));
   const records = await Promise.all(

@@ -28,8 +28,8 @@ export async function hashFile(path: string, { signal, progress }: Context): Pro
 }
 
 /**
- * Copies a file into a new one, mode 0600, whose runs of zeros take no room; resolves to its SHA-256.
- * Rejects with FILE_NOT_FOUND for a source that cannot be read, NO_SPACE, CANCELLED.
+ * Copies a file into a new one, mode 0600, with holes for runs of zeros; resolves to its SHA-256. Rejects
+ * with FILE_NOT_FOUND for a source that cannot be read, NO_SPACE, CANCELLED.
  */
 export async function copyHashed(source: string, target: string, context: Context): Promise<string> {
   const { signal, progress } = context;
@@ -60,7 +60,7 @@ export async function copyHashed(source: string, target: string, context: Contex
   return hash.digest("hex");
 }
 
-/** Writes a piece of a new file at `at`, unless it is of zeros alone: there the file has a hole. */
+/** Writes a chunk of a new file at `at`, or leaves a hole if it consists of zeros. */
 export async function writeSparse(file: FileHandle, chunk: Buffer, at: number): Promise<void> {
   if (chunk.equals(ZEROS.subarray(0, chunk.length))) {
     return;

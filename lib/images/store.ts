@@ -20,7 +20,7 @@ export interface ResolvedImage {
   readonly source: ImageSource;
   readonly os: string;
   readonly release: string;
-  /** The default user of guests made from it. */
+  /** The default user of guests launched from it. */
   readonly username: string;
 }
 
@@ -32,9 +32,9 @@ export interface ImageStore {
    * only images of the given formats are looked at, those of the first format first; by default qcow2.
    */
   resolve(image: string, context: Context, formats?: readonly string[]): Promise<ResolvedImage>;
-  /** An empty qcow2 disk, to install a system on. */
+  /** An empty qcow2 disk, for installing a system. */
   blank(context: Context): Promise<ResolvedImage>;
-  /** What can be launched by an engine that takes the given formats; of any, where they are not known. */
+  /** Images that an engine with the given formats can launch; in any format if these are not known. */
   find(options: FindOptions, context: Context, formats?: readonly string[]): Promise<ImageOffers>;
   /** Newest first. */
   list(): Promise<ImageInfo[]>;
@@ -44,21 +44,21 @@ export interface ImageStore {
 }
 
 export interface ImageStoreOptions {
-  /** Of the images; made when something is to be put into it. */
+  /** Folder of the images, created when an image is added. */
   readonly folder: string;
-  /** Where the remotes' catalogues are kept; made when one is. */
+  /** Folder of the remotes' catalogues, created when one is kept. */
   readonly catalogues: string;
-  /** Names further remotes; it need not be there. */
+  /** File with further remotes; it need not exist. */
   readonly remotesFile: string;
   readonly log: Log;
-  /** How to go on after a cut. */
+  /** How to continue after an interruption. */
   readonly download?: DownloadOptions;
 }
 
-/** What the source of an image begins with that was built here; the variant follows. */
+/** Prefix of the source of an image that was built here; the variant follows. */
 const BUILT = "built: debian ";
 
-/** An image that can be had again is removed when it was not launched for so long, ms. */
+/** How long an image that can be downloaded again is kept after its last launch, ms. */
 const UNUSED = 14 * 24 * 60 * 60 * 1000;
 
 export function openImageStore(options: ImageStoreOptions): ImageStore {
@@ -102,7 +102,7 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** One that another process removes meanwhile is no longer there to be told of. */
+/** An image that another process removes meanwhile is left out. */
 async function infosOf(cache: Cache, records: Promise<readonly CachedImage[]>): Promise<ImageInfo[]> {
   const infos = (await records).map(async (record) => {
     const { sha256, os, release, aliases, virtualSize, createdAt, usedAt, source } = record;
@@ -164,20 +164,23 @@ async function bringHere(
   if (here !== undefined) {
     return here;
   }
-  // What remotes publish are disks.
+  // Remotes publish disks.
   if (!formats.includes("qcow2")) {
     throw failure("IMAGE_NOT_FOUND", { image: text });
   }
   return resolvePublished(parts, text, name, context);
 }
 
-/** The variant of an image that would be built from another recipe now; null for any other image. */
+/** The variant of an image whose recipe differs from the current one; null for any other image. */
 function outdatedVariant({ source, recipe }: ImageRecord): Variant | null {
   const variant = VARIANTS.find((each) => source === BUILT + each);
   return variant === undefined || recipe === recipeOf(variant) ? null : variant;
 }
 
-/** Removes what nobody has launched for long, if it can be had again: never what was built or was a file. */
+/**
+ * Removes images that have not been launched for long and can be downloaded again, but never built ones or
+ * images from files.
+ */
 async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
   const limit = Date.now() - UNUSED;
   for (const record of await cache.records()) {

@@ -7,18 +7,20 @@ import { atOwn, createFile, ownFailure } from "../util/own-files.ts";
 import { type Limits, runReading } from "../util/programs.ts";
 import { writeSparse } from "./storage.ts";
 
-/** What a packed file is packed with. */
+/** The compression of a file. */
 export type Packing = "gz" | "xz" | "zst" | "bz2";
 
 const MAGIC: Readonly<Record<Packing, RegExp>> = {
   gz: /^\x1f\x8b/,
   xz: /^\xfd7zXZ\x00/,
   zst: /^\x28\xb5\x2f\xfd/,
-  // The second is that of an empty file.
+  // The second one is that of an empty file.
   bz2: /^BZh[1-9](?:1AY&SY|\x17rE8P\x90)/,
 };
 
-/** What unpacks what Node cannot. The packed file says how much memory it wants: not more than this. */
+/**
+ * Programs that decompress what Node cannot. A compressed file says how much memory it needs; this limits it.
+ */
 const PROGRAMS: Readonly<Record<Exclude<Packing, "gz">, (path: string) => [string, string[]]>> = {
   xz: (path) => ["xz", ["--decompress", "--stdout", "--memlimit-decompress=512MiB", "--", path]],
   zst: (path) => ["zstd", ["--decompress", "--stdout", "--memory=512MB", "--quiet", "--", path]],
@@ -27,11 +29,13 @@ const PROGRAMS: Readonly<Record<Exclude<Packing, "gz">, (path: string) => [strin
 const PACKAGES = { xz: "xz-utils", zst: "zstd", bz2: "bzip2" } as const;
 export const LIMITS: Limits = { memory: 1024 * 1024 * 1024, seconds: 1800 };
 
-/** A larger image is taken for a bomb, bytes. */
+/** A larger image counts as a decompression bomb, bytes. */
 export const LARGEST = 128 * 1024 ** 3;
 const PIECE = 256 * 1024;
 
-/** How a file is packed, from its first bytes; null where it is not. Its name tells nothing. */
+/**
+ * The compression of a file, determined from its first bytes and not its name; null if it is not compressed.
+ */
 export function packingOf(head: Buffer): Packing | null {
   const text = head.toString("latin1", 0, 16);
   const found = Object.entries(MAGIC).find(([, magic]) => magic.test(text));
@@ -39,8 +43,8 @@ export function packingOf(head: Buffer): Packing | null {
 }
 
 /**
- * Unpacks a file into a new one, mode 0600, whose runs of zeros take no room. Rejects with
- * IMAGE_UNREADABLE for one that is damaged or larger than `largest`, PROGRAM_MISSING, NO_SPACE, CANCELLED.
+ * Decompresses a file into a new one, mode 0600, with holes for runs of zeros. Rejects with IMAGE_UNREADABLE
+ * if it is damaged or larger than `largest`, PROGRAM_MISSING, NO_SPACE, CANCELLED.
  */
 export async function unpack(
   image: string,
@@ -61,8 +65,8 @@ export async function unpack(
 }
 
 /**
- * Makes a new file, mode 0600, of what `fill` gives to be written; its runs of zeros take no room. What fails
- * meanwhile is the image's fault: IMAGE_UNREADABLE.
+ * Creates a new file, mode 0600, from what `fill` writes, with holes for runs of zeros. Failures meanwhile
+ * are the image's fault: IMAGE_UNREADABLE.
  */
 export async function writeNew(
   image: string,
@@ -72,7 +76,7 @@ export async function writeNew(
   fill: (write: (pieces: AsyncIterable<Buffer>) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   await using file = await atOwn(to, () => createFile(to));
-  // A pipeline that is broken off at its end tells of the end of its beginning.
+  // A pipeline that breaks at its end also reports an error at its beginning.
   let ours: StrataError | undefined;
   const write = async (pieces: AsyncIterable<Buffer>) => {
     let done = 0;
@@ -100,7 +104,7 @@ export async function writeNew(
   }
 }
 
-/** What a program says of an archive is the archive's fault; anything else keeps its meaning. */
+/** An error of the program is the archive's fault; other errors keep their meaning. */
 export function unpackable(image: string, error: unknown): StrataError {
   const mapped = asStrataError(error);
   if (mapped.code !== "PROGRAM_FAILED" && mapped.code !== "INTERNAL") {

@@ -1,17 +1,17 @@
 import { failure } from "../errors.ts";
 
-/** What a sparse VMDK file begins with. */
+/** Signature of a sparse VMDK file. */
 const MAGIC = "KDMV";
-/** What a VMDK descriptor begins with: a text that names the files which hold the data. */
+/** Beginning of a VMDK descriptor, a text that names the files with the data. */
 const DESCRIPTOR = "# Disk DescriptorFile";
 /** Length of the header, bytes. */
 const LENGTH = 79;
 
 /**
- * True for a VMDK file that holds its whole disk. Throws for one that would have QEMU open further files,
- * with IMAGE_HAS_BACKING, and for a part of a disk with IMAGE_UNREADABLE. QEMU follows names of files in two
- * cases: where the header gives a capacity of 0 (the descriptor inside is then used like one of text), and
- * where the descriptor names a parent.
+ * True for a VMDK file that contains its whole disk. Throws IMAGE_HAS_BACKING for one that would make QEMU
+ * open further files, and IMAGE_UNREADABLE for a part of a disk. QEMU follows file names in two cases: if the
+ * header has a capacity of 0 (the embedded descriptor is then used like a separate one), and if the
+ * descriptor names a parent.
  */
 export function judgeVmdk(image: string, head: Buffer): boolean {
   const text = head.toString("latin1");
@@ -29,7 +29,7 @@ export function judgeVmdk(image: string, head: Buffer): boolean {
   if (descriptor === 0n) {
     throw failure("IMAGE_UNREADABLE", { image, reason: "it is one part of a disk in several files" });
   }
-  // QEMU looks for it behind the header, wherever the descriptor is said to be.
+  // QEMU looks for it after the header, wherever the header says the descriptor is.
   const parent = /parentFileNameHint[^\n"]*(?:"([^"\n]*)")?/i.exec(text);
   if (parent !== null) {
     throw refers(image, parent[1] || "its parent disk");
@@ -37,7 +37,7 @@ export function judgeVmdk(image: string, head: Buffer): boolean {
   return true;
 }
 
-/** Name of the first file that a descriptor lists. */
+/** Name of the first file in a descriptor. */
 function firstExtent(text: string): string | undefined {
   return /^(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+\s+"([^"\n]*)"/m.exec(text)?.[1];
 }

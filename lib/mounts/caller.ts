@@ -1,6 +1,6 @@
 /**
- * Ids of the caller, behind sudo those of whoever called it: what is mounted is that user's folder, and by
- * default that user's files are the guest's default user's.
+ * Ids of the caller or, under sudo, of the user who called it: that user's folder is mounted, and by default
+ * that user's files belong to the guest's default user.
  */
 export function callerIds(): { readonly uid: number; readonly gid: number } {
   const uid = process.getuid?.() ?? 0;

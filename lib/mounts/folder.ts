@@ -2,8 +2,8 @@ import { join, relative } from "node:path";
 import type { Mount } from "../engine/contract.ts";
 
 /**
- * The folder of the guest in which a folder of the host is seen, by the mount nearest to it; undefined
- * where none of the mounts has it. `folder` is absolute and without symbolic links.
+ * The folder in the guest that shows a folder of the host, by the mount nearest to it; undefined if no mount
+ * contains it. `folder` is absolute and without symbolic links.
  */
 export function folderInside(
   mounts: readonly Pick<Mount, "source" | "target">[],

@@ -18,7 +18,7 @@ export function parseIdMap(what: string, text: string): IdMap {
   return map;
 }
 
-/** Throws INVALID_VALUE unless every id of the host has one in the guest and the other way round. */
+/** Throws INVALID_VALUE unless host ids and guest ids are mapped one to one. */
 export function checkIdMaps(what: string, maps: readonly IdMap[]): void {
   for (const [at, map] of maps.entries()) {
     const other = maps.slice(0, at).find(({ host, guest }) => host === map.host || guest === map.guest);

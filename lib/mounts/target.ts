@@ -1,22 +1,22 @@
 import { posix, resolve } from "node:path";
 import { failure } from "../errors.ts";
 
-/** Trees that belong to the guest's kernel and to what runs in it: nothing can be mounted in them. */
+/** Trees of the guest's kernel and runtime, in which nothing can be mounted. */
 const KERNEL = ["/dev", "/proc", "/run", "/sys"];
-/** Folders that the guest cannot do without; one below them can be a target. */
+/** Folders that the guest needs; a folder below them can be a target. */
 const VITAL = ["/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib64", "/sbin", "/usr", "/var"];
 
-/** Longest target, bytes: what Linux takes for a path. */
+/** Longest target, bytes: Linux's limit for a path. */
 const LONGEST = 4095;
 
-/** Where the home of a guest's user is, by the custom of all distributions. */
+/** The home of a guest's user, by the convention of all distributions. */
 export function homeOf(username: string): string {
   return username === "root" ? "/root" : `/home/${username}`;
 }
 
 /**
- * The absolute path in the guest that a target means, however it is spelled: relative to the user's home,
- * by default the name of the source's folder in it. Throws INVALID_VALUE for what cannot be mounted over.
+ * The absolute path in the guest of a target: relative ones are below the user's home, and the default is the
+ * name of the source's folder in it. Throws INVALID_VALUE for a place that cannot be mounted over.
  */
 export function resolveTarget(target: string | undefined, source: string, username: string): string {
   const given = target ?? posix.basename(resolve(source));

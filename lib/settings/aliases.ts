@@ -4,27 +4,27 @@ import { dirname, join } from "node:path";
 import { failure } from "../errors.ts";
 import { atOwn, createFile, makeFolder, readOwn } from "../util/own-files.ts";
 
-/** A command of an instance under a name of the client. */
+/** A command in an instance under a name on this host. */
 export interface Alias {
   /** Name of the instance that it runs in. */
   readonly instance: string;
   /** The command that is run, without arguments. */
   readonly command: string;
-  /** "map": in the folder of the guest that shows the caller's folder, where it is mounted. */
+  /** "map" to run in the guest's folder that shows the caller's folder, if it is mounted. */
   readonly workingDirectory: "map" | "default";
 }
 
 /** All aliases of the user. */
 export interface Aliases {
-  /** Context that is meant where none is named. */
+  /** Context that is used if none is named. */
   readonly active: string;
-  /** Aliases by name by context. */
+  /** Aliases by name, by context. */
   readonly contexts: Readonly<Record<string, Readonly<Record<string, Alias>>>>;
 }
 
 const NONE: Aliases = { active: "default", contexts: {} };
 
-/** Reads the file; an absent one holds nothing, a broken one is an error. */
+/** Reads the file; a missing one has no aliases, an invalid one is an error. */
 export async function readAliases(path: string): Promise<Aliases> {
   const text = await readOwn(path, () => readFile(path, "utf8"));
   if (text === undefined) {
@@ -45,7 +45,7 @@ export async function readAliases(path: string): Promise<Aliases> {
   }
 }
 
-/** Writes the file whole, readable by its owner alone. */
+/** Writes the file as a whole, readable only by its owner. */
 export async function writeAliases(path: string, aliases: Aliases): Promise<void> {
   const { default: writeFileAtomic } = await import("write-file-atomic");
   await atOwn(path, async () => {
@@ -54,7 +54,7 @@ export async function writeAliases(path: string, aliases: Aliases): Promise<void
   });
 }
 
-/** Where an alias is: by its name in the active context, or `CONTEXT.ALIAS`. */
+/** Finds an alias by its name in the active context, or by `CONTEXT.ALIAS`. */
 export function findAlias(
   { active, contexts }: Aliases,
   name: string,
@@ -68,11 +68,11 @@ export function findAlias(
   return at(active, name) ?? (dot === -1 ? undefined : at(name.slice(0, dot), name.slice(dot + 1)));
 }
 
-/** By it a script is known for ours. */
+/** Identifies a script as ours. */
 const MARK = "# An alias of strata, kept by `strata alias` and `strata unalias`.";
 
 /**
- * Makes the folder's scripts what the aliases say: `ALIAS` for those of the active context, and
+ * Makes the scripts in the folder match the aliases: `ALIAS` for those of the active context, and
  * `CONTEXT.ALIAS` for all. Files that are not ours are left alone; resolves to the names that they block.
  */
 export async function writeScripts(folder: string, { active, contexts }: Aliases): Promise<string[]> {

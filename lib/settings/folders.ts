@@ -1,13 +1,13 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 
-/** Where strata keeps what is of this user; absolute paths. */
+/** The folders of this user; absolute paths. */
 export interface Folders {
   /** Settings, aliases and remotes. */
   readonly config: string;
   /** Keys, plugins and scripts of aliases. */
   readonly data: string;
-  /** Images and catalogues; can be made anew. */
+  /** Images and catalogues, which can be downloaded or built again. */
   readonly cache: string;
   /** Logs. */
   readonly state: string;

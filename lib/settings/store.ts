@@ -6,7 +6,7 @@ import { atOwn, makeFolder, readOwn } from "../util/own-files.ts";
 /** The settings that a user has set, by key. */
 export type SettingValues = Readonly<Record<string, string>>;
 
-/** Reads the file; an absent one holds nothing, a broken one is an error. */
+/** Reads the file; a missing one has no settings, an invalid one is an error. */
 export async function readSettings(path: string): Promise<SettingValues> {
   const text = await readOwn(path, () => readFile(path, "utf8"));
   if (text === undefined) {
@@ -26,7 +26,7 @@ export async function readSettings(path: string): Promise<SettingValues> {
   return values;
 }
 
-/** By hand: every command reads the settings, and zod takes longer to load than all of them to check. */
+/** Checked by hand: every command reads the settings, and loading zod takes longer than checking them. */
 function isSettingValues(values: unknown): values is SettingValues {
   return (
     typeof values === "object" &&
@@ -36,7 +36,7 @@ function isSettingValues(values: unknown): values is SettingValues {
   );
 }
 
-/** Writes the file whole, readable by its owner alone. */
+/** Writes the file as a whole, readable only by its owner. */
 export async function writeSettings(path: string, values: SettingValues): Promise<void> {
   const { default: writeFileAtomic } = await import("write-file-atomic");
   await atOwn(path, async () => {

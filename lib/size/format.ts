@@ -1,15 +1,15 @@
 /**
- * Sizes have two spellings: rounded where they are shown (lists, progress, room that is missing), exact
- * where somebody typed one or is to type another.
+ * Sizes are written in two ways: rounded where they are shown (lists, progress, missing space), exact where a
+ * user typed one or is to type one.
  */
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** A size to be read: one decimal and a binary unit, such as "1.5GiB". */
+/** A size for people: one decimal and a binary unit, such as "1.5GiB". */
 export function formatSize(bytes: bigint): string {
   let value = Number(bytes);
   let unit = 0;
-  // What would be rounded to 1024.0 is one of the next unit.
+  // A size that would be rounded to 1024.0 is shown in the next unit.
   while (value >= 1023.95 && unit < UNITS.length - 1) {
     value /= 1024;
     unit += 1;

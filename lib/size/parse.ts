@@ -10,7 +10,7 @@ export function parseSize(kind: string, text: string): bigint {
   const found = /^(\d+)(?:\.(\d+))?(?:([KMG])(?:i?B)?|B)?$/i.exec(text.trim());
   const [, whole = "", fraction = "", letter = ""] = found ?? [];
   const unit = UNIT[letter.toUpperCase()] ?? 1n;
-  // A fraction of a byte is no size.
+  // There are no fractions of a byte.
   if (found === null || (fraction !== "" && unit === 1n)) {
     throw failure("INVALID_SIZE", { kind, value: text });
   }

@@ -2,14 +2,15 @@ import type { Readable } from "node:stream";
 import { failure } from "../errors.ts";
 
 /**
- * One thing on its way between a host and a guest. `path` is relative to what is transferred, its parts
- * joined by "/"; "" is the thing itself and comes first. A folder comes before what is in it.
+ * An entry of a transfer between a host and a guest. `path` is relative to what is transferred, with "/"
+ * between its parts; "" is the transferred file or folder itself and comes first. A folder comes before its
+ * contents.
  */
 export type Entry = FileEntry | FolderEntry | LinkEntry;
 
 interface Common {
   readonly path: string;
-  /** Permission bits; those that give somebody else's rights (setuid, setgid) never travel. */
+  /** Permission bits, without setuid and setgid, which are never copied. */
   readonly mode: number;
   /** Seconds since the epoch. */
   readonly modified: number;
@@ -19,7 +20,7 @@ export interface FileEntry extends Common {
   readonly kind: "file";
   /** Bytes. */
   readonly size: number;
-  /** Has to be read to its end before the next entry is asked for. */
+  /** Must be read to its end before the next entry is requested. */
   readonly body: Readable;
 }
 
@@ -29,16 +30,16 @@ export interface FolderEntry extends Common {
 
 export interface LinkEntry extends Common {
   readonly kind: "link";
-  /** What the symbolic link says; it is copied, never followed. */
+  /** The target as written in the symbolic link, which is copied and never followed. */
   readonly target: string;
 }
 
 export const PERMISSIONS = 0o777;
 
 /**
- * Lets entries of a guest through that stay below the place they are written to, whatever the guest
+ * Passes on entries of a guest only if they stay below the place they are written to, whatever the guest
  * sends: no "..", no absolute path, nothing below a link or a file, nothing twice. Rejects with
- * TRANSFER_UNSAFE. What writes them relies on this.
+ * TRANSFER_UNSAFE. The writers rely on this.
  */
 export async function* confined(name: string, entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
   const folders = new Set<string>();

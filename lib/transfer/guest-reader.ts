@@ -7,7 +7,7 @@ import { confined, type Entry, PERMISSIONS } from "./entry.ts";
 import { type GuestEnd, guestError, ignored } from "./guest.ts";
 import { SEND } from "./scripts.ts";
 
-/** What is at a path of a guest, checked: entries stay where they are put. */
+/** The entries at a path of a guest, checked so that they stay below their destination. */
 export function readGuest(
   guest: GuestEnd,
   path: string,
@@ -32,9 +32,9 @@ async function* receive(
   archive.on("error", ignored);
   const arrived = pipeline(session.stdout, archive)
     .catch(() => {})
-    // What nobody reads keeps the guest's end from closing.
+    // Unread output would keep the guest's end from closing.
     .then(() => void session.stdout.resume());
-  /** Why the archive broke off, or `broken` where the guest has nothing to say about it. */
+  /** Why the archive ended early: the guest's reason, or `broken` if it gives none. */
   const reason = async (broken?: unknown): Promise<unknown> => {
     await arrived;
     const { code } = await session.exit;
@@ -50,7 +50,7 @@ async function* receive(
     let first = true;
     try {
       for await (const body of archive) {
-        // An archive of one file is that file, whatever it is called.
+        // In an archive of one file, its name does not matter.
         if (first && body.header.type !== "directory") {
           body.header.name = ".";
         }
@@ -80,7 +80,7 @@ async function* receive(
   }
 }
 
-/** The same bytes; where they break off, the guest's reason rather than the stream's. */
+/** The same bytes; if they end early, with the guest's reason instead of the stream's. */
 async function* explained(
   body: AsyncIterable<Uint8Array>,
   reason: (broken: unknown) => Promise<unknown>,
@@ -92,7 +92,7 @@ async function* explained(
   }
 }
 
-/** GNU tar ends with 1 where files changed while it read them. */
+/** GNU tar exits with 1 if files changed while it read them. */
 function harmless(said: string): boolean {
   const lines = said.trim().split("\n");
   return lines.every((line) => /file changed as we read it|File removed before we read it/.test(line));

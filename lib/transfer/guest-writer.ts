@@ -8,21 +8,21 @@ import { type GuestEnd, guestError, ignored } from "./guest.ts";
 import { startRecipient, untilDestroyed } from "./recipient.ts";
 import { RECEIVE } from "./scripts.ts";
 
-/** How a guest is to take what is sent. */
+/** Where and how a guest stores what is sent. */
 export interface Placement {
   readonly path: string;
-  /** What it is called where `path` is a folder; "" for the folder itself. */
+  /** Its name if `path` is a folder; "" for the folder itself. */
   readonly name: string;
-  /** `path` has to be a folder. */
+  /** Whether `path` must be a folder. */
   readonly folder: boolean;
-  /** Makes the folders that are missing. */
+  /** Whether missing folders are created. */
   readonly parents: boolean;
 }
 
-/** Bytes of a piece of a stream whose length is not known. */
+/** Size of the pieces of a stream of unknown length, bytes. */
 const PIECE = 1024 * 1024;
 
-/** Sends entries to a guest. What is there afterwards is all of it or nothing, but for merged folders. */
+/** Sends entries to a guest. Afterwards all of them are there or none, except in merged folders. */
 export async function writeGuest(
   guest: GuestEnd,
   placement: Placement,
@@ -101,14 +101,15 @@ async function send(
     pack.finalize();
     return leaving;
   });
-  // A guest that refuses ends before all is sent. Then nothing more is, and what is being read is let go.
+  // A guest that refuses ends before everything is sent. Then sending stops, and the source is released.
   const refused = session.exit.finally(() => pack.destroy());
   const cause = await Promise.race([
     sent.catch((error: unknown) => error),
     refused.then(() => undefined),
     calledOff,
   ]);
-  // What went wrong on our side ends the guest's; what the guest says goes before what that did to us.
+  // A failure on our side ends the guest's command; a reason from the guest has precedence over what it
+  // caused on our side.
   if (cause !== undefined && !isClosed(cause)) {
     refused.catch(() => {});
     await recipient.hangUp(pack);
@@ -120,7 +121,7 @@ async function send(
   }
 }
 
-/** True for what a stream says whose other end is gone. */
+/** True for the error of a stream whose other end has closed. */
 function isClosed(error: unknown): boolean {
   if (!(error instanceof Error)) {
     return false;

@@ -8,10 +8,13 @@ export interface GuestEnd {
   run(argv: readonly string[], signal: AbortSignal): Promise<ExecSession>;
 }
 
-/** These streams tell their errors where they are awaited; once more to nobody would end the process. */
+/**
+ * The errors of these streams are handled where they are awaited; without a listener they would also end the
+ * process.
+ */
 export function ignored(): void {}
 
-/** What a script of ours meant that ended with that status; null where it has not ended. */
+/** The error for a script that ended with that status; null if it has not ended. */
 export function guestError(guest: GuestEnd, path: string, code: number | null, said: string): StrataError {
   const named = `${guest.name}:${path}`;
   const reason = said.trim().split("\n").slice(0, 5).join("; ");

@@ -41,8 +41,8 @@ export async function measureHost(path: string): Promise<bigint> {
 }
 
 /**
- * What is at a path of this host. A link is followed where it is the path itself, copied below it. What is
- * neither file, folder nor link is told to `skipped`.
+ * The entries at a path of this host. A link is followed if it is the path itself, and copied below it.
+ * Anything else than files, folders and links is passed to `skipped`.
  */
 export async function* readHost(path: string, skipped: (path: string) => void): AsyncGenerator<Entry> {
   yield* walk(path, "", await stat(path), skipped);
@@ -65,7 +65,7 @@ async function* walk(
     yield { ...common, kind: "link", target: await readlink(path) };
   } else if (found.isFile()) {
     const { size } = found;
-    // One that grows meanwhile is sent as long as it was.
+    // A file that grows meanwhile is sent with its original length.
     const body = size === 0 ? Readable.from([]) : createReadStream(path, { end: size - 1 });
     try {
       yield { ...common, kind: "file", size, body };
@@ -79,7 +79,7 @@ async function* walk(
 
 /**
  * Writes entries below `path`, which becomes the first of them. A file appears under its name when it is
- * whole; folders that are there already keep their mode. Nothing is written through a link.
+ * complete; existing folders keep their mode. Nothing is written through a link.
  */
 export async function writeHost(
   path: string,
@@ -101,7 +101,7 @@ export async function writeHost(
   } catch (error) {
     throw signal.aborted ? failure("CANCELLED", {}, signal.reason) : transferError(path, error);
   } finally {
-    // Last, and from below: a folder may forbid writing, and what is written into it changes its time.
+    // At the end, deepest first: a folder may forbid writing, and writing into it changes its time.
     for (const { path: inner, mode, modified } of made.reverse()) {
       const place = join(path, inner);
       await chmod(place, mode);
@@ -142,7 +142,7 @@ async function write(
   await utimes(draft, modified, modified);
 }
 
-/** A file of so many bytes is looked for room for before it comes; of smaller ones the last may just not fit. */
+/** Space is checked beforehand for files of at least this size; the last of many smaller ones may not fit. */
 const LARGE = 1024 ** 2;
 
 async function writeBody(draft: string, { body, size }: FileEntry, signal: AbortSignal): Promise<void> {
@@ -152,7 +152,7 @@ async function writeBody(draft: string, { body, size }: FileEntry, signal: Abort
   await pipeline(body, createWriteStream(draft, { flags: "wx", mode: 0o600 }), { signal });
 }
 
-/** Makes something under a name of its own, then gives it its name in one stroke. */
+/** Creates something under a temporary name, then renames it. */
 async function replace(path: string, make: (draft: string) => Promise<void>): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there !== undefined && !there.isFile() && !there.isSymbolicLink()) {
@@ -167,7 +167,7 @@ async function replace(path: string, make: (draft: string) => Promise<void>): Pr
     await rename(draft, path);
   } catch (error) {
     await rm(draft, { force: true });
-    // The name that the user knows.
+    // The name that the user typed.
     if (error instanceof Error && "path" in error && error.path === draft) {
       error.path = path;
     }
@@ -175,7 +175,7 @@ async function replace(path: string, make: (draft: string) => Promise<void>): Pr
   }
 }
 
-/** A failure of this host's files in the words of the table. */
+/** The error of the table for a failure with files of this host. */
 export function transferError(path: string, error: unknown): StrataError {
   if (isStrataError(error)) {
     return error;

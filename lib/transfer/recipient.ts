@@ -1,22 +1,25 @@
 import type { ExecSession } from "../engine/contract.ts";
 import type { GuestEnd } from "./guest.ts";
 
-/** How long a guest may take to tidy up once it hears no more of us, ms: it reads first what is on its way. */
+/**
+ * How long a guest may take to clean up once we have stopped sending, ms: it first reads what is still in
+ * flight.
+ */
 const CLEANUP_TIMEOUT_MS = 10_000;
 
-/** A command of a guest that reads what it is sent. */
+/** A command in a guest that reads what it is sent. */
 export interface Recipient extends Disposable {
   readonly session: ExecSession;
   /** Resolves to the reason when the transfer is called off. */
   readonly calledOff: Promise<unknown>;
-  /** Ends its input, waits while it tidies up, and ends it where that takes too long. */
+  /** Ends its input, waits while it cleans up, and ends it if that takes too long. */
   hangUp(input: { destroy(): unknown }): Promise<void>;
 }
 
 /**
- * Starts a command that reads what it is sent. It is not told of the signal: a shell that is signalled goes
- * on waiting for its tar, which goes on waiting for us, and is killed before it can tidy up. Without more
- * input both end by themselves.
+ * Starts a command that reads what it is sent. It does not get the signal: a shell that is signalled keeps
+ * waiting for its tar, which keeps waiting for us, and would be killed before it can clean up. Without more
+ * input, both end by themselves.
  */
 export async function startRecipient(
   guest: GuestEnd,
@@ -56,7 +59,7 @@ export async function startRecipient(
   };
 }
 
-/** What a stream gives until it is destroyed, as if that had been all: who reads it is at the end then. */
+/** The data of a stream until it is destroyed, as if it had ended there: its reader reaches the end then. */
 export async function* untilDestroyed(stream: AsyncIterable<Uint8Array> & { destroyed: boolean }) {
   try {
     yield* stream;

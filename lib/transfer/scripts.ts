@@ -1,7 +1,7 @@
 /**
- * What runs in a guest at the other end of a transfer, by `sh -c`. A POSIX shell and tar (GNU's or
- * busybox's) are all that it needs. Paths come as arguments, so nothing in them is expanded; a relative one
- * is below the user's home. The exit codes are ours; the shell, tar and signals use none of them.
+ * The scripts that run in a guest during a transfer, with `sh -c`. They need only a POSIX shell and tar
+ * (GNU's or busybox's). Paths are arguments, so nothing in them is expanded; relative ones are below the
+ * user's home. The exit codes are ours; the shell, tar and signals use none of them.
  */
 export const STATUS = {
   missing: 80,
@@ -16,7 +16,10 @@ export const STATUS = {
   noTar: 89,
 } as const;
 
-/** Relative paths, those that begin with a dash included, become ones that no program takes for an option. */
+/**
+ * Changes relative paths, including those that begin with a dash, so that no program takes them for an
+ * option.
+ */
 const PROLOGUE = `cd || exit
 command -v tar >/dev/null || exit ${STATUS.noTar}
 case $1 in /*) p=$1 ;; *) p=./$1 ;; esac
@@ -36,11 +39,11 @@ exec tar $gnu -c -f - -C "\${p%/*}/" "./\${p##*/}"
 `;
 
 /**
- * Arguments: PATH, NAME (what it is called in a folder), "folder" (PATH has to be one) or "", "parents" or
- * "", TOKEN or "". Reads an archive with "tree", and "done" as its last: without it the sender died. With a
- * token the archive is a stream in pieces which ends with the token.
+ * Arguments: PATH, NAME (its name in a folder), "folder" (PATH must be one) or "", "parents" or "", TOKEN or
+ * "". Reads an archive with "tree", and "done" as its last entry; without that, the sender died. With a
+ * token, the archive is a stream in pieces that ends with the token.
  *
- * It is unpacked beside its destination and moved there when it is whole.
+ * It is unpacked beside its destination and moved there when it is complete.
  */
 export const RECEIVE = `${PROLOGUE}
 if [ "$4" = parents ]; then

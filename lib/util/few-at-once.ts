@@ -1,10 +1,10 @@
 /**
- * What a callback resolves to for each item, in the items' order, with a few under way at once. Of a thousand
- * that are begun together each keeps what it has read until it is its turn to go on.
+ * The results of a function for each item, in the items' order, with a few calls at once. If a thousand began
+ * together, each would keep what it has read until its turn to continue.
  */
 export async function fewAtOnce<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
-  // A generator, unlike an array's own iterator, is over for all once one of them fails.
+  // Unlike an array's own iterator, a generator ends for all once one of them fails.
   const left = (function* () {
     yield* items.entries();
   })();
@@ -17,5 +17,5 @@ export async function fewAtOnce<T, R>(items: readonly T[], work: (item: T) => Pr
   return results;
 }
 
-/** Engines and disks have some at once as well, and it is theirs to say how many. */
+/** Calls at once. Engines and disks also work on several at once, and limit that themselves. */
 const FEW = 8;

@@ -3,19 +3,19 @@ import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import { errnoOf, failure, reasonOf } from "../errors.ts";
 
-/** A lock on a file, held until disposed of or until every process that has its descriptor is dead. */
+/** A lock on a file, kept until it is disposed of or until every process with its descriptor has died. */
 export interface FileLock extends AsyncDisposable {
   /**
-   * The descriptor that carries the lock. A child that changes files under the lock gets it as one of
-   * its own: should we be killed, the lock stays until the child has ended too.
+   * The descriptor that carries the lock. A child that changes files under the lock inherits it, so if we are
+   * killed, the lock stays until the child has ended too.
    */
   readonly descriptor: number;
 }
 
-/** Exit status of flock(1) for a lock that was not to be had. */
+/** Exit status of flock(1) if the lock is taken. */
 const TAKEN = 75;
 
-/** `shared`: only against those who do not share it. */
+/** `shared`: excludes only those who do not share it. */
 export interface FileLockOptions {
   readonly name: string;
   readonly wait: number;
@@ -24,17 +24,17 @@ export interface FileLockOptions {
 }
 
 /**
- * Locks `path`, which is made when it is missing, against every other holder on this host. Waits up to
- * `wait` ms (Infinity: as long as it takes) and rejects with BUSY after that, naming `name`; with
- * CANCELLED; with Node's own error where the file cannot be opened.
+ * Locks `path`, which is created if it is missing, against every other holder on this host. Waits up to
+ * `wait` ms (Infinity: without limit) and then rejects with BUSY, naming `name`; also with CANCELLED, and
+ * with Node's own error if the file cannot be opened.
  *
- * Node cannot call flock(2). flock(1) locks the open file that it inherits from us, and the lock lives
- * on with our descriptor when it has ended: nothing is left behind by a process that is killed.
+ * Node cannot call flock(2). flock(1) locks the open file that it inherits from us, and the lock stays with
+ * our descriptor after flock(1) has ended. A process that is killed leaves nothing behind.
  */
 export async function lockFile(path: string, options: FileLockOptions): Promise<FileLock> {
   const handle = await open(path, "a", 0o600);
   try {
-    // The umask may have taken from whoever made it the right to open it again.
+    // The umask of the process that created it may have removed the permission to open it again.
     const { mode, uid } = await handle.stat();
     if ((mode & 0o600) !== 0o600 && uid === process.geteuid?.()) {
       await handle.chmod(0o600);
@@ -47,7 +47,7 @@ export async function lockFile(path: string, options: FileLockOptions): Promise<
   return { descriptor: handle.fd, [Symbol.asyncDispose]: () => handle.close() };
 }
 
-/** How long flock(1) is to wait, from ms. */
+/** Arguments that tell flock(1) how long to wait, from ms. */
 function waitArgs(wait: number): string[] {
   if (wait === 0) {
     return ["--nonblock"];
@@ -58,7 +58,7 @@ function waitArgs(wait: number): string[] {
 async function flock(handle: FileHandle, { name, wait, shared, signal }: FileLockOptions): Promise<void> {
   const kind = shared === true ? "--shared" : "--exclusive";
   const args = [kind, "--conflict-exit-code", String(TAKEN), ...waitArgs(wait), "3"];
-  // Every command takes a lock, and execa costs more to load than all the rest of it to run.
+  // Every command takes a lock, and loading execa would take longer than the rest.
   const child = spawn("flock", args, {
     stdio: ["ignore", "ignore", "ignore", handle.fd],
     ...(signal === undefined ? {} : { signal }),

@@ -3,8 +3,8 @@ import { failure } from "../errors.ts";
 import { formatSize } from "../size/format.ts";
 
 /**
- * Rejects with NO_SPACE, which says how much is missing, unless `bytes` are free where `folder` is. The
- * details `needed`, `free` and `missing` are bytes.
+ * Rejects with NO_SPACE, which says how much is missing, unless `bytes` are free at `folder`. The details
+ * `needed`, `free` and `missing` are bytes.
  */
 export async function requireSpace(folder: string, bytes: bigint): Promise<void> {
   const { bavail, bsize } = await statfs(folder, { bigint: true });

@@ -2,7 +2,7 @@ import { failure } from "../errors.ts";
 
 const MIB = 1024n ** 2n;
 
-/** Throws INVALID_VALUE for more memory than the host has, bytes; whole MiB are what can be had. */
+/** Throws INVALID_VALUE for more memory than the host has, bytes, rounded down to whole MiB. */
 export function requireMemory(memory: bigint, host: bigint): void {
   const most = host / MIB;
   if (memory <= most * MIB) {

@@ -1,11 +1,13 @@
 import { failure, isStrataError } from "../errors.ts";
 
-/** What errors and records may show of a URL: neither a password nor a token. */
+/** A URL as errors and records may show it: without password and token. */
 export function publicName(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
-/** fetch takes no URL with a name and password in it; a redirect to another host does not get the header. */
+/**
+ * fetch does not accept a URL with a name and password; a redirect to another host does not get the header.
+ */
 export function withoutLogin(url: URL, headers: Headers): URL {
   if (url.username === "" && url.password === "") {
     return url;
@@ -18,21 +20,21 @@ export function withoutLogin(url: URL, headers: Headers): URL {
   return bare;
 }
 
-/** What went wrong, as its innermost cause tells it: fetch itself only says that it failed. */
+/** The reason of a failure from its innermost cause; fetch itself only says that it failed. */
 export function innermostReason(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
 
 export interface FetchOptions {
-  /** More is refused, bytes. */
+  /** Longest response, bytes. */
   readonly limit: number;
-  /** For all of it, ms. */
+  /** Time-out for the whole request, ms. */
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
 
-/** Gets a text; see `fetchBytes`. Rejects with DOWNLOAD_FAILED also for what is no UTF-8. */
+/** Gets a text; see `fetchBytes`. Rejects with DOWNLOAD_FAILED also if it is not UTF-8. */
 export async function fetchText(url: URL, options: FetchOptions): Promise<string> {
   const bytes = await fetchBytes(url, options);
   try {
@@ -43,8 +45,8 @@ export async function fetchText(url: URL, options: FetchOptions): Promise<string
 }
 
 /**
- * Gets something short. Follows redirects, but none from https to http. Rejects with DOWNLOAD_FAILED, also for
- * what is too long, and with CANCELLED.
+ * Gets a short response. Follows redirects, but none from https to http. Rejects with DOWNLOAD_FAILED, also
+ * if it is too long, and with CANCELLED.
  */
 export async function fetchBytes(url: URL, { limit, timeout, signal }: FetchOptions): Promise<Buffer> {
   const failed = (reason: string, cause?: unknown) =>
@@ -80,12 +82,12 @@ export async function fetchBytes(url: URL, { limit, timeout, signal }: FetchOpti
   }
 }
 
-/** Most redirects that are followed, as in fetch itself. */
+/** Maximum number of redirects, as in fetch itself. */
 const REDIRECTS = 20;
 
 /**
- * The response at the end of all redirects. Each is looked at before it is followed: whoever is on the way
- * could lead a single step without encryption anywhere.
+ * The response after all redirects. Each redirect is checked before it is followed: a single step without
+ * encryption would let an attacker redirect anywhere.
  */
 async function follow(url: URL, signal: AbortSignal, failed: (reason: string) => Error): Promise<Response> {
   const headers = new Headers();

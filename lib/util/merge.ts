@@ -1,6 +1,6 @@
 /**
- * Items of several sources as they come, until all have ended; the first failure ends it. Whoever stops
- * reading early must end the sources by their own means: one that waits cannot be interrupted from here.
+ * Items of several sources as they arrive, until all have ended; the first failure ends it. A caller that
+ * stops reading early must end the sources itself, because one that waits cannot be interrupted from here.
  */
 export async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void, undefined> {
   const pull = async (at: AsyncIterator<T>) => ({ at, result: await at.next() });

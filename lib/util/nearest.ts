@@ -1,9 +1,9 @@
-/** The most letters that may be wrong. */
+/** Maximum number of wrong letters. */
 const FURTHEST = 3;
-/** How much of the longer word must be right at least. */
+/** Minimum part of the longer word that must be right. */
 const LEAST = 0.4;
 
-/** The known words that a mistyped one is nearest to; none where nothing is near. */
+/** The known words nearest to a mistyped one; none if nothing is near. */
 export async function nearest(word: string, known: Iterable<string>): Promise<string[]> {
   const { default: distance } = await import("damerau-levenshtein");
   const typed = word.toLowerCase();
@@ -19,8 +19,8 @@ export async function nearest(word: string, known: Iterable<string>): Promise<st
 }
 
 /**
- * The detail `near` of an error about a word that is not known, for its hint; empty where nothing is near. What keeps
- * the known words from being read is no reason for another error.
+ * The detail `near` of an error about an unknown word, for its hint; empty if nothing is near. If the known
+ * words cannot be read, the original error is reported all the same.
  */
 export async function nearDetail(
   word: string,

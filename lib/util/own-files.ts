@@ -3,7 +3,10 @@ import { dirname } from "node:path";
 import { getSystemErrorMap } from "node:util";
 import { errnoOf, failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
 
-/** A failure to read or write at `path`, in a folder of the user's where strata keeps files, as the table has it. */
+/**
+ * The error of the table for a failure to read or write at `path`, in a folder of the user where strata keeps
+ * files.
+ */
 export function ownFailure(error: unknown, path: string): StrataError {
   if (isStrataError(error)) {
     return error;
@@ -15,14 +18,14 @@ export function ownFailure(error: unknown, path: string): StrataError {
   return failure("FOLDER_UNUSABLE", { path, reason: systemReason(error) }, error);
 }
 
-/** What failed, in the system's own words where it is a call of the system: Node's repeat call and path. */
+/** The reason in the system's own words if it was a system call: Node's message repeats call and path. */
 export function systemReason(error: unknown): string {
   const errno = error instanceof Error && "errno" in error ? Number(error.errno) : undefined;
   const known = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
   return known ?? reasonOf(error);
 }
 
-/** Runs a callback that reads or writes at `path`; rejects with FOLDER_UNUSABLE or NO_SPACE. */
+/** Calls a function that reads or writes at `path`; rejects with FOLDER_UNUSABLE or NO_SPACE. */
 export async function atOwn<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -31,7 +34,9 @@ export async function atOwn<T>(path: string, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** The text of a file of the user's; undefined where there is none, as where a file is in the place of a folder. */
+/**
+ * The text of a file of the user; undefined if there is none, as when a parent is a file and not a folder.
+ */
 export async function readOwn(path: string, read: () => Promise<string>): Promise<string | undefined> {
   try {
     return await read();
@@ -45,8 +50,8 @@ export async function readOwn(path: string, read: () => Promise<string>): Promis
 }
 
 /**
- * Makes a folder and those above it that are missing, each with that mode whatever the umask. One that is
- * there keeps its own. Rejects with Node's errors.
+ * Creates a folder and its missing parents, each with that mode regardless of the umask. An existing one
+ * keeps its mode. Rejects with Node's errors.
  */
 export async function makeFolder(path: string, mode = 0o700): Promise<void> {
   try {
@@ -57,7 +62,7 @@ export async function makeFolder(path: string, mode = 0o700): Promise<void> {
       await makeFolder(dirname(path), mode);
       return makeFolder(path, mode);
     }
-    // Somebody else's, or one made just now by another process, which sees to its mode.
+    // It belongs to another user, or another process has just created it and sets its mode.
     if (code === "EEXIST" && (await stat(path).catch(() => undefined))?.isDirectory() === true) {
       return;
     }
@@ -66,7 +71,9 @@ export async function makeFolder(path: string, mode = 0o700): Promise<void> {
   await chmod(path, mode);
 }
 
-/** Opens a file that must not be there yet, with that mode whatever the umask. Rejects with Node's errors. */
+/**
+ * Creates a file that must not exist yet, with that mode regardless of the umask. Rejects with Node's errors.
+ */
 export async function createFile(path: string, mode = 0o600): Promise<FileHandle> {
   const file = await open(path, "wx", mode);
   try {

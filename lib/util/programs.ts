@@ -3,10 +3,10 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { failure } from "../errors.ts";
 
-/** Programs that are looked for beside the PATH: ordinary users' PATH often lacks the sbin folders. */
+/** Additional folders for programs: ordinary users' PATH often lacks the sbin folders. */
 const MORE_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
-/** What a program may use that reads what a stranger wrote. It has no network either, where the host allows that. */
+/** Limits for a program that reads a stranger's file. It has no network either, if the host allows that. */
 export interface Limits {
   /** Address space, bytes. */
   readonly memory: number;
@@ -24,12 +24,14 @@ export interface RunOptions {
   readonly package?: string;
   /** ms. */
   readonly timeout?: number;
-  /** What ends it on cancellation and time-out; by default SIGTERM. */
+  /** The signal that ends it on cancellation and time-out; SIGTERM by default. */
   readonly killSignal?: NodeJS.Signals;
   readonly limits?: Limits;
 }
 
-/** Runs a program with a list of arguments; resolves to its standard output. Mapped to the error table. */
+/**
+ * Runs a program with a list of arguments; resolves to its standard output. Rejects with errors of the table.
+ */
 export async function run(
   program: string,
   args: readonly string[],
@@ -42,8 +44,8 @@ export async function run(
 }
 
 /**
- * Starts a program whose output is too long to be kept. `read` is given its standard output; the program
- * has ended when this resolves to what `read` resolved to, and is ended where `read` rejects.
+ * Starts a program whose output is too long to be kept. `read` gets its standard output. Resolves to the
+ * result of `read` once the program has ended; if `read` rejects, the program is ended.
  */
 export async function runReading<T>(
   program: string,
@@ -70,8 +72,8 @@ export async function runReading<T>(
 }
 
 /**
- * Starts a program and reads no more than the first `length` bytes of its output, then ends it. Fewer mean
- * that it had no more, or that it failed.
+ * Starts a program, reads at most the first `length` bytes of its output, then ends it. Fewer bytes mean that
+ * it had no more, or that it failed.
  */
 export async function readStart(
   program: string,
@@ -113,14 +115,14 @@ async function commandOf(
   return [first, [...prefix, ...most, program, ...args]];
 }
 
-/** The two ways to a network namespace of one's own: root's, and that of other users, which hosts may forbid. */
+/** The two ways to get a network namespace: root's, and that of other users, which hosts may forbid. */
 const OFFLINE = [
   ["unshare", "--net"],
   ["unshare", "--user", "--map-current-user", "--net"],
 ] as const;
 let way: Promise<readonly string[]> | undefined;
 
-/** What starts a program without a network; nothing where no way works. */
+/** The command prefix that starts a program without a network; empty if none works. */
 function offline(): Promise<readonly string[]> {
   way ??= (async () => {
     const { execa } = await import("execa");
@@ -148,7 +150,7 @@ function settingsOf({ signal, cwd, input, timeout, killSignal }: RunOptions) {
   };
 }
 
-/** What execa tells of a program that has ended, as far as it matters here. */
+/** What execa reports about a program that has ended, as far as needed here. */
 interface Ended {
   readonly failed: boolean;
   readonly isCanceled: boolean;
@@ -163,7 +165,7 @@ function requireSuccess(program: string, options: RunOptions, result: Ended): vo
     throw failure("CANCELLED", {}, result);
   }
   const { limits, cwd } = options;
-  // Both that come before it are of util-linux.
+  // Both programs that precede it are part of util-linux.
   if (result.code === "ENOENT" && limits !== undefined) {
     throw failure("PROGRAM_MISSING", { program: "prlimit", package: "util-linux" }, result);
   }
@@ -182,7 +184,7 @@ function requireSuccess(program: string, options: RunOptions, result: Ended): vo
   throw failure("PROGRAM_FAILED", { program, reason }, result);
 }
 
-/** Rejects with PROGRAM_MISSING, naming all that are missing, unless every program is there. */
+/** Rejects with PROGRAM_MISSING, naming all missing ones, unless every program exists. */
 export async function requirePrograms(packages: Readonly<Record<string, string>>): Promise<void> {
   const folders = [...(process.env.PATH ?? "").split(":").filter(Boolean), ...MORE_FOLDERS];
   const missing: string[] = [];

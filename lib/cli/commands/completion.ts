@@ -5,9 +5,9 @@ import { command } from "../command.ts";
 import { complete, type Names } from "../completion.ts";
 import { write } from "../io.ts";
 
-/** Asked by the scripts below: the words of a command line, the last of them the one to complete. */
+/** Called by the scripts below with the words of a command line, of which the last is to be completed. */
 const ASK = "__complete";
-/** A line that says that names of files fit too. */
+/** A line that says that file names are possible too. */
 const FILES = ":files";
 
 const SCRIPTS: Readonly<Record<string, string>> = {
@@ -76,7 +76,9 @@ export function completionCommand(cli: Cli): Command {
     });
 }
 
-/** What the scripts ask. An engine that does not answer leaves names out and is no error. */
+/**
+ * The command that the scripts call. If an engine does not answer, its names are left out without an error.
+ */
 export function completionWordsCommand(cli: Cli): Command {
   return new Command(ASK)
     .argument("[words...]", "words of the command line")

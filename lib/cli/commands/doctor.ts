@@ -42,7 +42,7 @@ export function doctorCommand(cli: Cli): Command {
       const failed = checks.some(({ ok }) => !ok);
       const audit = { deep: options.deep === true };
       let findings = await strata.maintenance.audit({ ...audit, ...cli.call }).catch((error: unknown) => {
-        // What keeps the engine from answering is among the checks.
+        // If the engine does not answer, the checks say why.
         if (failed && !cli.call.signal.aborted) {
           return [];
         }
@@ -74,7 +74,7 @@ function checkUsage({ repair, yes, only, by }: Options): void {
   }
 }
 
-/** Shows the plan, asks, and does it; resolves to what was repaired. */
+/** Shows the plan, asks, and carries it out; resolves to the repairs that were made. */
 async function repair(
   cli: Cli,
   strata: Strata,
@@ -102,7 +102,7 @@ async function repair(
   return strata.maintenance.repair(plan, { ...(by === undefined ? {} : { choice: by }), ...cli.call });
 }
 
-/** The findings that are meant by their subject and can be repaired as it is wanted, all of one instance. */
+/** The findings with this subject that can be repaired in the requested way, all of one instance. */
 function choose(findings: readonly Finding[], only: string, by: string | undefined): Finding[] {
   const meant = findings.filter((finding) => [finding.subject, longSubject(finding)].includes(only));
   if (meant.length === 0) {

@@ -91,7 +91,7 @@ function readVariables(given: readonly string[], here: NodeJS.ProcessEnv): Recor
   );
 }
 
-/** Nothing where the folder that we are in has been removed. */
+/** Nothing if the current folder was removed. */
 function currentFolder(): { hostFolder?: string } {
   try {
     return { hostFolder: process.cwd() };
@@ -133,8 +133,8 @@ function terminal({ stdout, env }: Io) {
 }
 
 /**
- * Connects our streams with the command's until it ends; resolves to its exit status. `over` ends it where
- * nobody gets its output any more.
+ * Connects our streams with those of the command until it ends; resolves to its exit status. `over` ends it
+ * when its output cannot be delivered any more.
  */
 async function connect(
   io: Io,
@@ -143,7 +143,7 @@ async function connect(
   withInput = true,
 ): Promise<number> {
   const { stdout } = io;
-  // Touched not even to be let go: who reads it next must find all of it.
+  // The input is not even closed: the next program that reads it must find all of it.
   const stdin = withInput ? io.stdin : undefined;
   const raw = stdin !== undefined && "setRawMode" in stdin && canAsk(io) ? stdin : undefined;
   const resize = () => "columns" in stdout && session.resize(stdout.columns, stdout.rows);

@@ -9,7 +9,7 @@ export function helpCommand(): Command {
       let about = self.parent ?? self;
       for (const word of words) {
         const below = about.commands.find((each) => isCalled(each, word));
-        // A command says itself what it does not know, and what is near.
+        // The command itself reports unknown words, with similar ones.
         if (below === undefined && about.commands.length > 0) {
           refuse(about, word, about === self.parent);
         }

@@ -6,10 +6,13 @@ import { command } from "../command.ts";
 import { write } from "../io.ts";
 import { parseTimeout } from "./launch.ts";
 
-/** Setting with the name of the instance that is meant when none is named. */
+/** Setting with the name of the instance to use when none is named. */
 const PRIMARY = "client.primary-name";
 
-/** The names a command is about: those given, all with `--all` but for some states, the primary instance with neither. */
+/**
+ * The names for a command: those given; with `--all` all but those in some states; the primary instance with
+ * neither.
+ */
 export async function chosenNames(
   strata: Strata,
   names: readonly string[],
@@ -32,12 +35,14 @@ export async function chosenNames(
   return (await strata.instances.list()).filter(({ state }) => !but.includes(state)).map(({ name }) => name);
 }
 
-/** For a command on instances that may be all there are: what is gone by its turn was named by nobody then. */
+/**
+ * With `--all`, an instance that has disappeared by its turn is not an error, since the user did not name it.
+ */
 export function callOn({ call }: Cli, all: boolean | undefined): EachOptions {
   return all === true ? { ...call, skipMissing: true } : call;
 }
 
-/** Launches the primary instance if that is what is meant and it is missing. True when it did. */
+/** Launches the primary instance if it is used and does not exist. True if it did. */
 export async function launchPrimary(
   cli: Cli,
   strata: Strata,
@@ -53,7 +58,7 @@ export async function launchPrimary(
   }
   await strata.instances.launch({ image: "default", name: primary, ...waiting, ...cli.call });
   cli.progress.clear();
-  // Nobody asked for it by that command, so only people are told.
+  // The command did not ask for a launch, so this is only shown to people.
   if (cli.io.stdout.isTTY === true) {
     await write(cli.io, `Launched: ${primary}\n`);
   }
@@ -138,7 +143,7 @@ export function suspendCommand(cli: Cli): Command {
     });
 }
 
-/** What `restart --all`, which is for running ones, leaves as it is. */
+/** `restart --all` is for running instances and leaves those in these states alone. */
 const IDLE = ["Deleted", "Stopped", "Suspended"] as const;
 
 export function restartCommand(cli: Cli): Command {

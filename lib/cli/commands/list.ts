@@ -37,7 +37,7 @@ async function output(cli: Cli, names: readonly string[], options: Flags, format
   const strata = await cli.strata();
   if (options.snapshots !== true && options.tree !== true) {
     const listing = await strata.instances.listing({ addresses: options.ipv4 });
-    // What is shown is not all there is, which a script must be able to see.
+    // The list is incomplete, which a script must be able to notice.
     for (const { engine, error } of listing.failures) {
       complain(cli, engine, error);
     }

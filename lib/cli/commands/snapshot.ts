@@ -40,7 +40,7 @@ export function restoreCommand(cli: Cli): Command {
       const strata = await cli.strata();
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
       const asks = options.destructive !== true;
-      // What cannot be restored is told before anything is asked.
+      // If the snapshot cannot be restored, say so before asking.
       if (asks) {
         await strata.snapshots.checkRestore(ref);
       }

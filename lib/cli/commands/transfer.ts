@@ -35,7 +35,7 @@ export function transferCommand(cli: Cli): Command {
       try {
         await (await cli.strata()).guest.transfer(sources, to, { ...options, ...cli.call });
       } finally {
-        // Input that nobody reads any more must not keep the process.
+        // Input that is no longer read must not keep the process alive.
         if (paths.includes(STREAM) && "destroy" in stdin) {
           stdin.destroy();
         }

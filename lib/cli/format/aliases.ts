@@ -2,7 +2,7 @@ import type { Alias, Aliases } from "../../settings/aliases.ts";
 import { columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
-/** Aliases by context and name; the active context has a `*` where it is not told apart otherwise. */
+/** Aliases by context and name; the active context has a `*` if nothing else marks it. */
 export function formatAliases(aliases: Aliases, format: Format): string {
   const { active } = aliases;
   const contexts = sorted<Readonly<Record<string, Alias>>>({ [active]: {}, ...aliases.contexts });

@@ -19,14 +19,14 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** The text with spaces behind it up to a width. */
+/** The text padded with spaces to a width. */
 export function pad(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - displayWidth(text)));
 }
 
 /**
- * Makes characters visible that would act on a terminal instead of showing: a comment or a name may come
- * from somebody else. Newlines are left to those who want them.
+ * Makes characters visible that would control a terminal: a comment or a name may come from another person.
+ * Newlines are left for the caller.
  */
 export function printable(text: string): string {
   return text.replace(
@@ -41,12 +41,12 @@ export function printable(text: string): string {
   );
 }
 
-/** A comment in one line: to its first newline, about 50 characters, `…` where something is cut. */
+/** A comment in one line: up to its first newline, about 50 characters, with `…` where it is cut. */
 export function briefly(comment: string, longest = 50): string {
   const newline = comment.search(/\r?\n/);
   const first = newline < 0 ? comment : comment.slice(0, newline);
   const kept: string[] = [];
-  // One more than there is room for tells that something is cut.
+  // One character more than fits shows that the text has to be cut.
   for (const grapheme of graphemes(first)) {
     if (kept.push(grapheme) > longest) {
       break;
@@ -74,7 +74,7 @@ export function columns(rows: readonly (readonly string[])[], gap = 3): string {
   return rows
     .map((row) =>
       row
-        // Nothing stands behind the last, which may be long.
+        // Nothing follows the last one, which may be long.
         .map((cell, at) => (at === row.length - 1 ? cell : pad(cell, (widths[at] ?? 0) + gap)))
         .join("")
         .trimEnd(),

@@ -12,13 +12,13 @@ export interface Diagnosis {
 
 export interface Shown {
   readonly colour: boolean;
-  /** The engine that was named on the command line, which commands to paste have to name as well. */
+  /** The engine from the command line, which commands to paste must name as well. */
   readonly driver?: string | undefined;
-  /** True where contents were looked at: what is found there, a repair finds only if it looks there too. */
+  /** True if contents were checked: a repair finds these problems only if it checks contents too. */
   readonly deep?: boolean;
 }
 
-/** What doctor has found and done. */
+/** What doctor found and did. */
 export function formatDoctor(
   { checks, findings, repaired }: Diagnosis,
   format: Format,
@@ -77,7 +77,7 @@ export function formatDoctor(
   }
 }
 
-/** What a repair would do, before anybody is asked. */
+/** The repairs that would be made, shown before the question. */
 export function formatPlan(findings: readonly Finding[], choice?: string): string {
   const lines = findings.map((finding) => {
     const chosen = finding.choices?.find(({ name }) => name === choice)?.detail;
@@ -86,7 +86,7 @@ export function formatPlan(findings: readonly Finding[], choice?: string): strin
   return printable(`To be repaired:\n${lines.join("")}`);
 }
 
-/** The subject together with its instance, where the subject alone may be one of several. */
+/** The subject with its instance if several instances have a finding with that subject. */
 export function longSubject({ instance, subject }: Finding): string {
   return instance === undefined ? subject : `${instance}:${subject}`;
 }

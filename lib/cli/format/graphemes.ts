@@ -2,17 +2,17 @@
 let segmenter: Intl.Segmenter | undefined;
 
 /**
- * Code units that are segmented at once. `Intl.Segmenter` copies all of its input for every segment that
- * it gives, so a whole text would cost its length squared.
+ * Number of code units that are segmented at once. `Intl.Segmenter` copies all of its input for every
+ * segment, so segmenting a whole text would take quadratic time.
  */
 const PIECE = 128;
 
-/** The longest grapheme, in code units: no emoji or letter with its marks comes near it; more is cut there. */
+/** The longest grapheme, in code units. No real one comes near it; longer ones are cut there. */
 const LONGEST = 64;
 
 /**
- * The characters of a text as people see them, one after the other, in time linear in the text. Whoever
- * needs the first few only stops asking. One that is longer than any real one comes in several parts.
+ * The characters of a text as people see them, one by one, in linear time. A caller that needs only the first
+ * few stops reading. A character that is longer than any real one comes in several parts.
  */
 export function* graphemes(text: string): Generator<string, void> {
   segmenter ??= new Intl.Segmenter("en", { granularity: "grapheme" });
@@ -21,7 +21,7 @@ export function* graphemes(text: string): Generator<string, void> {
     const end = wholePoints(text, from + PIECE);
     let next = from;
     for (const { segment } of segmenter.segment(text.slice(from, end))) {
-      // The last of a piece may go on in the next one, which begins with it then.
+      // The last character of a part may continue in the next one, which then begins with it.
       if (end < text.length && next + segment.length === end && next > from) {
         break;
       }

@@ -9,7 +9,7 @@ import { line } from "./line.ts";
 export interface Infos {
   readonly instances: readonly InstanceInfo[];
   readonly snapshots: readonly SnapshotInfo[];
-  /** Nothing else was asked for, which shows where there are none. */
+  /** Only snapshots were requested, which matters if there are none. */
   readonly onlySnapshots: boolean;
 }
 
@@ -69,7 +69,7 @@ function mountLines(mounts: readonly Mount[]): string[] {
   return mounts.map(({ source, target }) => `${source} => ${target}`);
 }
 
-/** Release and CPUs are told of what runs; one that is about to shut down still does. */
+/** Release and CPUs are shown for running instances, including one that is about to shut down. */
 function runs({ state }: InstanceInfo): boolean {
   return state === "Running" || state === "Delayed Shutdown";
 }
@@ -139,7 +139,9 @@ function jsonUsage(value: Usage | null): Record<string, unknown> {
   return value === null ? {} : { used: String(value.used), total: String(value.total) };
 }
 
-/** Empty objects are facts about an instance that does not run; null is what is not known of one that does. */
+/**
+ * Empty objects describe an instance that does not run; null stands for what is not known of a running one.
+ */
 function jsonUsages(info: InstanceInfo): Record<string, unknown> {
   if (isSilent(info)) {
     return { load: null, disks: null, memory: null };

@@ -3,8 +3,8 @@ import { columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
 /**
- * Instances in a line each. Where there are several engines each tells its own, and what could not be
- * listed is there as well; with one, nothing of that is to be seen.
+ * Instances, one per line. With several engines, each line shows its engine, and engines that could not be
+ * listed are shown as well.
  */
 export function formatList({ engines, instances, failures }: Listing, format: Format): string {
   const several = engines.length > 1;
@@ -57,7 +57,7 @@ function jsonFailure({ engine, error }: EngineFailure) {
   return { engine, code: error.code, message: error.message };
 }
 
-/** A list by name: two engines may each have an instance of it. */
+/** Grouped by name, because two engines may each have an instance of that name. */
 function byName<T>(
   instances: readonly InstanceSummary[],
   show: (instance: InstanceSummary) => T,

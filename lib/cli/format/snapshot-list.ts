@@ -58,7 +58,7 @@ export function formatSnapshotList(trees: readonly SnapshotTreeInfo[], format: F
   }
 }
 
-/** Where a tree is drawn: how wide the terminal is, and the time from which ages count. */
+/** Properties of the terminal that a tree is drawn for, and the time from which ages count. */
 export interface Canvas {
   /** Columns. */
   readonly width: number;
@@ -67,9 +67,9 @@ export interface Canvas {
 }
 
 /**
- * Each instance's tree, drawn, with a mark where the instance stands. An only child stands below its
- * parent, in the same column: a long line of snapshots stays as narrow as a short one. On a terminal that has
- * room for it, age and size of each snapshot stand at the right.
+ * Each instance's tree, with a mark at the current snapshot. An only child is drawn below its parent in the
+ * same column, so a long line of snapshots stays as narrow as a short one. If the terminal is wide enough,
+ * age and size of each snapshot are shown at the right.
  */
 export function formatTrees(trees: readonly SnapshotTreeInfo[], canvas?: Canvas): string {
   const filled = trees.filter(({ snapshots }) => snapshots.length > 0);
@@ -109,7 +109,7 @@ function detailed(lines: readonly Line[], now: number): { readonly text: string;
   });
 }
 
-/** A snapshot and what stands on it alone, down to where the tree branches or ends. */
+/** A snapshot and its line of only children, down to where the tree branches or ends. */
 function straight(from: Branch): Branch[] {
   const line = [from];
   let [next, ...others] = from.children;

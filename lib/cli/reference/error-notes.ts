@@ -1,10 +1,10 @@
 import type { ErrorCode } from "../../errors.ts";
 
-/** What docs/errors.md says of an error beyond its message and hint, which the program itself has. */
+/** What docs/errors.md says about an error in addition to its message and hint. */
 interface Note {
   /** When strata reports it. */
   readonly means: string;
-  /** What to do, where the hint does not say it all. */
+  /** What to do, if the hint does not say everything. */
   readonly remedy?: string;
 }
 

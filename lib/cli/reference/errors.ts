@@ -1,7 +1,7 @@
 import { ERRORS, type ErrorCode } from "../../errors.ts";
 import { ERROR_NOTES } from "./error-notes.ts";
 
-/** States in which commands are refused: hints may differ by them. */
+/** States in which commands are refused; hints may depend on them. */
 const STATES = ["Running", "Delayed Shutdown", "Stopped"];
 
 /** docs/errors.md */

@@ -1,7 +1,7 @@
 import type { Argument, Command } from "commander";
 import { examplesOf } from "../command.ts";
 
-/** What there is to say of a command, read from the command tree. */
+/** The documentation of a command, read from the command tree. */
 export interface Page {
   /** Such as "image build". "" is the program itself. */
   readonly name: string;
@@ -40,7 +40,7 @@ function page(command: Command, path: readonly string[]): Page {
     })),
     options: help
       .visibleOptions(command)
-      // What every command has is told once.
+      // Options that every command has are documented once.
       .filter(({ long }) => long !== "--help" && (path.length === 0 || long !== "--verbose"))
       .map((option) => ({ flags: option.flags, description: help.optionDescription(option) })),
     examples: examplesOf(command),

@@ -3,7 +3,7 @@ import { failure } from "../../errors.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { type Remote, readRemotes } from "./remotes.ts";
 
-/** What the remotes publish for this host. */
+/** The images that the remotes publish for this host. */
 export interface Catalogue {
   /** The default one first. */
   remotes(): Promise<Remote[]>;
@@ -16,10 +16,10 @@ export interface Catalogue {
   ): Promise<Manifest>;
 }
 
-/** Architectures as Node names them and as simplestreams does, where they differ. */
+/** Node's names of architectures and those of simplestreams, where they differ. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "i386", ppc64: "ppc64el" };
 
-/** `folder` keeps manifests; `remotesFile` names the user's remotes and need not be there. */
+/** `folder` is for manifests; `remotesFile` names the user's remotes and need not exist. */
 export function openCatalogue(options: {
   readonly folder: string;
   readonly remotesFile: string;

@@ -9,28 +9,28 @@ import { atOwn, makeFolder } from "../../util/own-files.ts";
 import type { Remote } from "./remotes.ts";
 import { type PublishedImage, parseIndex, parseProducts } from "./simplestreams.ts";
 
-/** What is kept of a catalogue counts as current for so long, ms. */
+/** How long a kept catalogue counts as current, ms. */
 const CURRENT = 24 * 60 * 60 * 1000;
-/** A catalogue that is longer is none, bytes. */
+/** Largest catalogue, bytes. */
 const LONGEST = 32 * 1024 * 1024;
-/** Files of products that an index may name. */
+/** Maximum number of product files in an index. */
 const MOST_FILES = 16;
-/** For each of the files of a catalogue, ms. */
+/** Time-out for each file of a catalogue, ms. */
 const DOWNLOAD_TIMEOUT_MS = 30_000;
 
 /** The images of a remote. */
 export interface Manifest {
   readonly images: readonly PublishedImage[];
-  /** Why it is an older one than was asked for; null where it is current. */
+  /** Why the manifest is older than requested; null if it is current. */
   readonly outdated: StrataError | null;
 }
 
 export interface ManifestOptions {
-  /** Where manifests are kept; made when it is missing. */
+  /** Folder for manifests, created if it is missing. */
   readonly folder: string;
-  /** Architecture as simplestreams names it. */
+  /** Architecture in simplestreams' terms. */
   readonly arch: string;
-  /** Asks the remote even where what is kept is current. */
+  /** Asks the remote even if the kept manifest is current. */
   readonly refresh: boolean;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -57,9 +57,9 @@ const keptShape = z.object({
 });
 
 /**
- * The manifest of a remote, asked for at most once a day. Where the remote cannot be reached or sends
- * what is no catalogue, the one that is kept has to do, however old; without one it rejects with
- * DOWNLOAD_FAILED or CATALOGUE_UNREADABLE.
+ * The manifest of a remote, which is asked at most once a day. If the remote cannot be reached or sends an
+ * invalid catalogue, the kept manifest is used, however old; without one, it rejects with DOWNLOAD_FAILED or
+ * CATALOGUE_UNREADABLE.
  */
 export async function readManifest(remote: Remote, options: ManifestOptions): Promise<Manifest> {
   const { folder, arch, refresh, signal, log } = options;
@@ -109,7 +109,7 @@ async function fetchManifest(remote: Remote, arch: string, signal: AbortSignal):
   return images;
 }
 
-/** One that cannot be read, or that another version wrote, is as good as none. */
+/** A kept manifest that cannot be read, or that another version wrote, is ignored. */
 async function readKept(path: string): Promise<z.infer<typeof keptShape> | undefined> {
   try {
     return keptShape.parse(JSON.parse(await readFile(path, "utf8")));

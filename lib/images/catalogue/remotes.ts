@@ -3,7 +3,7 @@ import { z } from "zod";
 import { failure } from "../../errors.ts";
 import { readOwn } from "../../util/own-files.ts";
 
-/** A server that publishes images in the form of simplestreams. */
+/** A server that publishes images as simplestreams. */
 export interface Remote {
   readonly name: string;
   /** Ends with a slash; `streams/v1/index.json` is below it. */
@@ -12,10 +12,10 @@ export interface Remote {
   readonly username: string;
 }
 
-/** User of guests whose image does not say. */
+/** Default user of guests whose remote does not name one. */
 export const USERNAME = "ubuntu";
 
-/** The remote whose images need no name of it before theirs. */
+/** The remote whose images can be named without it. */
 export const DEFAULT_REMOTE = "release";
 
 interface Named {
@@ -45,8 +45,8 @@ const shape = z.record(
 );
 
 /**
- * The remotes, the default one first, those of the user's file behind the built-in ones, which it may
- * point elsewhere. An absent file names none; rejects with INVALID_VALUE for a broken one.
+ * The remotes: the built-in ones, the default one first, then those of the user's file, which may also
+ * replace built-in ones. A missing file is valid; rejects with INVALID_VALUE for an invalid one.
  */
 export async function readRemotes(path: string): Promise<Remote[]> {
   const text = (await readOwn(path, () => readFile(path, "utf8"))) ?? "{}";
@@ -68,7 +68,7 @@ function parse(path: string, text: string): Record<string, Named> {
   }
 }
 
-/** The catalogue vouches for the images, so nobody on the way may change it. */
+/** The catalogue authenticates the images, so it must not be modifiable on the way. */
 function isPrivate(text: string): boolean {
   const { protocol, hostname } = new URL(text);
   return protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);

@@ -4,24 +4,26 @@ import type { Remote } from "./remotes.ts";
 
 /** One version of an image as a remote publishes it. */
 export interface PublishedImage {
-  /** The remote's own name of what there are versions of, such as "com.ubuntu.cloud:server:24.04:amd64". */
+  /**
+   * The remote's own name for the product that has versions, such as "com.ubuntu.cloud:server:24.04:amd64".
+   */
   readonly product: string;
   readonly os: string;
   /** Such as "24.04 LTS". */
   readonly release: string;
-  /** Names that mean the newest version; the first is the one that is shown. Never empty. */
+  /** Names of the newest version; the first one is shown. Never empty. */
   readonly aliases: readonly string[];
-  /** Such as "20260821", later ones greater. */
+  /** Such as "20260821"; later ones are greater. */
   readonly version: string;
   readonly supported: boolean;
-  /** Where the file is, without the login that the remote may want. */
+  /** URL of the file, without the login that the remote may require. */
   readonly url: string;
   /** Bytes. */
   readonly size: number;
   readonly sha256: string;
 }
 
-/** Disk images among the files of a version, the most wanted first; each may be packed. */
+/** File types of disk images in a version, the preferred ones first; each may be compressed. */
 const DISKS = ["disk1.img", "disk.img", "disk.qcow2", "disk-kvm.img"].flatMap((type) =>
   ["", ".xz", ".gz", ".zst"].map((packing) => type + packing),
 );
@@ -65,10 +67,10 @@ const diskShape = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-/** Versions by their numbers: 20260821.10 comes after 20260821.9. */
+/** Compares versions by their numbers: 20260821.10 comes after 20260821.9. */
 export const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-/** What an index names: URLs of the files that list images. Throws CATALOGUE_UNREADABLE. */
+/** The URLs in an index of the files that list images. Throws CATALOGUE_UNREADABLE. */
 export function parseIndex(remote: Remote, text: string): URL[] {
   const { index } = parse(remote, indexShape, text);
   return Object.values(index)
@@ -77,8 +79,8 @@ export function parseIndex(remote: Remote, text: string): URL[] {
 }
 
 /**
- * The images for an architecture ("amd64") in a file of products, in its order, of each the newest version
- * first. Products without a disk image are passed over. Throws CATALOGUE_UNREADABLE.
+ * The images for an architecture ("amd64") in a product file, in its order, the newest version of each first.
+ * Products without a disk image are skipped. Throws CATALOGUE_UNREADABLE.
  */
 export function parseProducts(remote: Remote, text: string, arch: string): PublishedImage[] {
   const { products } = parse(remote, productsShape, text);
@@ -111,7 +113,7 @@ export function parseProducts(remote: Remote, text: string, arch: string): Publi
   });
 }
 
-/** Names of which none could be mistaken for a URL, a remote or an option. */
+/** Only names that cannot be mistaken for a URL, a remote or an option. */
 function readAliases(text: string): string[] {
   const names = text.split(",").map((name) => name.trim().toLowerCase());
   return [...new Set(names.filter((name) => /^[a-z0-9][\w.+/-]{0,63}$/.test(name)))];
@@ -126,7 +128,7 @@ function bestDisk<Item extends { readonly ftype?: string | undefined }>(items: I
   return DISKS.map((type) => items.find(({ ftype }) => ftype === type)).find((item) => item !== undefined);
 }
 
-/** A path that a catalogue gives is one of its own server's, whatever it looks like. */
+/** A path in a catalogue is always one on its own server, whatever it looks like. */
 function below(remote: Remote, path: string): URL {
   const base = new URL(remote.url);
   base.username = "";

@@ -22,7 +22,7 @@ import { becomeRoot } from "./superuser.ts";
 export const VARIANTS = ["micro", "cloud", "container"] as const;
 export type Variant = (typeof VARIANTS)[number];
 
-/** What was built, beside the file itself. */
+/** Properties of the built image, in addition to the file. */
 export interface BuiltImage {
   readonly os: string;
   readonly release: string;
@@ -48,29 +48,32 @@ const PROGRAMS = {
 };
 
 const MIB = 1024 * 1024;
-/** Variants with a kernel of their own. */
+/** Variants with their own kernel. */
 type Machine = Exclude<Variant, "container">;
 /** Size of the disk in the image; the guest grows its root on a larger one. */
 export const DISK: Readonly<Record<Machine, number>> = { micro: 1024 * MIB, cloud: 1400 * MIB };
 
-/** What a build takes on its way (root folder, packages, disk) and in the end, bytes; about, and not less. */
+/**
+ * Approximate space that a build needs while it runs (root folder, packages, disk) and at its end, bytes; not
+ * less than it really takes.
+ */
 const ROOM: Readonly<Record<Variant, { readonly work: bigint; readonly image: bigint }>> = {
   micro: { work: BigInt(1400 * MIB), image: BigInt(400 * MIB) },
   cloud: { work: BigInt(1800 * MIB), image: BigInt(500 * MIB) },
   container: { work: BigInt(700 * MIB), image: BigInt(100 * MIB) },
 };
 
-/** An emulated timer on a busy host may miss the kernel's check of it, which would end the boot. */
+/** On a busy host, an emulated timer may fail the kernel's check of it, which would end the boot. */
 export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
   micro: "root=LABEL=root rw console=ttyS0 quiet no_timer_check",
   cloud: "root=LABEL=root ro console=tty0 console=ttyS0 quiet net.ifnames=0 no_timer_check",
 };
 
 /**
- * Builds a Debian guest at `target` from the packages that the host's own apt sources have: a bootable disk
- * as a qcow2 file, or the root folder of a container as a tarball. Mounts nothing and uses no loop device.
- * Needs root or a user namespace; PROGRAM_MISSING names every program that is not installed, UNSUPPORTED
- * a host that is not Debian.
+ * Builds a Debian guest at `target` from the packages of the host's own apt sources: a bootable disk as a
+ * qcow2 file, or the root folder of a container as a tarball. Mounts nothing and uses no loop device. Needs
+ * root or a user namespace; PROGRAM_MISSING names every program that is not installed, UNSUPPORTED a host
+ * that is not Debian.
  */
 export async function buildDebian(variant: Variant, target: string, context: Context): Promise<BuiltImage> {
   const { signal } = context;
@@ -81,7 +84,7 @@ export async function buildDebian(variant: Variant, target: string, context: Con
   const { suite, release } = await hostRelease();
   const sources = await aptSources();
   const asRoot = await becomeRoot(signal);
-  // Not /tmp, which may be memory: a root folder and a disk take more than a gigabyte.
+  // Not /tmp, which may be in memory: a root folder and a disk take more than a gigabyte.
   const room = process.env.TMPDIR ?? "/var/tmp";
   await requireSpace(room, ROOM[variant].work);
   await requireSpace(dirname(target), ROOM[variant].image);
@@ -97,7 +100,7 @@ export async function buildDebian(variant: Variant, target: string, context: Con
     }
     return { ...built, format: "qcow2", virtualSize: await buildMachine(variant, options, target, context) };
   } finally {
-    // As root, since an ordinary user's folder has files of his further ids.
+    // As root, because an ordinary user's folder contains files of the user's subordinate ids.
     const cleaner = await becomeRoot(AbortSignal.timeout(600_000));
     await cleaner("rm", ["-rf", "--one-file-system", work]);
   }
@@ -133,7 +136,7 @@ async function buildMachine(
   return (await inspectImage(source, target, signal)).virtualSize;
 }
 
-/** Resolves to the room that the root folder takes, in whole MiB with some to spare. */
+/** Resolves to the space that the root folder takes, in whole MiB with some reserve. */
 async function buildContainer(options: RootOptions, target: string, context: Context): Promise<bigint> {
   const { root, work, suite, asRoot } = options;
   await makeContainerRoot(options);

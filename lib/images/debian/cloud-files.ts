@@ -29,7 +29,10 @@ export const CLOUD_PACKAGES = [
   "iputils-ping",
 ];
 
-/** Read by initramfs-tools while the kernel is installed: only what a virtio guest needs to find its root. */
+/**
+ * Read by initramfs-tools when the kernel is installed: include only what a virtio guest needs to find its
+ * root.
+ */
 export const INITRAMFS_CONF = "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=10\nRESUME=none\nBUSYBOX=n\n";
 export const INITRAMFS_MODULES =
   "virtio_pci\nvirtio_blk\nvirtio_scsi\nsd_mod\next4\ncrc32c_generic\ncrc32c_intel\n";
@@ -90,11 +93,11 @@ export const CLOUD_FILES: Readonly<Record<string, readonly [mode: number, text: 
   "etc/hosts": [0o644, "127.0.0.1 localhost\n127.0.1.1 guest\n"],
   "usr/local/sbin/guest-machine-id": [0o755, MACHINE_ID],
   "etc/systemd/system/guest-machine-id.service": [0o644, MACHINE_ID_UNIT],
-  // By default a guest asks for a lease by its machine id, which is new only after a clone has booted.
+  // By default a guest requests a lease by its machine id, which changes only after a clone has booted.
   "etc/systemd/network/10-cloud-init-eth0.network.d/lease.conf": [0o644, "[DHCPv4]\nClientIdentifier=mac\n"],
   "etc/ssh/sshd_config.d/10-guest.conf": [0o644, "UseDNS no\nGSSAPIAuthentication no\n"],
   "etc/systemd/journald.conf.d/guest.conf": [0o644, "[Journal]\nStorage=volatile\n"],
-  // The default waits for every link: wait for any routable one, with a cap.
+  // The default waits for every link: wait for any routable one, for a limited time.
   "etc/systemd/system/systemd-networkd-wait-online.service.d/any.conf": [
     0o644,
     "[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30\n",

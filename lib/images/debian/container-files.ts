@@ -8,7 +8,7 @@ export const CONTAINER_PACKAGES = [
   "dbus",
   "libpam-systemd",
   "cloud-init",
-  // Without it systemd-networkd waits for the interface for ever.
+  // Without this, systemd-networkd waits for the interface forever.
   "udev",
   "sudo",
   "iproute2",
@@ -58,7 +58,7 @@ export const CONTAINER_LINKS: Readonly<Record<string, string>> = {
 
 export const CONTAINER_SERVICES = ["systemd-networkd.service", "systemd-resolved.service"];
 
-/** What LXD wants to know of an image. */
+/** The metadata that LXD requires of an image. */
 export function containerMetadata(codename: string, createdAt: number): string {
   return `architecture: x86_64
 creation_date: ${Math.floor(createdAt / 1000)}

@@ -11,13 +11,13 @@ export const GRUB = {
 
 const MIB = 1024 * 1024;
 const SECTOR = 512;
-/** Where the partition that UEFI reads begins, and the root behind it, which can grow there; bytes. */
+/** Offsets of the partition that UEFI reads and of the root behind it, which can grow; bytes. */
 const EFI = MIB;
 const ROOT = 5 * MIB;
 
-/** What both kinds of GRUB need to find and start a kernel on the root. */
+/** Modules that GRUB needs to find and start a kernel on the root. */
 const MODULES = ["part_msdos", "ext2", "normal", "linux", "configfile", "echo"];
-/** UEFI has read GRUB from another partition than the root. */
+/** UEFI reads GRUB from another partition than the root. */
 const FIND_ROOT = `search --no-floppy --label root --set root
 configfile ($root)/boot/grub/grub.cfg
 `;
@@ -26,15 +26,15 @@ export interface DiskOptions {
   readonly disk: string;
   readonly root: string;
   readonly size: number;
-  /** Folder for what is needed on the way. */
+  /** Folder for temporary files. */
   readonly work: string;
   readonly asRoot: AsRoot;
   readonly signal: AbortSignal;
 }
 
 /**
- * Writes a raw disk of `size` bytes with the folder as its root file system, on partition 1, and GRUB put
- * in by hand for BIOS and for UEFI: nothing is mounted and no loop device is used.
+ * Writes a raw disk of `size` bytes with the folder as its root file system on partition 1, and installs GRUB
+ * for BIOS and for UEFI without mounting anything or using a loop device.
  */
 export async function writeDisk(options: DiskOptions): Promise<void> {
   const { disk, root, size, asRoot, signal } = options;
@@ -71,7 +71,7 @@ async function writeBiosGrub({ disk, work, signal }: DiskOptions): Promise<void>
   await file.write(image, 0, image.length, SECTOR);
 }
 
-/** A FAT of its own, with GRUB where UEFI looks on a disk that it knows nothing about. */
+/** A FAT with GRUB in the place where UEFI looks on an unknown disk. */
 async function writeUefiGrub({ disk, work, signal }: DiskOptions): Promise<void> {
   const [program, config] = [join(work, "grub.efi"), join(work, "find-root.cfg")];
   await writeFile(config, FIND_ROOT);

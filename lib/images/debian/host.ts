@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { failure } from "../../errors.ts";
 
-/** The Debian that the host's apt sources have. */
+/** The Debian release of the host's apt sources. */
 export interface HostRelease {
   /** Codename, such as "bookworm". */
   readonly suite: string;

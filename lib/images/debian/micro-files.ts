@@ -36,7 +36,7 @@ export const MICRO_FILES: Readonly<Record<string, readonly [mode: number, text: 
   "etc/machine-id": [0o444, ""],
   "etc/resolv.conf": [0o644, ""],
   "etc/sudoers.d/90-ubuntu": [0o440, "ubuntu ALL=(ALL) NOPASSWD:ALL\n"],
-  // busybox's acpid looks here for what to run when the power button is pressed.
+  // busybox's acpid runs this when the power button is pressed.
   "etc/acpi/PWRF/00000080": [0o755, "#!/bin/sh\nexec /usr/sbin/poweroff\n"],
   "usr/local/sbin/guest-boot": [0o755, GUEST_BOOT],
   "usr/local/sbin/guest-agent": [0o755, GUEST_AGENT],

@@ -1,9 +1,12 @@
 /**
- * How the micro guest starts and stops. Its scripts run in busybox's shell, which has its tools built in:
- * under emulation every program that need not be started saves time.
+ * How the micro guest starts and stops. Its scripts run in busybox's shell with its built-in tools: under
+ * emulation, every program that does not have to be started saves time.
  */
 
-/** First process of the initial RAM disk: the drivers of a disk, those of SCSI only where there is no other, then the root. */
+/**
+ * First process of the initial RAM disk: loads the drivers of a disk (SCSI only if there is no other) and
+ * switches to the root.
+ */
 export const INITRD_INIT = `#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t devtmpfs d /dev; $b mount -t proc p /proc; $b mount -t sysfs s /sys
@@ -16,7 +19,7 @@ for x in dev proc sys; do $b mount -o move /$x /root/$x; done
 exec $b switch_root /root /sbin/init
 `;
 
-/** In the order in which they are loaded, by the names of the lists that it reads. */
+/** In loading order, by the names of the lists that the script reads. */
 export const INITRD_DRIVERS = {
   order: ["virtio_pci", "virtio_blk"],
   "order-scsi": ["virtio_scsi", "sd_mod"],
@@ -31,7 +34,7 @@ ttyS0::respawn:/bin/busybox getty -L ttyS0 115200 vt100
 ::shutdown:/usr/local/sbin/guest-halt
 `;
 
-/** Before anyone can log in: devices, the power button, the seed, identity, network. */
+/** Runs before logins are possible: devices, the power button, the seed, identity, network. */
 export const GUEST_BOOT = `#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -o remount,rw /
@@ -101,14 +104,14 @@ fi
 cat /run/resolv.conf > /etc/resolv.conf
 `;
 
-/** A machine without the agent's channel would start it again and again. */
+/** Without the agent's channel, init would restart the agent again and again. */
 export const GUEST_AGENT = `#!/bin/busybox sh
 port=/dev/virtio-ports/org.qemu.guest_agent.0
 [ -e $port ] || exec sleep infinity
 exec /usr/sbin/qemu-ga -m virtio-serial -p $port
 `;
 
-/** The slower part: growing the root, the user's wishes, and the mark that the boot is finished. */
+/** The slower part: grows the root, applies the user's cloud-config, and marks the boot as finished. */
 export const GUEST_LATE = `#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 disk=vda; [ -b /dev/vda1 ] || disk=sda
@@ -135,8 +138,8 @@ sync
 `;
 
 /**
- * Init's last act. Data is on the disk and the file systems are unmounted before the power goes, without
- * the pauses of init's own way.
+ * The last step of init. Data is on the disk and the file systems are unmounted before the power goes off,
+ * without the pauses of init's own procedure.
  */
 export const GUEST_HALT = `#!/bin/busybox sh
 verb=$(cat /run/guest-power 2>/dev/null)
@@ -152,7 +155,7 @@ sync
 case $verb in poweroff|reboot|halt) $verb -f;; esac
 `;
 
-/** poweroff, reboot, halt and shutdown, by the name it is called by. */
+/** poweroff, reboot, halt and shutdown, depending on the name it is called by. */
 export const GUEST_POWER = `#!/bin/busybox sh
 verb=\${0##*/} minutes=0 message=
 warn() { for t in /dev/pts/[0-9]*; do [ -c $t ] && printf '\\r\\n%s\\r\\n' "$*" > $t; done 2>/dev/null; return 0; }

@@ -1,6 +1,6 @@
 /**
- * The micro guest's reader of NoCloud seeds: vendor-data first, then the user's, key by key. It knows the
- * keys that instances are made with; what it does not know it tells in cloud-init's log.
+ * The micro guest's reader of NoCloud seeds: vendor-data first, then the user's, key by key. It supports the
+ * keys that strata uses for instances, and writes unknown ones to cloud-init's log.
  */
 export const NOCLOUD = `import base64, os, pwd, re, subprocess, sys, time, yaml, zlib
 

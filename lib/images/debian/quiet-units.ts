@@ -1,4 +1,4 @@
-/** Units that no guest of a fixed image needs: each costs it time at its boot or later. */
+/** Units that a guest of a fixed image does not need; each of them takes time at boot or later. */
 const QUIET = [
   "apt-daily.timer",
   "apt-daily-upgrade.timer",
@@ -9,7 +9,7 @@ const QUIET = [
   "cloud-init-hotplugd.socket",
 ];
 
-/** Links by path in the guest that keep systemd from starting them, and further ones. */
+/** Links by path in the guest that prevent systemd from starting these units, and further ones. */
 export function quietUnits(...further: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
     [...QUIET, ...further].map((unit) => [`etc/systemd/system/${unit}`, "/dev/null"]),

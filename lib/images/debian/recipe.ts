@@ -17,7 +17,7 @@ import {
 import { MICRO_FILES, MICRO_LINKS, MICRO_PACKAGES } from "./micro-files.ts";
 import { INITRD_DRIVERS, INITRD_INIT } from "./micro-init.ts";
 
-/** Raised when the steps of a build come to put something else into images, and nothing below says so. */
+/** Increase this when the build steps put something else into images and nothing below shows it. */
 const STEPS = 2;
 
 const INGREDIENTS = {
@@ -37,7 +37,7 @@ const INGREDIENTS = {
   container: [CONTAINER_PACKAGES, CONTAINER_FILES, CONTAINER_LINKS, CONTAINER_SERVICES],
 } as const;
 
-/** A digest of what images of a variant are built from, but for the distribution's own packages. */
+/** A digest of everything that images of a variant are built from, except the distribution's own packages. */
 export function recipeOf(variant: Variant): string {
   return createHash("sha256")
     .update(JSON.stringify([STEPS, INGREDIENTS[variant]]))

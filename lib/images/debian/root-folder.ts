@@ -21,12 +21,12 @@ import { INITRD_DRIVERS, INITRD_INIT } from "./micro-init.ts";
 import type { AsRoot } from "./superuser.ts";
 
 export interface RootOptions {
-  /** Folder that is made and filled. */
+  /** Folder that is created and filled. */
   readonly root: string;
-  /** Folder for what is needed on the way. */
+  /** Folder for temporary files. */
   readonly work: string;
   readonly suite: string;
-  /** apt's own list of sources, as the host has it. */
+  /** The host's list of apt sources. */
   readonly sources: readonly string[];
   readonly asRoot: AsRoot;
   readonly signal: AbortSignal;
@@ -117,7 +117,7 @@ async function writeFiles(
   }
 }
 
-/** What apt has downloaded is no part of an image. As root: an ordinary user may not read all of it. */
+/** Removes what apt has downloaded. As root, since an ordinary user may not read all of it. */
 async function removeDownloads({ root, asRoot }: RootOptions): Promise<void> {
   await asRoot("find", [
     ...["var/lib/apt/lists", "var/cache/apt"].map((folder) => join(root, folder)),
@@ -127,7 +127,7 @@ async function removeDownloads({ root, asRoot }: RootOptions): Promise<void> {
   ]);
 }
 
-/** Host keys belong to an instance, not to an image. */
+/** Removes the host keys, which belong to an instance and not to an image. */
 async function removeHostKeys(root: string): Promise<void> {
   const folder = join(root, "etc/ssh");
   const files = await readdir(folder).catch(() => []);
@@ -147,7 +147,7 @@ export async function kernelVersion(root: string): Promise<string> {
   return kernel.slice("vmlinuz-".length);
 }
 
-/** An initial RAM disk of busybox and the drivers that a disk of virtio, or else of virtio's SCSI, needs. */
+/** An initial RAM disk with busybox and the drivers for a virtio disk or, failing that, for virtio's SCSI. */
 async function makeInitrd({ root, work, asRoot, signal }: RootOptions): Promise<void> {
   const version = await kernelVersion(root);
   const folder = join(work, "initrd");

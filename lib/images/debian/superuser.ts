@@ -5,16 +5,16 @@ import { run } from "../../util/programs.ts";
 export type AsRoot = (program: string, args: readonly string[], packageName?: string) => Promise<string>;
 
 /**
- * A program and all that it starts live in namespaces of their own: killing the one ends them all, and
- * what they mounted is gone with them.
+ * A program and everything that it starts run in their own namespaces: killing the program ends them all and
+ * removes their mounts.
  */
 const NAMESPACES = ["--mount", "--pid", "--fork", "--kill-child"];
-/** An ordinary user is root in a user namespace over the further ids that /etc/subuid gives him. */
+/** An ordinary user is root in a user namespace with the subordinate ids from /etc/subuid. */
 const USER_NAMESPACE = ["--user", "--map-auto", "--map-root-user"];
 
 /**
- * How this process comes to be root for a build: it is, or it may have a user namespace. Rejects with
- * PERMISSION_DENIED where neither is so.
+ * How this process can become root for a build: it is root, or it may create a user namespace. Rejects with
+ * PERMISSION_DENIED if neither is the case.
  */
 export async function becomeRoot(signal: AbortSignal): Promise<AsRoot> {
   const namespaces = process.getuid?.() === 0 ? NAMESPACES : [...USER_NAMESPACE, ...NAMESPACES];
