@@ -8,7 +8,10 @@ import { startOne } from "../instances/lifecycle.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { execIn, requireLogin } from "./guest.ts";
 
-/** Runs argv as the default user. An instance that is not running is started, one that boots is waited for. */
+/**
+ * Runs argv as the default user. An instance that is not running is started, and strata waits for one that is
+ * booting.
+ */
 export async function exec(
   session: Session,
   name: string,
@@ -30,7 +33,7 @@ export async function shell(session: Session, name: string, options: ShellOption
   return inReady(session, name, timeout, context, () => [[], { tty, signal: context.signal }]);
 }
 
-/** Runs in an instance what is made for it as it is then. */
+/** Runs a command in an instance, made for the state that the instance has then. */
 async function inReady(
   session: Session,
   name: string,
@@ -48,7 +51,7 @@ async function inReady(
     await startOne(session, found, timeout, context);
     return run();
   }
-  // A guest that was started elsewhere, or starts anew by itself, shows only when it is asked.
+  // Only the guest itself shows whether it was started elsewhere or rebooted on its own.
   const early = found.record.startingAt
     ? undefined
     : await unlessSilent(execIn(session, found, ...make(found)));
@@ -59,7 +62,7 @@ async function inReady(
   return run();
 }
 
-/** Nothing where the guest does not answer. */
+/** Undefined if the guest does not answer. */
 async function unlessSilent<T>(started: Promise<T>): Promise<T | undefined> {
   try {
     return await started;
@@ -71,7 +74,7 @@ async function unlessSilent<T>(started: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** A command with variables in its environment, whatever the engine: every guest has `env`. */
+/** A command with variables in its environment on any engine, since every guest has `env`. */
 function withEnvironment(argv: readonly string[], env: Readonly<Record<string, string>>): readonly string[] {
   const variables = Object.entries(env).map(([name, value]) => {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
@@ -86,7 +89,7 @@ function withEnvironment(argv: readonly string[], env: Readonly<Record<string, s
   if (variables.length === 0) {
     return argv;
   }
-  // A program whose name has "=" in it would be one more variable to env.
+  // env would treat a program with "=" in its name as another variable.
   const command = argv[0]?.includes("=") === true ? ["sh", "-c", 'exec "$@"', "sh", ...argv] : argv;
   return ["env", ...variables, ...command];
 }

@@ -15,24 +15,24 @@ import type { CallOptions } from "../api/strata.ts";
 import { displayState, getInstance, whileLocked } from "../instances/instances.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
-/** Key pair of this user for all guests. */
+/** This user's key pair for all guests. */
 export async function userKeys(session: Session) {
   const { keyPair } = await import("../../guest/keys.ts");
   return keyPair(join(session.folders.data, "ssh"));
 }
 
-/** How a guest is reached: an engine may reach some of its guests by itself and leave others to us. */
+/** How a guest is reached: an engine may reach some of its guests itself and leave others to us. */
 async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess> {
   const { guest } = await session.engine();
   return guest.via === "engine" ? ((await guest.ssh?.(id)) ?? guest) : guest;
 }
 
-/** True where commands can run in an instance once its guest is ready: one that was adopted may lack a user. */
+/** True if commands can run in an instance once its guest is ready: an adopted one may lack a user. */
 export async function canLogIn(session: Session, instance: Instance): Promise<boolean> {
   return instance.record.username !== "" || (await accessTo(session, instance)).via === "engine";
 }
 
-/** Rejects where nobody can log in. */
+/** Rejects if strata cannot log in. */
 export async function requireLogin(session: Session, instance: Instance): Promise<void> {
   if (!(await canLogIn(session, instance))) {
     throw failure("NO_LOGIN", { name: instance.name });
@@ -58,8 +58,8 @@ async function login(session: Session, instance: Instance, lock: Lock | undefine
 }
 
 /**
- * Waits until commands can run in a guest that was started, without a lock on its instance, and mounts what the
- * instance has. Where nobody can log in there is nothing to wait for.
+ * Waits until commands can run in a guest that was started, without a lock on its instance, and mounts its
+ * folders. If strata cannot log in, there is nothing to wait for.
  */
 export async function awaitReady(
   session: Session,
@@ -70,7 +70,7 @@ export async function awaitReady(
   await onceReady(session, instance, timeout, context, (exec) => mountAll(session, instance, exec, context));
 }
 
-/** Waits for a guest without changing anything in it; false where it does not answer in time. */
+/** Waits for a guest without changing anything in it; false if it does not answer in time. */
 export async function answersWithin(
   session: Session,
   instance: Instance,
@@ -89,7 +89,7 @@ export async function answersWithin(
   }
 }
 
-/** Runs a callback with root's commands in a guest as soon as they can run. */
+/** Calls a function that runs commands as root in a guest, as soon as they can run. */
 async function onceReady(
   session: Session,
   instance: Instance,
@@ -116,7 +116,7 @@ async function onceReady(
   await work((argv) => reached.exec(argv, { user: "root" }));
 }
 
-/** Mounts in a guest that is ready what its instance has; what cannot be mounted is warned about. */
+/** Mounts an instance's folders in a guest that is ready; warns about those that cannot be mounted. */
 async function mountAll(
   session: Session,
   { id, name, mounts }: Instance,
@@ -138,7 +138,7 @@ async function mountAll(
   }
 }
 
-/** Starts a command in a running instance; `lock` where the caller has locked it. */
+/** Starts a command in a running instance; `lock` if the caller has locked it. */
 export async function execIn(
   session: Session,
   instance: Instance,
@@ -199,7 +199,7 @@ export async function execRunning(
   return execIn(session, instance, argv, options);
 }
 
-/** Runs a command and gives what it printed, whatever its status; null when the guest does not answer in time. */
+/** Runs a command and returns its output, whatever its status; null if the guest does not answer in time. */
 export async function tryOutput(
   session: Session,
   instance: Instance,

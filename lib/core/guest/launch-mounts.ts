@@ -9,11 +9,11 @@ interface Wanted {
   readonly shape: Shape;
   readonly source: string;
   readonly target?: string;
-  /** Whether it goes without it where its place is taken. */
+  /** Whether it is left out if its place is taken. */
   readonly optional?: boolean;
 }
 
-/** The mounts of an instance that is about to be made; `home` is mounted at `Home` where it can be. */
+/** The mounts of an instance that is about to be created; `home` is mounted at `Home` if possible. */
 export async function mountsForLaunch(
   session: Session,
   folders: readonly { readonly source: string; readonly target?: string }[],
@@ -36,7 +36,7 @@ export async function mountsForLaunch(
   };
 }
 
-/** None, with a warning, where the home cannot be mounted: it was not asked for. */
+/** None, with a warning, if the home cannot be mounted, because the user did not request it. */
 async function prepareHome(session: Session, context: Context): Promise<Wanted[]> {
   const source = homedir();
   try {
@@ -49,7 +49,7 @@ async function prepareHome(session: Session, context: Context): Promise<Wanted[]
   }
 }
 
-/** Where each of them comes in the guest of that user. */
+/** The place of each of them in the guest of that user. */
 function placed(wanted: readonly Wanted[], username: string): { shape: Shape; target: string }[] {
   const places = new Map<string, Shape>();
   for (const { shape, source, target: given, optional } of wanted) {

@@ -13,7 +13,7 @@ import { mountsOf, prepareMount, toMount } from "./prepared-mount.ts";
 /** How long a guest may take to mount or unmount, ms. */
 const MOUNT_TIMEOUT_MS = 60_000;
 
-/** Mounts a folder of the host in instances; all is checked before anything is changed. */
+/** Mounts a folder of the host in instances; everything is checked before anything is changed. */
 export async function mount(
   session: Session,
   source: string,
@@ -85,7 +85,7 @@ function rootExec(session: Session, lock: Lock, { signal }: Context): RootExec {
     execIn(session, lock.instance, argv, { user: "root", lock, timeout: MOUNT_TIMEOUT_MS, signal });
 }
 
-/** Takes mounts away, all of an instance where no target is named; all is checked before that. */
+/** Removes mounts, all of an instance if no target is named; everything is checked before. */
 export async function umount(
   session: Session,
   places: readonly MountPlace[],
@@ -143,7 +143,7 @@ async function detach(
   }
 }
 
-/** Unmounts in the guest, all where no target is named. */
+/** Unmounts in the guest, everything if no target is named. */
 async function unmount(
   session: Session,
   group: Mounts,
@@ -159,9 +159,9 @@ async function unmount(
 }
 
 /**
- * Runs a callback while no mount is in use in a running guest: saving its memory. They stay recorded, and
- * whoever waits for the guest to be ready again has them back. Where one is in use, or the callback fails,
- * those that went are put back before the error goes on.
+ * Calls a function, such as one that saves memory, while nothing is mounted in a running guest. The mounts
+ * stay recorded and are mounted again when the guest is ready the next time. If one is in use, or the
+ * function fails, those that were unmounted are mounted again before the error is passed on.
  */
 export async function withoutMounts<T>(
   session: Session,
@@ -183,7 +183,7 @@ export async function withoutMounts<T>(
   }
 }
 
-/** Puts mounts back after a failure, which is the error that counts. */
+/** Mounts again after a failure; that failure is the error to report. */
 async function remount(session: Session, group: Mounts, lock: Lock, context: Context): Promise<void> {
   const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
   try {

@@ -9,22 +9,20 @@ import { readSwitch } from "../../settings/switch.ts";
 import type { MountOptions } from "../api/strata.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
-import { getSetting, PRIVILEGED_MOUNTS } from "../session/settings.ts";
+import { getSetting } from "../session/settings.ts";
+
+/** Setting with which an administrator can forbid mounts. */
+export const PRIVILEGED = "local.privileged-mounts";
 
 export function mountsOf(session: Session): Promise<Mounts> {
   return requireGroup(session, ["mount.native", "mount.classic"], "mounting folders", ({ mounts }) => mounts);
 }
 
-/** What a folder of the host is mounted as, whatever the instance. */
+/** The parts of a mount that do not depend on the instance. */
 export type Shape = Pick<Mount, "source" | "type"> & Pick<MountOptions, "uidMap" | "gidMap">;
 
-/** Checks all that can be checked of a mount without an instance. */
-export async function prepareMount(
-  session: Session,
-  source: string,
-  options: MountOptions,
-  context: Context,
-): Promise<Shape> {
+/** Checks everything about a mount that does not depend on the instance. */
+export async function prepareMount(session: Session, source: string, options: MountOptions): Promise<Shape> {
   await mountsOf(session);
   // What is neither on nor off, written by hand, allows nothing.
   if (readSwitch(await getSetting(session, PRIVILEGED_MOUNTS)) !== true) {
@@ -46,21 +44,7 @@ export async function prepareMount(
   };
 }
 
-/** The type that is asked for, or the native one where the engine has no classic mounts: they show the same files. */
-async function typeOf(
-  session: Session,
-  { type = "native" }: MountOptions,
-  context: Context,
-): Promise<Mount["type"]> {
-  const { features } = await session.info();
-  if (type === "native" || features.has("mount.classic") || !features.has("mount.native")) {
-    return type;
-  }
-  context.warn?.("the mount is native: strata has no classic mounts, and native ones do all that they did");
-  return "native";
-}
-
-/** The folder itself, without links on the way to it. */
+/** The folder's real path. */
 async function checkSource(given: string): Promise<string> {
   const path = resolve(given);
   const refuse = (reason: string, cause?: unknown) =>
@@ -77,12 +61,12 @@ async function checkSource(given: string): Promise<string> {
   return source;
 }
 
-/** Ids of the user that images are made with. */
+/** The id of the user that images are built with. */
 const DEFAULT_USER = 1000;
 
 /**
- * The mount in an instance of that user: by default the caller's files are the user's, where the host lets
- * the engine map them. Rejects with UNSUPPORTED where it refuses maps that were asked for.
+ * The mount in an instance of that user: by default the caller's files belong to that user, if the host
+ * allows the engine to map them. Rejects with UNSUPPORTED if it refuses maps that were requested.
  */
 export async function toMount(
   session: Session,

@@ -19,7 +19,10 @@ interface Options {
   readonly parents?: boolean;
 }
 
-/** Copies files between this host and instances. What can be checked is checked before anything is copied. */
+/**
+ * Copies files between this host and instances. Everything that can be checked is checked before anything is
+ * copied.
+ */
 export async function transfer(
   session: Session,
   sources: readonly TransferSource[],
@@ -104,12 +107,12 @@ async function transferOne(
     const { writeHost } = await import("../../transfer/host.ts");
     await writeHost(await place(placement), entries, signal);
   } finally {
-    // A target that refuses leaves the source in the middle of what it sends.
+    // A target that refuses interrupts the source in the middle.
     over.abort();
   }
 }
 
-/** A guest, asked as its default user. */
+/** A guest, used as its default user. */
 function endOf(session: Session, name: string): GuestEnd {
   return {
     name,
@@ -134,7 +137,7 @@ async function read(
   return withProgress(readHost(source.path, skipped), context, await measureHost(source.path));
 }
 
-/** Tells how far it is; of a guest's folder nobody knows the size before. */
+/** Reports progress; the size of a guest's folder is not known in advance. */
 async function* withProgress(
   entries: AsyncIterable<Entry>,
   context: Context,
@@ -167,13 +170,13 @@ async function* watched(
   }
 }
 
-/** What a source is called in a folder; "" for what has no name of its own, such as "." and "..". */
+/** The name of a source in a folder; "" if it has no name of its own, such as "." and "..". */
 function nameOf(path: string): string {
   const name = basename(path);
   return name === "." || name === ".." ? "" : name;
 }
 
-/** Where on this host a source is to be. */
+/** The path on this host where a source is stored. */
 async function place({ path, name, folder, parents }: Placement): Promise<string> {
   if (parents) {
     await mkdir(folder ? path : dirname(path), { recursive: true });
@@ -191,7 +194,7 @@ async function place({ path, name, folder, parents }: Placement): Promise<string
       reason: "its parent folder does not exist; --parents creates it",
     });
   }
-  // A link that the user names is meant to stay one.
+  // If the user names a link, it stays a link.
   return there === undefined ? path : realpath(path);
 }
 

@@ -3,7 +3,7 @@ import { failure, isStrataError } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
-/** What an engine's records and files do not agree in; nothing where the engine cannot tell. */
+/** The inconsistencies in an engine's records and files; none if the engine cannot check them. */
 export async function audit(
   session: Session,
   options?: AuditOptions,
@@ -13,7 +13,7 @@ export async function audit(
   return (await maintenance?.audit(options, contextOf(call))) ?? [];
 }
 
-/** Rejects with INVALID_VALUE unless the choice is one of those of every finding. */
+/** Rejects with INVALID_VALUE unless every finding offers the choice. */
 export function checkChoice(findings: readonly Finding[], choice: string): void {
   for (const { subject, choices = [] } of findings) {
     const names = choices.map(({ name }) => name);
@@ -26,8 +26,8 @@ export function checkChoice(findings: readonly Finding[], choice: string): void 
 }
 
 /**
- * Repairs what can be repaired of an engine's findings, in the way that is chosen where one is; resolves to
- * what has been. Of several, one that is refused keeps no other from being repaired.
+ * Repairs those of an engine's findings that can be repaired, in the chosen way if there is one; resolves to
+ * the repaired ones. If one is refused, the others are still repaired.
  */
 export async function repair(
   session: Session,

@@ -34,7 +34,7 @@ export async function move(
   });
 }
 
-/** A mount is of a folder of the host that the instance is on; at its path on another one is something else. */
+/** A mount refers to a folder of the instance's host; on another host the same path is another folder. */
 async function requireMovable(session: Session, { name, member, mounts }: Instance, to: string) {
   const [first] = mounts;
   if (first === undefined) {

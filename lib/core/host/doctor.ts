@@ -2,7 +2,7 @@ import type { Check } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Session } from "../session/session.ts";
 
-/** Looks at everything strata needs on this host. Never rejects. */
+/** Checks everything that strata needs on this host. Never rejects. */
 export async function doctor(session: Session): Promise<Check[]> {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const recent = major > 20 || (major === 20 && minor >= 19);

@@ -8,8 +8,8 @@ import type { Session } from "../session/session.ts";
 import { outlineOf } from "../snapshots/outline.ts";
 
 /**
- * What happens from now on, in all engines of the configuration that tell of it, until the signal. The
- * first is `resync`: nothing after it is missed.
+ * The events from now on, of all engines of the configuration that support it, until the signal. The first
+ * one is `resync`: no event after it is missed.
  */
 export async function* events(session: Session, signal: AbortSignal): AsyncGenerator<StrataEvent> {
   await requireGroup(session, "events", "reporting events", (engine) => engine.events);
@@ -29,10 +29,10 @@ export async function* events(session: Session, signal: AbortSignal): AsyncGener
   }
 }
 
-/** What of an instance is looked at for changes. */
+/** The state of an instance that is compared for changes. */
 interface Seen {
   readonly instance: Instance;
-  /** Snapshots by name, with what stays when one is renamed; null where they could not be read. */
+  /** Snapshots by name, with what a rename does not change; null if they could not be read. */
   readonly snapshots: ReadonlyMap<
     string,
     { readonly createdAt: number; readonly parent: string | null }
@@ -56,13 +56,13 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
       }
       return passOver(session, "a gap", error);
     });
-    // Lost again: another mark follows.
+    // The connection was lost again, so another resync follows.
     if (now === null) {
       continue;
     }
     const late = await catchUp(session, seen, now, at);
     yield { at, kind: "resync" };
-    // What happened in a gap is told late; what was there before the beginning is not told.
+    // Changes in a gap are reported late; the state before the start is not reported.
     if (begun) {
       yield* late;
     }
@@ -70,7 +70,7 @@ async function* watch(session: Session, signal: AbortSignal): AsyncGenerator<Str
   }
 }
 
-/** Brings what was seen up to what is there now; resolves to what must have happened in between. */
+/** Updates the last known state; resolves to the events that must have happened in between. */
 async function catchUp(
   session: Session,
   seen: Map<string, Seen>,
@@ -109,7 +109,7 @@ async function* follow(
       : await find(session, id, before?.instance.name).catch((error: unknown) =>
           passOver(session, id, error),
         );
-  // A removal is told when it is done: that a record is marked on the way is no news.
+  // A removal is reported when it is complete, not when the record is marked for it.
   if (instance === null || instance?.removing) {
     return;
   }
@@ -119,7 +119,7 @@ async function* follow(
     }
     return;
   }
-  // Told as it was, even if it is another by now: that has an event of its own.
+  // Reported as in this event, even if the state has changed since: that is another event.
   const state = event.kind === "state" ? event.state : (before?.instance.state ?? instance.state);
   let told = before;
   if (event.kind === "state" && before !== undefined) {
@@ -137,14 +137,14 @@ async function find(session: Session, id: string, name: string | undefined): Pro
   return found?.id === id ? found : (await instances.list()).find((each) => each.id === id);
 }
 
-/** What cannot be read now is told when it can be: one instance must not end the events of all. */
+/** An instance that cannot be read now is reported later; it must not end the events of all. */
 function passOver(session: Session, about: string, error: unknown): null {
   session.log.debug(`${about} is passed over`, { error: asStrataError(error).message });
   return null;
 }
 
 async function look(session: Session, found: Instance, before: Seen | undefined): Promise<Seen> {
-  // Where the disk's size cannot be told, it is what it was.
+  // If the disk's size is not known, the last known one is kept.
   const disk = found.resources.disk || (before?.instance.resources.disk ?? 0n);
   const instance = { ...found, resources: { ...found.resources, disk } };
   const seen = await lookAt(session, instance, before).catch((error: unknown) =>
@@ -153,7 +153,7 @@ async function look(session: Session, found: Instance, before: Seen | undefined)
   return seen ?? { instance, snapshots: before?.snapshots ?? null, standsOn: before?.standsOn ?? null };
 }
 
-/** The tree is read whole only when its names have changed: an outline costs the same at any size. */
+/** The whole tree is read only if its names have changed: an outline costs the same at any size. */
 async function lookAt(session: Session, instance: Instance, before: Seen | undefined): Promise<Seen> {
   const { snapshots: group } = await session.engine();
   const { names, standsOn } =
@@ -169,7 +169,7 @@ async function lookAt(session: Session, instance: Instance, before: Seen | undef
   return { instance, snapshots, standsOn: tree.standsOn };
 }
 
-/** What must have happened between two looks. */
+/** The events that must have happened between two readings. */
 function* differences(at: number, before: Seen | undefined, after: Seen): Generator<StrataEvent> {
   const { name, record } = after.instance;
   const about = { at, instance: name };
@@ -201,12 +201,12 @@ function* differences(at: number, before: Seen | undefined, after: Seen): Genera
   }
 }
 
-/** The snapshot that was restored between two looks; null for none. */
+/** The snapshot that was restored between two readings; null for none. */
 function restoredBetween(before: Seen, after: Seen): string | null {
   if (before.instance.record.restoredAt === after.instance.record.restoredAt) {
     return null;
   }
-  // A snapshot that was taken since stands on what was restored.
+  // A snapshot taken since then has the restored one as its parent.
   let snapshot = after.standsOn;
   while (snapshot !== null && before.snapshots?.has(snapshot) !== true) {
     snapshot = after.snapshots?.get(snapshot)?.parent ?? null;

@@ -2,7 +2,10 @@ import { asStrataError } from "../../errors.ts";
 import type { CallOptions, FindOptions, ImageInfo, ImageOffers } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
-/** The images that can be launched; those for other engines too where ours does not tell what it takes. */
+/**
+ * The images that can be launched; including those for other engines if ours does not say which formats it
+ * accepts.
+ */
 export async function findImages(
   session: Session,
   options: FindOptions = {},

@@ -5,9 +5,9 @@ import { getInstance, requireStopped, whileLocked } from "../instances/instances
 import { requireFeature, requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
-/** Setting with the network that `bridged` means. */
+/** Setting with the network for `bridged`. */
 export const BRIDGED_NETWORK = "local.bridged-network";
-/** Stands for that network wherever one is named. */
+/** The name that means this network wherever one is named. */
 const BRIDGED = "bridged";
 
 /** The networks that instances can be on, by name. */
@@ -16,7 +16,7 @@ export async function networks(session: Session): Promise<NetworkInfo[]> {
   return (await group.list()).toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Why a value is not right for the setting; undefined when it is. */
+/** Why a value is refused for the setting; undefined if it is valid. */
 export async function bridgedNetworkRefusal(session: Session, value: string): Promise<string | undefined> {
   if (value === "") {
     return undefined;
@@ -25,7 +25,7 @@ export async function bridgedNetworkRefusal(session: Session, value: string): Pr
   return names.includes(value) ? undefined : `must be one of ${names.join(", ")}`;
 }
 
-/** Checks the interfaces of a request before anything is made, and puts the network in for `bridged`. */
+/** Checks the interfaces of a request before anything is created, and resolves `bridged`. */
 export async function checkNics(session: Session, specs: readonly NicSpec[]): Promise<NicSpec[]> {
   if (specs.length === 0) {
     return [];
@@ -80,13 +80,15 @@ async function bridged(session: Session): Promise<string> {
   });
 }
 
-/** True when the instance has an interface on the bridged network. */
+/** True if the instance has an interface on the bridged network. */
 export async function isBridged(session: Session, { nics }: Instance): Promise<boolean> {
   const network = (await session.settings())[BRIDGED_NETWORK] ?? "";
   return nics.some((nic) => nic.network === network);
 }
 
-/** Adds an interface on the bridged network to a stopped instance that has none. There is no way back. */
+/**
+ * Adds an interface on the bridged network to a stopped instance that has none. It cannot be removed again.
+ */
 export async function setBridged(
   session: Session,
   name: string,

@@ -10,7 +10,7 @@ function groupOf(session: Session) {
   return requireGroup(session, "adopt", "adopting", ({ adoption }) => adoption);
 }
 
-/** What the engine has and strata did not make, by name. */
+/** What the engine has and strata did not create, by name. */
 export async function candidates(session: Session): Promise<Candidate[]> {
   const found = await (await groupOf(session)).candidates();
   return found
@@ -30,7 +30,10 @@ function nameObstacle(name: string): string | null {
   }
 }
 
-/** Takes over what strata did not make. Without a user name nobody logs in to it, nor waits for its guest. */
+/**
+ * Takes over an instance that strata did not create. Without a user name, strata does not log in to it or
+ * wait for its guest.
+ */
 export async function adopt(
   session: Session,
   name: string,
@@ -49,7 +52,7 @@ export async function adopt(
   };
   const group = await groupOf(session);
   await group.adopt(name, record, contextOf(call)).catch((error: unknown) => {
-    // It is to become an instance; what is not there was none.
+    // Report it as a domain: it is not an instance yet.
     if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") {
       throw failure("DOMAIN_NOT_FOUND", { name }, error);
     }
@@ -57,7 +60,7 @@ export async function adopt(
   });
 }
 
-/** Lets it go again. */
+/** Stops managing it. */
 export async function release(session: Session, name: string, call?: CallOptions): Promise<void> {
   const context = contextOf(call);
   const group = await groupOf(session);

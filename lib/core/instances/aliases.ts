@@ -19,14 +19,14 @@ import { getInstance } from "./instances.ts";
 /** How long one client waits for another that changes the aliases, ms. */
 const LOCK_TIMEOUT_MS = 10_000;
 
-/** Names a script, so neither a path nor an option. */
+/** It is the name of a script, so it must be neither a path nor an option. */
 const ALIAS = /^[A-Za-z0-9_+][A-Za-z0-9_+.-]{0,62}$/;
-/** A dot ends the name of a context. */
+/** A dot would end the name of a context. */
 const CONTEXT = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$/;
 
 const pathOf = ({ folders }: Session) => join(folders.config, "aliases.json");
 
-/** The folder of the scripts, one for each alias. */
+/** The folder with a script for each alias. */
 export function scriptsFolder({ folders }: Pick<Session, "folders">): string {
   return join(folders.data, "bin");
 }
@@ -93,7 +93,7 @@ export async function preferContext(session: Session, context: string): Promise<
   await change(session, (before) => ({ ...before, active: context }));
 }
 
-/** Removes the aliases of instances that are gone for good. */
+/** Removes the aliases of purged instances. */
 export async function forgetAliases(session: Session, instances: readonly string[]): Promise<void> {
   const concerned = (all: Aliases) =>
     Object.values(all.contexts).some((context) =>
@@ -105,7 +105,7 @@ export async function forgetAliases(session: Session, instances: readonly string
   await change(session, (before) => without(before, (_, __, { instance }) => instances.includes(instance)));
 }
 
-/** The same without some, and without contexts that are empty then. */
+/** The same without these aliases, and without contexts that become empty. */
 function without(
   { active, contexts }: Aliases,
   gone: (context: string, name: string, alias: Alias) => boolean,

@@ -7,12 +7,14 @@ import { getInstance, whileLocked } from "./instances.ts";
 /** How long a guest may take to answer after its start, ms: emulated ones are slow. */
 export const START_TIMEOUT = 300_000;
 
-/** How long noting that a guest answers waits for another operation, ms: the guest is there all the same. */
+/**
+ * How long recording that a guest answers waits for another operation, ms. The guest is ready in any case.
+ */
 const NOTE_LOCK_TIMEOUT_MS = 5000;
 
 /**
- * Starts a locked instance that is stopped or suspended. One that boots counts as Starting from then on, for
- * everybody who looks, until the first login works. `state` is that of now, where the lock has an older one.
+ * Starts a locked instance that is stopped or suspended. From then on it is shown as Starting until the first
+ * login works. `state` is the current one if that of the lock is older.
  */
 export async function boot(
   session: Session,
@@ -27,21 +29,24 @@ export async function boot(
   await instances.start(lock, context);
 }
 
-/** Takes the mark of a boot away that will see no login. */
+/** Removes the mark of a boot for which there will be no login. */
 export async function forgetBoot(session: Session, lock: Lock): Promise<void> {
   if (lock.instance.record.startingAt) {
     await (await session.engine()).instances.annotate(lock, { startingAt: 0 });
   }
 }
 
-/** Waits until commands can run in a guest that boots, and notes that they can. Needs no lock: others may look, or stop it. */
+/**
+ * Waits until commands can run in a guest that boots, and records that they can. Needs no lock, so others may
+ * read or stop the instance.
+ */
 export async function awaitBoot(
   session: Session,
   instance: Instance,
   timeout: number,
   context: Context,
 ): Promise<void> {
-  // Read before the wait: another boot of the same instance has a mark of its own.
+  // Read before waiting, because another boot of the same instance has a different mark.
   const { record } = await getInstance(session, instance.name);
   await awaitReady(session, instance, timeout, context);
   if (record.startingAt) {
@@ -57,7 +62,7 @@ async function noteAnswer(session: Session, instance: Instance, startingAt: numb
   };
   const options = { wait: NOTE_LOCK_TIMEOUT_MS, finish: false };
   await whileLocked(session, instance, contextOf(), note, options).catch((error: unknown) => {
-    // Its state is shown as Starting for longer, and the next login notes it.
+    // It is shown as Starting for longer, until the next login records it.
     session.log.warn(
       `it could not be noted that the guest of "${instance.name}" answers: ${asStrataError(error).message}`,
     );

@@ -10,9 +10,9 @@ import { checkName } from "../snapshots/names.ts";
 import { getInstance, outlines, requireStopped, whileLocked } from "./instances.ts";
 
 /**
- * Copies a stopped instance as it stands, without its snapshots. Inside, the copy is another machine: its
- * seed has an instance id of its own, at which cloud-init renews host name and host keys. The user's own
- * cloud-init data is not in it, since what it asked for is on the disk.
+ * Copies the current state of a stopped instance, without its snapshots. Inside, the copy is another machine:
+ * its seed has a new instance id, for which cloud-init renews host name and host keys. It does not contain
+ * the user's own cloud-init data, whose effects are already on the disk.
  */
 export async function clone(
   session: Session,
@@ -50,9 +50,9 @@ export async function clone(
   });
 }
 
-/** The wanted name if it is free; without one, `NAME-cloneN` with the lowest N that is. */
+/** The requested name if it is free; without one, `NAME-cloneN` with the lowest free N. */
 async function freeName(session: Session, { name }: Instance, wanted: string | undefined): Promise<string> {
-  // Whether it is free is the engine's to say, as with a launch.
+  // The engine decides whether it is free, as for a launch.
   if (wanted !== undefined) {
     return wanted;
   }

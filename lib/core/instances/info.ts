@@ -14,7 +14,7 @@ import type { Session } from "../session/session.ts";
 import { displayState, getInstances, outlines, unlessGone } from "./instances.ts";
 import { readImageSize } from "./read-images.ts";
 
-/** How long a guest may take to tell about itself, ms. */
+/** How long a guest may take to answer, ms. */
 const GUEST_TIMEOUT_MS = 10_000;
 
 const PROBE = "cat /proc/loadavg /proc/meminfo /etc/os-release; df -B1 --output=used,size / | tail -1";
@@ -36,7 +36,7 @@ function summary(session: Session, instance: InstanceOutline): InstanceSummary {
 
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
-/** Every instance in a line, of every engine of the configuration. */
+/** A summary of every instance of every engine of the configuration. */
 export async function listing(session: Session, options: ListOptions = {}): Promise<Listing> {
   const engines = [session, ...(await session.others())].map(({ engineName }) => engineName);
   const { found, failures } = await askAll(session, async (each) =>
@@ -45,7 +45,7 @@ export async function listing(session: Session, options: ListOptions = {}): Prom
   return { engines, instances: [...found].sort(byName), failures };
 }
 
-/** Everything about the named instances, or about all; what only a guest knows is asked of it. */
+/** Everything about the named instances, or about all, including information from their guests. */
 export async function info(
   session: Session,
   names?: readonly string[],
@@ -69,7 +69,7 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
   const extra = await readImageSize(session, instance);
   return {
     ...summary(session, instance),
-    // It let us in, if only to look: the note that it boots waits for whoever has the lock.
+    // The login worked, so it has booted; the mark of the boot is removed by the next holder of the lock.
     ...(probed === null ? {} : { state: displayState(answered(instance)) }),
     ...(inside.release === undefined ? {} : { release: inside.release }),
     snapshotCount: instance.snapshotCount,
@@ -91,7 +91,7 @@ function answered(instance: Instance): Instance {
   return { ...instance, record: { ...instance.record, startingAt: 0 } };
 }
 
-/** What a guest tells about itself; null when it does not answer in time. */
+/** A guest's information about itself; null if it does not answer in time. */
 async function probe(session: Session, instance: Instance, options: InfoOptions): Promise<string | null> {
   if (options.wait !== undefined && !(await answersWithin(session, instance, options.wait, options))) {
     return null;
@@ -99,7 +99,7 @@ async function probe(session: Session, instance: Instance, options: InfoOptions)
   return tryOutput(session, instance, ["sh", "-c", PROBE], GUEST_TIMEOUT_MS);
 }
 
-/** Reads what the probe printed; what is not in it stays empty. */
+/** Parses the output of the probe; what it lacks stays empty. */
 export function readProbe(output: string): {
   load: number[];
   memory: Usage | null;

@@ -20,15 +20,15 @@ const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
   unknown: "Unknown",
 };
 
-/** How long after its time a shutdown may still be under way, ms. */
+/** How long after its time a shutdown may still be in progress, ms. */
 const SHUTDOWN_GRACE_MS = 120_000;
 
-/** True while an instance runs that was told to shut down by itself. */
+/** True while an instance with a scheduled shutdown runs. */
 export function awaitsShutdown({ state, record }: InstanceOutline): boolean {
   return state === "running" && Date.now() < (record.shutdownAt ?? 0) + SHUTDOWN_GRACE_MS;
 }
 
-/** The state as a user sees it. */
+/** The state that is shown to users. */
 export function displayState(instance: InstanceOutline): InstanceState {
   if (instance.record.deleted) {
     return "Deleted";
@@ -47,7 +47,10 @@ export async function outlines(session: Session, options: ListOptions = {}): Pro
   return addresses ? found : found.map((each) => ({ ...each, addresses: [] }));
 }
 
-/** The instance of that name; rejects with INSTANCE_NOT_FOUND, and unless allowed with INSTANCE_DELETED. */
+/**
+ * The instance of that name; rejects with INSTANCE_NOT_FOUND and, unless deleted ones are allowed,
+ * INSTANCE_DELETED.
+ */
 export async function getInstance(
   session: Session,
   name: string,
@@ -65,7 +68,7 @@ export async function getInstance(
   return instance;
 }
 
-/** All instances of a request; one that is missing or deleted fails it before anything is changed. */
+/** All instances of a request; if one is missing or deleted, the request fails before anything is changed. */
 export async function getInstances(
   session: Session,
   names: readonly string[],
@@ -80,7 +83,9 @@ export async function getInstances(
 
 const GONE: readonly ErrorCode[] = ["INSTANCE_NOT_FOUND", "INSTANCE_DELETED", "SNAPSHOT_NOT_FOUND"];
 
-/** What a callback resolves to; nothing where its instance or snapshot is gone and the caller allows it. */
+/**
+ * The result of a function; undefined if its instance or snapshot has disappeared and the caller allows that.
+ */
 export async function unlessGone<T>(
   call: Pick<EachOptions, "skipMissing"> | undefined,
   work: () => Promise<T>,
@@ -95,7 +100,10 @@ export async function unlessGone<T>(
   }
 }
 
-/** Runs a callback while the instance is locked, which may be known by its name alone; the lock has it as it is then. */
+/**
+ * Calls a function while the instance, which may be known only by name, is locked; the lock contains its
+ * state under the lock.
+ */
 export async function whileLocked<T>(
   session: Session,
   which: Instance | { readonly name: string },
@@ -116,15 +124,18 @@ export async function whileLocked<T>(
       const missing = known === undefined && asStrataError(error).code === "INSTANCE_NOT_FOUND";
       throw missing ? await notFound(session, name) : error;
     });
-  // It may have been deleted while we waited; what was allowed on a deleted instance before still is.
+  // It may have been deleted while we waited; functions for deleted instances still run.
   if (lock.instance.record.deleted && known?.record.deleted !== true) {
     throw failure("INSTANCE_DELETED", { name });
   }
-  // Awaited here: a promise that is handed on would outlive the lock.
+  // Awaited here, because a returned promise would outlive the lock.
   return await work(lock);
 }
 
-/** The same for one after the other; those that are gone by their turn are passed over where the caller allows it. */
+/**
+ * The same for several instances in turn; those that have disappeared by their turn are skipped if the caller
+ * allows that.
+ */
 export async function eachLocked(
   session: Session,
   chosen: readonly Instance[],
@@ -137,7 +148,7 @@ export async function eachLocked(
   }
 }
 
-/** Rejects unless the instance is stopped, saying `reason`. */
+/** Rejects with `reason` unless the instance is stopped. */
 export function requireStopped(instance: Instance, reason: string): void {
   const { name, state } = instance;
   if (state === "suspended") {

@@ -22,10 +22,10 @@ import { outlines, whileLocked } from "./instances.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 
 const GIB = 1024n ** 3n;
-/** The user of most images, while it is not known of which. */
+/** The default user of most images, used until the image is known. */
 const USERNAME = "ubuntu";
 const DEFAULTS = { cpus: 1, memory: GIB, disk: 5n * GIB };
-/** What a system that is installed by hand needs, and what is given to an empty disk. */
+/** Resources for a system that is installed by hand on an empty disk. */
 const INSTALLED_DISK = 20n * GIB;
 
 /** Creates an instance, starts it and waits for its guest. */
@@ -42,17 +42,17 @@ export async function launch(
   try {
     await whileLocked(session, instance, context, (lock) => boot(session, lock, context));
   } catch (error) {
-    // What never ran is of no use to anybody.
+    // An instance that never ran is of no use, so it is removed.
     const whole = contextOf();
     await whileLocked(session, instance, whole, (lock) => instances.remove(lock, whole));
     throw error;
   }
-  // An installer has no ssh server; whoever looks at its screen sees when it is done.
+  // An installer has no ssh server; its user sees on the screen when it is finished.
   if (options.image === BLANK) {
     return { name };
   }
   await awaitBoot(session, instance, options.timeout ?? START_TIMEOUT, context).catch((error: unknown) => {
-    // Who cancels only waits no longer: it runs, and may be wanted.
+    // Cancelling only ends the wait: the instance runs, and may be wanted.
     if (asStrataError(error).code === "CANCELLED") {
       context.warn?.(
         `"${name}" was launched and is still starting; \`strata delete --purge ${quote(name)}\` removes it`,
@@ -63,7 +63,7 @@ export async function launch(
   return { name };
 }
 
-/** Checks everything and brings the image here, before anything is created. */
+/** Checks everything and fetches the image before anything is created. */
 async function prepare(session: Session, options: LaunchOptions, context: Context): Promise<InstanceSpec> {
   if (options.name !== undefined) {
     checkName("instance", options.name);
@@ -85,7 +85,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const userData = options.userData === undefined ? {} : { userData: options.userData };
   const home = name === (await getSetting(session, "client.primary-name"));
   const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
-  // Before the image is fetched: what a user wrote wrong should show at once.
+  // Before the image is fetched, so that errors of the user are reported at once.
   const networks = await checkNics(session, options.networks ?? []);
   if (options.userData !== undefined) {
     for (const warning of await checkUserData(options.userData)) {
@@ -124,7 +124,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   };
 }
 
-/** The ISO for the CD drive, where one is wanted. */
+/** The ISO for the CD drive, if there is one. */
 async function prepareCdrom(session: Session, options: LaunchOptions): Promise<{ readonly cdrom?: string }> {
   if (options.username !== undefined && options.image !== BLANK) {
     const reason = "only a system that is installed from a CD-ROM has one of one's choice";
@@ -156,7 +156,7 @@ function diskSize({ virtualSize }: ImageSource, wanted: bigint | undefined, smal
   return wanted;
 }
 
-/** An engine that takes any image has no use for a real one. */
+/** An engine that accepts any image does not need a real one. */
 async function resolveImage(session: Session, image: string, context: Context): Promise<ResolvedImage> {
   const { imageFormats } = await session.info();
   if (!imageFormats.includes("any")) {
@@ -170,13 +170,13 @@ async function resolveImage(session: Session, image: string, context: Context): 
   return { source, os: "", release: image, username: USERNAME };
 }
 
-/** Who has an image of another kind than the engine's is told so, and not that there is none. */
+/** If there is an image, but not in the engine's formats, the error says so. */
 async function otherKind(session: Session, image: string, error: StrataError): Promise<StrataError> {
   if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") {
     return error;
   }
   const name = image.toLowerCase();
-  // Any build of Debian would do, and the error says which.
+  // Any Debian image would do, and the error says which one to build.
   if (name === "debian") {
     return error;
   }
@@ -197,8 +197,8 @@ async function otherKind(session: Session, image: string, error: StrataError): P
 }
 
 /**
- * Rejects what could not be made. Whether the name is free is the engine's to say: it may take away what a
- * launch that died has left.
+ * Rejects requests that cannot be fulfilled. The engine decides whether the name is free, because it may
+ * remove the remains of a launch that died.
  */
 async function checkPlan(instances: Instances, plan: InstancePlan): Promise<void> {
   if (instances.check !== undefined) {

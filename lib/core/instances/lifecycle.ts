@@ -31,8 +31,8 @@ export async function start(
 }
 
 /**
- * Starts an instance and waits for its guest. Waiting needs no lock: others may look, or stop it. Whoever
- * starts what is about to shut down wants it to stay.
+ * Starts an instance and waits for its guest. Waiting needs no lock, so others may read or stop it. Starting
+ * an instance that is about to shut down cancels the shutdown.
  */
 export async function startOne(
   session: Session,
@@ -63,8 +63,8 @@ export async function stop(
 }
 
 /**
- * Stops an instance, whatever another operation has left of itself. Whoever cuts the power does not wait long for
- * another operation either, where the engine can do without.
+ * Stops an instance, whatever an interrupted operation has left. Cutting the power does not wait long for
+ * another operation either, if the engine can do without the lock.
  */
 async function stopOne(
   session: Session,
@@ -117,7 +117,7 @@ async function stopLocked(
   await forgetBoot(session, lock);
 }
 
-/** Keeps the memory and stops; what does not run has none to keep and is left alone. */
+/** Saves the memory and stops; an instance that does not run has no memory to save and is left alone. */
 export async function suspend(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
   const save = await requireGroup(session, "suspend", "suspending", ({ instances }) => instances.suspend);
   const chosen = await getInstances(session, names, {}, call);
@@ -126,13 +126,16 @@ export async function suspend(session: Session, names: readonly string[], call?:
       if (lock.instance.state === "stopped") {
         return;
       }
-      // Told to shut down, the guest would do it as soon as it is resumed.
+      // A guest with a scheduled shutdown would shut down as soon as it is resumed.
       await cancelShutdown(session, lock, context);
       await withoutMounts(session, lock, context, () => save(lock, context));
     });
 }
 
-/** Nothing that is suspended can be restarted: resumed it would not be, and anew it would lose its memory. */
+/**
+ * A suspended instance cannot be restarted: resuming it would not be a restart, and a fresh start would lose
+ * its memory.
+ */
 function requireAwake({ name, state }: Instance): void {
   if (state === "suspended") {
     throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be restarted" });

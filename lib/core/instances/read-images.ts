@@ -5,7 +5,7 @@ import { requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
 import { eachLocked, getInstances, requireStopped } from "./instances.ts";
 
-/** Makes reads of stopped instances as fast as they get, whatever has to be copied. */
+/** Makes reads of stopped instances as fast as possible, however much has to be copied. */
 export async function optimize(
   session: Session,
   names: readonly string[],
@@ -23,7 +23,7 @@ export async function optimize(
   return optimized;
 }
 
-/** Bytes that the engine keeps for an instance's reads; null where it keeps none or may not be asked. */
+/** Bytes that the engine keeps for fast reads of an instance; null if it keeps none or cannot tell. */
 export async function readImageSize(session: Session, { id }: Instance): Promise<bigint | null> {
   const { readImages } = await session.engine();
   if (readImages === undefined) {

@@ -13,7 +13,7 @@ import { deleteSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
 import { forgetAliases } from "./aliases.ts";
 import { eachLocked, getInstance, getInstances, unlessGone, whileLocked } from "./instances.ts";
 
-/** How long a guest that is to be deleted may take to shut down before its power is cut, ms. */
+/** How long a guest may take to shut down before a deletion cuts its power, ms. */
 const SHUTDOWN_TIMEOUT_MS = 30_000;
 
 /** Deletes instances and snapshots; the whole request is checked before anything is changed. */
@@ -39,7 +39,7 @@ export async function remove(
     }
     checkName("snapshot", snapshot);
     if (options.alone === true) {
-      // Nothing is changed before it is looked at, once it is locked.
+      // Each is checked under its lock before it is changed.
       parts.push({ instance: { name }, snapshot });
       return;
     }
@@ -51,7 +51,7 @@ export async function remove(
   });
   return async () => {
     for (const { instance, snapshot } of parts) {
-      // Snapshots go with an instance that is purged in the same request.
+      // Snapshots are removed with an instance that is purged in the same request.
       if (options.purge === true && whole.has(instance.name)) {
         continue;
       }
@@ -69,7 +69,7 @@ export async function remove(
           { finish: false },
         ),
       ).catch((error: unknown) => {
-        // Locking it takes away what a removal or a launch that died has left, which is what was asked for.
+        // Locking it removes the remains of a removal or a launch that died, which is what was requested.
         const coming = instance.removing === true || instance.state === "starting";
         if (options.purge !== true || !coming || asStrataError(error).code !== "INSTANCE_NOT_FOUND") {
           throw error;
@@ -82,7 +82,7 @@ export async function remove(
   };
 }
 
-/** Rejects unless the snapshot is there, by the call that costs least. */
+/** Rejects unless the snapshot exists, with the cheapest call. */
 async function requireThere(group: Snapshots, { id, name }: Instance, snapshot: string): Promise<void> {
   if (group.removal === undefined) {
     return requireSnapshot(await outlineOf(group, id), name, snapshot);
@@ -92,7 +92,7 @@ async function requireThere(group: Snapshots, { id, name }: Instance, snapshot: 
   }
 }
 
-/** The aliases go too. What is gone is gone: a folder that cannot be written is no reason to say otherwise. */
+/** Its aliases are removed too. If their folder cannot be written, the removal still counts as done. */
 async function forget(session: Session, names: readonly string[], { warn }: Context): Promise<void> {
   await forgetAliases(session, names).catch((error: unknown) => {
     const { code, message } = asStrataError(error);
@@ -133,7 +133,7 @@ export async function recover(session: Session, names: readonly string[], call?:
   return () =>
     eachLocked(session, chosen, call, async (lock) => {
       const { name, record } = lock.instance;
-      // Recovered by somebody while we waited.
+      // Another process recovered it while we waited.
       if (!record.deleted && call?.skipMissing !== true) {
         throw failure("INSTANCE_NOT_DELETED", { name });
       }
@@ -143,7 +143,7 @@ export async function recover(session: Session, names: readonly string[], call?:
     });
 }
 
-/** Brings an instance back from the copies of its records in its folder. */
+/** Defines an instance again from the copies of its records in its folder. */
 export async function recoverFrom(
   session: Session,
   folder: string,
@@ -158,14 +158,14 @@ export async function recoverFrom(
   return { name: await maintenance.recover(resolve(folder), context) };
 }
 
-/** Removes every deleted instance for good; resolves to their names. */
+/** Permanently removes every deleted instance; resolves to their names. */
 export async function purge(session: Session, call?: CallOptions): Promise<string[]> {
   const { instances } = await session.engine();
   const deleted = (await instances.list()).filter(({ record }) => record.deleted);
   const names: string[] = [];
   const context = contextOf(call);
   const removeLocked = async (lock: Lock) => {
-    // Recovered by somebody while we waited: theirs.
+    // Another process recovered it while we waited, so it is kept.
     if (!lock.instance.record.deleted) {
       return;
     }

@@ -5,10 +5,10 @@ import { contextOf, type Session } from "../session/session.ts";
 import { requireStopped, whileLocked } from "./instances.ts";
 
 const MIB = 1024n ** 2n;
-/** Least sizes of an instance, bytes. */
+/** Minimum sizes of an instance, bytes. */
 export const MIN_MEMORY = 128n * MIB;
 export const MIN_DISK = 512n * MIB;
-/** Beyond this no machine goes; it catches slips of the finger before an engine does. */
+/** No machine has more; this catches typing errors before an engine does. */
 const MAX_CPUS = 1024;
 
 export function checkCpus(cpus: number): void {
@@ -27,7 +27,7 @@ export function checkMemory(memory: bigint): void {
   }
 }
 
-/** Changes CPUs, memory or disk of a stopped instance; the disk grows only. */
+/** Changes CPUs, memory or disk of a stopped instance; the disk only grows. */
 export async function resize(
   session: Session,
   name: string,

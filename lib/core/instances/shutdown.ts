@@ -6,13 +6,12 @@ import type { Session } from "../session/session.ts";
 import { awaitsShutdown } from "./instances.ts";
 
 const MINUTE = 60_000;
-/** How long the guest may take to obey, ms. */
+/** How long the guest's command may take, ms. */
 const GUEST_TIMEOUT_MS = 30_000;
 
 /**
- * Tells the guest to shut down by itself after a while, ms, rounded up to minutes: it warns whoever is
- * logged in, and nothing of ours has to stay alive until then. Told again, the last time counts. The
- * instance must run.
+ * Schedules a shutdown in the guest after a time in ms, rounded up to minutes. The guest warns logged-in
+ * users, and no process of strata has to stay alive. A second call replaces the first. The instance must run.
  */
 export async function scheduleShutdown(
   session: Session,
@@ -24,7 +23,7 @@ export async function scheduleShutdown(
   const { name, record } = lock.instance;
   const minutes = Math.ceil(after / MINUTE);
   const warning = `"strata stop --cancel ${name}" cancels it.`;
-  // Marked first: a shutdown that nobody can see coming would be worse than a mark without one.
+  // Recorded first: a shutdown that is not shown would be worse than a record without one.
   await instances.annotate(lock, { shutdownAt: Date.now() + minutes * MINUTE });
   try {
     await shutdownInside(session, lock, ["-h", `+${minutes}`, warning], context);
@@ -34,7 +33,7 @@ export async function scheduleShutdown(
   }
 }
 
-/** Calls a delayed shutdown off; without one, does nothing. */
+/** Cancels a delayed shutdown; does nothing if there is none. */
 export async function cancelShutdown(session: Session, lock: Lock, context: Context): Promise<void> {
   if (awaitsShutdown(lock.instance)) {
     await shutdownInside(session, lock, ["-c"], context);
@@ -42,7 +41,7 @@ export async function cancelShutdown(session: Session, lock: Lock, context: Cont
   await forgetShutdown(session, lock);
 }
 
-/** Takes the mark of a shutdown away that has been or will not be. */
+/** Removes the record of a shutdown that has happened or will not happen. */
 export async function forgetShutdown(session: Session, lock: Lock): Promise<void> {
   if (!lock.instance.record.shutdownAt) {
     return;

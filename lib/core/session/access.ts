@@ -7,7 +7,7 @@ import { contextOf, type Session } from "./session.ts";
 /** Between two attempts, ms. */
 const RETRY_INTERVAL_MS = 500;
 
-/** Resolves when the engine answers. Rejects with TIMEOUT, and at once where waiting would not help. */
+/** Resolves when the engine answers. Rejects with TIMEOUT, and at once if waiting would not help. */
 export async function waitReady(
   session: Session,
   options: { readonly timeout?: number } = {},

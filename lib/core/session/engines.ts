@@ -5,8 +5,8 @@ import type { EngineFailure } from "../api/strata.ts";
 import type { Session } from "./session.ts";
 
 /**
- * The session whose engine has an instance of that name. The engine in use comes first: where several or
- * none have it, it is that one.
+ * The session whose engine has an instance of that name. If several or none have it, this is the engine in
+ * use.
  */
 export async function locate(session: Session, name: string): Promise<Session> {
   const others = await session.others();
@@ -32,13 +32,13 @@ async function has(session: Session, name: string): Promise<boolean> {
   }
 }
 
-/** Names, or whatever bears one, by the session that has them; each keeps its order. */
+/** Names, or objects with names, by the session that has them, each in the given order. */
 export async function byEngine<T>(
   session: Session,
   items: readonly T[],
   nameOf: (item: T) => string,
 ): Promise<ReadonlyMap<Session, readonly T[]>> {
-  // First what no other engine has: unknown names fail before anything is done.
+  // First those that no other engine has, so that unknown names fail before anything is done.
   const found = new Map<Session, T[]>([[session, []]]);
   for (const item of items) {
     const owner = await locate(session, nameOf(item));
@@ -47,12 +47,12 @@ export async function byEngine<T>(
   return new Map([...found].filter(([, mine]) => mine.length > 0));
 }
 
-/** What is left to be done of a request once it has been checked. */
+/** The part of a request that remains after it was checked. */
 export type Work = () => Promise<void>;
 
 /**
- * Has each engine check its part of a request before the first of them changes anything. Where it is about one thing
- * only, the check may be left to the change itself: `alone` says so.
+ * Lets each engine check its part of a request before the first of them changes anything. If the request is
+ * about one item only (`alone`), the check may be left to the change itself.
  */
 export async function prepareAll<T>(
   session: Session,
@@ -73,8 +73,8 @@ export async function carryOut<T>(...request: Parameters<typeof prepareAll<T>>):
 }
 
 /**
- * Asks every engine of the configuration. One that fails takes nothing from the others; where there is
- * but one, its failure is the caller's.
+ * Asks every engine of the configuration. A failure of one does not affect the others; if there is only one,
+ * its failure is passed on.
  */
 export async function askAll<T>(
   session: Session,
@@ -97,7 +97,7 @@ export async function askAll<T>(
   return { found: answers.flatMap(({ found }) => found), failures };
 }
 
-/** The same for those who go on with what there is: the failures are logged. */
+/** The same, but failures are only logged. */
 export async function gather<T>(
   session: Session,
   work: (session: Session) => Promise<readonly T[]>,
@@ -109,7 +109,7 @@ export async function gather<T>(
   return found;
 }
 
-/** Why an instance was not found, as far as another engine of the configuration knows. */
+/** Why an instance was not found, if another engine of the configuration knows. */
 export async function notFound(session: Session, name: string): Promise<StrataError> {
   const owner = await locate(session, name);
   return owner === session
@@ -126,7 +126,7 @@ async function namesOf(session: Session): Promise<string[]> {
   return outlines.map(({ name }) => name);
 }
 
-/** Rejects with INSTANCE_EXISTS when another engine of the configuration has an instance of that name. */
+/** Rejects with INSTANCE_EXISTS if another engine of the configuration has an instance of that name. */
 export async function requireFree(session: Session, name: string | undefined): Promise<void> {
   if (name !== undefined && (await locate(session, name)) !== session) {
     throw failure("INSTANCE_EXISTS", { name });

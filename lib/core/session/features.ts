@@ -6,7 +6,7 @@ const PLAIN = "it does not have this feature";
 
 /**
  * Rejects with UNSUPPORTED and the engine's own reason unless the engine declares the feature, or one of
- * them. `what` is the work as a user sees it: "suspending an instance".
+ * several. `what` is the action in the user's words: "suspending an instance".
  */
 export async function requireFeature(
   session: Session,
@@ -22,15 +22,15 @@ export async function requireFeature(
   throw await unsupported(session, what, reasons.join("; "));
 }
 
-/** The failure of what an engine cannot do, for the reason that it gives. */
+/** The error for something that an engine cannot do, with the reason that it gives. */
 export async function unsupported(session: Session, what: string, reason = ""): Promise<StrataError> {
   const { engine } = await session.info();
   return failure("UNSUPPORTED", { what, engine, reason: reason || PLAIN });
 }
 
 /**
- * A group of the contract that only some engines have: `requireGroup(session, "clone", "cloning",
- * ({ instances }) => instances.clone)`. Rejects as `requireFeature` does where it is not declared.
+ * A group of the contract that only some engines have: `requireGroup(session, "clone", "cloning", ({
+ * instances }) => instances.clone)`. Rejects like `requireFeature` if it is not declared.
  */
 export async function requireGroup<T>(
   session: Session,

@@ -156,7 +156,7 @@ export function maintenance(session: Session): StrataMaintenance {
         checkChoice(findings, choice);
       }
       const { found, failures } = await askAll(session, (owner) => repair(owner, findings, choice, options));
-      // Whose finding it is only its engine knows: the others fail at nothing of theirs.
+      // Only the engine of a finding knows it; the other engines have nothing to repair.
       for (const { engine, error } of failures) {
         options.warn?.(`engine ${engine}: ${error.message}`);
       }
@@ -165,7 +165,7 @@ export function maintenance(session: Session): StrataMaintenance {
   };
 }
 
-/** Asks about instances by their names the engines that have them, or about all of all engines. */
+/** Asks the engines of the named instances, or all engines about all of theirs. */
 export async function askOwners<T>(
   session: Session,
   names: string | readonly string[] | undefined,

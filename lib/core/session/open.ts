@@ -8,7 +8,7 @@ import * as groups from "./groups.ts";
 import { instances } from "./instance-group.ts";
 import { openSession } from "./session.ts";
 
-/** Opens strata with the user's settings. An engine is contacted at the first call that needs it. */
+/** Opens strata with the user's settings. An engine is contacted by the first call that needs it. */
 export async function openStrata(options: OpenStrataOptions = {}): Promise<Strata> {
   const session = await openSession(options);
   return {

@@ -7,8 +7,8 @@ import type { Session } from "./session.ts";
 const blank = { version: "", api: "", engine: "", kind: "", features: [], missing: {}, checks: [] } as const;
 
 /**
- * Every engine that there is, by name: those of the configuration loaded, opened and checked; further
- * ones that ship with strata by name alone; and what was refused, with the reason. Never rejects.
+ * All engines, by name: those of the configuration, loaded, opened and checked; the others that ship with
+ * strata, by name only; and refused ones with the reason. Never rejects.
  */
 export async function plugins(session: Session): Promise<PluginInfo[]> {
   const { configured, refused, names } = await session.catalogue();
@@ -24,7 +24,7 @@ export async function plugins(session: Session): Promise<PluginInfo[]> {
       return { ...blank, name, origin, state: "available" as const, reason: "" };
     }),
     ...refused
-      // The engine in use, where it is among them, has told the reason itself.
+      // If the engine in use is among them, it has given the reason itself.
       .filter(({ name, error }) => !used.has(name) || error.code === "PLUGIN_DUPLICATE")
       .map(({ name, entry, error }) => ({
         ...blank,
@@ -78,8 +78,8 @@ function explain({ message, hint }: StrataError): string {
 }
 
 /**
- * Why an engine cannot become the one that the setting names; undefined when it can. The one that it names
- * now counts, whichever the caller works with.
+ * Why an engine cannot become the one of the setting; undefined if it can. The current value of the setting
+ * counts, whichever engine the caller uses.
  */
 export async function driverRefusal(session: Session, name: string): Promise<string | undefined> {
   const catalogue = await session.catalogue();
@@ -106,7 +106,7 @@ async function runningRefusal({ engineName, engine, log }: Session): Promise<str
     const running = (await instances.list()).some(({ state }) => state === "running");
     return running ? `${engineName} has running instances; stop them first` : undefined;
   } catch (error) {
-    // Whoever has an engine that does not work must be able to leave it.
+    // Users must be able to leave an engine that does not work.
     log.warn(
       `engine ${engineName} could not be asked for running instances: ${asStrataError(error).message}`,
     );
@@ -114,7 +114,7 @@ async function runningRefusal({ engineName, engine, log }: Session): Promise<str
   }
 }
 
-/** Why a list of plugins is refused; undefined when all that is new in it can be used. */
+/** Why a list of plugins is refused; undefined if all new ones in it can be used. */
 export async function pluginsRefusal(
   session: Session,
   before: string,

@@ -13,16 +13,18 @@ import { readSettings, type SettingValues, writeSettings } from "../../settings/
 import { answer } from "../api/answer.ts";
 import type { CallOptions, Folders, OpenStrataOptions } from "../api/strata.ts";
 
-/** What the use cases share. The engine is opened at first use: settings can be put right without it. */
+/**
+ * The state that use cases share. The engine is opened at first use, so settings can be corrected without it.
+ */
 export interface Session extends AsyncDisposable {
   readonly folders: Folders;
   readonly log: Log;
   readonly engineName: string;
-  /** The engines that there are, and those that the configuration names. */
+  /** All engines, and those that the configuration names. */
   catalogue(): Promise<Catalogue>;
-  /** Sessions with the further engines of the configuration; none where the caller chose one engine. */
+  /** Sessions with the further engines of the configuration; none if the caller chose one engine. */
   others(): Promise<readonly Session[]>;
-  /** A session of the caller's own with an engine that may be none of these. */
+  /** A separate session for the caller, with any engine. */
   beside(engineName: string): Session;
   plugin(): Promise<EnginePlugin>;
   engine(): Promise<Engine>;
@@ -30,11 +32,11 @@ export interface Session extends AsyncDisposable {
   images(): Promise<ImageStore>;
   settings(): Promise<SettingValues>;
   saveSettings(values: SettingValues): Promise<void>;
-  /** What the plugin is opened with. */
+  /** Options for opening the plugin. */
   openOptions(): Promise<Parameters<EnginePlugin["open"]>[0]>;
 }
 
-/** What the sessions with all engines have in common. */
+/** The state that the sessions of all engines share. */
 type Shared = Pick<
   Session,
   "folders" | "log" | "catalogue" | "beside" | "images" | "settings" | "saveSettings"
@@ -126,7 +128,7 @@ function sessionOf(
   };
 }
 
-/** Remembers the first result; a failure is tried again at the next call. */
+/** Remembers the first result; after a failure, the next call tries again. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
@@ -138,7 +140,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** A whole context from what a caller gave of one. */
+/** A complete context from a partial one. */
 export function contextOf(call: CallOptions = {}): Context {
   return {
     signal: call.signal ?? new AbortController().signal,

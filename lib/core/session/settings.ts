@@ -79,7 +79,7 @@ async function unknownSetting(session: Session, key: string): Promise<StrataErro
   return failure("UNKNOWN_SETTING", { key, ...(await nearDetail(key, () => settingKeys(session))) });
 }
 
-/** The engine of that name, which need not be the one in use; undefined where there is none. */
+/** The engine of that name, which may not be the one in use; undefined if there is none. */
 async function pluginNamed(session: Session, name: string): Promise<EnginePlugin | undefined> {
   if (name === session.engineName) {
     return session.plugin();
@@ -192,7 +192,7 @@ function readResource(which: (typeof RESOURCES)[number], value: string) {
   return { cpus: Number(value) };
 }
 
-/** Why a value is not right, undefined when it is. */
+/** Why a value is refused; undefined if it is valid. */
 async function refusal(
   session: Session,
   text: string,

@@ -1,4 +1,4 @@
-/** Halves of the names that instances get when their user gives none. */
+/** The words that generated instance names are made of. */
 export const ADJECTIVES =
   "able amber ample apt bold brave brisk calm candid clear clever cosmic crisp daring deft eager early even fair fleet fond frank fresh gentle glad golden grand happy hardy honest humble jolly keen kind lively loyal lucid lunar merry mild modest neat nimble noble patient placid polite proud quick quiet rapid ready regal robust serene sharp silent smart snug solid spry stable steady sturdy subtle sunny swift tender tidy true upbeat vivid warm wise witty zesty".split(
     " ",

@@ -1,7 +1,7 @@
 import { failure, type StrataError } from "../../errors.ts";
 import { nearDetail } from "../../util/nearest.ts";
 
-/** SNAPSHOT_NOT_FOUND, with what may have been meant of those that there are. */
+/** SNAPSHOT_NOT_FOUND, with similar names among the existing ones. */
 export async function snapshotNotFound(
   name: string,
   snapshot: string,

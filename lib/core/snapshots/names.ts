@@ -2,7 +2,7 @@ import { failure } from "../../errors.ts";
 
 const NAME = /^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 
-/** Rejects a name that is against the rules, of an instance or of a snapshot. */
+/** Rejects an invalid name of an instance or snapshot. */
 export function checkName(kind: "instance" | "snapshot", name: string): void {
   if (!NAME.test(name)) {
     throw failure("INVALID_NAME", { kind, name });
@@ -10,8 +10,8 @@ export function checkName(kind: "instance" | "snapshot", name: string): void {
 }
 
 /**
- * The default name of the next snapshot and the counter that goes with it: `snapshotN`, N one more than
- * the number ever taken. A name that a user gave by hand is passed over.
+ * The default name of the next snapshot and its counter: `snapshotN`, with N one more than the number ever
+ * taken. A name that is in use is skipped.
  */
 export function nextSnapshot(taken: number, existing: Iterable<string>): { name: string; taken: number } {
   const names = new Set(existing);

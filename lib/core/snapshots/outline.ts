@@ -1,6 +1,8 @@
 import type { SnapshotOutline, Snapshots } from "../../engine/contract.ts";
 
-/** Names and what the instance stands on, from the engine or, where it has no shorter way, from its tree. */
+/**
+ * The names of snapshots and the current one, from the engine's outline or, if it has none, from its tree.
+ */
 export async function outlineOf(group: Snapshots, id: string): Promise<SnapshotOutline> {
   if (group.outline !== undefined) {
     return group.outline(id);

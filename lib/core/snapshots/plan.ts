@@ -1,7 +1,7 @@
 import type { Removal, SnapshotTree } from "../../engine/contract.ts";
 import { childrenOf } from "./tree.ts";
 
-/** What deleting a snapshot does to the tree; undefined when it is not there. */
+/** How deleting a snapshot changes the tree; undefined if it does not exist. */
 export function planRemoval(tree: SnapshotTree, name: string): Removal | undefined {
   const snapshot = tree.snapshots.find((each) => each.name === name);
   if (snapshot === undefined) {
@@ -10,7 +10,10 @@ export function planRemoval(tree: SnapshotTree, name: string): Removal | undefin
   return { name, parent: snapshot.parent, children: childrenOf(tree.snapshots, name) };
 }
 
-/** The tree after a removal: children and the instance take the parent of what went. */
+/**
+ * The tree after a removal: children, and the instance if it was current, get the parent of the removed
+ * snapshot.
+ */
 export function afterRemoval(tree: SnapshotTree, { name, parent, children }: Removal): SnapshotTree {
   const moved = new Set(children);
   return {

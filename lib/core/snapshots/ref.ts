@@ -2,12 +2,12 @@ import { failure } from "../../errors.ts";
 import type { AnyRef, AnySnapshotRef, Ref, SnapshotRef } from "../api/strata.ts";
 import { checkName } from "./names.ts";
 
-/** A ref that reads as it is typed: `${ref}` is `NAME` or `NAME.SNAPSHOT`. */
+/** A ref whose text is what users type: `${ref}` is `NAME` or `NAME.SNAPSHOT`. */
 function readable<T extends Ref>(ref: T): T {
   return Object.defineProperty(ref, "toString", { value: () => formatRef(ref) });
 }
 
-/** A snapshot of an instance, as strata answers with it. */
+/** The ref of a snapshot in strata's answers. */
 export function snapshotRef(instance: string, snapshot: string): SnapshotRef {
   return readable({ instance, snapshot });
 }
@@ -25,7 +25,7 @@ export function parseRef(text: string): Ref {
   return snapshotRef(instance, snapshot);
 }
 
-/** Reads `NAME.SNAPSHOT`. Throws INVALID_NAME, and USAGE where no snapshot is named. */
+/** Reads `NAME.SNAPSHOT`. Throws INVALID_NAME, and USAGE if no snapshot is named. */
 export function parseSnapshotRef(text: string): SnapshotRef {
   const { instance, snapshot } = parseRef(text);
   if (snapshot === undefined) {
@@ -34,12 +34,12 @@ export function parseSnapshotRef(text: string): SnapshotRef {
   return snapshotRef(instance, snapshot);
 }
 
-/** What a caller means by a ref. */
+/** Resolves a ref from a caller. */
 export function toRef(given: AnyRef): Ref {
   return typeof given === "string" ? parseRef(given) : given;
 }
 
-/** What a caller means by a snapshot's ref. */
+/** Resolves a snapshot's ref from a caller. */
 export function toSnapshotRef(given: AnySnapshotRef): SnapshotRef {
   return typeof given === "string" ? parseSnapshotRef(given) : given;
 }

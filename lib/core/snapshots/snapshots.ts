@@ -24,7 +24,7 @@ import { planRemoval } from "./plan.ts";
 import { snapshotRef } from "./ref.ts";
 import { childrenOf } from "./tree.ts";
 
-/** Trees of the named instances, of all that are not deleted when none is named. */
+/** Trees of the named instances, or of all that are not deleted. */
 export async function snapshots(session: Session, names?: readonly string[]): Promise<SnapshotTreeInfo[]> {
   const engine = await session.engine();
   const chosen =
@@ -63,7 +63,7 @@ function toInfo({ name: instance }: Instance, tree: SnapshotTree): SnapshotTreeI
   };
 }
 
-/** Rejects with SNAPSHOT_NOT_FOUND, naming both, unless the snapshot is there. */
+/** Rejects with SNAPSHOT_NOT_FOUND, naming both, unless the snapshot exists. */
 export async function requireSnapshot(
   { names }: SnapshotOutline,
   name: string,
@@ -91,7 +91,7 @@ export async function snapshot(
   });
 }
 
-/** The parent is the snapshot that the instance stands on: last taken or restored. */
+/** The parent is the current snapshot: last taken or restored. */
 async function take(
   session: Session,
   lock: Lock,
@@ -122,7 +122,7 @@ async function take(
   return name;
 }
 
-/** Rejects as a restore would, as far as that can be told without a lock. */
+/** Rejects like a restore, as far as this can be checked without a lock. */
 export async function checkRestore(
   session: Session,
   { instance: name, snapshot }: Required<Ref>,
@@ -138,7 +138,9 @@ function requireRestorable(instance: Instance): void {
   requireStopped(instance, "Only stopped instances can be restored");
 }
 
-/** Brings a stopped instance back to a snapshot; with `saveFirst`, after a snapshot of what is there now. */
+/**
+ * Restores a stopped instance to a snapshot; with `saveFirst`, after taking a snapshot of its current state.
+ */
 export async function restore(
   session: Session,
   ref: Required<Ref>,
@@ -156,7 +158,7 @@ export async function restore(
     const saved = options.saveFirst === true ? await take(session, lock, { comment }, context) : null;
     context.progress({ phase: "Restoring snapshot" });
     await group.restore(lock, ref.snapshot, context);
-    // Going back to what it stands on anyway leaves no other trace for those who watch.
+    // Restoring the current snapshot leaves no other trace that events could show.
     await instances.annotate(lock, {
       restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
     });
@@ -165,8 +167,8 @@ export async function restore(
 }
 
 /**
- * Deletes a snapshot, wherever it is in the tree. Rejects with SNAPSHOT_NOT_FOUND where somebody else has
- * deleted it while we waited for the lock.
+ * Deletes a snapshot anywhere in the tree. Rejects with SNAPSHOT_NOT_FOUND if another process deleted it
+ * while we waited for the lock.
  */
 export async function deleteSnapshot(
   session: Session,
@@ -181,7 +183,7 @@ export async function deleteSnapshot(
       ? planRemoval(await treeOf(session, instance), name)
       : await group.removal(instance.id, name);
   if (removal == null) {
-    // A deletion that had died was asked for as well, and locking the instance has carried it out.
+    // An interrupted deletion of it was also requested, and taking the lock has finished it.
     if (lock.deleted === name) {
       return;
     }
@@ -195,7 +197,7 @@ export async function deleteSnapshot(
   await group.delete(lock, removal, context);
 }
 
-/** Gives a snapshot another name; its children follow. */
+/** Renames a snapshot; its children follow. */
 export async function renameSnapshot(
   session: Session,
   ref: Required<Ref>,

@@ -1,4 +1,4 @@
-/** The least that a snapshot must tell to have a place in a tree. */
+/** The minimum that a snapshot needs to have a place in a tree. */
 export interface Node {
   readonly name: string;
   readonly parent: string | null;
@@ -14,7 +14,7 @@ export interface Branch {
   readonly children: readonly Branch[];
 }
 
-/** The forest that the parents make. A node whose parent is not in the list is a root. */
+/** The forest that the parents define. A node whose parent is not in the list is a root. */
 export function forest(nodes: readonly Node[]): Branch[] {
   const names = new Set(nodes.map((node) => node.name));
   const below = new Map<string | null, string[]>();
