@@ -25,7 +25,7 @@ async function members({ client }: LxdEngine): Promise<ClusterMember[]> {
   }));
 }
 
-/** Rejects with INVALID_VALUE unless there is such a member and it is there. */
+/** Rejects with INVALID_VALUE unless this member exists and is online. */
 export async function requireMember(engine: LxdEngine, member: string): Promise<void> {
   const all = await members(engine);
   const found = all.find(({ name }) => name === member);
@@ -38,7 +38,7 @@ export async function requireMember(engine: LxdEngine, member: string): Promise<
   }
 }
 
-/** LXD copies disk and snapshots over, then forgets the old ones. */
+/** LXD copies disk and snapshots, then removes the originals. */
 async function move(engine: LxdEngine, id: string, member: string, context: Context): Promise<void> {
   const managed = await getReady(engine, id);
   const { name } = managed;

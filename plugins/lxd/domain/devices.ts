@@ -2,11 +2,13 @@ import { randomBytes } from "node:crypto";
 import type { Nic, Resources } from "../../../lib/engine/contract.ts";
 import type { Config, Devices } from "../rest/shapes.ts";
 
-/** The root disk of strata's instances. */
+/** Name of the root disk of strata's instances. */
 export const ROOT = "root";
-/** The default interface. Its address is LXD's to choose, and stays the same for the life of an instance. */
+/**
+ * Name of the default interface. LXD chooses its address, which stays the same for the life of an instance.
+ */
 export const DEFAULT_NIC = "eth0";
-/** Further interfaces are `strata-nic-1` and so on. */
+/** Further interfaces are named `strata-nic-1` and so on. */
 const NIC = /^strata-nic-(\d+)$/;
 
 const UNITS: Readonly<Record<string, bigint>> = {
@@ -22,14 +24,14 @@ const UNITS: Readonly<Record<string, bigint>> = {
   TiB: 1024n ** 4n,
 };
 
-/** A size as LXD writes it, in bytes; 0 for none, and for sizes that are not fixed, such as "50%". */
+/** Parses LXD's notation of a size, in bytes; 0 for none, and for one that is not fixed, such as "50%". */
 export function readSize(text: string | undefined): bigint {
   const [, digits, unit = ""] = /^(\d+)\s*([A-Za-z]*)$/.exec(text ?? "") ?? [];
   const factor = UNITS[unit];
   return digits === undefined || factor === undefined ? 0n : BigInt(digits) * factor;
 }
 
-/** A number of CPUs: a count, or a set such as "0-2,5" that pins them. 0 if there is none. */
+/** Parses a number of CPUs: a count, or a set such as "0-2,5" of pinned CPUs. 0 if there is none. */
 export function readCpus(text: string | undefined): number {
   if (text === undefined || text === "") {
     return 0;
@@ -56,7 +58,7 @@ export function readResources(config: Config, devices: Devices): Resources {
   };
 }
 
-/** Config keys of a change of CPUs and memory. */
+/** Config keys for a change of CPUs and memory. */
 export function limitKeys({ cpus, memory }: Partial<Resources>): Config {
   return {
     ...(cpus === undefined ? {} : { "limits.cpu": String(cpus) }),

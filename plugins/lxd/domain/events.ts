@@ -6,7 +6,7 @@ import { findManaged } from "../engine.ts";
 import { eventShape } from "../rest/shapes.ts";
 import { listManaged } from "./instances.ts";
 
-/** What an instance is after an action of LXD's; the rest changes something else about it. */
+/** The state of an instance after an action of LXD; other actions change something else. */
 const STATES: Readonly<Record<string, EngineState>> = {
   "instance-started": "running",
   "instance-restarted": "running",
@@ -16,12 +16,12 @@ const STATES: Readonly<Record<string, EngineState>> = {
   "instance-paused": "suspended",
 };
 
-/** Between attempts to hear again of a server that was lost, ms. */
+/** Interval between attempts to reconnect to a server, ms. */
 const RECONNECT_INTERVAL_MS = 1000;
 
 /**
- * LXD's events of all members, as strata's. LXD refers to instances by name and strata by id: names are
- * looked up once and kept, so that an event about a removed instance still has its id.
+ * LXD's events of all members, as strata's. LXD names instances, and strata has ids: names are looked up once
+ * and kept, so that a removed instance can still be reported by its id.
  */
 export async function* engineEvents(engine: LxdEngine, signal: AbortSignal): AsyncIterable<EngineEvent> {
   const ids = new Map<string, string>();
@@ -52,7 +52,7 @@ async function* hear(
 ): AsyncGenerator<EngineEvent> {
   const close = () => socket.close();
   signal.addEventListener("abort", close, { once: true });
-  // Before the instances are listed: nothing that happens meanwhile is missed.
+  // Before the instances are listed, so that no event is missed.
   const next = openInbox(socket);
   try {
     for (const managed of await listManaged(engine)) {
@@ -75,7 +75,7 @@ async function* hear(
   }
 }
 
-/** Keeps the messages of a socket until they are asked for, one by one; undefined once it has closed. */
+/** Keeps the messages of a socket until they are read, one by one; undefined once it has closed. */
 function openInbox(socket: WebSocket): () => Promise<string | undefined> {
   const texts: string[] = [];
   let isOpen = true;
@@ -84,7 +84,7 @@ function openInbox(socket: WebSocket): () => Promise<string | undefined> {
     texts.push(String(data));
     wake();
   });
-  // What is wrong with a connection closes it.
+  // A failed connection also closes.
   socket.on("error", () => {});
   socket.once("close", () => {
     isOpen = false;
@@ -101,7 +101,7 @@ function openInbox(socket: WebSocket): () => Promise<string | undefined> {
   };
 }
 
-/** Undefined for what is not about an instance of strata's. */
+/** Undefined for events that are not about an instance of strata. */
 async function translate(
   engine: LxdEngine,
   ids: Map<string, string>,
@@ -121,7 +121,8 @@ async function translate(
   const at = Date.parse(timestamp);
   const known = ids.get(name);
   if (action === "instance-deleted") {
-    // A name that is in use again, or still since it was moved, belongs to what is there.
+    // If the name is used again, or still because the instance was moved, the event does not concern the
+    // instance with that name.
     if (known === undefined || (await findManaged(engine, name).catch(() => undefined))?.id === known) {
       return undefined;
     }

@@ -5,12 +5,15 @@ import { errnoOf } from "../../../lib/errors.ts";
 import { run } from "../../../lib/util/programs.ts";
 import type { Identity } from "../rest/endpoint.ts";
 
-/** The certificate and key that this user shows to servers, and where the certificate is. */
+/** The user's client certificate and key, and the path of the certificate. */
 export interface ClientIdentity extends Identity {
   readonly path: string;
 }
 
-/** The user's identity, made at first use: a certificate signed by itself, its key for its owner alone. */
+/**
+ * The user's identity, created at first use: a self-signed certificate, and a key that only its owner can
+ * read.
+ */
 export async function clientIdentity(dataFolder: string): Promise<ClientIdentity> {
   const folder = join(dataFolder, "lxd");
   return (await readIdentity(folder)) ?? makeIdentity(dataFolder, folder);
@@ -49,7 +52,7 @@ async function makeIdentity(dataFolder: string, folder: string): Promise<ClientI
       { package: "openssl" },
     );
     await chmod(key, 0o600);
-    // Whole or not at all; should another process have been quicker, its identity is ours too.
+    // All or nothing; if another process was quicker, its identity is used.
     await rename(work, folder).catch((error: unknown) => {
       if (!["ENOTEMPTY", "EEXIST"].includes(errnoOf(error) ?? "")) {
         throw error;

@@ -56,9 +56,7 @@ export function instanceGroup(engine: LxdEngine): Instances {
   };
 }
 
-/**
- * All of strata's instances that can be reached. One whose record cannot be read is left out, with a warning.
- */
+/** All of strata's instances that can be reached; one whose record cannot be read is logged and left out. */
 export async function listManaged(engine: LxdEngine): Promise<Managed[]> {
   return managedOf(engine, await listAll(engine));
 }
@@ -103,7 +101,7 @@ async function resize(
   const grows = disk !== undefined && disk > current;
   context.signal.throwIfAborted();
   const root = { ...instance.devices[ROOT], ...(grows ? { size: String(disk) } : {}) };
-  // One change of LXD's: all of it or none.
+  // A single change in LXD: all of it or nothing.
   const body = { config: limitKeys(change), ...(grows ? { devices: { [ROOT]: root } } : {}) };
   await whenIdle(() => engine.client.run("PATCH", instancePath(name), body));
 }

@@ -12,7 +12,10 @@ export interface Placement {
   readonly network: string | undefined;
 }
 
-/** As the settings say; else as the profile `default` says, as for LXD's own client; else the only one there is. */
+/**
+ * As configured in the settings, or else in the profile `default` (as LXD's own client does), or else the
+ * only one that exists.
+ */
 export async function placement(engine: LxdEngine): Promise<Placement> {
   const devices = Object.values(await defaultDevices(engine));
   const pool =
@@ -66,15 +69,15 @@ async function readPool({ client }: LxdEngine, name: string): Promise<Placement[
   }
 }
 
-/** The only bridge that LXD has made, if there is just one. */
+/** The only bridge that LXD manages, if there is just one. */
 async function onlyNetwork(engine: LxdEngine): Promise<string | undefined> {
   const bridges = (await listNetworks(engine)).filter(({ managed, type }) => managed && type === "bridge");
   return bridges.length === 1 ? bridges[0]?.name : undefined;
 }
 
 /**
- * Devices for the default interface, where it is on a network, and for further ones; `first` is the number
- * of the first of these. Rejects with INVALID_VALUE where a network is not known.
+ * Devices for the default interface, if there is a network for it, and for further ones; `first` is the
+ * number of the first of these. Rejects with INVALID_VALUE for an unknown network.
  */
 export async function nicDevices(
   engine: LxdEngine,

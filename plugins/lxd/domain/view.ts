@@ -17,7 +17,7 @@ const STATES: Readonly<Record<string, EngineState>> = {
   Thawed: "running",
 };
 
-/** LXD's word for a state, such as "Running", as the contract has it. */
+/** The contract's state for LXD's, such as "Running". */
 export function readState(status: string): EngineState {
   return STATES[status] ?? "unknown";
 }
@@ -33,7 +33,7 @@ export function toInstance(managed: Managed): Instance {
     resources: readResources(config, instance.devices),
     mounts: readMounts(name, config),
     nics: readNics(instance.devices),
-    // A removal that died is one that was asked for: purge finishes it.
+    // An interrupted removal was requested, so the instance counts as deleted: purge finishes it.
     record: operation?.kind === "purge" ? { ...own.record, deleted: true } : own.record,
     addresses: state === "running" ? addressesOf(instance, config) : [],
     snapshotCount: snapshots.length,
@@ -49,7 +49,7 @@ export function lostMember({ status, location, config }: LxdInstance): string | 
   return status === "Error" && location !== "" && Object.keys(config).length === 0 ? location : undefined;
 }
 
-/** An instance whose member does not answer. Its id fits none, so nothing can be done to it by that. */
+/** An instance whose member does not answer. Its id matches nothing, so nothing can be done to it. */
 export function unreachable(name: string, member: string): Instance {
   return {
     id: `${name}/`,
@@ -73,7 +73,7 @@ export function unreachable(name: string, member: string): Instance {
   };
 }
 
-/** Rejects with the state's own error unless the instance is stopped. */
+/** Rejects with an error for its state unless the instance is stopped. */
 export function requireStopped({ name, instance }: Managed, reason: string): void {
   const state = readState(instance.status);
   if (state === "suspended") {
@@ -84,7 +84,7 @@ export function requireStopped({ name, instance }: Managed, reason: string): voi
   }
 }
 
-/** IPv4 addresses that others can reach, the default interface's first. */
+/** IPv4 addresses that other machines can reach, that of the default interface first. */
 function addressesOf({ state }: LxdInstance, config: Config): string[] {
   const mac = config[`volatile.${DEFAULT_NIC}.hwaddr`];
   const found = Object.entries(state?.network ?? {}).flatMap(([nic, { addresses, hwaddr }]) =>
@@ -92,7 +92,7 @@ function addressesOf({ state }: LxdInstance, config: Config): string[] {
       .filter(({ family, scope }) => family === "inet" && scope === "global")
       .map(({ address }) => ({ nic, hwaddr, address })),
   );
-  // A virtual machine has its own names for them.
+  // In a virtual machine, interfaces have the guest's names.
   const own = found.filter(({ nic, hwaddr }) => nic === DEFAULT_NIC || (hwaddr !== "" && hwaddr === mac));
   return [...own, ...found.filter((each) => !own.includes(each))].map(({ address }) => address);
 }

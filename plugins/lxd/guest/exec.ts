@@ -7,11 +7,11 @@ import { instancePath, type LxdEngine } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND } from "../messages.ts";
 
-/** What a started command's operation says of its streams: a secret for each. */
+/** The streams of a started command in its operation: a secret for each. */
 const streams = z.object({ fds: z.record(z.string(), z.string()) });
 
 /**
- * Runs argv in a running instance as root. With a terminal LXD has one stream for all, which comes out as
+ * Runs argv in a running instance as root. With a terminal LXD has a single stream, which is passed on as
  * stdout; without one there are three.
  */
 export async function execute(
@@ -33,7 +33,7 @@ export async function execute(
   const { fds } = streams.parse(operation.metadata);
   const open = (fd: string) =>
     client.socket(`/1.0/operations/${operation.id}/websocket`, { secret: fds[fd] });
-  // LXD begins when all of them are connected.
+  // LXD starts the command when all of them are connected.
   const [control, first, ...more] = await Promise.all(
     ["control", ...(tty === undefined ? ["0", "1", "2"] : ["0"])].map(open),
   );
@@ -45,7 +45,7 @@ export async function execute(
     first.resume();
   }
   const stdout = source(more[0] ?? first);
-  // With a terminal LXD reads on from this one after the command has ended, until it is closed.
+  // With a terminal, LXD keeps reading from this stream after the command has ended, until it is closed.
   if (tty !== undefined) {
     first.on("message", (_: Buffer, binary: boolean) => {
       if (!binary) {
@@ -104,7 +104,7 @@ function exitCodeOf(error: unknown): number {
   throw error;
 }
 
-/** Resolves when a stream has been read to its end, or was thrown away. */
+/** Resolves when a stream was read to its end or destroyed. */
 function drained(stream: Readable): Promise<void> {
   if (stream.readableEnded || stream.destroyed) {
     return Promise.resolve();
@@ -117,7 +117,7 @@ function drained(stream: Readable): Promise<void> {
   });
 }
 
-/** What comes in over a websocket; LXD ends it with a text message, which carries nothing. */
+/** Data received over a websocket; LXD ends it with an empty text message. */
 function source(socket: WebSocket): Readable {
   const stream = new Readable({
     read: () => socket.resume(),
@@ -147,10 +147,10 @@ function source(socket: WebSocket): Readable {
   return stream;
 }
 
-/** At a terminal input ends with a key: LXD would take the terminal away with it. */
+/** At a terminal, input ends with a key: closing the stream would make LXD remove the terminal. */
 const END_OF_INPUT = { data: "\x04", binary: true };
 
-/** What goes out over a websocket. A command that has ended reads no more: what comes after is dropped. */
+/** Data sent over a websocket. A command that has ended reads no more, so later data is dropped. */
 function sink(socket: WebSocket, end: { readonly data: string; readonly binary: boolean }): Writable {
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {

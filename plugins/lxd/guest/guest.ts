@@ -14,26 +14,27 @@ import { lxdError } from "../errors.ts";
 import { machineAccess } from "../lifecycle/machines.ts";
 import { execute } from "./exec.ts";
 
-/** Between two looks at a guest that starts, ms. */
+/** Interval between checks of a guest that starts, ms. */
 const POLL_INTERVAL_MS = 200;
 
 /**
- * Ends with 0 once this boot is finished: cloud-init has done its part, where there is one. One that
- * systemd has not enabled for this boot never will.
+ * Exits with 0 once this boot is finished: cloud-init is done, if there is one. If systemd has not enabled it
+ * for this boot, it will not run.
  */
 const FINISHED =
   "test -e /run/cloud-init/result.json || test -e /run/cloud-init/disabled || ! test -d /etc/cloud";
 
 /**
- * Runs "$@" as a user, in his home or in a folder, with the environment of a login. Without argv it is his
- * login shell. Arguments: user, folder ("" for the home), how long to linger ("" for not at all), command.
+ * Runs "$@" as a user, in the user's home or in a folder, with the environment of a login. Without argv, it
+ * runs the user's login shell. Arguments: user, folder ("" for the home), how long to linger ("" for not at
+ * all), command.
  *
- * What is killed is what LXD has started, and a terminal is that one's, so nothing stays between LXD and the
- * command. `su` of util-linux would, and gives its child a session without the terminal; it comes last, for
- * busybox, whose own does neither.
+ * LXD kills the process that it has started, and a terminal belongs to that process, so nothing must stay
+ * between LXD and the command. `su` of util-linux would stay, and gives its child a session without the
+ * terminal; it comes last, for busybox, whose `su` does neither.
  *
- * But LXD 5.0 may lose the last that was said at a terminal if nothing has it open any more. So a shell
- * lingers after the command; killing it hangs up on the command.
+ * But LXD 5.0 may lose the last output on a terminal once no process has it open. So a shell lingers after
+ * the command; killing it hangs up on the command.
  */
 const AS_USER = `user=$1 folder=$2 linger=$3
 shift 3
@@ -61,10 +62,10 @@ if chroot --help 2>&1 | grep -q skip-chdir; then
 fi
 launch su -s /bin/sh -c 'exec "$0" "$@"' "$user" -- "$@"`;
 
-/** Seconds; LXD has read what was said long before. */
+/** Seconds; LXD reads the last output much sooner. */
 const LINGER = "0.1";
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** What the shell above may read as the name of a user. */
+/** User names that the shell above can read. */
 const USER = /^[a-z_][a-z0-9_-]*$/i;
 
 /** `machines`: whether there may be virtual machines among the instances. */
@@ -74,13 +75,13 @@ export function guestAccess(engine: LxdEngine, { machines }: { readonly machines
     ...(machines ? { ssh: (id: string) => access(engine, id) } : {}),
     ready: (id, timeout, context) => ready(engine, id, timeout, context),
     async exec(id, argv, options) {
-      // What it fails with once it runs does not come through this call any more.
+      // Once the command runs, its failures are not reported through this call.
       return mapErrors(await exec(engine, id, argv, options), (error) => lxdError(error, id));
     },
   };
 }
 
-/** How a virtual machine is reached, to be asked again whenever it has started. */
+/** How a virtual machine is reached; must be asked again whenever it has started. */
 async function access(engine: LxdEngine, id: string): Promise<SshAccess | null> {
   const found = await machineAccess(engine, id);
   return found === null ? null : mapErrors(found, lxdError);
@@ -126,7 +127,7 @@ async function ready(engine: LxdEngine, id: string, timeout: number, context: Co
   }
 }
 
-/** Why no work can begin in a guest yet; undefined when it can. */
+/** Why commands cannot run in a guest yet; undefined if they can. */
 async function unready(engine: LxdEngine, id: string, { signal }: Context): Promise<string | undefined> {
   const { name, instance } = await getManaged(engine, id);
   if (readState(instance.status) !== "running") {

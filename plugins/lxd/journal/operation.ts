@@ -9,7 +9,7 @@ export type Operation =
   | { readonly kind: "create" }
   | { readonly kind: "take"; readonly id: string; readonly taken: number }
   | { readonly kind: "restore"; readonly id: string }
-  /** `tree` is what the records are once the snapshot is gone. */
+  /** `tree` is the tree after the snapshot is removed. */
   | { readonly kind: "delete"; readonly id: string; readonly tree: TreeRecord }
   | { readonly kind: "rename"; readonly id: string; readonly to: string }
   | { readonly kind: "purge" };

@@ -17,7 +17,7 @@ import { type Config, type Operation as LxdOperation, operationsShape } from "..
 import { type Node, pruned, readNodes } from "../snapshots/tree.ts";
 import type { Operation } from "./operation.ts";
 
-/** LXD's own operations that are at work on an instance. */
+/** LXD's own operations in progress on an instance. */
 export async function runningOperations(
   { client }: LxdEngine,
   { name }: Pick<Managed, "name">,
@@ -35,7 +35,7 @@ export async function runningOperations(
     );
 }
 
-/** Waits until LXD has ended its operations on an instance, whether they succeed or fail. */
+/** Waits until LXD has finished its operations on an instance, successfully or not. */
 export async function awaitOperations(engine: LxdEngine, managed: Managed): Promise<void> {
   for (const { id } of await runningOperations(engine, managed)) {
     await engine.client.wait(id).catch((error: unknown) => {
@@ -104,14 +104,14 @@ async function finishTake(engine: LxdEngine, managed: Managed, { id, taken }: Of
 }
 
 async function finishRestore(engine: LxdEngine, managed: Managed, operation: Of<"restore">): Promise<void> {
-  // Nothing was set aside: nothing has happened yet, or all has.
+  // There is no `strata.restoring`, so either nothing has happened yet or everything has.
   if (managed.aside !== undefined) {
     await bringBack(engine, managed, operation);
   }
   await endRestore(engine, managed.name);
 }
 
-/** Has LXD restore, once what is there is set aside, and puts right what it brings back too much of. */
+/** Lets LXD restore after the current state was saved, and corrects what LXD should not have restored. */
 export async function bringBack(engine: LxdEngine, managed: Managed, { id }: Of<"restore">): Promise<void> {
   const node = findNode(managed, id);
   if (node === undefined) {
@@ -125,20 +125,20 @@ export async function bringBack(engine: LxdEngine, managed: Managed, { id }: Of<
   await putBack(engine, managed, node);
 }
 
-/** The last of a restore, whichever way it went. */
+/** The last step of a restore, in either direction. */
 export async function endRestore(engine: LxdEngine, name: string): Promise<void> {
   await removeAside(engine, name);
   await writeConfig(engine, name, operationKeys(null));
 }
 
-/** What LXD has brought back with a snapshot and must be the present one again. */
+/** Keys that LXD has restored and that must have their current values again. */
 async function putBack(engine: LxdEngine, managed: Managed, node: Node): Promise<void> {
   await replaceConfig(engine, managed, restoredConfig(managed, node), node.snapshot.devices);
 }
 
 /**
- * The config after a restore: the snapshot's, with what belongs to the instance whichever snapshot it stands
- * on: its records, the lock, the journal entry, and the addresses of its interfaces.
+ * The config after a restore: that of the snapshot, with the keys that belong to the instance: its records,
+ * the lock, the journal entry, and the addresses of its interfaces.
  */
 export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">, node: Node): Config {
   const { name, own, config } = managed;
@@ -151,12 +151,12 @@ export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">
     ...Object.fromEntries([...restored, ...kept]),
     ...ownKeys({ ...own, record }),
     ...treeKeys({ ...readTree(name, config), standsOn: node.id }),
-    // A disk that was brought back has lost its limit on some pools; LXD sets it again at the next start.
+    // On some pools a restored disk loses its size limit; LXD sets it again at the next start.
     "volatile.root.apply_quota": "true",
   };
 }
 
-/** Back to what was set aside, where a restore cannot be finished. */
+/** Returns to the saved state if a restore cannot be finished. */
 export async function abandonRestore(engine: LxdEngine, managed: Managed): Promise<void> {
   const { name, aside, config } = managed;
   if (aside !== undefined) {
@@ -171,7 +171,7 @@ async function removeAside(engine: LxdEngine, name: string): Promise<void> {
   await removeSnapshot(engine, name, ASIDE);
 }
 
-/** One that is gone is fine. */
+/** It is fine if it no longer exists. */
 async function removeSnapshot(engine: LxdEngine, name: string, snapshot: string): Promise<void> {
   await whenIdle(() =>
     engine.client.run("DELETE", instancePath(name, "snapshots", snapshot), undefined),
@@ -208,8 +208,8 @@ export async function finishRename(
 }
 
 /**
- * Removes an instance with its snapshots permanently, running or not. The journal entry makes the next
- * command continue.
+ * Permanently removes an instance with its snapshots, running or not. The journal entry makes the next holder
+ * of the lock continue.
  */
 export async function removeInstance(engine: LxdEngine, managed: Managed): Promise<void> {
   const { name, instance } = managed;

@@ -9,7 +9,9 @@ import { getReady } from "../journal/recovery.ts";
 import { clearUnfinished, make, requireFree, seedKeys } from "./creation.ts";
 import { isMachine, metaKeys } from "./machines.ts";
 
-/** LXD copies the disk, on pools that can without copying its bytes, and what is not said otherwise here. */
+/**
+ * LXD copies the disk, without copying data on pools that support it, and everything that is not set here.
+ */
 export async function clone(
   engine: LxdEngine,
   id: string,

@@ -33,17 +33,19 @@ import { type Config, type Devices, instanceShape } from "../rest/shapes.ts";
 import { FORMAT, importImage } from "./images.ts";
 import { DISK_FORMAT, machineKeys, requireMachine, requireNetwork, SEED_DEVICE } from "./machines.ts";
 
-/** Rejects what could not be made, whatever its image. */
+/** Rejects instances that could not be created from any image. */
 export async function check(engine: LxdEngine, plan: InstancePlan): Promise<void> {
   const managed = await findManaged(engine, plan.name);
-  // What a launch that died has left is taken away by the next.
+  // The remains of a launch that died are removed by the next one.
   if (managed === undefined || !isUnfinished(managed)) {
     await requireFree(engine, plan.name);
   }
   await prepare(engine, plan);
 }
 
-/** Where an instance goes and what it is on. Rejects what could not be made under any name. */
+/**
+ * The pool, network and member of a new instance. Rejects instances that could not be created under any name.
+ */
 async function prepare(engine: LxdEngine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
   for (const mount of mounts) {
     checkMount(engine, mount);
@@ -108,8 +110,8 @@ function requireRoot({ format }: ImageSource): void {
 }
 
 /**
- * Has LXD make an instance whose config says that it is being made; all or nothing. It is ours from its
- * first moment: the lock is in its config.
+ * Lets LXD create an instance whose config says that it is being created; all or nothing. It is ours from the
+ * beginning, because the lock is in its config.
  */
 export async function make(
   engine: LxdEngine,
@@ -122,7 +124,7 @@ export async function make(
       readonly config: Config;
       readonly devices: Devices;
     };
-    /** Of the cluster; undefined where there is none, or LXD is to choose. */
+    /** Member of the cluster; undefined if there is no cluster, or LXD is to choose. */
     readonly member: string | undefined;
   },
   context: Context,
@@ -137,7 +139,7 @@ export async function make(
     const request = { ...body, name, profiles: [], config };
     const options = { ...context, query: { target: member } };
     await whenRead(() => engine.client.run("POST", "/1.0/instances", request, options));
-    // LXD cannot stop what it has begun.
+    // LXD cannot cancel this.
     context.signal.throwIfAborted();
     await writeConfig(engine, name, { ...operationKeys(null), [KEYS.lock]: "" });
     return toInstance(await getManaged(engine, id));
@@ -149,7 +151,7 @@ export async function make(
         await removeInstance(engine, made);
       }
     } finally {
-      // What could not be taken away is left to the next launch, also to one of this process.
+      // Remains that could not be removed are left to the next launch, even one of this process.
       await releaseLease(engine, id, lease);
     }
     if (isSaid(error, NAME_TAKEN) || isSaid(error, NAME_BEING_TAKEN)) {
@@ -161,12 +163,12 @@ export async function make(
   }
 }
 
-/** How often what LXD has missed is asked for. */
+/** How often a request is repeated after a failure that is LXD's fault. */
 const ATTEMPTS = 5;
 
 /**
- * LXD 5.0 may look at what qemu-img says of a disk before that has come, on a busy host. It takes away what
- * it has begun then, so it can be asked again.
+ * On a busy host, LXD 5.0 may read the output of qemu-img about a disk before it is there. It then removes
+ * what it has created, so the request can be repeated.
  */
 async function whenRead<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -180,12 +182,12 @@ async function whenRead<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** LXD refuses empty values in the config of what is new. */
+/** LXD refuses empty values in the config of a new instance. */
 function withoutEmpty(config: Config): Config {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== ""));
 }
 
-/** Rejects with INSTANCE_EXISTS where any instance has the name, foreign ones included. */
+/** Rejects with INSTANCE_EXISTS if any instance has the name, including foreign ones. */
 export async function requireFree({ client }: LxdEngine, name: string): Promise<void> {
   try {
     await client.get(instancePath(name), instanceShape);
@@ -198,17 +200,17 @@ export async function requireFree({ client }: LxdEngine, name: string): Promise<
   throw failure("INSTANCE_EXISTS", { name });
 }
 
-/** cloud-init's data, where its datasource of LXD looks for them. */
+/** cloud-init's data, in the place where its LXD datasource looks for it. */
 export function seedKeys({ userData, vendorData }: Seed): Config {
   return { "cloud-init.user-data": userData, "cloud-init.vendor-data": vendorData };
 }
 
-/** True of what a launch or a removal that died has left of an instance. */
+/** True for the remains of a launch or removal that died. */
 function isUnfinished({ operation }: Managed): boolean {
   return operation?.kind === "create" || operation?.kind === "purge";
 }
 
-/** Takes away what a launch or a removal that died has left under the name; not while one is at work. */
+/** Removes the remains of a launch or removal that died under the name, but not while one is in progress. */
 export async function clearUnfinished(engine: LxdEngine, name: string, context: Context): Promise<void> {
   const managed = await findManaged(engine, name);
   if (managed === undefined || !isUnfinished(managed)) {

@@ -12,17 +12,17 @@ import { DISK_FORMAT } from "./machines.ts";
 export const FORMAT = "lxd-rootfs";
 
 /**
- * In the properties of an image that strata has handed to LXD: the SHA-256 of its file. That is LXD's own
- * fingerprint too, but of a disk, for which the second property has that.
+ * Property of an image that strata has added to LXD: the SHA-256 of its file. For a root folder this equals
+ * LXD's fingerprint; for a disk, the second property has that.
  */
 const OWN = "strata.image";
 const OWN_DISK = "strata.fingerprint";
-/** One that no instance was made from for so long is taken away, ms: as in strata's own cache. */
+/** How long an image is kept after the last instance was created from it, ms: as in strata's own cache. */
 const UNUSED_AFTER_MS = 14 * 24 * 60 * 60 * 1000;
 
 /**
- * Hands an image to LXD, once, and resolves to LXD's fingerprint of it. It stays there for the next
- * instance, until it is deleted or was not used for long.
+ * Adds an image to LXD if it is missing, and resolves to LXD's fingerprint of it. It stays there for further
+ * instances until it is deleted or has not been used for long.
  */
 export async function importImage(engine: LxdEngine, image: ImageSource, context: Context): Promise<string> {
   await sweep(engine, image.sha256);
@@ -78,13 +78,13 @@ async function findImage(engine: LxdEngine, { sha256, format }: ImageSource): Pr
   return (await ownImages(engine)).find((each) => each.properties[OWN] === sha256)?.fingerprint;
 }
 
-/** Headers of an upload that make the image known as strata's. */
+/** Headers of an upload that mark the image as strata's. */
 export function ownHeaders(sha256: string, fingerprint = sha256): Readonly<Record<string, string>> {
   const properties = { [OWN]: sha256, ...(fingerprint === sha256 ? {} : { [OWN_DISK]: fingerprint }) };
   return named({ properties: new URLSearchParams(properties).toString() });
 }
 
-/** Headers as LXD reads them and as Incus does, which passes over the others. */
+/** Headers for LXD and for Incus, each of which ignores the other's. */
 function named(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   return Object.fromEntries(
     ["LXD", "Incus"].flatMap((server) =>
@@ -105,7 +105,7 @@ async function isThere({ client }: LxdEngine, sha256: string): Promise<boolean> 
   }
 }
 
-/** Takes images away that strata has handed to LXD, and no others. LXD's instances do not need them. */
+/** Removes images that strata has added to LXD, and no others. LXD's instances do not need them. */
 export async function forgetImages(engine: LxdEngine, sums: readonly string[]): Promise<void> {
   for (const { fingerprint, properties } of await ownImages(engine)) {
     if (sums.includes(properties[OWN] ?? "")) {
@@ -119,7 +119,9 @@ async function ownImages({ client }: LxdEngine): Promise<LxdImage[]> {
   return value.filter(isOwn);
 }
 
-/** True of what strata has handed to LXD. What others made of it has another fingerprint. */
+/**
+ * True for images that strata has added to LXD. An image that others made from one has another fingerprint.
+ */
 export function isOwn({ fingerprint, properties }: Pick<LxdImage, "fingerprint" | "properties">): boolean {
   return (properties[OWN_DISK] ?? properties[OWN]) === fingerprint;
 }
@@ -134,7 +136,7 @@ async function removeImage({ client }: LxdEngine, fingerprint: string): Promise<
   }
 }
 
-/** True of an image that no instance was made from for long. LXD says of one that never was: year 1. */
+/** True for an image that has not been used for long. LXD gives the year 1 for one that was never used. */
 export function isUnused({ last_used_at, uploaded_at }: LxdImage, now: number): boolean {
   return now - Math.max(Date.parse(last_used_at), Date.parse(uploaded_at)) > UNUSED_AFTER_MS;
 }

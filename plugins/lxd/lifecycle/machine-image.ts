@@ -6,17 +6,17 @@ import { buffer } from "node:stream/consumers";
 import tar from "tar-stream";
 import type { ImageSource } from "../../../lib/engine/contract.ts";
 
-/** The body of a request that hands LXD an image in two parts: what it says of a disk, and the disk. */
+/** The body of a request that adds an image in two parts to LXD: metadata and disk. */
 export interface SplitImage {
   readonly body: Readable;
   /** Bytes. */
   readonly size: bigint;
   readonly contentType: string;
-  /** By which LXD will know it: the SHA-256 of both parts. */
+  /** LXD's fingerprint of it: the SHA-256 of both parts. */
   readonly fingerprint: string;
 }
 
-/** A disk as an image of LXD's for virtual machines. */
+/** Turns a disk into an image of LXD for virtual machines. */
 export async function splitImage({ path }: ImageSource, architecture: string): Promise<SplitImage> {
   const boundary = randomUUID();
   const part = (name: string, file: string) =>
@@ -46,7 +46,7 @@ export async function splitImage({ path }: ImageSource, architecture: string): P
   };
 }
 
-/** Always the same, so that the same disk is the same image. */
+/** Constant, so that the same disk is the same image. */
 async function metadata(architecture: string): Promise<Buffer> {
   const pack = tar.pack();
   pack.entry(

@@ -1,4 +1,4 @@
-/** What virtual machines of LXD have that its containers have not. */
+/** What differs between LXD's virtual machines and its containers. */
 
 import { z } from "zod";
 import type { InstanceSpec, Resources, Seed, SshAccess } from "../../../lib/engine/contract.ts";
@@ -13,17 +13,17 @@ import { type Config, type Devices, resourcesShape, warningShape } from "../rest
 /** A disk that UEFI boots. */
 export const DISK_FORMAT = "qcow2";
 
-/** Where LXD puts cloud-init's data into a virtual machine; its guest needs no agent of LXD's for that. */
+/** The device with cloud-init's data for a virtual machine; its guest does not need LXD's agent for that. */
 export const SEED_DEVICE: Devices = { "strata-seed": { type: "disk", source: "cloud-init:config" } };
 
 export function isMachine({ instance }: Pick<Managed, "instance">): boolean {
   return instance.type === "virtual-machine";
 }
 
-/** What is asked whether there can be virtual machines. */
+/** Answers whether there can be virtual machines. */
 type Server = Pick<LxdEngine, "server" | "remote"> & { readonly client: Pick<Client, "get"> };
 
-/** Why strata makes no virtual machines on the server; null where it does. */
+/** Why strata creates no virtual machines on the server; null if it does. */
 export async function machineRefusal(engine: Server): Promise<string | null> {
   const { environment } = await engine.server();
   if (!runsMachines(environment.driver)) {
@@ -44,7 +44,7 @@ export function runsMachines(driver: string): boolean {
   return /\bqemu\b/.test(driver);
 }
 
-/** What LXD itself has found out, in parentheses. */
+/** LXD's own reason, in parentheses. */
 async function why({ client }: Server): Promise<string> {
   const warnings = await client
     .get("/1.0/warnings", z.array(warningShape), { query: { recursion: "1" } })
@@ -56,7 +56,7 @@ async function why({ client }: Server): Promise<string> {
   return found?.last_message ? ` (${found.last_message})` : "";
 }
 
-/** Rejects with UNSUPPORTED a virtual machine that could not be as it is wished. */
+/** Rejects with UNSUPPORTED a virtual machine that cannot be created as requested. */
 export async function requireMachine(
   engine: LxdEngine,
   { mounts, networks, resources }: Pick<InstanceSpec, "mounts" | "networks" | "resources">,
@@ -119,7 +119,7 @@ export function machineKeys(seed: Seed): Config {
   return { "security.secureboot": "false", ...metaKeys(seed) };
 }
 
-/** LXD puts its own before, with the name for the id; of two the last counts. */
+/** LXD writes its own lines before, with the name as the id; the last one counts. */
 export function metaKeys({ metaData }: Seed): Config {
   return { "user.meta-data": metaData };
 }
@@ -130,7 +130,7 @@ export async function machineAccess(engine: LxdEngine, id: string): Promise<SshA
   return isMachine(managed) ? { via: "ssh", endpoint: (of) => endpoint(engine, of) } : null;
 }
 
-/** At the address that its network leased to it. */
+/** At the address that its network has leased to it. */
 async function endpoint(engine: LxdEngine, id: string) {
   const managed = await getManaged(engine, id);
   if (readState(managed.instance.status) !== "running") {

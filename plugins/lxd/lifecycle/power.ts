@@ -35,13 +35,13 @@ export async function start(engine: LxdEngine, id: string, context: Context): Pr
   });
 }
 
-/** Why a start failed, from the container's own log: LXD itself says only that it did. */
+/** Why a start failed, from the container's own log: LXD itself gives no reason. */
 async function logged({ client }: LxdEngine, name: string): Promise<string | undefined> {
   const log = await client.text(instancePath(name, "logs", "lxc.log")).catch(() => "");
   return firstError(log);
 }
 
-/** Holds all processes where they are. They stay in memory: a host that goes down takes them along. */
+/** Freezes all processes in memory; they are lost if the host goes down. */
 export async function suspend(engine: LxdEngine, id: string, context: Context): Promise<void> {
   const { name, instance } = await getReady(engine, id);
   const state = readState(instance.status);
@@ -79,7 +79,7 @@ export async function stop(
     await act(engine, name, { action: "stop", force: true });
     return;
   }
-  // LXD counts in whole seconds, and takes 0 for no limit.
+  // LXD uses whole seconds, and treats 0 as no limit.
   const seconds = Math.max(1, Math.ceil(options.grace / 1000));
   const body = { action: "stop", force: false, timeout: seconds };
   const { id: operation } = await engine.client.start("PUT", instancePath(name, "state"), body);
@@ -97,7 +97,7 @@ export async function stop(
   }
 }
 
-/** A guest that was asked to shut down cannot be asked to go on: only the wait can be ended. */
+/** A shutdown cannot be taken back: only the wait can be cancelled. */
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(failure("CANCELLED", {}, signal.reason));

@@ -17,7 +17,7 @@ const POLL_INTERVAL_MS = 100;
 const RENEW_INTERVAL_MS = 10_000;
 /** An owner on another system that has not renewed its lease for so long is dead, ms. */
 const LEASE_TIMEOUT_MS = 45_000;
-/** How long the config of an instance whose restore was interrupted must have been unchanged, ms. */
+/** How long the config of an instance with an interrupted restore must have been unchanged, ms. */
 const RESTORE_QUIET_MS = 2000;
 
 /**
@@ -28,7 +28,8 @@ const abandoned = new Set<string>();
 
 /**
  * A lock is a lease in the instance's config, taken by a compare-and-swap on the config's ETag, which LXD
- * does under a lock of its own. Why not a lock on a file: users of one server may be on several hosts.
+ * does under its own lock. A lock on a file would not do, because users of one server may be on several
+ * hosts.
  */
 export async function lockInstance(
   engine: LxdEngine,
@@ -45,7 +46,7 @@ export async function lockInstance(
   }
   const lease = await newLease();
   const inherited = await claim(engine, id, lease, wait, signal).catch(async (error: unknown) => {
-    // The connection may have broken when LXD had the lease already.
+    // The connection may have broken after LXD stored the lease.
     if (error instanceof LxdConnectionError && error.lost) {
       await releaseLease(engine, id, lease);
     }
@@ -90,7 +91,7 @@ export async function lockInstance(
   }
 }
 
-/** Resolves to true where a holder that died left the lock. */
+/** Resolves to true if a holder that died left the lock. */
 async function claim(
   engine: LxdEngine,
   id: string,
@@ -130,8 +131,8 @@ async function claim(
 }
 
 /**
- * The lock that counts. While a restore is under way the config is for a moment that of the snapshot, with
- * the lock of the one who took it: then the one that was set aside counts, and the other is stale.
+ * The lock that counts. During a restore, the config is for a moment that of the snapshot, with the lock of
+ * the process that took it: then the one in `strata.restoring` counts, and the other is stale.
  */
 function lockOf({ instance, aside, operation, snapshots }: Managed): { text?: string; stale: boolean } {
   const present = instance.config[KEYS.lock];
@@ -200,7 +201,7 @@ export async function releaseLease(engine: LxdEngine, id: string, lease: Lease):
   }
 }
 
-/** An instance that has gone has no lock either. */
+/** An instance that no longer exists has no lock either. */
 async function removeLease(engine: LxdEngine, id: string, lease: Lease): Promise<void> {
   try {
     for (;;) {

@@ -7,12 +7,12 @@ import { z } from "zod";
 export interface Lease {
   /** A random id for each lock. */
   readonly holder: string;
-  /** The system that the holder's process id means something on. */
+  /** The system in which the holder's process id is valid. */
   readonly host: string;
   readonly pid: number;
-  /** When the process began, as its kernel counts: a process id is used again. */
+  /** When the process started, in its kernel's units, because process ids are reused. */
   readonly began: string;
-  /** Counts up while the holder lives. */
+  /** Incremented while the holder lives. */
   readonly beat: number;
 }
 
@@ -33,13 +33,13 @@ export function readLease(text: string): Lease | undefined {
   }
 }
 
-/** A lease of this process's. */
+/** Creates a lease of this process. */
 export async function newLease(): Promise<Lease> {
   const began = (await beginOf(process.pid)) ?? "";
   return { holder: randomUUID(), host: await hostId(), pid: process.pid, began, beat: 0 };
 }
 
-/** True where the holder's process is known to be gone; false where it lives or cannot be seen from here. */
+/** True if the holder's process is known to be dead; false if it lives or is not visible from here. */
 export async function isGone({ host, pid, began }: Lease): Promise<boolean> {
   if (began === "" || host !== (await hostId())) {
     return false;
@@ -47,12 +47,12 @@ export async function isGone({ host, pid, began }: Lease): Promise<boolean> {
   return (await beginOf(pid)) !== began;
 }
 
-/** True where a living process is the holder, whatever its beat. */
+/** True if a living process is the holder, whatever its heartbeat. */
 export async function isHere(lease: Lease): Promise<boolean> {
   return lease.began !== "" && lease.host === (await hostId()) && !(await isGone(lease));
 }
 
-/** The same for two processes exactly when they see each other's ids: one boot, one namespace of processes. */
+/** Equal for two processes exactly if they see each other's ids: same boot, same process namespace. */
 async function hostId(): Promise<string> {
   const [boot, space] = await Promise.all([
     readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => ""),
@@ -61,7 +61,7 @@ async function hostId(): Promise<string> {
   return boot === "" || space === "" ? `host ${hostname()}` : `${boot.trim()} ${space}`;
 }
 
-/** When a process began, in ticks since the boot; undefined when there is none, or no /proc. */
+/** When a process started, in ticks since the boot; undefined if it does not exist, or there is no /proc. */
 async function beginOf(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
   // The name of the program comes second, in parentheses, and may contain anything.

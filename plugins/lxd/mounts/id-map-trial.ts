@@ -14,19 +14,19 @@ import { LOG_ERROR, NO_INIT, START_GIVEN_UP } from "../messages.ts";
 import { LxdError } from "../rest/errors.ts";
 import { instanceShape } from "../rest/shapes.ts";
 
-/** Marks a container that is there for a trial only. */
+/** Marks a container that exists only for a trial. */
 const TRIAL = "user.strata.trial";
-/** Between two looks at a container's log, ms. */
+/** Interval between readings of a container's log, ms. */
 const POLL_INTERVAL_MS = 50;
 /** How long a trial may take, ms. */
 const TRIAL_TIMEOUT_MS = 20_000;
-/** A trial's container that is older has been left behind, ms. */
+/** A trial's container that is older than this was left behind, ms. */
 const ABANDONED_AFTER_MS = 60_000;
 
 /**
  * Why LXD does not start a container with these lines of `raw.idmap`; null if it does. The log of a container
- * with nothing to start tells. LXD gives it up after a few seconds and removes it. Rejects if it could not be
- * found out.
+ * that has nothing to start shows it. LXD gives up on that container a few seconds later and removes it
+ * itself. Rejects if the log does not show it.
  */
 export async function tryIdMap(engine: LxdEngine, lines: string): Promise<string | null> {
   const { client } = engine;
@@ -48,7 +48,7 @@ export async function tryIdMap(engine: LxdEngine, lines: string): Promise<string
       devices: { [ROOT]: { type: "disk", path: "/", pool: pool.name } },
       source: { type: "image", fingerprint },
     };
-    // The folders that are mounted are those of the member that the socket is of.
+    // Mounts are of folders on the member whose socket is used.
     const target = environment.server_clustered ? environment.server_name : undefined;
     await client.run("POST", "/1.0/instances", body, { query: { target } });
     return await startOf(engine, name);
@@ -84,13 +84,13 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
   throw new LxdError(0, `LXD has not answered within ${TRIAL_TIMEOUT_MS / 1000} s`);
 }
 
-/** The first error in a container's log, without what it is prefixed with. */
+/** The first error in a container's log, without its prefix. */
 export function firstError(log: string): string | undefined {
   const line = log.split("\n").find((each) => LOG_ERROR.test(each));
   return line?.replace(LOG_ERROR, "").trim();
 }
 
-/** A root folder with nothing in it. `description` makes it an image of its own. */
+/** An empty root folder. `description` makes it a distinct image. */
 async function emptyImage(description: string, architecture: string): Promise<Buffer> {
   const pack = tar.pack();
   pack.entry(
@@ -102,7 +102,7 @@ async function emptyImage(description: string, architecture: string): Promise<Bu
   return buffer(pack);
 }
 
-/** Takes away the container of a trial whose process was killed before it began. */
+/** Removes the container of a trial whose process was killed before it began. */
 async function sweep({ client }: LxdEngine): Promise<void> {
   const shape = instanceShape.extend({ created_at: z.string() });
   const { value } = await client.get("/1.0/instances", z.array(shape), { query: { recursion: "1" } });

@@ -15,8 +15,8 @@ import { tryIdMap } from "./id-map-trial.ts";
 type Maps = Pick<Mount, "uidMap" | "gidMap">;
 
 /**
- * The instance's id map for all of its mounts: LXD has one for an instance, not one for a mount. Rejects
- * with INVALID_VALUE where two mounts want different things of one id.
+ * The instance's id map for all of its mounts: LXD has one per instance, not per mount. Rejects with
+ * INVALID_VALUE if two mounts map the same id differently.
  */
 export function idMapKeys(mounts: readonly Maps[]): Config {
   return { "raw.idmap": idMapLines(mounts).join("\n") };
@@ -52,7 +52,7 @@ function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
   return [...guests].sort(([a], [b]) => a - b).map(([host, guest]) => `${kind} ${host} ${guest}`);
 }
 
-/** Rejects with UNSUPPORTED where the host does not let LXD map all of these in one container. */
+/** Rejects with UNSUPPORTED if the host does not allow LXD to map all of these in one container. */
 export async function requireMappable(engine: LxdEngine, mounts: readonly Maps[]): Promise<void> {
   const reason = await mapRefusal(engine, mounts);
   if (reason !== null) {
@@ -61,8 +61,8 @@ export async function requireMappable(engine: LxdEngine, mounts: readonly Maps[]
 }
 
 /**
- * Why the host does not let LXD map all of these in one container; null where it does. It is tried, once
- * for each set of maps while neither the server nor what it may map has changed.
+ * Why the host does not allow LXD to map all of these in one container; null if it does. This is tried, once
+ * for each set of maps as long as the server and what it may map do not change.
  */
 export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Promise<string | null> {
   const lines = idMapLines(mounts);
@@ -80,7 +80,7 @@ export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Pr
   }
   const found = await tryIdMap(engine, key);
   const reason = found === null ? null : explain(lines, found);
-  // What went wrong in another way may go well the next time.
+  // Other failures may be temporary.
   if (found === null || ID_MAP_REFUSED.test(found)) {
     await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
   }
@@ -98,7 +98,9 @@ export async function sampleRefusal(engine: LxdEngine): Promise<string | null> {
 
 const DEFAULT_USER = 1000;
 
-/** LXC starts a program for the maps that the host may refuse; then it is known what would let it. */
+/**
+ * LXC starts a program for the maps, which the host may refuse; then the lines that would allow it are known.
+ */
 export function explain(lines: readonly string[], found: string): string {
   if (!ID_MAP_REFUSED.test(found)) {
     return `LXD tried it: ${found}`;
@@ -112,7 +114,7 @@ export function explain(lines: readonly string[], found: string): string {
 }
 
 const memoryShape = z.object({
-  /** Of all that the outcome of a trial hangs on. */
+  /** A digest of everything that the result of a trial depends on. */
   host: z.string(),
   tried: z.record(z.string(), z.string().nullable()),
 });
@@ -136,12 +138,12 @@ async function remembered(engine: LxdEngine): Promise<Memory> {
       return memory;
     }
   } catch {
-    // There is none yet, or it cannot be read: then it is tried again.
+    // It does not exist yet or cannot be read, so the maps are tried again.
   }
   return { host, tried: {} };
 }
 
-/** Without it the next one tries again. */
+/** Without it, the next process tries again. */
 async function remember(engine: LxdEngine, memory: Memory): Promise<void> {
   try {
     await mkdir(engine.dataFolder, { recursive: true, mode: 0o700 });

@@ -6,7 +6,7 @@ import type { Devices } from "../rest/shapes.ts";
 
 const DEVICE = /^strata-mount-/;
 
-/** Rejects with UNSUPPORTED what this engine has no way to mount. */
+/** Rejects with UNSUPPORTED mounts that this engine does not support. */
 export function checkMount({ remote }: Pick<LxdEngine, "remote">, { type }: Mount): void {
   if (type !== "native") {
     throw refuse("containers use the host's folders directly: use type native");
@@ -38,12 +38,14 @@ function refuse(reason: string) {
 
 export const REMOTE = "the server is reached over a URL, and the folders of this host are not on it";
 
-/** A device's name says nothing of its folder: a target may be longer than LXD lets names be. */
+/**
+ * A device's name does not contain its folder, because a target may be longer than LXD allows names to be.
+ */
 export function mountDevice({ target }: Pick<Mount, "target">): string {
   return `strata-mount-${createHash("sha256").update(target).digest("hex").slice(0, 16)}`;
 }
 
-/** Folders of the host as disk devices. One whose source has gone is passed over at the start. */
+/** Folders of the host as disk devices. One whose source no longer exists is skipped at the start. */
 export function mountDevices(mounts: readonly Mount[]): Devices {
   return Object.fromEntries(
     mounts.map((mount) => [
@@ -53,7 +55,7 @@ export function mountDevices(mounts: readonly Mount[]): Devices {
   );
 }
 
-/** Devices of an instance without those of its mounts. */
+/** An instance's devices without those of its mounts. */
 export function withoutMounts(devices: Devices): Devices {
   return Object.fromEntries(Object.entries(devices).filter(([name]) => !DEVICE.test(name)));
 }

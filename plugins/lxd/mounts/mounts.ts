@@ -12,7 +12,7 @@ export function mountGroup(engine: LxdEngine): Mounts {
   return {
     attach: async (lock, mount, context) => attach(engine, lockedId(engine, lock), mount, context),
     detach: async (lock, target, context) => detach(engine, lockedId(engine, lock), target, context),
-    // LXD mounts them in the guest, also while it runs.
+    // LXD mounts them in the guest, even while it runs.
     inside: async () => [],
     refusal: (maps) => mapRefusal(engine, [maps]),
   };
@@ -55,7 +55,7 @@ async function detach(
   );
 }
 
-/** One change of LXD's: record, devices and id map, all of it or none. */
+/** A single change in LXD: record, devices and id map, all of it or nothing. */
 async function write(
   engine: LxdEngine,
   managed: Managed,
@@ -70,6 +70,6 @@ async function write(
   if (instance.status === "Stopped") {
     return "restart";
   }
-  // A new map of ids is the container's only from its next start on.
+  // A new id map takes effect at the container's next start.
   return (config["raw.idmap"] ?? "") === maps["raw.idmap"] ? "applied" : "restart";
 }

@@ -15,28 +15,28 @@ export type Query = Readonly<Record<string, string | undefined>>;
 
 export interface RequestOptions {
   readonly query?: Query;
-  /** Only where the thing still has this tag; LxdError 412 where it has not. */
+  /** Only if the object still has this tag; otherwise LxdError 412. */
   readonly etag?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
-/** What a call that may take long gets: an operation is cancelled by the signal where LXD can. */
+/** Options of a call that may take long: the signal cancels an operation if LXD can. */
 export type RunOptions = RequestOptions & Partial<Pick<Context, "progress">>;
 
 /** LXD's REST API. Rejects with LxdError, LxdConnectionError, or a StrataError of ours. */
 export interface Client extends AsyncDisposable {
-  /** Where the last answer came from. */
+  /** The endpoint of the last answer. */
   readonly endpoint: () => Endpoint;
   get<T>(path: string, shape: z.ZodType<T>, options?: RequestOptions): Promise<{ value: T; etag: string }>;
-  /** What is no JSON, such as a log. */
+  /** Gets a text that is not JSON, such as a log. */
   text(path: string): Promise<string>;
-  /** A change that is made when the answer comes, or an operation that is waited for. */
+  /** Makes a change that is complete when the answer comes, or waits for the operation that it starts. */
   run(method: Method, path: string, body: unknown, options?: RunOptions): Promise<Operation | undefined>;
   /** Starts an operation and does not wait for it. */
   start(method: Method, path: string, body: unknown, options?: RequestOptions): Promise<Operation>;
   wait(operation: string, options?: RunOptions): Promise<Operation>;
-  /** Sends a file's bytes; waits for the operation that takes them in. */
+  /** Sends a file; waits for the operation that imports it. */
   upload(path: string, body: Readable, options: RunOptions & { readonly size: bigint }): Promise<void>;
   /** An open websocket that is paused: resume it once there are listeners. */
   socket(path: string, query?: Query): Promise<WebSocket>;
@@ -44,7 +44,7 @@ export interface Client extends AsyncDisposable {
 
 export type Method = "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** A client of a server that may be reached at several places; `project` "" is the server's default. */
+/** A client of a server with one or more endpoints; `project` "" is the server's default. */
 export function openClient(endpoints: readonly Endpoint[], project: string): Client {
   const { current, reach } = failover(endpoints);
   const target = (path: string, query: Query = {}) =>

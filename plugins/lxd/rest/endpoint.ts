@@ -7,12 +7,12 @@ import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import { failure, type StrataError } from "../../../lib/errors.ts";
 
-/** Where a server listens, and how to get there. */
+/** Where a server listens, and how to connect to it. */
 export interface Endpoint {
   /** For messages: the path of a socket or a URL. */
   readonly name: string;
   readonly secure: boolean;
-  /** Keeps connections; one that is not the pinned server's never gets to send anything. */
+  /** Keeps connections; nothing is sent on one that is not to the pinned server. */
   readonly agent: HttpAgent | HttpsAgent;
   readonly host: string;
 }
@@ -23,7 +23,7 @@ export interface Identity {
   readonly key: string;
 }
 
-/** ms until a connection must stand. */
+/** Time-out of a connection, ms. */
 const CONNECT_TIMEOUT_MS = 5000;
 
 export function socketEndpoint(path: string): Endpoint {
@@ -49,8 +49,8 @@ class SocketAgent extends HttpAgent {
 }
 
 /**
- * A server over TLS. Its certificate is self-signed, so it is identified by its fingerprint: `fingerprint` is
- * the SHA-256 of the certificate in hex. Members of a cluster share one.
+ * A server over TLS. Its certificate is self-signed, so it is identified only by its fingerprint;
+ * `fingerprint` is the SHA-256 of the certificate in hex. Members of a cluster share one.
  */
 export function tlsEndpoint(url: URL, identity: Identity, fingerprint: string): Endpoint {
   return {
@@ -107,7 +107,7 @@ class PinnedAgent extends HttpsAgent {
   }
 }
 
-/** Why a server with that certificate is not spoken to, undefined where it is the pinned one. */
+/** Why a server with that certificate is refused; undefined if it is the pinned one. */
 export function pinFailure(
   url: URL,
   certificate: Buffer | undefined,
@@ -125,7 +125,7 @@ export function pinFailure(
   return failure("PERMISSION_DENIED", { reason });
 }
 
-/** Sockets of LXD (deb, snap) and Incus, in the order in which they are looked for. */
+/** Sockets of LXD (deb, snap) and Incus, in search order. */
 function usualSockets(): string[] {
   const { LXD_SOCKET, LXD_DIR, INCUS_SOCKET, INCUS_DIR } = process.env;
   return [
@@ -138,7 +138,7 @@ function usualSockets(): string[] {
   ];
 }
 
-/** The first usual socket that is there; the usual one of Debian's LXD where there is none. */
+/** The first of these sockets that exists; that of Debian's LXD if none does. */
 export async function defaultSocket(): Promise<string> {
   const paths = usualSockets();
   for (const path of paths) {

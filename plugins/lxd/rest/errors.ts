@@ -1,4 +1,4 @@
-/** What the server answered instead of what was asked for. `status` is HTTP's; 0 for a failed operation. */
+/** An error that the server answered. `status` is HTTP's; 0 for a failed operation. */
 export class LxdError extends Error {
   readonly status: number;
 
@@ -14,7 +14,7 @@ export class LxdError extends Error {
 
 /** The server could not be reached, or the connection to it broke. */
 export class LxdConnectionError extends Error {
-  /** True where it broke after something had been sent, so that it may have been done. */
+  /** True if it broke after something was sent, so that the request may have been carried out. */
   readonly lost: boolean;
 
   constructor(message: string, lost: boolean, cause: unknown) {

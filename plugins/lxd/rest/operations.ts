@@ -12,15 +12,15 @@ type Ask = (
   query?: Readonly<Record<string, string>>,
 ) => Promise<Answer>;
 
-/** How long one wait for an operation lasts before its progress is looked at, s. */
+/** How long one wait for an operation lasts before its progress is reported, s. */
 const POLL_SECONDS = 1;
 
-/** The operation that a change has started; undefined for a change that is made already. */
+/** The operation that a change has started; undefined if the change is complete. */
 export function started(answer: Answer): Operation | undefined {
   return answer.type === "async" ? operationShape.parse(answer.metadata) : undefined;
 }
 
-/** Waits for an operation's end, and cancels it at the signal where LXD can. */
+/** Waits until an operation ends, and cancels it at the signal if LXD can. */
 export async function waitFor(
   ask: Ask,
   id: string,
@@ -31,7 +31,7 @@ export async function waitFor(
   for (;;) {
     if (signal?.aborted && !asked) {
       asked = true;
-      // Most of LXD's operations cannot be cancelled; they are waited for, so that their outcome is known.
+      // Most of LXD's operations cannot be cancelled; wait for them, so that the outcome is known.
       await ask("DELETE", path).catch(() => {});
     }
     const operation = await look(ask, path);
@@ -42,7 +42,7 @@ export async function waitFor(
   }
 }
 
-/** How far an operation is: at its end, or when the time for a look is up. */
+/** The state of an operation: when it ends, or when the time of this wait is up. */
 async function look(ask: Ask, path: string): Promise<Operation> {
   const answer = await ask("GET", `${path}/wait`, { timeout: String(POLL_SECONDS) }).catch(
     (error: unknown) => {
@@ -56,7 +56,7 @@ async function look(ask: Ask, path: string): Promise<Operation> {
   return operationShape.parse(answer.metadata);
 }
 
-/** An operation that has ended well, or the error of one that has not. */
+/** Returns a successful operation, or throws the error of a failed one. */
 function outcome(operation: Operation, signal: AbortSignal | undefined): Operation {
   if (operation.status_code === 200) {
     return operation;

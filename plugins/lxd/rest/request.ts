@@ -6,14 +6,14 @@ import type { Endpoint } from "./endpoint.ts";
 import { LxdConnectionError, LxdError } from "./errors.ts";
 import { answerShape } from "./shapes.ts";
 
-/** What LXD has answered, where it is not an error. */
+/** An answer of LXD that is not an error. */
 export interface Answer {
   readonly type: "sync" | "async";
   readonly metadata: unknown;
   readonly etag: string;
 }
 
-/** A request that is not sent before its end. */
+/** Opens a request, which is sent by its `end`. */
 export function openRequest(
   endpoint: Endpoint,
   method: string,

@@ -1,6 +1,6 @@
 /**
- * What LXD answers, as far as strata reads it. Incus answers the same; members that only one of them has
- * are optional, and what is not named here is let through unread.
+ * LXD's answers, as far as strata reads them. Those of Incus are the same; members that only one of them has
+ * are optional, and unknown members are ignored.
  */
 import { z } from "zod";
 
@@ -25,7 +25,7 @@ export const answerShape = z.object({
 
 export const operationShape = z.object({
   id: z.string(),
-  /** "task" for what comes to an end by itself; "websocket" for a command that runs in a guest. */
+  /** "task" for an operation that ends by itself; "websocket" for a command in a guest. */
   class: z.string().default("task"),
   status: z.string(),
   status_code: z.number(),
@@ -43,7 +43,7 @@ export const operationShape = z.object({
 
 export type Operation = z.infer<typeof operationShape>;
 
-/** Operations by state, as returned by `GET /1.0/operations?recursion=1`. */
+/** Operations by state, as in `GET /1.0/operations?recursion=1`. */
 export const operationsShape = z.record(z.string(), z.array(operationShape));
 
 /** What LXD tells clients that it does not trust. */

@@ -30,7 +30,7 @@ import {
 } from "../journal/recovery.ts";
 import { type Node, nameOfNode, readNodes, toSnapshot, withoutNode } from "./tree.ts";
 
-/** Longest comment, bytes of UTF-8: it goes into a key of LXD's config. */
+/** Longest comment, bytes of UTF-8: it is stored in a key of LXD's config. */
 const LONGEST_COMMENT = 1024 * 1024;
 
 export function snapshotGroup(engine: LxdEngine): Snapshots {
@@ -99,7 +99,7 @@ async function take(
     const body = { name: record.name, stateful: false };
     await whenIdle(() => engine.client.run("POST", instancePath(name, "snapshots"), body));
   } catch (error) {
-    // An error does not mean that nothing happened: look, then finish or undo.
+    // The change may have been made despite the error: check, then finish or undo.
     await complete(engine, id);
     if (!(await nodesOf(engine, id)).some((node) => node.id === own)) {
       throw error;

@@ -4,7 +4,7 @@ import { readMounts, readSnapshotRecord, readTree, type TreeRecord } from "../do
 import type { Managed } from "../engine.ts";
 import type { LxdSnapshot } from "../rest/shapes.ts";
 
-/** A snapshot with the records of both places laid together. Parents are ids here. */
+/** A snapshot with its two records merged. Parents are ids here. */
 export interface Node {
   readonly id: string;
   readonly name: string;
@@ -15,7 +15,9 @@ export interface Node {
   readonly snapshot: LxdSnapshot;
 }
 
-/** One that strata did not take is known by the moment of its creation, which a rename leaves alone. */
+/**
+ * A snapshot that strata did not take is identified by its time of creation, which a rename does not change.
+ */
 function toNode(name: string, snapshot: LxdSnapshot, { amended }: TreeRecord): Node {
   const record = readSnapshotRecord(`${name}.${snapshot.name}`, snapshot.config);
   const id = record?.id ?? `lxd-${snapshot.created_at}`;
@@ -39,7 +41,7 @@ export function readNodes({ name, config, snapshots }: Managed): Node[] {
     .sort((a, b) => a.createdAt - b.createdAt || (a.snapshot.created_at < b.snapshot.created_at ? -1 : 1));
 }
 
-/** Name of the snapshot of that id; null where it is gone or there is none. */
+/** Name of the snapshot with that id; null if there is none. */
 export function nameOfNode(nodes: readonly Node[], id: string | null): string | null {
   return nodes.find((node) => node.id === id)?.name ?? null;
 }
@@ -60,13 +62,13 @@ export function toSnapshot(nodes: readonly Node[], node: Node): Snapshot {
   };
 }
 
-/** The records without what is said of snapshots that are gone. */
+/** The records without those of snapshots that no longer exist. */
 export function pruned({ standsOn, amended }: TreeRecord, nodes: readonly Node[]): TreeRecord {
   const ids = new Set(nodes.map(({ id }) => id));
   return { standsOn, amended: Object.fromEntries(Object.entries(amended).filter(([id]) => ids.has(id))) };
 }
 
-/** The records with a snapshot gone: what stood on it stands on its parent. */
+/** The records after a snapshot is removed: its children get its parent. */
 export function withoutNode(tree: TreeRecord, nodes: readonly Node[], gone: Node): TreeRecord {
   const amended = { ...tree.amended };
   for (const node of nodes) {
