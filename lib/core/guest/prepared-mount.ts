@@ -9,10 +9,7 @@ import { readSwitch } from "../../settings/switch.ts";
 import type { MountOptions } from "../api/strata.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
-import { getSetting } from "../session/settings.ts";
-
-/** Setting with which an administrator can forbid mounts. */
-export const PRIVILEGED = "local.privileged-mounts";
+import { getSetting, PRIVILEGED_MOUNTS } from "../session/settings.ts";
 
 export function mountsOf(session: Session): Promise<Mounts> {
   return requireGroup(session, ["mount.native", "mount.classic"], "mounting folders", ({ mounts }) => mounts);
@@ -22,7 +19,12 @@ export function mountsOf(session: Session): Promise<Mounts> {
 export type Shape = Pick<Mount, "source" | "type"> & Pick<MountOptions, "uidMap" | "gidMap">;
 
 /** Checks everything about a mount that does not depend on the instance. */
-export async function prepareMount(session: Session, source: string, options: MountOptions): Promise<Shape> {
+export async function prepareMount(
+  session: Session,
+  source: string,
+  options: MountOptions,
+  context: Context,
+): Promise<Shape> {
   await mountsOf(session);
   // What is neither on nor off, written by hand, allows nothing.
   if (readSwitch(await getSetting(session, PRIVILEGED_MOUNTS)) !== true) {
@@ -42,6 +44,20 @@ export async function prepareMount(session: Session, source: string, options: Mo
     ...(uidMap === undefined ? {} : { uidMap }),
     ...(gidMap === undefined ? {} : { gidMap }),
   };
+}
+
+/** The requested type, or native if the engine has no classic mounts: both show the same files. */
+async function typeOf(
+  session: Session,
+  { type = "native" }: MountOptions,
+  context: Context,
+): Promise<Mount["type"]> {
+  const { features } = await session.info();
+  if (type === "native" || features.has("mount.classic") || !features.has("mount.native")) {
+    return type;
+  }
+  context.warn?.("the mount is native: strata has no classic mounts, and native ones do all that they did");
+  return "native";
 }
 
 /** The folder's real path. */
