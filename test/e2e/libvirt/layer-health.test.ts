@@ -113,7 +113,7 @@ describe("the health of layers", () => {
     if (finding === undefined) {
       throw new Error("no leak was found");
     }
-    expect(finding.detail).to.contain("1 cluster of").and.to.contain("nothing is lost");
+    expect(finding.detail).to.contain("1 cluster of").and.to.contain("no data is lost");
     const contents = await fixture.read(instance);
     expect(await fixture.engine.maintenance?.repair(finding, context())).to.equal(true);
     expect(await fixture.read(instance)).to.equal(contents);
