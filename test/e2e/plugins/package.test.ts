@@ -3,6 +3,18 @@ import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
+import { FEATURES } from "../../../lib/engine/contract.ts";
+import { ERRORS } from "../../../lib/errors.ts";
+
+/** The rows of the table in a section of docs/plugins.md, a list of cells each. */
+async function rows(section: string): Promise<string[][]> {
+  const page = await readFile(join(ROOT, "docs/plugins.md"), "utf8");
+  const lines = (page.split(`\n## ${section}\n`)[1]?.split("\n## ")[0] ?? "").split("\n");
+  const cells = lines.filter((line) => line.startsWith("| ")).map((line) => line.slice(2, -2).split(" | "));
+  return cells.map((each) => each.map((cell) => cell.trim()));
+}
+
+const words = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, word = ""]) => word);
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -24,5 +36,24 @@ describe("the package of strata", () => {
       }
     }
     expect(dead).to.deep.equal([]);
+  });
+});
+
+describe("the page for authors of engines", () => {
+  it("names every feature", async () => {
+    const named = (await rows("Features")).flatMap(([first]) => words(first));
+    expect(named).to.include.members([...FEATURES]);
+  });
+
+  it("names codes of the table, with the details that their messages need", async () => {
+    const codes = (await rows("Errors")).filter(([code = ""]) => /^[A-Z_]+$/.test(code));
+    expect(codes.length).to.be.greaterThan(15);
+    for (const [code = "", details] of codes) {
+      const message = (ERRORS as Readonly<Record<string, { readonly message: string }>>)[code]?.message;
+      const needed = [...(message ?? "{there is no such code}").matchAll(/\{([^}]+)\}/g)].map(
+        ([, name]) => name,
+      );
+      expect(words(details), code).to.have.members(needed);
+    }
   });
 });

@@ -107,6 +107,17 @@ describe("a domain document that others have written into", () => {
     expect(elements(find(after, "metadata"))).to.have.length(2);
   });
 
+  it("gives back members of the record that it does not know", async () => {
+    const document = await parse(RICH);
+    const record = {
+      ...metadata.record,
+      ...{ later: { text: "<ü>\ud800]]>", flags: [true, null], size: 12 } },
+    };
+    putMetadata(document, { ...metadata, record });
+    const after = await parse(serialize(document));
+    expect(readMetadata(after)?.record).to.deep.equal(record);
+  });
+
   it("is foreign without our metadata", async () => {
     expect(readMetadata(await parse(RICH))).to.equal(undefined);
   });
