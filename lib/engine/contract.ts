@@ -3,8 +3,9 @@
  *
  * Units: sizes are bytes as bigint, times are milliseconds since the epoch (UTC) as number, durations
  * are milliseconds. Names are those the user sees; ids are opaque strings of the engine that stay the
- * same for the life of an instance. Every method rejects with a `StrataError` (see `lib/errors.ts`) and
- * maps its engine's own errors at its edge, keeping them as `cause`.
+ * same for the life of an instance. Every method rejects with an error that has
+ * a code of strata's table and the details of that code (docs/errors.md), and maps its engine's own errors at its
+ * edge, keeping them as `cause`.
  *
  * The engine is the only truth: whatever the core must remember of an instance or a snapshot is handed
  * to the engine as a record and kept by it beside the thing itself. The meaning of those records

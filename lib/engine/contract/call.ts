@@ -17,7 +17,7 @@ export interface Progress {
 
 /**
  * A locked instance. The lock keeps every other operation on it out, in any process and of any user, until it is
- * disposed of or its holder dies. Calls that change an instance take it; one that is not held any more is refused.
+ * disposed of or its holder dies. Calls that change an instance take it; one that has been released is refused with LOCK_REQUIRED.
  */
 export interface Lock extends AsyncDisposable {
   /** The instance as it was read once it was locked. */

@@ -14,8 +14,9 @@ export type EngineState =
 
 export interface Resources {
   readonly cpus: number;
+  /** Bytes, any number of them: an engine of coarser units rounds up, and tells what the guest has. */
   readonly memory: bigint;
-  /** 0 where it cannot be told, as while an instance comes or goes. */
+  /** Bytes, never fewer than the image's `virtualSize`. 0 where it cannot be told, as while an instance comes or goes. */
   readonly disk: bigint;
 }
 
@@ -74,6 +75,10 @@ export interface ImageSource {
 
 /** cloud-init data for a NoCloud seed, or whatever the engine has in its place. */
 export interface Seed {
+  /**
+   * Has one line `instance-id: ID`, where ID is `cloudInstanceId` of the record. When a restore has changed that, the
+   * line must have changed in the guest's seed by the next start.
+   */
   readonly metaData: string;
   readonly userData: string;
   readonly vendorData: string;

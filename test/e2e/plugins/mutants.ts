@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of another program.
 /** One way to break the sample engine: a text of one of its files, what takes its place, and the rule that is broken. */
 export interface Mutant {
   readonly file: string;
