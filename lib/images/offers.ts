@@ -55,7 +55,7 @@ export async function findOffers(
     shelves.push(builtOnes((await cache.records()).filter(({ format }) => takes(format))));
   }
   const all = shelves.map((shelf) => shelf.filter(({ supported }) => supported || unsupported));
-  const found = wanted === "" ? onceEach(all) : firstMatching(all, wanted.toLowerCase());
+  const found = wanted === "" ? onceEach(all) : askedFor(text, firstMatching(all, wanted.toLowerCase()));
   if (found.length === 0 && text !== "") {
     const known = () => all.flat().flatMap(({ names }) => names);
     throw errors[0] ?? failure("IMAGE_NOT_FOUND", { image: text, ...(await nearDetail(wanted, known)) });
@@ -130,9 +130,25 @@ function onceEach(shelves: readonly (readonly Candidate[])[]): Candidate[] {
   });
 }
 
+/** One image that was asked for by a name of its own has that name, as scripts look for it; the others are its aliases. */
+function askedFor(text: string, found: Candidate[]): Candidate[] {
+  const [only, ...others] = found;
+  const asked = splitRemote(text).text.toLowerCase();
+  if (only === undefined || others.length > 0 || !(only.names.includes(asked) || isHash(only, asked))) {
+    return found;
+  }
+  const { text: own } = splitRemote(only.name);
+  const aliases = [own, ...only.aliases].filter((alias) => alias.toLowerCase() !== asked);
+  return [{ ...only, name: text, aliases }];
+}
+
+function isHash({ sha256 }: Candidate, text: string): boolean {
+  return isHashPrefix(text) && sha256.startsWith(text);
+}
+
 function firstMatching(shelves: readonly (readonly Candidate[])[], wanted: string): Candidate[] {
   const tests: ((each: Candidate) => boolean)[] = [
-    ({ names, sha256 }) => names.includes(wanted) || (isHashPrefix(wanted) && sha256.startsWith(wanted)),
+    (each) => each.names.includes(wanted) || isHash(each, wanted),
     ({ names, os, release }) =>
       [...names, `${os} ${release}`].some((name) => name.toLowerCase().includes(wanted)),
   ];

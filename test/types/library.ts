@@ -1,10 +1,10 @@
 // What the types of the library promise. Checked by `tsc -p .`, and as a package by test/e2e/package.test.ts.
 import { expectTypeOf } from "expect-type";
 import {
-  type CallOptions,
   type ErrorCode,
   type InstanceInfo,
   isStrataError,
+  type PurgeOptions,
   parseSnapshotRef,
   type SnapshotRef,
   type SnapshotTreeInfo,
@@ -35,7 +35,7 @@ export async function instances({ instances }: Strata): Promise<void> {
   await instances.stop(["web", "db"]);
   expectTypeOf(instances.info).returns.resolves.toEqualTypeOf<InstanceInfo[]>();
   expectTypeOf<InstanceInfo["memory"]>().toEqualTypeOf<Usage | null>();
-  expectTypeOf(instances.purge).parameter(0).toEqualTypeOf<CallOptions | undefined>();
+  expectTypeOf(instances.purge).parameter(0).toEqualTypeOf<PurgeOptions | undefined>();
 }
 
 export async function snapshots({ snapshots, ...strata }: Strata): Promise<void> {

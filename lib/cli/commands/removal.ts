@@ -20,7 +20,8 @@ export function deleteCommand(cli: Cli): Command {
       "-p, --purge",
       "delete permanently, without the recoverable state; required to delete snapshots non-interactively",
     )
-    .action(async (names: string[], options: { all?: boolean; purge?: boolean }) => {
+    .option("-y, --yes", `with --all and --purge: ${YES}`)
+    .action(async (names: string[], options: { all?: boolean; purge?: boolean; yes?: boolean }) => {
       if (names.length === 0 && options.all !== true) {
         throw failure("USAGE", { reason: "give the names of instances or snapshots, or --all" });
       }
@@ -39,6 +40,9 @@ export function deleteCommand(cli: Cli): Command {
         if (!(await confirm(cli, `Deleted snapshots cannot be recovered. Delete ${list}? (yes/No)`, false))) {
           return;
         }
+      }
+      if (purge && options.all === true && refs.length > 0 && !(await agreed(cli, options, chosen))) {
+        return;
       }
       await strata.delete(refs, call);
     });
@@ -83,11 +87,31 @@ export function purgeCommand(cli: Cli): Command {
     "purge",
     ["purge all deleted instances permanently", "permanently remove all deleted instances"],
     "purge",
-  ).action(async () => {
-    const removed = await (await cli.strata()).instances.purge(cli.call);
-    cli.progress.clear();
-    for (const name of removed) {
-      await write(cli.io, `Purged: ${name}\n`);
-    }
-  });
+    "purge --yes",
+  )
+    .option("-y, --yes", YES)
+    .action(async (options: { yes?: boolean }) => {
+      const strata = await cli.strata();
+      const deleted = (await strata.instances.list()).filter(({ state }) => state === "Deleted");
+      const names = deleted.map(({ name }) => name);
+      if (names.length > 0 && !(await agreed(cli, options, names))) {
+        return;
+      }
+      const removed = await strata.instances.purge({ only: names, ...cli.call });
+      cli.progress.clear();
+      for (const name of removed) {
+        await write(cli.io, `Purged: ${name}\n`);
+      }
+    });
+}
+
+const YES = "do not ask on a terminal";
+
+/** Asks, on a terminal and unless --yes is given, whether instances may go for good; elsewhere scripts know what they do. */
+async function agreed(cli: Cli, { yes }: { yes?: boolean }, names: readonly string[]): Promise<boolean> {
+  if (yes === true || !canAsk(cli.io)) {
+    return true;
+  }
+  const question = `Purged instances and their snapshots cannot be recovered. Purge ${names.join(", ")}? (yes/No)`;
+  return confirm(cli, question, false);
 }

@@ -177,6 +177,16 @@ export interface DeleteOptions extends EachOptions {
   readonly purge?: boolean;
 }
 
+/** Options of {@link StrataInstances.purge}. */
+export interface PurgeOptions extends CallOptions {
+  /**
+   * Gives up only these: the ones that a user was shown.
+   *
+   * @default every deleted instance
+   */
+  readonly only?: readonly string[];
+}
+
 /** Options of {@link StrataInstances.clone}. */
 export interface CloneOptions extends CallOptions {
   /**
@@ -279,7 +289,7 @@ export interface StrataInstances {
    *
    * @returns their names
    */
-  purge(options?: CallOptions): Promise<string[]>;
+  purge(options?: PurgeOptions): Promise<string[]>;
   /**
    * Copies a stopped instance as it stands, without its snapshots, as another machine.
    *

@@ -1,4 +1,5 @@
 import type { Context, Instance, Lock } from "../../engine/contract.ts";
+import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import { quote } from "../../util/quote.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
@@ -7,7 +8,7 @@ import type { Work } from "../session/engines.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { awaitBoot, boot, forgetBoot, START_TIMEOUT } from "./boot.ts";
-import { eachLocked, getInstances, unlessGone, whileLocked } from "./instances.ts";
+import { awaitsShutdown, eachLocked, getInstances, unlessGone, whileLocked } from "./instances.ts";
 import { cancelShutdown, forgetShutdown, scheduleShutdown } from "./shutdown.ts";
 
 /** How long `stop --force` waits for another operation on the instance, ms. */
@@ -75,7 +76,15 @@ async function stopOne(
   const { instances } = await session.engine();
   const cuts = options.force === true && instances.cut !== undefined;
   const wait = cuts ? { wait: CUT_LOCK_TIMEOUT_MS } : {};
-  const work = (lock: Lock) => stopLocked(session, lock, options, context);
+  const work = (lock: Lock) => {
+    if (options.cancel === true && !awaitsShutdown(lock.instance)) {
+      sayNothingToDo(`"${instance.name}" has no delayed shutdown to cancel`, options);
+    } else if (options.cancel !== true && lock.instance.state === "stopped") {
+      // Layers that waited for a stop are merged all the same.
+      sayNothingToDo(`"${instance.name}" is already Stopped`, options);
+    }
+    return stopLocked(session, lock, options, context);
+  };
   try {
     await whileLocked(session, instance, context, work, { ...wait, finish: false });
   } catch (error) {
@@ -123,13 +132,22 @@ export async function suspend(session: Session, names: readonly string[], call?:
   const chosen = await getInstances(session, names, {}, call);
   return () =>
     eachLocked(session, chosen, call, async (lock, context) => {
-      if (lock.instance.state === "stopped") {
-        return;
+      const { name, state } = lock.instance;
+      if (state === "stopped" || state === "suspended") {
+        const reason = state === "stopped" ? "Stopped, so it has no memory to save" : "already Suspended";
+        return sayNothingToDo(`"${name}" is ${reason}`, call);
       }
       // A guest with a scheduled shutdown would shut down as soon as it is resumed.
       await cancelShutdown(session, lock, context);
       await withoutMounts(session, lock, context, () => save(lock, context));
     });
+}
+
+/** Says that a verb changes nothing, unless it is about all instances there are. */
+function sayNothingToDo(why: string, call: EachOptions | undefined): void {
+  if (call?.skipMissing !== true) {
+    call?.warn?.(why);
+  }
 }
 
 /**
@@ -150,9 +168,7 @@ export async function restart(
 ): Promise<Work> {
   const context = contextOf(call);
   const chosen = await getInstances(session, names, {}, call);
-  for (const instance of chosen) {
-    requireAwake(instance);
-  }
+  await checkEach(chosen, async (instance) => requireAwake(instance));
   const restartOne = async (instance: Instance) => {
     await whileLocked(session, instance, context, async (lock) => {
       requireAwake(lock.instance);

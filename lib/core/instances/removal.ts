@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { Context, Instance, Lock, Snapshots } from "../../engine/contract.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
-import type { CallOptions, EachOptions, Ref } from "../api/strata.ts";
+import type { CallOptions, EachOptions, PurgeOptions, Ref } from "../api/strata.ts";
 import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -159,9 +159,11 @@ export async function recoverFrom(
 }
 
 /** Permanently removes every deleted instance; resolves to their names. */
-export async function purge(session: Session, call?: CallOptions): Promise<string[]> {
+export async function purge(session: Session, call?: PurgeOptions): Promise<string[]> {
   const { instances } = await session.engine();
-  const deleted = (await instances.list()).filter(({ record }) => record.deleted);
+  const deleted = (await instances.list()).filter(
+    ({ name, record }) => record.deleted && (call?.only === undefined || call.only.includes(name)),
+  );
   const names: string[] = [];
   const context = contextOf(call);
   const removeLocked = async (lock: Lock) => {

@@ -33,13 +33,13 @@ describe("images of remotes", () => {
     expect(await names({})).to.deep.equal(["24.04", "daily:26.10"]);
     expect(await names({ unsupported: true })).to.deep.equal(["23.10", "24.04", "daily:26.10"]);
     expect(await names({ text: "daily:" })).to.deep.equal(["daily:24.04", "daily:26.10"]);
-    expect(await names({ text: "lts" })).to.deep.equal(["24.04"]);
+    expect(await names({ text: "lts" }), "as it was asked for").to.deep.equal(["lts"]);
     expect(await names({ text: "ubuntu 26" })).to.deep.equal(["daily:26.10"]);
     expect(await names({ text: `daily:${sha256(lab.newer).slice(0, 8)}` })).to.have.length(2);
     expect((await lab.find({ text: "noble" })).images).to.deep.equal([
       {
-        name: "24.04",
-        aliases: ["lts", "noble"],
+        name: "noble",
+        aliases: ["24.04", "lts"],
         os: "Ubuntu",
         release: "24.04 LTS",
         remote: "",

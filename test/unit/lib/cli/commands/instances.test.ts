@@ -106,6 +106,42 @@ describe("commands on instances", () => {
     await refused(2, "not both", "start", "--all", "web");
   });
 
+  it("say where there is nothing to stop or suspend, unless all are meant", async () => {
+    await at.done("stop", "web");
+    const said = async (...args: string[]) => {
+      const { code, stdout, stderr } = await at.strata(...args);
+      expect([code, stdout], args.join(" ")).to.deep.equal([0, ""]);
+      return stderr;
+    };
+    expect(await said("stop", "web", "db")).to.equal('strata: warning: "web" is already Stopped\n');
+    expect(await said("suspend", "web")).to.contain('"web" is Stopped, so it has no memory to save');
+    expect(await said("stop", "--cancel", "web")).to.contain('"web" has no delayed shutdown to cancel');
+    await at.done("start", "web");
+    expect(await said("suspend", "web")).to.equal("");
+    expect(await said("suspend", "web")).to.contain('"web" is already Suspended');
+    expect(await said("suspend", "--all")).to.equal("");
+    await at.done("start", "web");
+    expect(await said("restart", "web")).to.equal("");
+    await at.done("stop", "web");
+    expect(await said("stop", "--all")).to.equal("");
+    expect(await said("restart", "web")).to.equal("");
+  });
+
+  it("are purged all at once after a question on a terminal, and without one in scripts", async () => {
+    await at.done("delete", "web");
+    const kept = await at.onTerminal("\n", "purge");
+    expect(kept.stdout).to.contain("Purge web? (yes/No)").and.not.contain("Purged:");
+    expect((await states()).web).to.equal("Deleted");
+    const gone = await at.onTerminal("yes\n", "purge");
+    expect(gone.stdout).to.contain("Purged: web\n");
+    const all = await at.onTerminal("no\n", "delete", "--all", "--purge");
+    expect(all.stdout).to.contain("Purge db? (yes/No)");
+    expect(Object.keys(await states())).to.deep.equal(["db"]);
+    await at.onTerminal("", "delete", "--all", "--purge", "--yes");
+    expect(await states()).to.deep.equal({});
+    expect((await at.onTerminal("", "purge")).stdout, "nothing to ask about").to.equal("");
+  });
+
   it("mean the primary instance where none is named, and launch it when it is missing", async () => {
     expect(await at.done("get", "client.primary-name")).to.equal("primary\n");
     await refused(3, 'instance "primary" does not exist', "stop");
