@@ -41,38 +41,42 @@ export async function resolvePublished(
   { remote: wanted, text }: PublishedName,
   context: Context,
 ): Promise<ImageRecord> {
-  const { catalogue, log } = parts;
+  const { cache, catalogue, log } = parts;
   const names = wanted === undefined ? SEARCHED : [wanted];
   const remotes = await Promise.all(names.map((name) => catalogue.remote(name)));
   let obstacle: unknown;
   const known = new Set<string>(BUILT_NAMES);
   for (const remote of remotes) {
-    const manifest = await catalogue.manifest(remote, context).catch((error: unknown) => {
+    const manifest = await readManifest(parts, remote, context).catch((error: unknown) => {
       if (isStrataError(error) && error.code === "CANCELLED") {
         throw error;
       }
       obstacle ??= error;
       return undefined;
     });
-    if (manifest?.outdated) {
-      log.warn(`the image list of ${remote.name} may be out of date`, { reason: manifest.outdated.message });
-    }
     const found = manifest === undefined ? undefined : findPublished(manifest, text);
-    for (const { aliases } of manifest?.images ?? []) {
-      for (const alias of aliases) {
-        known.add(alias);
-      }
-    }
     if (found !== undefined) {
       return fetchPublished(parts, image, remote, found, context);
     }
-    const kept = manifest === undefined ? await newestKept(parts.cache, remote, { alias: text }) : undefined;
+    const kept = manifest === undefined ? await newestKept(cache, remote, { alias: text }) : undefined;
     if (kept !== undefined) {
       log.warn(`could not check for a newer version of "${image}"; using the one in the cache`);
       return kept;
     }
+    for (const alias of manifest?.images.flatMap(({ aliases }) => aliases) ?? []) {
+      known.add(alias);
+    }
   }
   throw obstacle ?? failure("IMAGE_NOT_FOUND", { image, ...(await nearDetail(text, () => known)) });
+}
+
+/** The manifest of a remote, with a warning if it is out of date. */
+async function readManifest({ catalogue, log }: Parts, remote: Remote, context: Context): Promise<Manifest> {
+  const manifest = await catalogue.manifest(remote, context);
+  if (manifest.outdated) {
+    log.warn(`the image list of ${remote.name} may be out of date`, { reason: manifest.outdated.message });
+  }
+  return manifest;
 }
 
 /**

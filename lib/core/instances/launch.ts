@@ -1,5 +1,12 @@
 import { randomInt, randomUUID } from "node:crypto";
-import type { Context, ImageSource, InstancePlan, InstanceSpec, Instances } from "../../engine/contract.ts";
+import type {
+  Context,
+  ImageSource,
+  InstancePlan,
+  InstanceSpec,
+  Instances,
+  Resources,
+} from "../../engine/contract.ts";
 import { RECORD_VERSION } from "../../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../../errors.ts";
 import { makeSeed } from "../../guest/seed.ts";
@@ -7,6 +14,7 @@ import { checkUserData } from "../../guest/user-data.ts";
 import { BLANK, CONTAINER, MACHINES } from "../../images/local.ts";
 import type { ResolvedImage } from "../../images/store.ts";
 import { exactSize } from "../../size/format.ts";
+import { defined } from "../../util/defined.ts";
 import { quote } from "../../util/quote.ts";
 import type { CallOptions, LaunchOptions } from "../api/strata.ts";
 import { userKeys } from "../guest/guest.ts";
@@ -65,35 +73,22 @@ export async function launch(
 
 /** Checks everything and fetches the image before anything is created. */
 async function prepare(session: Session, options: LaunchOptions, context: Context): Promise<InstanceSpec> {
-  if (options.name !== undefined) {
-    checkName("instance", options.name);
-  }
-  const cpus = options.cpus ?? DEFAULTS.cpus;
-  const memory = options.memory ?? DEFAULTS.memory;
-  checkCpus(cpus);
-  checkMemory(memory);
-  if (options.disk !== undefined && options.disk < MIN_DISK) {
-    throw failure("SIZE_TOO_SMALL", { kind: "disk", value: options.disk, minimum: "512M" });
-  }
-  if (options.member !== undefined) {
-    await requireFeature(session, "cluster", "placing an instance on a member");
-  }
+  const { cpus = DEFAULTS.cpus, memory = DEFAULTS.memory } = options;
+  await checkOptions(session, { ...options, cpus, memory });
   const cdrom = await prepareCdrom(session, options);
   const name = await freeName(session, options.name);
   const instanceId = `i-${randomUUID()}`;
   const { publicKey } = await userKeys(session);
-  const userData = options.userData === undefined ? {} : { userData: options.userData };
+  const { userData } = options;
   const home = name === (await getSetting(session, "client.primary-name"));
   const mountsOf = await mountsForLaunch(session, options.mounts ?? [], { home }, context);
   // Before the image is fetched, so that errors of the user are reported at once.
   const networks = await checkNics(session, options.networks ?? []);
-  if (options.userData !== undefined) {
-    for (const warning of await checkUserData(options.userData)) {
-      context.warn?.(`the cloud-init data: ${warning}`);
-    }
+  for (const warning of userData === undefined ? [] : await checkUserData(userData)) {
+    context.warn?.(`the cloud-init data: ${warning}`);
   }
   const { instances } = await session.engine();
-  const member = options.member === undefined ? {} : { member: options.member };
+  const member = defined({ member: options.member });
   const mounts = await mountsOf(USERNAME, contextOf());
   const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
   await checkPlan(instances, { name, resources, mounts, networks, ...member, ...cdrom });
@@ -109,7 +104,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
     resources: { cpus, memory, disk: diskSize(image.source, options.disk, smallest) },
     mounts: await mountsOf(username, context),
     networks,
-    seed: makeSeed({ name, instanceId, username, publicKey, ...userData }),
+    seed: makeSeed({ name, instanceId, username, publicKey, ...defined({ userData }) }),
     record: {
       version: RECORD_VERSION,
       image: { sha256: image.source.sha256, release: image.release, os: image.os },
@@ -122,6 +117,24 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
     ...member,
     ...cdrom,
   };
+}
+
+/** Checks options that are used as they are. */
+async function checkOptions(
+  session: Session,
+  { name, cpus, memory, disk, member }: LaunchOptions & Pick<Resources, "cpus" | "memory">,
+): Promise<void> {
+  if (name !== undefined) {
+    checkName("instance", name);
+  }
+  checkCpus(cpus);
+  checkMemory(memory);
+  if (disk !== undefined && disk < MIN_DISK) {
+    throw failure("SIZE_TOO_SMALL", { kind: "disk", value: disk, minimum: "512M" });
+  }
+  if (member !== undefined) {
+    await requireFeature(session, "cluster", "placing an instance on a member");
+  }
 }
 
 /** The ISO for the CD drive, if there is one. */

@@ -85,6 +85,28 @@ function backingOf(path: string): string | null | undefined {
   }
 }
 
+/** The file from which the chain goes on; without one, it ends, perhaps with a contradiction. */
+type Followed =
+  | { readonly file: string }
+  | { readonly file?: undefined; readonly contradiction: string | undefined };
+
+/** Compares the header of a file with the one that a definition lists next. */
+function follow(file: string, next: string, folder: string, files: Files): Followed {
+  const backing = files.backingOf(file);
+  // A missing file cannot be read; whatever needs it reports that.
+  if (backing === undefined) {
+    return { contradiction: undefined };
+  }
+  const named = backing === null ? null : layerOf(folder, backing);
+  const agrees = named === layerOf(folder, next);
+  if (files.exists(next)) {
+    const contradiction = `its definition says that ${file} stands on ${next}, but its header says ${named ?? "nothing"}`;
+    return agrees ? { file: next } : { contradiction };
+  }
+  // A layer that is gone was merged since: the next one takes its place.
+  return agrees || named === null ? { contradiction: undefined } : { file };
+}
+
 /** How the chain below `top` that a definition lists contradicts the headers; undefined if it does not. */
 export function compareChains(
   top: string,
@@ -94,22 +116,11 @@ export function compareChains(
 ): string | undefined {
   let file = top;
   for (const next of explicit.files) {
-    const backing = files.backingOf(file);
-    // A missing file cannot be read; whatever needs it reports that.
-    if (backing === undefined) {
-      return undefined;
+    const end = follow(file, next, folder, files);
+    if (end.file === undefined) {
+      return end.contradiction;
     }
-    const named = backing === null ? null : layerOf(folder, backing);
-    const agrees = named === layerOf(folder, next);
-    if (files.exists(next)) {
-      if (!agrees) {
-        return `its definition says that ${file} stands on ${next}, but its header says ${named ?? "nothing"}`;
-      }
-      file = next;
-    } else if (agrees || named === null) {
-      return undefined;
-    }
-    // Any other layer that is gone was merged since: the next one takes its place.
+    file = end.file;
   }
   const last = files.backingOf(file);
   return explicit.ends && typeof last === "string"
