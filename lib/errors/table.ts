@@ -242,7 +242,7 @@ const entries = {
   GUEST_REFUSED: {
     exit: EXIT.denied,
     message: 'the guest of "{name}" refused the login as {username}: {reason}',
-    hint: "It accepts only the ssh key of the user who launched it.",
+    hint: "It accepts only the ssh key of the user who launched it. With user-data of your own, `users` must contain `default`, and the default user must keep its name.",
   },
   COMMAND_TOO_LONG: {
     exit: EXIT.usage,

@@ -1,3 +1,4 @@
+import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context, SshEndpoint } from "../engine/contract.ts";
 import { asStrataError, failure, type StrataError } from "../errors.ts";
@@ -5,6 +6,8 @@ import { type Guest, type Login, openGuest } from "./ssh.ts";
 
 /** Between two looks, ms. */
 const RETRY_INTERVAL_MS = 300;
+/** Between two looks whether the guest is there at all, ms. */
+const ALIVE_INTERVAL_MS = 2000;
 /** One attempt to log in, ms: an emulated guest in early boot is slow to shake hands. */
 const LOGIN_TIMEOUT_MS = 30_000;
 
@@ -20,11 +23,14 @@ const POLL_INTERVAL_MS = 200;
 const FINISHED =
   "test -e /run/cloud-init/result.json || ! { test -d /run/cloud-init || test -d /etc/cloud || test -e /var/lib/guest-instance; }";
 
+/** Printed by a guest whose boot is not finished; a guest that cannot run the command at all prints something else. */
+const UNFINISHED = "unfinished";
+
 /**
  * Checks this many times. The loop runs in the guest, because each command of ours costs an emulated guest
  * 0.4 s of its boot.
  */
-const WAIT = `i=0; until ${FINISHED}; do i=$((i + 1)); [ $i -lt "$1" ] || exit 1; sleep ${POLL_INTERVAL_MS / 1000}; done`;
+const WAIT = `i=0; until ${FINISHED}; do i=$((i + 1)); [ $i -lt "$1" ] || { echo ${UNFINISHED}; exit 1; }; sleep ${POLL_INTERVAL_MS / 1000}; done`;
 
 /** Errors that another attempt cannot fix. */
 const FINAL: ReadonlySet<string> = new Set(["HOST_KEY_CHANGED", "CANCELLED", "INTERNAL"]);
@@ -36,15 +42,28 @@ export interface AwaitOptions extends Login {
   readonly timeout: number;
   readonly signal: AbortSignal;
   readonly progress?: Context["progress"];
+  /** False once it has shut down, so that there is nobody to wait for. */
+  readonly alive?: () => Promise<boolean>;
+  /** How long a login may be refused, ms; `REFUSED_LIMIT_MS` by default. */
+  readonly refusedLimit?: number;
 }
+
+/**
+ * A login that is refused for this long stays refused: cloud-init creates the users and their keys before sshd
+ * starts, and other systems take seconds.
+ */
+const REFUSED_LIMIT_MS = 10_000;
+/** Refusals that no waiting changes. */
+const HOPELESS = new WeakSet<StrataError>();
 
 /**
  * Waits until a login works and the boot is finished. A guest that boots may have no address, refuse or reset
  * connections, or not know our key yet: strata tries again until the time is up, and then reports the last
- * reason. Rejects with GUEST_UNREACHABLE after the time-out, and at once with HOST_KEY_CHANGED.
+ * reason. Rejects with GUEST_UNREACHABLE after the time-out or when the guest has shut down, at once with
+ * HOST_KEY_CHANGED, and with GUEST_REFUSED if the login stays refused or the user cannot run commands.
  */
 export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
-  const { name, timeout, signal } = options;
+  const { name, timeout, signal, refusedLimit = REFUSED_LIMIT_MS } = options;
   const end = Date.now() + timeout;
   let last: StrataError = failure("GUEST_UNREACHABLE", { name, reason: "it has no address yet" });
   let hostKey = options.hostKey;
@@ -52,6 +71,8 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
     await options.onHostKey?.(key);
     hostKey = key;
   };
+  let lookAt = 0;
+  let refusedAt: number | undefined;
   options.progress?.({ phase: "Waiting for the guest" });
   while (Date.now() < end) {
     if (signal.aborted) {
@@ -65,6 +86,16 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
       });
       if (guest !== undefined) {
         return guest;
+      }
+      refusedAt = last.code === "GUEST_REFUSED" ? (refusedAt ?? Date.now()) : undefined;
+      if (refusedAt !== undefined && (HOPELESS.has(last) || Date.now() - refusedAt >= refusedLimit)) {
+        throw last;
+      }
+    }
+    if (Date.now() >= lookAt) {
+      lookAt = Date.now() + ALIVE_INTERVAL_MS;
+      if ((await options.alive?.()) === false) {
+        throw failure("GUEST_UNREACHABLE", { name, reason: "it shut down while it was waited for" }, last);
       }
     }
     await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => {});
@@ -114,18 +145,24 @@ async function logIn(
 
 async function untilFinished(
   guest: Guest,
-  { signal, progress }: AwaitOptions,
+  { name, username, signal, progress }: AwaitOptions,
   end: number,
 ): Promise<boolean> {
   progress?.({ phase: "Waiting for initialization to complete" });
   while (Date.now() < end) {
     const looks = Math.ceil(Math.min(COMMAND_TIMEOUT_MS, end - Date.now()) / POLL_INTERVAL_MS);
     const session = await guest.exec(["sh", "-c", WAIT, "sh", String(looks)], { signal });
-    session.stdout.resume();
-    session.stderr.resume();
     session.stdin.end();
+    const [said, complaint] = await Promise.all([text(session.stdout), text(session.stderr)]);
     if ((await session.exit).code === 0) {
       return true;
+    }
+    // sshd runs no command for a user whose password has expired, and says so in its place.
+    if (!said.includes(UNFINISHED) && /password/i.test(complaint)) {
+      const reason = `it runs no commands (${complaint.trim().split("\n").at(-1)})`;
+      const refused = failure("GUEST_REFUSED", { name, username, reason });
+      HOPELESS.add(refused);
+      throw refused;
     }
     await delay(RETRY_INTERVAL_MS, undefined, { signal });
   }

@@ -109,11 +109,18 @@ async function onceReady(
   await using reached = await awaitGuest({
     ...(await login(session, instance, undefined)),
     endpoint: () => guest.endpoint(instance.id),
+    alive: () => isAlive(session, instance),
     timeout,
     signal: context.signal,
     progress: context.progress,
   });
   await work((argv) => reached.exec(argv, { user: "root" }));
+}
+
+/** False once the instance is stopped: whoever was to be waited for has shut down. */
+async function isAlive(session: Session, { name }: Instance): Promise<boolean> {
+  const { instances } = await session.engine();
+  return (await instances.find(name))?.state !== "stopped";
 }
 
 /** Mounts an instance's folders in a guest that is ready; warns about those that cannot be mounted. */

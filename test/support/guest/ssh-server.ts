@@ -17,6 +17,10 @@ export interface SshServer extends AsyncDisposable {
   cut(): void;
   /** Resolves when something is in `seen`. */
   until(what: string): Promise<void>;
+  /** Accepts another key from now on. */
+  letIn(keys: Keys): void;
+  /** Runs no command any more, as OpenSSH where the user's password has expired. */
+  expire(): void;
   /** Resolves when every client has hung up. */
   left(): Promise<void>;
 }
@@ -31,7 +35,9 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
   const host = makeKeyPair();
   const seen: string[] = [];
   const connections = new Set<ssh2.Connection>();
-  const allowed = accepted.public.split(" ")[1];
+  const blobOf = (keys: Keys) => keys.public.split(" ")[1];
+  let allowed = blobOf(accepted);
+  let expired = false;
   const server = new ssh2.Server({ hostKeys: [host.private] }, (connection) => {
     connections.add(connection);
     // As sshd has it.
@@ -48,7 +54,7 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
         context.reject(["publickey"]);
       }
     });
-    connection.on("session", (accept) => serve(accept(), seen, signals));
+    connection.on("session", (accept) => serve(accept(), seen, signals, () => expired));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -60,6 +66,12 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
       for (const connection of connections) {
         connection.rekey();
       }
+    },
+    letIn(keys) {
+      allowed = blobOf(keys);
+    },
+    expire() {
+      expired = true;
     },
     cut() {
       for (const connection of connections) {
@@ -83,7 +95,12 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
   };
 }
 
-function serve(session: ssh2.Session, seen: string[], signals: "group" | "shell"): void {
+function serve(
+  session: ssh2.Session,
+  seen: string[],
+  signals: "group" | "shell",
+  expired: () => boolean,
+): void {
   // As sshd has it: whose input has ended is still told signals.
   session.on("eof", () => {
     if ("_ending" in session) {
@@ -98,6 +115,12 @@ function serve(session: ssh2.Session, seen: string[], signals: "group" | "shell"
   session.on("exec", (accept, _, { command }) => {
     seen.push("exec");
     const channel = accept();
+    if (expired()) {
+      channel.stderr.write("Password change required but no TTY available.\n");
+      channel.exit(1);
+      channel.end();
+      return;
+    }
     const child = spawn("bash", ["-c", command], { detached: true });
     const kill = (name: NodeJS.Signals) =>
       child.pid !== undefined && process.kill(signals === "group" ? -child.pid : child.pid, name);

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { awaitGuest } from "../../../../lib/guest/await.ts";
+import { makeKeyPair } from "../../../../lib/guest/keys.ts";
 import { keys } from "../../../support/guest/login.ts";
 import { type SshServer, sshServer } from "../../../support/guest/ssh-server.ts";
 import { refusalCode } from "../../../support/refusal-code.ts";
@@ -27,6 +28,36 @@ describe("waiting for a guest that boots", () => {
     const answers: (typeof closed | null)[] = [null, closed, server.endpoint];
     await using _guest = await waiting({ endpoint: async () => answers.shift() ?? null });
     expect(answers).to.deep.equal([]);
+  });
+
+  it("ends where the login stays refused, and goes on where the key is taken a moment later", async () => {
+    await using closed = await sshServer(makeKeyPair());
+    const refused = { endpoint: async () => closed.endpoint, hostKey: closed.hostKey };
+    expect(await refusalCode(waiting({ ...refused, refusedLimit: 400 }))).to.equal("GUEST_REFUSED");
+    let looks = 0;
+    const endpoint = async () => {
+      looks += 1;
+      if (looks === 3) {
+        closed.letIn(keys);
+      }
+      return closed.endpoint;
+    };
+    await using _guest = await waiting({ ...refused, endpoint });
+    expect(looks).to.equal(3);
+  });
+
+  it("ends at once where the user's password has expired, with that reason", async () => {
+    await using expired = await sshServer(keys);
+    expired.expire();
+    const work = waiting({ endpoint: async () => expired.endpoint, hostKey: expired.hostKey });
+    const error: unknown = await work.catch((thrown: unknown) => thrown);
+    expect(error).to.include({ code: "GUEST_REFUSED" });
+    expect(String(error)).to.contain("Password change required");
+  });
+
+  it("ends where it has shut down", async () => {
+    const gone = waiting({ endpoint: async () => null, alive: async () => false });
+    expect(await refusalCode(gone)).to.equal("GUEST_UNREACHABLE");
   });
 
   it("ends at once where another machine answers, with the time, and when it is cancelled", async () => {
