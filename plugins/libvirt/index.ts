@@ -17,6 +17,7 @@ import { type LibvirtEngine, openEngine } from "./engine.ts";
 import { libvirtError } from "./errors.ts";
 import { readImageGroup } from "./layers/flattened/read-images.ts";
 import { adoptionGroup } from "./lifecycle/adoption.ts";
+import { CPU_OVERCOMMIT } from "./lifecycle/limits.ts";
 import { mountFeatures, mountGroup } from "./mounts/mounts.ts";
 import { NO_NETWORKS, networkGroup } from "./network/interfaces.ts";
 import { sshAccess } from "./network/networks.ts";
@@ -70,6 +71,18 @@ const settings: readonly EngineSetting[] = [
     default: "16",
     description: "largest read image that a start may build, in GiB",
     validate: wholeNumber(1, 1_000_000),
+  },
+  {
+    key: "cpu-overcommit",
+    default: String(CPU_OVERCOMMIT),
+    description: "most CPUs of an instance for each CPU of the host",
+    validate: wholeNumber(1, 1024),
+  },
+  {
+    key: "memory-overcommit",
+    default: "1",
+    description: "most memory of an instance, as a multiple of the host's",
+    validate: wholeNumber(1, 1024),
   },
   {
     key: "chain-length",

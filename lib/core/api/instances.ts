@@ -19,7 +19,7 @@ export interface LaunchOptions extends CallOptions {
    */
   readonly name?: string;
   /**
-   * From 1 to 1024.
+   * From 1 to 1024; an engine may allow fewer, for the host's sake.
    *
    * @default 1
    */

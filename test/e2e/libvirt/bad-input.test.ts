@@ -1,5 +1,5 @@
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
@@ -67,6 +67,11 @@ describe("bad input at the terminal", () => {
     ["launch debian-micro -n x -d 600M", 2, /the image's own size/],
     ["launch debian-micro -n x -c 0", 2, /cpus/],
     ["launch debian-micro -n x -c 1024", 2, /cpus: must be a whole number from 1 to \d+,/],
+    [
+      `launch debian-micro -n x -c ${4 * cpus().length + 1}`,
+      2,
+      /, 4 for each of the host's \d+; the setting local.libvirt.cpu-overcommit allows more/,
+    ],
     ["launch debian-micro -n x -m 999999G", 2, /memory: must be at most \d+M, all that the host has/],
     [`launch ${NOWHERE} -n x -m 999999G`, 2, /memory: must be at most \d+M, all that the host has/],
     [`launch ${NOWHERE} -n x -c 1024`, 2, /cpus: must be a whole number from 1 to \d+,/],
@@ -132,5 +137,13 @@ describe("bad input at the terminal", () => {
     });
     expect(denied.stderr).to.contain("permission denied");
     expect(denied.exitCode).to.equal(8);
+  });
+
+  it("is none where a setting says that more than the host has is meant", async () => {
+    const memory = Math.round((totalmem() * 1.5) / 1024 ** 2);
+    const args = ["launch", NOWHERE, "-n", "x", "-c", String(4 * cpus().length + 1), "-m", `${memory}M`];
+    const env = { STRATA_LIBVIRT_CPU_OVERCOMMIT: "8", STRATA_LIBVIRT_MEMORY_OVERCOMMIT: "2" };
+    // Nothing is left to be refused before the image is fetched.
+    expect((await strata(args, { env })).stderr).to.match(/download of/);
   });
 });
