@@ -23,9 +23,11 @@ import { moveCommand } from "./commands/move.ts";
 import { networksCommand } from "./commands/networks.ts";
 import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
+import { portCommand } from "./commands/port.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
+import { sshConfigCommand } from "./commands/ssh-config.ts";
 import { transferCommand } from "./commands/transfer.ts";
 import { printable } from "./format/cell.ts";
 import { write } from "./io.ts";
@@ -55,6 +57,8 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
     transferCommand,
     mountCommand,
     umountCommand,
+    sshConfigCommand,
+    portCommand,
     aliasCommand,
     aliasesCommand,
     unaliasCommand,

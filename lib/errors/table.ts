@@ -132,6 +132,11 @@ const entries = {
     message: "Snapshot already exists: {name}.{snapshot}",
     hint: "Choose another name; `strata list --snapshots {name}` shows the names in use.",
   },
+  FILE_NOT_OURS: {
+    exit: EXIT.exists,
+    message: "{path} was not written by strata",
+    hint: "Move it away, then run the command again.",
+  },
   ALIAS_EXISTS: {
     exit: EXIT.exists,
     message: 'alias "{name}" already exists in context "{context}"',

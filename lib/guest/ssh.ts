@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import ssh2 from "ssh2";
 import type { ExecOptions, ExecSession, SshEndpoint } from "../engine/contract.ts";
 import { failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
@@ -9,6 +10,10 @@ import { commandLine } from "./command-line.ts";
 export interface Guest extends AsyncDisposable {
   /** Runs argv, or the login shell when it is empty. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
+  /** Connects to a port that the guest reaches. */
+  dial(host: string, port: number): Promise<Duplex>;
+  /** Resolves when the connection has ended. */
+  readonly ended: Promise<void>;
 }
 
 export interface Login {
@@ -113,7 +118,15 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   }
   // From here on, a broken connection is reported by the streams of its commands.
   client.on("error", () => {});
+  const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   return {
+    ended,
+    dial: (to, at) =>
+      new Promise((resolve, reject) => {
+        client.forwardOut("127.0.0.1", 0, to, at, (error, channel) =>
+          error ? reject(error) : resolve(channel),
+        );
+      }),
     exec: (argv, execOptions = {}) => exec(client, options.name, argv, execOptions),
     [Symbol.asyncDispose]: () => hangUp(client, socket),
   };

@@ -11,6 +11,8 @@ export interface Folders {
   readonly cache: string;
   /** Logs. */
   readonly state: string;
+  /** The user's own folder of ssh, where `ssh.include` keeps a file. */
+  readonly ssh: string;
 }
 
 /** The XDG folders of strata. A relative XDG variable is ignored, as its specification says. */
@@ -25,5 +27,6 @@ export function defaultFolders(env: NodeJS.ProcessEnv = process.env): Folders {
     data: base("XDG_DATA_HOME", ".local/share"),
     cache: base("XDG_CACHE_HOME", ".cache"),
     state: base("XDG_STATE_HOME", ".local/state"),
+    ssh: join(home, ".ssh"),
   };
 }

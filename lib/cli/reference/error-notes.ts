@@ -46,6 +46,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     means: "The name is in use, possibly by a deleted instance or by a domain that strata does not manage.",
   },
   SNAPSHOT_EXISTS: { means: "The instance already has a snapshot with this name. Nothing was changed." },
+  FILE_NOT_OURS: {
+    means:
+      "At the place of a file that strata would write is one that it did not write, or another user's strata did.",
+  },
   ALIAS_EXISTS: { means: "The active context already has an alias with this name." },
   ALIAS_NOT_FOUND: { means: "No alias has this name in the context that was meant." },
   INSTANCE_DELETED: {
@@ -96,8 +100,9 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
       "A file system is full, or would be; the message says how much space is needed where that is known.",
   },
   PORT_TAKEN: {
-    means: "Another process listens on the local port for the instance's ssh.",
-    remedy: "Stop the process that uses the port, or run the command again.",
+    means:
+      "Another process listens on a port of this host: the one for an instance's ssh, or one to be forwarded.",
+    remedy: "Stop the process that uses the port, choose another one, or run the command again.",
   },
   TIMEOUT: {
     means: "An operation did not finish within its time limit.",

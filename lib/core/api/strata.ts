@@ -9,6 +9,7 @@ import type { StrataMounts } from "./mounts.ts";
 import type { StrataNetworks } from "./networks.ts";
 import type { StrataSettings } from "./settings.ts";
 import type { AnyRef, StrataSnapshots } from "./snapshots.ts";
+import type { StrataSsh } from "./ssh.ts";
 
 export type * from "../../images/image-info.ts";
 export type * from "./aliases.ts";
@@ -24,6 +25,7 @@ export type * from "./networks.ts";
 export type * from "./session.ts";
 export type * from "./settings.ts";
 export type * from "./snapshots.ts";
+export type * from "./ssh.ts";
 
 /**
  * The use cases of strata, by noun; `Strata.open` gives one. Dispose of it to close the connection.
@@ -40,6 +42,8 @@ export interface Strata extends AsyncDisposable {
   readonly snapshots: StrataSnapshots;
   /** The inside of instances: commands, shells, files. */
   readonly guest: StrataGuest;
+  /** Logins to instances for ssh and what is built on it, and ports that are reached through it. */
+  readonly ssh: StrataSsh;
   /** Folders of this host in instances. */
   readonly mounts: StrataMounts;
   /** Networks that instances can be on. */

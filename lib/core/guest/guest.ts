@@ -18,29 +18,40 @@ import { contextOf, type Session } from "../session/session.ts";
 /** This user's key pair for all guests. */
 export async function userKeys(session: Session) {
   const { keyPair } = await import("../../guest/keys.ts");
-  return keyPair(join(session.folders.data, "ssh"));
+  return keyPair(sshFolder(session));
+}
+
+/** Folder of the user's key and of what else ssh needs. */
+export function sshFolder({ folders }: Session): string {
+  return join(folders.data, "ssh");
 }
 
 /** How a guest is reached: an engine may reach some of its guests itself and leave others to us. */
-async function accessTo(session: Session, { id }: Instance): Promise<GuestAccess> {
+export async function accessTo(session: Session, { id }: Pick<Instance, "id">): Promise<GuestAccess> {
   const { guest } = await session.engine();
   return guest.via === "engine" ? ((await guest.ssh?.(id)) ?? guest) : guest;
 }
 
 /** True if commands can run in an instance once its guest is ready: an adopted one may lack a user. */
-export async function canLogIn(session: Session, instance: Instance): Promise<boolean> {
+export async function canLogIn(
+  session: Session,
+  instance: Pick<Instance, "id" | "record">,
+): Promise<boolean> {
   return instance.record.username !== "" || (await accessTo(session, instance)).via === "engine";
 }
 
 /** Rejects if strata cannot log in. */
-export async function requireLogin(session: Session, instance: Instance): Promise<void> {
+export async function requireLogin(
+  session: Session,
+  instance: Pick<Instance, "id" | "name" | "record">,
+): Promise<void> {
   if (!(await canLogIn(session, instance))) {
     throw failure("NO_LOGIN", { name: instance.name });
   }
 }
 
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
-async function login(session: Session, instance: Instance, lock: Lock | undefined) {
+export async function login(session: Session, instance: Instance, lock: Lock | undefined) {
   const { instances } = await session.engine();
   const { name, record } = instance;
   const { privateKey } = await userKeys(session);

@@ -19,6 +19,7 @@ import { quote } from "../../util/quote.ts";
 import type { CallOptions, LaunchOptions } from "../api/strata.ts";
 import { userKeys } from "../guest/guest.ts";
 import { mountsForLaunch } from "../guest/launch-mounts.ts";
+import { refreshInclude } from "../guest/ssh-include.ts";
 import { checkNics } from "../host/networks.ts";
 import { requireFeature } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -68,6 +69,7 @@ export async function launch(
     }
     throw error;
   });
+  await refreshInclude(session, context);
   return { name };
 }
 

@@ -4,6 +4,7 @@ import { asStrataError, failure } from "../../errors.ts";
 import { quote } from "../../util/quote.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
 import { withoutMounts } from "../guest/mounts.ts";
+import { refreshInclude } from "../guest/ssh-include.ts";
 import type { Work } from "../session/engines.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -46,6 +47,7 @@ export async function startOne(
     await boot(session, lock, context);
   });
   await awaitBoot(session, instance, timeout, context);
+  await refreshInclude(session, context);
 }
 
 export async function stop(
@@ -176,6 +178,7 @@ export async function restart(
       await boot(session, lock, context, "stopped");
     });
     await awaitBoot(session, instance, options.timeout ?? START_TIMEOUT, context);
+    await refreshInclude(session, context);
   };
   return async () => {
     for (const instance of chosen) {

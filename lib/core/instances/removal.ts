@@ -3,6 +3,7 @@ import type { Context, Instance, Lock, Snapshots } from "../../engine/contract.t
 import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import type { CallOptions, EachOptions, PurgeOptions, Ref } from "../api/strata.ts";
+import { refreshInclude } from "../guest/ssh-include.ts";
 import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
@@ -78,6 +79,9 @@ export async function remove(
     }
     if (options.purge === true) {
       await forget(session, [...whole.keys()], context);
+    }
+    if (whole.size > 0) {
+      await refreshInclude(session, context);
     }
   };
 }

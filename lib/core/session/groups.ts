@@ -1,5 +1,6 @@
 import { answer } from "../api/answer.ts";
 import type {
+  CallOptions,
   StrataAliases,
   StrataEngine,
   StrataGuest,
@@ -10,9 +11,13 @@ import type {
   StrataPlugins,
   StrataSettings,
   StrataSnapshots,
+  StrataSsh,
 } from "../api/strata.ts";
 import { exec, shell } from "../guest/commands.ts";
+import { forward } from "../guest/forward.ts";
 import { mount, umount } from "../guest/mounts.ts";
+import { exclude, include } from "../guest/ssh-include.ts";
+import { sshLogins } from "../guest/ssh-logins.ts";
 import { transfer } from "../guest/transfer.ts";
 import { audit, checkChoice, repair } from "../host/audit.ts";
 import { doctor } from "../host/doctor.ts";
@@ -78,6 +83,23 @@ export function guest(session: Session): StrataGuest {
     exec: async (name, argv, options) => exec(await locate(session, name), name, argv, options),
     shell: async (name, options) => shell(await locate(session, name), name, options),
     transfer: (sources, target, options) => transfer(session, listOf(sources), target, options, options),
+  };
+}
+
+export function ssh(session: Session): StrataSsh {
+  const found = async (names?: string | readonly string[], options?: CallOptions) => {
+    const logins = await askOwners(session, names, (owner, mine) => sshLogins(owner, mine, options));
+    return logins.toSorted(by(({ instance }) => instance));
+  };
+  return {
+    logins: found,
+    async config(names, options) {
+      const { hostSection } = await import("../../guest/ssh-config.ts");
+      return (await found(names, options)).map(hostSection).join("\n");
+    },
+    include: (options) => include(session, options),
+    exclude: () => exclude(session),
+    forward: async (instance, options) => forward(await locate(session, instance), instance, options),
   };
 }
 

@@ -15,6 +15,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     instances: instances(session),
     snapshots: groups.snapshots(session),
     guest: groups.guest(session),
+    ssh: groups.ssh(session),
     mounts: groups.mounts(session),
     networks: groups.networks(session),
     images: groups.images(session),

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import ssh2 from "ssh2";
 import { makeKeyPair } from "../../../lib/guest/keys.ts";
@@ -9,7 +9,7 @@ export interface SshServer extends AsyncDisposable {
   readonly endpoint: { readonly host: string; readonly port: number };
   /** The host key as `type base64`. */
   readonly hostKey: string;
-  /** What clients did, in order: `auth METHOD`, `exec`, `signal NAME`, `window COLUMNSxROWS`, `ended NAME`. */
+  /** What clients did, in order: `auth METHOD`, `exec`, `signal NAME`, `window COLUMNSxROWS`, `ended NAME`, `tcpip HOST:PORT`. */
   readonly seen: string[];
   /** Asks every client for new keys, as servers do once in a gigabyte. */
   rekey(): void;
@@ -53,6 +53,17 @@ export async function sshServer(accepted: Keys, signals: "group" | "shell" = "gr
       } else {
         context.reject(["publickey"]);
       }
+    });
+    connection.on("tcpip", (accept, reject, { destIP, destPort }) => {
+      seen.push(`tcpip ${destIP}:${destPort}`);
+      const far = connect(destPort, destIP);
+      far.once("error", () => reject());
+      far.once("connect", () => {
+        const channel = accept();
+        channel.on("error", () => far.destroy());
+        far.on("error", () => channel.end());
+        channel.pipe(far).pipe(channel);
+      });
     });
     connection.on("session", (accept) => serve(accept(), seen, signals, () => expired));
   });
