@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +15,8 @@ export interface OrdinaryUser extends AsyncDisposable {
   readonly home: string;
   /** Runs the built program as that user. */
   strata(...args: string[]): Promise<Ended>;
+  /** Starts it and leaves it running; it ends with the test. */
+  start(...args: string[]): ChildProcess;
   /** The same for what must succeed; resolves to its standard output. */
   done(...args: string[]): Promise<string>;
   /** A copy of a file in the user's home. */
@@ -40,6 +43,8 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
     });
   }
   const env = { HOME: home, USER: name, LOGNAME: name, PATH: process.env.PATH ?? "" };
+  const start = (...args: string[]) =>
+    spawn(process.execPath, [join(program, "dist/bin/strata.js"), ...args], { uid, gid, env, cwd: home });
   const strata = async (...args: string[]): Promise<Ended> => {
     const result = await execa(process.execPath, [join(program, "dist/bin/strata.js"), ...args], {
       uid,
@@ -56,6 +61,7 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
   return {
     home,
     strata,
+    start,
     async done(...args) {
       const { code, stdout, stderr } = await strata(...args);
       if (code !== 0) {

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { chmod, chown, readFile, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { type OrdinaryUser, ordinaryUser } from "../../support/ordinary-user.ts";
@@ -56,6 +58,19 @@ describe("session mode, as an ordinary user", () => {
     const unreadable = await user.strata("transfer", "note", `${NAME}:other`);
     expect([unreadable.code, unreadable.stderr]).to.deep.equal([8, "strata: permission denied: note\n"]);
     expect((await user.strata("exec", NAME, "--", "ls", "other")).code).not.to.equal(0);
+  });
+
+  it("offers a port of the guest on this host, until it is told to end", async () => {
+    const forward = user.start("port", "forward", NAME, "0:22");
+    const [line] = (await once(forward.stdout ?? forward, "data")) as [Buffer];
+    const [, port] = /^Forwarding 127\.0\.0\.1:(\d+) to mine:22\n$/.exec(String(line)) ?? [];
+    const socket = connect(Number(port), "127.0.0.1");
+    const [greeting] = (await once(socket, "data")) as [Buffer];
+    expect(String(greeting)).to.match(/^SSH-2\.0-dropbear/);
+    const closed = once(socket, "close");
+    forward.kill("SIGTERM");
+    expect(await once(forward, "exit")).to.deep.equal([130, null]);
+    await closed;
   });
 
   it("refuses a guest whose host key is not the one seen first", async () => {
