@@ -308,6 +308,11 @@ const entries = {
     retryable: true,
   },
   TRANSFER_FAILED: { exit: EXIT.failure, message: '"{path}" cannot be transferred: {reason}' },
+  TRANSFER_INCOMPLETE: {
+    exit: EXIT.failure,
+    message: "everything was transferred but {count} names that are not UTF-8: {names}",
+    hint: "Rename them, or pack them where they are: strata exec NAME -- tar -c FOLDER > ARCHIVE",
+  },
   TRANSFER_UNSAFE: {
     exit: EXIT.integrity,
     message: 'the guest of "{name}" sent "{path}", which is outside the requested path',

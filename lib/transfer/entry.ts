@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { failure } from "../errors.ts";
+import { dataLength, type Extent, filled } from "./sparse.ts";
 
 /**
  * An entry of a transfer between a host and a guest. `path` is relative to what is transferred, with "/"
@@ -18,10 +19,22 @@ interface Common {
 
 export interface FileEntry extends Common {
   readonly kind: "file";
-  /** Bytes. */
+  /** Bytes, holes included. */
   readonly size: number;
+  /** The parts with data of a file with holes; the body then contains only this data. */
+  readonly extents?: readonly Extent[];
   /** Must be read to its end before the next entry is requested. */
   readonly body: Readable;
+}
+
+/** Length of the body of a file in bytes. */
+export function bodyLength({ size, extents }: FileEntry): number {
+  return extents === undefined ? size : dataLength(extents);
+}
+
+/** The contents of a file, with zeros for holes. */
+export function wholeBody({ body, size, extents }: FileEntry): AsyncIterable<Uint8Array> {
+  return extents === undefined ? body : filled(body, extents, size);
 }
 
 export interface FolderEntry extends Common {

@@ -1,11 +1,12 @@
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import tar from "tar-stream";
-import { failure, isStrataError } from "../errors.ts";
-import { confined, type Entry, PERMISSIONS } from "./entry.ts";
+import { failure, isStrataError, reasonOf } from "../errors.ts";
+import { confined, type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
 import { type GuestEnd, guestError, ignored } from "./guest.ts";
 import { SEND } from "./scripts.ts";
+import { takeMap } from "./sparse.ts";
 
 /** The entries at a path of a guest, checked so that they stay below their destination. */
 export function readGuest(
@@ -13,8 +14,34 @@ export function readGuest(
   path: string,
   recursive: boolean,
   signal: AbortSignal,
+  skipped: (path: string) => void,
 ): AsyncGenerator<Entry> {
-  return confined(guest.name, receive(guest, path, recursive, signal));
+  return confined(guest.name, readable(receive(guest, path, recursive, signal), skipped));
+}
+
+/** What stands for bytes that are no UTF-8. */
+const REPLACEMENT = "\uFFFD";
+
+/** The entries whose names are texts; the outermost of the others are told. */
+async function* readable(
+  entries: AsyncIterable<Entry>,
+  skipped: (path: string) => void,
+): AsyncGenerator<Entry> {
+  for await (const entry of entries) {
+    const parts = entry.path.split("/");
+    const target = entry.kind === "link" ? entry.target : "";
+    if (!entry.path.includes(REPLACEMENT) && !target.includes(REPLACEMENT)) {
+      yield entry;
+      continue;
+    }
+    if (!parts.slice(0, -1).join().includes(REPLACEMENT)) {
+      skipped(entry.path);
+    }
+    if (entry.kind === "file") {
+      entry.body.resume();
+      await finished(entry.body);
+    }
+  }
 }
 
 async function* receive(
@@ -51,11 +78,10 @@ async function* receive(
     try {
       for await (const body of archive) {
         // In an archive of one file, its name does not matter.
-        if (first && body.header.type !== "directory") {
-          body.header.name = ".";
-        }
+        const { header } = body;
+        const name = first && header.type !== "directory" ? "." : nameOf(header);
         first = false;
-        yield toEntry(guest, body.header, Readable.from(explained(body, reason), { objectMode: false }));
+        yield await toEntry(guest, name, header, explained(body, reason));
         body.resume();
       }
     } catch (error) {
@@ -98,8 +124,48 @@ function harmless(said: string): boolean {
   return lines.every((line) => /file changed as we read it|File removed before we read it/.test(line));
 }
 
-function toEntry(guest: GuestEnd, header: tar.Headers, body: Readable): Entry {
-  const path = header.name.replace(/^\.\//, "").replace(/\/+$/, "");
+/** The extended headers of an entry, which the types of tar-stream do not have. */
+function paxOf(header: object): ReadonlyMap<string, unknown> {
+  const pax = "pax" in header ? header.pax : undefined;
+  return new Map(typeof pax === "object" && pax !== null ? Object.entries(pax) : []);
+}
+
+/** What an entry is called; GNU tar gives a sparse file another name for those who do not know such files. */
+function nameOf(header: tar.Headers): string {
+  const name = paxOf(header).get("GNU.sparse.name");
+  return typeof name === "string" ? name : header.name;
+}
+
+/** A file's size and body, its holes told apart where the guest's tar has done so. */
+async function contentsOf(
+  guest: GuestEnd,
+  header: tar.Headers,
+  body: AsyncGenerator<Uint8Array>,
+): Promise<Pick<FileEntry, "size" | "extents" | "body">> {
+  const { name, size = 0 } = header;
+  const pax = paxOf(header);
+  if (!pax.has("GNU.sparse.major")) {
+    return { size, body: Readable.from(body, { objectMode: false }) };
+  }
+  const whole = Number(pax.get("GNU.sparse.realsize"));
+  try {
+    const { extents, data } = await takeMap(body, size, whole);
+    return { size: whole, extents, body: Readable.from(data, { objectMode: false }) };
+  } catch (error) {
+    if (isStrataError(error)) {
+      throw error;
+    }
+    throw failure("TRANSFER_FAILED", { path: `${guest.name}:${name}`, reason: reasonOf(error) }, error);
+  }
+}
+
+async function toEntry(
+  guest: GuestEnd,
+  name: string,
+  header: tar.Headers,
+  body: AsyncGenerator<Uint8Array>,
+): Promise<Entry> {
+  const path = name.replace(/^\.\//, "").replace(/\/+$/, "");
   const common = {
     path: path === "." ? "" : path,
     mode: (header.mode ?? 0o600) & PERMISSIONS,
@@ -112,7 +178,7 @@ function toEntry(guest: GuestEnd, header: tar.Headers, body: Readable): Entry {
       return { ...common, kind: "link", target: header.linkname ?? "" };
     case "file":
     case "contiguous-file":
-      return { ...common, kind: "file", size: header.size ?? 0, body };
+      return { ...common, kind: "file", ...(await contentsOf(guest, header, body)) };
     default:
       throw failure("TRANSFER_FAILED", {
         path: `${guest.name}:${header.name}`,

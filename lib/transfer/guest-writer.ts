@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import { errnoOf } from "../errors.ts";
-import type { Entry } from "./entry.ts";
+import { type Entry, type FileEntry, wholeBody } from "./entry.ts";
 import { type GuestEnd, guestError, ignored } from "./guest.ts";
 import { startRecipient, untilDestroyed } from "./recipient.ts";
-import { RECEIVE } from "./scripts.ts";
+import { HOLES, RECEIVE } from "./scripts.ts";
+import { dataLength, type Extent, encodeMap, sparseHeaders } from "./sparse.ts";
 
 /** Where and how a guest stores what is sent. */
 export interface Placement {
@@ -29,9 +31,17 @@ export async function writeGuest(
   entries: AsyncIterable<Entry>,
   signal: AbortSignal,
 ): Promise<void> {
-  await send(guest, placement, "", signal, async (pack) => {
+  await send(guest, placement, "", signal, async (pack, knowsHoles) => {
     for await (const entry of entries) {
-      await add(pack, headerOf(entry), entry);
+      if (entry.kind !== "file" || entry.extents === undefined) {
+        await add(pack, headerOf(entry), entry);
+      } else if (await knowsHoles()) {
+        await addSparse(pack, entry, entry.extents);
+      } else {
+        const { extents: _, ...whole } = entry;
+        const body = Readable.from(wholeBody(entry), { objectMode: false });
+        await add(pack, headerOf(entry), { ...whole, body });
+      }
     }
     await add(pack, { name: "done" });
   });
@@ -76,7 +86,7 @@ async function send(
   { path, name, folder, parents }: Placement,
   token: string,
   signal: AbortSignal,
-  fill: (pack: tar.Pack) => Promise<void>,
+  fill: (pack: tar.Pack, knowsHoles: () => Promise<boolean>) => Promise<void>,
 ): Promise<void> {
   const argv = [
     "sh",
@@ -91,13 +101,13 @@ async function send(
   ];
   using recipient = await startRecipient(guest, argv, signal);
   const { session, calledOff } = recipient;
-  session.stdout.resume();
+  const kind = firstLine(session.stdout);
   const complaint = text(session.stderr).catch(() => "");
   const pack = tar.pack();
   pack.on("error", ignored);
   const leaving = pipeline(untilDestroyed(pack), session.stdin);
   leaving.catch(() => pack.destroy());
-  const sent = fill(pack).then(() => {
+  const sent = fill(pack, async () => (await kind) === HOLES).then(() => {
     pack.finalize();
     return leaving;
   });
@@ -119,6 +129,27 @@ async function send(
   if (code !== 0) {
     throw guestError(guest, path, code, await complaint);
   }
+}
+
+/** Longest first line that is read, in characters. */
+const LONGEST_LINE = 100;
+
+/** The first line of a stream, or "" if the stream ends before; the rest is discarded. */
+function firstLine(stream: NodeJS.ReadableStream): Promise<string> {
+  let said = "";
+  return new Promise((resolve) => {
+    stream.on("data", (chunk: Uint8Array) => {
+      if (!said.includes("\n") && said.length < LONGEST_LINE) {
+        said += Buffer.from(chunk).toString("latin1");
+      }
+      if (said.includes("\n")) {
+        resolve(said.slice(0, said.indexOf("\n")));
+      }
+    });
+    for (const end of ["end", "close", "error"]) {
+      stream.once(end, () => resolve(""));
+    }
+  });
 }
 
 /** True for the error of a stream whose other end has closed. */
@@ -144,6 +175,21 @@ function headerOf(entry: Entry): tar.Headers {
     case "file":
       return { ...common, type: "file", size: entry.size };
   }
+}
+
+/** Adds a file with holes: a map of its data, then the data. */
+async function addSparse(pack: tar.Pack, entry: FileEntry, extents: readonly Extent[]): Promise<void> {
+  const map = encodeMap(extents, entry.size);
+  const header = headerOf(entry);
+  const size = map.length + dataLength(extents);
+  const pax = sparseHeaders(header.name, entry.size);
+  async function* body() {
+    yield map;
+    yield* entry.body;
+  }
+  const { extents: _, ...plain } = entry;
+  const stream = Readable.from(body(), { objectMode: false });
+  await add(pack, Object.assign(header, { size, pax }), { ...plain, body: stream });
 }
 
 /** Resolves when the entry is in the archive. */

@@ -1,10 +1,13 @@
+import { isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream, type Stats } from "node:fs";
 import {
   chmod,
+  type FileHandle,
   lstat,
   lutimes,
   mkdir,
+  open,
   readdir,
   readlink,
   rename,
@@ -18,7 +21,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errnoOf, failure, isStrataError, reasonOf, type StrataError } from "../errors.ts";
 import { requireSpace } from "../util/free-space.ts";
-import { type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
+import { bodyLength, type Entry, type FileEntry, PERMISSIONS } from "./entry.ts";
+import { findExtents, placed, readExtents } from "./sparse.ts";
 
 /** Bytes of all files at a path of this host. Rejects with FILE_NOT_FOUND. */
 export async function measureHost(path: string): Promise<bigint> {
@@ -26,43 +30,74 @@ export async function measureHost(path: string): Promise<bigint> {
     throw transferError(path, error);
   });
   if (!found.isDirectory()) {
-    return BigInt(found.size);
+    return bytesOf(found);
   }
   let total = 0n;
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    const below = join(path, entry.name);
+  for (const entry of await readdir(path, { withFileTypes: true, encoding: "buffer" })) {
+    const name = textOf(entry.name);
+    if (name === undefined) {
+      continue;
+    }
+    const below = join(path, name);
     if (entry.isDirectory()) {
       total += await measureHost(below);
     } else if (entry.isFile()) {
-      total += BigInt((await lstat(below)).size);
+      total += bytesOf(await lstat(below));
     }
   }
   return total;
 }
 
+/** What a block of `Stats.blocks` has, bytes. */
+const STAT_BLOCK = 512;
+
+/** True where a file takes less room than it has bytes. */
+function isSparse({ size, blocks }: Stats): boolean {
+  return blocks * STAT_BLOCK < size;
+}
+
+/** Bytes that are to be sent of a file, about. */
+function bytesOf(found: Stats): bigint {
+  return BigInt(isSparse(found) ? found.blocks * STAT_BLOCK : found.size);
+}
+
 /**
  * The entries at a path of this host. A link is followed if it is the path itself, and copied below it.
- * Anything else than files, folders and links is passed to `skipped`.
+ * Anything else than files, folders and links is passed to `skipped`, and so are names that are not UTF-8.
  */
-export async function* readHost(path: string, skipped: (path: string) => void): AsyncGenerator<Entry> {
+export async function* readHost(path: string, skipped: Skipped): AsyncGenerator<Entry> {
   yield* walk(path, "", await stat(path), skipped);
 }
 
-async function* walk(
-  path: string,
-  inner: string,
-  found: Stats,
-  skipped: (path: string) => void,
-): AsyncGenerator<Entry> {
+/** Hears what is not read, and whether for its name or for what it is. */
+type Skipped = (path: string, why: "name" | "kind") => void;
+
+/** Bytes as a text, or undefined where they are no UTF-8. */
+function textOf(bytes: Buffer): string | undefined {
+  return isUtf8(bytes) ? bytes.toString() : undefined;
+}
+
+async function* walk(path: string, inner: string, found: Stats, skipped: Skipped): AsyncGenerator<Entry> {
   const common = { path: inner, mode: found.mode & PERMISSIONS, modified: found.mtimeMs / 1000 };
   if (found.isDirectory()) {
     yield { ...common, kind: "folder" };
-    for (const name of (await readdir(path)).sort()) {
-      const below = join(path, name);
+    for (const bytes of (await readdir(path, { encoding: "buffer" })).sort(Buffer.compare)) {
+      const name = textOf(bytes);
+      const below = join(path, name ?? bytes.toString());
+      if (name === undefined) {
+        skipped(below, "name");
+        continue;
+      }
       yield* walk(below, inner === "" ? name : `${inner}/${name}`, await lstat(below), skipped);
     }
   } else if (found.isSymbolicLink()) {
-    yield { ...common, kind: "link", target: await readlink(path) };
+    const target = textOf(await readlink(path, { encoding: "buffer" }));
+    if (target === undefined) {
+      return skipped(path, "name");
+    }
+    yield { ...common, kind: "link", target };
+  } else if (found.isFile() && isSparse(found)) {
+    yield* sparseFile(path, common, found.size);
   } else if (found.isFile()) {
     const { size } = found;
     // A file that grows meanwhile is sent with its original length.
@@ -73,7 +108,22 @@ async function* walk(
       body.destroy();
     }
   } else {
-    skipped(path);
+    skipped(path, "kind");
+  }
+}
+
+async function* sparseFile(
+  path: string,
+  common: Pick<FileEntry, "path" | "mode" | "modified">,
+  size: number,
+): AsyncGenerator<Entry> {
+  await using file = await open(path);
+  const extents = await findExtents(path, file, size);
+  const body = Readable.from(readExtents(file, extents), { objectMode: false });
+  try {
+    yield { ...common, kind: "file", size, extents, body };
+  } finally {
+    body.destroy();
   }
 }
 
@@ -145,11 +195,28 @@ async function write(
 /** Space is checked beforehand for files of at least this size; the last of many smaller ones may not fit. */
 const LARGE = 1024 ** 2;
 
-async function writeBody(draft: string, { body, size }: FileEntry, signal: AbortSignal): Promise<void> {
-  if (size >= LARGE) {
-    await requireSpace(dirname(draft), BigInt(size));
+async function writeBody(draft: string, entry: FileEntry, signal: AbortSignal): Promise<void> {
+  const { body, size, extents } = entry;
+  const length = bodyLength(entry);
+  if (length >= LARGE) {
+    await requireSpace(dirname(draft), BigInt(length));
+  }
+  if (extents !== undefined) {
+    await using file = await open(draft, "wx", 0o600);
+    for await (const { offset, bytes } of placed(body, extents)) {
+      signal.throwIfAborted();
+      await writeAll(file, bytes, offset);
+    }
+    return file.truncate(size);
   }
   await pipeline(body, createWriteStream(draft, { flags: "wx", mode: 0o600 }), { signal });
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, offset + done);
+    done += bytesWritten;
+  }
 }
 
 /** Creates something under a temporary name, then renames it. */

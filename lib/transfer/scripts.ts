@@ -25,10 +25,16 @@ command -v tar >/dev/null || exit ${STATUS.noTar}
 case $1 in /*) p=$1 ;; *) p=./$1 ;; esac
 `;
 
+/** What a guest says whose tar understands a file with holes, before it reads what it is sent. */
+export const HOLES = "holes";
+
+/** True in a guest with GNU's tar, which keeps holes. */
+const IS_GNU = `[ "$(tar --version 2>/dev/null | sed -n 's/.*GNU.*/GNU/p;q')" = GNU ]`;
+
 /** Arguments: PATH, "recursive" or "". Writes an archive of a folder's contents, or of one file. */
 export const SEND = `${PROLOGUE}[ -e "$p" ] || exit ${STATUS.missing}
 [ -r "$p" ] || exit ${STATUS.unreadable}
-[ "$(tar --version 2>/dev/null | sed -n 's/.*GNU.*/GNU/p;q')" = GNU ] && gnu=--hard-dereference
+${IS_GNU} && gnu="--hard-dereference --sparse --format=posix"
 if [ -d "$p" ]; then
   [ "$2" = recursive ] || exit ${STATUS.folder}
   exec tar $gnu -c -f - -C "$p" .
@@ -46,6 +52,7 @@ exec tar $gnu -c -f - -C "\${p%/*}/" "./\${p##*/}"
  * It is unpacked beside its destination and moved there when it is complete.
  */
 export const RECEIVE = `${PROLOGUE}
+if ${IS_GNU}; then echo ${HOLES}; else echo plain; fi
 if [ "$4" = parents ]; then
   if [ "$3" = folder ]; then mkdir -p "$p"; else mkdir -p "\${p%/*}"; fi || exit ${STATUS.unwritable}
 fi
@@ -91,4 +98,16 @@ place() {
   mv -f -T "$1" "$2" || exit ${STATUS.unwritable}
 }
 place "$stage/tree" "$p"
+`;
+
+/**
+ * Arguments: PATTERN. Writes the paths that it stands for, each with a zero behind it; one that is there as it is
+ * written stands for itself.
+ */
+export const EXPAND = `cd || exit
+if [ -e "$1" ] || [ -L "$1" ]; then printf '%s\\0' "$1"; exit; fi
+IFS=
+for each in $1; do
+  if [ -e "$each" ] || [ -L "$each" ]; then printf '%s\\0' "$each"; fi
+done
 `;

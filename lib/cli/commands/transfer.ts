@@ -14,7 +14,7 @@ export function transferCommand(cli: Cli): Command {
     "copy files between this host and instances",
     "transfer report.txt web:",
     "transfer --recursive --parents site/ web:/srv/www",
-    "transfer web:/var/log/syslog db:notes .",
+    "transfer 'web:/var/log/*.log' db:notes .",
     "transfer web:dump.sql - | less",
   )
     .alias("copy-files")

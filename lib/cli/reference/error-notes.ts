@@ -148,6 +148,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     means: "A file could not be read from, or written to, the host or the guest.",
     remedy: "Correct what the reason names, for example with `--recursive` or `--parents`.",
   },
+  TRANSFER_INCOMPLETE: {
+    means:
+      "Names on the way, or what a link says, were bytes that are not UTF-8. All others were transferred.",
+  },
   TRANSFER_UNSAFE: { means: "The guest sent a file for a place outside the destination." },
   FOLDER_MISSING: {
     means: "The folder with the instance's layers was removed, or the disk that it is on is not mounted.",

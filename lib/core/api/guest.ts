@@ -86,9 +86,11 @@ export interface StrataGuest {
   /**
    * Copies files between this host and instances, or between instances; at least one end is an instance.
    * Into a target that is a folder, under the source's name; several sources need that. Permissions and
-   * times (to the second) are kept. A file has its name when it is whole, or not at all.
+   * times (to the second) are kept, and holes where the guest has GNU tar. A file has its name when it is whole, or
+   * not at all. A pattern (`*`, `?`, `[`) in a source of an instance stands for what it matches there.
    *
-   * @throws INSTANCE_NOT_FOUND, FILE_NOT_FOUND, WRONG_STATE, TRANSFER_FAILED, TRANSFER_UNSAFE, USAGE
+   * @throws INSTANCE_NOT_FOUND, FILE_NOT_FOUND, WRONG_STATE, TRANSFER_FAILED, TRANSFER_UNSAFE, USAGE; when all else
+   * is transferred, TRANSFER_INCOMPLETE for names that are not UTF-8
    */
   transfer(
     sources: TransferSource | readonly TransferSource[],

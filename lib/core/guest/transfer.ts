@@ -1,11 +1,12 @@
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import type { Context } from "../../engine/contract.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
-import type { Entry } from "../../transfer/entry.ts";
+import { bodyLength, type Entry, wholeBody } from "../../transfer/entry.ts";
 import type { GuestEnd } from "../../transfer/guest.ts";
 import type { Placement } from "../../transfer/guest-writer.ts";
 import type { CallOptions, GuestPath, TransferSource, TransferTarget } from "../api/strata.ts";
@@ -45,16 +46,55 @@ export async function transfer(
   });
   await checkEach(sources.filter(isHostPath), ({ path }) => checkHost(path, options));
   const { transferError } = await import("../../transfer/host.ts");
+  const expanded: TransferSource[] = [];
   for (const source of sources) {
-    await transferOne(session, source, target, { several: sources.length > 1, ...options }, context).catch(
-      (error: unknown) => {
-        if (context.signal.aborted) {
-          throw failure("CANCELLED", {}, error);
-        }
-        throw transferError("path" in source ? source.path : "-", error);
-      },
-    );
+    expanded.push(...("instance" in source ? await expand(session, source, context) : [source]));
   }
+  if (expanded.length > 1 && "stream" in target) {
+    throw failure("USAGE", { reason: "only one file can be written to a stream" });
+  }
+  const skipped: string[] = [];
+  for (const source of expanded) {
+    await transferOne(
+      session,
+      source,
+      target,
+      { several: expanded.length > 1, ...options, skipped },
+      context,
+    ).catch((error: unknown) => {
+      if (context.signal.aborted) {
+        throw failure("CANCELLED", {}, error);
+      }
+      throw transferError("path" in source ? source.path : "-", error);
+    });
+  }
+  if (skipped.length > 0) {
+    throw failure("TRANSFER_INCOMPLETE", {
+      names: skipped.slice(0, SHOWN).join(", "),
+      count: skipped.length,
+    });
+  }
+}
+
+/** Names that an error shows. */
+const SHOWN = 5;
+
+/** The paths that a pattern of a guest stands for, in its shell's order; a path without one is taken as it is. */
+async function expand(session: Session, source: GuestPath, { signal }: Context): Promise<GuestPath[]> {
+  const { instance, path } = source;
+  if (!/[*?[]/.test(path)) {
+    return [source];
+  }
+  const { EXPAND } = await import("../../transfer/scripts.ts");
+  const running = await endOf(session, instance).run(["sh", "-c", EXPAND, "sh", path], signal);
+  running.stdin.end();
+  running.stderr.resume();
+  const found = (await text(running.stdout)).split("\0").slice(0, -1);
+  await running.exit;
+  if (found.length === 0) {
+    throw failure("FILE_NOT_FOUND", { path: `${instance}:${path}` });
+  }
+  return found.map((each) => ({ instance, path: each }));
 }
 
 function isHostPath(end: TransferSource | TransferTarget): end is { readonly path: string } {
@@ -77,7 +117,7 @@ async function transferOne(
   session: Session,
   source: TransferSource,
   target: TransferTarget,
-  options: Options & { readonly several: boolean },
+  options: Options & { readonly several: boolean; readonly skipped: string[] },
   context: Context,
 ): Promise<void> {
   const { signal } = context;
@@ -123,18 +163,26 @@ function endOf(session: Session, name: string): GuestEnd {
 async function read(
   session: Session,
   source: { readonly path: string } | GuestPath,
-  { recursive }: Options,
+  { recursive, skipped }: Options & { readonly skipped: string[] },
   context: Context,
 ): Promise<AsyncIterable<Entry>> {
   if ("instance" in source) {
     const { readGuest } = await import("../../transfer/guest-reader.ts");
-    const end = endOf(session, source.instance);
-    return withProgress(readGuest(end, source.path, recursive === true, context.signal), context, undefined);
+    const { instance, path } = source;
+    const end = endOf(session, instance);
+    const note = (inner: string) => skipped.push(`${instance}:${join(path, inner)}`);
+    const entries = readGuest(end, path, recursive === true, context.signal, note);
+    return withProgress(entries, context, undefined);
   }
   const { measureHost, readHost } = await import("../../transfer/host.ts");
-  const skipped = (path: string) =>
-    session.log.warn(`skipped, because it is not a file, folder or link: ${path}`);
-  return withProgress(readHost(source.path, skipped), context, await measureHost(source.path));
+  const note = (path: string, why: "name" | "kind") => {
+    if (why === "name") {
+      skipped.push(path);
+    } else {
+      session.log.warn(`skipped, because it is not a file, folder or link: ${path}`);
+    }
+  };
+  return withProgress(readHost(source.path, note), context, await measureHost(source.path));
 }
 
 /** Reports progress; the size of a guest's folder is not known in advance. */
@@ -149,10 +197,10 @@ async function* withProgress(
       yield entry;
       continue;
     }
-    const whole = total ?? (entry.path === "" ? BigInt(entry.size) : undefined);
-    const bytes = watched(entry.body, context, whole, before);
+    const length = BigInt(bodyLength(entry));
+    const bytes = watched(entry.body, context, total ?? (entry.path === "" ? length : undefined), before);
     yield { ...entry, body: Readable.from(bytes, { objectMode: false }) };
-    before += BigInt(entry.size);
+    before += length;
   }
 }
 
@@ -207,6 +255,6 @@ async function writeStream(
     if (entry.kind !== "file") {
       throw failure("USAGE", { reason: "only a file can be written to a stream" });
     }
-    await pipeline(entry.body, stream, { end: false, signal });
+    await pipeline(wholeBody(entry), stream, { end: false, signal });
   }
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat, symlink, utimes } from "node:fs/promises";
+import { chmod, mkdir, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect } from "chai";
@@ -76,6 +76,60 @@ describe("a transfer", () => {
     });
     expect(await at.tree("host")).to.deep.equal(["a", "c", "into/", "into/b"]);
     expect(await at.read("host/into/b")).to.equal("two");
+  });
+
+  it("leaves out names that are not UTF-8, takes all others, and says so in the end", async () => {
+    const bad = (folder: string, name: string) =>
+      Buffer.concat([Buffer.from(`${at.path(folder)}/`), Buffer.from(name, "latin1")]);
+    const recursive = { recursive: true };
+    for (const folder of ["host/site", "web/site"]) {
+      await mkdir(at.path(`${folder}/deep`), { recursive: true });
+      await writeFile(bad(folder, "caf\xe9"), "bad");
+      await mkdir(bad(folder, "d\xff"));
+      await writeFile(bad(folder, "d\xff/in"), "bad");
+      await symlink(Buffer.from("to-\xe9", "latin1"), at.path(`${folder}/deep/link`));
+      await at.write(`${folder}/caf\u00e9`, "good");
+      await at.write(`${folder}/z`, "last");
+    }
+    const there = () =>
+      at.strata.guest.transfer({ path: at.path("host/site") }, { instance: "db", path: "s" }, recursive);
+    const back = () =>
+      at.strata.guest.transfer({ instance: "web", path: "site" }, { path: at.path("host/s") }, recursive);
+    for (const [work, folder] of [
+      [there, "db/s"],
+      [back, "host/s"],
+    ] as const) {
+      const { code, message } = await refusal(work());
+      expect([code, message.split(":")[0]]).to.deep.equal([
+        "TRANSFER_INCOMPLETE",
+        "everything was transferred but 3 names that are not UTF-8",
+      ]);
+      expect(await at.tree(folder)).to.deep.equal(["caf\u00e9", "deep/", "z"]);
+      expect(await at.read(`${folder}/z`)).to.equal("last");
+    }
+  });
+
+  it("takes what a pattern of a guest stands for, and nothing else that the pattern says", async () => {
+    for (const name of ["a.log", "b c.log", "$(touch evil).log", "notes"]) {
+      await at.write(`web/${name}`, name);
+    }
+    await mkdir(at.path("host/logs"));
+    await at.strata.guest.transfer({ instance: "web", path: "*.log" }, { path: at.path("host/logs") });
+    expect(await at.tree("host/logs")).to.deep.equal(["$(touch evil).log", "a.log", "b c.log"]);
+    const target = { path: at.path("host/one") };
+    await at.strata.guest.transfer({ instance: "web", path: `${at.path("web")}/note?` }, target);
+    expect(await at.read("host/one")).to.equal("notes");
+    const evil = { instance: "web", path: "$(touch evil)*;touch evil" };
+    expect((await refusal(at.strata.guest.transfer(evil, target))).code).to.equal("FILE_NOT_FOUND");
+    expect(await at.tree("web")).not.to.include("evil");
+    await at.write("web/[x]*", "itself");
+    await at.strata.guest.transfer({ instance: "web", path: "[x]*" }, { instance: "db", path: "x" });
+    expect(await at.read("db/x")).to.equal("itself");
+    const several = at.strata.guest.transfer(
+      { instance: "web", path: "*.log" },
+      { path: at.path("host/none") },
+    );
+    expect((await refusal(several)).message).to.contain("the folder does not exist");
   });
 
   it("takes several sources to a folder only, which --parents makes", async () => {
