@@ -15,6 +15,7 @@ import { execCommand, shellCommand } from "./commands/guest.ts";
 import { helpCommand } from "./commands/help.ts";
 import { imageCommand } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
+import { inventoryCommand } from "./commands/inventory.ts";
 import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
@@ -59,6 +60,7 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
     umountCommand,
     sshConfigCommand,
     portCommand,
+    inventoryCommand,
     aliasCommand,
     aliasesCommand,
     unaliasCommand,

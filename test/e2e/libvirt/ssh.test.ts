@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { execa } from "execa";
-import { done, guestImage, strata } from "../../support/program.ts";
+import { done, guestImage, PROGRAM, strata } from "../../support/program.ts";
 
 const NAME = `strata-test-ssh-${process.pid}`;
 
@@ -70,6 +70,27 @@ describe("ssh, scp and rsync to a real guest", () => {
     await execa("rsync", ["-a", ...remote, join(folder, "a b"), config, `${NAME}.strata:site/`]);
     expect(await inside("cat", "site/a b")).to.equal("one");
     expect(await inside("ls", "site")).to.equal("a b\nconfig");
+  });
+
+  it("serve Ansible, by an inventory that is a program", async function () {
+    const { exitCode } = await execa("ansible", ["--version"], { reject: false });
+    if (exitCode !== 0) {
+      this.skip();
+    }
+    const inventory = join(folder, "instances");
+    await writeFile(inventory, `#!/bin/sh\nexec ${process.execPath} ${PROGRAM} inventory "$@"\n`, {
+      mode: 0o755,
+    });
+    const module = ["-m", "command", "-a", "hostname"];
+    const env = {
+      ANSIBLE_HOME: folder,
+      ANSIBLE_LOAD_CALLBACK_PLUGINS: "1",
+      ANSIBLE_STDOUT_CALLBACK: "oneline",
+    };
+    const { stdout } = await execa("ansible", ["-i", inventory, NAME, ...module], { env });
+    expect(stdout).to.equal(`${NAME} | CHANGED | rc=0 | (stdout) ${NAME}`);
+    const listed = await execa("ansible", ["-i", inventory, "strata", "--list-hosts"], { env });
+    expect(listed.stdout).to.contain(NAME);
   });
 
   it("find it in the user's own configuration once that includes strata's, until it is purged", async () => {
