@@ -81,15 +81,7 @@ async function* walk(path: string, inner: string, found: Stats, skipped: Skipped
   const common = { path: inner, mode: found.mode & PERMISSIONS, modified: found.mtimeMs / 1000 };
   if (found.isDirectory()) {
     yield { ...common, kind: "folder" };
-    for (const bytes of (await readdir(path, { encoding: "buffer" })).sort(Buffer.compare)) {
-      const name = textOf(bytes);
-      const below = join(path, name ?? bytes.toString());
-      if (name === undefined) {
-        skipped(below, "name");
-        continue;
-      }
-      yield* walk(below, inner === "" ? name : `${inner}/${name}`, await lstat(below), skipped);
-    }
+    yield* walkFolder(path, inner, skipped);
   } else if (found.isSymbolicLink()) {
     const target = textOf(await readlink(path, { encoding: "buffer" }));
     if (target === undefined) {
@@ -109,6 +101,18 @@ async function* walk(path: string, inner: string, found: Stats, skipped: Skipped
     }
   } else {
     skipped(path, "kind");
+  }
+}
+
+async function* walkFolder(path: string, inner: string, skipped: Skipped): AsyncGenerator<Entry> {
+  for (const bytes of (await readdir(path, { encoding: "buffer" })).sort(Buffer.compare)) {
+    const name = textOf(bytes);
+    const below = join(path, name ?? bytes.toString());
+    if (name === undefined) {
+      skipped(below, "name");
+    } else {
+      yield* walk(below, inner === "" ? name : `${inner}/${name}`, await lstat(below), skipped);
+    }
   }
 }
 

@@ -33,15 +33,12 @@ export function deleteCommand(cli: Cli): Command {
       const call = { purge, ...callOn(cli, options.all) };
       if (snapshots.length > 0 && !purge) {
         await strata.checkDelete(refs, call);
-        if (!canAsk(cli.io)) {
-          throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
-        }
-        const list = snapshots.join(", ");
-        if (!(await confirm(cli, `Deleted snapshots cannot be recovered. Delete ${list}? (yes/No)`, false))) {
+        if (!(await agreedToLose(cli, snapshots.join(", ")))) {
           return;
         }
       }
-      if (purge && options.all === true && refs.length > 0 && !(await agreed(cli, options, chosen))) {
+      const allForGood = purge && options.all === true && refs.length > 0;
+      if (allForGood && !(await agreed(cli, options, chosen))) {
         return;
       }
       await strata.delete(refs, call);
@@ -106,6 +103,14 @@ export function purgeCommand(cli: Cli): Command {
 }
 
 const YES = "do not ask on a terminal";
+
+/** Asks whether snapshots may be deleted; rejects with CONFIRMATION_REQUIRED if there is no terminal to ask on. */
+async function agreedToLose(cli: Cli, snapshots: string): Promise<boolean> {
+  if (!canAsk(cli.io)) {
+    throw failure("CONFIRMATION_REQUIRED", { what: "deleting a snapshot", option: "--purge" });
+  }
+  return confirm(cli, `Deleted snapshots cannot be recovered. Delete ${snapshots}? (yes/No)`, false);
+}
 
 /** Asks, on a terminal and unless --yes is given, whether instances may go for good; elsewhere scripts know what they do. */
 async function agreed(cli: Cli, { yes }: { yes?: boolean }, names: readonly string[]): Promise<boolean> {

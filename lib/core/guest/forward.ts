@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, isIP, type Server, type Socket } from "node:net";
-import { failure, isStrataError } from "../../errors.ts";
+import { failure, reasonOf } from "../../errors.ts";
 import { type Guest, openGuest } from "../../guest/ssh.ts";
 import type { ForwardOptions, PortForward } from "../api/strata.ts";
 import { getInstance } from "../instances/instances.ts";
@@ -41,7 +41,7 @@ export async function forward(session: Session, name: string, options: ForwardOp
       socket.pipe(channel).pipe(socket);
     } catch (error) {
       socket.destroy();
-      const said = messageOf(error);
+      const said = reasonOf(error);
       // A browser tries again and again: each reason is told once.
       if (said !== told && !signal.aborted) {
         told = said;
@@ -142,8 +142,4 @@ async function listen(server: Server, port: number, address: string): Promise<nu
   }
   const bound = server.address();
   return typeof bound === "object" && bound !== null ? bound.port : port;
-}
-
-function messageOf(error: unknown): string {
-  return isStrataError(error) ? error.message : error instanceof Error ? error.message : String(error);
 }

@@ -19,30 +19,39 @@ export async function sshLogins(
   names: readonly string[] | undefined,
   call?: CallOptions,
 ): Promise<SshLogin[]> {
-  const context = contextOf(call);
   // The file that it names has to be there.
   await userKeys(session);
+  const found =
+    names === undefined ? await loginsToReachable(session, call) : await loginsTo(session, names, call);
+  await noteHostKeys(session, found);
+  return found;
+}
+
+async function loginsTo(session: Session, names: readonly string[], call?: CallOptions): Promise<SshLogin[]> {
   const found: SshLogin[] = [];
-  if (names !== undefined) {
-    for (const name of names) {
-      found.push(await loginTo(session, await getInstance(session, name), call));
-    }
-  } else {
-    for (const instance of await reachable(session)) {
-      try {
-        found.push(await loginTo(session, instance, call));
-      } catch (thrown) {
-        const error = asStrataError(thrown);
-        if (error.code === "CANCELLED") {
-          throw error;
-        }
-        if (error.code !== "UNSUPPORTED") {
-          context.warn?.(error.message);
-        }
+  for (const name of names) {
+    found.push(await loginTo(session, await getInstance(session, name), call));
+  }
+  return found;
+}
+
+/** Those that work: of an instance that lets nobody in the reason is a warning. */
+async function loginsToReachable(session: Session, call?: CallOptions): Promise<SshLogin[]> {
+  const context = contextOf(call);
+  const found: SshLogin[] = [];
+  for (const instance of await reachable(session)) {
+    try {
+      found.push(await loginTo(session, instance, call));
+    } catch (thrown) {
+      const error = asStrataError(thrown);
+      if (error.code === "CANCELLED") {
+        throw error;
+      }
+      if (error.code !== "UNSUPPORTED") {
+        context.warn?.(error.message);
       }
     }
   }
-  await noteHostKeys(session, found);
   return found;
 }
 
