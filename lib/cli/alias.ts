@@ -33,7 +33,7 @@ export function commandNames(program: Command): Set<string> {
 }
 
 /** Index of the first word that is neither an option nor the value of an option. */
-function firstWord(program: Command, argv: readonly string[]): number {
+export function firstWord(program: Command, argv: readonly string[]): number {
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
     if (!word.startsWith("-")) {

@@ -1,9 +1,11 @@
 import type { OpenStrataOptions, Strata } from "../core/api/strata.ts";
-import type { Context, Log } from "../engine/contract.ts";
-import { asStrataError, EXIT, type StrataError } from "../errors.ts";
+import type { Context } from "../engine/contract.ts";
+import { asStrataError, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
+import { causesOf } from "./causes.ts";
 import { printable } from "./format/cell.ts";
 import type { Io } from "./io.ts";
+import type { CommandLog } from "./log.ts";
 import { type ProgressLine, progressLine } from "./progress.ts";
 
 /** What a command works with. */
@@ -27,8 +29,8 @@ export interface GlobalOptions {
 
 export interface OpenCli {
   readonly cli: Cli;
-  /** Writes the failure of a command that reached the engine into the log. */
-  logFailure(error: StrataError): void;
+  /** Writes how a command ended that came as far as to need strata; `words` begin with the command. */
+  logEnd(words: readonly string[], exitCode: number, failures: readonly StrataError[]): void;
   close(): Promise<void>;
   readonly exitCode: () => number;
 }
@@ -40,13 +42,15 @@ const openReal: Opener = async (options) => (await import("../core/session/open.
 
 export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal): OpenCli {
   const global: GlobalOptions = { driver: undefined, verbosity: 0 };
-  const progress = progressLine(io);
+  const begin = performance.now();
+  const progress = progressLine(io, () => global.verbosity > 0);
   let opened: Promise<Strata> | undefined;
   let code = 0;
-  let log: (Log & AsyncDisposable) | undefined;
+  let log: CommandLog | undefined;
+  let phase = "";
   const strata = async () => {
     const driver = global.driver ?? io.env.STRATA_DRIVER;
-    log = await openLog(io, global.verbosity);
+    log = await openLog(io, global.verbosity, progress);
     return open({
       ...(driver === undefined ? {} : { driver }),
       settings: engineSettings(io.env),
@@ -65,24 +69,21 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
       },
       call: {
         signal,
-        progress: (step) => progress.show(step),
-        warn: (message) => {
-          progress.clear();
-          io.stderr.write(`strata: warning: ${printable(message)}\n`);
+        progress: (step) => {
+          if (step.phase !== phase) {
+            phase = step.phase;
+            log?.phase(phase);
+          }
+          progress.show(step);
         },
+        warn: (message) => progress.above(`strata: warning: ${printable(message)}\n`),
       },
       exit: (value) => {
         code = value;
       },
     },
-    logFailure: ({ code, exitCode, cause }) => {
-      // The user sees a wrong request, but the log does not, because its causes may quote it.
-      if (exitCode === EXIT.usage) {
-        return;
-      }
-      // Neither the message nor its details are logged: a URL in them may contain a password.
-      log?.info("the command failed", { code, exitCode, causes: causesOf(cause) });
-    },
+    logEnd: (words, exit, failures) =>
+      log?.ended({ words, exit, failures, ms: Math.round(performance.now() - begin) }),
     close: async () => {
       progress.clear();
       // The reason why it could not be opened was reported already.
@@ -100,11 +101,6 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
   };
 }
 
-/** The causes of an error, the nearest first. */
-export function causesOf(cause: unknown): string[] {
-  return cause instanceof Error ? [`${cause.name}: ${cause.message}`, ...causesOf(cause.cause)] : [];
-}
-
 /** Settings of engines from the environment: STRATA_ENGINE_KEY is `local.engine.key`. */
 function engineSettings(env: NodeJS.ProcessEnv): Record<string, string> {
   const found: Record<string, string> = {};
@@ -117,7 +113,7 @@ function engineSettings(env: NodeJS.ProcessEnv): Record<string, string> {
   return found;
 }
 
-async function openLog(io: Io, verbosity: number): Promise<Log & AsyncDisposable> {
+async function openLog(io: Io, verbosity: number, progress: ProgressLine): Promise<CommandLog> {
   const { createLog } = await import("./log.ts");
-  return createLog(defaultFolders(io.env).state, verbosity, io.stderr);
+  return createLog(defaultFolders(io.env).state, verbosity, (text) => progress.above(text));
 }

@@ -1,8 +1,9 @@
 import { CommanderError } from "commander";
 import { asStrataError, EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
-import { expandAlias } from "./alias.ts";
-import { causesOf, createCli, type OpenCli, type Opener } from "./cli.ts";
+import { expandAlias, firstWord } from "./alias.ts";
+import { causesOf } from "./causes.ts";
+import { createCli, type OpenCli, type Opener } from "./cli.ts";
 import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
 import { comesOf, hasSeenEnough, lossOf, outputFailure, watch } from "./output.ts";
@@ -30,14 +31,16 @@ export async function run(
   // A failure of standard error cannot be reported anywhere.
   watch(io.stderr);
   const opened = createCli(io, signal, o.open);
+  let words: readonly string[] = [];
   try {
     const program = createProgram(opened.cli);
-    const words = await expandAlias(program, argv, defaultFolders(io.env));
-    refuseUnknown(program, words);
-    await program.parseAsync([...words], { from: "user" });
-    return await ended(io, opened, undefined);
+    const expanded = await expandAlias(program, argv, defaultFolders(io.env));
+    words = expanded.slice(firstWord(program, expanded));
+    refuseUnknown(program, expanded);
+    await program.parseAsync([...expanded], { from: "user" });
+    return await ended(io, opened, words, undefined);
   } catch (error) {
-    return await ended(io, opened, error);
+    return await ended(io, opened, words, error);
   } finally {
     await opened.close();
     process.off("SIGINT", onInterrupt);
@@ -45,16 +48,25 @@ export async function run(
   }
 }
 
-/** Reports how a command ended that threw `error` or, undefined, came to its end; resolves to the exit code. */
-async function ended(io: Io, { cli, exitCode, logFailure }: OpenCli, error: unknown): Promise<number> {
+/**
+ * Reports how a command ended that threw `error` or, undefined, came to its end; resolves to the exit code. `words`
+ * begin with the command.
+ */
+async function ended(
+  io: Io,
+  { cli, exitCode, logEnd }: OpenCli,
+  words: readonly string[],
+  error: unknown,
+): Promise<number> {
   const loss = await lossOf(io.stdout);
   cli.progress.clear();
   const ending = endingOf(error, loss, exitCode());
   for (const failure of ending.failures) {
     report(io, failure, cli.global.verbosity);
-    logFailure(failure);
   }
-  return ending.failures[0]?.exitCode ?? ending.exitCode;
+  const code = ending.failures[0]?.exitCode ?? ending.exitCode;
+  logEnd(words, code, ending.failures);
+  return code;
 }
 
 interface Ending {

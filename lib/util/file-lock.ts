@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import { errnoOf, failure, reasonOf } from "../errors.ts";
+import { traced } from "./trace.ts";
 
 /** A lock on a file, kept until it is disposed of or until every process with its descriptor has died. */
 export interface FileLock extends AsyncDisposable {
@@ -59,10 +60,14 @@ async function flock(handle: FileHandle, { name, wait, shared, signal }: FileLoc
   const kind = shared === true ? "--shared" : "--exclusive";
   const args = [kind, "--conflict-exit-code", String(TAKEN), ...waitArgs(wait), "3"];
   // Every command takes a lock, and loading execa would take longer than the rest.
-  const child = spawn("flock", args, {
-    stdio: ["ignore", "ignore", "ignore", handle.fd],
-    ...(signal === undefined ? {} : { signal }),
-  });
+  const child = traced(
+    "flock",
+    args,
+    spawn("flock", args, {
+      stdio: ["ignore", "ignore", "ignore", handle.fd],
+      ...(signal === undefined ? {} : { signal }),
+    }),
+  );
   const [code, by] = await (once(child, "exit") as Promise<[number | null, string | null]>).catch(
     (error: unknown) => {
       if (signal?.aborted) {

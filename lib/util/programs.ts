@@ -2,6 +2,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { failure } from "../errors.ts";
+import { traced } from "./trace.ts";
 
 /** Additional folders for programs: ordinary users' PATH often lacks the sbin folders. */
 const MORE_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -38,7 +39,8 @@ export async function run(
   options: RunOptions = {},
 ): Promise<string> {
   const { execa } = await import("execa");
-  const result = await execa(...(await commandOf(program, args, options)), settingsOf(options));
+  const [file, argv] = await commandOf(program, args, options);
+  const result = await traced(file, argv, execa(file, argv, settingsOf(options)));
   requireSuccess(program, options, result);
   return String(result.stdout);
 }
@@ -54,11 +56,9 @@ export async function runReading<T>(
   read: (output: Readable) => Promise<T>,
 ): Promise<T> {
   const { execa } = await import("execa");
-  const child = execa(...(await commandOf(program, args, options)), {
-    ...settingsOf(options),
-    buffer: { stdout: false },
-    encoding: "buffer",
-  });
+  const [file, argv] = await commandOf(program, args, options);
+  const settings = { ...settingsOf(options), buffer: { stdout: false }, encoding: "buffer" } as const;
+  const child = traced(file, argv, execa(file, argv, settings));
   let value: T;
   try {
     value = await read(child.stdout);

@@ -1,6 +1,7 @@
 import type { Check, OpenOptions } from "../../lib/engine/contract.ts";
 import { formatSize } from "../../lib/size/format.ts";
 import { quote } from "../../lib/util/quote.ts";
+import { traced } from "../../lib/util/trace.ts";
 import { type LibvirtEngine, openEngine } from "./engine.ts";
 import { isLibvirt, libvirtError } from "./errors.ts";
 import { hasExtensions } from "./host/probe.ts";
@@ -50,7 +51,7 @@ async function guarded(
 
 async function checkProgram([program, name, args]: (typeof PROGRAMS)[number]): Promise<Check> {
   const { execa } = await import("execa");
-  const result = await execa(program, args, { reject: false, all: true });
+  const result = await traced(program, args, execa(program, args, { reject: false, all: true }));
   if (result.code === "ENOENT") {
     return { what: program, ok: false, detail: "not installed", fix: `apt-get install ${name}` };
   }

@@ -6,7 +6,7 @@ import { complete, type Names } from "../completion.ts";
 import { write } from "../io.ts";
 
 /** Called by the scripts below with the words of a command line, of which the last is to be completed. */
-const ASK = "__complete";
+export const ASK = "__complete";
 /** A line that says that file names are possible too. */
 const FILES = ":files";
 

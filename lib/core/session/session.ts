@@ -7,6 +7,7 @@ import {
   openCatalogue,
   pluginEntries,
 } from "../../engine/registry.ts";
+import { tracedEngine } from "../../engine/traced-engine.ts";
 import type { ImageStore } from "../../images/store.ts";
 import { defaultFolders } from "../../settings/folders.ts";
 import { readSettings, type SettingValues, writeSettings } from "../../settings/store.ts";
@@ -114,7 +115,7 @@ function sessionOf(
   };
   const engine = once(async () => {
     opened = options.engine ?? (await (await plugin()).open(await openOptions()));
-    return opened;
+    return tracedEngine(opened);
   });
   return {
     ...shared,

@@ -13,6 +13,8 @@ export interface Progress {
   readonly phase: string;
   readonly done?: bigint;
   readonly total?: bigint;
+  /** For what waits: when it began to, and how long it may take, ms. */
+  readonly wait?: { readonly since: number; readonly timeout: number };
 }
 
 /**

@@ -2,6 +2,7 @@ import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promi
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { makeFolder } from "../../util/own-files.ts";
+import { traced } from "../../util/trace.ts";
 import {
   CLOUD_FILES,
   CLOUD_LINKS,
@@ -173,10 +174,10 @@ async function makeInitrd({ root, work, asRoot, signal }: RootOptions): Promise<
     await writeFile(join(folder, list), order.join(""));
   }
   await writeFile(join(folder, "init"), INITRD_INIT, { mode: 0o755 });
-  const find = execa("find", ["."], { cwd: folder, cancelSignal: signal });
-  const cpio = find.pipe("cpio", ["-o", "-H", "newc", "--quiet"], { cwd: folder, cancelSignal: signal });
-  await cpio.pipe("gzip", ["-9"], {
-    stdout: { file: join(root, `boot/initrd.img-${version}`) },
-    cancelSignal: signal,
-  });
+  const start = (program: string, args: string[], settings: { stdout?: { file: string } } = {}) =>
+    traced(program, args, execa(program, args, { cwd: folder, cancelSignal: signal, ...settings }));
+  const image = join(root, `boot/initrd.img-${version}`);
+  await start("find", ["."])
+    .pipe(start("cpio", ["-o", "-H", "newc", "--quiet"]))
+    .pipe(start("gzip", ["-9"], { stdout: { file: image } }));
 }

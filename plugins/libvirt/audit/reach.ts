@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { quote } from "../../../lib/util/quote.ts";
+import { traced } from "../../../lib/util/trace.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
@@ -191,11 +192,10 @@ async function listAs(user: User, folders: readonly string[], groups: string): P
   const { execa } = await import("execa");
   // A user who may enter a folder, and only such a user, can stat `folder/.`.
   const inside = ["/", ...folders].map((folder) => join(folder, "/").concat("."));
-  const { stdout } = await execa(
-    "setpriv",
-    [`--reuid=${user.uid}`, `--regid=${user.gid}`, groups, "stat", "--printf=%n\\0", "--", ...inside],
-    { reject: false, stdin: "ignore", stderr: "ignore", env: { LC_ALL: "C" } },
-  );
+  const ids = [`--reuid=${user.uid}`, `--regid=${user.gid}`, groups];
+  const args = [...ids, "stat", "--printf=%n\\0", "--", ...inside];
+  const settings = { reject: false, stdin: "ignore", stderr: "ignore", env: { LC_ALL: "C" } } as const;
+  const { stdout } = await traced("setpriv", args, execa("setpriv", args, settings));
   const [root, ...entered] = String(stdout).split("\0").slice(0, -1);
   return root === undefined ? null : entered.map((path) => path.slice(0, -2) || "/");
 }

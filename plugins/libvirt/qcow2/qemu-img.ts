@@ -1,6 +1,7 @@
 import { chmod, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
+import { traced } from "../../../lib/util/trace.ts";
 import { inherited } from "../lock/lock.ts";
 import { PROGRESS, SPACE_USED_UP } from "./messages.ts";
 
@@ -15,12 +16,16 @@ export interface RunOptions {
 /** Runs qemu-img with a list of arguments; resolves to what it printed. */
 async function qemuImg(args: readonly string[], { signal, lock, progress }: RunOptions): Promise<string> {
   const { execa } = await import("execa");
-  const running = execa("qemu-img", args, {
-    stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
-    reject: false,
-    env: { LC_ALL: "C" },
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
-  });
+  const running = traced(
+    "qemu-img",
+    args,
+    execa("qemu-img", args, {
+      stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
+      reject: false,
+      env: { LC_ALL: "C" },
+      ...(signal === undefined ? {} : { cancelSignal: signal }),
+    }),
+  );
   if (progress !== undefined) {
     running.stdout?.on("data", (chunk) => {
       const [, percent] = PROGRESS.exec(String(chunk)) ?? [];
@@ -153,14 +158,19 @@ export function repairLeaks(path: string, options: RunOptions): Promise<ImageChe
 
 async function runCheck(args: readonly string[], { signal, lock }: RunOptions): Promise<ImageCheck> {
   const { execa } = await import("execa");
-  const running = execa("qemu-img", ["check", "--output=json", ...args], {
-    stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
-    // There may be millions of lines, one for each missing cluster. The first is enough.
-    buffer: { stderr: false },
-    reject: false,
-    env: { LC_ALL: "C" },
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
-  });
+  const argv = ["check", "--output=json", ...args];
+  const running = traced(
+    "qemu-img",
+    argv,
+    execa("qemu-img", argv, {
+      stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [inherited(lock)])],
+      // There may be millions of lines, one for each missing cluster. The first is enough.
+      buffer: { stderr: false },
+      reject: false,
+      env: { LC_ALL: "C" },
+      ...(signal === undefined ? {} : { cancelSignal: signal }),
+    }),
+  );
   let reason = "";
   running.stderr.on("data", (chunk) => {
     if (reason.length < LONGEST_REASON) {

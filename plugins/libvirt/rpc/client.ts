@@ -4,6 +4,7 @@ import { encodeFrame, type Frame, FrameParser, FrameStatus, FrameType } from "./
 import type { CallLimits } from "./limits.ts";
 import { type Procedure, Program } from "./procedures/procedure.ts";
 import { remoteError } from "./structures.ts";
+import { traceCall, traceFrame } from "./trace.ts";
 import { decode, encode, ProtocolError } from "./xdr.ts";
 
 /** The daemon is pinged after this long a silence, ms, and given up after as many pings unanswered. */
@@ -87,10 +88,13 @@ export class Client {
     if (listener !== undefined) {
       this.streams.set(serial, listener);
     }
+    const trace = traceCall(procedure, args);
     try {
       const reply = await this.exchange(serial, procedure, payload, limits);
+      trace?.();
       return { result: decode(procedure.result, reply), serial };
     } catch (error) {
+      trace?.(error);
       this.streams.delete(serial);
       throw error;
     }
@@ -108,7 +112,7 @@ export class Client {
       const send = () => {
         sent = true;
         this.inFlight += 1;
-        this.stream.write(encodeFrame({ ...head, payload }));
+        this.write({ ...head, payload });
       };
       const settle = () => {
         // A call that is given up on its way keeps its place: the daemon still works on it.
@@ -159,17 +163,15 @@ export class Client {
     if (this.failure !== undefined) {
       throw this.failure;
     }
-    const frame = encodeFrame({
-      program,
-      procedure: number,
-      type: FrameType.STREAM,
-      serial,
-      status,
-      payload,
-    });
+    const head = { program, procedure: number, type: FrameType.STREAM, serial, status };
     await new Promise<void>((resolve, reject) => {
-      this.stream.write(frame, (error) => (error ? reject(lost(error.message, error)) : resolve()));
+      this.write({ ...head, payload }, (error) => (error ? reject(lost(error.message, error)) : resolve()));
     });
+  }
+
+  private write(frame: Frame, done?: (error?: Error | null) => void): void {
+    traceFrame("sent", frame);
+    this.stream.write(encodeFrame(frame), done);
   }
 
   /** Stops and goes on reading, for a stream whose reader is slow. It stalls the whole connection. */
@@ -202,7 +204,7 @@ export class Client {
       return;
     }
     const head = { program: Program.KEEPALIVE, type: FrameType.MESSAGE, serial: 0, status: FrameStatus.OK };
-    this.stream.write(encodeFrame({ ...head, procedure, payload: Buffer.alloc(0) }));
+    this.write({ ...head, procedure, payload: Buffer.alloc(0) });
   }
 
   private receive(chunk: Buffer): void {
@@ -222,6 +224,7 @@ export class Client {
   }
 
   private dispatch(frame: Frame): void {
+    traceFrame("received", frame);
     if (frame.program === Program.KEEPALIVE) {
       if (frame.procedure === PING) {
         this.sendKeepAlive(PONG);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Duplex, PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConnectionLostError, reasonOf } from "./errors.ts";
+import { traceDaemon } from "./trace.ts";
 import type { Target } from "./uri.ts";
 
 /** Daemons that serve the QEMU driver: the one for all, and the modular one with the name of its socket. */
@@ -92,8 +93,10 @@ async function startDaemon(): Promise<void> {
     if (path === undefined) {
       continue;
     }
-    const daemon = spawn(path, ["--timeout=120"], { detached: true, stdio: "ignore" });
+    const args = ["--timeout=120"];
+    const daemon = spawn(path, args, { detached: true, stdio: "ignore" });
     await once(daemon, "spawn");
+    traceDaemon(path, args);
     daemon.unref();
     return;
   }

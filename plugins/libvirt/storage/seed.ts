@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Seed } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { createFile } from "../../../lib/util/own-files.ts";
+import { traced } from "../../../lib/util/trace.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 
 /** Programs that create ISO 9660 images, with the arguments that come before mkisofs's own options. */
@@ -75,7 +76,9 @@ async function makeImage(image: string, files: readonly string[], signal: AbortS
   const options = ["-quiet", "-output", image, "-volid", "cidata", "-joliet", "-rational-rock", ...files];
   for (const [program, prefix] of MAKERS) {
     const { execa } = await import("execa");
-    const result = await execa(program, [...prefix, ...options], { reject: false, cancelSignal: signal });
+    const args = [...prefix, ...options];
+    const making = execa(program, args, { reject: false, cancelSignal: signal });
+    const result = await traced(program, args, making);
     if (result.code === "ENOENT") {
       continue;
     }

@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import type WebSocket from "ws";
 import type { z } from "zod";
 import type { Context } from "../../../lib/engine/contract.ts";
+import { tracedCall } from "../../../lib/util/trace.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { LxdError } from "./errors.ts";
 import { failover } from "./failover.ts";
@@ -56,14 +57,16 @@ export function openClient(endpoints: readonly Endpoint[], project: string): Cli
     body: unknown,
     options: RequestOptions = {},
   ): Promise<Answer> =>
-    reach(async (endpoint) => {
-      const text = body === undefined ? undefined : JSON.stringify(body);
-      const headers = text === undefined ? {} : { "Content-Type": "application/json" };
-      const request = openRequest(endpoint, method, target(path, options.query), options, headers);
-      const answer = answered(endpoint, request, options.signal, readJson);
-      request.end(text);
-      return readAnswer(await answer);
-    });
+    tracedCall(`${method} ${path}`, () =>
+      reach(async (endpoint) => {
+        const text = body === undefined ? undefined : JSON.stringify(body);
+        const headers = text === undefined ? {} : { "Content-Type": "application/json" };
+        const request = openRequest(endpoint, method, target(path, options.query), options, headers);
+        const answer = answered(endpoint, request, options.signal, readJson);
+        request.end(text);
+        return readAnswer(await answer);
+      }),
+    );
 
   const wait = (operation: string, options?: RunOptions) =>
     waitFor((method, path, query = {}) => call(method, path, undefined, { query }), operation, options);

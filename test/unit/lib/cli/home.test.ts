@@ -1,7 +1,6 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
 import { expect } from "chai";
 import { execa } from "execa";
 import { createLog } from "../../../../lib/cli/log.ts";
@@ -105,10 +104,8 @@ describe("a log that cannot be written", () => {
       // The folder is there, and what is in the place of the file cannot be opened.
       await mkdir(join(folder, "strata.log"));
       const lines: string[] = [];
-      const stderr = new PassThrough();
-      stderr.on("data", (chunk) => lines.push(String(chunk)));
       {
-        await using log = createLog(folder, 0, stderr);
+        await using log = createLog(folder, 0, (text) => lines.push(text));
         log.warn("first");
         log.warn("second");
       }
