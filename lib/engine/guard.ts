@@ -210,8 +210,11 @@ function codedError(
   return { code: code as ErrorCode, details: (details ?? {}) as ErrorDetails };
 }
 
+/** The details that the message of a code needs, and its hint where that is always the same. */
 function placeholders(code: ErrorCode): string[] {
-  return [...ERRORS[code].message.matchAll(/\{(\w+)\}/g)].flatMap(([, name]) => name ?? []);
+  const { message, hint = "" } = ERRORS[code];
+  const text = `${message} ${typeof hint === "string" ? hint : ""}`;
+  return [...new Set([...text.matchAll(/\{(\w+)\}/g)].flatMap(([, name]) => name ?? []))];
 }
 
 /** An engine that no longer finds an instance knows its id alone: whoever asked for it by name reads that. */
