@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PACKAGES=(libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
   dnsmasq-base nftables iptables iproute2 genisoimage mmdebstrap e2fsprogs fdisk grub-pc-bin grub-efi-amd64-bin
   grub-common mtools cpio zstd openssh-client util-linux procps)
-[ "${1:-}" != tests ] || PACKAGES+=(lxd lxd-client btrfs-progs xfsprogs openssl ovmf)
+[ "${1:-}" != tests ] || PACKAGES+=(lxd lxd-client btrfs-progs xfsprogs openssl ovmf jq)
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 say() { printf 'setup: %s\n' "$*" >&2; }
