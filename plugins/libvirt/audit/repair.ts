@@ -6,18 +6,12 @@ import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../e
 import { JOURNAL, setJournalAside, writeAside } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
-import {
-  activateLayer,
-  correctParents,
-  giveUpLayer,
-  giveUpRecord,
-  recordLayer,
-  recordLost,
-} from "../layers/orphans.ts";
+import { activateLayer, giveUpLayer, giveUpRecord } from "../layers/orphans.ts";
 import { instanceFolder, lockPool, removeFiles } from "../lifecycle/removal.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { lockFile } from "../lock/lock.ts";
 import { setCurrentSnapshot } from "../snapshots/current-snapshot.ts";
+import { correctParents, recordLayer, recordLost } from "../snapshots/record-again.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
 import { correctRecords } from "../snapshots/redefine.ts";
 import { exists } from "../storage/pool.ts";

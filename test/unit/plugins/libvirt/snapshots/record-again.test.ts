@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { recordOrder } from "../../../../../plugins/libvirt/layers/orphans.ts";
+import { recordOrder } from "../../../../../plugins/libvirt/snapshots/record-again.ts";
 
 describe("the order in which lost records are recorded", () => {
   it("has every parent before its children", () => {
