@@ -2,7 +2,7 @@ import type { Alias, Aliases } from "../../settings/aliases.ts";
 
 export type { Alias, Aliases };
 
-/** Commands of instances under names of the client. */
+/** Names on this host for commands in instances. */
 export interface StrataAliases {
   /** All aliases, by context, and the active context. */
   list(): Promise<Aliases>;

@@ -1,8 +1,8 @@
 import { isStrataError } from "../../errors.ts";
 
 /**
- * The same answer, one that `JSON.stringify` takes. Objects with a size, a set, a map or an error in them get a
- * `toJSON` that is not enumerable: comparing, spreading and `structuredClone` do not see it.
+ * Prepares an answer so that `JSON.stringify` accepts it. Objects that contain a size, a set, a map or an
+ * error get a `toJSON` that is not enumerable, so comparing, spreading and `structuredClone` ignore it.
  */
 export function answer<T>(value: T): T {
   return prepared(value) as T;
@@ -38,7 +38,7 @@ function plainCopy(this: object): object {
   return Object.fromEntries(Object.entries(this).map(([key, inner]) => [key, toJson(inner)]));
 }
 
-/** What JSON has in the place of a value that it does not know; other values as they are. */
+/** The JSON form of a value that JSON does not support; other values unchanged. */
 function toJson(value: unknown): unknown {
   if (typeof value === "bigint") {
     const number = Number(value);

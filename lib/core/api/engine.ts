@@ -6,7 +6,7 @@ export interface WaitReadyOptions extends CallOptions {
   /**
    * How long to wait, in milliseconds.
    *
-   * @default for ever
+   * @default no limit
    */
   readonly timeout?: number;
 }
@@ -14,7 +14,7 @@ export interface WaitReadyOptions extends CallOptions {
 /** The engine in use. */
 export interface StrataEngine {
   /**
-   * What it is and what it can do on this host.
+   * Its name, version and features on this host.
    *
    * @throws ENGINE_UNAVAILABLE, PERMISSION_DENIED
    */
@@ -22,39 +22,39 @@ export interface StrataEngine {
   /**
    * Waits until it answers.
    *
-   * @throws TIMEOUT; at once where waiting would not help, such as PERMISSION_DENIED
+   * @throws TIMEOUT; at once if waiting would not help, such as PERMISSION_DENIED
    */
   waitReady(options?: WaitReadyOptions): Promise<EngineInfo>;
 }
 
-/** An engine as `strata plugins` shows it. What is not known of it is empty. */
+/** An engine as `strata plugins` shows it. Unknown members are empty. */
 export interface PluginInfo {
   /** As in the setting `local.driver`. */
   readonly name: string;
   /** "built-in", the name and version of its package, or what the configuration names. */
   readonly origin: string;
-  /** Available: it ships with strata, and the configuration does not name it. */
+  /** `available` for an engine that ships with strata and is not in the configuration. */
   readonly state: "loaded" | "unavailable" | "refused" | "available";
   /** Why it is refused or unavailable. */
   readonly reason: string;
   /** The version of its package. */
   readonly version: string;
-  /** Version of the contract that it was made for. */
+  /** Version of the contract that it was written for. */
   readonly api: string;
-  /** The engine behind it with its version. */
+  /** The engine's program and version. */
   readonly engine: string;
-  /** What its instances are. */
+  /** The kind of its instances. */
   readonly kind: EngineInfo["kind"] | "";
   /** What it can do on this host, sorted. */
   readonly features: readonly string[];
   /** Why features are missing, by feature. */
   readonly missing: Readonly<Record<string, string>>;
-  /** What it needs of this host, and whether that is there. */
+  /** Its requirements on this host, and whether they are met. */
   readonly checks: readonly Check[];
 }
 
-/** Packages that bring an engine. */
+/** Packages that provide an engine. */
 export interface StrataPlugins {
-  /** Every engine that there is, loaded or refused; never rejects. */
+  /** All engines, loaded or refused; never rejects. */
   list(): Promise<PluginInfo[]>;
 }

@@ -11,10 +11,13 @@ export interface EventsOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Something that happened; `at` in ms. In the JSON of the command line `kind` is `event`, `at` is `time`. */
+/** An event; `at` in ms. In the JSON of the command line `kind` is `event` and `at` is `time`. */
 export type StrataEvent = { readonly at: number } & (
   | {
-      /** From here on nothing is missed; what a gap held follows at once, as far as it still shows. */
+      /**
+       * No event after this one is missed. Changes during a gap follow at once, as far as they can still be
+       * seen.
+       */
       readonly kind: "resync";
     }
   | { readonly kind: "create" | "delete" | "recover" | "purge"; readonly instance: string }

@@ -9,13 +9,13 @@ export interface HostPath {
 
 /** A path in an instance; a relative one is below the default user's home. */
 export interface GuestPath extends HostPath {
-  /** Name of the instance; `path` is one of its guest. */
+  /** Name of the instance that `path` is in. */
   readonly instance: string;
 }
 
-/** What a transfer reads. */
+/** The source of a transfer. */
 export type TransferSource = HostPath | GuestPath | { readonly stream: AsyncIterable<Uint8Array> };
-/** What a transfer writes. A stream is left open. */
+/** The target of a transfer. A stream is left open. */
 export type TransferTarget = HostPath | GuestPath | { readonly stream: NodeJS.WritableStream };
 
 /** How long to wait for a guest. */
@@ -31,13 +31,14 @@ interface WaitOptions {
 /** Options of {@link StrataGuest.exec}. */
 export interface GuestExecOptions extends ExecOptions, WaitOptions, CallOptions {
   /**
-   * Without `cwd`: an absolute path of the host. Where a mount shows it in the guest, the command runs there.
+   * Used without `cwd`: an absolute path on the host. If a mount shows it in the guest, the command runs
+   * there.
    *
    * @default the user's home
    */
   readonly hostFolder?: string;
   /**
-   * Variables of the command's environment, beside those that the guest sets.
+   * Variables of the command's environment, in addition to those that the guest sets.
    *
    * @default none
    */
@@ -53,13 +54,13 @@ export interface ShellOptions extends CallOptions, WaitOptions {
 /** Options of {@link StrataGuest.transfer}. */
 export interface TransferOptions extends CallOptions {
   /**
-   * Copies folders with all that is in them.
+   * Copies folders with their contents.
    *
    * @default false: a folder is refused
    */
   readonly recursive?: boolean;
   /**
-   * Makes the folders of the target that are missing.
+   * Creates missing folders of the target.
    *
    * @default false: the copy is refused
    */
@@ -84,10 +85,11 @@ export interface StrataGuest {
    */
   shell(instance: string, options: ShellOptions): Promise<ExecSession>;
   /**
-   * Copies files between this host and instances, or between instances; at least one end is an instance.
-   * Into a target that is a folder, under the source's name; several sources need that. Permissions and
-   * times (to the second) are kept, and holes where the guest has GNU tar. A file has its name when it is whole, or
-   * not at all. A pattern (`*`, `?`, `[`) in a source of an instance stands for what it matches there.
+   * Copies files between this host and instances, or between instances; at least one end must be in an
+   * instance. If the target is a folder, the copy keeps the name of its source; several sources need such a
+   * target. A pattern (`*`, `?`, `[`) in a source in an instance stands for everything that it matches there.
+   * Permissions and times (to the second) are kept, and holes if the guest has GNU tar. A file appears under its
+   * name only when it is complete.
    *
    * @throws INSTANCE_NOT_FOUND, FILE_NOT_FOUND, WRONG_STATE, TRANSFER_FAILED, TRANSFER_UNSAFE, USAGE; when all else
    * is transferred, TRANSFER_INCOMPLETE for names that are not UTF-8

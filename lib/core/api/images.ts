@@ -6,7 +6,7 @@ export interface FindImagesOptions extends FindOptions, CallOptions {}
 
 /** Options of {@link StrataImages.build}. */
 export interface BuildImageOptions extends CallOptions {
-  /** Where its packages are from. */
+  /** The distribution of its packages. */
   readonly distribution: "debian";
   /** `cloud`: systemd and cloud-init; `micro`: boots within seconds, for tests; `container`: for LXD. */
   readonly variant: "micro" | "cloud" | "container";
@@ -15,7 +15,8 @@ export interface BuildImageOptions extends CallOptions {
 /** Images that instances are launched from. */
 export interface StrataImages {
   /**
-   * What can be launched by name. A remote that cannot be asked is among the `errors` of the answer.
+   * The images that can be launched by name. Remotes that could not be asked are in the `errors` of the
+   * answer.
    *
    * @throws REMOTE_NOT_FOUND; with a text, IMAGE_NOT_FOUND or why a remote could not be asked
    */
@@ -23,14 +24,14 @@ export interface StrataImages {
   /** The images on this host, newest first. */
   list(): Promise<ImageInfo[]>;
   /**
-   * Builds an image of packages of a distribution and puts it among those on this host.
+   * Builds an image from packages of a distribution and adds it to the images on this host.
    *
    * @throws PROGRAM_MISSING, PROGRAM_FAILED, DOWNLOAD_FAILED, NO_SPACE
    */
   build(options: BuildImageOptions): Promise<ImageInfo>;
   /**
-   * Deletes images from this host, and from engines of the configuration that were given them; all are looked
-   * up first. Instances keep what they were made from.
+   * Deletes images from this host and from engines of the configuration that have copies; all are looked up
+   * first. Instances do not need them any more.
    *
    * @param names - aliases, or the start of a hash
    * @returns what was deleted

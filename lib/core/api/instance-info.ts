@@ -1,7 +1,7 @@
 import type { Mount, Resources } from "../../engine/contract.ts";
 import type { StrataError } from "../../errors.ts";
 
-/** The states a user sees, spelled the same in every format. */
+/** The states that users see, with the same spelling in every format. */
 export type InstanceState =
   | "Running"
   | "Stopped"
@@ -13,23 +13,23 @@ export type InstanceState =
   | "Deleted"
   | "Unknown";
 
-/** An instance in a line. */
+/** A summary of an instance. */
 export interface InstanceSummary {
   /** Unique among the instances of its engine. */
   readonly name: string;
   /** Name of its engine. */
   readonly engine: string;
-  /** As it was when the engine was asked. */
+  /** The state when the engine was asked. */
   readonly state: InstanceState;
   /** IPv4 addresses, that of the default interface first; empty when not running. */
   readonly ipv4: readonly string[];
-  /** Release as the guest's image names it, such as "Debian 12"; "" when not known. */
+  /** Release as in the guest's image, such as "Debian 12"; "" if not known. */
   readonly release: string;
-  /** Member of the cluster that it is on; absent where there is none. */
+  /** Cluster member that it is on; absent without a cluster. */
   readonly member?: string;
 }
 
-/** Instances side by side, whatever engine they are on. */
+/** Instances of all engines. */
 export interface Listing {
   /** The engines that were asked: the one in use, and the further ones of the configuration. */
   readonly engines: readonly string[];
@@ -43,7 +43,7 @@ export interface Listing {
 export interface EngineFailure {
   /** Name of the engine. */
   readonly engine: string;
-  /** What it failed with. */
+  /** The error. */
   readonly error: StrataError;
 }
 
@@ -51,7 +51,7 @@ export interface EngineFailure {
 export interface Usage {
   /** Bytes that are in use. */
   readonly used: bigint;
-  /** Bytes that there are. */
+  /** Total bytes. */
   readonly total: bigint;
 }
 
@@ -70,8 +70,8 @@ export interface InstanceInfo extends InstanceSummary {
   /** CPUs, memory and the virtual size of the disk as configured, sizes in bytes. `resize` changes them. */
   readonly resources: Resources;
   /**
-   * Whether the guest answered what only it knows: load, disk and memory. Null where it was not asked, since the
-   * instance does not run, strata cannot log in to it, or the caller did not want it.
+   * Whether the guest answered questions about its load, disk and memory. Null if it was not asked, because
+   * the instance does not run, strata cannot log in to it, or the caller did not want it.
    */
   readonly guestAnswered: boolean | null;
   /** Load averages. Empty or null, as the next two, unless the guest answered. */
@@ -80,24 +80,27 @@ export interface InstanceInfo extends InstanceSummary {
   readonly disk: Usage | null;
   /** The guest's memory. */
   readonly memory: Usage | null;
-  /** Folders of the host in it. */
+  /** Its mounted folders of the host. */
   readonly mounts: readonly Mount[];
-  /** Bytes kept beside disk and snapshots for fast reads; null where the engine keeps none or cannot tell. */
+  /**
+   * Bytes kept for fast reads, in addition to disk and snapshots; null if the engine keeps none or cannot
+   * tell.
+   */
   readonly readImageSize: bigint | null;
 }
 
-/** What the engine has and strata did not make. */
+/** An instance of the engine that strata did not create. */
 export interface Candidate {
-  /** As the engine calls it. */
+  /** Its name in the engine. */
   readonly name: string;
-  /** Why it cannot be adopted; null where it can. */
+  /** Why it cannot be adopted; null if it can. */
   readonly obstacle: string | null;
 }
 
-/** An instance whose reads are as fast as they get. */
+/** An instance that was optimized for reads. */
 export interface Optimized {
   /** Name of the instance. */
   readonly name: string;
-  /** Bytes that it takes. */
+  /** Bytes that its read image and keyframes take. */
   readonly size: bigint;
 }

@@ -5,7 +5,7 @@ import type { CallOptions, EachOptions } from "./session.ts";
 /** One instance by its name, or several. */
 export type InstanceNames = string | readonly string[];
 
-/** What {@link StrataInstances.launch} takes. */
+/** Options of {@link StrataInstances.launch}. */
 export interface LaunchOptions extends CallOptions {
   /**
    * `24.04`, `daily:noble`, `debian`, a hash prefix, `./guest.qcow2`, `file://…`, `http(s)://…#sha256=HEX`; `blank`
@@ -37,14 +37,14 @@ export interface LaunchOptions extends CallOptions {
    */
   readonly disk?: bigint;
   /**
-   * Path of an ISO on this host, from which the instance boots while its disk is empty. The guest of a `blank`
-   * disk is not waited for.
+   * Path of an ISO on this host, from which the instance boots while its disk is empty. With `blank`, launch
+   * does not wait for the guest.
    *
    * @default none
    */
   readonly cdrom?: string;
   /**
-   * Of a `blank` disk: the user that the installed system will have, as whom commands run.
+   * With `blank`: the user of the installed system, as whom commands run.
    *
    * @default none: commands cannot run in it
    */
@@ -62,13 +62,13 @@ export interface LaunchOptions extends CallOptions {
    */
   readonly userData?: string;
   /**
-   * Interfaces beside the default one; the network `bridged` is that of the setting.
+   * Interfaces in addition to the default one; the network `bridged` is that of the setting.
    *
    * @default none
    */
   readonly networks?: readonly NicSpec[];
   /**
-   * Member of the cluster to place it on, where the engine has one.
+   * Cluster member to place it on, if the engine has a cluster.
    *
    * @default the engine's choice
    */
@@ -94,7 +94,7 @@ export interface ListOptions {
 /** Options of {@link StrataInstances.info}. */
 export interface InfoOptions extends CallOptions {
   /**
-   * Asks running guests for what only they know.
+   * Asks running guests for their load, disk and memory.
    *
    * @default true
    */
@@ -102,7 +102,7 @@ export interface InfoOptions extends CallOptions {
   /**
    * How long to wait for each guest that is still starting, in milliseconds.
    *
-   * @default not at all: a guest that does not answer within 10 s is shown without what it knows
+   * @default not at all: a guest that does not answer within 10 s is shown without this information
    */
   readonly wait?: number;
 }
@@ -120,7 +120,7 @@ export interface StartOptions extends EachOptions {
 /** Options of {@link StrataInstances.stop}; at most one of `force`, `after` and `cancel`. */
 export interface StopOptions extends EachOptions {
   /**
-   * Cuts the power; of a suspended instance, drops the memory.
+   * Cuts the power; discards the memory of a suspended instance.
    *
    * @default false
    */
@@ -132,20 +132,20 @@ export interface StopOptions extends EachOptions {
    */
   readonly timeout?: number;
   /**
-   * The guest is told to shut down by itself after so many milliseconds, rounded up to minutes.
+   * Schedules a shutdown in the guest after this many milliseconds, rounded up to minutes.
    *
    * @default 0: now
    */
   readonly after?: number;
   /**
-   * Calls such a shutdown off.
+   * Cancels a scheduled shutdown.
    *
    * @default false
    */
   readonly cancel?: boolean;
 }
 
-/** What {@link StrataInstances.resize} changes; what is absent stays. */
+/** The changes of {@link StrataInstances.resize}; absent members stay as they are. */
 export interface ResizeOptions extends CallOptions {
   /**
    * From 1 to 1024.
@@ -170,7 +170,7 @@ export interface ResizeOptions extends CallOptions {
 /** Options of {@link StrataInstances.delete}. */
 export interface DeleteOptions extends EachOptions {
   /**
-   * Gives instances up for good, with their snapshots; `recover` cannot bring them back.
+   * Deletes instances permanently, with their snapshots; `recover` cannot bring them back.
    *
    * @default false
    */
@@ -202,47 +202,47 @@ export interface AdoptOptions extends CallOptions {
   /**
    * The user that commands run as.
    *
-   * @default "": nobody logs in to it, nor waits for its guest
+   * @default "": strata does not log in to it or wait for its guest
    */
   readonly username?: string;
 }
 
 /**
- * Instances, from their launch to their end. Verbs can be repeated: to stop what is stopped is not an error. Of
- * several names, all are looked up before anything is changed.
+ * Instances. Calls can be repeated: stopping a stopped instance is not an error. If there are several names,
+ * all are looked up before anything is changed.
  */
 export interface StrataInstances {
   /**
-   * Creates an instance, starts it and waits for its guest. Nothing is left of a launch that fails before the
-   * guest was started.
+   * Creates an instance, starts it and waits for its guest. A launch that fails before the guest was started
+   * leaves nothing behind.
    *
    * @throws INSTANCE_EXISTS, INVALID_NAME, INVALID_VALUE, SIZE_TOO_SMALL, IMAGE_NOT_FOUND, IMAGE_NOT_BUILT,
    * DOWNLOAD_FAILED, CHECKSUM_MISMATCH, NO_SPACE, TIMEOUT or GUEST_UNREACHABLE while waiting
    */
   launch(options: LaunchOptions): Promise<{ readonly name: string }>;
   /**
-   * All instances, by name. Where there are several engines, one that fails is left out.
+   * All instances, by name. With several engines, one that fails is left out.
    *
-   * @throws ENGINE_UNAVAILABLE where the only engine does not answer
+   * @throws ENGINE_UNAVAILABLE if the only engine does not answer
    */
   list(options?: ListOptions): Promise<InstanceSummary[]>;
-  /** The same with the engines that were asked and those that failed. */
+  /** The same, with the engines that were asked and those that failed. */
   listing(options?: ListOptions): Promise<Listing>;
   /**
-   * Everything about instances, by name. A guest that does not answer is no error: `guestAnswered` says so.
+   * Everything about instances, by name. A guest that does not answer is not an error; see `guestAnswered`.
    *
    * @param names - by default all
    * @throws INSTANCE_NOT_FOUND, before anything is read from guests
    */
   info(names?: InstanceNames, options?: InfoOptions): Promise<InstanceInfo[]>;
   /**
-   * Starts instances, or resumes suspended ones, and waits for their guests. Calls a delayed shutdown off.
+   * Starts instances, or resumes suspended ones, and waits for their guests. Cancels a delayed shutdown.
    *
    * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, TIMEOUT, GUEST_UNREACHABLE
    */
   start(names: InstanceNames, options?: StartOptions): Promise<void>;
   /**
-   * Shuts instances down. A suspended one stays as it is, unless by `force`.
+   * Shuts instances down. A suspended one is left alone unless `force` is given.
    *
    * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, TIMEOUT for a guest that does not shut down
    */
@@ -254,22 +254,23 @@ export interface StrataInstances {
    */
   restart(names: InstanceNames, options?: StartOptions): Promise<void>;
   /**
-   * Keeps the memory of running instances and stops them; `start` resumes. Calls a delayed shutdown off.
+   * Saves the memory of running instances and stops them; `start` resumes them. Cancels a delayed shutdown.
    *
    * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, MOUNT_BUSY, UNSUPPORTED
    */
   suspend(names: InstanceNames, options?: EachOptions): Promise<void>;
   /**
-   * Changes CPUs, memory or disk of a stopped instance: all that is given, or nothing.
+   * Changes CPUs, memory or disk of a stopped instance: all given values, or nothing.
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped, INVALID_VALUE, SIZE_TOO_SMALL,
    * DISK_SHRINK
    */
   resize(name: string, change: ResizeOptions): Promise<void>;
   /**
-   * Marks instances as deleted, after shutting them down; `recover` brings them back, `purge` gives them up.
+   * Shuts instances down and marks them as deleted; `recover` brings them back, `purge` removes them
+   * permanently.
    *
-   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED unless by `purge`
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED unless `purge` is given
    */
   delete(names: InstanceNames, options?: DeleteOptions): Promise<void>;
   /**
@@ -279,25 +280,25 @@ export interface StrataInstances {
    */
   recover(names: InstanceNames, options?: EachOptions): Promise<void>;
   /**
-   * Brings an instance back from its folder on this host, on an engine that has no record of it.
+   * Defines an instance again from its folder on this host, on an engine that has no record of it.
    *
-   * @throws UNSUPPORTED where the engine keeps no copies of its records, INSTANCE_EXISTS, RECORDS_DIFFER
+   * @throws UNSUPPORTED if the engine keeps no copies of its records, INSTANCE_EXISTS, RECORDS_DIFFER
    */
   recoverFrom(folder: string, options?: CallOptions): Promise<{ readonly name: string }>;
   /**
-   * Gives every deleted instance up for good.
+   * Permanently removes every deleted instance.
    *
    * @returns their names
    */
   purge(options?: PurgeOptions): Promise<string[]>;
   /**
-   * Copies a stopped instance as it stands, without its snapshots, as another machine.
+   * Copies the current state of a stopped instance, without its snapshots, as an independent machine.
    *
    * @throws INSTANCE_NOT_FOUND, INSTANCE_EXISTS, WRONG_STATE, NO_SPACE, UNSUPPORTED
    */
   clone(name: string, options?: CloneOptions): Promise<{ readonly name: string }>;
   /**
-   * Brings the layers of stopped instances together, so that reads do not get slower with snapshots.
+   * Builds flattened copies for stopped instances, so that snapshots do not slow down reads.
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_SPACE, UNSUPPORTED
    */
@@ -309,19 +310,19 @@ export interface StrataInstances {
    */
   move(name: string, member: string, options?: CallOptions): Promise<void>;
   /**
-   * What could be adopted, and why what could not cannot; by name.
+   * Instances of the engine that strata could adopt, by name, with the reason if one cannot be adopted.
    *
    * @throws UNSUPPORTED
    */
   candidates(): Promise<Candidate[]>;
   /**
-   * Takes over what the engine has and strata did not make; its disk stays where it is.
+   * Starts managing an instance of the engine that strata did not create; its disk stays where it is.
    *
    * @throws DOMAIN_NOT_FOUND, INSTANCE_EXISTS, UNSUPPORTED with the reason
    */
   adopt(name: string, options?: AdoptOptions): Promise<void>;
   /**
-   * Lets a stopped adopted instance without snapshots go, with all that it holds on its own disk.
+   * Stops managing a stopped adopted instance without snapshots, with all of its data on its own disk.
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE, HAS_SNAPSHOTS, UNSUPPORTED
    */

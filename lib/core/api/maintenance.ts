@@ -14,21 +14,21 @@ export interface AuditOptions extends CallOptions {
 /** Options of {@link StrataMaintenance.repair}. */
 export interface RepairOptions extends CallOptions {
   /**
-   * The one of the findings' `choices` to make.
+   * The choice to make, one of the findings' `choices`.
    *
-   * @default what each finding offers as `repair`, which never gives data up
+   * @default what each finding offers as `repair`, which never loses data
    */
   readonly choice?: string;
 }
 
-/** Checking this host and what the engine keeps, and putting it right. */
+/** Checks and repairs of this host and the engine's records. */
 export interface StrataMaintenance {
   /** Checks of host and engine; never rejects. */
   doctor(): Promise<Check[]>;
-  /** What does not agree in the records and files of instances. Changes nothing. */
+  /** Inconsistencies in the records and files of instances. Changes nothing. */
   audit(options?: AuditOptions): Promise<Finding[]>;
   /**
-   * Does what findings of `audit` offer, each after another look.
+   * Makes the repairs that findings of `audit` offer; each finding is checked again first.
    *
    * @returns what was repaired
    * @throws INVALID_VALUE for a choice that a finding does not have, before anything is changed

@@ -4,13 +4,13 @@ import type { CallOptions } from "./session.ts";
 /** Options of {@link StrataMounts.mount}. */
 export interface MountOptions extends CallOptions {
   /**
-   * How the guest sees it; what an engine has is among its features.
+   * The kind of mount; the engine's features say which it supports.
    *
    * @default "native"
    */
   readonly type?: Mount["type"];
   /**
-   * User ids of the host as those of the guest, one to one.
+   * Map of user ids, host to guest, one to one.
    *
    * @default the caller as the default user
    */
@@ -38,16 +38,16 @@ export interface MountPlace {
 /** Folders of this host in instances. */
 export interface StrataMounts {
   /**
-   * Mounts a folder of the host, at once in running instances and at every start. All is checked before
-   * anything is changed.
+   * Mounts a folder of the host, at once in running instances and at every start. Everything is checked
+   * before anything is changed.
    *
-   * @param source - a folder of this host; a relative path is one of the working directory
+   * @param source - a folder of this host; a relative path is below the working directory
    * @throws INSTANCE_NOT_FOUND, MOUNT_EXISTS, MOUNTS_DISABLED, MOUNT_REFUSED, MOUNT_FAILED, INVALID_VALUE,
    * UNSUPPORTED
    */
   mount(source: string, at: MountPlace | readonly MountPlace[], options?: MountOptions): Promise<void>;
   /**
-   * Takes mounts away. All is checked before anything is changed.
+   * Removes mounts. Everything is checked before anything is changed.
    *
    * @throws INSTANCE_NOT_FOUND, MOUNT_NOT_FOUND, MOUNT_BUSY
    */

@@ -2,11 +2,11 @@ import type { CallOptions } from "./session.ts";
 
 /** A network that instances can be on. */
 export interface NetworkInfo {
-  /** As it is given to `launch`. */
+  /** Its name in `launch`. */
   readonly name: string;
-  /** As the engine calls it, such as "nat" or "bridge". */
+  /** The engine's term, such as "nat" or "bridge". */
   readonly type: string;
-  /** A line for people. */
+  /** A description in one line. */
   readonly description: string;
 }
 
@@ -19,10 +19,10 @@ export interface StrataNetworks {
    */
   list(): Promise<NetworkInfo[]>;
   /**
-   * Adds an interface on the network of the setting `local.bridged-network` to a stopped instance; one that
-   * has such an interface is left as it is. It cannot be taken away again.
+   * Adds an interface on the network of the setting `local.bridged-network` to a stopped instance, unless it
+   * has one. It cannot be removed again.
    *
-   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, USAGE where the setting is empty, UNSUPPORTED
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, USAGE if the setting is empty, UNSUPPORTED
    */
   bridge(instance: string, options?: CallOptions): Promise<void>;
   /**

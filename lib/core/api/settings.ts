@@ -1,12 +1,12 @@
 /**
- * Settings by their keys, with values as text, as `strata get` and `strata set` have them. Programs change
- * instances and snapshots by `instances.resize`, `snapshots.rename` and `snapshots.describe`.
+ * Settings by key, with strings as values, as in `strata get` and `strata set`. For instances and snapshots,
+ * programs use `instances.resize`, `networks.bridge`, `snapshots.rename` and `snapshots.describe`.
  */
 export interface StrataSettings {
   /** Keys that exist now, sorted. */
   keys(): Promise<string[]>;
   /**
-   * The value of a key; sizes as bytes, "" for what is empty.
+   * The value of a key; sizes in bytes, "" if empty.
    *
    * @throws UNKNOWN_SETTING, INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND
    */
@@ -14,7 +14,7 @@ export interface StrataSettings {
   /**
    * Changes the value of a key.
    *
-   * @throws UNKNOWN_SETTING, INVALID_VALUE, and whatever the change of an instance or snapshot rejects with
+   * @throws UNKNOWN_SETTING, INVALID_VALUE, and the errors of the change of an instance or snapshot
    */
   set(key: string, value: string): Promise<void>;
 }

@@ -6,13 +6,13 @@ import type { CallOptions, EachOptions } from "./session.ts";
 export interface Ref {
   /** Name of the instance. */
   readonly instance: string;
-  /** Absent where the instance itself is meant. */
+  /** Absent if the instance itself is meant. */
   readonly snapshot?: string;
-  /** Of those that strata answers with: `web`, or `web.clean`. */
+  /** In strata's answers: `web`, or `web.clean`. */
   toString(): string;
 }
 
-/** A snapshot of an instance. As strata answers with it, `${ref}` reads `web.clean`. */
+/** A snapshot of an instance. In strata's answers, `${ref}` is `web.clean`. */
 export interface SnapshotRef extends Ref {
   /** Name of the snapshot. */
   readonly snapshot: string;
@@ -46,7 +46,7 @@ export interface SnapshotInfo {
   readonly disk: bigint;
   /** Mounts of the instance when it was taken. */
   readonly mounts: readonly Mount[];
-  /** Bytes that this snapshot's layer alone holds; null where the engine cannot tell. */
+  /** Bytes of this snapshot's own layer; null if the engine cannot tell. */
   readonly size: bigint | null;
 }
 
@@ -69,7 +69,7 @@ export interface TakeOptions extends CallOptions {
    */
   readonly name?: string;
   /**
-   * What is worth knowing about it; at most 1 MiB.
+   * A comment of at most 1 MiB.
    *
    * @default ""
    */
@@ -79,9 +79,9 @@ export interface TakeOptions extends CallOptions {
 /** Options of {@link StrataSnapshots.restore}. */
 export interface RestoreOptions extends CallOptions {
   /**
-   * Takes a snapshot of the present state first, under the same lock.
+   * Takes a snapshot of the current state first, under the same lock.
    *
-   * @default false: it is discarded
+   * @default false: the current state is discarded
    */
   readonly saveFirst?: boolean;
 }
@@ -91,7 +91,7 @@ export interface StrataSnapshots {
   /**
    * Takes a snapshot of a stopped instance.
    *
-   * @returns what it is called
+   * @returns the snapshot
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped, SNAPSHOT_EXISTS, INVALID_NAME
    */
   take(instance: string, options?: TakeOptions): Promise<SnapshotRef>;
@@ -109,29 +109,29 @@ export interface StrataSnapshots {
    */
   tree(instance: string): Promise<SnapshotTreeInfo>;
   /**
-   * Brings a stopped instance back to a snapshot: disk, CPUs, memory and mounts.
+   * Restores a stopped instance to a snapshot: disk, CPUs, memory, mounts and interfaces.
    *
    * @returns the snapshot of the state before, with `saveFirst`; else null
    * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
    */
   restore(ref: AnySnapshotRef, options?: RestoreOptions): Promise<{ readonly saved: SnapshotRef | null }>;
   /**
-   * Rejects as `restore` would, as far as that can be told beforehand: for a question before it.
+   * Rejects like `restore`, as far as this can be checked beforehand, so that users are not asked in vain.
    *
    * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
    */
   checkRestore(ref: AnySnapshotRef): Promise<void>;
   /**
-   * Deletes snapshots at once and for good, wherever they are in the tree; all are looked up first. The other
-   * snapshots and the instance keep their contents.
+   * Permanently deletes snapshots anywhere in the tree; all are looked up first. The contents of the instance
+   * and of other snapshots stay the same.
    *
    * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, INSTANCE_SUSPENDED
    */
   delete(refs: AnySnapshotRef | readonly AnySnapshotRef[], options?: EachOptions): Promise<void>;
   /**
-   * Gives a snapshot another name; those taken on it follow.
+   * Renames a snapshot; its children follow.
    *
-   * @returns what it is called now
+   * @returns the snapshot under its new name
    * @throws SNAPSHOT_NOT_FOUND, SNAPSHOT_EXISTS, INVALID_NAME
    */
   rename(ref: AnySnapshotRef, name: string, options?: CallOptions): Promise<SnapshotRef>;
