@@ -28,7 +28,7 @@ function note(stream: NodeJS.WritableStream, error: Error): void {
 }
 
 /** Writes a text and waits until it is flushed. False if it, or something before it, could not be written. */
-export async function writeTo(stream: NodeJS.WritableStream, text: string): Promise<boolean> {
+export async function writeTo(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<boolean> {
   if (lost.has(stream)) {
     return false;
   }

@@ -8,6 +8,7 @@ import { adoptCommand, releaseCommand } from "./commands/adoption.ts";
 import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./commands/alias.ts";
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
+import { consoleCommand, logsCommand } from "./commands/console.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommand } from "./commands/find.ts";
@@ -55,6 +56,8 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
   "Inside instances": [
     execCommand,
     shellCommand,
+    consoleCommand,
+    logsCommand,
     transferCommand,
     mountCommand,
     umountCommand,

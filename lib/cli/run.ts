@@ -103,6 +103,13 @@ function report(io: Io, error: StrataError, verbosity: number): void {
       io.stderr.write(`${printable(hint)}\n`);
     }
   }
+  const { console } = error.details;
+  if (typeof console === "string") {
+    io.stderr.write("The last lines of its console:\n");
+    for (const line of console.split("\n")) {
+      io.stderr.write(`  ${printable(line)}\n`);
+    }
+  }
   if (verbosity > 0) {
     for (const cause of causesOf(error.cause)) {
       io.stderr.write(`  caused by ${printable(cause)}\n`);

@@ -14,6 +14,7 @@
 
 import type { Adoption } from "./contract/adoption.ts";
 import type { Cluster } from "./contract/cluster.ts";
+import type { Consoles } from "./contract/console.ts";
 import type { EngineInfo } from "./contract/engine.ts";
 import type { EngineEvent } from "./contract/events.ts";
 import type { GuestAccess } from "./contract/guest.ts";
@@ -26,6 +27,7 @@ import type { Snapshots } from "./contract/snapshots.ts";
 export type * from "./contract/adoption.ts";
 export type * from "./contract/call.ts";
 export type * from "./contract/cluster.ts";
+export type * from "./contract/console.ts";
 export * from "./contract/engine.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/guest.ts";
@@ -56,6 +58,8 @@ export interface Engine extends AsyncDisposable {
   readonly adoption?: Adoption;
   /** Present exactly when the feature "audit" is declared. */
   readonly maintenance?: Maintenance;
+  /** Present exactly when the feature "console" or "console.log" is declared. */
+  readonly console?: Consoles;
   /** Present exactly when the feature "events" is declared. */
   events?(signal: AbortSignal): AsyncIterable<EngineEvent>;
 }

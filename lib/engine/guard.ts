@@ -136,8 +136,8 @@ function guardResult({ plugin, engine, names }: Guard, call: string, value: unkn
   if (call === "info") {
     return checkedInfo(plugin, engine, value);
   }
-  if (call === "events") {
-    return guardEvents(plugin, value as AsyncIterable<unknown>);
+  if (call === "events" || call === "console.log") {
+    return guardStream(plugin, call, value as AsyncIterable<unknown>);
   }
   if (call !== "guest.exec") {
     return value;
@@ -152,11 +152,15 @@ function guardResult({ plugin, engine, names }: Guard, call: string, value: unkn
   return { stdin, stdout, stderr, resize, exit } satisfies ExecSession;
 }
 
-async function* guardEvents(plugin: string, events: AsyncIterable<unknown>): AsyncIterable<unknown> {
+async function* guardStream(
+  plugin: string,
+  call: string,
+  stream: AsyncIterable<unknown>,
+): AsyncIterable<unknown> {
   try {
-    yield* events;
+    yield* stream;
   } catch (error) {
-    throw fault(plugin, "events", error);
+    throw fault(plugin, call, error);
   }
 }
 

@@ -23,6 +23,9 @@ export const GROUPS: readonly Group[] = [
   { features: ["suspend"], member: "instances.suspend", of: ({ instances }) => instances.suspend },
   { features: ["clone"], member: "instances.clone", of: ({ instances }) => instances.clone },
   { features: ["adopt"], member: "adoption", of: ({ adoption }) => adoption },
+  { features: ["console", "console.log"], member: "console", of: ({ console }) => console },
+  { features: ["console.log"], member: "console.log", of: ({ console }) => console?.log },
+  { features: ["console"], member: "console.open", of: ({ console }) => console?.open },
   { features: ["cluster"], member: "cluster", of: ({ cluster }) => cluster },
 ];
 

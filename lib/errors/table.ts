@@ -201,6 +201,12 @@ const entries = {
     message: 'an earlier operation ({kind}) on "{name}" could not be finished: {reason}',
     hint: "`strata doctor` shows it and the repairs that are possible. `strata stop`, `strata info` and `strata delete --purge` still work.",
   },
+  CONSOLE_BUSY: {
+    exit: EXIT.busy,
+    message: 'the console of "{name}" is open elsewhere',
+    hint: "`strata console --force {name}` takes it over.",
+    retryable: true,
+  },
   BUSY: {
     exit: EXIT.busy,
     message: 'another operation on "{name}" is in progress',

@@ -11,6 +11,7 @@ import { mapErrors } from "../../lib/engine/map-errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import { maintenanceGroup } from "./audit/maintenance.ts";
 import { checkHost } from "./check.ts";
+import { consoleGroup } from "./console/console.ts";
 import { events } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";
 import { type LibvirtEngine, openEngine } from "./engine.ts";
@@ -121,6 +122,7 @@ function groupsOf(engine: LibvirtEngine): Engine {
     ...(engine.session ? {} : { networks: net(networkGroup(engine)) }),
     readImages: net(readImageGroup(engine)),
     maintenance: net(maintenanceGroup(engine)),
+    console: net(consoleGroup(engine)),
   };
 }
 
@@ -147,6 +149,8 @@ async function info({ connection, session, sharing }: LibvirtEngine): Promise<En
       ...(session ? [] : NETWORKING),
       "read-image",
       "audit",
+      "console",
+      "console.log",
       ...mounting.features,
     ]),
     missing: new Map<Feature, string>([

@@ -40,3 +40,9 @@ export const SPACE_USED_UP = /No space left on device/;
 
 /** EACCES, as libvirt quotes the system: "Cannot create directory '…': Permission denied". libvirt 9.0. */
 export const PERMISSION_DENIED = /[Pp]ermission denied/;
+
+/**
+ * The console is open elsewhere. libvirt 9.0:
+ * "operation failed: Active console session exists for this domain"
+ */
+export const CONSOLE_IN_USE = /Active console session exists/;

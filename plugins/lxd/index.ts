@@ -7,6 +7,7 @@ import {
 } from "../../lib/engine/contract.ts";
 import { mapErrors } from "../../lib/engine/map-errors.ts";
 import { checkHost } from "./check.ts";
+import { consoleGroup } from "./console/console.ts";
 import { clusterGroup } from "./domain/cluster.ts";
 import { engineEvents } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";
@@ -110,6 +111,7 @@ export async function lxdEngine(options: OpenOptions, wrap?: (client: Client) =>
     snapshots: net(snapshotGroup(engine)),
     guest: net(guestAccess(engine, { machines: runsMachines(environment.driver) })),
     networks: net(networkGroup(engine)),
+    console: net(consoleGroup(engine)),
     ...(engine.remote ? {} : { mounts: net(mountGroup(engine)) }),
     ...(environment.server_clustered ? { cluster: net(clusterGroup(engine)) } : {}),
   };

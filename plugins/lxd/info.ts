@@ -19,6 +19,8 @@ const EVERYWHERE: readonly Feature[] = [
   "network.list",
   "network.attach",
   "events",
+  "console",
+  "console.log",
 ];
 
 export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {

@@ -74,3 +74,6 @@ export const ID_MAP_REFUSED = /new[ug]idmap failed/;
 
 /** LXC 5.0: a line with an error in a container's log, with everything before the error. */
 export const LOG_ERROR = /^.*? ERROR\s+\S+ - (\S+ - )?/;
+
+/** Nothing was written on a container's console yet. "open : no such file or directory" */
+export const CONSOLE_EMPTY = /\bopen [^:]*: no such file or directory/;

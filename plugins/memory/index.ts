@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { API_VERSION, type Engine, type EnginePlugin, type OpenOptions } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
+import { consoleGroup } from "./console.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
 import { instanceGroup } from "./instances.ts";
@@ -93,6 +94,8 @@ function engineOf(world: World, locks: Locks): Engine {
         "mount.native",
         "mount.hotplug",
         "mount.idmap",
+        "console",
+        "console.log",
       ]),
       // A reason for whatever an engine has not: it is what a user reads who asks for it.
       missing: new Map([
@@ -109,6 +112,7 @@ function engineOf(world: World, locks: Locks): Engine {
     mounts: mountGroup(world, locks),
     networks: networkGroup(world, locks),
     guest: guestAccess(world),
+    console: consoleGroup(world),
     events: (signal) => world.watch(signal),
     [Symbol.asyncDispose]: async () => {},
   };

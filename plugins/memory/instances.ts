@@ -7,7 +7,7 @@ import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 function view(stored: StoredInstance): Instance {
-  const { contents: _, snapshots, standsOn: __, ...rest } = stored;
+  const { contents: _, snapshots, standsOn: __, console: ___, ...rest } = stored;
   return {
     ...rest,
     addresses: stored.state === "running" ? ["10.0.0.1"] : [],
@@ -48,7 +48,8 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       const stored = await locked(lock);
       goOn(context);
       world.step("start");
-      await world.put({ ...stored, state: "running" });
+      const boots = stored.state === "stopped" ? `${stored.name} has booted\n` : "";
+      await world.put({ ...stored, state: "running", console: `${stored.console ?? ""}${boots}` });
     },
     async stop(lock, options) {
       const stored = await locked(lock);
@@ -83,7 +84,8 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       world.step("clone");
       const { name, record } = copy;
       const nics = stored.nics.map((nic) => ({ ...nic, mac: newMac() }));
-      const made = { ...stored, id: randomUUID(), name, record, nics, snapshots: [], standsOn: null };
+      const own = { id: randomUUID(), name, record, nics, snapshots: [], standsOn: null, console: "" };
+      const made = { ...stored, ...own };
       await world.add(made);
       return view(made);
     },

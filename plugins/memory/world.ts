@@ -35,6 +35,8 @@ export interface StoredInstance {
   readonly contents: Disk;
   readonly snapshots: readonly StoredSnapshot[];
   readonly standsOn: string | null;
+  /** What it has written on its console. */
+  readonly console?: string;
 }
 
 /**

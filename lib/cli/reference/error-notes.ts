@@ -80,6 +80,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   OPERATION_UNFINISHED: {
     means: "An operation was interrupted, for example by a power cut, and finishing or undoing it failed.",
   },
+  CONSOLE_BUSY: {
+    means:
+      "Another client has the serial console of the instance open, and a console has one client at a time.",
+  },
   BUSY: {
     means:
       "The lock on the instance, or on another resource, was not released in time, two minutes for an instance.",

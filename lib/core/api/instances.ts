@@ -1,4 +1,4 @@
-import type { NicSpec } from "../../engine/contract.ts";
+import type { ConsoleSession, NicSpec } from "../../engine/contract.ts";
 import type { Candidate, InstanceInfo, InstanceSummary, Listing, Optimized } from "./instance-info.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
 
@@ -207,6 +207,38 @@ export interface AdoptOptions extends CallOptions {
   readonly username?: string;
 }
 
+/** Options of {@link StrataInstances.logs}. */
+export interface LogsOptions extends Pick<CallOptions, "signal"> {
+  /**
+   * No more than so many of the last lines.
+   *
+   * @default all that is kept
+   */
+  readonly lines?: number;
+  /**
+   * Goes on with what the guest writes, over restarts of it, until the signal.
+   *
+   * @default false
+   */
+  readonly follow?: boolean;
+}
+
+/** Options of {@link StrataInstances.console}. */
+export interface ConsoleOptions extends Pick<CallOptions, "signal"> {
+  /**
+   * Takes the console over from whoever has it open.
+   *
+   * @default false: CONSOLE_BUSY
+   */
+  readonly force?: boolean;
+  /**
+   * Size of the terminal that it is shown on.
+   *
+   * @default 80 columns and 24 rows, where the engine wants to know
+   */
+  readonly tty?: { readonly columns: number; readonly rows: number };
+}
+
 /**
  * Instances. Calls can be repeated: stopping a stopped instance is not an error. If there are several names,
  * all are looked up before anything is changed.
@@ -298,7 +330,23 @@ export interface StrataInstances {
    */
   clone(name: string, options?: CloneOptions): Promise<{ readonly name: string }>;
   /**
+<<<<<<< HEAD
    * Builds flattened copies for stopped instances, so that snapshots do not slow down reads.
+=======
+   * What the guest has written on its serial console since its first boot, as far as it is kept, as bytes.
+   *
+   * @throws at the first step, INSTANCE_NOT_FOUND, UNSUPPORTED where it is not kept, PERMISSION_DENIED
+   */
+  logs(name: string, options?: LogsOptions): AsyncIterable<Uint8Array>;
+  /**
+   * Opens the serial console of a running instance. Dispose of it to leave it.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, WRONG_STATE, CONSOLE_BUSY, UNSUPPORTED
+   */
+  console(name: string, options?: ConsoleOptions): Promise<ConsoleSession>;
+  /**
+   * Brings the layers of stopped instances together, so that reads do not get slower with snapshots.
+>>>>>>> ee89b9c (Keep what guests write on their serial consoles, and open them)
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_SPACE, UNSUPPORTED
    */

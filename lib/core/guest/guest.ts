@@ -78,7 +78,11 @@ export async function awaitReady(
   timeout: number,
   context: Context,
 ): Promise<void> {
-  await onceReady(session, instance, timeout, context, (exec) => mountAll(session, instance, exec, context));
+  const mount = (exec: RootExec) => mountAll(session, instance, exec, context);
+  await onceReady(session, instance, timeout, context, mount).catch(async (error: unknown) => {
+    const { withConsole } = await import("./console.ts");
+    throw await withConsole(session, instance, error);
+  });
 }
 
 /** Waits for a guest without changing anything in it; false if it does not answer in time. */

@@ -1,5 +1,6 @@
 import { answer } from "../api/answer.ts";
 import type { InstanceInfo, Ref, StrataInstances } from "../api/strata.ts";
+import { logs, openConsole } from "../guest/console.ts";
 import { move } from "../host/cluster.ts";
 import { adopt, candidates, release } from "../instances/adoption.ts";
 import { clone } from "../instances/clone.ts";
@@ -52,6 +53,10 @@ export function instances(session: Session): StrataInstances {
       await requireFree(session, options?.name);
       return clone(await at(name), name, options, options);
     },
+    async *logs(name, options) {
+      yield* logs(await at(name), name, options);
+    },
+    console: async (name, options) => openConsole(await at(name), name, options),
     optimize: async (names, options) => answer(await optimize(session, listOf(names), options)),
     move: async (name, member, options) => move(await at(name), name, member, options),
     candidates: () => candidates(session),

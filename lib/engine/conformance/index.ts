@@ -5,6 +5,7 @@ import { adoptionTests } from "./adoption.ts";
 import { cancellationTests } from "./cancellation.ts";
 import { cloneTests } from "./clone.ts";
 import { clusterTests } from "./cluster.ts";
+import { consoleTests } from "./console.ts";
 import { eventTests } from "./events.ts";
 import { execTests } from "./exec.ts";
 import { faultTests } from "./faults.ts";
@@ -57,6 +58,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   exec: execTests,
   transfer: transferTests,
   networks: networkTests,
+  console: consoleTests,
   events: eventTests,
   adoption: adoptionTests,
   cluster: clusterTests,

@@ -17,6 +17,8 @@ export const FEATURES = [
   "read-image",
   "cluster",
   "cdrom",
+  "console",
+  "console.log",
   /** Of an engine of containers: virtual machines beside them. */
   "vm",
 ] as const;

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
+import { isConsoleLog } from "../console/log-file.ts";
 import { describesItself } from "../lifecycle/recover-folder.ts";
 import { lockFile } from "../lock/lock.ts";
 import { isLauncher } from "../mounts/launcher.ts";
@@ -126,6 +127,7 @@ export function isMadeAtLaunch(file: string): boolean {
     file === CDROM ||
     file === DEFINITION ||
     /^seed-[0-9A-Za-z]{6}$/.test(file) ||
+    isConsoleLog(file) ||
     isLauncher(file)
   );
 }

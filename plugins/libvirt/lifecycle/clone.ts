@@ -39,7 +39,7 @@ export async function clone(
   }
   const macs: string[] = [];
   return establish(engine, spec.name, context, {
-    async document({ uuid, folder, disk, seed }) {
+    async document({ uuid, folder, disk, seed, consoleLog }) {
       const own = {
         record: spec.record,
         folder,
@@ -55,6 +55,7 @@ export async function clone(
         disk,
         seed: { old: join(metadata.folder, "seed.iso"), new: seed },
         cdrom: join(metadata.folder, CDROM),
+        consoleLog,
         newMac,
       });
       macs.push(...readInterfaces(copy).map(({ mac }) => mac));

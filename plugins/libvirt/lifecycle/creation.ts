@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { Context, Instance, InstancePlan, InstanceSpec } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
+import { CONSOLE_LOG } from "../console/log-file.ts";
 import { toInstance } from "../domain/view.ts";
 import {
   findDomain,
@@ -58,7 +59,7 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
   const mac = newMac();
   const nics = spec.networks.map(({ mac = newMac(), mode = "auto", ...nic }) => ({ ...nic, mac, mode }));
   return establish(engine, name, context, {
-    async document({ uuid, folder, disk, seed }) {
+    async document({ uuid, folder, disk, seed, consoleLog }) {
       const document = domainDocument({
         name,
         uuid,
@@ -73,6 +74,7 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
         disk,
         seed,
         ...(cdrom === undefined ? {} : { cdrom: join(folder, CDROM) }),
+        consoleLog,
         mac,
         accelerator: host.accelerator,
         arch: host.arch,
@@ -93,12 +95,13 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
   });
 }
 
-/** A new instance: its id, its folder, and two of its files. */
+/** A new instance: its id, its folder, and three of its files. */
 export interface Place {
   readonly uuid: string;
   readonly folder: string;
   readonly disk: string;
   readonly seed: string;
+  readonly consoleLog: string;
 }
 
 /**
@@ -122,7 +125,13 @@ export async function establish(
   await using lock = await openFolder(engine, folder, name, context);
   engine.lockStates.set(uuid, { lock, changed: false });
   try {
-    const place = { uuid, folder, disk: newLayerPath(folder), seed: join(folder, "seed.iso") };
+    const place = {
+      uuid,
+      folder,
+      disk: newLayerPath(folder),
+      seed: join(folder, "seed.iso"),
+      consoleLog: join(folder, CONSOLE_LOG),
+    };
     const domain = await defineNew(engine, name, () => make.document(place), place);
     try {
       await make.fill(place);

@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
+import { CONSOLE_LOG } from "../console/log-file.ts";
 import {
   changedMetadata,
   define,
@@ -20,8 +22,9 @@ import { requireWritableNow } from "../layers/writable.ts";
 import { plugMounts, unplugMounts } from "../mounts/hotplug.ts";
 import { putMounts, sweepLaunchers } from "../mounts/servable.ts";
 import { ensureNetwork, freePort } from "../network/networks.ts";
-import { type Domain, DomainState } from "../rpc/index.ts";
+import { type Domain, DomainState, LibvirtError } from "../rpc/index.ts";
 import { copyNewRecords } from "../snapshots/reconcile.ts";
+import { logConsole, readConsoleLog, unlogConsole } from "../xml/console.ts";
 import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 
@@ -102,13 +105,37 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
     setForwardedPort(document, sshPort);
     putMetadata(document, changedMetadata(metadata, { sshPort }));
   }
-  if (changed || oldPort !== undefined) {
+  // Instances of earlier versions have no log yet. What was adopted stays as its owner has defined it.
+  const logged = metadata.adopted === undefined && logConsole(document, join(metadata.folder, CONSOLE_LOG));
+  if (changed || logged || oldPort !== undefined) {
     await define(engine, document);
   }
   if (mounts.length > 0) {
     await sweepLaunchers(managed);
   }
-  await domain.create();
+  await boot(engine, managed, context);
+}
+
+/** Starts the domain, without a log of its console where libvirt cannot write one: the guest is worth more. */
+async function boot(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
+  const { domain, name, document, metadata } = managed;
+  try {
+    await domain.create();
+  } catch (error) {
+    const path = readConsoleLog(document);
+    const unwritable =
+      metadata.adopted === undefined &&
+      path !== undefined &&
+      error instanceof LibvirtError &&
+      error.message.includes(path);
+    if (!unwritable) {
+      throw error;
+    }
+    context.warn?.(`the console of "${name}" is not logged: ${error.message}`);
+    unlogConsole(document);
+    await define(engine, document);
+    await domain.create();
+  }
 }
 
 /** Shuts the guest down or cuts its power, then merges the layers that waited for that. */

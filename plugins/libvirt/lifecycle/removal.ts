@@ -1,6 +1,7 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf, failure } from "../../../lib/errors.ts";
+import { isConsoleLog } from "../console/log-file.ts";
 import { type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { fileError, isLibvirt } from "../errors.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
@@ -129,7 +130,13 @@ export async function removeFiles(
 }
 
 function isOurs(entry: string): boolean {
-  return OTHERS.includes(entry) || SET_ASIDE.test(entry) || TEMPORARY.test(entry) || REPLACED.test(entry);
+  return (
+    OTHERS.includes(entry) ||
+    isConsoleLog(entry) ||
+    SET_ASIDE.test(entry) ||
+    TEMPORARY.test(entry) ||
+    REPLACED.test(entry)
+  );
 }
 
 /** True for an overlay on the seed, which has no data of the user's. */

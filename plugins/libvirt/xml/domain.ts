@@ -1,4 +1,5 @@
 import type { Nic, Resources } from "../../../lib/engine/contract.ts";
+import { logConsole, serialElement, unlogConsole } from "./console.ts";
 import { DEFAULT_TARGET, setDisk } from "./disks.ts";
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
@@ -22,6 +23,8 @@ export interface DomainSpec {
   readonly seed: string;
   /** Of an image for a CD drive; with one the domain has a screen too, and boots from it while its disk is empty. */
   readonly cdrom?: string;
+  /** Where what the guest writes on its serial console is kept. */
+  readonly consoleLog: string;
   readonly mac: string;
   readonly accelerator: "kvm" | "tcg";
   readonly arch: string;
@@ -104,7 +107,7 @@ export function domainDocument(spec: DomainSpec): Element {
       ...(spec.cdrom === undefined ? [] : installerElements(spec.cdrom, spec.arch)),
       network.kind === "network" ? interfaceElement({ mac: spec.mac, network: network.name }) : undefined,
       ...spec.nics.map(interfaceElement),
-      element("serial", { type: "pty" }),
+      serialElement(spec.consoleLog),
       element("console", { type: "pty" }),
       element(
         "channel",
@@ -256,6 +259,7 @@ export interface CloneDocumentSpec {
   readonly seed: { readonly old: string; readonly new: string };
   /** The original's own CD-ROM, absolute; the copy's drive is empty. */
   readonly cdrom: string;
+  readonly consoleLog: string;
   newMac(): string;
 }
 
@@ -282,6 +286,9 @@ export function clonedDomain(original: Element, spec: CloneDocumentSpec): Elemen
       prune(device, ({ name }) => name === "source");
     }
   }
+  // The original's would be written by both.
+  unlogConsole(domain);
+  logConsole(domain, spec.consoleLog);
   const { sshPort } = spec.metadata;
   if (sshPort !== undefined) {
     setForwardedPort(domain, sshPort);

@@ -1,11 +1,11 @@
-import { Readable, Writable } from "node:stream";
-import type WebSocket from "ws";
+import { Readable } from "node:stream";
 import { z } from "zod";
 import type { ExecOptions, ExecSession } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { instancePath, type LxdEngine } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND } from "../messages.ts";
+import { END_OF_INPUT, sink, source } from "../rest/socket-streams.ts";
 
 /** The streams of a started command in its operation: a secret for each. */
 const streams = z.object({ fds: z.record(z.string(), z.string()) });
@@ -115,58 +115,4 @@ function drained(stream: Readable): Promise<void> {
       .once("close", resolve)
       .once("error", () => resolve());
   });
-}
-
-/** Data received over a websocket; LXD ends it with an empty text message. */
-function source(socket: WebSocket): Readable {
-  const stream = new Readable({
-    read: () => socket.resume(),
-    destroy(error, done) {
-      socket.resume();
-      done(error);
-    },
-  });
-  let ended = false;
-  const end = () => {
-    if (ended) {
-      return;
-    }
-    ended = true;
-    stream.push(null);
-  };
-  socket.on("message", (data: Buffer, binary: boolean) => {
-    if (!binary) {
-      return end();
-    }
-    if (!ended && !stream.destroyed && !stream.push(data)) {
-      socket.pause();
-    }
-  });
-  socket.on("close", end);
-  socket.on("error", end);
-  return stream;
-}
-
-/** At a terminal, input ends with a key: closing the stream would make LXD remove the terminal. */
-const END_OF_INPUT = { data: "\x04", binary: true };
-
-/** Data sent over a websocket. A command that has ended reads no more, so later data is dropped. */
-function sink(socket: WebSocket, end: { readonly data: string; readonly binary: boolean }): Writable {
-  const stream = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      if (socket.readyState !== socket.OPEN) {
-        return done();
-      }
-      socket.send(chunk, { binary: true }, () => done());
-    },
-    final(done) {
-      if (socket.readyState !== socket.OPEN) {
-        return done();
-      }
-      socket.send(end.data, { binary: end.binary }, () => done());
-    },
-  });
-  socket.on("close", () => stream.destroy());
-  socket.on("error", () => {});
-  return stream;
 }

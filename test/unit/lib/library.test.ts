@@ -19,6 +19,7 @@ const PRINTED: Readonly<Record<string, string>> = {
     "db.clean db.snapshot2 1 1073741824n\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1\n",
   "Commands and files": "two words $HOME\n0\n0\nfrom the host\n",
   "Ssh and ports": "0 0\ntrue\nUNSUPPORTED\n",
+  Consoles: "quiet has booted\n\nquiet login: root\n\n",
   "Mounts and networks": "/data 1\ntrue\n",
   Images: "0 2\nIMAGE_NOT_FOUND\n",
   "Settings and aliases": "true\nmain\nwork [ 'count' ]\n",

@@ -16,11 +16,11 @@ describe("wrong usage", () => {
   after(() => at[Symbol.asyncDispose]());
 
   it("is told as every error is, and where help is", async () => {
-    expect(await refused("bogus")).to.equal(
-      "strata: unknown command 'bogus'\n`strata help` lists the commands.\n",
+    expect(await refused("frobnicate")).to.equal(
+      "strata: unknown command 'frobnicate'\n`strata help` lists the commands.\n",
     );
-    expect(await refused("image", "list", "--bogus")).to.equal(
-      "strata: unknown option '--bogus'\n`strata help image list` shows its usage.\n",
+    expect(await refused("image", "list", "--frobnicate")).to.equal(
+      "strata: unknown option '--frobnicate'\n`strata help image list` shows its usage.\n",
     );
   });
 
