@@ -28,13 +28,12 @@ function withoutSecrets(name: string, words: readonly string[]): readonly string
     return words.map((word) => (OPEN_SETTING.test(word.split("=")[0] ?? "") ? word : withoutValue(word)));
   }
   if (name !== "exec") {
-    return words.map((word, at) =>
-      SECRET_OPTION.test(word.split("=")[0] ?? "")
-        ? withoutValue(word)
-        : SECRET_OPTION.test(words[at - 1] ?? "")
-          ? HIDDEN
-          : word,
-    );
+    return words.map((word, at) => {
+      if (SECRET_OPTION.test(word.split("=")[0] ?? "")) {
+        return withoutValue(word);
+      }
+      return SECRET_OPTION.test(words[at - 1] ?? "") ? HIDDEN : word;
+    });
   }
   const end = words.indexOf("--");
   // Without the mark nobody but the parser knows where the command begins.

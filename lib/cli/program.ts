@@ -31,6 +31,7 @@ import { getCommand, setCommand } from "./commands/settings.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
 import { sshConfigCommand } from "./commands/ssh-config.ts";
 import { transferCommand } from "./commands/transfer.ts";
+import { waitCommand } from "./commands/wait.ts";
 import { printable } from "./format/cell.ts";
 import { write } from "./io.ts";
 
@@ -44,6 +45,7 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
     stopCommand,
     restartCommand,
     suspendCommand,
+    waitCommand,
     cloneCommand,
     deleteCommand,
     recoverCommand,

@@ -42,10 +42,12 @@ export interface AwaitOptions extends Login {
   readonly timeout: number;
   readonly signal: AbortSignal;
   readonly progress?: Context["progress"];
-  /** False once it has shut down, so that there is nobody to wait for. */
+  /** False once it has shut down, so that there is nothing to wait for. */
   readonly alive?: () => Promise<boolean>;
   /** How long a login may be refused, ms; `REFUSED_LIMIT_MS` by default. */
   readonly refusedLimit?: number;
+  /** "login": the first login that works is enough, whatever the boot is still doing. */
+  readonly until?: "login" | "boot";
 }
 
 /**
@@ -57,13 +59,13 @@ const REFUSED_LIMIT_MS = 10_000;
 const HOPELESS = new WeakSet<StrataError>();
 
 /**
- * Waits until a login works and the boot is finished. A guest that boots may have no address, refuse or reset
- * connections, or not know our key yet: strata tries again until the time is up, and then reports the last
- * reason. Rejects with GUEST_UNREACHABLE after the time-out or when the guest has shut down, at once with
- * HOST_KEY_CHANGED, and with GUEST_REFUSED if the login stays refused or the user cannot run commands.
+ * Waits until a login works and, unless that is enough, the boot is finished. A guest that boots may have no
+ * address, refuse or reset connections, or not know our key yet: strata tries again until the time is up, and then
+ * reports the last reason. Rejects with GUEST_UNREACHABLE after the time-out or when the guest has shut down, at once
+ * with HOST_KEY_CHANGED, and with GUEST_REFUSED if the login stays refused or the user cannot run commands.
  */
 export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
-  const { name, timeout, signal, refusedLimit = REFUSED_LIMIT_MS } = options;
+  const { name, timeout, signal } = options;
   const end = Date.now() + timeout;
   let last: StrataError = failure("GUEST_UNREACHABLE", { name, reason: "it has no address yet" });
   let hostKey = options.hostKey;
@@ -71,33 +73,26 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
     await options.onHostKey?.(key);
     hostKey = key;
   };
-  let lookAt = 0;
-  let refusedAt: number | undefined;
-  options.progress?.({ phase: "Waiting for the guest" });
+  const report = reporter(options);
+  const requireAlive = aliveCheck(options);
+  const refuse = refusalCheck(options);
   while (Date.now() < end) {
     if (signal.aborted) {
       throw failure("CANCELLED", {}, signal.reason);
     }
     const endpoint = await options.endpoint();
+    report(endpoint === null ? "no address yet" : "ssh does not answer yet");
     if (endpoint !== null) {
       const pinned = hostKey === undefined ? { onHostKey } : { hostKey };
-      const guest = await logIn(options, endpoint, pinned, end).catch((error: unknown) => {
+      const guest = await logIn({ ...options, report }, endpoint, pinned, end).catch((error: unknown) => {
         last = passing(error);
       });
       if (guest !== undefined) {
         return guest;
       }
-      refusedAt = last.code === "GUEST_REFUSED" ? (refusedAt ?? Date.now()) : undefined;
-      if (refusedAt !== undefined && (HOPELESS.has(last) || Date.now() - refusedAt >= refusedLimit)) {
-        throw last;
-      }
+      refuse(last);
     }
-    if (Date.now() >= lookAt) {
-      lookAt = Date.now() + ALIVE_INTERVAL_MS;
-      if ((await options.alive?.()) === false) {
-        throw failure("GUEST_UNREACHABLE", { name, reason: "it shut down while it was waited for" }, last);
-      }
-    }
+    await requireAlive(last);
     await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => {});
   }
   throw failure(
@@ -110,6 +105,39 @@ export async function awaitGuest(options: AwaitOptions): Promise<Guest> {
   );
 }
 
+/** Reports what is missing, and since when the guest has been waited for. */
+function reporter({ name, timeout, progress }: AwaitOptions): (missing: string) => void {
+  const wait = { since: Date.now(), timeout };
+  return (missing) => progress?.({ phase: `Waiting for ${name}: ${missing}`, wait });
+}
+
+/** Throws the error of an attempt once the login has been refused for too long, or for good. */
+function refusalCheck({ refusedLimit = REFUSED_LIMIT_MS }: AwaitOptions): (last: StrataError) => void {
+  let since: number | undefined;
+  return (last) => {
+    since = last.code === "GUEST_REFUSED" ? (since ?? Date.now()) : undefined;
+    if (since !== undefined && (HOPELESS.has(last) || Date.now() - since >= refusedLimit)) {
+      throw last;
+    }
+  };
+}
+
+/** Looks now and then whether the guest is still there; rejects once it has shut down. */
+function aliveCheck({ name, alive }: AwaitOptions): (last: StrataError) => Promise<void> {
+  let lookAt = 0;
+  return async (last) => {
+    if (Date.now() < lookAt) {
+      return;
+    }
+    lookAt = Date.now() + ALIVE_INTERVAL_MS;
+    if ((await alive?.()) === false) {
+      throw failure("GUEST_UNREACHABLE", { name, reason: "it shut down while it was waited for" }, last);
+    }
+  };
+}
+
+type Attempt = AwaitOptions & { readonly report: (missing: string) => void };
+
 /** The error of one attempt; throws if another attempt cannot fix it. */
 function passing(thrown: unknown): StrataError {
   const error = asStrataError(thrown);
@@ -119,9 +147,9 @@ function passing(thrown: unknown): StrataError {
   return error;
 }
 
-/** One attempt: resolves to a guest whose boot is finished, or rejects with what is missing. */
+/** One attempt: resolves to a guest that is ready, or rejects with what is missing. */
 async function logIn(
-  options: AwaitOptions,
+  options: Attempt,
   endpoint: SshEndpoint,
   pinned: Pick<Login, "hostKey" | "onHostKey">,
   end: number,
@@ -131,7 +159,7 @@ async function logIn(
   const guest = await openGuest({ name, username, privateKey, endpoint, timeout, signal, ...pinned });
   let finished = false;
   try {
-    finished = await untilFinished(guest, options, end);
+    finished = options.until === "login" || (await untilFinished(guest, options, end));
   } finally {
     if (!finished) {
       await guest[Symbol.asyncDispose]();
@@ -145,10 +173,10 @@ async function logIn(
 
 async function untilFinished(
   guest: Guest,
-  { name, username, signal, progress }: AwaitOptions,
+  { name, username, signal, report }: Attempt,
   end: number,
 ): Promise<boolean> {
-  progress?.({ phase: "Waiting for initialization to complete" });
+  report("cloud-init has not finished yet");
   while (Date.now() < end) {
     const looks = Math.ceil(Math.min(COMMAND_TIMEOUT_MS, end - Date.now()) / POLL_INTERVAL_MS);
     const session = await guest.exec(["sh", "-c", WAIT, "sh", String(looks)], { signal });

@@ -207,6 +207,24 @@ export interface AdoptOptions extends CallOptions {
   readonly username?: string;
 }
 
+/**
+ * What can be waited for: that an instance has been started or stopped, that it has an address, that a login works,
+ * that cloud-init has finished.
+ */
+export type WaitState = "running" | "stopped" | "address" | "ssh" | "cloud-init";
+
+/** Options of {@link StrataInstances.wait}. */
+export interface WaitOptions extends CallOptions {
+  /** What to wait for. */
+  readonly for: WaitState;
+  /**
+   * How long to wait for all of them, in milliseconds.
+   *
+   * @default 300_000
+   */
+  readonly timeout?: number;
+}
+
 /** Options of {@link StrataInstances.logs}. */
 export interface LogsOptions extends Pick<CallOptions, "signal"> {
   /**
@@ -330,9 +348,13 @@ export interface StrataInstances {
    */
   clone(name: string, options?: CloneOptions): Promise<{ readonly name: string }>;
   /**
-<<<<<<< HEAD
-   * Builds flattened copies for stopped instances, so that snapshots do not slow down reads.
-=======
+   * Waits until instances are in a state, whoever brings them there, and changes nothing.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, TIMEOUT, GUEST_UNREACHABLE for a login that did not work in time,
+   * NO_LOGIN
+   */
+  wait(names: InstanceNames, options: WaitOptions): Promise<void>;
+  /**
    * What the guest has written on its serial console since its first boot, as far as it is kept, as bytes.
    *
    * @throws at the first step, INSTANCE_NOT_FOUND, UNSUPPORTED where it is not kept, PERMISSION_DENIED
@@ -345,8 +367,7 @@ export interface StrataInstances {
    */
   console(name: string, options?: ConsoleOptions): Promise<ConsoleSession>;
   /**
-   * Brings the layers of stopped instances together, so that reads do not get slower with snapshots.
->>>>>>> ee89b9c (Keep what guests write on their serial consoles, and open them)
+   * Builds flattened copies for stopped instances, so that snapshots do not slow down reads.
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_SPACE, UNSUPPORTED
    */

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { ConsoleSession, Instance } from "../../engine/contract.ts";
-import { failure, isStrataError, type StrataError } from "../../errors.ts";
+import { isStrataError, StrataError } from "../../errors.ts";
 import type { ConsoleOptions, LogsOptions } from "../api/strata.ts";
 import { getInstance } from "../instances/instances.ts";
 import { requireGroup } from "../session/features.ts";
@@ -58,7 +58,7 @@ export async function withConsole(session: Session, { id }: Instance, error: unk
 }
 
 function withDetail({ code, details, cause }: StrataError, console: string): StrataError {
-  return failure(code, { ...details, console }, cause);
+  return new StrataError(code, { ...details, console }, cause);
 }
 
 async function lastLines(session: Session, id: string): Promise<string[]> {

@@ -50,6 +50,15 @@ export async function requireLogin(
   }
 }
 
+/** True where the guest can be reached at an address, if only at one of this host. */
+export async function hasAddress(session: Session, instance: Instance): Promise<boolean> {
+  if (instance.addresses.length > 0) {
+    return true;
+  }
+  const guest = await accessTo(session, instance);
+  return guest.via === "ssh" && instance.state === "running" && (await guest.endpoint(instance.id)) !== null;
+}
+
 /** How to log in to an instance over ssh, with the host key pinned at first contact. */
 export async function login(session: Session, instance: Instance, lock: Lock | undefined) {
   const { instances } = await session.engine();
@@ -104,6 +113,18 @@ export async function answersWithin(
   }
 }
 
+/** Waits until a login works or, with "boot", cloud-init has finished as well. Changes nothing in the guest. */
+export async function awaitAnswer(
+  session: Session,
+  instance: Instance,
+  until: "login" | "boot",
+  timeout: number,
+  context: Context,
+): Promise<void> {
+  await requireLogin(session, instance);
+  await onceReady(session, instance, timeout, context, async () => {}, until);
+}
+
 /** Calls a function that runs commands as root in a guest, as soon as they can run. */
 async function onceReady(
   session: Session,
@@ -111,6 +132,7 @@ async function onceReady(
   timeout: number,
   context: Context,
   work: (exec: RootExec) => Promise<void>,
+  until: "login" | "boot" = "boot",
 ): Promise<void> {
   const guest = await accessTo(session, instance);
   if (guest.via === "engine") {
@@ -128,6 +150,7 @@ async function onceReady(
     timeout,
     signal: context.signal,
     progress: context.progress,
+    until,
   });
   await work((argv) => reached.exec(argv, { user: "root" }));
 }

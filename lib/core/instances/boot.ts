@@ -1,6 +1,6 @@
 import type { Context, EngineState, Instance, Lock } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
-import { awaitReady, canLogIn } from "../guest/guest.ts";
+import { awaitAnswer, awaitReady, canLogIn } from "../guest/guest.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { getInstance, whileLocked } from "./instances.ts";
 
@@ -51,6 +51,21 @@ export async function awaitBoot(
   await awaitReady(session, instance, timeout, context);
   if (record.startingAt) {
     await noteAnswer(session, instance, record.startingAt);
+  }
+}
+
+/** Waits until a login works or, with "boot", cloud-init has finished as well, and notes that the guest answers. */
+export async function awaitLogin(
+  session: Session,
+  instance: Instance,
+  until: "login" | "boot",
+  timeout: number,
+  context: Context,
+): Promise<void> {
+  const { startingAt } = instance.record;
+  await awaitAnswer(session, instance, until, timeout, context);
+  if (startingAt) {
+    await noteAnswer(session, instance, startingAt);
   }
 }
 

@@ -8,6 +8,8 @@ import { checkName } from "../snapshots/names.ts";
 
 /** How long an operation waits for another one on the same instance, ms. */
 const LOCK_TIMEOUT_MS = 120_000;
+/** How long it waits before it says so, ms. */
+const LOCK_NOTABLE_MS = 500;
 
 const STATES: Readonly<Record<Instance["state"], InstanceState>> = {
   stopped: "Stopped",
@@ -118,12 +120,21 @@ export async function whileLocked<T>(
     checkName("instance", name);
   }
   const place = known === undefined ? { name } : { name, id: known.id };
+  const { wait = LOCK_TIMEOUT_MS } = options;
+  const phase = `Waiting for ${name}: another operation is in progress`;
+  const since = Date.now();
+  // Most locks are free.
+  const timer = setTimeout(
+    () => context.progress({ phase, wait: { since, timeout: wait } }),
+    LOCK_NOTABLE_MS,
+  );
   await using lock = await instances
-    .lock(place, { wait: LOCK_TIMEOUT_MS, ...options }, context)
+    .lock(place, { ...options, wait }, context)
     .catch(async (error: unknown) => {
       const missing = known === undefined && asStrataError(error).code === "INSTANCE_NOT_FOUND";
       throw missing ? await notFound(session, name) : error;
-    });
+    })
+    .finally(() => clearTimeout(timer));
   // It may have been deleted while we waited; functions for deleted instances still run.
   if (lock.instance.record.deleted && known?.record.deleted !== true) {
     throw failure("INSTANCE_DELETED", { name });

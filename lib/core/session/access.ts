@@ -33,7 +33,10 @@ export async function waitReady(
           error,
         );
       }
-      progress({ phase: `Waiting for ${session.engineName}` });
+      progress({
+        phase: `Waiting for ${session.engineName}`,
+        ...(Number.isFinite(timeout) ? { wait: { since: end - timeout, timeout } } : {}),
+      });
       await delay(Math.min(RETRY_INTERVAL_MS, left), undefined, { signal });
     }
   }

@@ -10,6 +10,7 @@ import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
 import { optimize } from "../instances/read-images.ts";
 import { purge, recover, recoverFrom, remove } from "../instances/removal.ts";
 import { resize } from "../instances/resources.ts";
+import { wait } from "../instances/wait.ts";
 import { carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
 import { askOwners, by, instanceOf, listOf } from "./groups.ts";
 import type { Session } from "./session.ts";
@@ -53,6 +54,7 @@ export function instances(session: Session): StrataInstances {
       await requireFree(session, options?.name);
       return clone(await at(name), name, options, options);
     },
+    wait: (names, options) => each(names, (owner, mine) => wait(owner, mine, options, options)),
     async *logs(name, options) {
       yield* logs(await at(name), name, options);
     },

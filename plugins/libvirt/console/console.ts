@@ -1,3 +1,4 @@
+import { PassThrough } from "node:stream";
 import type {
   ConsoleLogOptions,
   ConsoleOptions,
@@ -61,11 +62,14 @@ async function open(
   const stream = await domain.openConsole(null, flags, limits).catch((error: unknown) => {
     throw isSaid(error, CONSOLE_IN_USE) ? failure("CONSOLE_BUSY", { name }, error) : error;
   });
-  // Ended by the signal or a lost connection: whoever reads sees the end.
+  // Taken over by another, ended by the signal, a lost connection: whoever reads sees the end.
+  const stdout = new PassThrough();
   stream.on("error", () => {});
+  stream.once("close", () => stdout.end());
+  stream.pipe(stdout);
   return {
     stdin: stream,
-    stdout: stream,
+    stdout,
     resize() {},
     async [Symbol.asyncDispose]() {
       stream.destroy();

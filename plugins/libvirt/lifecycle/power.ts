@@ -163,7 +163,7 @@ export async function stop(
     if (options === "force") {
       await tolerate(domain.destroy());
     } else {
-      await shutDown(name, domain, options.grace, context.signal);
+      await shutDown(name, domain, options.grace, context);
     }
   }
   // Layers of snapshots that were deleted while it was running can be merged now. The instance has stopped
@@ -218,8 +218,14 @@ function unheard(error: unknown): { readonly error: unknown } {
   throw error;
 }
 
-async function shutDown(name: string, domain: Domain, grace: number, signal: AbortSignal): Promise<void> {
+async function shutDown(
+  name: string,
+  domain: Domain,
+  grace: number,
+  { signal, progress }: Context,
+): Promise<void> {
   const begin = Date.now();
+  progress({ phase: `Waiting for ${name} to shut down`, wait: { since: begin, timeout: grace } });
   let asked = Number.NEGATIVE_INFINITY;
   let refused: { readonly error: unknown } | undefined;
   while (await domain.isActive()) {

@@ -109,7 +109,8 @@ async function exec(
 async function ready(engine: LxdEngine, id: string, timeout: number, context: Context): Promise<void> {
   const { name } = await getManaged(engine, id);
   const end = Date.now() + timeout;
-  context.progress({ phase: "Waiting for the guest" });
+  const wait = { since: Date.now(), timeout };
+  context.progress({ phase: `Waiting for ${name}: its guest does not answer yet`, wait });
   for (;;) {
     const reason = await unready(engine, id, context);
     if (reason === undefined) {

@@ -81,6 +81,8 @@ export async function stop(
   }
   // LXD uses whole seconds, and treats 0 as no limit.
   const seconds = Math.max(1, Math.ceil(options.grace / 1000));
+  const wait = { since: Date.now(), timeout: seconds * 1000 };
+  context.progress({ phase: `Waiting for ${name} to shut down`, wait });
   const body = { action: "stop", force: false, timeout: seconds };
   const { id: operation } = await engine.client.start("PUT", instancePath(name, "state"), body);
   try {

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import type { Progress } from "../../../../lib/engine/contract.ts";
 import { awaitGuest } from "../../../../lib/guest/await.ts";
 import { makeKeyPair } from "../../../../lib/guest/keys.ts";
 import { keys } from "../../../support/guest/login.ts";
@@ -58,6 +59,27 @@ describe("waiting for a guest that boots", () => {
   it("ends where it has shut down", async () => {
     const gone = waiting({ endpoint: async () => null, alive: async () => false });
     expect(await refusalCode(gone)).to.equal("GUEST_UNREACHABLE");
+  });
+
+  it("says what is missing, and how long that may take", async () => {
+    const told: Progress[] = [];
+    const answers = [null, server.endpoint];
+    await using _guest = await waiting({
+      endpoint: async () => answers.shift() ?? null,
+      progress: (step) => told.push(step),
+    });
+    expect(told.map(({ phase }) => phase)).to.deep.equal([
+      "Waiting for web: no address yet",
+      "Waiting for web: ssh does not answer yet",
+      "Waiting for web: cloud-init has not finished yet",
+    ]);
+    expect(told.map(({ wait }) => wait?.timeout)).to.deep.equal([10_000, 10_000, 10_000]);
+  });
+
+  it("looks no further than the login where that is enough", async () => {
+    const told: string[] = [];
+    await using _guest = await waiting({ until: "login", progress: ({ phase }) => told.push(phase) });
+    expect(told).to.deep.equal(["Waiting for web: ssh does not answer yet"]);
   });
 
   it("ends at once where another machine answers, with the time, and when it is cancelled", async () => {
