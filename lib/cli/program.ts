@@ -28,6 +28,7 @@ import { pluginsCommand } from "./commands/plugins.ts";
 import { portCommand } from "./commands/port.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
+import { setupCommand } from "./commands/setup.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
 import { sshConfigCommand } from "./commands/ssh-config.ts";
 import { transferCommand } from "./commands/transfer.ts";
@@ -75,6 +76,7 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
   "Settings and host": [
     getCommand,
     setCommand,
+    setupCommand,
     doctorCommand,
     eventsCommand,
     pluginsCommand,

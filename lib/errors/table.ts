@@ -370,7 +370,7 @@ const entries = {
   PLUGIN_MISSING: {
     exit: EXIT.notFound,
     message: 'the engine plugin "{package}" is not installed',
-    hint: "`npm install --prefix {folder} {package}` installs it.",
+    hint: "It runs with your permissions, so check the name with its author. `npm install --prefix {folder} {package}` installs it.",
   },
   PLUGIN_INCOMPATIBLE: {
     exit: EXIT.unsupported,

@@ -1,6 +1,6 @@
-import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { execa } from "execa";
@@ -75,6 +75,40 @@ describe("the package as it is installed", () => {
     });
     return stdout;
   };
+
+  const installed = (...path: string[]) => join(folder, "node_modules/strata-vm", ...path);
+  const there = (path: string) =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+
+  it("has a man page where npm looks for one, and no test library among what it needs", async () => {
+    const manifest = JSON.parse(await readFile(installed("package.json"), "utf8"));
+    expect(manifest.man).to.be.an("array").with.length(1);
+    expect(await there(installed(manifest.man[0]))).to.equal(true);
+    expect(manifest.dependencies).not.to.have.any.keys("fast-check", "mocha");
+    expect(await there(installed("scripts/setup-host.sh"))).to.equal(true);
+  });
+
+  it("has every file that its README and guides link to, and the sources of every source map", async () => {
+    const all = await readdir(installed(), { recursive: true });
+    const files = all.filter((file) => !file.startsWith("node_modules"));
+    const dead: string[] = [];
+    for (const page of files.filter((file) => file.endsWith(".md"))) {
+      const text = await readFile(installed(page), "utf8");
+      for (const [, target = ""] of text.matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)) {
+        if (!(await there(installed(dirname(page), target)))) {
+          dead.push(`${page}: ${target}`);
+        }
+      }
+    }
+    expect(dead).to.deep.equal([]);
+    for (const file of files.filter((each) => each.endsWith(".map"))) {
+      const map = JSON.parse(await readFile(installed(file), "utf8"));
+      expect(map.sourcesContent, file).to.have.length(map.sources.length).and.not.include(null);
+    }
+  });
 
   it("runs by import", async () => {
     const imports = `import { Strata } from "strata-vm";\nimport { isStrataError } from "strata-vm/errors";

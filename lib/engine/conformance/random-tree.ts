@@ -1,6 +1,6 @@
 import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
-import fc from "fast-check";
+import type fc from "fast-check";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Instance, Mount, Removal, Resources } from "../contract.ts";
 import { same } from "./assert.ts";
@@ -24,31 +24,44 @@ interface Model {
 }
 
 /** One step; `pick` chooses among the snapshots that are there when it runs. */
-const step = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({ kind: fc.constant("write" as const), value: fc.integer({ min: 1, max: 255 }) }),
-  },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("take" as const) }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("restore" as const), pick: fc.nat() }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), pick: fc.nat() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("rename" as const), pick: fc.nat() }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("optimize" as const) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("mount" as const), at: fc.integer({ min: 0, max: 2 }) }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant("resize" as const),
-      cpus: fc.integer({ min: 1, max: 4 }),
-      grow: fc.boolean(),
-    }),
-  },
-);
+function stepsOf({ oneof, record, constant, integer, nat, boolean }: typeof fc) {
+  return oneof(
+    {
+      weight: 4,
+      arbitrary: record({ kind: constant("write" as const), value: integer({ min: 1, max: 255 }) }),
+    },
+    { weight: 4, arbitrary: record({ kind: constant("take" as const) }) },
+    { weight: 3, arbitrary: record({ kind: constant("restore" as const), pick: nat() }) },
+    { weight: 4, arbitrary: record({ kind: constant("delete" as const), pick: nat() }) },
+    { weight: 1, arbitrary: record({ kind: constant("rename" as const), pick: nat() }) },
+    { weight: 2, arbitrary: record({ kind: constant("optimize" as const) }) },
+    {
+      weight: 1,
+      arbitrary: record({ kind: constant("mount" as const), at: integer({ min: 0, max: 2 }) }),
+    },
+    {
+      weight: 1,
+      arbitrary: record({
+        kind: constant("resize" as const),
+        cpus: integer({ min: 1, max: 4 }),
+        grow: boolean(),
+      }),
+    },
+  );
+}
 
-type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+type Step = ReturnType<typeof stepsOf> extends fc.Arbitrary<infer T> ? T : never;
+
+/** Loads what only tests need, so that strata can be installed without it. */
+async function loadFastCheck(): Promise<typeof fc> {
+  try {
+    return (await import("fast-check")).default;
+  } catch (error) {
+    throw new Error("the random trees need fast-check: `npm install --save-dev fast-check`", {
+      cause: error,
+    });
+  }
+}
 
 /**
  * Random sequences of writing, taking, restoring, deleting, renaming, resizing and mounting against the model:
@@ -58,7 +71,8 @@ export async function randomTrees(
   fixture: Fixture,
   options: { readonly runs: number; readonly steps: number; readonly seed?: number },
 ): Promise<void> {
-  const steps = fc.array(step, { minLength: options.steps, maxLength: options.steps });
+  const fc = await loadFastCheck();
+  const steps = fc.array(stepsOf(fc), { minLength: options.steps, maxLength: options.steps });
   const property = fc.asyncProperty(steps, async (sequence) => {
     await withInstance(fixture, (instance) => run(fixture, instance, sequence));
   });
