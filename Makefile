@@ -1,6 +1,6 @@
 # make demo    shows strata on this host, from nothing
 # make test    runs every test
-.PHONY: help setup setup-tests build docs api binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 bench pictures demo install clean
+.PHONY: help setup setup-tests build docs api binding check unit fuzz torture conformance e2e e2e-lxd test test-debian13 test-package bench pictures demo deb install link clean
 
 SOURCES := $(shell find bin lib plugins -name '*.ts') package.json tsconfig.json tsconfig.build.json
 MOCHA := npx --no-install mocha --reporter test/reporter.cjs
@@ -77,8 +77,23 @@ demo: setup
 	@$(MAKE) --no-print-directory build
 	@scripts/demo.sh
 
+# build/strata_VERSION_all.deb, from the checkout as it is built.
+deb: build
+	@scripts/deb.sh
+
+# Builds both packages, installs and removes the Debian one in a root of Debian 13, and checks it with lintian.
+test-package: deb
+	@scripts/test-package.sh
+
+# A copy, as `npm pack` would publish it: this folder may go afterwards.
 install: build
-	npm install --global .
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	npm pack --silent --ignore-scripts --pack-destination "$$folder" >/dev/null && \
+	npm install --global --no-fund --no-audit "$$folder"/*.tgz
+
+# The command `strata` of this folder, which must stay.
+link: build
+	npm link --ignore-scripts
 
 clean:
-	rm -rf dist coverage
+	rm -rf dist build coverage
