@@ -140,7 +140,17 @@ async function* watch(changes: EventEmitter, signal: AbortSignal): AsyncGenerato
 
 async function read(file: string): Promise<readonly StoredInstance[]> {
   const text = (await readOwn(file, () => readFile(file, "utf8"))) ?? "[]";
-  return parseRecord(text) as readonly StoredInstance[];
+  return (parseRecord(text) as readonly StoredInstance[]).map((instance) => ({
+    ...withSizes(instance),
+    snapshots: instance.snapshots.map(withSizes),
+  }));
+}
+
+/** Version 0.1.0 wrote a size as the text `bigint:12`, and could not tell a comment of that form from one. */
+function withSizes<T extends { readonly resources: Resources }>(stored: T): T {
+  const size = (value: unknown) => (typeof value === "string" ? BigInt(value.replace("bigint:", "")) : value);
+  const { memory, disk } = stored.resources;
+  return { ...stored, resources: { ...stored.resources, memory: size(memory), disk: size(disk) } };
 }
 
 async function write(file: string, instances: readonly StoredInstance[]): Promise<void> {
