@@ -18,6 +18,8 @@ export function startChild(...args: readonly string[]): Child {
   const script = fileURLToPath(new URL(import.meta.url.replace(/child-process(\.[jt]s)$/, "child$1")));
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
+    // What Node has to say of itself is not the plugin's.
+    env: { ...process.env, NODE_NO_WARNINGS: "1" },
   });
   let over = (_: Error) => {};
   const ready = new Promise<void>((resolve, reject) => {
