@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, isIP, type Server, type Socket } from "node:net";
-import { failure, reasonOf } from "../../errors.ts";
+import { errnoOf, failure, reasonOf } from "../../errors.ts";
 import { type Guest, openGuest } from "../../guest/ssh.ts";
 import type { ForwardOptions, PortForward } from "../api/strata.ts";
 import { getInstance } from "../instances/instances.ts";
@@ -124,8 +124,7 @@ async function listen(server: Server, port: number, address: string): Promise<nu
   try {
     await once(server, "listening");
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    switch (code) {
+    switch (errnoOf(error)) {
       case "EADDRINUSE":
         throw failure("PORT_TAKEN", { port }, error);
       case "EACCES":
