@@ -171,8 +171,8 @@ describe("trouble on libvirt", () => {
     try {
       expect(code).to.equal(10);
       expect(stderr).to.contain(`the guest of "${name}" does not answer`);
-      expect((await strata(["info", name, "--format", "json"])).stdout).to.contain('"Running"');
-      expect((await strata(["exec", name, "--", "true"])).code).to.equal(10);
+      expect((await strata(["info", name, "--format", "json"])).stdout).to.contain('"Starting"');
+      expect((await strata(["exec", "--timeout", "3", name, "--", "true"])).code).to.equal(10);
     } finally {
       await strata(["delete", "--purge", name]);
     }
