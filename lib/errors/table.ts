@@ -101,6 +101,11 @@ const entries = {
     message: 'image remote "{remote}" does not exist',
     hint: "Known remotes: {known}. Define further ones in {path}.",
   },
+  NO_IMAGE: {
+    exit: EXIT.notFound,
+    message: "there is no image on this host, and none could be downloaded: {reason}",
+    hint: "Build one from Debian's packages: strata image build debian --variant {variant}",
+  },
   IMAGE_NOT_BUILT: {
     exit: EXIT.notFound,
     message: 'image "{image}" has not been built',

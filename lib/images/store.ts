@@ -1,10 +1,11 @@
 import type { Context, ImageSource, Log } from "../engine/contract.ts";
 import { checkEach } from "../errors/check-each.ts";
-import { asStrataError, failure } from "../errors.ts";
+import { asStrataError, failure, type StrataError } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
+import { DEFAULT_REMOTE } from "./catalogue/remotes.ts";
 import { blankDisk } from "./cdrom.ts";
-import { buildDebian, VARIANTS, type Variant } from "./debian/build.ts";
+import { buildDebian, requireBuildable, VARIANTS, type Variant } from "./debian/build.ts";
 import { recipeOf } from "./debian/recipe.ts";
 import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
@@ -38,9 +39,22 @@ export interface ImageStore {
   find(options: FindOptions, context: Context, formats?: readonly string[]): Promise<ImageOffers>;
   /** Newest first. */
   list(): Promise<ImageInfo[]>;
+  /** Where an engine with the given formats can get images from. Asks the default remote if there are none here. */
+  sources(formats: readonly string[], signal: AbortSignal): Promise<ImageSources>;
   build(options: { distribution: "debian"; variant: Variant }, context: Context): Promise<ImageInfo>;
   /** Removes images by alias or the start of a hash. Rejects with IMAGE_NOT_FOUND before anything is removed. */
   remove(names: readonly string[]): Promise<ImageInfo[]>;
+}
+
+export interface ImageSources {
+  /** Number of images on this host. */
+  readonly here: number;
+  /** Why the default remote cannot be used, null if it can or was not asked. */
+  readonly remote: StrataError | null;
+  /** Why no image can be built here, null if one can. */
+  readonly build: StrataError | null;
+  /** The variant to build. */
+  readonly variant: Variant;
 }
 
 export interface ImageStoreOptions {
@@ -80,6 +94,7 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
         ),
       ),
     list: () => atEdge(() => infosOf(cache, cache.records())),
+    sources: (formats, signal) => atEdge(() => findSources(cache, catalogue, formats, signal)),
     build: ({ variant }, context) => atEdge(() => build(cache, variant, context)),
     remove: (names) =>
       atEdge(async () => {
@@ -100,6 +115,34 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw asStrataError(error);
   }
+}
+
+async function findSources(
+  cache: Cache,
+  catalogue: Catalogue,
+  formats: readonly string[],
+  signal: AbortSignal,
+): Promise<ImageSources> {
+  const variant = formats[0] === "qcow2" ? "cloud" : "container";
+  const obstacle = (work: Promise<unknown>) => work.then(() => null, asStrataError);
+  const records = (await cache.records()).filter(({ format }) => formats.includes(format));
+  const disks = formats.includes("qcow2");
+  const remote = async () => {
+    if (!disks) {
+      throw failure("UNSUPPORTED", {
+        what: "downloading images",
+        engine: "this engine",
+        reason: "remotes publish disks",
+      });
+    }
+    await catalogue.manifest(await catalogue.remote(DEFAULT_REMOTE), { signal });
+  };
+  return {
+    here: records.length,
+    remote: records.length > 0 ? null : await obstacle(remote()),
+    build: await obstacle(requireBuildable(variant, new AbortController().signal)),
+    variant,
+  };
 }
 
 /** An image that another process removes meanwhile is left out. */

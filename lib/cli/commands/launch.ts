@@ -7,6 +7,7 @@ import { quote } from "../../util/quote.ts";
 import type { Cli } from "../cli.ts";
 import { collect, command } from "../command.ts";
 import { write } from "../io.ts";
+import { launchOrBuild } from "../launching.ts";
 import { parseNicSpec } from "../network-spec.ts";
 import { readUserData } from "../user-data.ts";
 import { parseLaunchMount } from "./mount.ts";
@@ -24,6 +25,7 @@ interface Options {
   bridged?: boolean;
   member?: string;
   timeout?: string;
+  build?: boolean;
 }
 
 export function launchCommand(cli: Cli): Command {
@@ -64,6 +66,7 @@ export function launchCommand(cli: Cli): Command {
     )
     .option("--member <member>", "cluster member to place the instance on")
     .option("--timeout <seconds>", "how long to wait for the guest (default: 300)")
+    .option("--build", "build the image first if that is needed, without asking")
     .action(async (image: string | undefined, options: Options) => {
       const userData =
         options.cloudInit === undefined ? undefined : await readUserData(cli, options.cloudInit);
@@ -72,7 +75,7 @@ export function launchCommand(cli: Cli): Command {
         ...parseOptions(options),
         ...(userData === undefined ? {} : { userData }),
       };
-      const launched = await (await cli.strata()).instances.launch({ ...request, ...cli.call });
+      const launched = await launchOrBuild(cli, await cli.strata(), request, options);
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
       if (options.cdrom !== undefined) {

@@ -4,6 +4,7 @@ import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
+import { launchOrBuild } from "../launching.ts";
 import { parseTimeout } from "./launch.ts";
 
 /** Setting with the name of the instance to use when none is named. */
@@ -56,7 +57,7 @@ export async function launchPrimary(
   if ((await strata.instances.list()).some(({ name }) => name === primary)) {
     return false;
   }
-  await strata.instances.launch({ image: "default", name: primary, ...waiting, ...cli.call });
+  await launchOrBuild(cli, strata, { image: "default", name: primary, ...waiting });
   cli.progress.clear();
   // The command did not ask for a launch, so this is only shown to people.
   if (cli.io.stdout.isTTY === true) {

@@ -34,6 +34,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   SNAPSHOT_NOT_FOUND: { means: "The instance exists, but has no snapshot with this name." },
   IMAGE_NOT_FOUND: { means: "Neither the cache nor a remote has an image with this alias or hash." },
   REMOTE_NOT_FOUND: { means: "The part before the colon in `REMOTE:ALIAS` is not the name of a remote." },
+  NO_IMAGE: {
+    means: "An instance was to be launched without naming an image, on a host that has none and no network.",
+    remedy: "`strata launch --build` builds the image and then launches it.",
+  },
   IMAGE_NOT_BUILT: { means: "This image is built on this host, and that has not happened yet." },
   FILE_NOT_FOUND: {
     means: "A file on this host does not exist, or you do not have permission to read it.",

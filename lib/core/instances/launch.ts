@@ -30,6 +30,8 @@ import { awaitBoot, boot, START_TIMEOUT } from "./boot.ts";
 import { outlines, whileLocked } from "./instances.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 
+/** The name of the image that is used if none is named. */
+const DEFAULT_IMAGE = "default";
 const GIB = 1024n ** 3n;
 /** The default user of most images, used until the image is known. */
 const USERNAME = "ubuntu";
@@ -187,6 +189,11 @@ async function resolveImage(session: Session, image: string, context: Context): 
 
 /** If there is an image, but not in the engine's formats, the error says so. */
 async function otherKind(session: Session, image: string, error: StrataError): Promise<StrataError> {
+  if (image === DEFAULT_IMAGE && error.code === "DOWNLOAD_FAILED") {
+    const { imageFormats } = await session.info();
+    const variant = imageFormats[0] === "qcow2" ? "cloud" : "container";
+    return failure("NO_IMAGE", { reason: error.message, variant }, error);
+  }
   if (error.code !== "IMAGE_NOT_BUILT" && error.code !== "IMAGE_NOT_FOUND") {
     return error;
   }

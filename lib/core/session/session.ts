@@ -8,6 +8,7 @@ import {
   pluginEntries,
 } from "../../engine/registry.ts";
 import { tracedEngine } from "../../engine/traced-engine.ts";
+import { asStrataError, isStrataError } from "../../errors.ts";
 import type { ImageStore } from "../../images/store.ts";
 import { defaultFolders } from "../../settings/folders.ts";
 import { readSettings, type SettingValues, writeSettings } from "../../settings/store.ts";
@@ -33,8 +34,8 @@ export interface Session extends AsyncDisposable {
   images(): Promise<ImageStore>;
   settings(): Promise<SettingValues>;
   saveSettings(values: SettingValues): Promise<void>;
-  /** Options for opening the plugin. */
-  openOptions(): Promise<Parameters<EnginePlugin["open"]>[0]>;
+  /** Options for opening the plugin; `given` replaces the user's settings. */
+  openOptions(given?: SettingValues): Promise<Parameters<EnginePlugin["open"]>[0]>;
 }
 
 /** The state that the sessions of all engines share. */
@@ -49,7 +50,10 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   const folders = { ...defaultFolders(), ...options.folders };
   const log = options.log ?? silent;
   const path = join(folders.config, "settings.json");
-  let values = await readSettings(path);
+  // An invalid file fails what needs settings; doctor works without them.
+  const read = await readSettings(path).catch((error: unknown) => asStrataError(error));
+  const invalid = isStrataError(read) ? read : undefined;
+  let values: SettingValues = isStrataError(read) ? {} : read;
   const shared: Shared = {
     folders,
     log,
@@ -66,7 +70,12 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
         log,
       });
     }),
-    settings: async () => values,
+    async settings() {
+      if (invalid !== undefined) {
+        throw invalid;
+      }
+      return values;
+    },
     async saveSettings(next) {
       await writeSettings(path, next);
       values = next;
@@ -105,8 +114,8 @@ function sessionOf(
 ): Session {
   const plugin = once(async () => (await (await shared.catalogue()).find(engineName)).load());
   let opened: Engine | undefined;
-  const openOptions = async () => {
-    const [{ settings }, values] = await Promise.all([plugin(), shared.settings()]);
+  const openOptions = async (given?: SettingValues) => {
+    const [{ settings }, values] = await Promise.all([plugin(), given ?? shared.settings()]);
     const chosen = settings.map(({ key, default: fallback }) => {
       const name = `local.${engineName}.${key}`;
       return [key, options.settings?.[name] ?? values[name] ?? fallback];
@@ -114,6 +123,7 @@ function sessionOf(
     return { settings: Object.fromEntries(chosen), dataFolder: shared.folders.data, log: shared.log };
   };
   const engine = once(async () => {
+    await shared.settings();
     opened = options.engine ?? (await (await plugin()).open(await openOptions()));
     return tracedEngine(opened);
   });

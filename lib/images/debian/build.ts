@@ -77,13 +77,7 @@ export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
  */
 export async function buildDebian(variant: Variant, target: string, context: Context): Promise<BuiltImage> {
   const { signal } = context;
-  await requirePrograms(variant === "container" ? CONTAINER_PROGRAMS : PROGRAMS);
-  if (variant !== "container") {
-    await requireGrub();
-  }
-  const { suite, release } = await hostRelease();
-  const sources = await aptSources();
-  const asRoot = await becomeRoot(signal);
+  const { suite, release, sources, asRoot } = await requireBuildable(variant, signal);
   // Not /tmp, which may be in memory: a root folder and a disk take more than a gigabyte.
   const room = process.env.TMPDIR ?? "/var/tmp";
   await requireSpace(room, ROOM[variant].work);
@@ -104,6 +98,17 @@ export async function buildDebian(variant: Variant, target: string, context: Con
     const cleaner = await becomeRoot(AbortSignal.timeout(600_000));
     await cleaner("rm", ["-rf", "--one-file-system", work]);
   }
+}
+
+/** What this host offers for a build. Rejects as `buildDebian` does if it cannot build. */
+export async function requireBuildable(variant: Variant, signal: AbortSignal) {
+  await requirePrograms(variant === "container" ? CONTAINER_PROGRAMS : PROGRAMS);
+  if (variant !== "container") {
+    await requireGrub();
+  }
+  const host = await hostRelease();
+  const sources = await aptSources();
+  return { ...host, sources, asRoot: await becomeRoot(signal) };
 }
 
 async function requireGrub(): Promise<void> {
