@@ -16,6 +16,8 @@ export interface Cli {
   /** Signal and progress for long calls. */
   readonly call: Required<Context>;
   readonly progress: ProgressLine;
+  /** Writes a line to standard error about what to do next, unless the command is to be quiet. */
+  note(text: string): void;
   /** Sets the exit code of a command that did not fail by an error. */
   exit(code: number): void;
   readonly global: GlobalOptions;
@@ -25,6 +27,8 @@ export interface Cli {
 export interface GlobalOptions {
   driver: string | undefined;
   verbosity: number;
+  /** Only errors are written to standard error: no progress, no warnings, no hints at what to do next. */
+  quiet: boolean;
 }
 
 export interface OpenCli {
@@ -41,7 +45,7 @@ export type Opener = (options: OpenStrataOptions) => Promise<Strata>;
 const openReal: Opener = async (options) => (await import("../core/session/open.ts")).openStrata(options);
 
 export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal): OpenCli {
-  const global: GlobalOptions = { driver: undefined, verbosity: 0 };
+  const global: GlobalOptions = { driver: undefined, verbosity: 0, quiet: false };
   const begin = performance.now();
   const progress = progressLine(io, () => global.verbosity > 0);
   let opened: Promise<Strata> | undefined;
@@ -74,9 +78,20 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
             phase = step.phase;
             log?.phase(phase);
           }
-          progress.show(step);
+          if (!global.quiet) {
+            progress.show(step);
+          }
         },
-        warn: (message) => progress.above(`strata: warning: ${printable(message)}\n`),
+        warn: (message) => {
+          if (!global.quiet) {
+            progress.above(`strata: warning: ${printable(message)}\n`);
+          }
+        },
+      },
+      note: (text) => {
+        if (!global.quiet) {
+          progress.above(`${printable(text)}\n`);
+        }
       },
       exit: (value) => {
         code = value;

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { VERSION } from "../version.ts";
 import type { Cli } from "./cli.ts";
 import { errorHintOf, withExamples } from "./command.ts";
@@ -76,8 +76,8 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
   "Settings and host": [
     getCommand,
     setCommand,
-    setupCommand,
     doctorCommand,
+    setupCommand,
     eventsCommand,
     pluginsCommand,
     waitReadyCommand,
@@ -99,6 +99,7 @@ export function createProgram(cli: Cli): Command {
       cli.global.verbosity += 1;
       return cli.global.verbosity;
     })
+    .addOption(quietOption(cli))
     .enablePositionalOptions()
     .helpCommand(false)
     .showSuggestionAfterError();
@@ -112,6 +113,13 @@ export function createProgram(cli: Cli): Command {
     settle(program, each, cli);
   }
   return program;
+}
+
+function quietOption(cli: Cli): Option {
+  return new Option("--quiet", "write only errors to standard error").argParser(() => {
+    cli.global.quiet = true;
+    return true;
+  });
 }
 
 function capital(text: string): string {
@@ -153,8 +161,10 @@ function settle(program: Command, each: Command, cli: Cli): void {
   if (each === program) {
     return;
   }
-  each.option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
-    cli.global.verbosity += 1;
-    return cli.global.verbosity;
-  });
+  each
+    .option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
+      cli.global.verbosity += 1;
+      return cli.global.verbosity;
+    })
+    .addOption(quietOption(cli));
 }

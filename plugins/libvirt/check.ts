@@ -34,7 +34,7 @@ export async function checkHost(options: OpenOptions): Promise<Check[]> {
 function daemonFix(options: OpenOptions): string {
   return options.settings.uri === "qemu:///session" || process.getuid?.() !== 0
     ? "install libvirt-daemon and qemu-system; the session daemon starts automatically"
-    : "systemctl enable --now libvirtd, or without systemd: make setup";
+    : "systemctl enable --now libvirtd, or without systemd: strata setup";
 }
 
 async function guarded(

@@ -51,14 +51,13 @@ export function aliasCommand(cli: Cli): Command {
 }
 
 /** An alias runs by its own name once the folder of the scripts is on the PATH. */
-async function hintPath({ io }: Cli): Promise<void> {
+async function hintPath({ io, note }: Cli): Promise<void> {
   const folder = `${defaultFolders(io.env).data}/bin`;
   if (io.stderr.isTTY !== true || io.env.PATH?.split(":").includes(folder)) {
     return;
   }
-  io.stderr.write(
-    `To run aliases without "strata" before them, add this to your shell's start-up file:\nPATH="$PATH:${folder}"\n`,
-  );
+  note(`To run aliases without "strata" before them, add this to your shell's start-up file:`);
+  note(`PATH="$PATH:${folder}"`);
 }
 
 export function aliasesCommand(cli: Cli): Command {

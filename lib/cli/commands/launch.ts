@@ -79,8 +79,8 @@ export function launchCommand(cli: Cli): Command {
       cli.progress.clear();
       await write(cli.io, `Launched: ${launched.name}\n`);
       if (options.cdrom !== undefined) {
-        cli.io.stderr.write(
-          `It boots from the CD-ROM while its disk is empty. Its screen: virt-viewer --attach ${quote(launched.name)}\n`,
+        cli.note(
+          `It boots from the CD-ROM while its disk is empty. Its screen: virt-viewer --attach ${quote(launched.name)}`,
         );
       }
     });

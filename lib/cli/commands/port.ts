@@ -87,7 +87,7 @@ async function keepAll(
     await write(cli.io, `Kept: ${placeOf(spec)} to ${name}:${spec.to}\n`);
   }
   if (!(await outlivesLogin())) {
-    cli.io.stderr.write("They end with your last login; `loginctl enable-linger` keeps them from boot on.\n");
+    cli.note("They end with your last login; `loginctl enable-linger` keeps them from boot on.");
   }
 }
 
