@@ -14,7 +14,7 @@ export function setupCommand(cli: Cli): Command {
     "setup",
     [
       "prepare this host for libvirt",
-      "install what strata needs on this host, and start libvirt's daemon and default network",
+      "install what strata needs on this host, and start libvirt and its network",
     ],
     "setup",
   ).action(async () => {

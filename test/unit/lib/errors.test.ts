@@ -64,7 +64,7 @@ describe("errors", () => {
     const odd = "it's; $(touch x) `id`";
     const word = "'it'\\''s; $(touch x) `id`'";
     expect(told("INSTANCE_DELETED", { name: odd })[1]).to.contain(`strata recover ${word}\``);
-    expect(told("PLUGIN_MISSING", { package: odd, folder: "/a b" })[1]).to.equal(
+    expect(told("PLUGIN_MISSING", { package: odd, folder: "/a b" })[1]).to.contain(
       `\`npm install --prefix '/a b' ${word}\` installs it.`,
     );
     // What is not a command stays as it is.

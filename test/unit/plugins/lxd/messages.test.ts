@@ -41,6 +41,7 @@ const SAID: readonly [string, ...Meaning[]][] = [
   ["Failed creating instance from image: unexpected end of JSON input", "OUTPUT_MISREAD"],
   ["write /var/snap/lxd/x: No space left on device", "SPACE_USED_UP"],
   ["write /var/snap/lxd/x: disk quota exceeded", "SPACE_USED_UP"],
+  ["open : no such file or directory", "CONSOLE_EMPTY"],
   ["Command not executable", "COMMAND_NOT_EXECUTABLE"],
   ["Command not found", "COMMAND_NOT_FOUND"],
   [
