@@ -33,6 +33,8 @@ type Kind = keyof Names | "files" | "instance paths" | "none";
 const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "delete names": ["instances", "snapshots"],
   "info names": ["instances", "snapshots"],
+  "rename name": ["instances", "snapshots"],
+  "rename new-name": ["none"],
   "recover names": ["deleted"],
   "transfer paths": ["instance paths", "files"],
   "alias name:command": ["instance paths"],

@@ -27,6 +27,7 @@ import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
 import { portCommand } from "./commands/port.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
+import { renameCommand } from "./commands/rename.ts";
 import { getCommand, setCommand } from "./commands/settings.ts";
 import { setupCommand } from "./commands/setup.ts";
 import { restoreCommand, snapshotCommand } from "./commands/snapshot.ts";
@@ -48,6 +49,7 @@ const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
     suspendCommand,
     waitCommand,
     cloneCommand,
+    renameCommand,
     deleteCommand,
     recoverCommand,
     purgeCommand,

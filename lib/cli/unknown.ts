@@ -15,7 +15,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   inspect: "info",
   kill: "stop --force",
   login: "shell",
-  logs: "events",
   mv: "rename",
   pause: "suspend",
   ps: "list",

@@ -122,7 +122,7 @@ function guardCall(guard: Guard, call: string, work: (...args: unknown[]) => unk
 }
 
 /** Calls that tell of instances. */
-const NAMING = ["list", "outline", "find", "create", "clone"].map((call) => `instances.${call}`);
+const NAMING = ["list", "outline", "find", "create", "clone", "rename"].map((call) => `instances.${call}`);
 
 /** What goes on after a call has returned: a stream of events, a command that runs. */
 function guardResult({ plugin, engine, names }: Guard, call: string, value: unknown): unknown {

@@ -22,6 +22,7 @@ export const GROUPS: readonly Group[] = [
   { features: ["audit"], member: "maintenance", of: ({ maintenance }) => maintenance },
   { features: ["suspend"], member: "instances.suspend", of: ({ instances }) => instances.suspend },
   { features: ["clone"], member: "instances.clone", of: ({ instances }) => instances.clone },
+  { features: ["rename"], member: "instances.rename", of: ({ instances }) => instances.rename },
   { features: ["adopt"], member: "adoption", of: ({ adoption }) => adoption },
   { features: ["console", "console.log"], member: "console", of: ({ console }) => console },
   { features: ["console.log"], member: "console.log", of: ({ console }) => console?.log },

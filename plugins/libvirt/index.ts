@@ -143,6 +143,7 @@ async function info({ connection, session, sharing }: LibvirtEngine): Promise<En
       "disk.grow",
       "suspend",
       "clone",
+      "rename",
       "adopt",
       "cdrom",
       "events",

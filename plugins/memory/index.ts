@@ -88,6 +88,7 @@ function engineOf(world: World, locks: Locks): Engine {
         "disk.grow",
         "suspend",
         "clone",
+        "rename",
         "events",
         "network.list",
         "network.attach",

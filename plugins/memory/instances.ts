@@ -89,6 +89,18 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       await world.add(made);
       return view(made);
     },
+    async rename(lock, to, context) {
+      const stored = await locked(lock);
+      requireStopped(stored, "Only stopped instances can be renamed");
+      goOn(context);
+      if (to !== stored.name) {
+        await requireFree(world, to);
+      }
+      world.step("rename");
+      const renamed = { ...stored, name: to };
+      await world.put(renamed);
+      return view(renamed);
+    },
     async resize(lock, change, context) {
       const stored = await locked(lock);
       goOn(context);

@@ -73,6 +73,7 @@ export const SELECTION: Readonly<Record<string, readonly Selected[]>> = {
   event: [
     entry("virDomainEventID", "DomainEventId", "VIR_DOMAIN_EVENT_ID_"),
     entry("virDomainEventType", "LifecycleEvent", "VIR_DOMAIN_EVENT_"),
+    entry("virDomainEventUndefinedDetailType", "UndefinedDetail", "VIR_DOMAIN_EVENT_UNDEFINED_"),
     entry("virDomainEventStoppedDetailType", "StoppedDetail", "VIR_DOMAIN_EVENT_STOPPED_"),
     entry(
       "virConnectDomainEventAgentLifecycleState",

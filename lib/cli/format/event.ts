@@ -18,6 +18,8 @@ function words(event: StrataEvent): string[] {
   switch (event.kind) {
     case "resync":
       return [];
+    case "rename":
+      return [event.from, event.instance];
     case "state":
       return [event.instance, event.state];
     case "resize":

@@ -21,6 +21,7 @@ export type StrataEvent = { readonly at: number } & (
       readonly kind: "resync";
     }
   | { readonly kind: "create" | "delete" | "recover" | "purge"; readonly instance: string }
+  | { readonly kind: "rename"; readonly instance: string; readonly from: string }
   | { readonly kind: "state"; readonly instance: string; readonly state: InstanceState }
   | ({ readonly kind: "resize"; readonly instance: string } & Resources)
   | {

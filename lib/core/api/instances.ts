@@ -367,6 +367,14 @@ export interface StrataInstances {
    */
   console(name: string, options?: ConsoleOptions): Promise<ConsoleSession>;
   /**
+   * Gives a stopped instance another name, with its disk, snapshots and all. Aliases and the setting of the primary
+   * instance follow; inside, the guest keeps its host name.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_EXISTS, INVALID_NAME, WRONG_STATE or INSTANCE_SUSPENDED unless stopped,
+   * UNSUPPORTED
+   */
+  rename(name: string, to: string, options?: CallOptions): Promise<void>;
+  /**
    * Builds flattened copies for stopped instances, so that snapshots do not slow down reads.
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE, NO_SPACE, UNSUPPORTED

@@ -180,6 +180,9 @@ function* differences(at: number, before: Seen | undefined, after: Seen): Genera
     return;
   }
   const was = before.instance;
+  if (was.name !== name) {
+    yield { ...about, kind: "rename", from: was.name };
+  }
   if (was.record.deleted && !record.deleted) {
     yield { ...about, kind: "recover" };
   }

@@ -105,6 +105,23 @@ export async function forgetAliases(session: Session, instances: readonly string
   await change(session, (before) => without(before, (_, __, { instance }) => instances.includes(instance)));
 }
 
+/** Has the aliases of an instance follow it to another name. */
+export async function renameInAliases(session: Session, name: string, to: string): Promise<void> {
+  const { contexts } = await aliases(session);
+  const all = Object.values(contexts).flatMap((context) => Object.values(context));
+  if (!all.some(({ instance }) => instance === name)) {
+    return;
+  }
+  const renamed = (alias: Alias) => (alias.instance === name ? { ...alias, instance: to } : alias);
+  await change(session, (before) => ({ ...before, contexts: mapAliases(before.contexts, renamed) }));
+}
+
+function mapAliases(contexts: Aliases["contexts"], map: (alias: Alias) => Alias): Aliases["contexts"] {
+  const each = <T, R>(record: Readonly<Record<string, T>>, make: (value: T) => R): Record<string, R> =>
+    Object.fromEntries(Object.entries(record).map(([key, value]) => [key, make(value)]));
+  return each(contexts, (context) => each(context, map));
+}
+
 /** The same without these aliases, and without contexts that become empty. */
 function without(
   { active, contexts }: Aliases,

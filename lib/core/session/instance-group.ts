@@ -9,6 +9,7 @@ import { launch } from "../instances/launch.ts";
 import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
 import { optimize } from "../instances/read-images.ts";
 import { purge, recover, recoverFrom, remove } from "../instances/removal.ts";
+import { renameInstance } from "../instances/rename.ts";
 import { resize } from "../instances/resources.ts";
 import { wait } from "../instances/wait.ts";
 import { carryOut, gather, locate, requireFree, type Work } from "./engines.ts";
@@ -59,6 +60,10 @@ export function instances(session: Session): StrataInstances {
       yield* logs(await at(name), name, options);
     },
     console: async (name, options) => openConsole(await at(name), name, options),
+    async rename(name, to, options) {
+      await requireFree(session, to === name ? undefined : to);
+      await renameInstance(await at(name), name, to, options);
+    },
     optimize: async (names, options) => answer(await optimize(session, listOf(names), options)),
     move: async (name, member, options) => move(await at(name), name, member, options),
     candidates: () => candidates(session),

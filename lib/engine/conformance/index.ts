@@ -21,6 +21,7 @@ import { loadPlugin, pluginTests } from "./plugin.ts";
 import { processTests } from "./processes.ts";
 import { randomTrees } from "./random-tree.ts";
 import { recordTests } from "./records.ts";
+import { renameTests } from "./rename.ts";
 import { resourceTests } from "./resources.ts";
 import { snapshotTests } from "./snapshots.ts";
 import { suspendTests } from "./suspend.ts";
@@ -55,6 +56,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   mounts: mountTests,
   suspend: suspendTests,
   clones: cloneTests,
+  "renamed instances": renameTests,
   exec: execTests,
   transfer: transferTests,
   networks: networkTests,

@@ -9,6 +9,7 @@ export const FEATURES = [
   "disk.grow",
   "suspend",
   "clone",
+  "rename",
   "adopt",
   "network.list",
   "network.attach",

@@ -161,6 +161,11 @@ export interface Instances {
    * as it stands, without its snapshots, with addresses of its own. All or nothing; the copy is stopped.
    */
   clone?(lock: Lock, copy: CloneSpec, context: Context): Promise<Instance>;
+  /**
+   * Present exactly when the feature "rename" is declared. Gives a stopped instance, with all that it has, another
+   * name; resolves to it as it is then. Its id stays. All or nothing; rejects with INSTANCE_EXISTS for a taken name.
+   */
+  rename?(lock: Lock, to: string, context: Context): Promise<Instance>;
   /** Applies all or none, on a stopped instance. The disk only grows. */
   resize(lock: Lock, change: Partial<Resources>, context: Context): Promise<void>;
   /** Merges into the record that the engine keeps. `undefined` members are left alone. */

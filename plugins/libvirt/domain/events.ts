@@ -9,6 +9,7 @@ import {
   type Gap,
   LifecycleEvent,
   StoppedDetail,
+  UndefinedDetail,
 } from "../rpc/index.ts";
 import { NAMESPACE } from "../xml/metadata.ts";
 
@@ -86,7 +87,8 @@ async function interpret(
     return { kind: "changed" };
   }
   if (event.event === LifecycleEvent.UNDEFINED) {
-    return gone();
+    // Under another name it is still there, and defined in the next moment.
+    return event.detail === UndefinedDetail.RENAMED ? undefined : gone();
   }
   if (!ours.has(id) && !(await isOurs(engine, id))) {
     return undefined;

@@ -6,6 +6,7 @@ import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
 import { cut, start, stop, suspend } from "../lifecycle/power.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
+import { renameInstance } from "../lifecycle/rename.ts";
 import { resize } from "../lifecycle/resize.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { leaseReader } from "../network/networks.ts";
@@ -33,6 +34,8 @@ export function instanceGroup(engine: LibvirtEngine): Instances {
     stop: async (lock, options, context) => stop(engine, lockedId(engine, lock), options, context),
     suspend: async (lock, context) => suspend(engine, lockedId(engine, lock), context),
     clone: async (lock, copy, context) => told(await clone(engine, lockedId(engine, lock), copy, context)),
+    rename: async (lock, to, context) =>
+      told(await renameInstance(engine, lockedId(engine, lock), to, context)),
     resize: async (lock, change, context) => resize(engine, lockedId(engine, lock), change, context),
     annotate: async (lock, change) => annotate(engine, lockedId(engine, lock), change),
     remove: async (lock) => removeInstance(engine, await getLocked(engine, lockedId(engine, lock))),

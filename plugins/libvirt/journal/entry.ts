@@ -47,6 +47,8 @@ export type Operation =
       readonly layerStamp?: string;
     }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
+  /** The instance itself is being renamed; libvirt may have forgotten its snapshots meanwhile. */
+  | { readonly kind: "rename-instance"; readonly from: string; readonly to: string }
   | { readonly kind: "resize"; readonly disk: string; readonly cpus?: string; readonly memory?: string }
   | { readonly kind: "purge" }
   /** An adopted domain is being released. */
@@ -69,6 +71,7 @@ const MEMBERS: Readonly<Record<Operation["kind"], readonly string[]>> = {
   delete: ["name"],
   merge: ["layer", "child", "target"],
   rename: ["from", "to"],
+  "rename-instance": ["from", "to"],
   resize: ["disk"],
   purge: [],
   release: [],

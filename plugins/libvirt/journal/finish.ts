@@ -22,6 +22,7 @@ import { readDisk } from "../xml/disks.ts";
 import { setResources } from "../xml/domain.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
+import { finishInstanceRename, undoInstanceRename } from "./finish-instance-rename.ts";
 import { finishMerge, undoMerge } from "./finish-merge.ts";
 import { finishTake } from "./finish-take.ts";
 import { clearJournal } from "./journal.ts";
@@ -60,6 +61,8 @@ export async function finishOperation(
     case "rename":
       await finishRename(managed, operation);
       return true;
+    case "rename-instance":
+      return finishInstanceRename(engine, managed, operation);
     case "resize":
       // QEMU has the disk open. It can grow once the guest has stopped.
       if (!(await isShutOff(managed))) {
@@ -226,6 +229,8 @@ export async function undoOperation(
         await removeStray(engine, managed, operation.file);
       }
       break;
+    case "rename-instance":
+      return undoInstanceRename(engine, managed);
     default:
       // Nothing is lost and `strata doctor` shows what is left: only the entry is in the way.
       break;

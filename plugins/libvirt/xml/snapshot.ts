@@ -233,6 +233,15 @@ export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChan
   return document;
 }
 
+/** A snapshot's document whose domains have that name, which libvirt's own tools would restore with it. */
+export function withDomainName(given: Element, name: string): Element {
+  const document = copy(given);
+  for (const domain of recordedDomains(document)) {
+    put(domain, element("name", {}, name));
+  }
+  return document;
+}
+
 function setParent(document: Element, parent: string | null): void {
   prune(document, (child) => child.name === "parent");
   if (parent !== null) {

@@ -46,6 +46,9 @@ export const LifecycleEvent = {
   CRASHED: 8,
 } as const;
 
+/** virDomainEventUndefinedDetailType */
+export const UndefinedDetail = { REMOVED: 0, RENAMED: 1 } as const;
+
 /** virDomainEventStoppedDetailType */
 export const StoppedDetail = {
   SHUTDOWN: 0,

@@ -22,7 +22,7 @@ describe("completion", () => {
   after(() => at[Symbol.asyncDispose]());
 
   it("knows commands, their subcommands, aliases, options and the values of options", async () => {
-    expect(await next("re")).to.deep.equal(["restart", "recover", "release", "restore"]);
+    expect(await next("re")).to.deep.equal(["restart", "rename", "recover", "release", "restore"]);
     expect(await next(""))
       .to.include.members(["launch", "list", "psql"])
       .and.not.include("__complete");

@@ -273,6 +273,35 @@ describe("commands on instances", () => {
     expect(await at.done("list", "--no-ipv4", "--format", "csv")).to.contain("web,Running,,any,\n");
   });
 
+  it("are renamed with their snapshots, and aliases and the primary instance follow", async () => {
+    await refused(5, 'Only stopped instances can be renamed: "web" is Running', "rename", "web", "www");
+    await at.done("alias", "web:cat", "read");
+    await at.done("set", "client.primary-name=web");
+    at.input = "kept";
+    await at.done("exec", "web", "--", "tee", "note");
+    await at.done("stop", "web");
+    await at.done("snapshot", "web", "--name", "clean");
+    await refused(4, 'instance "db" already exists', "rename", "web", "db");
+    await refused(2, "invalid instance name", "rename", "web", "1a");
+    await refused(3, 'instance "wbe" does not exist', "rename", "wbe", "www");
+    expect(await at.done("rename", "web", "www")).to.equal("Renamed: web to www\n");
+    expect(await states()).to.deep.equal({ www: "Stopped", db: "Running" });
+    expect(await at.done("list", "--snapshots", "--format", "csv")).to.contain("www,clean,,");
+    expect(await at.done("get", "client.primary-name")).to.equal("www\n");
+    expect(await at.done("read", "note")).to.equal("kept");
+  });
+
+  it("have their snapshots renamed, which stay theirs", async () => {
+    await at.done("stop", "web");
+    await at.done("snapshot", "web");
+    await at.done("snapshot", "web");
+    expect(await at.done("rename", "web.snapshot1", "clean")).to.equal("Renamed: web.snapshot1 to clean\n");
+    await at.done("rename", "web.snapshot2", "web.later");
+    await refused(2, "a snapshot stays in its instance", "rename", "web.later", "db.later");
+    await refused(4, "Snapshot already exists", "rename", "web.later", "clean");
+    expect(await at.done("list", "--snapshots", "--format", "csv")).to.contain('web,later,clean,""');
+  });
+
   it("wait for the engine, and say who may use it", async () => {
     expect(await at.done("wait-ready", "--timeout", "5")).to.equal("");
     expect(await at.done("authenticate")).to.equal("You may use memory.\n");

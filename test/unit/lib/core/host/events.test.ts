@@ -55,6 +55,8 @@ describe("events", () => {
           () => strata.delete([{ instance: "web", snapshot: "most" }], { purge: true }),
           "snapshot-delete web.most",
         ],
+        [() => strata.instances.rename("web", "www"), "rename web www"],
+        [() => strata.instances.rename("www", "web"), "rename www web"],
         [() => strata.delete([{ instance: "web" }]), "delete web", "state web Deleted"],
         [() => strata.instances.recover(["web"]), "recover web", "state web Stopped"],
         [() => strata.delete([{ instance: "web" }], { purge: true }), "purge web"],

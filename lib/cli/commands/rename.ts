@@ -1,0 +1,41 @@
+import type { Command } from "commander";
+import { parseRef } from "../../core/snapshots/ref.ts";
+import { failure } from "../../errors.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { write } from "../io.ts";
+
+export function renameCommand(cli: Cli): Command {
+  return command(
+    "rename",
+    ["rename an instance or a snapshot", "give a stopped instance, or a snapshot, another name"],
+    "rename web www",
+    "rename web.snapshot1 clean",
+  )
+    .argument("<name>", "stopped instance, or a snapshot as INSTANCE.SNAPSHOT")
+    .argument("<new-name>", "its new name; of a snapshot, with or without INSTANCE. before it")
+    .action(async (from: string, to: string) => {
+      const { instance, snapshot } = parseRef(from);
+      const strata = await cli.strata();
+      if (snapshot === undefined) {
+        await strata.instances.rename(instance, to, cli.call);
+      } else {
+        await strata.snapshots.rename({ instance, snapshot }, snapshotName(instance, to), cli.call);
+      }
+      cli.progress.clear();
+      await write(cli.io, `Renamed: ${from} to ${to}\n`);
+    });
+}
+
+/** The new name of a snapshot, which stays in its instance. */
+function snapshotName(instance: string, to: string): string {
+  const [owner, name, ...more] = to.split(".");
+  if (name === undefined) {
+    return to;
+  }
+  if (owner !== instance || more.length > 0) {
+    const reason = `"${to}" must be a name, or ${instance}.NAME: a snapshot stays in its instance`;
+    throw failure("USAGE", { reason });
+  }
+  return name;
+}
