@@ -23,6 +23,10 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       const found = (await world.all()).find((instance) => instance.name === name);
       return found === undefined ? null : view(found);
     },
+    async footprint(id) {
+      const { nics, contents } = await world.get(id);
+      return { macs: nics.map(({ mac }) => mac), hostDisk: BigInt(JSON.stringify(contents).length) };
+    },
     lock: (instance, { wait }, context) => lockInstance(world, locks, instance, wait, context, view),
     check: ({ name }) => requireFree(world, name),
     async create(spec, context) {

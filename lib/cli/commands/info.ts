@@ -8,38 +8,53 @@ import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { parseFormat } from "../format/format.ts";
 import { formatInfo, type Infos, silentGuests } from "../format/info.ts";
+import { INFO_FIELDS, SNAPSHOT_FIELDS, typedInstance, typedSnapshot } from "../format/typed.ts";
 import { write } from "../io.ts";
+import {
+  type TypedFlags,
+  type TypedRequest,
+  typedRequest,
+  typedText,
+  withTypedOptions,
+} from "../typed-output.ts";
 import { parseTimeout, START_TIMEOUT } from "./launch.ts";
 
 export function infoCommand(cli: Cli): Command {
-  return command(
+  const made = command(
     "info",
     "show the details of instances and snapshots",
     "info web web.snapshot1",
     "info --snapshots --format json",
+    "info -o json=name,memory,hostDisk web",
   )
     .argument("[names...]", "instances, or snapshots as INSTANCE.SNAPSHOT (default: all instances)")
     .option("--snapshots", "show the snapshots instead of the instances")
     .option("--wait", "wait for guests that are still starting, and fail if one does not answer")
     .option("--timeout <seconds>", "with --wait: how long to wait for each guest (default: 300)")
     .option("--no-runtime-information", "do not ask guests for load, disk usage and memory usage")
-    .addOption(formatOption())
-    .action(async (names: string[], options: Flags) => {
-      const format = parseFormat(options.format);
-      const request = infoRequest(options);
-      const infos = await collect(cli, names, options.snapshots === true, request);
-      cli.progress.clear();
-      await write(cli.io, formatInfo(infos, format));
-      for (const silent of silentGuests(infos)) {
-        cli.call.warn(silent);
-        if (request.wait !== undefined) {
-          cli.exit(EXIT.timeout);
-        }
+    .addOption(formatOption());
+  return withTypedOptions(made).action(async (names: string[], options: Flags) => {
+    const format = parseFormat(options.format);
+    const typed = typedRequest(options, options.format, [...new Set([...INFO_FIELDS, ...SNAPSHOT_FIELDS])]);
+    const request = { ...infoRequest(options), ...(typed === undefined ? {} : { host: true }) };
+    const infos = await collect(cli, names, options.snapshots === true, request);
+    cli.progress.clear();
+    await write(cli.io, typed === undefined ? formatInfo(infos, format) : await typedInfo(infos, typed));
+    for (const silent of silentGuests(infos)) {
+      cli.call.warn(silent);
+      if (request.wait !== undefined) {
+        cli.exit(EXIT.timeout);
       }
-    });
+    }
+  });
 }
 
-interface Flags {
+/** Instances, then snapshots. */
+function typedInfo({ instances, snapshots }: Infos, request: TypedRequest): Promise<string> {
+  return typedText([...instances.map(typedInstance), ...snapshots.map(typedSnapshot)], request);
+}
+
+interface Flags extends TypedFlags {
   snapshots?: boolean;
   wait?: boolean;
   timeout?: string;

@@ -1,55 +1,179 @@
 import type { Command } from "commander";
+import type { InstanceInfo, InstanceSummary, Listing, Strata } from "../../core/api/strata.ts";
 import { failure, type StrataError } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { printable } from "../format/cell.ts";
 import { type Format, parseFormat } from "../format/format.ts";
 import { formatList } from "../format/list.ts";
+import { formatRows, type Selection, select, selectedFields } from "../format/rows.ts";
 import { formatSnapshotList, formatTrees } from "../format/snapshot-list.ts";
+import {
+  INSTANCE_FIELDS,
+  SNAPSHOT_FIELDS,
+  SUMMARY_FIELDS,
+  type Typed,
+  typedInstance,
+  typedSnapshot,
+  typedSummary,
+} from "../format/typed.ts";
 import { write } from "../io.ts";
+import {
+  knownFields,
+  type TypedFlags,
+  type TypedRequest,
+  typedRequest,
+  typedText,
+  withTypedOptions,
+} from "../typed-output.ts";
 
 export function listCommand(cli: Cli): Command {
-  return command("list", "list instances or their snapshots", "list", "list --snapshots --tree web")
+  const made = command(
+    "list",
+    "list instances or their snapshots",
+    "list",
+    "list --snapshots --tree web",
+    "list --columns name,memory,hostDisk --sort -hostDisk --filter state=running",
+    "list --jq '.[] | select(.cpus > 2).name'",
+  )
     .alias("ls")
     .argument("[names...]", "with --snapshots: instances whose snapshots are listed (default: all)")
     .option("--snapshots", "list snapshots instead of instances")
     .option("--tree", "with --snapshots: draw each instance's tree and mark its current snapshot")
+    .option("-q, --quiet", "print names alone")
+    .option("--columns <fields>", `columns to show, of ${INSTANCE_FIELDS.join(", ")}`)
+    .option(
+      "--filter <field=value>",
+      "show only those with this value, where * stands for anything (repeatable)",
+      (value: string, before: readonly string[]) => [...before, value],
+      [] as readonly string[],
+    )
+    .option("--sort <field>", "order by this field; -FIELD from the highest to the lowest")
+    .option("--no-headers", "leave out the headings")
     .option("--no-ipv4", "do not look up addresses")
-    .addOption(formatOption())
-    .action(async (names: string[], options: Flags) => {
-      const format = parseFormat(options.format);
-      const wanted = options.snapshots === true || options.tree === true;
-      if (names.length > 0 && !wanted) {
-        throw failure("USAGE", { reason: "list takes names with --snapshots; info shows an instance" });
-      }
-      await write(cli.io, await output(cli, names, options, format));
-    });
+    .addOption(formatOption());
+  return withTypedOptions(made).action(async (names: string[], options: Flags) => {
+    const format = parseFormat(options.format);
+    if (options.snapshots === true || options.tree === true) {
+      await write(cli.io, await listSnapshots(cli, names, options, format));
+      return;
+    }
+    if (names.length > 0) {
+      throw failure("USAGE", { reason: "list takes names with --snapshots; info shows an instance" });
+    }
+    await write(cli.io, await listInstances(cli, options, format));
+  });
 }
 
-interface Flags {
+interface Flags extends TypedFlags {
   snapshots?: boolean;
   tree?: boolean;
+  quiet?: boolean;
+  columns?: string;
+  filter: readonly string[];
+  sort?: string;
+  headers: boolean;
   ipv4: boolean;
   format: string;
 }
 
-async function output(cli: Cli, names: readonly string[], options: Flags, format: Format): Promise<string> {
-  const strata = await cli.strata();
-  if (options.snapshots !== true && options.tree !== true) {
-    const listing = await strata.instances.listing({ addresses: options.ipv4 });
-    // The list is incomplete, which a script must be able to notice.
-    for (const { engine, error } of listing.failures) {
-      complain(cli, engine, error);
-    }
-    return formatList(listing, format);
+async function listSnapshots(
+  cli: Cli,
+  names: readonly string[],
+  options: Flags,
+  format: Format,
+): Promise<string> {
+  const { columns, filter, sort, headers } = options;
+  if (columns !== undefined || filter.length > 0 || sort !== undefined || !headers) {
+    throw failure("USAGE", {
+      reason: "--columns, --filter, --sort and --no-headers are for instances; --jq selects snapshots",
+    });
   }
+  const request = typedRequest(options, options.format, SNAPSHOT_FIELDS);
+  const strata = await cli.strata();
   const trees = await strata.snapshots.list(names.length === 0 ? undefined : names);
+  const snapshots = trees.flatMap((tree) => tree.snapshots);
+  if (request !== undefined) {
+    return typedText(snapshots.map(typedSnapshot), request);
+  }
+  if (options.quiet === true) {
+    return snapshots.map(({ instance, name }) => `${instance}.${name}\n`).join("");
+  }
   if (options.tree !== true || format !== "table") {
     return formatSnapshotList(trees, format);
   }
   const { stdout } = cli.io;
   const width = stdout.isTTY === true && "columns" in stdout ? stdout.columns : 0;
   return formatTrees(trees, { width, now: Date.now() });
+}
+
+/** What is asked for of instances, checked before strata is opened. */
+interface Request {
+  readonly typed: TypedRequest | undefined;
+  readonly columns: readonly string[] | undefined;
+  readonly selection: Selection;
+  /** Whether more has to be looked up than every list has. */
+  readonly more: boolean;
+}
+
+function requestOf(options: Flags, format: Format): Request {
+  const { filter: filters, sort, columns: list, headers, quiet } = options;
+  const selection = { filters, sort };
+  const typed = typedRequest(options, options.format, INSTANCE_FIELDS);
+  const columns = list === undefined ? undefined : knownFields(list, INSTANCE_FIELDS, "--columns");
+  const table = format === "table" || format === "csv";
+  if ((columns !== undefined || !headers) && (typed !== undefined || !table || quiet === true)) {
+    throw failure("USAGE", { reason: "--columns and --no-headers are for tables and csv" });
+  }
+  if (quiet === true && (typed !== undefined || format !== "table")) {
+    throw failure("USAGE", { reason: "give --quiet or a format, not both" });
+  }
+  const shown = typed === undefined ? (columns ?? []) : (typed.fields ?? INSTANCE_FIELDS);
+  const fields = [...shown, ...selectedFields(selection, INSTANCE_FIELDS)];
+  return { typed, columns, selection, more: !fields.every(isSummaryField) };
+}
+
+function isSummaryField(field: string): boolean {
+  return SUMMARY_FIELDS.some((known) => known === field);
+}
+
+async function listInstances(cli: Cli, options: Flags, format: Format): Promise<string> {
+  const { typed, columns, selection, more } = requestOf(options, format);
+  const strata = await cli.strata();
+  const listing = await strata.instances.listing({ addresses: options.ipv4 });
+  // The list is incomplete, which a script must be able to notice.
+  for (const { engine, error } of listing.failures) {
+    complain(cli, engine, error);
+  }
+  const typedOf = more ? await looker(cli, strata) : typedSummary;
+  const instances = select(listing.instances, typedOf, selection);
+  const objects = () => instances.map(typedOf);
+  if (typed !== undefined) {
+    return typedText(objects(), typed);
+  }
+  if (options.quiet === true) {
+    return instances.map(({ name }) => `${name}\n`).join("");
+  }
+  if ((format === "table" || format === "csv") && (columns !== undefined || !options.headers)) {
+    return formatRows(objects(), columns ?? usualColumns(listing), { format, headers: options.headers });
+  }
+  return formatList({ ...listing, instances }, format);
+}
+
+function usualColumns({ engines }: Listing): readonly string[] {
+  return [...(engines.length > 1 ? ["engine"] : []), "name", "state", "ipv4", "release"];
+}
+
+/** What gives all fields of an instance; one that is gone meanwhile has those of the list. */
+async function looker(cli: Cli, strata: Strata): Promise<(instance: InstanceSummary) => Typed> {
+  const infos = await strata.instances.info(undefined, { askGuests: false, host: true, ...cli.call });
+  const key = ({ engine, name }: InstanceSummary) => `${engine}/${name}`;
+  const known = new Map<string, InstanceInfo>(infos.map((info) => [key(info), info]));
+  return (instance) => {
+    const info = known.get(key(instance));
+    const { guest: _, ...typed } = info === undefined ? typedSummary(instance) : typedInstance(info);
+    return { ...typed, ...typedSummary(instance) };
+  };
 }
 
 function complain(cli: Cli, engine: string, { message, hint, exitCode }: StrataError): void {

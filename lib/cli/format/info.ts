@@ -61,8 +61,12 @@ function listed(info: Record<string, unknown>): Record<string, unknown[]> {
   return Object.fromEntries(Object.entries(info).map(([name, value]) => [name, [value]]));
 }
 
-function usage(value: Usage | null): string {
-  return value === null ? "--" : `${formatSize(value.used)} out of ${formatSize(value.total)}`;
+/** `size`: what there is of it by the configuration, for a guest that does not tell. */
+function usage(value: Usage | null, size: bigint): string {
+  if (value === null) {
+    return size === 0n ? "--" : `-- out of ${formatSize(size)}`;
+  }
+  return `${formatSize(value.used)} out of ${formatSize(value.total)}`;
 }
 
 function mountLines(mounts: readonly Mount[]): string[] {
@@ -86,10 +90,10 @@ function instanceTable(info: InstanceInfo): string {
     line("IPv4", ...(info.ipv4.length === 0 ? ["--"] : info.ipv4)),
     line("Release", (running && info.release) || "--"),
     line("Image hash", hash),
-    line("CPU(s)", running ? String(info.cpus) : "--"),
+    line("CPU(s)", String(info.cpus)),
     line("Load", info.load.length === 0 ? "--" : info.load.map((value) => value.toFixed(2)).join(" ")),
-    line("Disk usage", usage(info.disk)),
-    line("Memory usage", usage(info.memory)),
+    line("Disk usage", usage(info.disk, info.resources.disk)),
+    line("Memory usage", usage(info.memory, info.resources.memory)),
     ...(info.readImageSize ? [line("Read image", formatSize(info.readImageSize))] : []),
     line("Mounts", ...mountLines(info.mounts)),
   ].join("\n")}\n`;

@@ -57,6 +57,17 @@ export interface Usage {
 
 /** Everything about an instance. */
 export interface InstanceInfo extends InstanceSummary {
+  /** Of its engine: the UUID of its domain on libvirt. It stays the same for the life of the instance. */
+  readonly id: string;
+  /** Milliseconds since the epoch, UTC. */
+  readonly createdAt: number;
+  /** MAC addresses, the default interface's first; null unless `host` was asked for, or the engine cannot tell. */
+  readonly macs: readonly string[] | null;
+  /**
+   * Bytes that its files take on its host, without what it shares with others; null unless `host` was asked for, or
+   * the engine cannot tell.
+   */
+  readonly hostDisk: bigint | null;
   /** How many snapshots it has. */
   readonly snapshotCount: number;
   /** SHA-256 of the image it was launched from, in hexadecimal. */

@@ -100,6 +100,12 @@ export interface InfoOptions extends CallOptions {
    */
   readonly askGuests?: boolean;
   /**
+   * Looks for what instances are on their hosts: `macs` and `hostDisk`.
+   *
+   * @default false
+   */
+  readonly host?: boolean;
+  /**
    * How long to wait for each guest that is still starting, in milliseconds.
    *
    * @default not at all: a guest that does not answer within 10 s is shown without this information

@@ -67,11 +67,17 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
   const probed = asked ? await probe(session, instance, options) : null;
   const inside = readProbe(probed ?? "");
   const extra = await readImageSize(session, instance);
+  const { instances } = await session.engine();
+  const onHost = options.host === true ? await instances.footprint?.(instance.id) : undefined;
   return {
     ...summary(session, instance),
     // The login worked, so it has booted; the mark of the boot is removed by the next holder of the lock.
     ...(probed === null ? {} : { state: displayState(answered(instance)) }),
     ...(inside.release === undefined ? {} : { release: inside.release }),
+    id: instance.id,
+    createdAt: instance.record.createdAt,
+    macs: onHost?.macs ?? null,
+    hostDisk: onHost?.hostDisk ?? null,
     snapshotCount: instance.snapshotCount,
     imageHash: instance.record.image.sha256,
     imageOs: instance.record.image.os,

@@ -111,6 +111,14 @@ export interface CloneSpec {
   readonly record: InstanceRecord;
 }
 
+/** What an instance is on its host. */
+export interface Footprint {
+  /** MAC addresses, the default interface's first. */
+  readonly macs: readonly string[];
+  /** Bytes that its files take there, without what it shares with others; null where the engine cannot tell. */
+  readonly hostDisk: bigint | null;
+}
+
 export interface Instances {
   /** All instances of strata, deleted ones included, in no particular order. Takes no lock. */
   list(): Promise<Instance[]>;
@@ -146,6 +154,9 @@ export interface Instances {
   check?(plan: InstancePlan): Promise<void>;
   /** All or nothing; the instance is left stopped. Rejects with INSTANCE_EXISTS for a taken name. */
   create(spec: InstanceSpec, context: Context): Promise<Instance>;
+
+  /** Present where the engine can tell what an instance is on its host. Takes no lock. */
+  footprint?(id: string): Promise<Footprint>;
 
   // Verbs are idempotent: already there is success.
   start(lock: Lock, context: Context): Promise<void>;

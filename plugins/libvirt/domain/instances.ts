@@ -10,6 +10,7 @@ import { renameInstance } from "../lifecycle/rename.ts";
 import { resize } from "../lifecycle/resize.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { leaseReader } from "../network/networks.ts";
+import { footprint } from "./footprint.ts";
 import { list, outline } from "./listing.ts";
 import { toInstance } from "./view.ts";
 
@@ -26,6 +27,7 @@ export function instanceGroup(engine: LibvirtEngine): Instances {
     list: async () => told(await list(engine)),
     outline: async (options) => told(await outline(engine, options)),
     find: async (name) => told(await findByName(engine, name)),
+    footprint: (id) => footprint(engine, id),
     lock: (instance, options, context) => lockInstance(engine, instance, options, context),
     check: (plan) => check(engine, plan),
     create: async (spec, context) => told(await create(engine, spec, context)),

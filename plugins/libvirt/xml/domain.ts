@@ -250,6 +250,15 @@ export function readInterfaces(domain: Element): Nic[] {
   });
 }
 
+/** MAC addresses of all interfaces, that of user-mode networking included, in document order. */
+export function readMacs(domain: Element): string[] {
+  const own = elements(find(domain, "qemu:commandline"), "qemu:arg").flatMap(
+    ({ attributes }) => /^virtio-net-pci,.*mac=([0-9a-f:]+)/.exec(attributes.value ?? "")?.[1] ?? [],
+  );
+  const interfaces = elements(find(domain, "devices"), "interface");
+  return [...own, ...interfaces.flatMap((nic) => find(nic, "mac")?.attributes.address ?? [])];
+}
+
 export interface CloneDocumentSpec {
   readonly name: string;
   readonly uuid: string;

@@ -26,6 +26,7 @@ import { start, stop, suspend } from "../lifecycle/power.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { instanceShape, type LxdInstance } from "../rest/shapes.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
+import { footprint } from "./footprint.ts";
 import { ownKeys } from "./records.ts";
 import { lostMember, requireStopped, toInstance, unreachable } from "./view.ts";
 
@@ -43,6 +44,7 @@ export function instanceGroup(engine: LxdEngine): Instances {
       const managed = await findManaged(engine, name);
       return managed === undefined ? null : toInstance(managed);
     },
+    footprint: (id) => footprint(engine, id),
     lock: (instance, options, context) => lockInstance(engine, instance, options, context),
     check: (plan) => check(engine, plan),
     create: (spec, context) => create(engine, spec, context),

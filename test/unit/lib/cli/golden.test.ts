@@ -18,6 +18,10 @@ const SHA256 = "d8127b7dd193aa0f9c2d35c1b7e0a4d65e1f30b7c2889d1ea6f1cc5c0e9a7f42
 const instances: readonly InstanceInfo[] = [
   {
     name: "db",
+    id: "id-db",
+    createdAt: 1_764_000_000_123,
+    macs: null,
+    hostDisk: null,
     engine: "memory",
     state: "Deleted",
     ipv4: [],
@@ -37,6 +41,10 @@ const instances: readonly InstanceInfo[] = [
   },
   {
     name: "web",
+    id: "id-web",
+    createdAt: 1_764_000_000_456,
+    macs: ["52:54:00:00:00:01"],
+    hostDisk: 123_456n,
     engine: "memory",
     state: "Running",
     ipv4: ["192.168.122.5", "10.8.0.1"],

@@ -1,0 +1,124 @@
+import { failure } from "../../errors.ts";
+import { formatSize } from "../../size/format.ts";
+import { columns, csvField, csvLines } from "./cell.ts";
+import type { Typed } from "./typed.ts";
+
+/** Columns whose heading is not the field's name with a capital letter. */
+const HEADINGS: Readonly<Record<string, string>> = {
+  ipv4: "IPv4",
+  cpus: "CPU(s)",
+  id: "ID",
+  macs: "MAC",
+  hostDisk: "Host disk",
+};
+const SIZES = ["memory", "disk", "hostDisk"];
+
+/** Which of the objects to show, and in which order. */
+export interface Selection {
+  /** `FIELD=VALUE`, where `*` stands for anything and case does not matter; all must hold. */
+  readonly filters: readonly string[];
+  /** A field; with `-` before it, from the highest to the lowest. */
+  readonly sort: string | undefined;
+}
+
+/** The fields that a selection looks at; rejects unknown ones. */
+export function selectedFields({ filters, sort }: Selection, known: readonly string[]): string[] {
+  const fields = [
+    ...filters.map((filter) => ["--filter", filter.split("=")[0] ?? ""] as const),
+    ...(sort === undefined ? [] : [["--sort", sort.replace(/^-/, "")] as const]),
+  ];
+  for (const [what, field] of fields) {
+    if (!known.includes(field)) {
+      throw failure("INVALID_VALUE", { what, value: field, reason: `must be of ${known.join(", ")}` });
+    }
+  }
+  const bare = filters.find((filter) => !filter.includes("="));
+  if (bare !== undefined) {
+    throw failure("INVALID_VALUE", { what: "--filter", value: bare, reason: "must be FIELD=VALUE" });
+  }
+  return fields.map(([, field]) => field);
+}
+
+/** Whatever has the selected objects in it: `typed` gives an object's fields. */
+export function select<T>(items: readonly T[], typed: (item: T) => Typed, selection: Selection): T[] {
+  const tests = selection.filters.map(testOf);
+  const chosen = items.filter((item) => tests.every((test) => test(typed(item))));
+  const { sort } = selection;
+  if (sort === undefined) {
+    return chosen;
+  }
+  const field = sort.replace(/^-/, "");
+  const direction = sort.startsWith("-") ? -1 : 1;
+  return chosen.sort((a, b) => direction * compare(typed(a)[field], typed(b)[field]));
+}
+
+function testOf(filter: string): (object: Typed) => boolean {
+  const at = filter.indexOf("=");
+  const field = filter.slice(0, at);
+  const wanted = filter
+    .slice(at + 1)
+    .split("*")
+    .map(escaped)
+    .join(".*");
+  const pattern = new RegExp(`^${wanted}$`, "is");
+  return (object) => {
+    const value = object[field];
+    const values = Array.isArray(value) && value.length > 0 ? value : [value];
+    return values.some((each) => pattern.test(plain(each)));
+  };
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+function compare(a: unknown, b: unknown): number {
+  if (typeof a === "number" && typeof b === "number") {
+    return a - b;
+  }
+  const [first, second] = [plain(a), plain(b)];
+  if (first === second) {
+    return 0;
+  }
+  return first < second ? -1 : 1;
+}
+
+/** A value in one cell, as scripts read it. */
+function plain(value: unknown): string {
+  if (value === null || value === undefined) {
+    return "";
+  }
+  if (Array.isArray(value)) {
+    return value.map(plain).join(",");
+  }
+  return typeof value === "object" ? Object.values(value).map(plain).join(" ") : String(value);
+}
+
+/** Objects as rows of a table or CSV with these fields as its columns. */
+export function formatRows(
+  objects: readonly Typed[],
+  fields: readonly string[],
+  { format, headers }: { readonly format: "table" | "csv"; readonly headers: boolean },
+): string {
+  const head = headers ? [fields.map(heading)] : [];
+  if (format === "csv") {
+    return csvLines([
+      ...head,
+      ...objects.map((object) => fields.map((field) => csvField(plain(object[field])))),
+    ]);
+  }
+  if (objects.length === 0) {
+    return headers ? "No instances found.\n" : "";
+  }
+  return columns([...head, ...objects.map((object) => fields.map((field) => cell(field, object[field])))]);
+}
+
+function heading(field: string): string {
+  return HEADINGS[field] ?? `${field.charAt(0).toUpperCase()}${field.slice(1)}`;
+}
+
+function cell(field: string, value: unknown): string {
+  return SIZES.includes(field) && typeof value === "number"
+    ? formatSize(BigInt(value))
+    : plain(value) || "--";
+}

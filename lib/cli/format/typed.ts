@@ -1,0 +1,95 @@
+import type { InstanceInfo, InstanceSummary, SnapshotInfo, Usage } from "../../core/api/strata.ts";
+import type { Mount } from "../../engine/contract.ts";
+
+/** An object of typed JSON: numbers are numbers, sizes bytes, times ISO 8601 in UTC. */
+export type Typed = Readonly<Record<string, unknown>>;
+
+/** What is known of an instance without more than a list. */
+export const SUMMARY_FIELDS = ["name", "engine", "member", "state", "ipv4", "release"] as const;
+
+/** What else is known of it, without asking its guest. */
+export const INSTANCE_FIELDS = [
+  ...SUMMARY_FIELDS,
+  "id",
+  "created",
+  "image",
+  "cpus",
+  "memory",
+  "disk",
+  "hostDisk",
+  "macs",
+  "mounts",
+  "snapshots",
+] as const;
+
+/** The same with what only its guest knows. */
+export const INFO_FIELDS = [...INSTANCE_FIELDS, "guest"] as const;
+
+export const SNAPSHOT_FIELDS = [
+  "instance",
+  "name",
+  "parent",
+  "children",
+  "comment",
+  "created",
+  "cpus",
+  "memory",
+  "disk",
+  "size",
+  "mounts",
+] as const;
+
+export function typedSummary({ name, engine, member, state, ipv4, release }: InstanceSummary): Typed {
+  return { name, engine, member: member ?? null, state, ipv4, release };
+}
+
+export function typedInstance(info: InstanceInfo): Typed {
+  const { imageHash: sha256, imageOs: os, imageRelease: release, resources } = info;
+  return {
+    ...typedSummary(info),
+    id: info.id,
+    created: new Date(info.createdAt).toISOString(),
+    image: { sha256, os, release },
+    cpus: resources.cpus,
+    memory: number(resources.memory),
+    disk: number(resources.disk),
+    hostDisk: number(info.hostDisk),
+    macs: info.macs,
+    mounts: info.mounts.map(typedMount),
+    snapshots: info.snapshotCount,
+    guest:
+      info.guestAnswered === true
+        ? { load: info.load, memory: typedUsage(info.memory), disk: typedUsage(info.disk) }
+        : null,
+  };
+}
+
+export function typedSnapshot(info: SnapshotInfo): Typed {
+  const { instance, name, parent, children, comment, createdAt, cpus, memory, disk, size, mounts } = info;
+  return {
+    instance,
+    name,
+    parent,
+    children,
+    comment,
+    created: new Date(createdAt).toISOString(),
+    cpus,
+    memory: number(memory),
+    disk: number(disk),
+    size: number(size),
+    mounts: mounts.map(typedMount),
+  };
+}
+
+function typedMount({ source, target, type, uidMap, gidMap }: Mount): Typed {
+  return { source, target, type, uidMap, gidMap };
+}
+
+function typedUsage(usage: Usage | null): Typed | null {
+  return usage === null ? null : { used: number(usage.used), total: number(usage.total) };
+}
+
+/** JSON has no larger whole numbers than 2^53 - 1, which are 8 PiB. */
+function number(size: bigint | null): number | null {
+  return size === null ? null : Number(size);
+}
