@@ -44,6 +44,7 @@ const SAID: readonly [string, ...Meaning[]][] = [
   ["open : no such file or directory", "CONSOLE_EMPTY"],
   ["Command not executable", "COMMAND_NOT_EXECUTABLE"],
   ["Command not found", "COMMAND_NOT_FOUND"],
+  ["open : no such file or directory", "CONSOLE_EMPTY"],
   [
     'lxc q1 20261125031341.348 ERROR    conf - ../src/lxc/conf.c:lxc_map_ids:3708 - newuidmap failed to write mapping "…": newuidmap 8065 0',
     "ID_MAP_REFUSED",
