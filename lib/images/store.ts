@@ -64,6 +64,8 @@ export interface ImageStoreOptions {
   readonly catalogues: string;
   /** File with further remotes; it need not exist. */
   readonly remotesFile: string;
+  /** URL of a mirror of the built-in remotes; "" for none. */
+  mirror?(): string;
   readonly log: Log;
   /** How to continue after an interruption. */
   readonly download?: DownloadOptions;
@@ -77,8 +79,8 @@ const UNUSED = 14 * 24 * 60 * 60 * 1000;
 
 export function openImageStore(options: ImageStoreOptions): ImageStore {
   const cache = openCache(options);
-  const { catalogues: folder, remotesFile, log } = options;
-  const catalogue = openCatalogue({ folder, remotesFile, log });
+  const { catalogues: folder, remotesFile, log, mirror = () => "" } = options;
+  const catalogue = openCatalogue({ folder, remotesFile, mirror, log });
   return {
     resolve: (image, context, formats = ["qcow2"]) =>
       atEdge(() => resolve({ ...options, cache, catalogue }, image, context, formats)),

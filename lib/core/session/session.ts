@@ -44,6 +44,9 @@ type Shared = Pick<
   "folders" | "log" | "catalogue" | "beside" | "images" | "settings" | "saveSettings"
 >;
 
+/** Setting with the URL of a mirror of the built-in remotes. */
+export const IMAGE_MIRROR = "local.image.mirror";
+
 const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 
 export async function openSession(options: OpenStrataOptions): Promise<Session> {
@@ -67,6 +70,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
         folder: join(folders.cache, "images"),
         catalogues: join(folders.cache, "catalogues"),
         remotesFile: join(folders.config, "remotes.json"),
+        mirror: () => values[IMAGE_MIRROR] ?? "",
         log,
       });
     }),

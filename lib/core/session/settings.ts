@@ -13,7 +13,7 @@ import { checkName } from "../snapshots/names.ts";
 import { describeSnapshot, renameSnapshot } from "../snapshots/snapshots.ts";
 import { gather, locate } from "./engines.ts";
 import { driverRefusal, pluginsRefusal } from "./plugins.ts";
-import type { Session } from "./session.ts";
+import { IMAGE_MIRROR, type Session } from "./session.ts";
 
 /** Setting that lets an administrator forbid mounts. */
 export const PRIVILEGED_MOUNTS = "local.privileged-mounts";
@@ -23,6 +23,7 @@ const CLIENT: Readonly<Record<string, string>> = {
   "client.primary-name": "primary",
   [BRIDGED_NETWORK]: "",
   "local.driver": DEFAULT_ENGINE,
+  [IMAGE_MIRROR]: "",
   "local.plugins": "",
   [PRIVILEGED_MOUNTS]: "true",
 };
@@ -214,6 +215,10 @@ async function refusal(
   }
   if (text === PRIVILEGED_MOUNTS) {
     return readSwitch(value) === undefined ? SWITCH_FORM : undefined;
+  }
+  if (text === IMAGE_MIRROR) {
+    const { mirrorRefusal } = await import("../../images/catalogue/remotes.ts");
+    return mirrorRefusal(value);
   }
   if (text === "local.plugins") {
     return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);

@@ -23,11 +23,13 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "i
 export function openCatalogue(options: {
   readonly folder: string;
   readonly remotesFile: string;
+  /** URL of a mirror of the built-in remotes; "" for none. */
+  mirror(): string;
   readonly log: Log;
 }): Catalogue {
   const { folder, remotesFile, log } = options;
   const arch = ARCHITECTURES[process.arch] ?? process.arch;
-  const remotes = () => readRemotes(remotesFile);
+  const remotes = () => readRemotes(remotesFile, options.mirror());
   return {
     remotes,
     async remote(name) {

@@ -23,10 +23,27 @@ interface Named {
   readonly username?: string;
 }
 
-const BUILT_IN: Readonly<Record<string, Named>> = {
-  [DEFAULT_REMOTE]: { url: "https://cloud-images.ubuntu.com/releases/" },
-  daily: { url: "https://cloud-images.ubuntu.com/daily/" },
-};
+/** Where the built-in remotes are, unless a mirror is set. */
+const OFFICIAL = "https://cloud-images.ubuntu.com/";
+
+/** The built-in remotes, below a URL that ends with a slash. */
+function builtIn(base: string): Record<string, Named> {
+  return {
+    [DEFAULT_REMOTE]: { url: new URL("releases/", base).href },
+    daily: { url: new URL("daily/", base).href },
+  };
+}
+
+/** Why a URL cannot be that of a mirror of the built-in remotes; undefined if it can. */
+export function mirrorRefusal(text: string): string | undefined {
+  const parsed = text === "" ? undefined : url.safeParse(text);
+  if (parsed === undefined || parsed.success) {
+    return undefined;
+  }
+  return parsed.error.issues[0]?.message ?? "must be a URL";
+}
+
+const url = z.url({ protocol: /^https?$/ }).refine(isPrivate, "must be https, or http to this host itself");
 
 const shape = z.record(
   z
@@ -36,7 +53,7 @@ const shape = z.record(
       "the name of a remote must begin with a lower-case letter, followed by lower-case letters, digits and hyphens",
     ),
   z.strictObject({
-    url: z.url({ protocol: /^https?$/ }).refine(isPrivate, "must be https, or http to this host itself"),
+    url,
     username: z
       .string()
       .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "must be a valid user name")
@@ -45,17 +62,24 @@ const shape = z.record(
 );
 
 /**
- * The remotes: the built-in ones, the default one first, then those of the user's file, which may also
- * replace built-in ones. A missing file is valid; rejects with INVALID_VALUE for an invalid one.
+ * The remotes: the built-in ones, from their mirror if one is set, the default one first; then those of the user's
+ * file, which may also replace built-in ones. A missing file is valid; rejects with INVALID_VALUE for an invalid one.
  */
-export async function readRemotes(path: string): Promise<Remote[]> {
+export async function readRemotes(path: string, mirror = ""): Promise<Remote[]> {
   const text = (await readOwn(path, () => readFile(path, "utf8"))) ?? "{}";
-  const named: Record<string, Named> = { ...BUILT_IN, ...parse(path, text) };
+  const named: Record<string, Named> = {
+    ...builtIn(slashed(mirror === "" ? OFFICIAL : mirror)),
+    ...parse(path, text),
+  };
   return Object.entries(named).map(([name, { url, username = USERNAME }]) => ({
     name,
-    url: new URL(url.endsWith("/") ? url : `${url}/`),
+    url: new URL(slashed(url)),
     username,
   }));
+}
+
+function slashed(text: string): string {
+  return text.endsWith("/") ? text : `${text}/`;
 }
 
 function parse(path: string, text: string): Record<string, Named> {
@@ -70,6 +94,10 @@ function parse(path: string, text: string): Record<string, Named> {
 
 /** The catalogue authenticates the images, so it must not be modifiable on the way. */
 function isPrivate(text: string): boolean {
+  // That it is no URL at all is told by another check.
+  if (!URL.canParse(text)) {
+    return true;
+  }
   const { protocol, hostname } = new URL(text);
   return protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
