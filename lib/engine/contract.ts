@@ -43,6 +43,8 @@ export const API_VERSION = "3.0.0";
 
 export interface Engine extends AsyncDisposable {
   info(): Promise<EngineInfo>;
+  /** `engine` of `info`. Present where it is known much sooner than the rest, which takes looking at the host. */
+  version?(): Promise<string>;
   readonly instances: Instances;
   readonly snapshots: Snapshots;
   readonly guest: GuestAccess;

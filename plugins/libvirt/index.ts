@@ -109,8 +109,9 @@ export default plugin;
 function groupsOf(engine: LibvirtEngine): Engine {
   const net = <Group extends object>(group: Group) => mapErrors(group, libvirtError);
   return {
-    ...net<Pick<Engine, "info" | "events" | typeof Symbol.asyncDispose>>({
+    ...net<Pick<Engine, "info" | "version" | "events" | typeof Symbol.asyncDispose>>({
       info: () => info(engine),
+      version: () => version(engine),
       events: (signal) => events(engine, signal),
       [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
     }),
@@ -126,17 +127,19 @@ function groupsOf(engine: LibvirtEngine): Engine {
   };
 }
 
-async function info({ connection, session, sharing }: LibvirtEngine): Promise<EngineInfo> {
-  const [libvirt, qemu, mounting] = await Promise.all([
-    connection.libVersion(),
-    connection.hypervisorVersion(),
-    sharing().then(mountFeatures),
-  ]);
-  const version = ({ major, minor, release }: typeof libvirt) => `${major}.${minor}.${release}`;
+async function version({ connection }: LibvirtEngine): Promise<string> {
+  const [libvirt, qemu] = await Promise.all([connection.libVersion(), connection.hypervisorVersion()]);
+  const text = ({ major, minor, release }: typeof libvirt) => `${major}.${minor}.${release}`;
+  return `libvirt ${text(libvirt)}, QEMU ${text(qemu)}`;
+}
+
+async function info(engine: LibvirtEngine): Promise<EngineInfo> {
+  const { session, sharing } = engine;
+  const [behind, mounting] = await Promise.all([version(engine), sharing().then(mountFeatures)]);
   return {
     name: plugin.name,
     version: VERSION,
-    engine: `libvirt ${version(libvirt)}, QEMU ${version(qemu)}`,
+    engine: behind,
     kind: "vm",
     features: new Set<Feature>([
       "snapshot.stopped",

@@ -18,8 +18,7 @@ export function versionCommand(cli: Cli): Command {
 /** Such as "libvirt 9.0.0, QEMU 7.2.22"; undefined where the engine does not answer, which is `doctor`'s to explain. */
 async function engineVersion(cli: Cli): Promise<string | undefined> {
   try {
-    const { engine } = await (await cli.strata()).engine.info();
-    return engine;
+    return await (await cli.strata()).engine.version();
   } catch {
     return undefined;
   }

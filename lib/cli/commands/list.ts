@@ -33,14 +33,14 @@ export function listCommand(cli: Cli): Command {
     "list instances or their snapshots",
     "list",
     "list --snapshots --tree web",
-    "list --columns name,memory,hostDisk --sort -hostDisk --filter state=running",
+    "list --columns name,memory,hostDisk --sort=-hostDisk --filter state=running",
     "list --jq '.[] | select(.cpus > 2).name'",
   )
     .alias("ls")
     .argument("[names...]", "with --snapshots: instances whose snapshots are listed (default: all)")
     .option("--snapshots", "list snapshots instead of instances")
     .option("--tree", "with --snapshots: draw each instance's tree and mark its current snapshot")
-    .option("-q, --quiet", "print names alone")
+    .option("-q, --names", "print names alone")
     .option("--columns <fields>", `columns to show, of ${INSTANCE_FIELDS.join(", ")}`)
     .option(
       "--filter <field=value>",
@@ -68,7 +68,7 @@ export function listCommand(cli: Cli): Command {
 interface Flags extends TypedFlags {
   snapshots?: boolean;
   tree?: boolean;
-  quiet?: boolean;
+  names?: boolean;
   columns?: string;
   filter: readonly string[];
   sort?: string;
@@ -96,7 +96,7 @@ async function listSnapshots(
   if (request !== undefined) {
     return typedText(snapshots.map(typedSnapshot), request);
   }
-  if (options.quiet === true) {
+  if (options.names === true) {
     return snapshots.map(({ instance, name }) => `${instance}.${name}\n`).join("");
   }
   if (options.tree !== true || format !== "table") {
@@ -117,16 +117,16 @@ interface Request {
 }
 
 function requestOf(options: Flags, format: Format): Request {
-  const { filter: filters, sort, columns: list, headers, quiet } = options;
+  const { filter: filters, sort, columns: list, headers, names } = options;
   const selection = { filters, sort };
   const typed = typedRequest(options, options.format, INSTANCE_FIELDS);
   const columns = list === undefined ? undefined : knownFields(list, INSTANCE_FIELDS, "--columns");
   const table = format === "table" || format === "csv";
-  if ((columns !== undefined || !headers) && (typed !== undefined || !table || quiet === true)) {
+  if ((columns !== undefined || !headers) && (typed !== undefined || !table || names === true)) {
     throw failure("USAGE", { reason: "--columns and --no-headers are for tables and csv" });
   }
-  if (quiet === true && (typed !== undefined || format !== "table")) {
-    throw failure("USAGE", { reason: "give --quiet or a format, not both" });
+  if (names === true && (typed !== undefined || format !== "table")) {
+    throw failure("USAGE", { reason: "give --names or a format, not both" });
   }
   const shown = typed === undefined ? (columns ?? []) : (typed.fields ?? INSTANCE_FIELDS);
   const fields = [...shown, ...selectedFields(selection, INSTANCE_FIELDS)];
@@ -151,7 +151,7 @@ async function listInstances(cli: Cli, options: Flags, format: Format): Promise<
   if (typed !== undefined) {
     return typedText(objects(), typed);
   }
-  if (options.quiet === true) {
+  if (options.names === true) {
     return instances.map(({ name }) => `${name}\n`).join("");
   }
   if ((format === "table" || format === "csv") && (columns !== undefined || !options.headers)) {

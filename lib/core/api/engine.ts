@@ -20,6 +20,12 @@ export interface StrataEngine {
    */
   info(): Promise<EngineInfo>;
   /**
+   * What runs the instances, with its version, such as "libvirt 9.0.0, QEMU 7.2.22"; sooner than with all of `info`.
+   *
+   * @throws ENGINE_UNAVAILABLE, PERMISSION_DENIED
+   */
+  version(): Promise<string>;
+  /**
    * Waits until it answers.
    *
    * @throws TIMEOUT; at once if waiting would not help, such as PERMISSION_DENIED

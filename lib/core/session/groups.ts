@@ -155,6 +155,10 @@ export function settings(session: Session): StrataSettings {
 export function engine(session: Session): StrataEngine {
   return {
     info: async () => answer(await session.info()),
+    async version() {
+      const opened = await session.engine();
+      return opened.version === undefined ? (await session.info()).engine : opened.version();
+    },
     waitReady: async (options) => answer(await waitReady(session, options, options)),
   };
 }

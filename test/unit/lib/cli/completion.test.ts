@@ -27,7 +27,7 @@ describe("completion", () => {
       .to.include.members(["launch", "list", "psql"])
       .and.not.include("__complete");
     expect(await next("image", "")).to.deep.equal(["build", "list", "delete"]);
-    expect(await next("list", "--s")).to.deep.equal(["--snapshots"]);
+    expect(await next("list", "--s")).to.deep.equal(["--snapshots", "--sort"]);
     expect(await next("list", "--format", "")).to.deep.equal(["table", "json", "yaml", "csv"]);
     expect(await next("completion", "")).to.deep.equal(["bash", "zsh", "fish"]);
   });
