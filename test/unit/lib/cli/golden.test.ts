@@ -126,6 +126,7 @@ const none: Double = {
 const some: Double = {
   ...none,
   engine: {
+    version: async () => "libvirt 9.0.0, QEMU 7.2.22",
     info: async () => ({
       name: "libvirt",
       version: VERSION,
