@@ -17,6 +17,10 @@ export interface Completion {
 export interface Names {
   instances(): Promise<readonly string[]>;
   deleted(): Promise<readonly string[]>;
+  /** Those that `start` would change. */
+  idle(): Promise<readonly string[]>;
+  stopped(): Promise<readonly string[]>;
+  running(): Promise<readonly string[]>;
   /** `INSTANCE.SNAPSHOT` */
   snapshots(): Promise<readonly string[]>;
   keys(): Promise<readonly string[]>;
@@ -25,9 +29,13 @@ export interface Names {
   aliases(): Promise<readonly string[]>;
   contexts(): Promise<readonly string[]>;
   engines(): Promise<readonly string[]>;
+  /** Paths in a running instance that begin with a text; a folder ends with "/". */
+  paths(instance: string, beginning: string): Promise<readonly string[]>;
 }
 
-type Kind = keyof Names | "files" | "instance paths" | "none";
+/** Names that are the same wherever they are asked for. */
+type Plain = Exclude<keyof Names, "paths">;
+type Kind = Plain | "files" | "instance paths" | "none";
 
 /** The kind of an argument, by `COMMAND ARGUMENT`, and for all other commands by its name. */
 const KINDS: Readonly<Record<string, readonly Kind[]>> = {
@@ -36,6 +44,18 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "rename name": ["instances", "snapshots"],
   "rename new-name": ["none"],
   "recover names": ["deleted"],
+  "start names": ["idle"],
+  "stop names": ["running"],
+  "suspend names": ["running"],
+  "restart names": ["running"],
+  "ssh-config names": ["running"],
+  "optimize names": ["stopped"],
+  "snapshot instance": ["stopped"],
+  "clone name": ["stopped"],
+  "console name": ["running"],
+  "forward name": ["instances"],
+  "forward ports": ["none"],
+  "delete ports": ["none"],
   "transfer paths": ["instance paths", "files"],
   "alias name:command": ["instance paths"],
   "exec command": ["none"],
@@ -86,7 +106,7 @@ async function wordsAt(
   if (command.commands.length > 0 && operands.length === 0) {
     return subcommands(program, command, names);
   }
-  return argument(command, operands.length, names);
+  return argument(command, operands.length, names, partial);
 }
 
 interface Position {
@@ -170,7 +190,7 @@ function topics(program: Command, words: readonly string[]): Completion {
   return { candidates: about === undefined ? [] : commandsOf(program, about), files: false };
 }
 
-async function argument(command: Command, at: number, names: Names): Promise<Completion> {
+async function argument(command: Command, at: number, names: Names, partial: string): Promise<Completion> {
   const declared = command.registeredArguments;
   const last = declared.at(-1);
   const found: Argument | undefined = declared[at] ?? (last?.variadic === true ? last : undefined);
@@ -181,16 +201,33 @@ async function argument(command: Command, at: number, names: Names): Promise<Com
     return values(found.argChoices);
   }
   const kinds = KINDS[`${command.name()} ${found.name()}`] ?? KINDS[found.name()] ?? ["files"];
-  const words = await Promise.all(kinds.map((kind) => wordsOf(kind, names)));
+  const words = await Promise.all(kinds.map((kind) => wordsOf(kind, names, partial)));
   return { candidates: plain(words.flat()), files: kinds.includes("files") };
 }
 
-async function wordsOf(kind: Kind, names: Names): Promise<readonly string[]> {
+const SWITCH = ["true", "false"];
+
+/** Values of settings that have few. */
+async function settingValues(key: string, names: Names): Promise<readonly string[]> {
+  if (key === "local.driver") {
+    return names.engines();
+  }
+  return key === "local.privileged-mounts" || /^local\.[^.]+\.(bridged|autostart)$/.test(key) ? SWITCH : [];
+}
+
+async function wordsOf(kind: Kind, names: Names, partial: string): Promise<readonly string[]> {
   if (kind === "files" || kind === "none") {
     return [];
   }
+  const [, setting] = /^([^=]+)=/.exec(partial) ?? [];
+  if (kind === "keys" && setting !== undefined) {
+    return (await settingValues(setting, names)).map((value) => `${setting}=${value}`);
+  }
   if (kind === "instance paths") {
-    return (await names.instances()).map((name) => `${name}:`);
+    const [, instance, beginning] = /^([^:/]+):(.*)$/.exec(partial) ?? [];
+    return instance === undefined || beginning === undefined
+      ? (await names.instances()).map((name) => `${name}:`)
+      : (await names.paths(instance, beginning)).map((path) => `${instance}:${path}`);
   }
   return names[kind]();
 }

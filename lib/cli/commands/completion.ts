@@ -1,5 +1,11 @@
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, isAbsolute, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { Argument, Command } from "commander";
-import type { Strata } from "../../core/api/strata.ts";
+import type { InstanceState, Strata } from "../../core/api/strata.ts";
+import { failure } from "../../errors.ts";
+import { atOwn, makeFolder, readOwn } from "../../util/own-files.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { complete, type Names } from "../completion.ts";
@@ -13,18 +19,30 @@ const FILES = ":files";
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# strata's completion for bash
 _strata() {
-  local line word
+  local line word at last words=()
   COMPREPLY=()
+  # bash divides words at colons and equal signs.
+  for ((at = 1; at <= COMP_CWORD; at++)); do
+    word=\${COMP_WORDS[at]} last=$((\${#words[@]} - 1))
+    if ((last >= 0)) && [[ $word == [:=]* || (\${words[last]} == *[:=] && (-n $word || \${COMP_LINE:COMP_POINT-1:1} != ' ')) ]]; then
+      words[last]+=$word
+    else
+      words+=("$word")
+    fi
+  done
+  word=\${words[*]: -1}
+  local cut=\${word%"\${COMP_WORDS[COMP_CWORD]}"}
+  [[ \${COMP_WORDS[COMP_CWORD]} == [:=] ]] && cut=$word
   while IFS= read -r line; do
     word=\${line%%$'\\t'*}
     if [[ $word == ${FILES} ]]; then
       compopt -o filenames
       while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}")
     else
-      [[ $word == *: ]] && compopt -o nospace
-      COMPREPLY+=("$word")
+      [[ $word == *[:/=] ]] && compopt -o nospace
+      COMPREPLY+=("\${word#"$cut"}")
     fi
-  done < <(strata ${ASK} -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  done < <(strata ${ASK} -- "\${words[@]}" 2>/dev/null)
 }
 complete -F _strata strata
 `,
@@ -65,15 +83,56 @@ complete -c strata -f -a '(__strata_complete)'
 export function completionCommand(cli: Cli): Command {
   return command(
     "completion",
-    "print a completion script for a shell",
-    "completion bash > ~/.local/share/bash-completion/completions/strata",
+    "print or install a completion script for a shell",
+    "completion --install",
     "completion zsh > ~/.zfunc/_strata",
-    "completion fish > ~/.config/fish/completions/strata.fish",
   )
-    .addArgument(new Argument("<shell>", "shell to complete in").choices(Object.keys(SCRIPTS)))
-    .action(async (shell: string) => {
-      await write(cli.io, SCRIPTS[shell] ?? "");
+    .addArgument(
+      new Argument("[shell]", "shell to complete in (default: yours, by $SHELL)").choices(
+        Object.keys(SCRIPTS),
+      ),
+    )
+    .option("--install", "write it to where the shell looks for it")
+    .action(async (given: string | undefined, { install }: { install?: boolean }) => {
+      const shell = given ?? basename(cli.io.env.SHELL ?? "");
+      const script = SCRIPTS[shell];
+      if (script === undefined) {
+        throw failure("USAGE", { reason: `give a shell: ${Object.keys(SCRIPTS).join(", ")}` });
+      }
+      await (install === true ? installScript(cli, shell, script) : write(cli.io, script));
     });
+}
+
+/** Where each shell looks for scripts of the user's. */
+function placeOf(shell: string, env: NodeJS.ProcessEnv): string {
+  const home = env.HOME || homedir();
+  const base = (value: string | undefined, fallback: string) =>
+    value !== undefined && isAbsolute(value) ? value : join(home, fallback);
+  switch (shell) {
+    case "bash":
+      return join(base(env.XDG_DATA_HOME, ".local/share"), "bash-completion/completions/strata");
+    case "fish":
+      return join(base(env.XDG_CONFIG_HOME, ".config"), "fish/completions/strata.fish");
+    default:
+      return join(home, ".zfunc/_strata");
+  }
+}
+
+async function installScript(cli: Cli, shell: string, script: string): Promise<void> {
+  const path = placeOf(shell, cli.io.env);
+  const before = await readOwn(path, () => readFile(path, "utf8"));
+  if (before !== undefined && !before.includes(`# strata's completion for ${shell}\n`)) {
+    throw failure("FILE_NOT_OURS", { path });
+  }
+  const { default: writeFileAtomic } = await import("write-file-atomic");
+  await atOwn(path, async () => {
+    await makeFolder(dirname(path), 0o755);
+    await writeFileAtomic(path, script, { mode: 0o644 });
+  });
+  await write(cli.io, `Installed: ${path}\n`);
+  if (shell === "zsh") {
+    cli.note("zsh finds it if ~/.zshrc has, before compinit: fpath+=~/.zfunc");
+  }
 }
 
 /**
@@ -91,6 +150,37 @@ export function completionWordsCommand(cli: Cli): Command {
     });
 }
 
+/** How long a guest may take to list a folder while somebody waits for a word, ms. */
+const PATHS_TIMEOUT_MS = 3000;
+
+/** Argument: the beginning of a path. A folder is written with a slash. */
+const PATHS = `cd || exit
+for each in "$1"*; do
+  if [ -d "$each" ]; then printf '%s/\\n' "$each"; elif [ -e "$each" ]; then printf '%s\\n' "$each"; fi
+done`;
+
+/** Paths in an instance that runs; completing a word must not start one. */
+async function pathsIn(
+  strata: Strata,
+  instance: string,
+  beginning: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const found = (await strata.instances.list()).find(({ name }) => name === instance);
+  if (found?.state !== "Running") {
+    return [];
+  }
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(PATHS_TIMEOUT_MS)]);
+  const session = await strata.guest.exec(instance, ["sh", "-c", PATHS, "sh", beginning], {
+    signal: limited,
+  });
+  session.stdin.end();
+  session.stderr.resume();
+  const printed = await text(session.stdout);
+  await session.exit;
+  return printed.split("\n").filter((line) => line !== "");
+}
+
 function namesOf(cli: Cli): Names {
   const asked = (read: (strata: Strata) => Promise<readonly string[]>) => async () => {
     try {
@@ -99,15 +189,18 @@ function namesOf(cli: Cli): Names {
       return [];
     }
   };
-  const instances = (deleted: boolean) =>
+  const instances = (fits: (state: InstanceState) => boolean) =>
     asked(async (strata) =>
-      (await strata.instances.list())
-        .filter(({ state }) => (state === "Deleted") === deleted)
-        .map(({ name }) => name),
+      (await strata.instances.list()).filter(({ state }) => fits(state)).map(({ name }) => name),
     );
   return {
-    instances: instances(false),
-    deleted: instances(true),
+    instances: instances((state) => state !== "Deleted"),
+    deleted: instances((state) => state === "Deleted"),
+    idle: instances((state) => ["Stopped", "Suspended", "Delayed Shutdown", "Unknown"].includes(state)),
+    stopped: instances((state) => state === "Stopped"),
+    running: instances((state) => !["Deleted", "Stopped", "Suspended"].includes(state)),
+    paths: (instance, beginning) =>
+      asked(async (strata) => pathsIn(strata, instance, beginning, cli.call.signal))(),
     snapshots: asked(async (strata) =>
       (await strata.snapshots.list()).flatMap(({ snapshots }) =>
         snapshots.map(({ instance, name }) => `${instance}.${name}`),
