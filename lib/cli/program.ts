@@ -163,10 +163,12 @@ function settle(program: Command, each: Command, cli: Cli): void {
   if (each === program) {
     return;
   }
-  each
-    .option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
-      cli.global.verbosity += 1;
-      return cli.global.verbosity;
-    })
-    .addOption(quietOption(cli));
+  each.option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
+    cli.global.verbosity += 1;
+    return cli.global.verbosity;
+  });
+  // `list --quiet` prints only names.
+  if (!each.options.some(({ long }) => long === "--quiet")) {
+    each.addOption(quietOption(cli));
+  }
 }

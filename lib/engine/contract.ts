@@ -13,6 +13,7 @@
  */
 
 import type { Adoption } from "./contract/adoption.ts";
+import type { Autostart } from "./contract/autostart.ts";
 import type { Cluster } from "./contract/cluster.ts";
 import type { Consoles } from "./contract/console.ts";
 import type { EngineInfo } from "./contract/engine.ts";
@@ -25,6 +26,7 @@ import type { Networks } from "./contract/networks.ts";
 import type { Snapshots } from "./contract/snapshots.ts";
 
 export type * from "./contract/adoption.ts";
+export type * from "./contract/autostart.ts";
 export type * from "./contract/call.ts";
 export type * from "./contract/cluster.ts";
 export type * from "./contract/console.ts";
@@ -54,6 +56,8 @@ export interface Engine extends AsyncDisposable {
   readonly networks?: Networks;
   /** Present exactly when the feature "read-image" is declared. */
   readonly readImages?: ReadImages;
+  /** Present exactly when the feature "autostart" is declared. */
+  readonly autostart?: Autostart;
   /** Present exactly when the feature "cluster" is declared. */
   readonly cluster?: Cluster;
   /** Present exactly when the feature "adopt" is declared. */

@@ -24,6 +24,7 @@ export const GROUPS: readonly Group[] = [
   { features: ["clone"], member: "instances.clone", of: ({ instances }) => instances.clone },
   { features: ["rename"], member: "instances.rename", of: ({ instances }) => instances.rename },
   { features: ["adopt"], member: "adoption", of: ({ adoption }) => adoption },
+  { features: ["autostart"], member: "autostart", of: ({ autostart }) => autostart },
   { features: ["console", "console.log"], member: "console", of: ({ console }) => console },
   { features: ["console.log"], member: "console.log", of: ({ console }) => console?.log },
   { features: ["console"], member: "console.open", of: ({ console }) => console?.open },

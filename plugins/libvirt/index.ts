@@ -12,6 +12,7 @@ import { VERSION } from "../../lib/version.ts";
 import { maintenanceGroup } from "./audit/maintenance.ts";
 import { checkHost } from "./check.ts";
 import { consoleGroup } from "./console/console.ts";
+import { autostartGroup } from "./domain/autostart.ts";
 import { events } from "./domain/events.ts";
 import { instanceGroup } from "./domain/instances.ts";
 import { type LibvirtEngine, openEngine } from "./engine.ts";
@@ -124,6 +125,7 @@ function groupsOf(engine: LibvirtEngine): Engine {
     readImages: net(readImageGroup(engine)),
     maintenance: net(maintenanceGroup(engine)),
     console: net(consoleGroup(engine)),
+    autostart: net(autostartGroup(engine)),
   };
 }
 
@@ -147,6 +149,7 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       "suspend",
       "clone",
       "rename",
+      "autostart",
       "adopt",
       "cdrom",
       "events",

@@ -5,7 +5,7 @@ import { VERSION } from "../../lib/version.ts";
 import { consoleGroup } from "./console.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
-import { instanceGroup } from "./instances.ts";
+import { autostartGroup, instanceGroup } from "./instances.ts";
 import { type Locks, releaseAll } from "./lock.ts";
 import { mountGroup } from "./mounts.ts";
 import { networkGroup } from "./networks.ts";
@@ -89,6 +89,7 @@ function engineOf(world: World, locks: Locks): Engine {
         "suspend",
         "clone",
         "rename",
+        "autostart",
         "events",
         "network.list",
         "network.attach",
@@ -109,6 +110,7 @@ function engineOf(world: World, locks: Locks): Engine {
       imageFormats: ["any"],
     }),
     instances: instanceGroup(world, locks),
+    autostart: autostartGroup(world, locks),
     snapshots: snapshotGroup(world, locks),
     mounts: mountGroup(world, locks),
     networks: networkGroup(world, locks),

@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { type Instance, type Instances, type Lock, mergeRecord } from "../../lib/engine/contract.ts";
+import {
+  type Autostart,
+  type Instance,
+  type Instances,
+  type Lock,
+  mergeRecord,
+} from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { goOn, type Locks, lockedInstance, lockInstance, requireStopped } from "./lock.ts";
 import { requireNative } from "./mounts.ts";
@@ -7,7 +13,7 @@ import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 function view(stored: StoredInstance): Instance {
-  const { contents: _, snapshots, standsOn: __, console: ___, ...rest } = stored;
+  const { contents: _, snapshots, standsOn: __, console: ___, autostart: ____, ...rest } = stored;
   return {
     ...rest,
     addresses: stored.state === "running" ? ["10.0.0.1"] : [],
@@ -88,7 +94,16 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       world.step("clone");
       const { name, record } = copy;
       const nics = stored.nics.map((nic) => ({ ...nic, mac: newMac() }));
-      const own = { id: randomUUID(), name, record, nics, snapshots: [], standsOn: null, console: "" };
+      const own = {
+        id: randomUUID(),
+        name,
+        record,
+        nics,
+        snapshots: [],
+        standsOn: null,
+        console: "",
+        autostart: false,
+      };
       const made = { ...stored, ...own };
       await world.add(made);
       return view(made);
@@ -132,4 +147,15 @@ async function requireFree(world: World, name: string): Promise<void> {
   if ((await world.all()).some((each) => each.name === name)) {
     throw failure("INSTANCE_EXISTS", { name });
   }
+}
+
+export function autostartGroup(world: World, locks: Locks): Autostart {
+  return {
+    get: async (id) => (await world.get(id)).autostart === true,
+    async set(lock, on) {
+      const stored = await lockedInstance(world, locks, lock);
+      world.step("autostart");
+      await world.put({ ...stored, autostart: on });
+    },
+  };
 }

@@ -35,6 +35,8 @@ export interface StoredInstance {
   readonly contents: Disk;
   readonly snapshots: readonly StoredSnapshot[];
   readonly standsOn: string | null;
+  /** Absent for one that does not start with the host. */
+  readonly autostart?: boolean;
   /** What it has written on its console. */
   readonly console?: string;
 }

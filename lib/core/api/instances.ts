@@ -373,6 +373,19 @@ export interface StrataInstances {
    */
   console(name: string, options?: ConsoleOptions): Promise<ConsoleSession>;
   /**
+   * Whether the host starts an instance when it boots.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, UNSUPPORTED
+   */
+  autostart(name: string): Promise<boolean>;
+  /**
+   * Has the host start an instance when it boots, in session mode with the first connection to the user's libvirt;
+   * or no longer. A deletion ends it.
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, UNSUPPORTED
+   */
+  setAutostart(name: string, on: boolean, options?: CallOptions): Promise<void>;
+  /**
    * Gives a stopped instance another name, with its disk, snapshots and all. Aliases and the setting of the primary
    * instance follow; inside, the guest keeps its host name.
    *

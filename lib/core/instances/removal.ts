@@ -122,6 +122,8 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
       return instances.stop(lock, "force", context);
     });
   }
+  // A deleted instance must not come back with the host.
+  await (await session.engine()).autostart?.set(lock, false);
   await instances.annotate(lock, { deleted: true });
 }
 

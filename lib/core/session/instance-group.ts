@@ -3,6 +3,7 @@ import type { InstanceInfo, Ref, StrataInstances } from "../api/strata.ts";
 import { logs, openConsole } from "../guest/console.ts";
 import { move } from "../host/cluster.ts";
 import { adopt, candidates, release } from "../instances/adoption.ts";
+import { hasAutostart, setAutostart } from "../instances/autostart.ts";
 import { clone } from "../instances/clone.ts";
 import { info, listing } from "../instances/info.ts";
 import { launch } from "../instances/launch.ts";
@@ -60,6 +61,8 @@ export function instances(session: Session): StrataInstances {
       yield* logs(await at(name), name, options);
     },
     console: async (name, options) => openConsole(await at(name), name, options),
+    autostart: async (name) => hasAutostart(await at(name), name),
+    setAutostart: async (name, on, options) => setAutostart(await at(name), name, on, options),
     async rename(name, to, options) {
       await requireFree(session, to === name ? undefined : to);
       await renameInstance(await at(name), name, to, options);

@@ -6,6 +6,7 @@ import { parseSize } from "../../size/parse.ts";
 import { nearDetail } from "../../util/nearest.ts";
 import type { Ref } from "../api/strata.ts";
 import { BRIDGED_NETWORK, bridgedNetworkRefusal, isBridged, setBridged } from "../host/networks.ts";
+import { hasAutostart, setAutostart } from "../instances/autostart.ts";
 import { getInstance } from "../instances/instances.ts";
 import { resize } from "../instances/resources.ts";
 import { snapshotNotFound } from "../snapshots/missing.ts";
@@ -30,13 +31,14 @@ const CLIENT: Readonly<Record<string, string>> = {
 
 const RESOURCES = ["cpus", "disk", "memory"] as const;
 const BRIDGED = "bridged";
+const AUTOSTART = "autostart";
 const SNAPSHOT_KEYS = ["comment", "name"] as const;
 
 type Key =
   | { readonly kind: "client"; readonly default: string }
   | { readonly kind: "engine"; readonly setting: EngineSetting }
   | { readonly kind: "resource"; readonly instance: string; readonly which: (typeof RESOURCES)[number] }
-  | { readonly kind: "bridged"; readonly instance: string }
+  | { readonly kind: "bridged" | "autostart"; readonly instance: string }
   | {
       readonly kind: "snapshot";
       readonly ref: Required<Ref>;
@@ -60,8 +62,9 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   if (third === undefined && resource !== undefined) {
     return { kind: "resource", instance: first, which: resource };
   }
-  if (third === undefined && second === BRIDGED) {
-    return { kind: "bridged", instance: first };
+  const toggle = ([BRIDGED, AUTOSTART] as const).find((which) => which === second);
+  if (third === undefined && toggle !== undefined) {
+    return { kind: toggle, instance: first };
   }
   if (third === undefined) {
     const setting = (await pluginNamed(session, first))?.settings.find((each) => each.key === second);
@@ -99,9 +102,11 @@ export async function settingKeys(session: Session): Promise<string[]> {
 async function engineKeys(session: Session): Promise<string[]> {
   const plugin = await session.plugin();
   const { instances, snapshots } = await session.engine();
+  const { features } = await session.info();
+  const own = [...RESOURCES, BRIDGED, ...(features.has(AUTOSTART) ? [AUTOSTART] : [])];
   const keys = plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`);
   for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
-    keys.push(...[...RESOURCES, BRIDGED].map((which) => `local.${instance.name}.${which}`));
+    keys.push(...own.map((which) => `local.${instance.name}.${which}`));
     const tree = await snapshots.tree(instance.id);
     for (const { name } of tree.snapshots) {
       keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
@@ -126,6 +131,8 @@ export async function getSetting(session: Session, text: string): Promise<string
       const owner = await locate(session, key.instance);
       return String(await isBridged(owner, await getInstance(owner, key.instance)));
     }
+    case "autostart":
+      return String(await hasAutostart(await locate(session, key.instance), key.instance));
     case "snapshot": {
       const owner = await locate(session, key.ref.instance);
       const instance = await getInstance(owner, key.ref.instance);
@@ -156,7 +163,9 @@ export async function setSetting(session: Session, text: string, value: string):
     case "resource":
       return resize(await locate(session, key.instance), key.instance, readResource(key.which, value));
     case "bridged":
-      return setBridged(await locate(session, key.instance), key.instance, readBridged(value));
+      return setBridged(await locate(session, key.instance), key.instance, readToggle(key.kind, value));
+    case "autostart":
+      return setAutostart(await locate(session, key.instance), key.instance, readToggle(key.kind, value));
     case "snapshot":
       checkName("snapshot", key.ref.snapshot);
       return changeSnapshot(await locate(session, key.ref.instance), key.ref, key.which, value);
@@ -175,10 +184,10 @@ function changeSnapshot(session: Session, ref: Required<Ref>, which: "name" | "c
   return which === "name" ? renameSnapshot(session, ref, value) : describeSnapshot(session, ref, value);
 }
 
-function readBridged(value: string): boolean {
+function readToggle(what: string, value: string): boolean {
   const on = readSwitch(value);
   if (on === undefined) {
-    throw failure("INVALID_VALUE", { what: "bridged", value, reason: SWITCH_FORM });
+    throw failure("INVALID_VALUE", { what, value, reason: SWITCH_FORM });
   }
   return on;
 }

@@ -2,6 +2,7 @@ import { after, before, describe } from "mocha";
 import type { Engine, EngineInfo, Log } from "../contract.ts";
 import { guardEngine } from "../guard.ts";
 import { adoptionTests } from "./adoption.ts";
+import { autostartTests } from "./autostart.ts";
 import { cancellationTests } from "./cancellation.ts";
 import { cloneTests } from "./clone.ts";
 import { clusterTests } from "./cluster.ts";
@@ -57,6 +58,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   suspend: suspendTests,
   clones: cloneTests,
   "renamed instances": renameTests,
+  autostart: autostartTests,
   exec: execTests,
   transfer: transferTests,
   networks: networkTests,

@@ -11,6 +11,7 @@ export const FEATURES = [
   "clone",
   "rename",
   "adopt",
+  "autostart",
   "network.list",
   "network.attach",
   "events",

@@ -156,5 +156,22 @@ describe("settings", () => {
     expect(await readFile(join(folder, "strata.log"), "utf8")).to.contain(
       'no script was written for \\"say\\"',
     );
+
+    it("have the host start an instance, until it is told not to or the instance is deleted", async () => {
+      await at.done("launch", "any", "--name", "web");
+      const key = "local.web.autostart";
+      expect(await at.done("get", "--keys")).to.contain(`${key}\n`);
+      expect(await at.done("get", key)).to.equal("false\n");
+      await at.done("set", `${key}=on`);
+      expect(await at.done("get", key)).to.equal("true\n");
+      const { code, stderr } = await at.strata("set", `${key}=maybe`);
+      expect([code, stderr]).to.satisfy(
+        () => code === 2 && stderr.includes('invalid value "maybe" for autostart'),
+      );
+      await at.done("delete", "web");
+      await at.done("recover", "web");
+      expect(await at.done("get", key)).to.equal("false\n");
+      expect((await at.strata("get", "local.none.autostart")).code).to.equal(3);
+    });
   });
 }).timeout(20_000);
