@@ -74,6 +74,7 @@ export async function typedText(objects: readonly Typed[], { fields, jq }: Typed
 /** jq itself, as WebAssembly; strings come out bare, as with `jq -r`. */
 async function select(text: string, expression: string): Promise<string> {
   const { raw } = await import("jq-wasm");
+  const { exitCode } = process;
   let found: string;
   try {
     found = await raw(text, expression, ["-r"]);
@@ -82,6 +83,9 @@ async function select(text: string, expression: string): Promise<string> {
       .replace(/^(Failed to execute raw query: )?(jq: )?(error: )?/, "")
       .split("\n");
     throw failure("INVALID_VALUE", { what: "--jq", value: expression, reason }, error);
+  } finally {
+    // jq as WebAssembly leaves its own exit code as the process's.
+    process.exitCode = exitCode;
   }
   return found === "" || found.endsWith("\n") ? found : `${found}\n`;
 }

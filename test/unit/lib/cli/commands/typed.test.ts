@@ -57,8 +57,10 @@ describe("typed JSON", () => {
     expect(await at.done("list", "--jq", ".[] | select(.cpus > 1) | .name")).to.equal("web\n");
     expect(await at.done("info", "--jq", "map(.memory) | add")).to.equal(`${3 * GIB}\n`);
     expect(await at.done("list", "--jq", "empty")).to.equal("");
+    const before = process.exitCode;
     const { code, stderr } = await at.strata("list", "--jq", ".[");
     expect(code).to.equal(2);
+    expect(process.exitCode, "left to the program that uses the command line").to.equal(before);
     expect(stderr).to.contain("syntax error").and.not.to.contain("\n.[");
   });
 
