@@ -131,7 +131,11 @@ function aliveCheck({ name, alive }: AwaitOptions): (last: StrataError) => Promi
     }
     lookAt = Date.now() + ALIVE_INTERVAL_MS;
     if ((await alive?.()) === false) {
-      throw failure("GUEST_UNREACHABLE", { name, reason: "it shut down while it was waited for" }, last);
+      throw failure(
+        "GUEST_UNREACHABLE",
+        { name, reason: "it shut down or crashed while it was waited for" },
+        last,
+      );
     }
   };
 }
