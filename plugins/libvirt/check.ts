@@ -145,6 +145,12 @@ async function checkMounts(engine: LibvirtEngine): Promise<Check[]> {
   if (sharing.driver === null) {
     return [{ what: "mounts", ok: false, detail: sharing.reason, fix: "apt-get install virtiofsd" }];
   }
+  // The images that strata builds cannot mount 9p, so this would show at the first mount.
+  if (sharing.driver === "9p" && !engine.session) {
+    const detail =
+      "9p, because virtiofsd is not installed; without it, folders cannot be mounted in the images that strata builds";
+    return [{ what: "mounts", ok: false, detail, fix: "apt-get install virtiofsd" }];
+  }
   const how = sharing.driver === "virtiofs" ? `virtiofs by ${sharing.virtiofsd}` : "9p";
   return [
     {
