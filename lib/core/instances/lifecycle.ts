@@ -3,6 +3,7 @@ import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
 import { quote } from "../../util/quote.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
+import { setClock } from "../guest/clock.ts";
 import { withoutMounts } from "../guest/mounts.ts";
 import { refreshInclude } from "../guest/ssh-include.ts";
 import type { Work } from "../session/engines.ts";
@@ -47,6 +48,9 @@ export async function startOne(
     await boot(session, lock, context);
   });
   await awaitBoot(session, instance, timeout, context);
+  if (instance.state === "suspended") {
+    await setClock(session, instance, context);
+  }
   await refreshInclude(session, context);
 }
 

@@ -109,6 +109,9 @@ describe("what can be done with an instance", () => {
       "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/next; mv /dev/shm/next /dev/shm/counter; sleep 0.1; done";
     await inside(NAME, "sh", "-c", `echo kept > /dev/shm/note; (${count}) </dev/null >/dev/null 2>&1 &`);
     const boot = await inside(NAME, "cat", "/proc/sys/kernel/random/boot_id");
+    // As after an hour of suspension: the clock stands still meanwhile.
+    const behind = Math.round(Date.now() / 1000) - 3600;
+    await done(["exec", NAME, "--user", "root", "--", "date", "-u", "-s", `@${behind}`]);
     await done(["suspend", NAME]);
     await done(["suspend", NAME]);
     expect(await stateOf(NAME)).to.equal("Suspended");
@@ -125,6 +128,8 @@ describe("what can be done with an instance", () => {
     await done(["stop", NAME]);
     expect(await stateOf(NAME)).to.equal("Suspended");
     await done(["start", NAME]);
+    const clock = Number(await inside(NAME, "date", "+%s"));
+    expect(clock).to.be.closeTo(Date.now() / 1000, 60);
     expect(await inside(NAME, "cat", "/proc/sys/kernel/random/boot_id")).to.equal(boot);
     expect(await inside(NAME, "cat", "/dev/shm/note")).to.equal("kept");
     const counter = () => inside(NAME, "cat", "/dev/shm/counter").then(Number);
