@@ -11,7 +11,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/strata
 ROOT=${STRATA_DEBIAN13:-$CACHE/debian13}
 PACKAGES=(libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils virtiofsd ovmf
   dnsmasq-base iptables nftables iproute2 genisoimage nodejs npm procps util-linux openssh-client sudo ca-certificates
-  e2fsprogs xfsprogs btrfs-progs fdisk mtools cpio zstd openssl make git mmdebstrap grub-pc-bin grub-efi-amd64-bin
+  e2fsprogs xfsprogs btrfs-progs fdisk mtools cpio zstd xz-utils bzip2 openssl make git mmdebstrap grub-pc-bin grub-efi-amd64-bin
   grub-common)
 
 [ $# -gt 0 ] || { sed -n 's/^# \{0,1\}//p' "$0" | tail -n +2 >&2; exit 2; }

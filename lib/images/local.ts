@@ -63,7 +63,7 @@ export async function findCached<R extends ImageRecord>(records: readonly R[], t
 
 function preferred<R extends ImageRecord>(records: readonly R[], alias: string): R | undefined {
   const named = records.filter(({ aliases }) => aliases.includes(alias));
-  return named.find(({ aliases }) => !aliases.includes("debian-micro")) ?? named[0];
+  return named.find(({ aliases }) => !aliases.some((each) => each.endsWith("-micro"))) ?? named[0];
 }
 
 function byPrefix<R extends ImageRecord>(records: readonly R[], text: string): R | undefined {

@@ -41,7 +41,10 @@ export interface ImageStore {
   list(): Promise<ImageInfo[]>;
   /** Where an engine with the given formats can get images from. Asks the default remote if there are none here. */
   sources(formats: readonly string[], signal: AbortSignal): Promise<ImageSources>;
-  build(options: { distribution: "debian"; variant: Variant }, context: Context): Promise<ImageInfo>;
+  build(
+    options: { distribution: "debian"; variant: Variant; release?: string },
+    context: Context,
+  ): Promise<ImageInfo>;
   /** Removes images by alias or the start of a hash. Rejects with IMAGE_NOT_FOUND before anything is removed. */
   remove(names: readonly string[]): Promise<ImageInfo[]>;
 }
@@ -71,7 +74,7 @@ export interface ImageStoreOptions {
   readonly download?: DownloadOptions;
 }
 
-/** Prefix of the source of an image that was built here; the variant follows. */
+/** Prefix of the source of an image that was built here; the variant follows, and a release other than the host's. */
 const BUILT = "built: debian ";
 
 /** How long an image that can be downloaded again is kept after its last launch, ms. */
@@ -97,7 +100,7 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
       ),
     list: () => atEdge(() => infosOf(cache, cache.records())),
     sources: (formats, signal) => atEdge(() => findSources(cache, catalogue, formats, signal)),
-    build: ({ variant }, context) => atEdge(() => build(cache, variant, context)),
+    build: ({ variant, release }, context) => atEdge(() => build(cache, variant, context, release)),
     remove: (names) =>
       atEdge(async () => {
         const records = await cache.records();
@@ -176,7 +179,7 @@ async function resolve(
   const variant = outdatedVariant(record);
   if (variant !== null) {
     parts.log.warn(
-      `the image "${text}" was built by another version of strata; \`strata image build debian --variant ${variant}\` rebuilds it`,
+      `the image "${text}" was built by another version of strata; \`strata image build debian --variant ${variant}${releaseOption(record)}\` rebuilds it`,
     );
   }
   await cache.touch(record.sha256);
@@ -218,7 +221,7 @@ async function bringHere(
 
 /** The variant of an image whose recipe differs from the current one; null for any other image. */
 function outdatedVariant({ source, recipe }: ImageRecord): Variant | null {
-  const variant = VARIANTS.find((each) => source === BUILT + each);
+  const variant = VARIANTS.find((each) => source === BUILT + each || source.startsWith(`${BUILT}${each} `));
   return variant === undefined || recipe === recipeOf(variant) ? null : variant;
 }
 
@@ -242,15 +245,23 @@ async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
   }
 }
 
-async function build(cache: Cache, variant: Variant, context: Context): Promise<ImageInfo> {
+/** What else the command has that builds an image of another release than the host's. */
+function releaseOption({ source }: ImageRecord): string {
+  const release = source.slice(BUILT.length).split(" ")[1];
+  return release === undefined ? "" : ` --release ${release}`;
+}
+
+async function build(cache: Cache, variant: Variant, context: Context, wanted?: string): Promise<ImageInfo> {
   return cache.withPartial(async (path) => {
-    const { codename, ...built } = await buildDebian(variant, path, context);
-    const source = BUILT + variant;
+    const { codename, foreign, ...built } = await buildDebian(variant, path, context, wanted);
+    const source = BUILT + variant + (foreign ? ` ${codename}` : "");
+    // "debian" and "debian-cloud" mean the host's own release.
+    const general = foreign ? [`${codename}-${variant}`] : [`debian-${variant}`, "debian"];
     const record = await cache.adopt(path, {
       version: 1,
       sha256: await hashFile(path, context),
       ...built,
-      aliases: [...new Set([`debian-${variant}`, "debian", codename, built.release])],
+      aliases: [...new Set([...general, codename, built.release])],
       createdAt: Date.now(),
       source,
       recipe: recipeOf(variant),

@@ -15,11 +15,17 @@ export function imageCommand(cli: Cli): Command {
     .addCommand(imageDeleteCommand(cli));
 }
 
+interface BuildOptions {
+  readonly variant: "cloud" | "micro" | "container";
+  readonly release?: string;
+}
+
 function buildCommand(cli: Cli): Command {
   return command(
     "build",
     "build a guest image from the packages of a distribution",
     "image build debian --variant micro",
+    "image build debian --release trixie",
   )
     .argument("<distribution>", "distribution to build: debian")
     .addOption(
@@ -30,7 +36,8 @@ function buildCommand(cli: Cli): Command {
         .choices(["cloud", "micro", "container"])
         .default("cloud"),
     )
-    .action(async (distribution: string, options: { variant: "cloud" | "micro" | "container" }) => {
+    .option("--release <release>", "release to build: bookworm or trixie (default: the host's)")
+    .action(async (distribution: string, options: BuildOptions) => {
       if (distribution !== "debian") {
         throw failure("INVALID_VALUE", {
           what: "the distribution",
@@ -39,7 +46,7 @@ function buildCommand(cli: Cli): Command {
         });
       }
       const strata = await cli.strata();
-      const image = await strata.images.build({ distribution, variant: options.variant, ...cli.call });
+      const image = await strata.images.build({ distribution, ...options, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Built: ${image.aliases[0]} ${image.sha256.slice(0, 12)}\n`);
     });

@@ -10,6 +10,12 @@ export interface BuildImageOptions extends CallOptions {
   readonly distribution: "debian";
   /** `cloud`: systemd and cloud-init; `micro`: boots within seconds, for tests; `container`: for LXD. */
   readonly variant: "micro" | "cloud" | "container";
+  /**
+   * Codename or number, such as "trixie" or "13".
+   *
+   * @default the host's own
+   */
+  readonly release?: string;
 }
 
 /** Images that instances are launched from. */

@@ -129,8 +129,13 @@ export function images(session: Session): StrataImages {
   return {
     find: (options) => findImages(session, options, options),
     list: async () => answer(await (await session.images()).list()),
-    build: async ({ distribution, variant, ...call }) =>
-      answer(await (await session.images()).build({ distribution, variant }, contextOf(call))),
+    build: async ({ distribution, variant, release, ...call }) =>
+      answer(
+        await (await session.images()).build(
+          { distribution, variant, ...(release === undefined ? {} : { release }) },
+          contextOf(call),
+        ),
+      ),
     delete: async (names, options) => answer(await removeImages(session, listOf(names), options)),
   };
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Context } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
@@ -9,7 +9,7 @@ import { inspectImage } from "../inspect.ts";
 import type { ImageFormat } from "../record.ts";
 import { containerMetadata } from "./container-files.ts";
 import { GRUB, writeDisk } from "./disk.ts";
-import { aptSources, hostRelease } from "./host.ts";
+import { aptSources, chooseRelease, hostRelease, sourcesFor } from "./host.ts";
 import {
   kernelVersion,
   makeCloudRoot,
@@ -27,6 +27,8 @@ export interface BuiltImage {
   readonly os: string;
   readonly release: string;
   readonly codename: string;
+  /** It is another release than the host's. */
+  readonly foreign: boolean;
   /** The default user. */
   readonly username: string;
   readonly format: ImageFormat;
@@ -73,11 +75,17 @@ export const KERNEL_ARGUMENTS: Readonly<Record<Machine, string>> = {
  * Builds a Debian guest at `target` from the packages of the host's own apt sources: a bootable disk as a
  * qcow2 file, or the root folder of a container as a tarball. Mounts nothing and uses no loop device. Needs
  * root or a user namespace; PROGRAM_MISSING names every program that is not installed, UNSUPPORTED a host
- * that is not Debian.
+ * that is not Debian. `wanted` is a release other than the host's, from the same mirror.
  */
-export async function buildDebian(variant: Variant, target: string, context: Context): Promise<BuiltImage> {
+export async function buildDebian(
+  variant: Variant,
+  target: string,
+  context: Context,
+  wanted?: string,
+): Promise<BuiltImage> {
   const { signal } = context;
-  const { suite, release, sources, asRoot } = await requireBuildable(variant, signal);
+  const { host, sources: own, asRoot } = await requireBuildable(variant, signal);
+  const { suite, release } = wanted === undefined ? host : chooseRelease(wanted, host);
   // Not /tmp, which may be in memory: a root folder and a disk take more than a gigabyte.
   const room = process.env.TMPDIR ?? "/var/tmp";
   await requireSpace(room, ROOM[variant].work);
@@ -86,9 +94,16 @@ export async function buildDebian(variant: Variant, target: string, context: Con
   try {
     // apt's own user reads the packages in it.
     await chmod(work, 0o755);
+    const sources = suite === host.suite ? own : await translateSources(own, work, host.suite, suite);
     const options: RootOptions = { root: join(work, "rootfs"), work, suite, sources, asRoot, signal };
     context.progress({ phase: "Installing packages" });
-    const built = { os: "Debian", release, codename: suite, username: "ubuntu" };
+    const built = {
+      os: "Debian",
+      release,
+      codename: suite,
+      foreign: suite !== host.suite,
+      username: "ubuntu",
+    };
     if (variant === "container") {
       return { ...built, format: "lxd-rootfs", virtualSize: await buildContainer(options, target, context) };
     }
@@ -108,7 +123,23 @@ export async function requireBuildable(variant: Variant, signal: AbortSignal) {
   }
   const host = await hostRelease();
   const sources = await aptSources();
-  return { ...host, sources, asRoot: await becomeRoot(signal) };
+  return { host, sources, asRoot: await becomeRoot(signal) };
+}
+
+/** Copies of the host's apt sources that name another release. */
+async function translateSources(
+  files: readonly string[],
+  work: string,
+  from: string,
+  to: string,
+): Promise<string[]> {
+  const copies: string[] = [];
+  for (const file of files) {
+    const copy = join(work, `${to}-${basename(file)}`);
+    await writeFile(copy, sourcesFor(await readFile(file, "utf8"), from, to));
+    copies.push(copy);
+  }
+  return copies;
 }
 
 async function requireGrub(): Promise<void> {

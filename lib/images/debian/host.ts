@@ -24,6 +24,38 @@ export function parseRelease(text: string): HostRelease {
   return { suite, release: field("VERSION_ID") || suite };
 }
 
+/** Releases that can be built on a host of any of them, newest last. */
+const RELEASES: readonly HostRelease[] = [
+  { suite: "bookworm", release: "12" },
+  { suite: "trixie", release: "13" },
+];
+
+/** The release that a codename or a number means. Throws INVALID_VALUE. */
+export function chooseRelease(wanted: string, host: HostRelease): HostRelease {
+  const name = wanted.toLowerCase();
+  const found = [host, ...RELEASES].find(({ suite, release }) => name === suite || name === release);
+  if (found === undefined) {
+    const names = RELEASES.map(({ suite, release }) => `${suite} (${release})`).join(" or ");
+    throw failure("INVALID_VALUE", { what: "the release", value: wanted, reason: `must be ${names}` });
+  }
+  return found;
+}
+
+/**
+ * Apt sources of one release as those of another, from the same mirror: its name is replaced where suites are
+ * listed, also in `bookworm-security`.
+ */
+export function sourcesFor(text: string, from: string, to: string): string {
+  return text
+    .split("\n")
+    .map((line) =>
+      /^(?:Suites:|\s*deb(?:-src)?\s)/.test(line)
+        ? line.replace(new RegExp(`(^|[\\s])${from}(?=$|[\\s-])`, "g"), `$1${to}`)
+        : line,
+    )
+    .join("\n");
+}
+
 export async function hostRelease(): Promise<HostRelease> {
   if (process.arch !== "x64") {
     throw failure("UNSUPPORTED", {

@@ -85,11 +85,18 @@ export async function makeContainerRoot(o: RootOptions): Promise<void> {
   await removeDownloads(o);
 }
 
+/** Every Debian 12 has these, so that they make no difference to images of it. */
+const ESSENTIAL_BEFORE_TRIXIE = ["e2fsprogs"];
+
 /** Debian's userland and kernel without systemd; boots within seconds even under emulation. */
 export async function makeMicroRoot(o: RootOptions): Promise<void> {
-  await bootstrap(o, MICRO_PACKAGES, [
-    '--essential-hook=mkdir -p "$1/etc/initramfs-tools"; printf "do_initrd = no\\n" > "$1/etc/kernel-img.conf"; printf "update_initramfs=no\\n" > "$1/etc/initramfs-tools/update-initramfs.conf"',
-  ]);
+  await bootstrap(
+    o,
+    [...MICRO_PACKAGES, ...ESSENTIAL_BEFORE_TRIXIE],
+    [
+      '--essential-hook=mkdir -p "$1/etc/initramfs-tools"; printf "do_initrd = no\\n" > "$1/etc/kernel-img.conf"; printf "update_initramfs=no\\n" > "$1/etc/initramfs-tools/update-initramfs.conf"',
+    ],
+  );
   await writeFiles(o.root, MICRO_FILES, MICRO_LINKS);
   await removeHostKeys(o.root);
   const inside = (...command: string[]) => o.asRoot("chroot", [o.root, ...command]);
