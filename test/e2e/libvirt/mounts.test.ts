@@ -90,7 +90,7 @@ describe("folders of the host in a real guest", () => {
   it("are there after the launch, and the caller's files are the user's", async () => {
     const source = path("first");
     await done(["launch", "debian-micro", "--name", NAME, "--memory", "400M", "--mount", source]);
-    expect(await mounts()).to.deep.equal({ "/home/ubuntu/first": { source, uids: ["0:1000"] } });
+    expect(await mounts()).to.deep.equal({ "/home/ubuntu/first": { source, uids: ["0:default"] } });
     expect(await inside("cat", "first/hello")).to.equal("from the host");
     await inside("sh", "-c", "echo from the guest > first/answer");
     expect(await readFile(path("first", "answer"), "utf8")).to.equal("from the guest\n");
@@ -200,8 +200,8 @@ describe("folders of the host in a real guest", () => {
     await done(["snapshot", NAME, "-n", "others"]);
     const others = await mounts();
     expect(others).to.deep.equal({
-      "/srv/data": { source: path("third"), uids: ["0:1000"] },
-      "/srv/new": { source: path("first"), uids: ["0:1000"] },
+      "/srv/data": { source: path("third"), uids: ["0:default"] },
+      "/srv/new": { source: path("first"), uids: ["0:default"] },
     });
     await done(["restore", "-d", `${NAME}.two`]);
     expect(await mounts()).to.deep.equal(recorded);
