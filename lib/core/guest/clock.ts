@@ -8,7 +8,7 @@ import { canLogIn, execIn } from "./guest.ts";
 const CLOCK_TIMEOUT_MS = 20_000;
 
 /** Argument: seconds since 1970. Leaves a clock alone that is right to two seconds. */
-const SET = 'd=$(($1 - $(date +%s))); [ "${d#-}" -le 2 ] || date -u -s "@$1" >/dev/null';
+const SET = `d=$(($1 - $(date +%s))); [ "\${d#-}" -le 2 ] || date -u -s "@$1" >/dev/null`;
 
 /**
  * Sets the clock of a virtual machine that was resumed, which stood still meanwhile. A failure is a warning, since
