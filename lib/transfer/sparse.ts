@@ -1,5 +1,4 @@
 import type { FileHandle } from "node:fs/promises";
-import { z } from "zod";
 import { run } from "../util/programs.ts";
 
 /** A part of a file that has data; between two of them, and after the last, there is a hole. */
@@ -29,7 +28,11 @@ export async function findExtents(path: string, file: FileHandle, size: number):
   return (size < LARGE ? undefined : await askExtents(path, size)) ?? searchExtents(file, size);
 }
 
-const MAPPED = z.array(z.object({ start: z.int().min(0), length: z.int().min(0), data: z.boolean() }));
+/** What of `qemu-img map` is read. Most transfers have no holes, and no need of zod. */
+async function mappedShape() {
+  const { z } = await import("zod");
+  return z.array(z.object({ start: z.int().min(0), length: z.int().min(0), data: z.boolean() }));
+}
 
 /**
  * What the file system has as data. Node cannot ask it (lseek with SEEK_HOLE), qemu-img can; undefined where that is
@@ -38,7 +41,9 @@ const MAPPED = z.array(z.object({ start: z.int().min(0), length: z.int().min(0),
 async function askExtents(path: string, size: number): Promise<Extent[] | undefined> {
   try {
     const map = await run("qemu-img", ["map", "--output=json", "-U", "--image-opts", fileOption(path)]);
-    const data = MAPPED.parse(JSON.parse(map)).filter((each) => each.data && each.start < size);
+    const data = (await mappedShape())
+      .parse(JSON.parse(map))
+      .filter((each) => each.data && each.start < size);
     // It counts whole sectors.
     return data.map(({ start, length }) => ({ offset: start, length: Math.min(length, size - start) }));
   } catch {

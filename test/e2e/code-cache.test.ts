@@ -62,6 +62,17 @@ describe("the code cache", () => {
     expect(Object.keys(chunks).length).to.be.above(few.length);
   });
 
+  it("has neither ssh nor zod for a list: both take longer to load than all the rest", async () => {
+    const { code } = await strata(["--driver", "memory", "list"], { env: { XDG_CACHE_HOME: home } });
+    expect(code).to.equal(0);
+    const loaded = Object.keys((await kept()).chunks);
+    const texts = await Promise.all(
+      loaded.map((chunk) => readFile(new URL(`../../dist/bin/${chunk}`, import.meta.url), "utf8")),
+    );
+    const heavy = loaded.filter((_, at) => /require\("ssh2"\)|ZodType/.test(texts[at] ?? ""));
+    expect(heavy).to.deep.equal([]);
+  });
+
   it("is made anew when it is broken, and when another strata made it", async () => {
     const right = await version();
     const { path, bytes } = await kept();

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, isIP, type Server, type Socket } from "node:net";
 import { errnoOf, failure, reasonOf } from "../../errors.ts";
-import { type Guest, openGuest } from "../../guest/ssh.ts";
+import type { Guest } from "../../guest/ssh.ts";
 import type { ForwardOptions, PortForward } from "../api/strata.ts";
 import { getInstance } from "../instances/instances.ts";
 import { unsupported } from "../session/features.ts";
@@ -97,6 +97,7 @@ function guestLine(session: Session, name: string, signal: AbortSignal) {
   const connect = async (): Promise<Guest> => {
     const instance = await getInstance(session, name);
     const endpoint = await endpointOf(session, instance);
+    const { openGuest } = await import("../../guest/ssh.ts");
     const opened = await openGuest({ ...(await login(session, instance, undefined)), endpoint, signal });
     void opened.ended.then(() => {
       guest = undefined;

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { InstanceOutline, SshEndpoint } from "../../engine/contract.ts";
 import { asStrataError, failure } from "../../errors.ts";
-import { openGuest } from "../../guest/ssh.ts";
 import { aliasOf } from "../../guest/ssh-config.ts";
 import type { CallOptions, SshLogin } from "../api/strata.ts";
 import { displayState, getInstance, outlines } from "../instances/instances.ts";
@@ -111,6 +110,7 @@ async function pinnedNow(
     await known.onHostKey(key);
     hostKey = key;
   };
+  const { openGuest } = await import("../../guest/ssh.ts");
   await using _guest = await openGuest({ ...known, onHostKey, endpoint, timeout: CONTACT, signal });
   if (hostKey === undefined) {
     throw failure("INTERNAL", { reason: "a guest let us in and showed no host key" });
