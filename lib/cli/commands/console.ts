@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import type { Command } from "commander";
 import { failure } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { canAsk } from "../io.ts";
@@ -24,8 +25,7 @@ export function consoleCommand(cli: Cli): Command {
       const size = "columns" in io.stdout ? { columns: io.stdout.columns, rows: io.stdout.rows } : undefined;
       await using console = await strata.instances.console(name, {
         signal: cli.call.signal,
-        ...(force === undefined ? {} : { force }),
-        ...(size === undefined ? {} : { tty: size }),
+        ...defined({ force, tty: size }),
       });
       io.stderr.write(`Connected to the console of ${name}. Ctrl-] leaves it.\r\n`);
       await attach(cli, console);
@@ -95,8 +95,7 @@ export function logsCommand(cli: Cli): Command {
       const [name = ""] = await chosenNames(strata, given === undefined ? [] : [given], false);
       const chunks = strata.instances.logs(name, {
         signal: cli.call.signal,
-        ...(follow === undefined ? {} : { follow }),
-        ...(wanted === undefined ? {} : { lines: wanted }),
+        ...defined({ follow, lines: wanted }),
       });
       const { stdout } = cli.io;
       const decoder = new TextDecoder();

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import type { ConsoleSession, Instance } from "../../engine/contract.ts";
 import { isStrataError, StrataError } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import type { ConsoleOptions, LogsOptions } from "../api/strata.ts";
 import { getInstance } from "../instances/instances.ts";
 import { requireGroup } from "../session/features.ts";
@@ -28,8 +29,7 @@ export async function* logs(
   );
   yield* log(id, {
     signal: signal ?? new AbortController().signal,
-    ...(lines === undefined ? {} : { lines }),
-    ...(follow === undefined ? {} : { follow }),
+    ...defined({ lines, follow }),
   });
 }
 
@@ -41,11 +41,7 @@ export async function openConsole(
 ): Promise<ConsoleSession> {
   const { id } = await getInstance(session, name);
   const open = await requireGroup(session, "console", "opening a console", ({ console }) => console?.open);
-  return open(id, {
-    ...(force === undefined ? {} : { force }),
-    ...(tty === undefined ? {} : { tty }),
-    ...(signal === undefined ? {} : { signal }),
-  });
+  return open(id, defined({ force, tty, signal }));
 }
 
 /** The same error with the end of the guest's console in its details, for what was waited for in vain. */
