@@ -3,6 +3,7 @@ import type { Context } from "../engine/contract.ts";
 import { asStrataError, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { causesOf } from "./causes.ts";
+import { warningPrefix } from "./colour.ts";
 import { printable } from "./format/cell.ts";
 import type { Io } from "./io.ts";
 import type { CommandLog } from "./log.ts";
@@ -29,6 +30,8 @@ export interface GlobalOptions {
   verbosity: number;
   /** Only errors are written to standard error: no progress, no warnings, no hints at what to do next. */
   quiet: boolean;
+  /** False with --no-color. */
+  colour: boolean;
 }
 
 export interface OpenCli {
@@ -45,7 +48,7 @@ export type Opener = (options: OpenStrataOptions) => Promise<Strata>;
 const openReal: Opener = async (options) => (await import("../core/session/open.ts")).openStrata(options);
 
 export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal): OpenCli {
-  const global: GlobalOptions = { driver: undefined, verbosity: 0, quiet: false };
+  const global: GlobalOptions = { driver: undefined, verbosity: 0, quiet: false, colour: true };
   const begin = performance.now();
   const progress = progressLine(io, () => global.verbosity > 0);
   let opened: Promise<Strata> | undefined;
@@ -84,7 +87,7 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
         },
         warn: (message) => {
           if (!global.quiet) {
-            progress.above(`strata: warning: ${printable(message)}\n`);
+            progress.above(`${warningPrefix({ io, global })} ${printable(message)}\n`);
           }
         },
       },
@@ -107,7 +110,7 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
         await strata?.[Symbol.asyncDispose]();
       } catch (error) {
         // The command has finished, and its exit code is used.
-        io.stderr.write(`strata: warning: ${printable(asStrataError(error).message)}\n`);
+        io.stderr.write(`${warningPrefix({ io, global })} ${printable(asStrataError(error).message)}\n`);
         log?.warn("closing failed", { causes: causesOf(error) });
       }
       await log?.[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { VERSION } from "../version.ts";
 import type { Cli } from "./cli.ts";
+import { errorPrefix } from "./colour.ts";
 import { errorHintOf, withExamples } from "./command.ts";
 import { versionCommand } from "./commands/about.ts";
 import { authenticateCommand, waitReadyCommand } from "./commands/access.ts";
@@ -102,6 +103,7 @@ export function createProgram(cli: Cli): Command {
       return cli.global.verbosity;
     })
     .addOption(quietOption(cli))
+    .addOption(noColorOption(cli))
     .enablePositionalOptions()
     .helpCommand(false)
     .showSuggestionAfterError();
@@ -121,6 +123,14 @@ function quietOption(cli: Cli): Option {
   return new Option("--quiet", "write only errors to standard error").argParser(() => {
     cli.global.quiet = true;
     return true;
+  });
+}
+
+/** https://no-color.org spells it so. */
+function noColorOption(cli: Cli): Option {
+  return new Option("--no-color", "write no colours, as with the variable NO_COLOR").argParser(() => {
+    cli.global.colour = false;
+    return false;
   });
 }
 
@@ -153,7 +163,10 @@ function settle(program: Command, each: Command, cli: Cli): void {
       writeOut: (text) => void write(cli.io, text),
       // The message repeats what was typed.
       writeErr: (text) => void cli.io.stderr.write(printable(text)),
-      outputError: (text, show) => show(text.replace(/^error: /, "strata: ")),
+      outputError: (text) => {
+        const message = printable(text.replace(/^error: /, ""));
+        cli.io.stderr.write(`${errorPrefix(cli)} ${message}`);
+      },
     })
     .showHelpAfterError(
       path.length === 0
@@ -163,6 +176,7 @@ function settle(program: Command, each: Command, cli: Cli): void {
   if (each === program) {
     return;
   }
+  each.addOption(noColorOption(cli).hideHelp());
   each.option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
     cli.global.verbosity += 1;
     return cli.global.verbosity;

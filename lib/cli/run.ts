@@ -3,7 +3,8 @@ import { asStrataError, EXIT, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
 import { expandAlias, firstWord } from "./alias.ts";
 import { causesOf } from "./causes.ts";
-import { createCli, type OpenCli, type Opener } from "./cli.ts";
+import { type Cli, createCli, type OpenCli, type Opener } from "./cli.ts";
+import { errorPrefix } from "./colour.ts";
 import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
 import { comesOf, hasSeenEnough, lossOf, outputFailure, watch } from "./output.ts";
@@ -38,9 +39,9 @@ export async function run(
     words = expanded.slice(firstWord(program, expanded));
     refuseUnknown(program, expanded);
     await program.parseAsync([...expanded], { from: "user" });
-    return await ended(io, opened, words, undefined);
+    return await ended(opened, words, undefined);
   } catch (error) {
-    return await ended(io, opened, words, error);
+    return await ended(opened, words, error);
   } finally {
     await opened.close();
     process.off("SIGINT", onInterrupt);
@@ -53,16 +54,15 @@ export async function run(
  * begin with the command.
  */
 async function ended(
-  io: Io,
   { cli, exitCode, logEnd }: OpenCli,
   words: readonly string[],
   error: unknown,
 ): Promise<number> {
-  const loss = await lossOf(io.stdout);
+  const loss = await lossOf(cli.io.stdout);
   cli.progress.clear();
   const ending = endingOf(error, loss, exitCode());
   for (const failure of ending.failures) {
-    report(io, failure, cli.global.verbosity);
+    report(cli, failure);
   }
   const code = ending.failures[0]?.exitCode ?? ending.exitCode;
   logEnd(words, code, ending.failures);
@@ -93,10 +93,11 @@ function endingOf(error: unknown, loss: Error | undefined, exitCode: number): En
   return { failures: [asStrataError(error), ...lostOutput("the command had failed anyway")], exitCode: 0 };
 }
 
-function report(io: Io, error: StrataError, verbosity: number): void {
+function report(cli: Cli, error: StrataError): void {
+  const { io, global } = cli;
   const each = error.errors.length > 0 ? error.errors : [error];
   for (const { message } of each) {
-    io.stderr.write(`strata: ${printable(message)}\n`);
+    io.stderr.write(`${errorPrefix(cli)} ${printable(message)}\n`);
   }
   for (const hint of new Set(each.map(({ hint }) => hint))) {
     if (hint !== undefined) {
@@ -110,7 +111,7 @@ function report(io: Io, error: StrataError, verbosity: number): void {
       io.stderr.write(`  ${printable(line)}\n`);
     }
   }
-  if (verbosity > 0) {
+  if (global.verbosity > 0) {
     for (const cause of causesOf(error.cause)) {
       io.stderr.write(`  caused by ${printable(cause)}\n`);
     }

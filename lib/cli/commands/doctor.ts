@@ -3,6 +3,7 @@ import type { Strata } from "../../core/api/strata.ts";
 import type { Finding } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
+import { paletteOf } from "../colour.ts";
 import { command, formatOption } from "../command.ts";
 import { formatDoctor, formatPlan, longSubject } from "../format/doctor.ts";
 import { parseFormat } from "../format/format.ts";
@@ -53,9 +54,12 @@ export function doctorCommand(cli: Cli): Command {
         findings = await strata.maintenance.audit({ ...audit, ...cli.call });
       }
       cli.progress.clear();
-      const colour = cli.io.stdout.isTTY === true && !cli.io.env.NO_COLOR;
+      const palette = paletteOf(cli, "stdout");
       const { driver } = cli.global;
-      await write(cli.io, formatDoctor({ checks, findings, repaired }, format, { colour, driver, ...audit }));
+      await write(
+        cli.io,
+        formatDoctor({ checks, findings, repaired }, format, { palette, driver, ...audit }),
+      );
       if (failed || findings.length > 0) {
         cli.exit(1);
       }

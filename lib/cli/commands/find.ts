@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
+import { errorPrefix } from "../colour.ts";
 import { command, formatOption } from "../command.ts";
 import { printable } from "../format/cell.ts";
 import { formatFind } from "../format/find.ts";
@@ -35,7 +36,7 @@ export function findCommand(cli: Cli): Command {
       });
       await write(cli.io, formatFind(offers, format));
       for (const error of offers.errors) {
-        cli.io.stderr.write(`strata: ${printable(error)}\n`);
+        cli.io.stderr.write(`${errorPrefix(cli)} ${printable(error)}\n`);
       }
     });
 }

@@ -5,6 +5,7 @@ import { parseRef } from "../../core/snapshots/ref.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { EXIT, failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
+import { paletteOf } from "../colour.ts";
 import { command, formatOption } from "../command.ts";
 import { parseFormat } from "../format/format.ts";
 import { formatInfo, type Infos, silentGuests } from "../format/info.ts";
@@ -39,7 +40,12 @@ export function infoCommand(cli: Cli): Command {
     const request = { ...infoRequest(options), ...(typed === undefined ? {} : { host: true }) };
     const infos = await collect(cli, names, options.snapshots === true, request);
     cli.progress.clear();
-    await write(cli.io, typed === undefined ? formatInfo(infos, format) : await typedInfo(infos, typed));
+    await write(
+      cli.io,
+      typed === undefined
+        ? formatInfo(infos, format, paletteOf(cli, "stdout"))
+        : await typedInfo(infos, typed),
+    );
     for (const silent of silentGuests(infos)) {
       cli.call.warn(silent);
       if (request.wait !== undefined) {

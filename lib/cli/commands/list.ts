@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { InstanceInfo, InstanceSummary, Listing, Strata } from "../../core/api/strata.ts";
 import { failure, type StrataError } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
+import { errorPrefix, paletteOf } from "../colour.ts";
 import { command, formatOption } from "../command.ts";
 import { printable } from "../format/cell.ts";
 import { type Format, parseFormat } from "../format/format.ts";
@@ -154,10 +155,15 @@ async function listInstances(cli: Cli, options: Flags, format: Format): Promise<
   if (options.names === true) {
     return instances.map(({ name }) => `${name}\n`).join("");
   }
+  const palette = paletteOf(cli, "stdout");
   if ((format === "table" || format === "csv") && (columns !== undefined || !options.headers)) {
-    return formatRows(objects(), columns ?? usualColumns(listing), { format, headers: options.headers });
+    return formatRows(objects(), columns ?? usualColumns(listing), {
+      format,
+      headers: options.headers,
+      palette,
+    });
   }
-  return formatList({ ...listing, instances }, format);
+  return formatList({ ...listing, instances }, format, palette);
 }
 
 function usualColumns({ engines }: Listing): readonly string[] {
@@ -177,6 +183,8 @@ async function looker(cli: Cli, strata: Strata): Promise<(instance: InstanceSumm
 }
 
 function complain(cli: Cli, engine: string, { message, hint, exitCode }: StrataError): void {
-  cli.io.stderr.write(`strata: engine ${engine}: ${printable([message, hint].filter(Boolean).join(". "))}\n`);
+  cli.io.stderr.write(
+    `${errorPrefix(cli)} engine ${engine}: ${printable([message, hint].filter(Boolean).join(". "))}\n`,
+  );
   cli.exit(exitCode);
 }

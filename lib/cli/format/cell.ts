@@ -1,11 +1,13 @@
+import { stripVTControlCharacters } from "node:util";
 import { graphemes } from "./graphemes.ts";
 
 /** Ranges that terminals draw two columns wide: East Asian wide and emoji. */
 const WIDE =
   /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}]/u;
 
-/** Columns that a text takes on a terminal. */
-export function displayWidth(text: string): number {
+/** Columns that a text takes on a terminal; its colours take none. */
+export function displayWidth(coloured: string): number {
+  const text = coloured.includes("\u001b") ? stripVTControlCharacters(coloured) : coloured;
   if (/^[\x20-\x7e]*$/.test(text)) {
     return text.length;
   }

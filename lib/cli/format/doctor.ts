@@ -1,6 +1,6 @@
-import pc from "picocolors";
 import type { Check, Finding } from "../../engine/contract.ts";
 import { quote } from "../../util/quote.ts";
+import type { Palette } from "../colour.ts";
 import { columns, csvField, csvLines, printable } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
@@ -11,7 +11,7 @@ export interface Diagnosis {
 }
 
 export interface Shown {
-  readonly colour: boolean;
+  readonly palette: Palette;
   /** The engine from the command line, which commands to paste must name as well. */
   readonly driver?: string | undefined;
   /** True if contents were checked: a repair finds these problems only if it checks contents too. */
@@ -22,7 +22,7 @@ export interface Shown {
 export function formatDoctor(
   { checks, findings, repaired }: Diagnosis,
   format: Format,
-  { colour, ...how }: Shown,
+  { palette, ...how }: Shown,
 ): string {
   const rows = checks.map(({ what, ok, detail, fix }) => ({ check: what, ok, detail, fix: fix ?? "" }));
   switch (format) {
@@ -42,7 +42,7 @@ export function formatDoctor(
         ]),
       ]);
     case "table": {
-      const { green, red } = pc.createColors(colour);
+      const { green, red } = palette;
       const lines = [
         ...rows.map(({ check, ok, detail, fix }) => ({
           ok,
@@ -61,7 +61,7 @@ export function formatDoctor(
         })),
       ];
       const table = columns(
-        lines.map(({ ok, cells }) => [ok ? "ok" : "FAILED", ...cells.map(printable)]),
+        lines.map(({ ok, cells }) => [ok ? green("ok") : red("FAILED"), ...cells.map(printable)]),
       ).split("\n");
       return table
         .flatMap((line, at) => {
@@ -69,8 +69,7 @@ export function formatDoctor(
           if (row === undefined) {
             return [line];
           }
-          const shown = row.ok ? green("ok") + line.slice(2) : red("FAILED") + line.slice(6);
-          return [shown, ...row.below.map((text) => `         ${printable(text)}`)];
+          return [line, ...row.below.map((text) => `         ${printable(text)}`)];
         })
         .join("\n");
     }

@@ -1,9 +1,10 @@
 import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api/strata.ts";
 import type { Mount } from "../../engine/contract.ts";
 import { formatSize } from "../../size/format.ts";
+import { type Palette, PLAIN, paintState } from "../colour.ts";
 import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
-import { line } from "./line.ts";
+import { line, paintedLine } from "./line.ts";
 
 /** What `info` was asked for: instances, snapshots, or both. */
 export interface Infos {
@@ -27,7 +28,7 @@ function isSilent({ guestAnswered }: InstanceInfo): boolean {
   return guestAnswered === false;
 }
 
-export function formatInfo(infos: Infos, format: Format): string {
+export function formatInfo(infos: Infos, format: Format, palette: Palette = PLAIN): string {
   const errors = silentGuests(infos);
   switch (format) {
     case "json":
@@ -37,7 +38,10 @@ export function formatInfo(infos: Infos, format: Format): string {
     case "csv":
       return csv(infos);
     case "table": {
-      const blocks = [...infos.instances.map(instanceTable), ...infos.snapshots.map(snapshotTable)];
+      const blocks = [
+        ...infos.instances.map((info) => instanceTable(info, palette)),
+        ...infos.snapshots.map(snapshotTable),
+      ];
       if (blocks.length > 0) {
         return blocks.join("\n");
       }
@@ -78,13 +82,13 @@ function runs({ state }: InstanceInfo): boolean {
   return state === "Running" || state === "Delayed Shutdown";
 }
 
-function instanceTable(info: InstanceInfo): string {
+function instanceTable(info: InstanceInfo, palette: Palette): string {
   const running = runs(info);
   const image = [info.imageOs, info.imageRelease].filter(Boolean).join(" ") || "--";
   const hash = info.imageHash === "" ? "--" : `${info.imageHash.slice(0, 12)} (${image})`;
   return `${[
     line("Name", info.name),
-    line("State", info.state),
+    paintedLine("State", paintState(info.state, palette)),
     ...(info.member === undefined ? [] : [line("Member", info.member)]),
     line("Snapshots", String(info.snapshotCount)),
     line("IPv4", ...(info.ipv4.length === 0 ? ["--"] : info.ipv4)),

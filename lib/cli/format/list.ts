@@ -1,4 +1,5 @@
 import type { EngineFailure, InstanceSummary, Listing } from "../../core/api/strata.ts";
+import { type Palette, PLAIN, paintState } from "../colour.ts";
 import { columns, csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 
@@ -6,7 +7,11 @@ import { type Format, json, yaml } from "./format.ts";
  * Instances, one per line. With several engines, each line shows its engine, and engines that could not be
  * listed are shown as well.
  */
-export function formatList({ engines, instances, failures }: Listing, format: Format): string {
+export function formatList(
+  { engines, instances, failures }: Listing,
+  format: Format,
+  palette: Palette = PLAIN,
+): string {
   const several = engines.length > 1;
   const engineOf = ({ engine }: InstanceSummary) => (several ? { engine } : {});
   const memberOf = ({ member }: InstanceSummary) => (member === undefined ? {} : { member });
@@ -49,7 +54,7 @@ export function formatList({ engines, instances, failures }: Listing, format: Fo
         ]),
       ]);
     case "table":
-      return table(instances, several, clustered);
+      return table(instances, several, clustered, palette);
   }
 }
 
@@ -69,7 +74,12 @@ function byName<T>(
   return found;
 }
 
-function table(instances: readonly InstanceSummary[], several: boolean, clustered: boolean): string {
+function table(
+  instances: readonly InstanceSummary[],
+  several: boolean,
+  clustered: boolean,
+  palette: Palette,
+): string {
   if (instances.length === 0) {
     return "No instances found.\n";
   }
@@ -79,7 +89,7 @@ function table(instances: readonly InstanceSummary[], several: boolean, clustere
     ...(clustered ? [member] : []),
   ];
   const rows = instances.flatMap(({ name, engine, member = "--", state, ipv4, release }) => [
-    row(engine, [name, state, ipv4[0] ?? "--", release || "--"], member),
+    row(engine, [name, paintState(state, palette), ipv4[0] ?? "--", release || "--"], member),
     ...ipv4.slice(1).map((address) => row("", ["", "", address, ""], "")),
   ]);
   return columns([row("Engine", ["Name", "State", "IPv4", "Release"], "Member"), ...rows]);

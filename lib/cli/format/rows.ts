@@ -1,5 +1,6 @@
 import { failure } from "../../errors.ts";
 import { formatSize } from "../../size/format.ts";
+import { isState, type Palette, PLAIN, paintState } from "../colour.ts";
 import { columns, csvField, csvLines } from "./cell.ts";
 import type { Typed } from "./typed.ts";
 
@@ -94,11 +95,18 @@ function plain(value: unknown): string {
   return typeof value === "object" ? Object.values(value).map(plain).join(" ") : String(value);
 }
 
+export interface RowsOptions {
+  readonly format: "table" | "csv";
+  readonly headers: boolean;
+  /** Colours of states in a table. */
+  readonly palette?: Palette;
+}
+
 /** Objects as rows of a table or CSV with these fields as its columns. */
 export function formatRows(
   objects: readonly Typed[],
   fields: readonly string[],
-  { format, headers }: { readonly format: "table" | "csv"; readonly headers: boolean },
+  { format, headers, palette = PLAIN }: RowsOptions,
 ): string {
   const head = headers ? [fields.map(heading)] : [];
   if (format === "csv") {
@@ -110,14 +118,20 @@ export function formatRows(
   if (objects.length === 0) {
     return headers ? "No instances found.\n" : "";
   }
-  return columns([...head, ...objects.map((object) => fields.map((field) => cell(field, object[field])))]);
+  return columns([
+    ...head,
+    ...objects.map((object) => fields.map((field) => cell(field, object[field], palette))),
+  ]);
 }
 
 function heading(field: string): string {
   return HEADINGS[field] ?? `${field.charAt(0).toUpperCase()}${field.slice(1)}`;
 }
 
-function cell(field: string, value: unknown): string {
+function cell(field: string, value: unknown, palette: Palette): string {
+  if (field === "state" && isState(value)) {
+    return paintState(value, palette);
+  }
   return SIZES.includes(field) && typeof value === "number"
     ? formatSize(BigInt(value))
     : plain(value) || "--";
