@@ -16,6 +16,7 @@ import type { Adoption } from "./contract/adoption.ts";
 import type { Autostart } from "./contract/autostart.ts";
 import type { Cluster } from "./contract/cluster.ts";
 import type { Consoles } from "./contract/console.ts";
+import type { Disks } from "./contract/disks.ts";
 import type { EngineInfo } from "./contract/engine.ts";
 import type { EngineEvent } from "./contract/events.ts";
 import type { GuestAccess } from "./contract/guest.ts";
@@ -30,6 +31,7 @@ export type * from "./contract/autostart.ts";
 export type * from "./contract/call.ts";
 export type * from "./contract/cluster.ts";
 export type * from "./contract/console.ts";
+export type * from "./contract/disks.ts";
 export * from "./contract/engine.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/guest.ts";
@@ -52,6 +54,8 @@ export interface Engine extends AsyncDisposable {
   readonly guest: GuestAccess;
   /** Present exactly when the feature "mount.native" or "mount.classic" is declared. */
   readonly mounts?: Mounts;
+  /** Present exactly when the feature "disks" is declared. */
+  readonly disks?: Disks;
   /** Present exactly when the feature "network.list" is declared. */
   readonly networks?: Networks;
   /** Present exactly when the feature "read-image" is declared. */

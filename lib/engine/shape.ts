@@ -15,6 +15,7 @@ export interface Group {
 
 export const GROUPS: readonly Group[] = [
   { features: ["mount.native", "mount.classic"], member: "mounts", of: ({ mounts }) => mounts },
+  { features: ["disks"], member: "disks", of: ({ disks }) => disks },
   { features: ["network.list"], member: "networks", of: ({ networks }) => networks },
   { features: ["network.attach"], member: "networks.attach", of: ({ networks }) => networks?.attach },
   { features: ["read-image"], member: "readImages", of: ({ readImages }) => readImages },

@@ -77,7 +77,8 @@ const entries = {
   DISK_SHRINK: {
     exit: EXIT.usage,
     message: 'the disk of "{name}" cannot shrink from {current} to {wanted}',
-    hint: "A disk can only grow: shrinking it would cut off data.",
+    hint: ({ disk }: { readonly disk?: ErrorDetail }) =>
+      `${disk === undefined ? "A disk" : `Its disk ${disk}`} can only grow: shrinking it would cut off data.`,
   },
   INSTANCE_NOT_FOUND: {
     exit: EXIT.notFound,
@@ -137,6 +138,11 @@ const entries = {
     message: "Snapshot already exists: {name}.{snapshot}",
     hint: "Choose another name; `strata list --snapshots {name}` shows the names in use.",
   },
+  DISK_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: '"{name}" has no disk "{disk}"',
+    hint: orNear("`strata disk list {name}` shows its disks."),
+  },
   FILE_NOT_OURS: {
     exit: EXIT.exists,
     message: "{path} was not written by strata",
@@ -195,6 +201,11 @@ const entries = {
     exit: EXIT.state,
     message: '{reason}: "{name}" has {count}',
     hint: "`strata list --snapshots` shows them; `strata delete --purge {name}.SNAPSHOT` deletes one.",
+  },
+  DISK_IN_SNAPSHOT: {
+    exit: EXIT.state,
+    message: 'disk "{disk}" of "{name}" is part of snapshot "{snapshot}"',
+    hint: "Delete the snapshots that have it, or leave it out of those to come: `strata disk exclude {name} {disk}`",
   },
   CHECKPOINTS_IN_WAY: {
     exit: EXIT.state,

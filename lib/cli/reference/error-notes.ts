@@ -50,6 +50,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     means: "The name is in use, possibly by a deleted instance or by a domain that strata does not manage.",
   },
   SNAPSHOT_EXISTS: { means: "The instance already has a snapshot with this name. Nothing was changed." },
+  DISK_NOT_FOUND: {
+    means: "The instance exists, but has no further disk with this name.",
+    remedy: "The system disk cannot be removed or excluded.",
+  },
   FILE_NOT_OURS: {
     means:
       "At the place of a file that strata would write is one that it did not write, or another user's strata did.",
@@ -80,6 +84,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     means: "The command would change the disk under the saved memory of a suspended instance.",
   },
   HAS_SNAPSHOTS: { means: "The command is possible only for an instance without snapshots." },
+  DISK_IN_SNAPSHOT: {
+    means:
+      "The disk was to be removed, but a snapshot has its contents and could not be restored without it.",
+  },
   CHECKPOINTS_IN_WAY: { means: "libvirt refuses some operations while a domain has checkpoints." },
   OPERATION_UNFINISHED: {
     means: "An operation was interrupted, for example by a power cut, and finishing or undoing it failed.",

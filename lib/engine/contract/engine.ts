@@ -7,6 +7,8 @@ export const FEATURES = [
   "mount.hotplug",
   "mount.idmap",
   "disk.grow",
+  /** Instances may have further disks. */
+  "disks",
   "suspend",
   "clone",
   "rename",

@@ -1,4 +1,5 @@
 import type { Context, Lock } from "./call.ts";
+import type { Disk } from "./disks.ts";
 import type { Mount } from "./mounts.ts";
 import type { Nic, NicSpec } from "./networks.ts";
 
@@ -16,8 +17,13 @@ export interface Resources {
   readonly cpus: number;
   /** Bytes, any number of them: an engine of coarser units rounds up, and tells what the guest has. */
   readonly memory: bigint;
-  /** Bytes, never fewer than the image's `virtualSize`. 0 where it cannot be told, as while an instance comes or goes. */
+  /**
+   * Size of the system disk. Bytes, never fewer than the image's `virtualSize`. 0 where it cannot be told, as while an
+   * instance comes or goes.
+   */
   readonly disk: bigint;
+  /** The disks beside it, in the order of the guest; absent where there is none. */
+  readonly disks?: readonly Disk[];
 }
 
 /** What the core keeps with an instance. Unknown to the engine's own meaning; kept as it is. */
@@ -99,7 +105,14 @@ export interface InstanceSpec {
    * copy with the instance. Only where the feature "cdrom" is declared.
    */
   readonly cdrom?: string;
+  /** Sizes of empty further disks, in the order of the guest. Only where the feature "disks" is declared. */
+  readonly extraDisks?: readonly bigint[];
 }
+
+/** What a resize is to change; of `disks`, those that are named, and no others. */
+export type ResourceChange = Partial<Omit<Resources, "disks">> & {
+  readonly disks?: readonly Pick<Disk, "name" | "size">[];
+};
 
 /** What is known of an instance before its image is here. */
 export type InstancePlan = Omit<InstanceSpec, "image" | "seed" | "record">;
@@ -169,7 +182,8 @@ export interface Instances {
   suspend?(lock: Lock, context: Context): Promise<void>;
   /**
    * Present exactly when the feature "clone" is declared. A full, independent copy of a stopped instance
-   * as it stands, without its snapshots, with addresses of its own. All or nothing; the copy is stopped.
+   * as it stands, without its snapshots and excluded disks, with addresses of its own. All or nothing; the copy is
+   * stopped.
    */
   clone?(lock: Lock, copy: CloneSpec, context: Context): Promise<Instance>;
   /**
@@ -177,8 +191,11 @@ export interface Instances {
    * name; resolves to it as it is then. Its id stays. All or nothing; rejects with INSTANCE_EXISTS for a taken name.
    */
   rename?(lock: Lock, to: string, context: Context): Promise<Instance>;
-  /** Applies all or none, on a stopped instance. The disk only grows. */
-  resize(lock: Lock, change: Partial<Resources>, context: Context): Promise<void>;
+  /**
+   * Applies all or none, on a stopped instance. Disks only grow; one that is not there rejects with DISK_NOT_FOUND.
+   * Excluded ones may be refused with UNSUPPORTED.
+   */
+  resize(lock: Lock, change: ResourceChange, context: Context): Promise<void>;
   /** Merges into the record that the engine keeps. `undefined` members are left alone. */
   annotate(lock: Lock, change: Partial<InstanceRecord>): Promise<void>;
   /** Removes instance, snapshots and layers for good, running or not. */

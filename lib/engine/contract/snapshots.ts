@@ -9,6 +9,7 @@ export interface SnapshotRecord {
   readonly comment: string;
   /** Name of the snapshot last taken or restored before this one was taken; null for none. */
   readonly parent: string | null;
+  /** `disks` of it are those of the instance: the snapshot has the contents of all but the excluded ones. */
   readonly resources: Resources;
   readonly mounts: readonly Mount[];
   readonly nics: readonly Nic[];
@@ -51,7 +52,13 @@ export interface Snapshots {
   removal?(id: string, name: string): Promise<Removal | null>;
   /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
   take(lock: Lock, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
-  /** Brings back all that the snapshot records; all or nothing. The instance then stands on it. */
+  /**
+   * Brings back all that the snapshot records; all or nothing. The instance then stands on it. Of further disks it has
+   * those whose contents the snapshot has, and beside them its own excluded ones and those that the snapshot records as
+   * excluded, as they are now: an excluded disk is neither changed nor lost by a restore, nor does it come back by one.
+   * Any other leaves the instance: what is strata's of it goes as the rest of the state that is left, and a file of the
+   * user's own stays.
+   */
   restore(lock: Lock, name: string, context: Context): Promise<void>;
   /** Contents of every other snapshot and of the instance stay as they are, bit for bit. */
   delete(lock: Lock, removal: Removal, context: Context): Promise<void>;
