@@ -212,7 +212,7 @@ async function settingValues(key: string, names: Names): Promise<readonly string
   if (key === "local.driver") {
     return names.engines();
   }
-  return key === "local.privileged-mounts" || /^local\.[^.]+\.(bridged|autostart)$/.test(key) ? SWITCH : [];
+  return key === "local.privileged-mounts" || /^local\..+\.(bridged|autostart)$/.test(key) ? SWITCH : [];
 }
 
 async function wordsOf(kind: Kind, names: Names, partial: string): Promise<readonly string[]> {

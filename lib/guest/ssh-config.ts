@@ -18,9 +18,12 @@ export interface KnownHost {
   readonly hostKey: string;
 }
 
-/** The name of an instance's guest for ssh. No instance and no ordinary host is called so. */
+/**
+ * The name of an instance's guest for ssh. No instance and no ordinary host is called so. ssh refuses spaces and
+ * parentheses in the name of a host, so `Windows 11` is `Windows-11.strata`.
+ */
 export function aliasOf(instance: string): string {
-  return `${instance}.strata`;
+  return `${instance.replace(/[^\p{L}\p{M}\p{N}._-]/gu, "-")}.strata`;
 }
 
 /** The options of a login by their names, in the order of ssh_config(5). */

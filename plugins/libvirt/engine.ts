@@ -3,6 +3,7 @@ import type { Context, InstanceRecord, Lock, Mount, OpenOptions } from "../../li
 
 import { mergeRecord, RECORD_VERSION } from "../../lib/engine/contract.ts";
 import { errnoOf, failure, reasonOf } from "../../lib/errors.ts";
+import { fewAtOnce } from "../../lib/util/few-at-once.ts";
 
 import { ENGINE, isLibvirt, isSaid } from "./errors.ts";
 import { type Host, probeHost } from "./host/probe.ts";
@@ -14,7 +15,8 @@ import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/ind
 import type { RecordCopy } from "./snapshots/record-copies.ts";
 import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
-import { type Metadata, metadataElement, NAMESPACE, readMetadata } from "./xml/metadata.ts";
+import { type Metadata, metadataElement, NAMESPACE, readMetadata, readOwn } from "./xml/metadata.ts";
+import { readDocument } from "./xml/reader.ts";
 
 /** What the rooms of this plugin share: the connection, the pool, and the locks. */
 export interface LibvirtEngine extends AsyncDisposable {
@@ -127,7 +129,7 @@ export async function readManaged(domain: Domain, read = parse): Promise<Managed
   if (metadata === undefined) {
     return undefined;
   }
-  const name = text(find(document, "name"));
+  const name = metadata.name ?? domainName(document);
   const { version } = metadata.record;
   if (version > RECORD_VERSION) {
     throw failure("RECORD_TOO_NEW", {
@@ -139,6 +141,50 @@ export async function readManaged(domain: Domain, read = parse): Promise<Managed
     throw failure("RECORDS_DIFFER", { name, reason: "its record has no version" });
   }
   return { domain, name, document, metadata };
+}
+
+/** What libvirt and its other clients call the domain of a definition. Its instance may have another name. */
+export function domainName(document: Element): string {
+  return text(find(document, "name"));
+}
+
+/** The instance of that name; undefined if there is none. */
+export async function findInstance(engine: LibvirtEngine, name: string): Promise<Managed | undefined> {
+  const domain = await findDomain(engine, name);
+  const managed = domain === null ? undefined : await readManaged(domain);
+  if (managed?.name === name) {
+    return managed;
+  }
+  // Names that strata gave beside that of the domain are in the metadata alone, and have no dots.
+  const named = name.includes(".") ? undefined : await findNamed(engine, name);
+  return named === undefined ? undefined : readManaged(named);
+}
+
+/** The domain that was adopted under that name. */
+async function findNamed(engine: LibvirtEngine, name: string): Promise<Domain | undefined> {
+  const domains = await engine.connection.listDomains();
+  const names = await fewAtOnce(domains, async (domain) => {
+    const own = await readOwnMetadata(domain).catch(() => undefined);
+    return own?.name;
+  });
+  return domains[names.indexOf(name)];
+}
+
+/** strata's metadata in a domain, without the rest of its definition; undefined for a foreign domain. */
+export async function readOwnMetadata(domain: Domain): Promise<Metadata | undefined> {
+  const xml = await domain.getMetadata(ELEMENT, NAMESPACE, CONFIG).catch((error: unknown) => {
+    // A transient domain has no persistent configuration, and is not strata's.
+    if (isLibvirt(error, "OPERATION_INVALID")) {
+      return null;
+    }
+    throw error;
+  });
+  return xml === null ? undefined : readOwn(await readDocument(xml));
+}
+
+/** True while no instance and no domain of any tool has the name. */
+export async function isNameFree(engine: LibvirtEngine, name: string): Promise<boolean> {
+  return (await findDomain(engine, name)) === null && (await findInstance(engine, name)) === undefined;
 }
 
 /** The domain of that name, or null. */
@@ -247,6 +293,7 @@ const CONFIG = 2;
 const LIVE_AND_CONFIG = 3;
 
 export interface MetadataChange {
+  readonly name?: string;
   readonly record?: Partial<InstanceRecord>;
   readonly sshPort?: number;
   readonly mounts?: readonly Mount[];
@@ -264,6 +311,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
   const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
   return {
     ...rest,
+    ...(change.name === undefined ? {} : { name: change.name }),
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     record: mergeRecord(metadata.record, change.record ?? {}),

@@ -3,7 +3,7 @@ import { execa } from "execa";
 import fc from "fast-check";
 import { briefly, columns, printable } from "../../lib/cli/format/cell.ts";
 import { readProbe } from "../../lib/core/instances/info.ts";
-import { checkName } from "../../lib/core/snapshots/names.ts";
+import { checkInstanceName, checkName } from "../../lib/core/snapshots/names.ts";
 import { parseRef } from "../../lib/core/snapshots/ref.ts";
 import { asStrataError, isStrataError } from "../../lib/errors.ts";
 import { checkUserData } from "../../lib/guest/user-data.ts";
@@ -79,7 +79,7 @@ describe("words of any kind", () => {
             expect(found.code).to.equal("INVALID_NAME");
             return;
           }
-          checkName("instance", found.value.instance);
+          checkInstanceName(found.value.instance);
           if (found.value.snapshot !== undefined) {
             checkName("snapshot", found.value.snapshot);
           }

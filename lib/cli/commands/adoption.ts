@@ -16,24 +16,42 @@ export function adoptCommand(cli: Cli): Command {
     ],
     "adopt",
     "adopt build-server --username admin",
+    "adopt 'Windows 11' --name win11",
   )
     .argument("[domain]", "domain to adopt; without one, the domains that can be adopted are listed")
     .option("--username <user>", "user in the guest to log in as; without one, strata cannot log in")
+    .option("--name <name>", "what strata calls it; the domain keeps its own name")
     .addOption(formatOption())
-    .action(async (domain: string | undefined, options: { username?: string; format: string }) => {
+    .action(async (domain: string | undefined, options: AdoptFlags) => {
       const strata = await cli.strata();
-      const { username } = options;
+      const { username, name } = options;
       if (domain === undefined) {
-        if (username !== undefined) {
-          throw failure("USAGE", { reason: "--username needs a domain to adopt" });
-        }
+        requireNone(options, ["username", "name"]);
         const format = parseFormat(options.format);
         await write(cli.io, formatCandidates(await strata.instances.candidates(), format));
         return;
       }
-      await strata.instances.adopt(domain, { ...(username === undefined ? {} : { username }), ...cli.call });
-      await write(cli.io, `Adopted: ${domain}\n`);
+      const request = {
+        ...(username === undefined ? {} : { username }),
+        ...(name === undefined ? {} : { name }),
+      };
+      await strata.instances.adopt(domain, { ...request, ...cli.call });
+      await write(cli.io, `Adopted: ${name === undefined ? domain : `${domain} as ${name}`}\n`);
     });
+}
+
+/** Rejects an option that is only of use with a domain. */
+function requireNone(options: AdoptFlags, names: readonly (keyof AdoptFlags)[]): void {
+  const given = names.find((name) => options[name] !== undefined);
+  if (given !== undefined) {
+    throw failure("USAGE", { reason: `--${given} needs a domain to adopt` });
+  }
+}
+
+interface AdoptFlags {
+  username?: string;
+  name?: string;
+  format: string;
 }
 
 export function releaseCommand(cli: Cli): Command {

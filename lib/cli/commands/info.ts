@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import type { InfoOptions, Ref, SnapshotInfo, SnapshotTreeInfo, Strata } from "../../core/api/strata.ts";
 import { snapshotNotFound } from "../../core/snapshots/missing.ts";
-import { parseRef } from "../../core/snapshots/ref.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { EXIT, failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
@@ -95,7 +94,7 @@ async function collect(
     const snapshots = (await strata.snapshots.list()).flatMap((tree) => tree.snapshots);
     return { instances: [], snapshots, onlySnapshots };
   }
-  const refs = await checkEach(names, async (text) => parseRef(text));
+  const refs = await checkEach(names, (text) => strata.resolve(text));
   const whole = [
     ...new Set(refs.flatMap(({ instance, snapshot }) => (snapshot === undefined ? [instance] : []))),
   ];

@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import type { Command } from "commander";
 import type { PortForward, Strata } from "../../core/api/strata.ts";
-import { checkName } from "../../core/snapshots/names.ts";
+import { checkInstanceName } from "../../core/snapshots/names.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
@@ -104,7 +104,7 @@ function portDeleteCommand(cli: Cli): Command {
     .argument("<name>", "instance")
     .argument("[ports...]", "ports of this host (default: all of the instance)")
     .action(async (name: string, ports: string[]) => {
-      checkName("instance", name);
+      checkInstanceName(name);
       const mine = (await keptPorts(cli.io.env)).filter(({ instance }) => instance === name);
       const missing = ports.filter((port) => !mine.some((kept) => String(kept.port) === port));
       if (missing.length > 0 || mine.length === 0) {

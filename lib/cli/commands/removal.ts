@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { parseRef } from "../../core/snapshots/ref.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
@@ -27,7 +26,7 @@ export function deleteCommand(cli: Cli): Command {
       }
       const strata = await cli.strata();
       const chosen = options.all === true ? await chosenNames(strata, names, true) : names;
-      const refs = await checkEach(chosen, async (text) => parseRef(text));
+      const refs = await checkEach(chosen, (text) => strata.resolve(text));
       const snapshots = refs.filter(({ snapshot }) => snapshot !== undefined);
       const purge = options.purge === true;
       const call = { purge, ...callOn(cli, options.all) };

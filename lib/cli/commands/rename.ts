@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { parseRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -15,8 +14,8 @@ export function renameCommand(cli: Cli): Command {
     .argument("<name>", "stopped instance, or a snapshot as INSTANCE.SNAPSHOT")
     .argument("<new-name>", "its new name; of a snapshot, with or without INSTANCE. before it")
     .action(async (from: string, to: string) => {
-      const { instance, snapshot } = parseRef(from);
       const strata = await cli.strata();
+      const { instance, snapshot } = await strata.resolve(from);
       if (snapshot === undefined) {
         await strata.instances.rename(instance, to, cli.call);
       } else {
@@ -29,11 +28,11 @@ export function renameCommand(cli: Cli): Command {
 
 /** The new name of a snapshot, which stays in its instance. */
 function snapshotName(instance: string, to: string): string {
-  const [owner, name, ...more] = to.split(".");
-  if (name === undefined) {
+  if (!to.includes(".")) {
     return to;
   }
-  if (owner !== instance || more.length > 0) {
+  const name = to.startsWith(`${instance}.`) ? to.slice(instance.length + 1) : "";
+  if (name === "" || name.includes(".")) {
     const reason = `"${to}" must be a name, or ${instance}.NAME: a snapshot stays in its instance`;
     throw failure("USAGE", { reason });
   }

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { parseSnapshotRef } from "../../core/snapshots/ref.ts";
+import type { Strata } from "../../core/api/strata.ts";
+import { asSnapshotRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -21,10 +22,20 @@ export function snapshotCommand(cli: Cli): Command {
         ...(name === undefined ? {} : { name }),
         ...(comment === undefined ? {} : { comment }),
       };
-      const taken = await (await cli.strata()).snapshots.take(instance, { ...request, ...cli.call });
+      const strata = await cli.strata();
+      await requireOwnRef(strata, instance, name);
+      const taken = await strata.snapshots.take(instance, { ...request, ...cli.call });
       cli.progress.clear();
       await write(cli.io, `Snapshot taken: ${taken}\n`);
     });
+}
+
+/** Rejects a name with which INSTANCE.SNAPSHOT would mean an instance that was adopted under its dotted name. */
+async function requireOwnRef(strata: Strata, instance: string, name: string | undefined): Promise<void> {
+  if (name !== undefined && (await strata.resolve(`${instance}.${name}`)).snapshot === undefined) {
+    const reason = `there is an instance "${instance}.${name}"`;
+    throw failure("INVALID_VALUE", { what: "the name", value: name, reason });
+  }
 }
 
 export function restoreCommand(cli: Cli): Command {
@@ -36,8 +47,8 @@ export function restoreCommand(cli: Cli): Command {
     .argument("<instance.snapshot>", "instance and the snapshot to restore")
     .option("-d, --destructive", "discard the current state without asking")
     .action(async (text: string, options: { destructive?: boolean }) => {
-      const ref = parseSnapshotRef(text);
       const strata = await cli.strata();
+      const ref = asSnapshotRef(await strata.resolve(text), text);
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
       const asks = options.destructive !== true;
       // If the snapshot cannot be restored, say so before asking.

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { GuestPath, HostPath } from "../../core/api/strata.ts";
-import { checkName } from "../../core/snapshots/names.ts";
+import { checkInstanceName } from "../../core/snapshots/names.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -50,6 +50,6 @@ function parseEnd(text: string): GuestPath | HostPath {
     return { path: text };
   }
   const instance = text.slice(0, at);
-  checkName("instance", instance);
+  checkInstanceName(instance);
   return { instance, path: text.slice(at + 1) };
 }

@@ -211,6 +211,12 @@ export interface AdoptOptions extends CallOptions {
    * @default "": strata does not log in to it or wait for its guest
    */
   readonly username?: string;
+  /**
+   * What strata calls it. The domain keeps its own name, by which other tools find it.
+   *
+   * @default the domain's own name
+   */
+  readonly name?: string;
 }
 
 /**
@@ -414,7 +420,7 @@ export interface StrataInstances {
   /**
    * Starts managing an instance of the engine that strata did not create; its disk stays where it is.
    *
-   * @throws DOMAIN_NOT_FOUND, INSTANCE_EXISTS, UNSUPPORTED with the reason
+   * @throws DOMAIN_NOT_FOUND, INSTANCE_EXISTS, INVALID_NAME, INVALID_VALUE, UNSUPPORTED with the reason
    */
   adopt(name: string, options?: AdoptOptions): Promise<void>;
   /**

@@ -8,7 +8,7 @@ import type { StrataMaintenance } from "./maintenance.ts";
 import type { StrataMounts } from "./mounts.ts";
 import type { StrataNetworks } from "./networks.ts";
 import type { StrataSettings } from "./settings.ts";
-import type { AnyRef, StrataSnapshots } from "./snapshots.ts";
+import type { AnyRef, Ref, StrataSnapshots } from "./snapshots.ts";
 import type { StrataSsh } from "./ssh.ts";
 
 export type * from "../../images/image-info.ts";
@@ -61,6 +61,13 @@ export interface Strata extends AsyncDisposable {
   /** Checking this host and what the engine keeps, and putting it right. */
   readonly maintenance: StrataMaintenance;
 
+  /**
+   * The instance or snapshot that a text names. Where an instance has the whole text as its name, it is meant;
+   * otherwise a snapshot is what follows the last dot. Neither has to exist.
+   *
+   * @throws INVALID_NAME
+   */
+  resolve(text: string): Promise<Ref>;
   /**
    * Deletes instances and snapshots in one request, as `instances.delete` and `snapshots.delete` do: all refs
    * are looked up before anything is changed.

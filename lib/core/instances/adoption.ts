@@ -1,9 +1,12 @@
 import { RECORD_VERSION } from "../../engine/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
+import { quote } from "../../util/quote.ts";
 import type { CallOptions, Candidate } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { checkName } from "../snapshots/names.ts";
+import { checkName, isInstanceName } from "../snapshots/names.ts";
+import { outlineOf } from "../snapshots/outline.ts";
+import { parseRef } from "../snapshots/ref.ts";
 import { getInstance, whileLocked } from "./instances.ts";
 
 function groupOf(session: Session) {
@@ -19,15 +22,9 @@ export async function candidates(session: Session): Promise<Candidate[]> {
 }
 
 function nameObstacle(name: string): string | null {
-  try {
-    checkName("instance", name);
-    return null;
-  } catch (error) {
-    if (isStrataError(error)) {
-      return `${error.message}; rename it first`;
-    }
-    throw error;
-  }
+  return isInstanceName(name)
+    ? null
+    : `strata cannot use its name: \`strata adopt ${quote(name)} --name NAME\` gives it one beside it`;
 }
 
 /**
@@ -37,10 +34,17 @@ function nameObstacle(name: string): string | null {
 export async function adopt(
   session: Session,
   name: string,
-  { username = "" }: { readonly username?: string } = {},
+  { username = "", name: given }: { readonly username?: string; readonly name?: string } = {},
   call?: CallOptions,
 ): Promise<void> {
-  checkName("instance", name);
+  const obstacle = nameObstacle(name);
+  if (given !== undefined) {
+    checkName("instance", given);
+  } else if (obstacle !== null) {
+    throw failure("INVALID_VALUE", { what: "the name", value: name, reason: obstacle });
+  } else {
+    await requireNoSnapshot(session, name);
+  }
   const record = {
     version: RECORD_VERSION,
     image: { sha256: "", release: "", os: "" },
@@ -51,13 +55,28 @@ export async function adopt(
     createdAt: Date.now(),
   };
   const group = await groupOf(session);
-  await group.adopt(name, record, contextOf(call)).catch((error: unknown) => {
+  const options = given === undefined ? {} : { name: given };
+  await group.adopt(name, record, contextOf(call), options).catch((error: unknown) => {
     // Report it as a domain: it is not an instance yet.
     if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") {
       throw failure("DOMAIN_NOT_FOUND", { name }, error);
     }
     throw error;
   });
+}
+
+/** Rejects if the name already names a snapshot of an instance, which could not be named any more. */
+async function requireNoSnapshot(session: Session, name: string): Promise<void> {
+  const { instance, snapshot } = name.includes(".") ? parseRef(name) : { instance: name };
+  if (snapshot === undefined) {
+    return;
+  }
+  const { instances, snapshots } = await session.engine();
+  const owner = await instances.find(instance);
+  if (owner !== null && (await outlineOf(snapshots, owner.id)).names.includes(snapshot)) {
+    const reason = "a snapshot has this name; give another with --name";
+    throw failure("INVALID_VALUE", { what: "the name", value: name, reason });
+  }
 }
 
 /** Stops managing it. */

@@ -6,7 +6,7 @@ import type { CallOptions } from "../api/strata.ts";
 import { userKeys } from "../guest/guest.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { checkName } from "../snapshots/names.ts";
+import { checkName, plainName } from "../snapshots/names.ts";
 import { getInstance, outlines, requireStopped, whileLocked } from "./instances.ts";
 
 /**
@@ -58,10 +58,11 @@ async function freeName(session: Session, { name }: Instance, wanted: string | u
   }
   const taken = new Set((await outlines(session)).map(({ name }) => name));
   let number = 1;
-  while (taken.has(`${name}-clone${number}`)) {
+  const plain = plainName(name);
+  while (taken.has(`${plain}-clone${number}`)) {
     number += 1;
   }
-  const made = `${name}-clone${number}`;
+  const made = `${plain}-clone${number}`;
   checkName("instance", made);
   return made;
 }

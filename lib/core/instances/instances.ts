@@ -4,7 +4,7 @@ import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
 import type { EachOptions, InstanceState, ListOptions } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { checkName } from "../snapshots/names.ts";
+import { checkInstanceName } from "../snapshots/names.ts";
 
 /** How long an operation waits for another one on the same instance, ms. */
 const LOCK_TIMEOUT_MS = 120_000;
@@ -58,7 +58,7 @@ export async function getInstance(
   name: string,
   options: { readonly deleted?: "allowed" } = {},
 ): Promise<Instance> {
-  checkName("instance", name);
+  checkInstanceName(name);
   const { instances } = await session.engine();
   const instance = await instances.find(name);
   if (instance === null) {
@@ -117,7 +117,7 @@ export async function whileLocked<T>(
   const { name } = which;
   const known = "id" in which ? which : undefined;
   if (known === undefined) {
-    checkName("instance", name);
+    checkInstanceName(name);
   }
   const place = known === undefined ? { name } : { name, id: known.id };
   const { wait = LOCK_TIMEOUT_MS } = options;

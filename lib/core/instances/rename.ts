@@ -2,7 +2,7 @@ import { asStrataError } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
-import { checkName } from "../snapshots/names.ts";
+import { checkInstanceName, checkName } from "../snapshots/names.ts";
 import { renameInAliases } from "./aliases.ts";
 import { requireStopped, whileLocked } from "./instances.ts";
 
@@ -16,7 +16,7 @@ export async function renameInstance(
   to: string,
   call?: CallOptions,
 ): Promise<void> {
-  checkName("instance", name);
+  checkInstanceName(name);
   checkName("instance", to);
   const context = contextOf(call);
   const rename = await requireGroup(

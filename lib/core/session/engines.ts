@@ -21,7 +21,8 @@ export async function locate(session: Session, name: string): Promise<Session> {
   return session;
 }
 
-async function has(session: Session, name: string): Promise<boolean> {
+/** True if the engine has it. An engine that does not answer does not keep the others from being asked. */
+export async function has(session: Session, name: string): Promise<boolean> {
   try {
     return (await (await session.engine()).instances.find(name)) !== null;
   } catch (error) {

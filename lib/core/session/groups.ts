@@ -1,3 +1,4 @@
+import { checkEach } from "../../errors/check-each.ts";
 import { answer } from "../api/answer.ts";
 import type {
   CallOptions,
@@ -26,7 +27,7 @@ import { isBridged, networks as networksOf, setBridged } from "../host/networks.
 import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "../instances/aliases.ts";
 import { getInstance } from "../instances/instances.ts";
 import { remove } from "../instances/removal.ts";
-import { snapshotRef, toSnapshotRef } from "../snapshots/ref.ts";
+import { snapshotRef } from "../snapshots/ref.ts";
 import {
   checkRestore,
   describeSnapshot,
@@ -38,6 +39,7 @@ import {
 import { waitReady } from "./access.ts";
 import { askAll, byEngine, carryOut, gather, locate } from "./engines.ts";
 import { plugins as pluginsOf } from "./plugins.ts";
+import { toSnapshotRef } from "./refs.ts";
 import { contextOf, type Session } from "./session.ts";
 import { getSetting, setSetting, settingKeys } from "./settings.ts";
 
@@ -55,24 +57,26 @@ export function snapshots(session: Session): StrataSnapshots {
       return tree ?? { instance, snapshots: [], standsOn: null };
     },
     async restore(given, options) {
-      const ref = toSnapshotRef(given);
+      const ref = await toSnapshotRef(session, given);
       return restore(await at(ref), ref, options, options);
     },
     async checkRestore(given) {
-      const ref = toSnapshotRef(given);
+      const ref = await toSnapshotRef(session, given);
       await checkRestore(await at(ref), ref);
     },
-    delete: (refs, options) =>
-      carryOut(session, listOf(refs).map(toSnapshotRef), instanceOf, (owner, mine, alone) =>
+    async delete(refs, options) {
+      const items = await checkEach(listOf(refs), (given) => toSnapshotRef(session, given));
+      await carryOut(session, items, instanceOf, (owner, mine, alone) =>
         remove(owner, mine, { alone }, options),
-      ),
+      );
+    },
     async rename(given, name, options) {
-      const ref = toSnapshotRef(given);
+      const ref = await toSnapshotRef(session, given);
       await renameSnapshot(await at(ref), ref, name, options);
       return snapshotRef(ref.instance, name);
     },
     async describe(given, comment, options) {
-      const ref = toSnapshotRef(given);
+      const ref = await toSnapshotRef(session, given);
       await describeSnapshot(await at(ref), ref, comment, options);
     },
   };

@@ -1,11 +1,12 @@
+import { checkEach } from "../../errors/check-each.ts";
 import { answer } from "../api/answer.ts";
 import type { OpenStrataOptions, Strata } from "../api/strata.ts";
 import { events } from "../host/events.ts";
 import { remove } from "../instances/removal.ts";
-import { toRef } from "../snapshots/ref.ts";
 import { carryOut, prepareAll } from "./engines.ts";
 import * as groups from "./groups.ts";
 import { instances } from "./instance-group.ts";
+import { resolveRef, toRef } from "./refs.ts";
 import { openSession } from "./session.ts";
 
 /** Opens strata with the user's settings. An engine is contacted by the first call that needs it. */
@@ -24,12 +25,15 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
     engine: groups.engine(session),
     plugins: groups.plugins(session),
     maintenance: groups.maintenance(session),
-    delete: (refs, deleteOptions) =>
-      carryOut(session, groups.listOf(refs).map(toRef), groups.instanceOf, (owner, mine, alone) =>
+    resolve: (text) => resolveRef(session, text),
+    async delete(refs, deleteOptions) {
+      const items = await checkEach(groups.listOf(refs), (given) => toRef(session, given));
+      await carryOut(session, items, groups.instanceOf, (owner, mine, alone) =>
         remove(owner, mine, { ...deleteOptions, alone }, deleteOptions),
-      ),
+      );
+    },
     async checkDelete(refs, deleteOptions) {
-      const items = groups.listOf(refs).map(toRef);
+      const items = await checkEach(groups.listOf(refs), (given) => toRef(session, given));
       await prepareAll(session, items, groups.instanceOf, (owner, mine) =>
         remove(owner, mine, { ...deleteOptions, alone: false }, deleteOptions),
       );

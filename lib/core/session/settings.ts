@@ -10,7 +10,7 @@ import { hasAutostart, setAutostart } from "../instances/autostart.ts";
 import { getInstance } from "../instances/instances.ts";
 import { resize } from "../instances/resources.ts";
 import { snapshotNotFound } from "../snapshots/missing.ts";
-import { checkName } from "../snapshots/names.ts";
+import { checkInstanceName, checkName } from "../snapshots/names.ts";
 import { describeSnapshot, renameSnapshot } from "../snapshots/snapshots.ts";
 import { gather, locate } from "./engines.ts";
 import { driverRefusal, pluginsRefusal } from "./plugins.ts";
@@ -54,27 +54,30 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   if (key === "local.passphrase") {
     throw failure("NO_PASSPHRASE");
   }
-  const [local, first = "", second = "", third, ...more] = key.split(".");
-  if (local !== "local" || more.length > 0) {
+  // The name of an adopted instance may have dots; that of a snapshot has none.
+  const [, of, last] = /^local\.(.+)\.([^.]+)$/s.exec(key) ?? [];
+  if (of === undefined || last === undefined) {
     throw await unknownSetting(session, key);
   }
-  const resource = RESOURCES.find((which) => which === second);
-  if (third === undefined && resource !== undefined) {
-    return { kind: "resource", instance: first, which: resource };
+  const resource = RESOURCES.find((which) => which === last);
+  if (resource !== undefined) {
+    return { kind: "resource", instance: of, which: resource };
   }
-  const toggle = ([BRIDGED, AUTOSTART] as const).find((which) => which === second);
-  if (third === undefined && toggle !== undefined) {
-    return { kind: toggle, instance: first };
+  const toggle = ([BRIDGED, AUTOSTART] as const).find((which) => which === last);
+  if (toggle !== undefined) {
+    return { kind: toggle, instance: of };
   }
-  if (third === undefined) {
-    const setting = (await pluginNamed(session, first))?.settings.find((each) => each.key === second);
-    if (setting !== undefined) {
-      return { kind: "engine", setting };
-    }
+  const [, instance, snapshot] = /^(.+)\.([^.]+)$/s.exec(of) ?? [];
+  const which = SNAPSHOT_KEYS.find((each) => each === last);
+  if (which !== undefined && instance !== undefined && snapshot !== undefined) {
+    return { kind: "snapshot", ref: { instance, snapshot }, which };
   }
-  const which = SNAPSHOT_KEYS.find((each) => each === third);
-  if (which !== undefined) {
-    return { kind: "snapshot", ref: { instance: first, snapshot: second }, which };
+  const setting =
+    instance === undefined
+      ? (await pluginNamed(session, of))?.settings.find((each) => each.key === last)
+      : undefined;
+  if (setting !== undefined) {
+    return { kind: "engine", setting };
   }
   throw await unknownSetting(session, key);
 }
@@ -215,7 +218,7 @@ async function refusal(
   if (text === "client.primary-name") {
     // Without a primary instance, commands need names.
     if (value !== "") {
-      checkName("instance", value);
+      checkInstanceName(value);
     }
     return undefined;
   }

@@ -1,6 +1,6 @@
 import { failure } from "../../errors.ts";
-import type { AnyRef, AnySnapshotRef, Ref, SnapshotRef } from "../api/strata.ts";
-import { checkName } from "./names.ts";
+import type { Ref, SnapshotRef } from "../api/strata.ts";
+import { checkInstanceName, checkName } from "./names.ts";
 
 /** A ref whose text is what users type: `${ref}` is `NAME` or `NAME.SNAPSHOT`. */
 function readable<T extends Ref>(ref: T): T {
@@ -12,13 +12,16 @@ export function snapshotRef(instance: string, snapshot: string): SnapshotRef {
   return readable({ instance, snapshot });
 }
 
-/** Reads `NAME` or `NAME.SNAPSHOT`. Throws INVALID_NAME. */
+/**
+ * Reads `NAME` or `NAME.SNAPSHOT` by its form alone: what follows the last dot is a snapshot. An adopted instance may
+ * have dots in its own name; `Strata.resolve` knows which there are. Throws INVALID_NAME.
+ */
 export function parseRef(text: string): Ref {
-  const dot = text.indexOf(".");
+  const dot = text.lastIndexOf(".");
   const instance = dot === -1 ? text : text.slice(0, dot);
-  checkName("instance", instance);
+  checkInstanceName(instance);
   if (dot === -1) {
-    return readable({ instance });
+    return instanceRef(instance);
   }
   const snapshot = text.slice(dot + 1);
   checkName("snapshot", snapshot);
@@ -27,21 +30,20 @@ export function parseRef(text: string): Ref {
 
 /** Reads `NAME.SNAPSHOT`. Throws INVALID_NAME, and USAGE if no snapshot is named. */
 export function parseSnapshotRef(text: string): SnapshotRef {
-  const { instance, snapshot } = parseRef(text);
+  return asSnapshotRef(parseRef(text), text);
+}
+
+/** The ref as that of a snapshot. Throws USAGE if `text` names an instance. */
+export function asSnapshotRef({ instance, snapshot }: Ref, text: string): SnapshotRef {
   if (snapshot === undefined) {
     throw failure("USAGE", { reason: `give INSTANCE.SNAPSHOT; "${text}" does not name a snapshot` });
   }
   return snapshotRef(instance, snapshot);
 }
 
-/** Resolves a ref from a caller. */
-export function toRef(given: AnyRef): Ref {
-  return typeof given === "string" ? parseRef(given) : given;
-}
-
-/** Resolves a snapshot's ref from a caller. */
-export function toSnapshotRef(given: AnySnapshotRef): SnapshotRef {
-  return typeof given === "string" ? parseSnapshotRef(given) : given;
+/** The ref of an instance in strata's answers. */
+export function instanceRef(instance: string): Ref {
+  return readable({ instance });
 }
 
 /** `NAME` or `NAME.SNAPSHOT`. */

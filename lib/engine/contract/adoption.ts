@@ -3,7 +3,7 @@ import type { Instance, InstanceRecord } from "./instances.ts";
 
 /** Bringing in what was made without strata, and letting it go again; disks and definition stay. */
 export interface Adoption {
-  /** What could be adopted, and why what could not cannot. */
+  /** What could be adopted, by the engine's own names, and why what could not cannot. */
   candidates(): Promise<readonly { readonly name: string; readonly obstacle: string | null }[]>;
   /**
    * Rejects with INSTANCE_NOT_FOUND, INSTANCE_EXISTS (ours already), DISK_NOT_FOUND (one to exclude) or UNSUPPORTED
@@ -17,4 +17,6 @@ export interface Adoption {
 export interface AdoptionOptions {
   /** Names of disks that snapshots are to leave out; only where the feature "disks" is declared. */
   readonly exclude?: readonly string[];
+  /** What strata calls it instead of its own name, which it keeps: other tools go on finding it by that. */
+  readonly name?: string;
 }

@@ -33,7 +33,7 @@ export async function readDomains(engine: LibvirtEngine) {
   for (const domain of await engine.connection.listDomains()) {
     try {
       const found = await readManaged(domain);
-      owners.set(domain.uuid, { name: domain.name, ours: found !== undefined });
+      owners.set(domain.uuid, { name: found?.name ?? domain.name, ours: found !== undefined });
       if (found !== undefined) {
         managed.push(found);
       }

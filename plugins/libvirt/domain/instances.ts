@@ -1,6 +1,6 @@
 import type { Instance, InstanceOutline, InstanceRecord, Instances } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
-import { findDomain, getLocked, type LibvirtEngine, readManaged, writeMetadata } from "../engine.ts";
+import { findInstance, getLocked, type LibvirtEngine, writeMetadata } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
@@ -46,8 +46,7 @@ export function instanceGroup(engine: LibvirtEngine): Instances {
 
 async function findByName(engine: LibvirtEngine, name: string): Promise<Instance | null> {
   try {
-    const domain = await findDomain(engine, name);
-    const managed = domain === null ? undefined : await readManaged(domain);
+    const managed = await findInstance(engine, name);
     return managed === undefined ? null : await toInstance(managed, leaseReader(engine));
   } catch (error) {
     // It was removed while it was read.

@@ -2,16 +2,13 @@ import type { Instance, InstanceOutline } from "../../../lib/engine/contract.ts"
 import { RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { fewAtOnce } from "../../../lib/util/few-at-once.ts";
-import { type LibvirtEngine, readManaged } from "../engine.ts";
+import { type LibvirtEngine, readManaged, readOwnMetadata } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { addressesOf, leaseReader } from "../network/networks.ts";
 import { type Domain, DomainState, ListDomainsFlags, StatsTypes } from "../rpc/index.ts";
-import { type Metadata, NAMESPACE, readOwn } from "../xml/metadata.ts";
+import type { Metadata } from "../xml/metadata.ts";
 import { readDocument } from "../xml/reader.ts";
 import { readState, type States, toInstance, visibleRecord } from "./view.ts";
-
-const ELEMENT = 2;
-const CONFIG = 2;
 
 /** All instances, each with everything that its domain says. */
 export async function list(engine: LibvirtEngine): Promise<Instance[]> {
@@ -38,7 +35,13 @@ export async function outline(
     const state = await readState(domain, metadata, states);
     const managed = wanted && state === "running" ? await readManaged(domain) : undefined;
     const addresses = managed === undefined ? [] : await addressesOf(managed, leases);
-    return { id: domain.uuid, name: domain.name, state, record: visibleRecord(metadata), addresses };
+    return {
+      id: domain.uuid,
+      name: metadata.name ?? domain.name,
+      state,
+      record: visibleRecord(metadata),
+      addresses,
+    };
   });
 }
 
@@ -66,17 +69,10 @@ async function readStates({
 
 /** strata's metadata in a domain; undefined for a foreign domain. */
 async function readRecord(domain: Domain): Promise<Metadata | undefined> {
-  const xml = await domain.getMetadata(ELEMENT, NAMESPACE, CONFIG).catch((error: unknown) => {
-    // A transient domain has no persistent configuration, and is not strata's.
-    if (isLibvirt(error, "OPERATION_INVALID")) {
-      return null;
-    }
-    throw error;
-  });
-  if (xml === null) {
+  const metadata = await readOwnMetadata(domain);
+  if (metadata === undefined) {
     return undefined;
   }
-  const metadata = readOwn(await readDocument(xml));
   const { version } = metadata.record;
   if (version > RECORD_VERSION) {
     throw failure("RECORD_TOO_NEW", {

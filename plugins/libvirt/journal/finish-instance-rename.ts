@@ -1,5 +1,5 @@
 import { isShutOff } from "../domain/view.ts";
-import { getManaged, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
+import { domainName, getManaged, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { type Domain, SnapshotDeleteFlags, SnapshotListFlags } from "../rpc/index.ts";
 import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { recordLost } from "../snapshots/record-again.ts";
@@ -66,7 +66,8 @@ async function forgetRecords(domain: Domain, copies: readonly RecordCopy[]): Pro
 
 /** Has libvirt record the snapshots that it has forgotten, each with the domain's present name. */
 async function giveRecordsBack(managed: Managed): Promise<void> {
-  const { domain, name, metadata } = managed;
+  const { domain, document, metadata } = managed;
+  const name = domainName(document);
   const listed = new Set((await domain.listSnapshots()).map((snapshot) => snapshot.name));
   const forgotten = (await listCopies(metadata.folder)).filter((copy) => !listed.has(copy.name));
   for (const { path } of forgotten) {

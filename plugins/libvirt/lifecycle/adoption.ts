@@ -1,14 +1,22 @@
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { Adoption, Context, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
+import type {
+  Adoption,
+  AdoptionOptions,
+  Context,
+  Instance,
+  InstanceRecord,
+} from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure, reasonOf } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
 import { toInstance } from "../domain/view.ts";
 import {
   findDomain,
+  findInstance,
   getLocked,
   getManaged,
+  isNameFree,
   type LibvirtEngine,
   lockFolder,
   readManaged,
@@ -40,7 +48,7 @@ import { instanceFolder } from "./removal.ts";
 export function adoptionGroup(engine: LibvirtEngine): Adoption {
   return {
     candidates: () => candidates(engine),
-    adopt: (name, record, context) => adopt(engine, name, record, context),
+    adopt: (name, record, context, options) => adopt(engine, name, record, context, options),
     release: async (lock, context) => release(engine, lockedId(engine, lock), context),
   };
 }
@@ -155,6 +163,7 @@ async function adopt(
   name: string,
   record: InstanceRecord,
   { signal }: Context,
+  { name: given }: AdoptionOptions = {},
 ): Promise<Instance> {
   const domain = await findDomain(engine, name);
   if (domain === null) {
@@ -164,6 +173,13 @@ async function adopt(
   const folder = instanceFolder(pool, domain.uuid);
   if ((await readManaged(domain)) !== undefined) {
     throw failure("INSTANCE_EXISTS", { name });
+  }
+  if (given !== undefined && given !== name && !(await isNameFree(engine, given))) {
+    throw failure("INSTANCE_EXISTS", { name: given });
+  }
+  // Another domain may have been adopted under this name.
+  if ((await findInstance(engine, given ?? name)) !== undefined) {
+    throw failure("INSTANCE_EXISTS", { name: given ?? name });
   }
   const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
   const { obstacle, own } = await examine(engine, domain, document, () => readDiskUsers(engine.connection));
@@ -176,10 +192,16 @@ async function adopt(
   if ((await readManaged(domain)) !== undefined) {
     throw failure("INSTANCE_EXISTS", { name });
   }
-  const metadata = { record, folder, mounts: [], ...own };
+  const metadata = {
+    record,
+    folder,
+    mounts: [],
+    ...(given === undefined || given === name ? {} : { name: given }),
+    ...own,
+  };
   await writeMetadata({ domain, name, document, metadata }, {});
   await copyDefinition(engine, domain.uuid, folder);
-  return toInstance(await getManaged(engine, domain.uuid, name), leaseReader(engine));
+  return toInstance(await getManaged(engine, domain.uuid, given ?? name), leaseReader(engine));
 }
 
 async function release(engine: LibvirtEngine, id: string, context: Context): Promise<void> {

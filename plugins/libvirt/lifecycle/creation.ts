@@ -6,10 +6,11 @@ import { CONSOLE_LOG } from "../console/log-file.ts";
 import { toInstance } from "../domain/view.ts";
 import {
   findDomain,
+  findInstance,
   getManaged,
+  isNameFree,
   type LibvirtEngine,
   lockFolder,
-  readManaged,
   writeMetadata,
 } from "../engine.ts";
 import { isSaid } from "../errors.ts";
@@ -32,10 +33,10 @@ import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal
 /** Rejects a plan that cannot be created, as far as that is known without its image. */
 export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<void> {
   const { name, mounts, resources } = plan;
-  const domain = await findDomain(engine, name);
-  const managed = domain === null ? undefined : await readManaged(domain);
+  const managed = await findInstance(engine, name);
   // What an interrupted launch or removal has left is removed by the next launch.
-  const free = domain === null || (managed !== undefined && isUnfinished(managed.metadata));
+  const free =
+    managed === undefined ? (await findDomain(engine, name)) === null : isUnfinished(managed.metadata);
   if (!free) {
     throw failure("INSTANCE_EXISTS", { name });
   }
@@ -116,7 +117,7 @@ export async function establish(
 ): Promise<Instance> {
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   await clearUnfinished(engine, name, context);
-  if ((await findDomain(engine, name)) !== null) {
+  if (!(await isNameFree(engine, name))) {
     throw failure("INSTANCE_EXISTS", { name });
   }
   const uuid = randomUUID();

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { findDomain, getLocked, type LibvirtEngine, lockFolder } from "../engine.ts";
+import { domainName, findDomain, getLocked, isNameFree, type LibvirtEngine, lockFolder } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { checkChain, readLayers } from "../layers/layers.ts";
 import { UndefineFlags } from "../rpc/index.ts";
@@ -29,7 +29,7 @@ export async function recoverFolder(
   }
   const document = await parse(xml);
   const metadata = readMetadata(document);
-  const name = text(find(document, "name"));
+  const name = metadata?.name ?? domainName(document);
   const uuid = text(find(document, "uuid"));
   if (metadata === undefined) {
     throw failure("RECORDS_DIFFER", {
@@ -44,7 +44,9 @@ export async function recoverFolder(
       reason: `its files must be in ${place}, because its layers refer to each other there`,
     });
   }
-  if ((await findDomain(engine, name)) !== null || (await isKnown(engine, uuid))) {
+  const taken =
+    (await findDomain(engine, domainName(document))) !== null || !(await isNameFree(engine, name));
+  if (taken || (await isKnown(engine, uuid))) {
     throw failure("INSTANCE_EXISTS", { name });
   }
   await using lock = await lockFolder(folder, { name, wait: 0, signal });

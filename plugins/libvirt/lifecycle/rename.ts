@@ -1,7 +1,14 @@
 import type { Context, Instance } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { toInstance } from "../domain/view.ts";
-import { findDomain, getManaged, type LibvirtEngine, type Managed } from "../engine.ts";
+import {
+  domainName,
+  getManaged,
+  isNameFree,
+  type LibvirtEngine,
+  type Managed,
+  writeMetadata,
+} from "../engine.ts";
 import { ENGINE } from "../errors.ts";
 import { finishInstanceRename } from "../journal/finish-instance-rename.ts";
 import { writeJournal } from "../journal/journal.ts";
@@ -31,6 +38,9 @@ export async function renameInstance(
   if (to === name) {
     return toInstance(managed, leaseReader(engine));
   }
+  if (metadata.name !== undefined) {
+    return renameOurs(engine, managed, to);
+  }
   await requireFree(engine, to);
   await reconcile(managed);
   await requireWhole(managed);
@@ -50,8 +60,18 @@ export async function renameInstance(
   return toInstance(await getManaged(engine, id), leaseReader(engine));
 }
 
+/** The name is only strata's: the domain keeps its own. */
+async function renameOurs(engine: LibvirtEngine, managed: Managed, to: string): Promise<Instance> {
+  if (to !== domainName(managed.document)) {
+    await requireFree(engine, to);
+  }
+  const renamed = await writeMetadata(managed, { name: to });
+  engine.names.set(managed.domain.uuid, to);
+  return toInstance({ ...renamed, name: to }, leaseReader(engine));
+}
+
 async function requireFree(engine: LibvirtEngine, name: string): Promise<void> {
-  if ((await findDomain(engine, name)) !== null) {
+  if (!(await isNameFree(engine, name))) {
     throw failure("INSTANCE_EXISTS", { name });
   }
 }

@@ -4,13 +4,12 @@ import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { asStrataError, failure, isStrataError, type StrataError } from "../../../lib/errors.ts";
 import { ASKED, type ReasonedState, toInstance } from "../domain/view.ts";
 import {
-  findDomain,
+  findInstance,
   getManaged,
   type LibvirtEngine,
   type LockState,
   lockFolder,
   type Managed,
-  readManaged,
 } from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
 import { readJournal } from "../journal/journal.ts";
@@ -95,8 +94,7 @@ export async function lockInstance(
 }
 
 async function getNamed(engine: LibvirtEngine, name: string): Promise<Managed> {
-  const domain = await findDomain(engine, name);
-  const managed = domain === null ? undefined : await readManaged(domain);
+  const managed = await findInstance(engine, name);
   if (managed === undefined) {
     throw failure("INSTANCE_NOT_FOUND", { name });
   }
@@ -192,8 +190,7 @@ export function isUnfinished({ operation }: Managed["metadata"]): boolean {
 
 /** Removes what an interrupted launch or removal left under the name, unless one is still in progress. */
 export async function clearUnfinished(engine: LibvirtEngine, name: string, context: Context): Promise<void> {
-  const domain = await findDomain(engine, name);
-  const managed = domain === null ? undefined : await readManaged(domain);
+  const managed = await findInstance(engine, name);
   if (managed === undefined || !isUnfinished(managed.metadata)) {
     return;
   }

@@ -8,6 +8,8 @@ export const NAMESPACE = "urn:strata:1";
 /** strata's metadata in a domain, and through it in every snapshot's recorded domain. */
 export interface Metadata {
   readonly record: InstanceRecord;
+  /** Name of the instance, where it was adopted under another one than its domain has. */
+  readonly name?: string;
   /** Folder of the layers, absolute. */
   readonly folder: string;
   /** The configured mounts, whether their sources exist or not. The domain's devices are made from them. */
@@ -84,6 +86,7 @@ export function readOwn(own: Element): Metadata {
     record: readInstanceRecord(root),
     folder: a.folder ?? "",
     mounts: elements(root, "mount").map(readMount),
+    ...(a.name === undefined ? {} : { name: a.name }),
     ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
@@ -206,6 +209,7 @@ export function metadataElement(metadata: Metadata): Element {
     "instance",
     {
       version: record.version,
+      name: metadata.name,
       folder: metadata.folder,
       username: record.username,
       deleted: record.deleted ? "yes" : "no",

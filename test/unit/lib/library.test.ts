@@ -16,7 +16,7 @@ const PRINTED: Readonly<Record<string, string>> = {
   Conventions: 'cache.clean {"instance":"cache","snapshot":"clean"}\n2147483648n 2147483648 2147483648n\n',
   Instances: "cache Stopped\nweb Running\nweb-clone1 Stopped 4\ntrue\n[ 'spare' ]\n[ 'memory' ] []\n",
   Snapshots:
-    "db.clean db.snapshot2 1 1073741824n\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1\n",
+    "db.clean db.snapshot2 1 1073741824n\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1 db.snapshot2\n",
   "Commands and files": "two words $HOME\n0\n0\nfrom the host\n",
   "Ssh and ports": "0 0\ntrue\nUNSUPPORTED\n",
   Consoles: "quiet has booted\n\nquiet login: root\n\n",

@@ -6,6 +6,7 @@ import type {
   SnapshotTreeInfo,
   Strata,
 } from "../../../../lib/core/api/strata.ts";
+import { parseRef } from "../../../../lib/core/snapshots/ref.ts";
 import { VERSION } from "../../../../lib/version.ts";
 import { type CliRoom, cliRoom } from "../../../support/cli.ts";
 
@@ -113,6 +114,7 @@ const trees: readonly SnapshotTreeInfo[] = [
 type Double = { readonly [Key in keyof Strata]?: Partial<Strata[Key]> };
 
 const none: Double = {
+  resolve: async (text: string) => parseRef(text),
   instances: {
     listing: async () => ({ engines: ["memory"], instances: [], failures: [] }),
     info: async () => [],

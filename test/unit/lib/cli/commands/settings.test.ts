@@ -61,7 +61,7 @@ describe("settings", () => {
 
   it("refuse a wrong value and say which are right", async () => {
     await refused(2, "must be true or false", "set", "local.privileged-mounts=maybe");
-    await refused(2, "invalid instance name", "set", "client.primary-name=not a name");
+    await refused(2, "invalid instance name", "set", "client.primary-name=not/a/name");
     await refused(2, "libvirt", "set", "local.driver=nothing");
     await refused(11, "strata has no passphrase", "set", "local.passphrase=secret");
     await at.done("launch", "any", "-n", "web");

@@ -1,6 +1,11 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { checkName, nextSnapshot } from "../../../../../lib/core/snapshots/names.ts";
+import {
+  checkName,
+  isInstanceName,
+  nextSnapshot,
+  plainName,
+} from "../../../../../lib/core/snapshots/names.ts";
 import { afterRemoval, planRemoval } from "../../../../../lib/core/snapshots/plan.ts";
 import { formatRef, parseRef } from "../../../../../lib/core/snapshots/ref.ts";
 import { type Branch, childrenOf, forest } from "../../../../../lib/core/snapshots/tree.ts";
@@ -38,6 +43,46 @@ describe("names", () => {
     it(`refuse ${JSON.stringify(name)}`, () => expect(accepts(name)).to.equal(false));
   }
 
+  for (const name of [
+    "web01.example.com",
+    "proj_default",
+    "Windows 11",
+    "büro-vm",
+    "01",
+    "a+b (2)",
+    "日本",
+  ]) {
+    it(`of adopted instances may be ${name}`, () => {
+      expect(accepts(name)).to.equal(false);
+      expect(isInstanceName(name)).to.equal(true);
+      expect(accepts(`${plainName(name)}-clone1`)).to.equal(true);
+    });
+  }
+  for (const name of [
+    "",
+    "..",
+    ".a",
+    "-a",
+    "a ",
+    "a.",
+    "a:b",
+    "a=b",
+    "a/b",
+    "a,b",
+    "a\nb",
+    "a\u202eb",
+    'a"b',
+  ]) {
+    it(`of adopted instances cannot be ${JSON.stringify(name)}`, () => {
+      expect(isInstanceName(name)).to.equal(false);
+    });
+  }
+
+  it("of copies are those of hosts, whatever the original is called", () => {
+    const made = ["Windows 11", "büro-vm", "web01.example.com", "01-a_", "日本"].map(plainName);
+    expect(made).to.deep.equal(["Windows-11", "buro-vm", "web01-example-com", "a", "instance"]);
+  });
+
   it("count on from the snapshots ever taken, deleted ones included", () => {
     expect(nextSnapshot(0, [])).to.deep.equal({ name: "snapshot1", taken: 1 });
     expect(nextSnapshot(3, ["snapshot1"])).to.deep.equal({ name: "snapshot4", taken: 4 });
@@ -51,7 +96,8 @@ describe("names", () => {
     expect(parseRef("web")).to.deep.equal({ instance: "web" });
     expect(parseRef("web.clean")).to.deep.equal({ instance: "web", snapshot: "clean" });
     expect(formatRef(parseRef("web.clean"))).to.equal("web.clean");
-    for (const wrong of ["web.", ".clean", "web.a.b", "web.-"]) {
+    expect(parseRef("Büro 1.example.clean")).to.deep.equal({ instance: "Büro 1.example", snapshot: "clean" });
+    for (const wrong of ["web.", ".clean", "web.a/b.c", "web.-"]) {
       expect(() => parseRef(wrong)).to.throw("invalid");
     }
   });
