@@ -218,7 +218,9 @@ export function bytes(max: number): Type<Buffer> {
 
 export function nullable<T>(type: Type<T>): Type<T | null> {
   return {
-    layout: `${type.layout}?`,
+    get layout() {
+      return `${type.layout}?`;
+    },
     encode(writer, value) {
       writer.word(value === null ? 0 : 1);
       if (value !== null) {
@@ -237,7 +239,9 @@ export function nullable<T>(type: Type<T>): Type<T | null> {
 
 export function array<T>(type: Type<T>, max: number): Type<T[]> {
   return {
-    layout: `${type.layout}[<=${max}]`,
+    get layout() {
+      return `${type.layout}[<=${max}]`;
+    },
     encode(writer, value) {
       if (value.length > max) {
         throw new RangeError(`${value.length} elements are over ${max}`);
@@ -281,27 +285,45 @@ type StructOf<F extends Fields> = { -readonly [K in keyof F]: Value<F[K]> };
 
 /** Fields one after the other, in the order in which they are written here. */
 export function struct<F extends Fields>(fields: F): Type<StructOf<F>> {
-  // Object.entries forgets which type belongs to which key; the compiler has checked them at the call.
-  const list = Object.entries(fields) as [keyof F & string, Type<unknown>][];
-  return {
-    layout: `{${list.map(([name, type]) => `${name}: ${type.layout}`).join(", ")}}`,
-    encode(writer, value) {
-      for (const [name, type] of list) {
-        try {
-          type.encode(writer, value[name]);
-        } catch (error) {
-          throw error instanceof RangeError ? new RangeError(`${name}: ${error.message}`) : error;
-        }
+  return new Struct(fields);
+}
+
+/** There are hundreds of structures, of which a command uses a dozen: each is worked out at its first use. */
+class Struct<F extends Fields> implements Type<StructOf<F>> {
+  private readonly fields: F;
+  private known: readonly (readonly [keyof F & string, Type<unknown>])[] | undefined;
+
+  constructor(fields: F) {
+    this.fields = fields;
+  }
+
+  get layout(): string {
+    return `{${this.list.map(([name, type]) => `${name}: ${type.layout}`).join(", ")}}`;
+  }
+
+  encode(writer: Writer, value: StructOf<F>): void {
+    for (const [name, type] of this.list) {
+      try {
+        type.encode(writer, value[name]);
+      } catch (error) {
+        throw error instanceof RangeError ? new RangeError(`${name}: ${error.message}`) : error;
       }
-    },
-    decode(reader) {
-      const value: Record<string, unknown> = {};
-      for (const [name, type] of list) {
-        value[name] = type.decode(reader);
-      }
-      return value as StructOf<F>;
-    },
-  };
+    }
+  }
+
+  decode(reader: Reader): StructOf<F> {
+    const value: Record<string, unknown> = {};
+    for (const [name, type] of this.list) {
+      value[name] = type.decode(reader);
+    }
+    return value as StructOf<F>;
+  }
+
+  private get list(): readonly (readonly [keyof F & string, Type<unknown>])[] {
+    // Object.entries forgets which type belongs to which key; the compiler has checked them at the call.
+    this.known ??= Object.entries(this.fields) as unknown as [keyof F & string, Type<unknown>][];
+    return this.known;
+  }
 }
 
 /** A payload as bytes. */
