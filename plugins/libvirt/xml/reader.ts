@@ -1,4 +1,5 @@
-import xml2js from "xml2js";
+// Its parser alone: the rest of xml2js loads a builder that strata does not use.
+import { Parser } from "xml2js/lib/parser.js";
 import type { Element } from "./document.ts";
 
 /** The parts of sax's parser that building a tree needs. */
@@ -14,7 +15,7 @@ interface SaxHandlers {
  * xml2js's parser with a tree of strata's own. The one that xml2js builds keeps the order of children in a
  * second copy of each, which takes four times as long: parsing XML was a fifth of a command's time.
  */
-class Reader extends xml2js.Parser {
+class Reader extends Parser {
   declare readonly saxParser: SaxHandlers;
 
   /** Called by the constructor and after each document. */
