@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { VERSION } from "../version.ts";
+import { firstWord } from "./alias.ts";
 import type { Cli } from "./cli.ts";
 import { errorPrefix } from "./colour.ts";
 import { errorHintOf, withExamples } from "./command.ts";
@@ -38,59 +39,65 @@ import { waitCommand } from "./commands/wait.ts";
 import { printable } from "./format/cell.ts";
 import { write } from "./io.ts";
 
-/** The commands in the order of the help, under its headings. */
-const GROUPS: Readonly<Record<string, readonly ((cli: Cli) => Command)[]>> = {
-  Instances: [
-    launchCommand,
-    listCommand,
-    infoCommand,
-    startCommand,
-    stopCommand,
-    restartCommand,
-    suspendCommand,
-    waitCommand,
-    cloneCommand,
-    renameCommand,
-    deleteCommand,
-    recoverCommand,
-    purgeCommand,
-    moveCommand,
-    adoptCommand,
-    releaseCommand,
-  ],
-  Snapshots: [snapshotCommand, restoreCommand, optimizeCommand],
-  "Inside instances": [
-    execCommand,
-    shellCommand,
-    consoleCommand,
-    logsCommand,
-    transferCommand,
-    mountCommand,
-    umountCommand,
-    sshConfigCommand,
-    portCommand,
-    inventoryCommand,
-    aliasCommand,
-    aliasesCommand,
-    unaliasCommand,
-    preferCommand,
-  ],
-  "Images and networks": [findCommand, imageCommand, networksCommand],
-  "Settings and host": [
-    getCommand,
-    setCommand,
-    doctorCommand,
-    setupCommand,
-    eventsCommand,
-    pluginsCommand,
-    waitReadyCommand,
-    authenticateCommand,
-  ],
-  "About strata": [helpCommand, versionCommand, completionCommand],
+/** The commands by name, in the order of the help and under its headings. */
+const GROUPS: Readonly<Record<string, Readonly<Record<string, (cli: Cli) => Command>>>> = {
+  Instances: {
+    launch: launchCommand,
+    list: listCommand,
+    info: infoCommand,
+    start: startCommand,
+    stop: stopCommand,
+    restart: restartCommand,
+    suspend: suspendCommand,
+    wait: waitCommand,
+    clone: cloneCommand,
+    rename: renameCommand,
+    delete: deleteCommand,
+    recover: recoverCommand,
+    purge: purgeCommand,
+    move: moveCommand,
+    adopt: adoptCommand,
+    release: releaseCommand,
+  },
+  Snapshots: { snapshot: snapshotCommand, restore: restoreCommand, optimize: optimizeCommand },
+  "Inside instances": {
+    exec: execCommand,
+    shell: shellCommand,
+    console: consoleCommand,
+    logs: logsCommand,
+    transfer: transferCommand,
+    mount: mountCommand,
+    umount: umountCommand,
+    "ssh-config": sshConfigCommand,
+    port: portCommand,
+    inventory: inventoryCommand,
+    alias: aliasCommand,
+    aliases: aliasesCommand,
+    unalias: unaliasCommand,
+    prefer: preferCommand,
+  },
+  "Images and networks": { find: findCommand, image: imageCommand, networks: networksCommand },
+  "Settings and host": {
+    get: getCommand,
+    set: setCommand,
+    doctor: doctorCommand,
+    setup: setupCommand,
+    events: eventsCommand,
+    plugins: pluginsCommand,
+    "wait-ready": waitReadyCommand,
+    authenticate: authenticateCommand,
+  },
+  "About strata": { help: helpCommand, version: versionCommand, completion: completionCommand },
 };
 
-/** The whole command tree. */
-export function createProgram(cli: Cli): Command {
+/** Commands that look at the others. */
+const ABOUT_ALL = ["help", "completion", "alias"];
+
+/**
+ * The command tree: the whole of it or, with the words of a command line that names a command, that command alone,
+ * because making all of them takes longer than some commands run.
+ */
+export function createProgram(cli: Cli, argv: readonly string[] = []): Command {
   const program = withExamples(new Command("strata"), ["launch debian --name web", "shell web"])
     .description("run instances on libvirt, each with a tree of snapshots")
     .version(`strata ${VERSION}`, "--version")
@@ -107,9 +114,12 @@ export function createProgram(cli: Cli): Command {
     .enablePositionalOptions()
     .helpCommand(false)
     .showSuggestionAfterError();
+  const isNeeded = commandsNeeded(program, argv);
   for (const [heading, commands] of Object.entries(GROUPS)) {
-    for (const make of commands) {
-      program.addCommand(make(cli).helpGroup(`${heading}:`));
+    for (const [name, make] of Object.entries(commands)) {
+      if (isNeeded(name)) {
+        program.addCommand(make(cli).helpGroup(`${heading}:`));
+      }
     }
   }
   program.addCommand(completionWordsCommand(cli), { hidden: true });
@@ -117,6 +127,17 @@ export function createProgram(cli: Cli): Command {
     settle(program, each, cli);
   }
   return program;
+}
+
+/** Tells which commands a command line needs: the one that it names or, if it names none, all of them. */
+function commandsNeeded(program: Command, argv: readonly string[]): (name: string) => boolean {
+  if (argv.length === 1 && argv[0] === "--version") {
+    return () => false;
+  }
+  const named = argv[firstWord(program, argv)] ?? "";
+  const isAlone =
+    !ABOUT_ALL.includes(named) && Object.values(GROUPS).some((commands) => Object.hasOwn(commands, named));
+  return (name) => !isAlone || name === named;
 }
 
 function quietOption(cli: Cli): Option {

@@ -34,7 +34,7 @@ export async function run(
   const opened = createCli(io, signal, o.open);
   let words: readonly string[] = [];
   try {
-    const program = createProgram(opened.cli);
+    const program = createProgram(opened.cli, argv);
     const expanded = await expandAlias(program, argv, defaultFolders(io.env));
     words = expanded.slice(firstWord(program, expanded));
     refuseUnknown(program, expanded);

@@ -11,7 +11,8 @@ import type { ErrorCode } from "../../../../lib/errors.ts";
 import { VERSION } from "../../../../lib/version.ts";
 import { cliRoom } from "../../../support/cli.ts";
 
-const program = () => createProgram(createCli(processIo, new AbortController().signal).cli);
+const cli = () => createCli(processIo, new AbortController().signal).cli;
+const program = () => createProgram(cli());
 
 describe("the reference of commands", () => {
   it("is current", () => {
@@ -21,6 +22,21 @@ describe("the reference of commands", () => {
         `docs/${name} is out of date: run \`npm run docs\` and commit it`,
       ).to.equal(true);
     }
+  });
+
+  it("has each command under its own name when a command line names it, and all for its aliases", () => {
+    const whole = program();
+    const names = (argv: string[]) => createProgram(cli(), argv).commands.map((each) => each.name());
+    const shown = whole.commands.map((each) => each.name()).filter((name) => name !== "__complete");
+    const knowsOthers = ["alias", "completion", "help"];
+    for (const name of shown) {
+      const expected = knowsOthers.includes(name) ? [...shown, "__complete"] : [name, "__complete"];
+      expect(names(["-v", name, "web"]), name).to.have.members(expected);
+    }
+    for (const alias of whole.commands.flatMap((each) => each.aliases())) {
+      expect(names([alias]), alias).to.have.members([...shown, "__complete"]);
+    }
+    expect(names([])).to.have.members([...shown, "__complete"]);
   });
 
   it("has an example of every command, which that command takes", () => {
