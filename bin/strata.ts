@@ -8,12 +8,25 @@ import { openCodeCache } from "./code-cache.ts";
 declare const BUILD: string;
 
 const cache = openCodeCache(BUILD, process.argv.slice(2));
-const loaded = new Map<string, { exports: unknown }>();
+const loaded = new Map<string, { exports: object }>();
 const importModule = (url: string): Promise<unknown> => import(url);
-const requireFrom = (id: string): unknown => (id.startsWith("./") ? load(id.slice(2)) : require(id));
+const requireFrom = (id: string): object => (id.startsWith("./") ? load(id.slice(2)) : require(id));
+/** What `open` returns, which is called when an export is first used. */
+requireFrom.later = (open: () => object): object => {
+  let module: object | undefined;
+  return new Proxy(
+    {},
+    {
+      get(_, name) {
+        module ??= open();
+        return Reflect.get(module, name);
+      },
+    },
+  );
+};
 
 /** Runs a chunk at its first use. */
-function load(name: string): unknown {
+function load(name: string): object {
   const known = loaded.get(name);
   if (known !== undefined) {
     return known.exports;

@@ -22,6 +22,22 @@ const options = {
 /** As Node makes of each CommonJS module, for strata.js to call; see lib/engine/import-module.ts. */
 const head = "(function (exports, require, module, __filename, __dirname, bundleImport) {";
 const url = 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;';
+/**
+ * What a chunk imports is loaded at its first use: most commands use a small part of what their modules import. esbuild
+ * writes each import as a variable whose properties are the exports, and reads them where they are used.
+ */
+const lazily = (code) =>
+  code
+    .replace(/\bvar (import_\w+)=(require\("[^"]+"\));/g, "var $1=require.later(()=>$2);")
+    .replace(
+      /\bvar (import_\w+)=(\(0,import_chunk_\w+\.__toESM\)\([^;=]+\(\),1\));/g,
+      "var $1=require.later(()=>$2);",
+    )
+    // commander's, for commands that are programs of their own.
+    .replace(/=(\(0,import_chunk_\w+\.__require\)\("node:child_process"\))/g, "=require.later(()=>$1)");
+
+/** Parts of the engine that some commands need: chunks of their own, though they are imported at the start. */
+const PARTS = ["node_modules/xmlbuilder/lib/index.js", "plugins/libvirt/xml/reader.ts"];
 
 // What a command imports when it needs it is a chunk of its own; only modules of ECMAScript are split.
 const { outputFiles } = await build({
@@ -29,7 +45,8 @@ const { outputFiles } = await build({
   format: "esm",
   splitting: true,
   outdir,
-  entryPoints: ["bin/main.ts"],
+  entryPoints: ["bin/main.ts", ...PARTS],
+  entryNames: "[name]",
   chunkNames: "chunk-[hash]",
   define: { "import.meta.url": "bundleUrl" },
 });
@@ -43,7 +60,7 @@ const chunks = await Promise.all(
       supported: { "dynamic-import": false },
       minifyWhitespace: true,
     });
-    return [basename(path), `${head}${code.includes("bundleUrl") ? url : ""}${code}})`];
+    return [basename(path), `${head}${code.includes("bundleUrl") ? url : ""}${lazily(code)}})`];
   }),
 );
 const hash = createHash("sha256");
