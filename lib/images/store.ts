@@ -1,11 +1,10 @@
 import type { Context, ImageSource, Log } from "../engine/contract.ts";
 import { checkEach } from "../errors/check-each.ts";
-import { asStrataError, failure, type StrataError } from "../errors.ts";
+import { asStrataError, failure } from "../errors.ts";
 import { type Cache, type CachedImage, openCache } from "./cache.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
-import { DEFAULT_REMOTE } from "./catalogue/remotes.ts";
 import { blankDisk } from "./cdrom.ts";
-import { buildDebian, requireBuildable, VARIANTS, type Variant } from "./debian/build.ts";
+import { buildDebian, VARIANTS, type Variant } from "./debian/build.ts";
 import { recipeOf } from "./debian/recipe.ts";
 import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
@@ -15,6 +14,7 @@ import { findCached, findLocal } from "./local.ts";
 import { findOffers } from "./offers.ts";
 import { renewable, resolvePublished } from "./published.ts";
 import type { ImageRecord } from "./record.ts";
+import { findSources, type ImageSources } from "./sources.ts";
 import { fileSize, hashFile } from "./storage.ts";
 
 export interface ResolvedImage {
@@ -47,17 +47,6 @@ export interface ImageStore {
   ): Promise<ImageInfo>;
   /** Removes images by alias or the start of a hash. Rejects with IMAGE_NOT_FOUND before anything is removed. */
   remove(names: readonly string[]): Promise<ImageInfo[]>;
-}
-
-export interface ImageSources {
-  /** Number of images on this host. */
-  readonly here: number;
-  /** Why the default remote cannot be used, null if it can or was not asked. */
-  readonly remote: StrataError | null;
-  /** Why no image can be built here, null if one can. */
-  readonly build: StrataError | null;
-  /** The variant to build. */
-  readonly variant: Variant;
 }
 
 export interface ImageStoreOptions {
@@ -120,34 +109,6 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw asStrataError(error);
   }
-}
-
-async function findSources(
-  cache: Cache,
-  catalogue: Catalogue,
-  formats: readonly string[],
-  signal: AbortSignal,
-): Promise<ImageSources> {
-  const variant = formats[0] === "qcow2" ? "cloud" : "container";
-  const obstacle = (work: Promise<unknown>) => work.then(() => null, asStrataError);
-  const records = (await cache.records()).filter(({ format }) => formats.includes(format));
-  const disks = formats.includes("qcow2");
-  const remote = async () => {
-    if (!disks) {
-      throw failure("UNSUPPORTED", {
-        what: "downloading images",
-        engine: "this engine",
-        reason: "remotes publish disks",
-      });
-    }
-    await catalogue.manifest(await catalogue.remote(DEFAULT_REMOTE), { signal });
-  };
-  return {
-    here: records.length,
-    remote: records.length > 0 ? null : await obstacle(remote()),
-    build: await obstacle(requireBuildable(variant, new AbortController().signal)),
-    variant,
-  };
 }
 
 /** An image that another process removes meanwhile is left out. */
