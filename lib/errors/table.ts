@@ -133,6 +133,11 @@ const entries = {
     message: 'instance "{name}" already exists',
     hint: "Choose another name. A deleted instance keeps its name until `strata purge`.",
   },
+  IMAGE_EXISTS: {
+    exit: EXIT.exists,
+    message: 'image "{image}" already exists',
+    hint: "Choose another name; `strata image list` shows the names in use.",
+  },
   SNAPSHOT_EXISTS: {
     exit: EXIT.exists,
     message: "Snapshot already exists: {name}.{snapshot}",
@@ -253,6 +258,11 @@ const entries = {
     message: "strata cannot use {path}: {reason}",
     hint: "strata keeps its own files there. Make the folder readable and writable for your user, or choose another with HOME, XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME or XDG_STATE_HOME.",
   },
+  IMAGE_STORE_UNUSABLE: {
+    exit: EXIT.denied,
+    message: "strata cannot change the images for all users in {path}: {reason}",
+    hint: "Only root keeps images for all users. Without --system the image is your own.",
+  },
   NO_SPACE: {
     exit: EXIT.exhausted,
     message: "no space left on {where}",
@@ -308,6 +318,11 @@ const entries = {
     exit: EXIT.integrity,
     message: 'image "{image}" has SHA-256 {actual}, expected {expected}',
     hint: "The file was removed. Download it again, or check the expected value.",
+  },
+  IMAGE_ALTERED: {
+    exit: EXIT.integrity,
+    message: 'image "{image}" in {path} has SHA-256 {actual}, and its record says {expected}',
+    hint: "Root keeps this image for all users, and its file has changed since it was added. Root can remove it with `strata image delete --system {image}` and add it again.",
   },
   SIZE_MISMATCH: {
     exit: EXIT.integrity,

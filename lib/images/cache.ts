@@ -17,6 +17,10 @@ const ABANDONED = 24 * 60 * 60 * 1000;
 export interface CachedImage extends ImageRecord {
   /** When it was last launched or added: the time of its record's file. ms since the epoch. */
   readonly usedAt: number;
+  /** Its file. */
+  readonly path: string;
+  /** It is among the images that root keeps for all users of this host. */
+  readonly system: boolean;
 }
 
 /**
@@ -24,7 +28,6 @@ export interface CachedImage extends ImageRecord {
  * does not count: the record is written last and removed first.
  */
 export interface Cache {
-  pathOf(image: Pick<ImageRecord, "sha256" | "format">): string;
   /** All complete images, newest first. */
   records(): Promise<CachedImage[]>;
   /** Calls a function with a new path in the folder, which is removed afterwards. */
@@ -32,29 +35,46 @@ export interface Cache {
   /** Calls a function while no other process on this host does so for the same hash; the others wait. */
   exclusively<T>(sha256: string, context: Context, work: () => Promise<T>): Promise<T>;
   /** Moves a file to its place. If there is one already, it stays and its record is returned. */
-  adopt(path: string, record: ImageRecord): Promise<ImageRecord>;
+  adopt(path: string, record: ImageRecord): Promise<CachedImage>;
+  /** Replaces the record of an image, which counts as used when it was used before. */
+  rewrite(image: CachedImage, record: ImageRecord): Promise<CachedImage>;
   /** Records that an image is used now. */
-  touch(sha256: string): Promise<void>;
+  touch(image: CachedImage): Promise<void>;
   /** Rejects with IMAGE_NOT_FOUND if another process has just removed it. */
-  remove(sha256: string): Promise<void>;
+  remove(image: Pick<CachedImage, "sha256" | "system">): Promise<void>;
 }
 
-export function openCache({ folder, log }: { folder: string; log: Log }): Cache {
-  const pathOf: Cache["pathOf"] = ({ sha256, format }) => join(folder, `${sha256}.${EXTENSIONS[format]}`);
+export interface CacheOptions {
+  readonly folder: string;
+  readonly log: Log;
+}
+
+/** Who may read what is in a cache: its owner alone, or all users of this host. */
+interface Audience {
+  readonly system: boolean;
+  readonly folder: number;
+  readonly file: number;
+}
+
+export const OWN: Audience = { system: false, folder: 0o700, file: 0o600 };
+export const EVERYBODY: Audience = { system: true, folder: 0o755, file: 0o644 };
+
+export function openCache({ folder, log }: CacheOptions, audience = OWN): Cache {
+  const { system } = audience;
+  const pathOf = ({ sha256, format }: ImageRecord) => join(folder, `${sha256}.${EXTENSIONS[format]}`);
   const recordOf = (sha256: string) => join(folder, `${sha256}.json`);
   const records = async () => {
     const found = (await readRecords(folder, log)).map(async (record) => {
       const [file, note] = [pathOf(record), recordOf(record.sha256)];
       const [, { mtimeMs }] = await Promise.all([fileSize(file), stat(note)]);
-      return { ...record, usedAt: mtimeMs };
+      return { ...record, usedAt: mtimeMs, path: file, system };
     });
     return (await Promise.allSettled(found)).flatMap((each) =>
       each.status === "fulfilled" ? [each.value] : [],
     );
   };
-  const prepare = () => atOwn(folder, () => makeFolder(folder));
+  const prepare = () => atOwn(folder, () => makeFolder(folder, audience.folder));
   return {
-    pathOf,
     records,
     async withPartial(work) {
       await prepare();
@@ -81,18 +101,24 @@ export function openCache({ folder, log }: { folder: string; log: Log }): Cache 
       if (present !== undefined) {
         return present;
       }
-      await makeDurable(path);
+      await makeDurable(path, audience.file);
       await rename(path, pathOf(record));
-      await writeRecord(folder, record);
-      return record;
+      await writeRecord(folder, record, audience.file);
+      return { ...record, usedAt: Date.now(), path: pathOf(record), system };
     },
-    async touch(sha256) {
+    async rewrite({ usedAt }, record) {
+      await writeRecord(folder, record, audience.file);
+      const time = new Date(usedAt);
+      await utimes(recordOf(record.sha256), time, time);
+      return { ...record, usedAt, path: pathOf(record), system };
+    },
+    async touch({ sha256 }) {
       const now = new Date();
       await utimes(recordOf(sha256), now, now).catch((error: unknown) => {
         log.debug("the last use of an image could not be recorded", { sha256, error: String(error) });
       });
     },
-    async remove(sha256) {
+    async remove({ sha256 }) {
       await unlink(recordOf(sha256)).catch((error: unknown) => {
         if (errnoOf(error) === "ENOENT") {
           throw failure("IMAGE_NOT_FOUND", { image: sha256 }, error);
@@ -125,9 +151,9 @@ async function lockOf(path: string, { signal, progress }: Context): Promise<File
   }
 }
 
-async function makeDurable(path: string): Promise<void> {
+async function makeDurable(path: string, mode: number): Promise<void> {
   await using file = await open(path, "r+");
-  await file.chmod(0o600);
+  await file.chmod(mode);
   await file.sync();
 }
 

@@ -1,13 +1,12 @@
 import type { Context } from "../engine/contract.ts";
 import { failure, isStrataError } from "../errors.ts";
 import { run } from "../util/programs.ts";
-import type { Cache } from "./cache.ts";
+import type { Cache, CachedImage } from "./cache.ts";
 import { judgeHead } from "./disk-format.ts";
 import { requireFile } from "./foreign.ts";
 import { parseImageName } from "./image-name.ts";
 import { readHead } from "./inspect.ts";
 import { BLANK } from "./local.ts";
-import type { ImageRecord } from "./record.ts";
 import { hashFile } from "./storage.ts";
 
 /** Virtual size of an empty disk, bytes; an instance's is larger. */
@@ -46,7 +45,7 @@ function isIso(head: Buffer): boolean {
 }
 
 /** An empty disk, for an installer; kept in the cache like any image. */
-export async function blankDisk(cache: Cache, context: Context): Promise<ImageRecord> {
+export async function blankDisk(cache: Cache, context: Context): Promise<CachedImage> {
   return cache.withPartial(async (path) => {
     const args = ["create", "-q", "-f", "qcow2", path, String(SIZE)];
     await run("qemu-img", args, { signal: context.signal, package: "qemu-utils" });

@@ -3,13 +3,12 @@ import { basename } from "node:path";
 import type { Context } from "../engine/contract.ts";
 import { failure } from "../errors.ts";
 import { publicName } from "../util/http.ts";
-import type { Cache } from "./cache.ts";
+import type { Cache, CachedImage } from "./cache.ts";
 import { USERNAME } from "./catalogue/remotes.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { guessRelease } from "./guessed-release.ts";
 import type { ImageName } from "./image-name.ts";
 import { takeIn, takeInOnce } from "./intake.ts";
-import type { ImageRecord } from "./record.ts";
 import { copyHashed, hashFile } from "./storage.ts";
 
 /** Brings an image that strata did not build into the cache, from the file or URL that the user gave. */
@@ -19,7 +18,7 @@ export async function importImage(
   name: Extract<ImageName, { kind: "file" | "url" }>,
   context: Context,
   options?: DownloadOptions,
-): Promise<ImageRecord> {
+): Promise<CachedImage> {
   const { sha256 } = name;
   const facts = { username: USERNAME, aliases: [] };
   if (name.kind === "file") {

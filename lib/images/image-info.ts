@@ -20,6 +20,8 @@ export interface ImageInfo {
   readonly source: string;
   /** Built here by a strata whose images of this kind are made of something else. */
   readonly outdated: boolean;
+  /** Root keeps it for all users of this host. */
+  readonly system: boolean;
 }
 
 /** Which images to find. */

@@ -16,7 +16,7 @@ export function splitRemote(name: string): { readonly remote: string | undefined
 }
 
 /** Suffixes of image files; no alias has one. */
-const FILE = /\.(?:qcow2?|img|raw|vmdk|vdi|vhdx?|ova|iso|tar|t[gx]z|tbz2?|gz|xz|zst|bz2)$/i;
+export const FILE_SUFFIX = /\.(?:qcow2?|img|raw|vmdk|vdi|vhdx?|ova|iso|tar|t[gx]z|tbz2?|gz|xz|zst|bz2)$/i;
 
 /**
  * Reads `debian`, `24.04`, `daily:noble`, `3fa9c0…`, `./guest.qcow2`, `guest.vmdk`, `file:///path#sha256=HEX`,
@@ -52,7 +52,7 @@ export function parseImageName(text: string): ImageName {
 /** The path, if it is given without `file://`; otherwise undefined. */
 function parsePath(text: string): ImageName | undefined {
   const [path = "", hash] = text.split(/#(?=sha256=[^/]*$)/);
-  const named = FILE.test(path) && splitRemote(path).remote === undefined;
+  const named = FILE_SUFFIX.test(path) && splitRemote(path).remote === undefined;
   if (!named && !/^\.{0,2}\//.test(path)) {
     return undefined;
   }

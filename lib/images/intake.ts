@@ -23,7 +23,7 @@ export async function takeInOnce(
   cache: Cache,
   arrival: Arrival & { readonly sha256: string },
   context: Context,
-): Promise<ImageRecord> {
+): Promise<CachedImage> {
   const present = async () => findByHash(await cache.records(), arrival.sha256);
   const work = async () => (await present()) ?? takeIn(cache, arrival, context);
   return (await present()) ?? cache.exclusively(arrival.sha256, context, work);
@@ -38,7 +38,7 @@ export function findByHash(records: readonly CachedImage[], sha256: string): Cac
  * format is converted to qcow2. It is named by the hash of the original file, so that the same hash finds it
  * again.
  */
-export async function takeIn(cache: Cache, arrival: Arrival, context: Context): Promise<ImageRecord> {
+export async function takeIn(cache: Cache, arrival: Arrival, context: Context): Promise<CachedImage> {
   const { image, facts } = arrival;
   return cache.withPartial(async (path) => {
     const sha256 = await arrival.fetch(path);

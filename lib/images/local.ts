@@ -4,7 +4,7 @@ import { isHashPrefix, splitRemote } from "./image-name.ts";
 import type { ImageRecord } from "./record.ts";
 
 /** The name that `launch` uses without an image; see `findLocal`. */
-const DEFAULT = "default";
+export const DEFAULT = "default";
 
 /** The name of an empty disk in `launch`, for installing a system. */
 export const BLANK = "blank";
@@ -69,7 +69,7 @@ function preferred<R extends ImageRecord>(records: readonly R[], alias: string):
 function byPrefix<R extends ImageRecord>(records: readonly R[], text: string): R | undefined {
   const start = text.toLowerCase();
   const matching = isHashPrefix(start) ? records.filter(({ sha256 }) => sha256.startsWith(start)) : [];
-  if (matching.length > 1) {
+  if (new Set(matching.map(({ sha256 }) => sha256)).size > 1) {
     throw failure("INVALID_VALUE", {
       what: "the image",
       value: text,

@@ -7,7 +7,7 @@ import { DEFAULT_REMOTE } from "./catalogue/remotes.ts";
 import { inOrder, type PublishedImage } from "./catalogue/simplestreams.ts";
 import type { FindOptions, ImageOffer, ImageOffers } from "./image-info.ts";
 import { isHashPrefix, splitRemote } from "./image-name.ts";
-import { findLocal } from "./local.ts";
+import { BLANK, findLocal } from "./local.ts";
 import type { ImageRecord } from "./record.ts";
 
 /** An image that can be launched by name, with the words that a search finds it by. */
@@ -102,9 +102,11 @@ function published(remote: string, image: PublishedImage): Candidate {
   };
 }
 
-/** The built images in the engine's formats that can be launched by name. */
+/** Images that were built here or named by the user, in the engine's formats, that can be launched by name. */
 function builtOnes(records: readonly ImageRecord[]): Candidate[] {
-  const built = records.filter(({ source }) => source.startsWith("built:"));
+  const built = records.filter(
+    ({ published, aliases }) => published === undefined && !aliases.includes(BLANK),
+  );
   return built.flatMap((record) => {
     const { aliases, os, release, createdAt, sha256 } = record;
     const same = records.filter(({ format }) => format === record.format);

@@ -24,6 +24,8 @@ interface Parts {
   readonly cache: Cache;
   readonly catalogue: Catalogue;
   readonly log: Log;
+  /** An older version in the cache is not good enough. */
+  readonly newest?: true;
   readonly download?: DownloadOptions;
 }
 
@@ -40,7 +42,7 @@ export async function resolvePublished(
   image: string,
   { remote: wanted, text }: PublishedName,
   context: Context,
-): Promise<ImageRecord> {
+): Promise<CachedImage> {
   const { cache, catalogue, log } = parts;
   const names = wanted === undefined ? SEARCHED : [wanted];
   const remotes = await Promise.all(names.map((name) => catalogue.remote(name)));
@@ -58,7 +60,10 @@ export async function resolvePublished(
     if (found !== undefined) {
       return fetchPublished(parts, image, remote, found, context);
     }
-    const kept = manifest === undefined ? await newestKept(cache, remote, { alias: text }) : undefined;
+    const kept =
+      manifest === undefined && parts.newest !== true
+        ? await newestKept(cache, remote, { alias: text })
+        : undefined;
     if (kept !== undefined) {
       log.warn(`could not check for a newer version of "${image}"; using the one in the cache`);
       return kept;
@@ -71,8 +76,12 @@ export async function resolvePublished(
 }
 
 /** The manifest of a remote, with a warning if it is out of date. */
-async function readManifest({ catalogue, log }: Parts, remote: Remote, context: Context): Promise<Manifest> {
-  const manifest = await catalogue.manifest(remote, context);
+async function readManifest(
+  { catalogue, log, newest }: Parts,
+  remote: Remote,
+  context: Context,
+): Promise<Manifest> {
+  const manifest = await catalogue.manifest(remote, { ...context, refresh: newest === true });
   if (manifest.outdated) {
     log.warn(`the image list of ${remote.name} may be out of date`, { reason: manifest.outdated.message });
   }
@@ -109,7 +118,7 @@ async function fetchPublished(
   remote: Remote,
   published: PublishedImage,
   context: Context,
-): Promise<ImageRecord> {
+): Promise<CachedImage> {
   const { cache, log, download: options } = parts;
   const { product, version, sha256, os, release, supported } = published;
   if (!supported) {
@@ -133,7 +142,7 @@ async function fetchPublished(
   try {
     return await takeInOnce(cache, { image, sha256, fetch, facts }, context);
   } catch (error) {
-    if (!isStrataError(error) || error.code !== "DOWNLOAD_FAILED") {
+    if (!isStrataError(error) || error.code !== "DOWNLOAD_FAILED" || parts.newest === true) {
       throw error;
     }
     const kept = await newestKept(cache, remote, { product });
@@ -162,6 +171,7 @@ async function newestKept(
 }
 
 /** True for an image that may be removed without asking, because it can be downloaded again. */
-export function renewable({ published, source }: ImageRecord): boolean {
-  return published !== undefined || /^https?:/.test(source);
+export function renewable({ published, source, aliases }: ImageRecord): boolean {
+  // What the user has named is kept.
+  return published !== undefined || (/^https?:/.test(source) && aliases.length === 0);
 }

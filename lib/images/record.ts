@@ -24,6 +24,11 @@ const shape = z.object({
   source: z.string(),
   /** For images built here: see `recipeOf`. Missing in records of earlier versions. */
   recipe: z.string().optional(),
+  /** SHA-256 of the file beside the record, which differs from `sha256` where the original was packed or converted. */
+  content: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   /** For images that a remote publishes. */
   published: z.object({ remote: z.string(), product: z.string(), version: z.string() }).optional(),
 });
@@ -31,10 +36,10 @@ const shape = z.object({
 export type ImageRecord = z.infer<typeof shape>;
 
 /** Writes a record beside its image. */
-export async function writeRecord(folder: string, record: ImageRecord): Promise<void> {
+export async function writeRecord(folder: string, record: ImageRecord, mode = 0o600): Promise<void> {
   const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? String(value) : value), 2);
   const path = join(folder, `${record.sha256}.json`);
-  await atOwn(path, () => writeFileAtomic(path, `${text}\n`, { mode: 0o600 }));
+  await atOwn(path, () => writeFileAtomic(path, `${text}\n`, { mode }));
 }
 
 /** All records in a folder, newest first. One that cannot be read is logged and left out. */

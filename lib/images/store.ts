@@ -10,12 +10,14 @@ import type { DownloadOptions } from "./download.ts";
 import { importImage } from "./foreign.ts";
 import type { FindOptions, ImageInfo, ImageOffers } from "./image-info.ts";
 import { parseImageName } from "./image-name.ts";
-import { findCached, findLocal } from "./local.ts";
+import { addImage, findIn, pull, renameImage } from "./keeping.ts";
+import { findLocal } from "./local.ts";
 import { findOffers } from "./offers.ts";
 import { renewable, resolvePublished } from "./published.ts";
 import type { ImageRecord } from "./record.ts";
 import { findSources, type ImageSources } from "./sources.ts";
 import { fileSize, hashFile } from "./storage.ts";
+import { systemImages, verify, withSystemImages } from "./system-images.ts";
 
 export interface ResolvedImage {
   readonly source: ImageSource;
@@ -42,11 +44,22 @@ export interface ImageStore {
   /** Where an engine with the given formats can get images from. Asks the default remote if there are none here. */
   sources(formats: readonly string[], signal: AbortSignal): Promise<ImageSources>;
   build(
-    options: { distribution: "debian"; variant: Variant; release?: string },
+    options: { distribution: "debian"; variant: Variant; release?: string; system?: boolean },
     context: Context,
   ): Promise<ImageInfo>;
+  /** Brings the newest version of a published image here. */
+  pull(image: string, options: PlaceOptions, context: Context): Promise<ImageInfo>;
+  /** Adds an image from a file or URL, with a name where one is given or the file suggests one. */
+  import(image: string, options: PlaceOptions & { name?: string }, context: Context): Promise<ImageInfo>;
+  /** Gives an image, by alias or the start of its hash, a name in the place of those that it has. */
+  rename(image: string, name: string, options: PlaceOptions, context: Context): Promise<ImageInfo>;
   /** Removes images by alias or the start of a hash. Rejects with IMAGE_NOT_FOUND before anything is removed. */
-  remove(names: readonly string[]): Promise<ImageInfo[]>;
+  remove(names: readonly string[], options?: PlaceOptions): Promise<ImageInfo[]>;
+}
+
+export interface PlaceOptions {
+  /** Among the images for all users of this host, in the place of the user's own. */
+  readonly system?: boolean;
 }
 
 export interface ImageStoreOptions {
@@ -58,6 +71,8 @@ export interface ImageStoreOptions {
   readonly remotesFile: string;
   /** URL of a mirror of the built-in remotes; "" for none. */
   mirror?(): string;
+  /** Folder of the images that root keeps for all users; "" for none. */
+  system?(): string;
   readonly log: Log;
   /** How to continue after an interruption. */
   readonly download?: DownloadOptions;
@@ -70,13 +85,16 @@ const BUILT = "built: debian ";
 const UNUSED = 14 * 24 * 60 * 60 * 1000;
 
 export function openImageStore(options: ImageStoreOptions): ImageStore {
-  const cache = openCache(options);
   const { catalogues: folder, remotesFile, log, mirror = () => "" } = options;
+  const own = openCache(options);
+  const system = systemImages(options.system ?? (() => ""), log);
+  const cache = withSystemImages(own, system);
   const catalogue = openCatalogue({ folder, remotesFile, mirror, log });
+  const parts = { ...options, cache, catalogue };
+  const placeOf = (place: PlaceOptions) => (place.system === true ? system.open() : own);
   return {
-    resolve: (image, context, formats = ["qcow2"]) =>
-      atEdge(() => resolve({ ...options, cache, catalogue }, image, context, formats)),
-    blank: (context) => atEdge(async () => resolved(cache, await blankDisk(cache, context))),
+    resolve: (image, context, formats = ["qcow2"]) => atEdge(() => resolve(parts, image, context, formats)),
+    blank: (context) => atEdge(async () => resolved(await blankDisk(cache, context))),
     find: (wanted, context, formats = ["any"]) =>
       atEdge(() =>
         findOffers(
@@ -87,16 +105,33 @@ export function openImageStore(options: ImageStoreOptions): ImageStore {
           (format) => formats.includes("any") || formats.includes(format),
         ),
       ),
-    list: () => atEdge(() => infosOf(cache, cache.records())),
+    list: () => atEdge(async () => infosOf(await cache.records())),
     sources: (formats, signal) => atEdge(() => findSources(cache, catalogue, formats, signal)),
-    build: ({ variant, release }, context) => atEdge(() => build(cache, variant, context, release)),
-    remove: (names) =>
+    build: ({ variant, release, ...place }, context) =>
+      atEdge(async () => build(await placeOf(place), variant, context, release)),
+    pull: (image, place, context) =>
+      atEdge(async () => {
+        // What all users have need not be downloaded for one of them.
+        const into = place.system === true ? await system.open() : cache;
+        return infoOf(await pull({ ...parts, cache: into, newest: true }, image, context));
+      }),
+    import: (image, { name, ...place }, context) =>
+      atEdge(async () => {
+        const into = { own: await placeOf(place), all: cache, download: options.download };
+        return infoOf(await addImage(into, image, name, context));
+      }),
+    rename: (image, name, { system: wanted = false }, context) =>
+      atEdge(async () => {
+        const place = await placeOf({ system: wanted });
+        return infoOf(await renameImage({ own: place, all: cache }, image, name, wanted, context));
+      }),
+    remove: (names, { system: wanted = false } = {}) =>
       atEdge(async () => {
         const records = await cache.records();
-        const chosen = [...new Set(await checkEach(names, (name) => findCached(records, name)))];
-        const infos = await infosOf(cache, Promise.resolve(chosen));
-        for (const { sha256 } of chosen) {
-          await cache.remove(sha256);
+        const chosen = [...new Set(await checkEach(names, (name) => findIn(records, name, wanted)))];
+        const infos = await infosOf(chosen);
+        for (const each of chosen) {
+          await cache.remove(each);
         }
         return infos;
       }),
@@ -112,16 +147,24 @@ async function atEdge<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** An image that another process removes meanwhile is left out. */
-async function infosOf(cache: Cache, records: Promise<readonly CachedImage[]>): Promise<ImageInfo[]> {
-  const infos = (await records).map(async (record) => {
-    const { sha256, os, release, aliases, virtualSize, createdAt, usedAt, source } = record;
+async function infosOf(records: readonly CachedImage[]): Promise<ImageInfo[]> {
+  const infos = records.map(async (record) => {
+    const { sha256, os, release, aliases, virtualSize, createdAt, usedAt, source, system } = record;
     const outdated = outdatedVariant(record) !== null;
-    const size = await fileSize(cache.pathOf(record)).catch(() => null);
+    const size = await fileSize(record.path).catch(() => null);
     return size === null
       ? []
-      : [{ sha256, os, release, aliases, size, virtualSize, createdAt, usedAt, source, outdated }];
+      : [{ sha256, os, release, aliases, size, virtualSize, createdAt, usedAt, source, outdated, system }];
   });
   return (await Promise.all(infos)).flat();
+}
+
+async function infoOf(record: CachedImage): Promise<ImageInfo> {
+  const [info] = await infosOf([record]);
+  if (info === undefined) {
+    throw failure("IMAGE_NOT_FOUND", { image: record.sha256 });
+  }
+  return info;
 }
 
 interface Parts extends ImageStoreOptions {
@@ -143,14 +186,17 @@ async function resolve(
       `the image "${text}" was built by another version of strata; \`strata image build debian --variant ${variant}${releaseOption(record)}\` rebuilds it`,
     );
   }
-  await cache.touch(record.sha256);
+  if (record.system) {
+    await verify(record, text, parts.folder, context);
+  }
+  await cache.touch(record);
   await expire(parts, record.sha256);
-  return resolved(cache, record);
+  return resolved(record);
 }
 
-function resolved(cache: Cache, record: ImageRecord): ResolvedImage {
-  const { sha256, format, virtualSize, os, release, username } = record;
-  return { source: { path: cache.pathOf(record), format, sha256, virtualSize }, os, release, username };
+function resolved(record: CachedImage): ResolvedImage {
+  const { sha256, format, virtualSize, os, release, username, path } = record;
+  return { source: { path, format, sha256, virtualSize }, os, release, username };
 }
 
 async function bringHere(
@@ -158,7 +204,7 @@ async function bringHere(
   text: string,
   context: Context,
   formats: readonly string[],
-): Promise<ImageRecord> {
+): Promise<CachedImage> {
   const { cache } = parts;
   const name = parseImageName(text);
   const all = await cache.records();
@@ -193,11 +239,11 @@ function outdatedVariant({ source, recipe }: ImageRecord): Variant | null {
 async function expire({ cache, log }: Parts, inUse: string): Promise<void> {
   const limit = Date.now() - UNUSED;
   for (const record of await cache.records()) {
-    if (!renewable(record) || record.usedAt > limit || record.sha256 === inUse) {
+    if (record.system || !renewable(record) || record.usedAt > limit || record.sha256 === inUse) {
       continue;
     }
     log.info("removing an image that was not launched for 14 days", { source: record.source });
-    await cache.remove(record.sha256).catch((error: unknown) => {
+    await cache.remove(record).catch((error: unknown) => {
       if (asStrataError(error).code === "IMAGE_NOT_FOUND") {
         return;
       }
@@ -227,10 +273,6 @@ async function build(cache: Cache, variant: Variant, context: Context, wanted?: 
       source,
       recipe: recipeOf(variant),
     });
-    const [info] = await infosOf(cache, Promise.resolve([{ ...record, usedAt: record.createdAt }]));
-    if (info === undefined) {
-      throw failure("IMAGE_NOT_FOUND", { image: source });
-    }
-    return info;
+    return infoOf(record);
   });
 }

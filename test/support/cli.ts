@@ -27,7 +27,7 @@ type Streams = Pick<Io, "stdout" | "stderr">;
 /** A place for tests of commands: nothing of the user's own is read or written. */
 export async function cliRoom(open?: Opener): Promise<CliRoom> {
   const folder = await mkdtemp(join(tmpdir(), "strata-cli-"));
-  const env = { HOME: folder, PATH: process.env.PATH, STRATA_DRIVER: "memory" };
+  const env = { HOME: folder, PATH: process.env.PATH, STRATA_DRIVER: "memory", STRATA_IMAGE_STORE: "" };
   const attempt = async (
     typed: string | undefined,
     args: string[],

@@ -9,13 +9,27 @@ import { type Format, json, parseFormat, yaml } from "../format/format.ts";
 import { write } from "../io.ts";
 
 export function imageCommand(cli: Cli): Command {
-  return command("image", "build, list and delete images on this host", "image build debian --variant micro")
-    .addCommand(buildCommand(cli))
+  return command(
+    "image",
+    "manage the images on this host",
+    "image build debian --variant micro",
+    "image list",
+  )
     .addCommand(imageListCommand(cli))
+    .addCommand(buildCommand(cli))
+    .addCommand(pullCommand(cli))
+    .addCommand(importCommand(cli))
+    .addCommand(imageRenameCommand(cli))
     .addCommand(imageDeleteCommand(cli));
 }
 
-interface BuildOptions {
+const SYSTEM = ["--system", "for all users of this host, as root"] as const;
+
+interface PlaceOptions {
+  readonly system?: boolean;
+}
+
+interface BuildOptions extends PlaceOptions {
   readonly variant: "cloud" | "micro" | "container";
   readonly release?: string;
 }
@@ -37,6 +51,7 @@ function buildCommand(cli: Cli): Command {
         .default("cloud"),
     )
     .option("--release <release>", "release to build: bookworm or trixie (default: the host's)")
+    .option(...SYSTEM)
     .action(async (distribution: string, options: BuildOptions) => {
       if (distribution !== "debian") {
         throw failure("INVALID_VALUE", {
@@ -47,8 +62,66 @@ function buildCommand(cli: Cli): Command {
       }
       const strata = await cli.strata();
       const image = await strata.images.build({ distribution, ...options, ...cli.call });
-      cli.progress.clear();
-      await write(cli.io, `Built: ${image.aliases[0]} ${image.sha256.slice(0, 12)}\n`);
+      await tell(cli, "Built", image);
+    });
+}
+
+/** How something went with an image, by the first of its names. */
+async function tell(cli: Cli, what: string, { aliases, sha256 }: ImageInfo): Promise<void> {
+  cli.progress.clear();
+  await write(cli.io, `${[`${what}:`, ...aliases.slice(0, 1), sha256.slice(0, 12)].join(" ")}\n`);
+}
+
+function pullCommand(cli: Cli): Command {
+  return command(
+    "pull",
+    "download the newest version of a published image",
+    "image pull noble",
+    "image pull --system daily:26.10",
+  )
+    .argument(
+      "<name>",
+      "alias or start of a hash, of a certain remote as REMOTE:NAME; `strata find` lists them",
+    )
+    .option(...SYSTEM)
+    .action(async (name: string, { system = false }: PlaceOptions) => {
+      const { images } = await cli.strata();
+      const before = await images.list();
+      const image = await images.pull(name, { system, ...cli.call });
+      const known = before.some(({ sha256 }) => sha256 === image.sha256);
+      await tell(cli, known ? "Up to date" : "Pulled", image);
+    });
+}
+
+function importCommand(cli: Cli): Command {
+  return command(
+    "import",
+    "add an image from a file or a URL",
+    "image import ./guest.qcow2 --name golden",
+    "image import https://images.example/guest.qcow2#sha256=HEX",
+  )
+    .argument("<source>", "path, file:///PATH, or http(s)://…#sha256=HEX")
+    .option("--name <name>", "name that launches it (default: that of the file)")
+    .option(...SYSTEM)
+    .action(async (source: string, { name, system = false }: PlaceOptions & { name?: string }) => {
+      const { images } = await cli.strata();
+      const wanted = name === undefined ? {} : { name };
+      await tell(cli, "Imported", await images.import(source, { ...wanted, system, ...cli.call }));
+    });
+}
+
+function imageRenameCommand(cli: Cli): Command {
+  return command(
+    "rename",
+    "give an image another name, in the place of all that it has",
+    "image rename debian-cloud golden",
+  )
+    .argument("<image>", "image, by alias or by the first digits of the hash")
+    .argument("<new-name>", "name to give it")
+    .option(...SYSTEM)
+    .action(async (image: string, name: string, { system = false }: PlaceOptions) => {
+      await (await cli.strata()).images.rename(image, name, { system, ...cli.call });
+      await write(cli.io, `Renamed: ${printable(image)} to ${name}\n`);
     });
 }
 
@@ -64,20 +137,21 @@ function imageListCommand(cli: Cli): Command {
 function imageDeleteCommand(cli: Cli): Command {
   return command("delete", "delete images from this host", "image delete noble 5a636e81e2ff")
     .argument("<images...>", "images, by alias or by the first digits of the hash")
-    .action(async (names: string[]) => {
-      const removed = await (await cli.strata()).images.delete(names, cli.call);
+    .option(...SYSTEM)
+    .action(async (names: string[], { system = false }: PlaceOptions) => {
+      const removed = await (await cli.strata()).images.delete(names, { system, ...cli.call });
       for (const image of removed) {
-        await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image)}\n`);
+        await write(cli.io, `Deleted: ${image.sha256.slice(0, 12)} ${titleOf(image, image.aliases[0])}\n`);
       }
     });
 }
 
-function titleOf({ os, release }: ImageInfo): string {
-  return printable([os, release].filter(Boolean).join(" ")) || "--";
+function titleOf({ os, release }: ImageInfo, fallback = "--"): string {
+  return printable([os, release].filter(Boolean).join(" ")) || fallback;
 }
 
 function formatImages(images: readonly ImageInfo[], format: Format): string {
-  const plain = images.map(({ sha256, os, release, aliases, size, createdAt, usedAt, source, outdated }) => ({
+  const plain = images.map(({ sha256, os, release, aliases, size, createdAt, usedAt, ...rest }) => ({
     sha256,
     os,
     release,
@@ -85,9 +159,11 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
     size: String(size),
     created: new Date(createdAt).toISOString(),
     used: new Date(usedAt).toISOString(),
-    source,
-    outdated,
+    source: rest.source,
+    outdated: rest.outdated,
+    system: rest.system,
   }));
+  const shared = images.some(({ system }) => system);
   switch (format) {
     case "json":
       return json({ images: plain });
@@ -95,7 +171,7 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
       return yaml(plain);
     case "csv":
       return csvLines([
-        ["Hash", "OS", "Release", "Aliases", "Size", "Created", "Used", "Source", "Outdated"],
+        ["Hash", "OS", "Release", "Aliases", "Size", "Created", "Used", "Source", "Outdated", "System"],
         ...plain.map((image) => [
           image.sha256,
           csvField(image.os),
@@ -106,19 +182,21 @@ function formatImages(images: readonly ImageInfo[], format: Format): string {
           image.used,
           csvField(image.source),
           String(image.outdated),
+          String(image.system),
         ]),
       ]);
     case "table":
       return images.length === 0
         ? "No images found.\n"
         : columns([
-            ["Hash", "Image", "Aliases", "Size", "Used"],
+            ["Hash", "Image", "Aliases", "Size", "Used", ...(shared ? ["Store"] : [])],
             ...images.map((image) => [
               image.sha256.slice(0, 12),
               titleOf(image),
               image.aliases.join(", ") || "--",
               formatSize(image.size),
               new Date(image.usedAt).toISOString().slice(0, 10),
+              ...(shared ? [image.system ? "system" : "own"] : []),
             ]),
           ]);
   }

@@ -49,6 +49,7 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   INSTANCE_EXISTS: {
     means: "The name is in use, possibly by a deleted instance or by a domain that strata does not manage.",
   },
+  IMAGE_EXISTS: { means: "Another image on this host has this name." },
   SNAPSHOT_EXISTS: { means: "The instance already has a snapshot with this name. Nothing was changed." },
   DISK_NOT_FOUND: {
     means: "The instance exists, but has no further disk with this name.",
@@ -111,6 +112,11 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
     remedy: "Correct the permission that the reason names, or run strata as a user who has it.",
   },
   FOLDER_UNUSABLE: { means: "A folder for settings, keys, cache or log cannot be read or written." },
+  IMAGE_STORE_UNUSABLE: {
+    means: "The folder of the images for all users cannot be written, or others than root could change it.",
+    remedy:
+      "The folder and all above it must belong to root, and only root may write them. The setting `local.image.store` names it.",
+  },
   NO_SPACE: {
     means:
       "A file system is full, or would be; the message says how much space is needed where that is known.",
@@ -152,6 +158,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   IMAGE_IS_CDROM: { means: "Instances are launched from disks; an ISO has to be booted beside one." },
   CHECKSUM_MISMATCH: { means: "The contents of the image are not those that the checksum describes." },
   SIZE_MISMATCH: { means: "The length of the download is not the one in the catalogue." },
+  IMAGE_ALTERED: {
+    means:
+      "The file of an image for all users is damaged, or was changed by somebody with root's permissions.",
+  },
   CHECKSUM_REQUIRED: { means: "An image from a URL was given without a checksum." },
   CATALOGUE_UNREADABLE: {
     means: "A remote's catalogue is not in simplestreams form, or points to another server.",

@@ -1,5 +1,5 @@
 import { asStrataError } from "../../errors.ts";
-import type { CallOptions, FindOptions, ImageInfo, ImageOffers } from "../api/strata.ts";
+import type { CallOptions, FindOptions, ImageInfo, ImageOffers, ImageOptions } from "../api/strata.ts";
 import { contextOf, type Session } from "../session/session.ts";
 
 /**
@@ -23,14 +23,19 @@ export async function findImages(
   return (await session.images()).find(options, contextOf(call), formats);
 }
 
+/** Whether an image is for all users. */
+export function placeOf({ system }: ImageOptions): { system?: boolean } {
+  return system === undefined ? {} : { system };
+}
+
 /** Removes images from the cache and from the engines of the configuration that keep them too. */
 export async function removeImages(
   session: Session,
   names: readonly string[],
-  call?: CallOptions,
+  options: ImageOptions = {},
 ): Promise<ImageInfo[]> {
-  const context = contextOf(call);
-  const removed = await (await session.images()).remove(names);
+  const context = contextOf(options);
+  const removed = await (await session.images()).remove(names, placeOf(options));
   const sums = removed.map(({ sha256 }) => sha256);
   for (const each of [session, ...(await session.others())]) {
     try {

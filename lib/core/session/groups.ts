@@ -22,7 +22,7 @@ import { sshLogins } from "../guest/ssh-logins.ts";
 import { transfer } from "../guest/transfer.ts";
 import { audit, checkChoice, repair } from "../host/audit.ts";
 import { doctor } from "../host/doctor.ts";
-import { findImages, removeImages } from "../host/images.ts";
+import { findImages, placeOf, removeImages } from "../host/images.ts";
 import { isBridged, networks as networksOf, setBridged } from "../host/networks.ts";
 import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "../instances/aliases.ts";
 import { getInstance } from "../instances/instances.ts";
@@ -133,13 +133,22 @@ export function images(session: Session): StrataImages {
   return {
     find: (options) => findImages(session, options, options),
     list: async () => answer(await (await session.images()).list()),
-    build: async ({ distribution, variant, release, ...call }) =>
+    build: async ({ distribution, variant, release, ...options }) =>
       answer(
         await (await session.images()).build(
-          { distribution, variant, ...(release === undefined ? {} : { release }) },
-          contextOf(call),
+          { distribution, variant, ...(release === undefined ? {} : { release }), ...placeOf(options) },
+          contextOf(options),
         ),
       ),
+    pull: async (name, options = {}) =>
+      answer(await (await session.images()).pull(name, placeOf(options), contextOf(options))),
+    import: async (source, options = {}) => {
+      const named = options.name === undefined ? {} : { name: options.name };
+      const store = await session.images();
+      return answer(await store.import(source, { ...named, ...placeOf(options) }, contextOf(options)));
+    },
+    rename: async (image, name, options = {}) =>
+      answer(await (await session.images()).rename(image, name, placeOf(options), contextOf(options))),
     delete: async (names, options) => answer(await removeImages(session, listOf(names), options)),
   };
 }

@@ -46,6 +46,9 @@ type Shared = Pick<
 
 /** Setting with the URL of a mirror of the built-in remotes. */
 export const IMAGE_MIRROR = "local.image.mirror";
+/** Setting with the folder of the images that root keeps for all users of this host. */
+export const IMAGE_STORE = "local.image.store";
+export const DEFAULT_IMAGE_STORE = "/var/lib/strata/images";
 
 const silent: Log = { error() {}, warn() {}, info() {}, debug() {} };
 
@@ -71,6 +74,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
         catalogues: join(folders.cache, "catalogues"),
         remotesFile: join(folders.config, "remotes.json"),
         mirror: () => values[IMAGE_MIRROR] ?? "",
+        system: () => options.settings?.[IMAGE_STORE] ?? values[IMAGE_STORE] ?? DEFAULT_IMAGE_STORE,
         log,
       });
     }),

@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import type { EnginePlugin, EngineSetting } from "../../engine/contract.ts";
 import { DEFAULT_ENGINE, engineNamed } from "../../engine/registry.ts";
 import { failure, type StrataError } from "../../errors.ts";
@@ -14,7 +15,7 @@ import { checkInstanceName, checkName } from "../snapshots/names.ts";
 import { describeSnapshot, renameSnapshot } from "../snapshots/snapshots.ts";
 import { gather, locate } from "./engines.ts";
 import { driverRefusal, pluginsRefusal } from "./plugins.ts";
-import { IMAGE_MIRROR, type Session } from "./session.ts";
+import { DEFAULT_IMAGE_STORE, IMAGE_MIRROR, IMAGE_STORE, type Session } from "./session.ts";
 
 /** Setting that lets an administrator forbid mounts. */
 export const PRIVILEGED_MOUNTS = "local.privileged-mounts";
@@ -25,6 +26,7 @@ const CLIENT: Readonly<Record<string, string>> = {
   [BRIDGED_NETWORK]: "",
   "local.driver": DEFAULT_ENGINE,
   [IMAGE_MIRROR]: "",
+  [IMAGE_STORE]: DEFAULT_IMAGE_STORE,
   "local.plugins": "",
   [PRIVILEGED_MOUNTS]: "true",
 };
@@ -231,6 +233,9 @@ async function refusal(
   if (text === IMAGE_MIRROR) {
     const { mirrorRefusal } = await import("../../images/catalogue/remotes.ts");
     return mirrorRefusal(value);
+  }
+  if (text === IMAGE_STORE) {
+    return value === "" || isAbsolute(value) ? undefined : "must be an absolute path, or empty for none";
   }
   if (text === "local.plugins") {
     return pluginsRefusal(session, (await session.settings())[text] ?? key.default, value);

@@ -11,6 +11,8 @@ export interface ImageRoom extends AsyncDisposable {
   readonly folder: string;
   /** The cache's folder; it is not there until something is put into it. */
   readonly cache: string;
+  /** The folder of the images for all users; it is not there until something is put into it. */
+  readonly system: string;
   readonly store: ImageStore;
   /** What the store has warned of. */
   readonly warnings: readonly string[];
@@ -26,14 +28,17 @@ export interface ImageRoom extends AsyncDisposable {
 export async function imageRoom({ stall }: { readonly stall?: number } = {}): Promise<ImageRoom> {
   const folder = await mkdtemp(join(tmpdir(), "strata-images-"));
   const cache = join(folder, "cache", "images");
+  const system = join(folder, "system", "images");
   const warnings: string[] = [];
   return {
     folder,
     cache,
+    system,
     store: openImageStore({
       folder: cache,
       catalogues: join(folder, "cache", "catalogues"),
       remotesFile: join(folder, "remotes.json"),
+      system: () => system,
       log: { ...silent, warn: (message) => warnings.push(message) },
       download: { pause: async () => {}, ...(stall === undefined ? {} : { stall }) },
     }),

@@ -21,7 +21,7 @@ const PRINTED: Readonly<Record<string, string>> = {
   "Ssh and ports": "0 0\ntrue\nUNSUPPORTED\n",
   Consoles: "quiet has booted\n\nquiet login: root\n\n",
   "Mounts and networks": "/data 1\ntrue\n",
-  Images: "0 2\nIMAGE_NOT_FOUND\n",
+  Images: "0 2\nDOWNLOAD_FAILED\nFILE_NOT_FOUND\nIMAGE_NOT_FOUND\n",
   "Settings and aliases": "true\nmain\nwork [ 'count' ]\n",
   Events: "resync \ncreate watched\n",
   "Progress and cancelling": "Taking snapshot \nCANCELLED\nCANCELLED\n",
@@ -70,7 +70,7 @@ describe("the examples of docs/library.md", () => {
     folder = await mkdtemp(join(tmpdir(), "strata-library-"));
     const config = join(folder, "home/.config/strata");
     await mkdir(config, { recursive: true });
-    await writeFile(join(config, "settings.json"), '{"local.driver":"memory"}');
+    await writeFile(join(config, "settings.json"), '{"local.driver":"memory","local.image.store":""}');
     const nowhere = { url: "http://127.0.0.1:1/" };
     await writeFile(join(config, "remotes.json"), JSON.stringify({ release: nowhere, daily: nowhere }));
     const library = LIBRARY.replaceAll("ROOT/", pathToFileURL(ROOT).href).replace("FOLDER", folder);

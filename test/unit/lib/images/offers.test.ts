@@ -19,7 +19,9 @@ const built = (format: ImageRecord["format"], variant: string, start: string): I
 });
 
 const records = [built("lxd-rootfs", "container", "aa"), built("qcow2", "cloud", "bb")];
-const cache: Partial<Cache> = { records: async () => records.map((each) => ({ ...each, usedAt: 0 })) };
+const cache: Partial<Cache> = {
+  records: async () => records.map((each) => ({ ...each, usedAt: 0, path: "", system: false })),
+};
 
 /** One remote that publishes a disk. */
 const disk = {

@@ -33,7 +33,16 @@ describe("launch without an image on the host", () => {
           built = true;
           const sizes = { size: 0n, virtualSize: 0n, createdAt: 0, usedAt: 0 };
           const aliases = [`debian-${variant}`, "debian"];
-          return { sha256: "", os: "", release: "", aliases, source: "", outdated: false, ...sizes };
+          return {
+            sha256: "",
+            os: "",
+            release: "",
+            aliases,
+            source: "",
+            outdated: false,
+            system: false,
+            ...sizes,
+          };
         },
       };
       return { ...strata, instances, images };

@@ -102,7 +102,10 @@ describe("of two who do the same at once, the one that comes too late is told", 
     await mkdir(images, { recursive: true });
     await writeFile(join(images, `${sha256}.json`), "{}");
     const cache = openCache({ folder: images, log: { error() {}, warn() {}, info() {}, debug() {} } });
-    expect(await twice(() => cache.remove(sha256))).to.deep.equal(["IMAGE_NOT_FOUND", "done"]);
+    expect(await twice(() => cache.remove({ sha256, system: false }))).to.deep.equal([
+      "IMAGE_NOT_FOUND",
+      "done",
+    ]);
   });
 });
 
