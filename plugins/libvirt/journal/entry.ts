@@ -30,9 +30,20 @@ export type Operation =
       readonly file: string;
       readonly old: string;
       readonly stamp?: string;
+      /** The packed state of the snapshot's firmware, a name, and where it goes. */
+      readonly firmware?: string;
+      readonly variables?: string;
+      readonly tpm?: string;
     }
   /** `layer` is the file that the snapshot froze, "" if it is not a layer. */
-  | { readonly kind: "delete"; readonly name: string; readonly layer?: string; readonly stamp?: string }
+  | {
+      readonly kind: "delete";
+      readonly name: string;
+      readonly layer?: string;
+      readonly stamp?: string;
+      /** The packed state of the snapshot's firmware, a name. */
+      readonly firmware?: string;
+    }
   /**
    * The backing file of `child` is being changed from `layer`, which goes, to `target`, the file below it (""
    * for none).

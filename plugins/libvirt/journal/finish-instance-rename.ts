@@ -1,5 +1,6 @@
 import { isShutOff } from "../domain/view.ts";
 import { domainName, getManaged, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
+import { moveVariables } from "../firmware/rename.ts";
 import { type Domain, SnapshotDeleteFlags, SnapshotListFlags } from "../rpc/index.ts";
 import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { recordLost } from "../snapshots/record-again.ts";
@@ -17,7 +18,7 @@ import { clearJournal } from "./journal.ts";
 export async function finishInstanceRename(
   engine: LibvirtEngine,
   managed: Managed,
-  { to }: Pick<OperationOf<"rename-instance">, "to">,
+  { from, to }: Pick<OperationOf<"rename-instance">, "from" | "to">,
 ): Promise<boolean> {
   const { domain, metadata, lockState } = managed;
   if (!(await isShutOff(managed))) {
@@ -33,6 +34,7 @@ export async function finishInstanceRename(
     }
   }
   const renamed = await getManaged(engine, domain.uuid);
+  await moveVariables(engine, renamed, from);
   await giveRecordsBack(renamed);
   // Also has the copy of the definition written.
   await writeMetadata({ ...renamed, ...(lockState === undefined ? {} : { lockState }) }, {}, false);

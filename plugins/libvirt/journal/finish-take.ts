@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { isShutOff } from "../domain/view.ts";
 import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
+import { dropPacked } from "../firmware/archive.ts";
 import { layerOf } from "../layers/names.ts";
 import { parseStamp } from "../layers/pending-removals.ts";
 import { scheduleRemoval } from "../layers/schedule-removal.ts";
@@ -39,6 +40,7 @@ export async function finishTake(
   } else {
     const undo = stage === "switched" ? undoSwitch : undoPreparation;
     await keepCurrentSnapshot({ ...managed, document: await undo(engine, managed, file, below) });
+    await dropPacked(managed, metadata.snapshot?.firmware);
   }
   // An old definition has an old counter. The copy of the definition has that of strata's last operation.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));

@@ -4,6 +4,8 @@ import { failure } from "../../../lib/errors.ts";
 import { isShutOff } from "../domain/view.ts";
 import { define, handOn, type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
+import { dropPacked } from "../firmware/archive.ts";
+import { finishFirmware, undoFirmware } from "../firmware/firmware.ts";
 import { collectIfPossible } from "../layers/collect.ts";
 import { parseStamp } from "../layers/pending-removals.ts";
 import { removePendingIfLarge } from "../layers/removable.ts";
@@ -81,11 +83,13 @@ export async function finishOperation(
 export async function finishRestore(
   engine: LibvirtEngine,
   managed: Managed,
-  { name, file, old, stamp }: OperationOf<"restore">,
+  operation: OperationOf<"restore">,
   snapshot?: SnapshotDocument,
 ): Promise<void> {
+  const { name, file, old, stamp } = operation;
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
+    await finishFirmware(managed, operation);
     await setCurrentSnapshot(managed, name, snapshot).catch((error: unknown) => {
       if (!isRefusal(error)) {
         throw error;
@@ -99,6 +103,7 @@ export async function finishRestore(
     await scheduleRemoval(managed, old, copies, parseStamp(stamp));
     await removePendingIfLarge(managed, copies);
   } else {
+    await undoFirmware(managed, operation);
     await removeStray(engine, managed, file);
   }
   await clearJournal(metadata.folder);
@@ -111,7 +116,7 @@ export async function finishRestore(
 export async function finishDelete(
   engine: LibvirtEngine,
   managed: Managed,
-  { name, layer, stamp }: OperationOf<"delete">,
+  { name, layer, stamp, firmware }: OperationOf<"delete">,
   context?: Pick<Context, "signal"> & Partial<Context>,
   seen?: { readonly snapshot: SnapshotDocument; readonly children: readonly SnapshotDocument[] },
 ): Promise<void> {
@@ -133,6 +138,7 @@ export async function finishDelete(
   }
   if (snapshot === null || same) {
     await removeRecordCopies(await listCopies(folder), name);
+    await dropPacked(managed, firmware);
   }
   await keepCurrentSnapshot(managed);
   // This change is the only sign of a deletion for those who watch the domain.
@@ -226,6 +232,7 @@ export async function undoOperation(
     }
     case "restore":
       if (readDisk(managed.document) !== operation.file) {
+        await undoFirmware(managed, operation).catch(() => {});
         await removeStray(engine, managed, operation.file);
       }
       break;

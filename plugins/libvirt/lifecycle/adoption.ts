@@ -23,6 +23,7 @@ import {
   writeMetadata,
 } from "../engine.ts";
 import { ENGINE, isLibvirt } from "../errors.ts";
+import { firmwareObstacle } from "../firmware/obstacle.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
@@ -118,7 +119,8 @@ async function examine(
       obstacle: `its disk ${target} is also used by the domain ${other.name}, which could overwrite what snapshots keep; give that domain its own disk`,
     };
   }
-  return { own: { adopted, target } };
+  const firmware = await firmwareObstacle(engine, document, domain.uuid);
+  return firmware === undefined ? { own: { adopted, target } } : { obstacle: firmware };
 }
 
 async function diskObstacle(engine: LibvirtEngine, disk: Element): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import type { CloneSpec, Context, Instance } from "../../../lib/engine/contract.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
+import { copyFirmware, separateVariables } from "../firmware/copy.ts";
 import { getReady } from "../journal/recover.ts";
 import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";
 import { checkChain, readLayers, sizeOf } from "../layers/layers.ts";
@@ -9,6 +10,7 @@ import { freePort, newMac } from "../network/networks.ts";
 import { CDROM, checkSpace } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
 import { readDisk } from "../xml/disks.ts";
+import type { Element } from "../xml/document.ts";
 import { clonedDomain, readInterfaces } from "../xml/domain.ts";
 import { establish } from "./creation.ts";
 import { requireShutOff } from "./power.ts";
@@ -38,6 +40,7 @@ export async function clone(
     );
   }
   const macs: string[] = [];
+  let made: Element | undefined;
   return establish(engine, spec.name, context, {
     async document({ uuid, folder, disk, seed, consoleLog }) {
       const own = {
@@ -58,6 +61,8 @@ export async function clone(
         consoleLog,
         newMac,
       });
+      separateVariables(copy, folder);
+      made = copy;
       macs.push(...readInterfaces(copy).map(({ mac }) => mac));
       await putMounts(engine, copy, own, context);
       return copy;
@@ -73,6 +78,7 @@ export async function clone(
         });
       const options = { ...runOptions(engine, uuid, context), progress };
       await makeBy(recipe, { name: source.name, path: disk, layer: readDisk(document) }, options);
+      await copyFirmware(engine, document, made);
       const nics = macs.map((mac) => ({ mac, mode: "auto" }) as const);
       await writeSeed(folder, spec.seed, nics, context.signal);
     },

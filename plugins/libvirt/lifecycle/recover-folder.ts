@@ -72,7 +72,7 @@ export async function recoverFolder(
 }
 
 /** Removes the definition with the records made so far, but keeps firmware variables and files. */
-const KEEP = UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.KEEP_NVRAM;
+const KEEP = UndefineFlags.SNAPSHOTS_METADATA | UndefineFlags.KEEP_NVRAM | UndefineFlags.KEEP_TPM;
 
 async function isKnown({ connection }: LibvirtEngine, uuid: string): Promise<boolean> {
   return connection.lookupDomainByUuid(uuid).then(

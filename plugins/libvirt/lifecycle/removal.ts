@@ -4,6 +4,9 @@ import { errnoOf, failure } from "../../../lib/errors.ts";
 import { isConsoleLog } from "../console/log-file.ts";
 import { type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { fileError, isLibvirt } from "../errors.ts";
+import { isVariablesName } from "../firmware/places.ts";
+import { firmwareFlags } from "../firmware/removal.ts";
+import { PACKED_NAME } from "../firmware/state.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
 import { readGraph } from "../layers/graph.ts";
 import { isImagePath } from "../layers/names.ts";
@@ -68,10 +71,7 @@ export async function removeInstance(engine: LibvirtEngine, managed: Managed): P
   const { folder } = metadata;
   const named = await namedFiles(managed);
   await removeFiles(engine, folder, (path) => isImagePath(folder, path) || named.has(path));
-  const { adopted } = metadata;
-  await domain.undefine(
-    adopted === undefined ? UNDEFINE | UndefineFlags.NVRAM : UNDEFINE | UndefineFlags.KEEP_NVRAM,
-  );
+  await domain.undefine(UNDEFINE | (await firmwareFlags(engine, managed)));
   await using _lock = await lockPool(pool);
   await removeUnusedBase(pool, metadata.record.image.sha256);
 }
@@ -132,6 +132,8 @@ export async function removeFiles(
 function isOurs(entry: string): boolean {
   return (
     OTHERS.includes(entry) ||
+    PACKED_NAME.test(entry) ||
+    isVariablesName(entry) ||
     isConsoleLog(entry) ||
     SET_ASIDE.test(entry) ||
     TEMPORARY.test(entry) ||

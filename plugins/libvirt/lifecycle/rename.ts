@@ -10,6 +10,7 @@ import {
   writeMetadata,
 } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
+import { requireVariablesFree } from "../firmware/rename.ts";
 import { finishInstanceRename } from "../journal/finish-instance-rename.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
@@ -42,6 +43,7 @@ export async function renameInstance(
     return renameOurs(engine, managed, to);
   }
   await requireFree(engine, to);
+  await requireVariablesFree(engine, managed, to);
   await reconcile(managed);
   await requireWhole(managed);
   await copyRecords(managed);

@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import type { Managed } from "../engine.ts";
+import { dropPacked } from "../firmware/archive.ts";
 import { readGraph } from "../layers/graph.ts";
 import { addPendingRemoval, cancelRemoval } from "../layers/pending-removals.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -67,7 +68,9 @@ export async function reconcileNames(managed: Managed): Promise<{
   }
   const deleted = await deletedByLibvirt(managed, lost, records);
   for (const copy of deleted) {
+    const firmware = await firmwareOf(copy);
     await removeIfThere(copy.path);
+    await dropPacked(managed, firmware);
   }
   return { names, copies: await listCopies(folder) };
 }
@@ -90,6 +93,12 @@ export async function copyNewRecords(managed: Managed): Promise<void> {
 async function readThose({ domain }: Managed, names: readonly string[]): Promise<SnapshotText[]> {
   const records = await Promise.all(names.map((name) => readRecordText(domain, name)));
   return records.filter((record) => record !== null);
+}
+
+/** The state of the firmware that a snapshot had, as the copy of its record says. */
+async function firmwareOf({ path }: RecordCopy): Promise<string | undefined> {
+  const xml = await readCopy(path).catch(() => null);
+  return xml === null ? undefined : readSnapshot(await parse(xml)).firmware;
 }
 
 /** Writes the copy of a record unless there is one with the same layer. */

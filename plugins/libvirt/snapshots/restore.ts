@@ -9,6 +9,7 @@ import {
   type Managed,
   runOptions,
 } from "../engine.ts";
+import { firmwareEntry, readFirmwareOf, stageFirmware } from "../firmware/firmware.ts";
 import { finishRestore } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { finishInterrupted, getReady } from "../journal/recover.ts";
@@ -68,14 +69,23 @@ export async function restore(
   const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
   requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);
   await checkSpace(folder);
+  const firmware = await readFirmwareOf(engine, managed, snapshot, context);
 
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
-  const operation = { kind: "restore", name, file, old, stamp: stampText(old) } as const;
+  const operation = {
+    kind: "restore",
+    name,
+    file,
+    old,
+    stamp: stampText(old),
+    ...firmwareEntry(firmware),
+  } as const;
   await writeJournal(folder, operation);
   let restored: Managed;
   try {
     await createOverlay(file, snapshot.frozen);
+    await stageFirmware(firmware);
     const recorded = snapshot.domain;
     if (recorded === undefined) {
       throw failure("INTERNAL", { reason: "a snapshot without its domain" });

@@ -63,8 +63,14 @@ async function deleteSnapshot(
     return deleteInside(managed, snapshot, runOptions(engine, id, context));
   }
   context.signal.throwIfAborted();
-  const { frozen: layer } = snapshot;
-  const operation = { kind: "delete", name: removal.name, layer, stamp: stampText(layer) } as const;
+  const { frozen: layer, firmware } = snapshot;
+  const operation = {
+    kind: "delete",
+    name: removal.name,
+    layer,
+    stamp: stampText(layer),
+    ...(firmware === undefined ? {} : { firmware }),
+  } as const;
   await writeJournal(managed.metadata.folder, operation);
   const children = removal.children.length === 0 ? [] : await listChildren(managed.domain, removal.name);
   await finishDelete(engine, managed, operation, context, { snapshot, children });

@@ -2,6 +2,8 @@ import type { Context, SnapshotRecord } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type LibvirtEngine, runOptions, writeMetadata } from "../engine.ts";
 import { isSaid } from "../errors.ts";
+import { writePacked } from "../firmware/archive.ts";
+import { packFirmware } from "../firmware/firmware.ts";
 import { finishInterrupted, getReady } from "../journal/recover.ts";
 import { requireDepth } from "../layers/chain-limit.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
@@ -72,6 +74,7 @@ export async function take(
 
   const parent = record.parent;
   const file = newLayerPath(folder);
+  const firmware = await packFirmware(engine, managed, context);
   context.signal.throwIfAborted();
   const { createdAt } = record;
   const entry = {
@@ -81,9 +84,13 @@ export async function take(
     name: record.name,
     taken,
     stamp: stampText(activeLayer),
+    ...(firmware === undefined ? {} : { firmware: firmware.name }),
   };
   const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, false);
   try {
+    if (firmware !== undefined) {
+      await writePacked(folder, firmware);
+    }
     await createOverlay(file, activeLayer);
     const document = takeDocument(managed.document, record.name, record.comment, file);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);

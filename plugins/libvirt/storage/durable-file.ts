@@ -7,10 +7,10 @@ import { flushFolder } from "../qcow2/qemu-img.ts";
 export const TEMPORARY = /^\.[0-9a-zA-Z._%-]+\.[0-9a-f-]{36}\.new$/;
 
 /**
- * Replaces a file atomically: a reader sees the old text or the new one, even after a power cut. Only its
+ * Replaces a file atomically: a reader sees the old contents or the new ones, even after a power cut. Only its
  * owner can read it.
  */
-export async function writeDurably(path: string, text: string): Promise<void> {
+export async function writeDurably(path: string, contents: string | Uint8Array): Promise<void> {
   const at = path.lastIndexOf("/") + 1;
   const temporary = `${path.slice(0, at)}.${path.slice(at)}.${randomUUID()}.new`;
   try {
@@ -18,7 +18,7 @@ export async function writeDurably(path: string, text: string): Promise<void> {
       await using file = await open(temporary, "wx", 0o600);
       // The umask may have reduced the mode above.
       await file.chmod(0o600);
-      await file.writeFile(text);
+      await file.writeFile(contents);
       await file.sync();
     }
     await rename(temporary, path);

@@ -3,6 +3,7 @@ import { logConsole, serialElement, unlogConsole } from "./console.ts";
 import { DEFAULT_TARGET, setDisk } from "./disks.ts";
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
+import { keepVariables } from "./firmware.ts";
 import { type Metadata, putMetadata } from "./metadata.ts";
 
 const SEED_DISK = "vdb";
@@ -277,11 +278,6 @@ export function clonedDomain(original: Element, spec: CloneDocumentSpec): Elemen
   const domain = copy(original);
   put(domain, element("name", {}, spec.name));
   put(domain, element("uuid", {}, spec.uuid));
-  // The original's firmware variables are in a file; libvirt creates the clone's from the template.
-  const os = find(domain, "os");
-  if (os !== undefined) {
-    prune(os, ({ name }) => name === "nvram");
-  }
   prune(domain, ({ name }) => name === "genid");
   for (const device of elements(find(domain, "devices"))) {
     if (device.name === "interface") {
@@ -336,6 +332,7 @@ export function restoredDomain(
     put(nic, copy(mac));
   }
   setDisk(domain, file);
+  keepVariables(domain, present);
   if (metadata.sshPort !== undefined) {
     setForwardedPort(domain, metadata.sshPort);
   }

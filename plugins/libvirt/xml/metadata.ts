@@ -52,6 +52,8 @@ export interface SnapshotEntry {
   readonly taken?: number;
   /** The stamp of the frozen file, as `stampText` of `pending-removals.ts` writes it. */
   readonly stamp?: string;
+  /** The file in the instance's folder with the state of its firmware, if that keeps any; its name. */
+  readonly firmware?: string;
   /** Present if the comment has characters that XML cannot represent. */
   readonly comment?: string;
 }
@@ -175,7 +177,7 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
 
 function readSnapshotEntry(entry: Element): SnapshotEntry {
   const comment = readComment(text(entry));
-  const { frozen = "", overlay, name, taken, stamp } = entry.attributes;
+  const { frozen = "", overlay, name, taken, stamp, firmware } = entry.attributes;
   return {
     createdAt: Number(entry.attributes["created-at"] ?? 0),
     frozen,
@@ -183,6 +185,7 @@ function readSnapshotEntry(entry: Element): SnapshotEntry {
     ...(name === undefined ? {} : { name }),
     ...(taken === undefined ? {} : { taken: Number(taken) }),
     ...(stamp === undefined ? {} : { stamp }),
+    ...(firmware === undefined ? {} : { firmware }),
     ...(comment === undefined ? {} : { comment }),
   };
 }
@@ -245,6 +248,7 @@ function snapshotElement(entry: SnapshotEntry): Element {
       name: entry.name,
       taken: entry.taken,
       stamp: entry.stamp,
+      firmware: entry.firmware,
     },
     entry.comment === undefined ? undefined : asciiJson(entry.comment),
   );

@@ -21,6 +21,8 @@ export interface SnapshotDocument {
   readonly recorded: string;
   /** The file that the guest's memory was saved in; "" for none. */
   readonly memory: string;
+  /** Name of the file in the instance's folder with the state of its firmware; absent for none. */
+  readonly firmware?: string;
 }
 
 /** A comment as XML can represent it: characters that XML forbids or would change are replaced. */
@@ -33,7 +35,7 @@ const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-
 /** strata's entry for a snapshot: it has the comment only if libvirt's description cannot represent it. */
 export function snapshotEntry(
   comment: string,
-  entry: Pick<SnapshotEntry, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp">,
+  entry: Pick<SnapshotEntry, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp" | "firmware">,
 ): SnapshotEntry {
   return { ...entry, ...(describable(comment) === comment ? {} : { comment }) };
 }
@@ -112,6 +114,7 @@ export function readSnapshot(document: Element): SnapshotDocument {
     overlay,
     recorded,
     memory: find(document, "memory")?.attributes.file ?? "",
+    ...(entry?.firmware === undefined ? {} : { firmware: entry.firmware }),
   };
 }
 
@@ -257,7 +260,14 @@ function setEntry(
 ): void {
   const overlay = change.overlay ?? snapshot.overlay;
   const name = change.name ?? snapshot.name;
-  const entry = snapshotEntry(change.comment ?? snapshot.comment, { createdAt, frozen, overlay, name });
+  const { firmware } = snapshot;
+  const entry = snapshotEntry(change.comment ?? snapshot.comment, {
+    createdAt,
+    frozen,
+    overlay,
+    name,
+    ...(firmware === undefined ? {} : { firmware }),
+  });
   for (const domain of recordedDomains(document)) {
     const metadata = readMetadata(domain);
     if (metadata !== undefined) {

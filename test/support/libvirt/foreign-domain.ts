@@ -55,7 +55,9 @@ export async function foreignDomain(
         .digest("hex"),
     async [Symbol.asyncDispose]() {
       // Whoever has removed it for good has undefined it as well.
-      await execa("virsh", ["undefine", domain.uuid, "--snapshots-metadata"], { reject: false });
+      await execa("virsh", ["undefine", domain.uuid, "--snapshots-metadata", "--keep-nvram"], {
+        reject: false,
+      });
       await rm(disk, { force: true });
       await rm(`/var/lib/libvirt/images/strata/instances/${domain.uuid}`, { recursive: true, force: true });
     },
