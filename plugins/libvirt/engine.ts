@@ -6,6 +6,7 @@ import { errnoOf, failure, reasonOf } from "../../lib/errors.ts";
 import { fewAtOnce } from "../../lib/util/few-at-once.ts";
 
 import { ENGINE, isLibvirt, isSaid } from "./errors.ts";
+import { type FirmwareSupport, probeFirmware } from "./firmware/support.ts";
 import { type Host, probeHost } from "./host/probe.ts";
 import { type FileLock, type FileLockOptions, lockFile } from "./lock/lock.ts";
 import { PERMISSION_DENIED } from "./messages.ts";
@@ -30,6 +31,8 @@ export interface LibvirtEngine extends AsyncDisposable {
   pool(): Promise<string>;
   /** How folders of this host are shared with guests. Probed at first use. */
   sharing(): Promise<Sharing>;
+  /** What instances can boot with. Probed at first use. */
+  firmware(): Promise<FirmwareSupport>;
   /** Names of the instances that callers have been told of, by id: an error about one that is gone has its name. */
   readonly names: Map<string, string>;
   /** What is known about the instances that this engine has locked, by id. */
@@ -67,12 +70,14 @@ export async function openEngine(options: OpenOptions): Promise<LibvirtEngine> {
     throw openError(error, uri);
   });
   const poolFolder = session ? join(options.dataFolder, "pool") : "/var/lib/libvirt/images/strata";
+  const host = once(() => probeHost(connection, settings.accelerator ?? "auto"));
   return {
     connection,
     session,
     settings,
     log,
-    host: once(() => probeHost(connection, settings.accelerator ?? "auto")),
+    host,
+    firmware: once(() => probeFirmware({ connection, host })),
     pool: once(() => openPool(connection, poolFolder)),
     sharing: once(() => probeSharing(connection, session)),
     names: new Map(),

@@ -137,7 +137,12 @@ async function version({ connection }: LibvirtEngine): Promise<string> {
 
 async function info(engine: LibvirtEngine): Promise<EngineInfo> {
   const { session, sharing } = engine;
-  const [behind, mounting] = await Promise.all([version(engine), sharing().then(mountFeatures)]);
+  const [behind, mounting, support] = await Promise.all([
+    version(engine),
+    sharing().then(mountFeatures),
+    engine.firmware(),
+  ]);
+  const noUefi = support.get("uefi") ?? undefined;
   return {
     name: plugin.name,
     version: VERSION,
@@ -158,11 +163,13 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       "audit",
       "console",
       "console.log",
+      ...(noUefi === undefined ? ["firmware" as const] : []),
       ...mounting.features,
     ]),
     missing: new Map<Feature, string>([
       ["snapshot.running", "snapshots are taken of stopped instances"],
       ...(session ? NETWORKING.map((feature) => [feature, NO_NETWORKS] as const) : []),
+      ...(noUefi === undefined ? [] : [["firmware", noUefi] as const]),
       ...mounting.missing,
     ]),
     imageFormats: ["qcow2"],

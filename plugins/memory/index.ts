@@ -98,6 +98,7 @@ function engineOf(world: World, locks: Locks): Engine {
         "mount.idmap",
         "console",
         "console.log",
+        "firmware",
       ]),
       // A reason for whatever an engine has not: it is what a user reads who asks for it.
       missing: new Map([

@@ -13,7 +13,15 @@ import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 function view(stored: StoredInstance): Instance {
-  const { contents: _, snapshots, standsOn: __, console: ___, autostart: ____, ...rest } = stored;
+  const {
+    contents: _,
+    snapshots,
+    standsOn: __,
+    console: ___,
+    autostart: ____,
+    variables: _____,
+    ...rest
+  } = stored;
   return {
     ...rest,
     addresses: stored.state === "running" ? ["10.0.0.1"] : [],
@@ -47,6 +55,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
         mounts: spec.mounts,
         nics: spec.networks.map(toNic),
         record: spec.record,
+        firmware: spec.firmware ?? "bios",
         contents: {},
         snapshots: [],
         standsOn: null,

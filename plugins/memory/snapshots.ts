@@ -10,7 +10,7 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       const { snapshots, standsOn } = await world.get(id);
       const sizeOf = (snapshot: StoredSnapshot) => BigInt(JSON.stringify(snapshot.contents).length);
       return {
-        snapshots: snapshots.map(({ contents: _, ...record }, at) => ({
+        snapshots: snapshots.map(({ contents: _, variables: __, ...record }, at) => ({
           ...record,
           size: sizeOf(snapshots[at] as StoredSnapshot),
         })),
@@ -27,7 +27,7 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       world.step("take");
       await world.put({
         ...stored,
-        snapshots: [...stored.snapshots, { ...record, contents: stored.contents }],
+        snapshots: [...stored.snapshots, { ...record, ...machineOf(stored) }],
         standsOn: record.name,
         record: { ...stored.record, snapshotsTaken: taken },
       });
@@ -38,12 +38,13 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       const snapshot = find(stored, name);
       goOn(context);
       world.step("restore");
+      const { variables: _, ...kept } = stored;
       await world.put({
-        ...stored,
+        ...kept,
         resources: snapshot.resources,
         mounts: snapshot.mounts,
         nics: snapshot.nics,
-        contents: snapshot.contents,
+        ...machineOf(snapshot),
         standsOn: name,
         record: { ...stored.record, cloudInstanceId: snapshot.cloudInstanceId },
       });
@@ -98,6 +99,11 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       });
     },
   };
+}
+
+/** What a guest has written: its disk, and what its firmware remembers. */
+function machineOf({ contents, variables }: Pick<StoredInstance, "contents" | "variables">) {
+  return { contents, ...(variables === undefined ? {} : { variables }) };
 }
 
 function find(stored: StoredInstance, name: string): StoredSnapshot {

@@ -5,6 +5,7 @@ import writeFileAtomic from "write-file-atomic";
 import {
   type EngineEvent,
   type EngineState,
+  type Firmware,
   type InstanceRecord,
   type Mount,
   type Nic,
@@ -22,6 +23,7 @@ export type Disk = Readonly<Record<string, string>>;
 
 export interface StoredSnapshot extends SnapshotRecord {
   readonly contents: Disk;
+  readonly variables?: string;
 }
 
 export interface StoredInstance {
@@ -37,6 +39,9 @@ export interface StoredInstance {
   readonly standsOn: string | null;
   /** Absent for one that does not start with the host. */
   readonly autostart?: boolean;
+  readonly firmware?: Firmware;
+  /** What its firmware remembers; absent for nothing. */
+  readonly variables?: string;
   /** What it has written on its console. */
   readonly console?: string;
 }

@@ -19,6 +19,10 @@ conformance(
         });
       },
       read: async ({ id }) => JSON.stringify((await engine.world.get(id)).contents),
+      async writeFirmware({ id }, mark) {
+        await engine.world.put({ ...(await engine.world.get(id)), variables: mark });
+      },
+      readFirmware: async ({ id }) => (await engine.world.get(id)).variables ?? "",
       fault: engine.fault,
       [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
     };

@@ -1,7 +1,7 @@
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 import { cloneSpec } from "../../lib/engine/conformance/clone.ts";
 import { context, newSpec } from "../../lib/engine/conformance/fixture.ts";
-import type { Engine, ImageSource, Lock } from "../../lib/engine/contract.ts";
+import type { Engine, Firmware, ImageSource, Lock } from "../../lib/engine/contract.ts";
 
 /** One operation on the instance `on`, as plain data: it is sent to another process. */
 export type Verb =
@@ -19,7 +19,7 @@ export type Verb =
   | { readonly kind: "optimize"; readonly on: string }
   | { readonly kind: "clone"; readonly on: string; readonly name: string }
   | { readonly kind: "purge"; readonly on: string }
-  | { readonly kind: "launch"; readonly on: string; readonly image: Image }
+  | { readonly kind: "launch"; readonly on: string; readonly image: Image; readonly firmware?: Firmware }
   /** Whatever doctor would repair, anywhere. */
   | { readonly kind: "repair"; readonly on: string }
   /** One of the ways that doctor gives to choose from. */
@@ -48,7 +48,7 @@ export async function perform(
   const { instances } = engine;
   if (verb.kind === "launch") {
     const image = { ...verb.image, virtualSize: MIB };
-    await instances.create(specOf(verb.on, image), context());
+    await instances.create(specOf(verb.on, image, verb.firmware), context());
     return;
   }
   if (verb.kind === "repair") {
@@ -79,9 +79,10 @@ export async function perform(
   }
 }
 
-export function specOf(name: string, image: ImageSource) {
+export function specOf(name: string, image: ImageSource, firmware?: Firmware) {
   const resources = { cpus: 1, memory: 128n * MIB, disk: DISK };
-  return newSpec({ image } as Parameters<typeof newSpec>[0], { name, resources });
+  const booted = firmware === undefined ? {} : { firmware };
+  return newSpec({ image } as Parameters<typeof newSpec>[0], { name, resources, ...booted });
 }
 
 async function act(

@@ -3,7 +3,9 @@ import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { context, locked } from "../../lib/engine/conformance/fixture.ts";
+import type { Firmware } from "../../lib/engine/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
+import { unpack } from "../../plugins/libvirt/firmware/state.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/names.ts";
 import {
   addPendingRemoval,
@@ -56,13 +58,18 @@ const { MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA } = Undefi
 const UNDEFINE = MANAGED_SAVE | SNAPSHOTS_METADATA | NVRAM | CHECKPOINTS_METADATA;
 
 export async function openWorld(
-  o: { readonly fileSystem?: FileSystem; readonly settings?: Readonly<Record<string, string>> } = {},
+  o: {
+    readonly fileSystem?: FileSystem;
+    readonly settings?: Readonly<Record<string, string>>;
+    /** Of `web`; each snapshot then has other variables too. */
+    readonly firmware?: Firmware;
+  } = {},
 ): Promise<World> {
   const daemon = await privateDaemon(o.fileSystem);
   const settings = { uri: daemon.uri, ...o.settings };
   const fixture = await libvirtFixture(settings);
   const world = { daemon, fixture };
-  await build(fixture);
+  await build(fixture, o.firmware);
   const saved = await save(world);
   return {
     ...world,
@@ -86,14 +93,20 @@ type Bare = Pick<World, "daemon" | "fixture">;
  *    └─ x ── (m) ─┬─ m1   m is deleted and stays, hidden, with two dependants;
  *                 └─ m2   the head stands on m2
  */
-async function build({ engine, image, write }: LibvirtFixture): Promise<void> {
-  const instance = await engine.instances.create(specOf(INSTANCE, image), context());
+async function build(
+  { engine, image, write, writeFirmware }: LibvirtFixture,
+  firmware: Firmware | undefined,
+): Promise<void> {
+  const instance = await engine.instances.create(specOf(INSTANCE, image, firmware), context());
   let createdAt = 1_700_000_000_000;
   let value = 1;
   const put = async (...places: readonly number[]) => {
     await using _lock = await locked({ engine }, instance);
     for (const place of places) {
       await write(instance, value * 8 + place);
+      if (firmware !== undefined) {
+        await writeFirmware?.(instance, `variables ${value}`);
+      }
       value = (value % 29) + 1;
     }
   };
@@ -219,23 +232,26 @@ async function observe({ daemon, fixture }: Bare): Promise<State> {
       if (own === undefined || own.parent !== snapshot.parent) {
         throw new Error(`libvirt's records of ${snapshot.name} are others than ours`);
       }
-      snapshots.push({ ...snapshot, contents: await digest(daemon, own.file) });
+      const variables = await variablesIn(metadata?.folder ?? "", own.firmware);
+      snapshots.push({ ...snapshot, contents: await digest(daemon, own.file), variables });
     }
     await fixture.audit?.(instance);
     await checkModes(metadata?.folder ?? "");
     const { deleted, snapshotsTaken } = record;
     const contents = await digest(daemon, readDisk(document));
-    state.push({ name, resources, deleted, snapshotsTaken, standsOn: tree.standsOn, contents, snapshots });
+    const variables = await fixture.readFirmware?.(instance);
+    const { standsOn } = tree;
+    state.push({ name, resources, deleted, snapshotsTaken, standsOn, contents, variables, snapshots });
   }
   return state.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** libvirt's own records: every snapshot with its frozen file, the mark where the instance stands. */
 async function libvirtsTree(domain: Domain, standsOn: string | null) {
-  const found = new Map<string, { parent: string | null; file: string }>();
+  const found = new Map<string, { parent: string | null; file: string; firmware: string | undefined }>();
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
-    const { name, parent, frozen } = readSnapshot(document);
+    const { name, parent, frozen, firmware } = readSnapshot(document);
     // What libvirt's own tools would restore is what we would.
     const recorded = readDisk(find(document, "domain") ?? document);
     if (frozen === null || recorded !== frozen) {
@@ -244,13 +260,22 @@ async function libvirtsTree(domain: Domain, standsOn: string | null) {
     if (text(find(document, "state")) !== "shutoff") {
       throw new Error(`${name} is of a running guest`);
     }
-    found.set(name, { parent, file: frozen });
+    found.set(name, { parent, file: frozen, firmware });
   }
   const mark = (await domain.currentSnapshot())?.name ?? null;
   if (mark !== standsOn) {
     throw new Error(`libvirt's mark is on ${mark}, the instance stands on ${standsOn}`);
   }
   return found;
+}
+
+/** The variables of a snapshot, as they can be read from its packed state; undefined for none. */
+async function variablesIn(folder: string, packed: string | undefined): Promise<string | undefined> {
+  if (packed === undefined) {
+    return undefined;
+  }
+  const files = await unpack({ name: packed, bytes: await readFile(join(folder, packed)) });
+  return files.map(({ name, contents }) => `${name}: ${contents}`).join();
 }
 
 /** Contents by the state of all files that they are read from; a write to any of them changes it. */
@@ -307,6 +332,13 @@ async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) =>
   }
 }
 
+/** The packed states that snapshots have. */
+async function libvirtsFirmware(domain: Domain): Promise<string[]> {
+  const all = await Promise.all((await domain.listSnapshots()).map((snapshot) => snapshot.getXml()));
+  const documents = await Promise.all(all.map((xml) => parse(xml)));
+  return documents.flatMap((document) => readSnapshot(document).firmware ?? []);
+}
+
 /** What an instance's folder has beside images; an entry of the journal is of something unfinished. */
 const KEPT = ["seed.iso", "lock", DEFINITION, RECORDS, PENDING_REMOVALS];
 
@@ -320,7 +352,12 @@ async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
   const strangers = [];
   for (const id of ids) {
     const folder = join(daemon.pool, "instances", id);
+    const domain = await fixture.connection.lookupDomainByUuid(id);
+    const named = new Set([...(await libvirtsFirmware(domain)), "variables.fd"]);
     for (const file of await readdir(folder)) {
+      if (named.has(file)) {
+        continue;
+      }
       if (!isImagePath(folder, join(folder, file)) && !KEPT.includes(file)) {
         strangers.push(file);
       }

@@ -1,5 +1,6 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { LaunchOptions } from "../../core/api/instances.ts";
+import { FIRMWARES, type Firmware } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import { parseSize } from "../../size/parse.ts";
 import { defined } from "../../util/defined.ts";
@@ -18,6 +19,7 @@ interface Options {
   memory?: string;
   disk?: string;
   cdrom?: string;
+  firmware?: Firmware;
   username?: string;
   cloudInit?: string;
   mount?: string[];
@@ -52,6 +54,11 @@ export function launchCommand(cli: Cli): Command {
     .option(
       "--username <name>",
       "with --cdrom: user of the installed system, as whom commands run (default: none)",
+    )
+    .addOption(
+      new Option("--firmware <kind>", "what it boots with; uefi-secure boots only what is signed").choices(
+        FIRMWARES,
+      ),
     )
     .option("--cloud-init <file>", "cloud-init user-data from a file or URL, or - for standard input")
     .option("--mount <source[:path]>", "folder on this host to mount (repeatable)", collect)
@@ -88,9 +95,21 @@ export function launchCommand(cli: Cli): Command {
 
 /** What the options ask for, but for user-data, which has to be read. */
 function parseOptions(options: Options): Omit<LaunchOptions, "image"> {
-  const { name, cpus, memory, disk, cdrom, username, mount, network = [], bridged, member } = options;
+  const {
+    name,
+    cpus,
+    memory,
+    disk,
+    cdrom,
+    firmware,
+    username,
+    mount,
+    network = [],
+    bridged,
+    member,
+  } = options;
   return {
-    ...defined({ name, cdrom, username, member, timeout: parseTimeout(options.timeout) }),
+    ...defined({ name, cdrom, firmware, username, member, timeout: parseTimeout(options.timeout) }),
     ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
     ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
     ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),

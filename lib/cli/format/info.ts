@@ -82,6 +82,16 @@ function runs({ state }: InstanceInfo): boolean {
   return state === "Running" || state === "Delayed Shutdown";
 }
 
+/** What few instances have: another firmware than BIOS, a TPM. */
+function machineLines({ firmware, tpm }: InstanceInfo): string[] {
+  return [
+    ...(firmware === null || firmware === "bios" ? [] : [line("Firmware", FIRMWARE_NAMES[firmware])]),
+    ...(tpm === null ? [] : [line("TPM", tpm)]),
+  ];
+}
+
+const FIRMWARE_NAMES = { uefi: "UEFI", "uefi-secure": "UEFI with Secure Boot" } as const;
+
 function instanceTable(info: InstanceInfo, palette: Palette): string {
   const running = runs(info);
   const image = [info.imageOs, info.imageRelease].filter(Boolean).join(" ") || "--";
@@ -95,6 +105,7 @@ function instanceTable(info: InstanceInfo, palette: Palette): string {
     line("Release", (running && info.release) || "--"),
     line("Image hash", hash),
     line("CPU(s)", String(info.cpus)),
+    ...machineLines(info),
     line("Load", info.load.length === 0 ? "--" : info.load.map((value) => value.toFixed(2)).join(" ")),
     line("Disk usage", usage(info.disk, info.resources.disk)),
     line("Memory usage", usage(info.memory, info.resources.memory)),
@@ -172,6 +183,8 @@ function jsonInstance(info: InstanceInfo): Record<string, unknown> {
     cpu_count: runs(info) ? String(info.cpus) : "",
     snapshot_count: String(info.snapshotCount),
     ...jsonUsages(info),
+    ...(info.firmware === null ? {} : { firmware: info.firmware }),
+    ...(info.tpm === null ? {} : { tpm: info.tpm }),
     read_image_size: info.readImageSize === null ? "" : String(info.readImageSize),
     ipv4: info.ipv4,
     mounts: jsonMounts(info.mounts),

@@ -1,4 +1,4 @@
-import type { Mount, Resources } from "../../engine/contract.ts";
+import type { Firmware, Mount, Resources } from "../../engine/contract.ts";
 import type { StrataError } from "../../errors.ts";
 
 /** The states that users see, with the same spelling in every format. */
@@ -98,6 +98,10 @@ export interface InstanceInfo extends InstanceSummary {
    * tell.
    */
   readonly readImageSize: bigint | null;
+  /** What it boots with; null where the engine cannot tell. */
+  readonly firmware: Firmware | null;
+  /** Version of its TPM, such as "2.0"; null without one. */
+  readonly tpm: string | null;
 }
 
 /** An instance of the engine that strata did not create. */

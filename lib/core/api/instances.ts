@@ -1,4 +1,4 @@
-import type { ConsoleSession, NicSpec } from "../../engine/contract.ts";
+import type { ConsoleSession, Firmware, NicSpec } from "../../engine/contract.ts";
 import type { Candidate, InstanceInfo, InstanceSummary, Listing, Optimized } from "./instance-info.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
 
@@ -43,6 +43,12 @@ export interface LaunchOptions extends CallOptions {
    * @default none
    */
   readonly cdrom?: string;
+  /**
+   * BIOS, UEFI, or UEFI that boots only what is signed (Secure Boot).
+   *
+   * @default what the engine takes by itself: BIOS on x86
+   */
+  readonly firmware?: Firmware;
   /**
    * With `blank`: the user of the installed system, as whom commands run.
    *

@@ -90,6 +90,8 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
     memory: inside.memory,
     mounts: instance.mounts,
     readImageSize: extra,
+    firmware: instance.firmware ?? null,
+    tpm: instance.tpm ?? null,
   };
 }
 

@@ -92,10 +92,10 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
     context.warn?.(`the cloud-init data: ${warning}`);
   }
   const { instances } = await session.engine();
-  const member = defined({ member: options.member });
+  const chosen = defined({ member: options.member, firmware: options.firmware });
   const mounts = await mountsOf(USERNAME, contextOf());
   const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
-  await checkPlan(instances, { name, resources, mounts, networks, ...member, ...cdrom });
+  await checkPlan(instances, { name, resources, mounts, networks, ...chosen, ...cdrom });
   const image =
     options.image === BLANK
       ? await (await session.images()).blank(context)
@@ -118,7 +118,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
       cloudInstanceId: instanceId,
       createdAt: Date.now(),
     },
-    ...member,
+    ...chosen,
     ...cdrom,
   };
 }
@@ -126,7 +126,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
 /** Checks options that are used as they are. */
 async function checkOptions(
   session: Session,
-  { name, cpus, memory, disk, member }: LaunchOptions & Pick<Resources, "cpus" | "memory">,
+  { name, cpus, memory, disk, member, firmware }: LaunchOptions & Pick<Resources, "cpus" | "memory">,
 ): Promise<void> {
   if (name !== undefined) {
     checkName("instance", name);
@@ -138,6 +138,9 @@ async function checkOptions(
   }
   if (member !== undefined) {
     await requireFeature(session, "cluster", "placing an instance on a member");
+  }
+  if (firmware !== undefined) {
+    await requireFeature(session, "firmware", "choosing the firmware");
   }
 }
 

@@ -120,7 +120,7 @@ async function clone(
 }
 
 /** Runs a callback on a new, locked copy of a locked instance, and removes it afterwards. */
-async function withClone(
+export async function withClone(
   fixture: Fixture,
   original: Instance,
   work: (copy: Instance) => Promise<void>,

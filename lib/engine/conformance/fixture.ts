@@ -43,6 +43,10 @@ export interface Fixture extends AsyncDisposable {
   write(instance: Instance, value: number): Promise<void>;
   /** A digest of all of the disk's contents, its size left out. */
   read(instance: Instance): Promise<string>;
+  /** Has the firmware of a stopped instance remember that. Without it, and the next, that is not tried. */
+  writeFirmware?(instance: Instance, mark: string): Promise<void>;
+  /** What the firmware of a stopped instance remembers; "" for nothing. */
+  readFirmware?(instance: Instance): Promise<string>;
   /** Makes an instance of the engine's own that strata knows nothing of; needed for the feature "adopt". */
   foreign?(): Promise<Foreign>;
   /** Looks for whatever the engine itself can find wrong with the instance, and throws it. */

@@ -11,6 +11,7 @@ import { eventTests } from "./events.ts";
 import { execTests } from "./exec.ts";
 import { faultTests } from "./faults.ts";
 import { featureTests } from "./features.ts";
+import { firmwareTests } from "./firmware.ts";
 import type { Fixture } from "./fixture.ts";
 import { type Guest, guestOf, launchGuest } from "./guest.ts";
 import { type Kit, type PluginUnderTest, register } from "./kit.ts";
@@ -54,6 +55,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   processes: processTests,
   resources: resourceTests,
   snapshots: snapshotTests,
+  firmware: firmwareTests,
   mounts: mountTests,
   suspend: suspendTests,
   clones: cloneTests,

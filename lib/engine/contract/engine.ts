@@ -21,6 +21,8 @@ export const FEATURES = [
   "read-image",
   "cluster",
   "cdrom",
+  /** `create` takes `firmware`; snapshots and clones have what the firmware remembers, such as UEFI variables. */
+  "firmware",
   "console",
   "console.log",
   /** Of an engine of containers: virtual machines beside them. */

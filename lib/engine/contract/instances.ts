@@ -26,6 +26,10 @@ export interface Resources {
   readonly disks?: readonly Disk[];
 }
 
+/** What a machine boots with: BIOS, UEFI, or UEFI that boots only what is signed. */
+export const FIRMWARES = ["bios", "uefi", "uefi-secure"] as const;
+export type Firmware = (typeof FIRMWARES)[number];
+
 /** What the core keeps with an instance. Unknown to the engine's own meaning; kept as it is. */
 export interface InstanceRecord {
   /** Version of this record's shape; see `RECORD_VERSION`. */
@@ -63,6 +67,10 @@ export interface Instance {
   readonly snapshotCount: number;
   /** Member of the cluster that it is on; absent where there is no cluster. */
   readonly member?: string;
+  /** What it boots with; absent where the engine cannot tell. */
+  readonly firmware?: Firmware;
+  /** Version of its TPM, such as "2.0"; absent without one. */
+  readonly tpm?: string;
   /** It is being removed for good, or that died half-way; its record says that it is deleted. */
   readonly removing?: true;
 }
@@ -107,6 +115,8 @@ export interface InstanceSpec {
   readonly cdrom?: string;
   /** Sizes of empty further disks, in the order of the guest. Only where the feature "disks" is declared. */
   readonly extraDisks?: readonly bigint[];
+  /** What it boots with; absent for what the engine takes by itself. Only where the feature "firmware" is declared. */
+  readonly firmware?: Firmware;
 }
 
 /** What a resize is to change; of `disks`, those that are named, and no others. */

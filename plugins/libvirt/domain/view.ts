@@ -5,6 +5,7 @@ import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainState, PausedReason } from "../rpc/index.ts";
 import { managedTarget, readDisk } from "../xml/disks.ts";
 import { readInterfaces, readResources } from "../xml/domain.ts";
+import { readFirmware, readTpm } from "../xml/firmware.ts";
 import type { Metadata } from "../xml/metadata.ts";
 
 /** A `DomainState` with its reason, such as a `PausedReason`. */
@@ -33,6 +34,8 @@ export async function toInstance(
   states: States = ASKED,
 ): Promise<Instance> {
   const { domain, document, metadata } = managed;
+  const firmware = readFirmware(document);
+  const tpm = readTpm(document)?.version;
   const [state, snapshotCount, disk] = await Promise.all([
     readState(domain, metadata, states),
     domain.snapshotCount(),
@@ -48,6 +51,8 @@ export async function toInstance(
     record: visibleRecord(metadata),
     addresses: state === "running" ? await addressesOf(managed, leases) : [],
     snapshotCount,
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(tpm === undefined ? {} : { tpm }),
     ...(metadata.operation?.kind === "purge" ? { removing: true } : {}),
   };
 }

@@ -14,6 +14,8 @@ import {
   writeMetadata,
 } from "../engine.ts";
 import { isSaid } from "../errors.ts";
+import { ownVariables } from "../firmware/places.ts";
+import { requireFirmware } from "../firmware/support.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { awaitReceived } from "../lock/await-inflight.ts";
 import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-lock.ts";
@@ -27,6 +29,7 @@ import { CDROM, checkSpaceFor, copyCdrom, importBase, makePrivateFolder } from "
 import { writeSeed } from "../storage/seed.ts";
 import { type Element, serialize } from "../xml/document.ts";
 import { domainDocument, newMachine } from "../xml/domain.ts";
+import { putFirmware } from "../xml/firmware.ts";
 import { requireAttainable } from "./limits.ts";
 import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal.ts";
 
@@ -41,12 +44,13 @@ export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<
     throw failure("INSTANCE_EXISTS", { name });
   }
   await requireServable(engine, name, mounts);
+  await requireFirmware(engine, plan.firmware);
   await requireAttainable(engine, newMachine(await engine.host()), resources);
 }
 
 /** Creates a new instance; all or nothing. */
 export async function create(engine: LibvirtEngine, spec: InstanceSpec, context: Context): Promise<Instance> {
-  const { name, image, record, resources, mounts, cdrom } = spec;
+  const { name, image, record, resources, mounts, cdrom, firmware } = spec;
   await check(engine, spec);
   await requireNetworks(engine, spec.networks);
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
@@ -82,6 +86,9 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
         network,
         nics,
       });
+      if (firmware !== undefined) {
+        putFirmware(document, firmware, ownVariables(folder));
+      }
       await putMounts(engine, document, { folder, mounts });
       return document;
     },

@@ -1,7 +1,5 @@
+import type { Firmware } from "../../../lib/engine/contract.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
-
-/** What a domain boots with; see `readFirmware`. */
-export type FirmwareKind = "bios" | "uefi" | "uefi-secure";
 
 /** Where a domain keeps the variables of its UEFI firmware. */
 export type Variables =
@@ -22,7 +20,7 @@ export interface Tpm {
 }
 
 /** The firmware that a domain boots with; undefined if its definition does not say. */
-export function readFirmware(domain: Element): FirmwareKind | undefined {
+export function readFirmware(domain: Element): Firmware | undefined {
   const os = find(domain, "os");
   const loader = find(os, "loader");
   if (os?.attributes.firmware === "efi") {
@@ -101,7 +99,7 @@ export function readTpm(domain: Element): Tpm | undefined {
 }
 
 /** The elements that make a new domain boot that firmware, with its variables in a file of their own. */
-export function putFirmware(domain: Element, kind: FirmwareKind, variables: string): void {
+export function putFirmware(domain: Element, kind: Firmware, variables: string): void {
   const os = find(domain, "os");
   if (kind === "bios" || os === undefined) {
     return;

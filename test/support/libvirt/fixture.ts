@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
@@ -19,6 +19,7 @@ import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { readDisk } from "../../../plugins/libvirt/xml/disks.ts";
 import { parse } from "../../../plugins/libvirt/xml/document.ts";
+import { readVariables } from "../../../plugins/libvirt/xml/firmware.ts";
 import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { clearLeftovers, ownFolder } from "../leftovers.ts";
 import { foreignDomain } from "./foreign-domain.ts";
@@ -76,6 +77,11 @@ export async function libvirtFixture(
     const { folder = "" } = readMetadata(document) ?? {};
     return { activeLayer: readDisk(document), folder, pendingRemovals: await removableLayers(folder) };
   };
+  const variablesOf = async ({ id }: Pick<Instance, "id">) => {
+    const domain = await connection.lookupDomainByUuid(id);
+    const variables = readVariables(await parse(await domain.getXml(DomainXmlFlags.INACTIVE)));
+    return variables?.at === "file" ? variables.path : "/nonexistent/variables";
+  };
   return {
     plugin: fileURLToPath(new URL("../../../plugins/libvirt/index.ts", import.meta.url)),
     options: { settings, dataFolder: folder },
@@ -100,6 +106,8 @@ export async function libvirtFixture(
       await rm(raw);
       return hash;
     },
+    writeFirmware: async (instance, mark) => writeFile(await variablesOf(instance), mark, { mode: 0o600 }),
+    readFirmware: async (instance) => readFile(await variablesOf(instance), "utf8").catch(() => ""),
     foreign: () => foreignDomain(connection, folder),
     audit: (instance) => audit(connection, instance, layers),
     async [Symbol.asyncDispose]() {

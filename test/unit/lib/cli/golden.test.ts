@@ -39,6 +39,8 @@ const instances: readonly InstanceInfo[] = [
     memory: null,
     mounts: [],
     readImageSize: null,
+    firmware: null,
+    tpm: null,
   },
   {
     name: "web",
@@ -71,6 +73,8 @@ const instances: readonly InstanceInfo[] = [
       { source: "/srv", target: "/srv", type: "classic", uidMap: [], gidMap: [] },
     ],
     readImageSize: null,
+    firmware: null,
+    tpm: null,
   },
 ];
 
