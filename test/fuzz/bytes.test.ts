@@ -10,8 +10,8 @@ import { ConnectionLostError, LibvirtError } from "../../plugins/libvirt/rpc/ind
 import { procedures } from "../../plugins/libvirt/rpc/procedures/index.ts";
 import { decode, ProtocolError } from "../../plugins/libvirt/rpc/xdr.ts";
 import { type Element, parse, serialize } from "../../plugins/libvirt/xml/document.ts";
-import { readResources } from "../../plugins/libvirt/xml/domain.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
+import { readResources } from "../../plugins/libvirt/xml/resources.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
 import { runs } from "./runs.ts";
 

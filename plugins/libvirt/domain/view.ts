@@ -4,9 +4,10 @@ import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainState, PausedReason } from "../rpc/index.ts";
 import { managedTarget, readDisk } from "../xml/disks.ts";
-import { readInterfaces, readResources } from "../xml/domain.ts";
+import { readInterfaces } from "../xml/domain.ts";
 import { readFirmware, readTpm } from "../xml/firmware.ts";
 import type { Metadata } from "../xml/metadata.ts";
+import { readResources } from "../xml/resources.ts";
 
 /** A `DomainState` with its reason, such as a `PausedReason`. */
 export interface ReasonedState {

@@ -21,7 +21,7 @@ import { currentName, listChildren, lookupSnapshot } from "../snapshots/records.
 import { deleteRecord, isRefusal, redefine } from "../snapshots/redefine.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readDisk } from "../xml/disks.ts";
-import { setResources } from "../xml/domain.ts";
+import { setResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishInstanceRename, undoInstanceRename } from "./finish-instance-rename.ts";

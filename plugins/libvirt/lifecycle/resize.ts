@@ -9,9 +9,7 @@ import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { readDisk } from "../xml/disks.ts";
-import { copy } from "../xml/document.ts";
-import { readMachine, setResources } from "../xml/domain.ts";
-import { requireAttainable } from "./limits.ts";
+import { defineCpusAndMemory, planCpusAndMemory } from "./cpus-and-memory.ts";
 import { isSaved } from "./power.ts";
 
 /** Changes CPUs, memory and disk of a stopped instance; all or nothing. */
@@ -37,21 +35,16 @@ export async function resize(
   if (disk !== undefined && disk < virtualSize) {
     throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
   }
-  await requireAttainable(engine, readMachine(document), change);
+  const { cpus, memory } = change;
+  const sized = { ...(cpus === undefined ? {} : { cpus }), ...(memory === undefined ? {} : { memory }) };
+  const planned = await planCpusAndMemory(engine, managed, sized);
   const grows = disk !== undefined && disk > virtualSize;
   if (grows) {
     await requireWritableNow(managed);
     await checkSpace(managed.metadata.folder);
   }
-  const { cpus, memory } = change;
-  const before = copy(document);
-  setResources(document, {
-    ...(cpus === undefined ? {} : { cpus }),
-    ...(memory === undefined ? {} : { memory }),
-  });
   if (!grows) {
-    await define(engine, document);
-    return;
+    return defineCpusAndMemory(engine, managed, planned, sized);
   }
   const { folder } = managed.metadata;
   await writeJournal(folder, {
@@ -61,14 +54,14 @@ export async function resize(
     ...(memory === undefined ? {} : { memory: String(memory) }),
   });
   try {
-    await define(engine, document);
+    await defineCpusAndMemory(engine, managed, planned, sized);
     await growImage(activeLayer, disk, runOptions(engine, id, context));
   } catch (error) {
     // All or nothing. If the disk has grown and was only not flushed, its entry stays, and the next command
     // that locks the instance finishes the resize. Otherwise the definition is as it was before.
     await awaitSent(engine, id, error);
     if (!(await hasGrown(activeLayer, disk))) {
-      await define(engine, before);
+      await define(engine, document);
       await clearJournal(folder);
     }
     throw error;

@@ -1,10 +1,11 @@
 import type { Nic, Resources } from "../../../lib/engine/contract.ts";
 import { logConsole, serialElement, unlogConsole } from "./console.ts";
 import { DEFAULT_TARGET, setDisk } from "./disks.ts";
-import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
+import { copy, type Element, element, elements, find, prune, put } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
 import { keepVariables } from "./firmware.ts";
 import { type Metadata, putMetadata } from "./metadata.ts";
+import { resourceElements } from "./resources.ts";
 
 const SEED_DISK = "vdb";
 /**
@@ -166,14 +167,6 @@ export function addInterface(domain: Element, nic: Nic): void {
   find(domain, "devices")?.children.push(interfaceElement(nic));
 }
 
-function resourceElements(resources: Omit<Resources, "disk">): Element[] {
-  return [
-    element("memory", { unit: "b" }, String(resources.memory)),
-    element("currentMemory", { unit: "b" }, String(resources.memory)),
-    element("vcpu", {}, String(resources.cpus)),
-  ];
-}
-
 /**
  * User-mode networking with a forwarded port. libvirt 9 has no element for the forward, so it is passed on
  * QEMU's command line, at a slot that libvirt does not use.
@@ -201,44 +194,6 @@ function replaceArgument(domain: Element, prefix: string, pattern: RegExp, repla
     if (attributes.value?.startsWith(prefix)) {
       attributes.value = attributes.value.replace(pattern, replacement);
     }
-  }
-}
-
-const UNITS: Readonly<Record<string, bigint>> = {
-  b: 1n,
-  bytes: 1n,
-  KB: 1000n,
-  k: 1024n,
-  KiB: 1024n,
-  MB: 1000n ** 2n,
-  M: 1024n ** 2n,
-  MiB: 1024n ** 2n,
-  GB: 1000n ** 3n,
-  G: 1024n ** 3n,
-  GiB: 1024n ** 3n,
-  TB: 1000n ** 4n,
-  T: 1024n ** 4n,
-  TiB: 1024n ** 4n,
-};
-
-/** CPUs and memory (in bytes) of a domain document. */
-export function readResources(domain: Element): Omit<Resources, "disk"> {
-  const vcpu = find(domain, "vcpu");
-  const memory = find(domain, "memory");
-  const unit = UNITS[memory?.attributes.unit ?? "KiB"] ?? 1024n;
-  return {
-    cpus: Number(vcpu?.attributes.current ?? text(vcpu)) || 1,
-    memory: BigInt(/^\s*(\d+)\s*$/.exec(text(memory))?.[1] ?? 0) * unit,
-  };
-}
-
-/** Sets CPUs and memory, and leaves the rest of the document alone. */
-export function setResources(domain: Element, change: Partial<Omit<Resources, "disk">>): void {
-  const resources = { ...readResources(domain), ...change };
-  for (const child of resourceElements(resources)) {
-    const attributes = find(domain, child.name)?.attributes ?? {};
-    const kept = Object.entries(attributes).filter(([key]) => key !== "unit" && key !== "current");
-    put(domain, { ...child, attributes: { ...Object.fromEntries(kept), ...child.attributes } });
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { cloneSpec } from "../../../lib/engine/conformance/clone.ts";
 import { context, locked, lockOf, take } from "../../../lib/engine/conformance/fixture.ts";
-import { type Instance, RECORD_VERSION } from "../../../lib/engine/contract.ts";
+import type { Instance } from "../../../lib/engine/contract.ts";
 import {
   type Firmware,
   firmwareIn,
@@ -13,19 +13,9 @@ import {
   tpmFolder,
 } from "../../support/libvirt/firmware.ts";
 import { codeOf, type LibvirtFixture, libvirtFixture, whileLocked } from "../../support/libvirt/fixture.ts";
-import { type ForeignDomain, foreignDomain } from "../../support/libvirt/foreign-domain.ts";
+import { type ForeignDomain, foreignDomain, foreignRecord } from "../../support/libvirt/foreign-domain.ts";
 import { virsh } from "../../support/libvirt/virsh.ts";
 import { dropSnapshot } from "../../support/snapshots.ts";
-
-const RECORD: Instance["record"] = {
-  version: RECORD_VERSION,
-  image: { sha256: "", release: "", os: "" },
-  username: "",
-  deleted: false,
-  snapshotsTaken: 0,
-  cloudInstanceId: "",
-  createdAt: 0,
-};
 
 describe("the state of a domain's firmware", () => {
   let fixture: LibvirtFixture;
@@ -55,7 +45,7 @@ describe("the state of a domain's firmware", () => {
     if (adoption === undefined) {
       throw new Error("libvirt adopts");
     }
-    return adoption.adopt(name, RECORD, context());
+    return adoption.adopt(name, foreignRecord(), context());
   }
 
   const inLock = <T>(work: () => Promise<T>): Promise<T> => whileLocked(fixture, instance, work);

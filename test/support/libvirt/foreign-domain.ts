@@ -3,11 +3,25 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import type { Foreign } from "../../../lib/engine/conformance/fixture.ts";
+import { type InstanceRecord, RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import type { Connection } from "../../../plugins/libvirt/rpc/index.ts";
 
 export interface ForeignDomain extends Foreign {
   /** Its own disk. */
   readonly disk: string;
+}
+
+/** The record of a domain that was adopted and is not logged in to. */
+export function foreignRecord(): InstanceRecord {
+  return {
+    version: RECORD_VERSION,
+    image: { sha256: "", release: "", os: "" },
+    username: "",
+    deleted: false,
+    snapshotsTaken: 0,
+    cloudInstanceId: "",
+    createdAt: 0,
+  };
 }
 
 /**

@@ -12,12 +12,11 @@ import {
 } from "../../../../../plugins/libvirt/xml/document.ts";
 import {
   readInterfaces,
-  readResources,
   restoredDomain,
   setForwardedPort,
-  setResources,
 } from "../../../../../plugins/libvirt/xml/domain.ts";
 import { type Metadata, putMetadata, readMetadata } from "../../../../../plugins/libvirt/xml/metadata.ts";
+import { readResources, setResources } from "../../../../../plugins/libvirt/xml/resources.ts";
 
 const RICH = readFileSync(new URL("../../../../fixtures/rich-domain.xml", import.meta.url), "utf8");
 
