@@ -8,8 +8,9 @@ import type {
 } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { lastLines } from "../../../lib/util/last-lines.ts";
+import { getManaged, instancePath } from "../domain/managed.ts";
 import { readState } from "../domain/view.ts";
-import { getManaged, instancePath, type LxdEngine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { CONSOLE_EMPTY } from "../messages.ts";
 import { sink, source } from "../rest/socket-streams.ts";

@@ -2,9 +2,10 @@ import { z } from "zod";
 import type { Cluster, ClusterMember, Context } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
-import { instancePath, type LxdEngine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { memberShape } from "../rest/shapes.ts";
+import { instancePath } from "./managed.ts";
 import { requireStopped } from "./view.ts";
 
 export function clusterGroup(engine: LxdEngine): Cluster {

@@ -2,9 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type WebSocket from "ws";
 import type { EngineEvent, EngineState } from "../../../lib/engine/contract.ts";
 import type { LxdEngine } from "../engine.ts";
-import { findManaged } from "../engine.ts";
 import { eventShape } from "../rest/shapes.ts";
-import { listManaged } from "./instances.ts";
+import { findManaged, listManaged } from "./managed.ts";
 
 /** The state of an instance after an action of LXD; other actions change something else. */
 const STATES: Readonly<Record<string, EngineState>> = {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Footprint } from "../../../lib/engine/contract.ts";
-import { getManaged, instancePath, type LxdEngine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { DEFAULT_NIC, readNics } from "./devices.ts";
+import { getManaged, instancePath } from "./managed.ts";
 
 const stateShape = z.object({ disk: z.record(z.string(), z.object({ usage: z.number() })).nullish() });
 

@@ -1,4 +1,3 @@
-import { z } from "zod";
 import {
   type Context,
   type InstanceRecord,
@@ -7,26 +6,18 @@ import {
   type Resources,
 } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
-import { failure, isStrataError } from "../../../lib/errors.ts";
-import {
-  findManaged,
-  getLocked,
-  instancePath,
-  type LxdEngine,
-  type Managed,
-  toManaged,
-  whenIdle,
-  writeConfig,
-} from "../engine.ts";
+import { failure } from "../../../lib/errors.ts";
+import type { LxdEngine } from "../engine.ts";
 import { getReady, removeInstance } from "../journal/recovery.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
 import { isMachine, requireAttainable } from "../lifecycle/machines.ts";
 import { start, stop, suspend } from "../lifecycle/power.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
-import { instanceShape, type LxdInstance } from "../rest/shapes.ts";
+import { whenIdle, writeConfig } from "./changes.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
 import { footprint } from "./footprint.ts";
+import { findManaged, getLocked, instancePath, listAll, managedOf } from "./managed.ts";
 import { ownKeys } from "./records.ts";
 import { lostMember, requireStopped, toInstance, unreachable } from "./view.ts";
 
@@ -56,31 +47,6 @@ export function instanceGroup(engine: LxdEngine): Instances {
     annotate: async (lock, change) => annotate(engine, lockedId(engine, lock), change),
     remove: async (lock) => removeInstance(engine, await getLocked(engine, lockedId(engine, lock))),
   };
-}
-
-/** All of strata's instances that can be reached; one whose record cannot be read is logged and left out. */
-export async function listManaged(engine: LxdEngine): Promise<Managed[]> {
-  return managedOf(engine, await listAll(engine));
-}
-
-/** All instances, foreign ones included. */
-async function listAll({ client }: LxdEngine): Promise<LxdInstance[]> {
-  const query = { recursion: "2" };
-  return (await client.get("/1.0/instances", z.array(instanceShape), { query })).value;
-}
-
-function managedOf(engine: LxdEngine, instances: readonly LxdInstance[]): Managed[] {
-  return instances.flatMap((instance) => {
-    try {
-      return toManaged(instance, "") ?? [];
-    } catch (error) {
-      if (!isStrataError(error)) {
-        throw error;
-      }
-      engine.log.warn(`${instance.name} is not listed: ${error.message}`);
-      return [];
-    }
-  });
 }
 
 async function resize(

@@ -1,8 +1,8 @@
 import { type EngineState, type Instance, RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import type { Managed } from "../engine.ts";
 import type { Config, LxdInstance } from "../rest/shapes.ts";
 import { DEFAULT_NIC, readNics, readResources } from "./devices.ts";
+import type { Managed } from "./managed.ts";
 import { readMounts } from "./records.ts";
 
 const STATES: Readonly<Record<string, EngineState>> = {

@@ -8,8 +8,9 @@ import type {
 } from "../../../lib/engine/contract.ts";
 import { mapErrors } from "../../../lib/engine/map-errors.ts";
 import { failure } from "../../../lib/errors.ts";
+import { getManaged } from "../domain/managed.ts";
 import { readState } from "../domain/view.ts";
-import { getManaged, type LxdEngine } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { lxdError } from "../errors.ts";
 import { machineAccess } from "../lifecycle/machines.ts";
 import { execute } from "./exec.ts";

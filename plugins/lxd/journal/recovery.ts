@@ -1,16 +1,8 @@
 import { failure } from "../../../lib/errors.ts";
+import { replaceConfig, whenIdle, writeConfig } from "../domain/changes.ts";
+import { ASIDE, getLocked, getManaged, instancePath, type Managed } from "../domain/managed.ts";
 import { KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
-import {
-  ASIDE,
-  getLocked,
-  getManaged,
-  instancePath,
-  type LxdEngine,
-  type Managed,
-  replaceConfig,
-  whenIdle,
-  writeConfig,
-} from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isSaid, isStatus } from "../errors.ts";
 import { ALREADY_STOPPED } from "../messages.ts";
 import { type Config, type Operation as LxdOperation, operationsShape } from "../rest/shapes.ts";

@@ -8,19 +8,14 @@ import type {
   Seed,
 } from "../../../lib/engine/contract.ts";
 import { asStrataError, failure } from "../../../lib/errors.ts";
+import { writeConfig } from "../domain/changes.ts";
 import { requireMember } from "../domain/cluster.ts";
 import { limitKeys, ROOT } from "../domain/devices.ts";
+import { findManaged, getManaged, instancePath, type Managed } from "../domain/managed.ts";
 import { nicDevices, placement } from "../domain/placement.ts";
 import { KEYS, mountKeys, operationKeys, ownKeys } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
-import {
-  findManaged,
-  getManaged,
-  instancePath,
-  type LxdEngine,
-  type Managed,
-  writeConfig,
-} from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isSaid, isStatus } from "../errors.ts";
 import { awaitOperations, removeInstance } from "../journal/recovery.ts";
 import { lockInstance, releaseLease } from "../lock/instance-lock.ts";

@@ -5,8 +5,9 @@ import type { InstanceSpec, Resources, Seed, SshAccess } from "../../../lib/engi
 import { failure } from "../../../lib/errors.ts";
 import { requireMemory } from "../../../lib/util/host-memory.ts";
 import { DEFAULT_NIC } from "../domain/devices.ts";
+import { getManaged, type Managed } from "../domain/managed.ts";
 import { readState, toInstance } from "../domain/view.ts";
-import { getManaged, type LxdEngine, type Managed } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import type { Client } from "../rest/client.ts";
 import { type Config, type Devices, resourcesShape, warningShape } from "../rest/shapes.ts";
 

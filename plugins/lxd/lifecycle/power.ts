@@ -1,8 +1,10 @@
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
+import { whenIdle } from "../domain/changes.ts";
+import { getLocked, instancePath } from "../domain/managed.ts";
 import { readState } from "../domain/view.ts";
-import { getLocked, instancePath, type LxdEngine, whenIdle } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { SHUTDOWN_TIMED_OUT } from "../messages.ts";

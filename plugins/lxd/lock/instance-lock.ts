@@ -1,9 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context, Lock } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
+import { change } from "../domain/changes.ts";
+import { findManaged, getManaged, type Managed, nameOf } from "../domain/managed.ts";
 import { KEYS } from "../domain/records.ts";
 import { toInstance } from "../domain/view.ts";
-import { change, findManaged, getManaged, type LxdEngine, type Managed, nameOf } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { isSaid, isStatus } from "../errors.ts";
 import { awaitOperations, finish, runningOperations } from "../journal/recovery.ts";
 import { INSTANCE_BUSY } from "../messages.ts";

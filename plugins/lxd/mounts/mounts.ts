@@ -1,8 +1,10 @@
 import type { Context, Mount, Mounts } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
+import { replaceConfig } from "../domain/changes.ts";
+import type { Managed } from "../domain/managed.ts";
 import { mountKeys, readMounts } from "../domain/records.ts";
-import { type LxdEngine, type Managed, replaceConfig } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noMounts } from "../lifecycle/machines.ts";
 import { idMapKeys, mapRefusal, requireMappable } from "./id-maps.ts";

@@ -1,9 +1,11 @@
 import type { Context, Networks, NicSpec } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
+import { whenIdle } from "../domain/changes.ts";
 import { readNics } from "../domain/devices.ts";
+import { instancePath } from "../domain/managed.ts";
 import { listNetworks, nicDevices } from "../domain/placement.ts";
 import { requireStopped } from "../domain/view.ts";
-import { instancePath, type LxdEngine, whenIdle } from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
 import { isMachine, noInterfaces } from "../lifecycle/machines.ts";
 import { networkKeys } from "./network-config.ts";

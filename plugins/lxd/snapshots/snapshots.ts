@@ -8,17 +8,11 @@ import type {
 } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
+import { whenIdle, writeConfig } from "../domain/changes.ts";
+import { ASIDE, getManaged, instancePath, type Managed } from "../domain/managed.ts";
 import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/records.ts";
 import { readState, requireStopped } from "../domain/view.ts";
-import {
-  ASIDE,
-  getManaged,
-  instancePath,
-  type LxdEngine,
-  type Managed,
-  whenIdle,
-  writeConfig,
-} from "../engine.ts";
+import type { LxdEngine } from "../engine.ts";
 import {
   abandonRestore,
   bringBack,

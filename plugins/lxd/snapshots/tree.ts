@@ -1,7 +1,7 @@
 import type { Snapshot } from "../../../lib/engine/contract.ts";
 import { readNics, readResources } from "../domain/devices.ts";
+import type { Managed } from "../domain/managed.ts";
 import { readMounts, readSnapshotRecord, readTree, type TreeRecord } from "../domain/records.ts";
-import type { Managed } from "../engine.ts";
 import type { LxdSnapshot } from "../rest/shapes.ts";
 
 /** A snapshot with its two records merged. Parents are ids here. */

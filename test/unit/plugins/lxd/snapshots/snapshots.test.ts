@@ -1,7 +1,7 @@
 import { expect } from "chai";
+import { type Managed, toManaged } from "../../../../../plugins/lxd/domain/managed.ts";
 import { KEYS, ownKeys, snapshotKeys, treeKeys } from "../../../../../plugins/lxd/domain/records.ts";
 import { lostMember, toInstance, unreachable } from "../../../../../plugins/lxd/domain/view.ts";
-import { type Managed, toManaged } from "../../../../../plugins/lxd/engine.ts";
 import { restoredConfig } from "../../../../../plugins/lxd/journal/recovery.ts";
 import { instanceShape } from "../../../../../plugins/lxd/rest/shapes.ts";
 import {
