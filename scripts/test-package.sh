@@ -42,7 +42,7 @@ debian() {
   ok "man page and completions are in their places"
   inside strata --driver memory launch any --name web | grep -q 'Launched: web' || fail "it launches nothing"
   ok "it launches an instance, of the memory engine"
-  [ "$(inside strata --driver memory plugins --format csv | cut -d, -f1 | sort | xargs)" = "Name libvirt lxd memory" ] ||
+  [ "$(inside strata --driver memory plugins --format csv | cut -d, -f1 | sort | xargs)" = "Name incus libvirt lxd memory" ] ||
     fail "engines: $(inside strata --driver memory plugins --format csv)"
   inside node -e 'require("/usr/share/strata/node_modules/ssh2")' || fail "ssh2 cannot be loaded"
   ok "it has all engines, and ssh"

@@ -52,7 +52,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   declare("mount.idmap", engine.remote ? REMOTE : await sampleRefusal(engine));
   declare("disk.grow", await growthRefusal(engine));
   return {
-    name: "lxd",
+    name: engine.flavour.name,
     version: VERSION,
     engine: `${environment.server === "incus" ? "Incus" : "LXD"} ${environment.server_version}`,
     kind: "container",
@@ -70,7 +70,7 @@ async function growthRefusal(engine: LxdEngine): Promise<string | null> {
       ? null
       : `the storage pool "${pool.name}" uses the driver ${pool.driver}, which cannot limit the size of a disk`;
   } catch (error) {
-    return lxdError(error).message;
+    return lxdError(error, engine.flavour).message;
   }
 }
 

@@ -45,7 +45,7 @@ function buildCommand(cli: Cli): Command {
     .addOption(
       new Option(
         "--variant <variant>",
-        "cloud: systemd and cloud-init; micro: boots within seconds, for tests; container: for LXD",
+        "cloud: systemd and cloud-init; micro: boots within seconds, for tests; container: for LXD and Incus",
       )
         .choices(["cloud", "micro", "container"])
         .default("cloud"),

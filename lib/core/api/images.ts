@@ -8,7 +8,7 @@ export interface FindImagesOptions extends FindOptions, CallOptions {}
 export interface BuildImageOptions extends CallOptions {
   /** The distribution of its packages. */
   readonly distribution: "debian";
-  /** `cloud`: systemd and cloud-init; `micro`: boots within seconds, for tests; `container`: for LXD. */
+  /** `cloud`: systemd and cloud-init; `micro`: boots within seconds, for tests; `container`: for LXD and Incus. */
   readonly variant: "micro" | "cloud" | "container";
   /**
    * Codename or number, such as "trixie" or "13".

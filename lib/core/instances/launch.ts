@@ -209,7 +209,8 @@ async function otherKind(session: Session, image: string, error: StrataError): P
   const { engine, imageFormats, missing } = await session.info();
   const container = (here?.aliases ?? [name]).includes(CONTAINER);
   if (container && imageFormats[0] === "qcow2") {
-    const reason = "it is a container image, for engines such as LXD: use `strata --driver lxd launch`";
+    const reason =
+      "it is a container image, for engines such as LXD and Incus: use `strata --driver lxd launch`";
     return failure("UNSUPPORTED", { what: `the image "${image}"`, engine, reason }, error);
   }
   const disk = MACHINES.includes(name) && !imageFormats.includes("qcow2");

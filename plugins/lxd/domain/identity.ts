@@ -3,6 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
 import { errnoOf } from "../../../lib/errors.ts";
 import { run } from "../../../lib/util/programs.ts";
+import type { Flavour } from "../flavour.ts";
 import type { Identity } from "../rest/endpoint.ts";
 
 /** The user's client certificate and key, and the path of the certificate. */
@@ -14,8 +15,8 @@ export interface ClientIdentity extends Identity {
  * The user's identity, created at first use: a self-signed certificate, and a key that only its owner can
  * read.
  */
-export async function clientIdentity(dataFolder: string): Promise<ClientIdentity> {
-  const folder = join(dataFolder, "lxd");
+export async function clientIdentity({ name }: Flavour, dataFolder: string): Promise<ClientIdentity> {
+  const folder = join(dataFolder, name);
   return (await readIdentity(folder)) ?? makeIdentity(dataFolder, folder);
 }
 
@@ -37,7 +38,7 @@ async function readIdentity(folder: string): Promise<ClientIdentity | undefined>
 
 async function makeIdentity(dataFolder: string, folder: string): Promise<ClientIdentity> {
   await mkdir(dataFolder, { recursive: true, mode: 0o700 });
-  const work = await mkdtemp(join(dataFolder, ".lxd-"));
+  const work = await mkdtemp(join(dataFolder, ".client-"));
   try {
     const name = `${userInfo().username}@${hostname()}`.replace(/[^A-Za-z0-9@.-]/g, "");
     const key = join(work, "client.key");

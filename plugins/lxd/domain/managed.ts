@@ -10,7 +10,7 @@ import { lostMember } from "./view.ts";
 
 /** One of strata's instances, read with its snapshots. */
 export interface Managed {
-  /** `NAME/UUID`: LXD's API works by name, and a name that is used again is another instance. */
+  /** Of strata's making: a name that is used again is another instance, and one that is renamed is the same. */
   readonly id: string;
   readonly name: string;
   readonly own: OwnRecord;
@@ -48,7 +48,7 @@ export function toManaged(instance: LxdInstance, etag: string): Managed | undefi
     return undefined;
   }
   return {
-    id: `${name}/${own.id}`,
+    id: own.id,
     name,
     own,
     config,
@@ -68,12 +68,17 @@ export function instancePath(name: string, ...rest: readonly string[]): string {
 }
 
 /** The instance of that name; undefined when there is none, or it is foreign. */
-export async function findManaged({ client }: LxdEngine, name: string): Promise<Managed | undefined> {
+export async function findManaged(engine: LxdEngine, name: string): Promise<Managed | undefined> {
+  const { client, flavour, names } = engine;
   try {
     const { value, etag } = await client.get(instancePath(name), instanceShape, {
       query: { recursion: "1" },
     });
-    return toManaged(value, etag);
+    const managed = toManaged(value, etag);
+    if (managed !== undefined) {
+      names.set(managed.id, name);
+    }
+    return managed;
   } catch (error) {
     if (isStatus(error, 404)) {
       return undefined;
@@ -83,7 +88,7 @@ export async function findManaged({ client }: LxdEngine, name: string): Promise<
       throw error;
     }
     const reason = `"${name}" is on the member ${member}, which does not answer`;
-    throw failure("ENGINE_UNAVAILABLE", { engine: "LXD", reason }, error);
+    throw failure("ENGINE_UNAVAILABLE", { engine: flavour.title, reason }, error);
   }
 }
 
@@ -94,24 +99,30 @@ async function lostMemberOf(client: Client, name: string): Promise<string | unde
   return found === undefined ? undefined : lostMember(found);
 }
 
-export function nameOf(id: string): string {
-  return id.slice(0, id.indexOf("/"));
+/** The last known name of the instance of that id. */
+export function nameOf({ names }: LxdEngine, id: string): string {
+  return names.get(id) ?? id;
 }
 
-/** The instance of that id; INSTANCE_NOT_FOUND when it is gone. */
+/** The instance of that id, whatever its name is by now; INSTANCE_NOT_FOUND when it is gone. */
 export async function getManaged(engine: LxdEngine, id: string): Promise<Managed> {
-  const name = nameOf(id);
-  const managed = await findManaged(engine, name);
-  if (managed?.id !== id) {
-    throw failure("INSTANCE_NOT_FOUND", { name });
+  const name = nameOf(engine, id);
+  const known = await findManaged(engine, name);
+  if (known?.id === id) {
+    return known;
   }
-  return managed;
+  const renamed = (await listManaged(engine)).find((each) => each.id === id);
+  const managed = renamed && (await findManaged(engine, renamed.name));
+  if (managed?.id === id) {
+    return managed;
+  }
+  throw failure("INSTANCE_NOT_FOUND", { name });
 }
 
 /** The instance of that id, which the caller has locked. */
 export async function getLocked(engine: LxdEngine, id: string): Promise<Managed> {
   if (!engine.leases.has(id)) {
-    throw failure("LOCK_REQUIRED", { name: nameOf(id) });
+    throw failure("LOCK_REQUIRED", { name: nameOf(engine, id) });
   }
   return getManaged(engine, id);
 }
@@ -130,7 +141,12 @@ export async function listAll({ client }: LxdEngine): Promise<LxdInstance[]> {
 export function managedOf(engine: LxdEngine, instances: readonly LxdInstance[]): Managed[] {
   return instances.flatMap((instance) => {
     try {
-      return toManaged(instance, "") ?? [];
+      const managed = toManaged(instance, "");
+      if (managed === undefined) {
+        return [];
+      }
+      engine.names.set(managed.id, managed.name);
+      return [managed];
     } catch (error) {
       if (!isStrataError(error)) {
         throw error;

@@ -38,23 +38,24 @@ async function defaultDevices({ client }: LxdEngine) {
   }
 }
 
-async function onlyPool({ client }: LxdEngine): Promise<string> {
+async function onlyPool({ client, flavour }: LxdEngine): Promise<string> {
   const { value } = await client.get("/1.0/storage-pools", z.array(poolShape), { query: { recursion: "1" } });
   const [first, second] = value;
   if (first !== undefined && second === undefined) {
     return first.name;
   }
+  const { title, name, client: command } = flavour;
   throw failure("UNSUPPORTED", {
     what: "making an instance",
-    engine: "LXD",
+    engine: title,
     reason:
       first === undefined
-        ? "it has no storage pool yet; create one: lxc storage create default btrfs"
-        : `it has several storage pools; choose one: strata set local.lxd.pool=${first.name}`,
+        ? `it has no storage pool yet; create one: ${command} storage create default btrfs`
+        : `it has several storage pools; choose one: strata set local.${name}.pool=${first.name}`,
   });
 }
 
-async function readPool({ client }: LxdEngine, name: string): Promise<Placement["pool"]> {
+async function readPool({ client, flavour }: LxdEngine, name: string): Promise<Placement["pool"]> {
   try {
     return (await client.get(`/1.0/storage-pools/${encodeURIComponent(name)}`, poolShape)).value;
   } catch (error) {
@@ -63,7 +64,11 @@ async function readPool({ client }: LxdEngine, name: string): Promise<Placement[
     }
     throw failure(
       "INVALID_VALUE",
-      { what: "local.lxd.pool", value: name, reason: "must be the name of a storage pool of LXD" },
+      {
+        what: `local.${flavour.name}.pool`,
+        value: name,
+        reason: `must be the name of a storage pool of ${flavour.title}`,
+      },
       error,
     );
   }

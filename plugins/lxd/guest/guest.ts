@@ -11,7 +11,7 @@ import { failure } from "../../../lib/errors.ts";
 import { getManaged } from "../domain/managed.ts";
 import { readState } from "../domain/view.ts";
 import type { LxdEngine } from "../engine.ts";
-import { lxdError } from "../errors.ts";
+import { errorsOf } from "../errors.ts";
 import { machineAccess } from "../lifecycle/machines.ts";
 import { execute } from "./exec.ts";
 
@@ -77,7 +77,7 @@ export function guestAccess(engine: LxdEngine, { machines }: { readonly machines
     ready: (id, timeout, context) => ready(engine, id, timeout, context),
     async exec(id, argv, options) {
       // Once the command runs, its failures are not reported through this call.
-      return mapErrors(await exec(engine, id, argv, options), (error) => lxdError(error, id));
+      return mapErrors(await exec(engine, id, argv, options), (error) => errorsOf(engine)(error, id));
     },
   };
 }
@@ -85,7 +85,7 @@ export function guestAccess(engine: LxdEngine, { machines }: { readonly machines
 /** How a virtual machine is reached; must be asked again whenever it has started. */
 async function access(engine: LxdEngine, id: string): Promise<SshAccess | null> {
   const found = await machineAccess(engine, id);
-  return found === null ? null : mapErrors(found, lxdError);
+  return found === null ? null : mapErrors(found, errorsOf(engine));
 }
 
 async function exec(

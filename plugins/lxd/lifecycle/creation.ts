@@ -61,13 +61,13 @@ export async function create(engine: LxdEngine, spec: InstanceSpec, context: Con
   if (machine) {
     await requireMachine(engine, spec);
   } else {
-    requireRoot(image);
+    requireRoot(engine, image);
   }
   await clearUnfinished(engine, name, context);
   await requireFree(engine, name);
   const { member, pool, interfaces } = await prepare(engine, spec);
   if (machine) {
-    requireNetwork(interfaces);
+    requireNetwork(engine, interfaces);
   }
   const fingerprint = await importImage(engine, image, context);
   context.signal.throwIfAborted();
@@ -94,11 +94,11 @@ export async function create(engine: LxdEngine, spec: InstanceSpec, context: Con
   return make(engine, { name, uuid, body, member }, context);
 }
 
-function requireRoot({ format }: ImageSource): void {
+function requireRoot({ flavour }: LxdEngine, { format }: ImageSource): void {
   if (format !== FORMAT) {
     throw failure("UNSUPPORTED", {
       what: `an image of the format ${format}`,
-      engine: "LXD",
+      engine: flavour.title,
       reason: "containers need the image of a root folder: strata image build debian --variant container",
     });
   }
@@ -124,12 +124,13 @@ export async function make(
   },
   context: Context,
 ): Promise<Instance> {
-  const { name, uuid, body, member } = what;
-  const id = `${name}/${uuid}`;
+  const { name, body, member } = what;
+  const { uuid: id } = what;
   const lease = await newLease();
   const lock = JSON.stringify(lease);
   const config = withoutEmpty({ ...body.config, [KEYS.lock]: lock });
   engine.leases.set(id, lock);
+  engine.names.set(id, name);
   try {
     const request = { ...body, name, profiles: [], config };
     const options = { ...context, query: { target: member } };

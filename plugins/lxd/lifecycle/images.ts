@@ -30,7 +30,7 @@ export async function importImage(engine: LxdEngine, image: ImageSource, context
   if (there !== undefined) {
     return there;
   }
-  context.progress({ phase: "Handing the image to LXD" });
+  context.progress({ phase: `Handing the image to ${engine.flavour.title}` });
   try {
     return await (image.format === DISK_FORMAT ? handDisk : handRoot)(engine, image, context);
   } catch (error) {
@@ -146,7 +146,7 @@ async function sweep(engine: LxdEngine, wanted: string): Promise<void> {
   try {
     for (const image of await ownImages(engine)) {
       if (image.properties[OWN] !== wanted && isUnused(image, Date.now())) {
-        engine.log.info("removing an image from LXD that was not used for 14 days", {
+        engine.log.info("removing an image from the server that was not used for 14 days", {
           fingerprint: image.fingerprint,
         });
         await removeImage(engine, image.fingerprint);

@@ -64,24 +64,25 @@ export async function requireMachine(
 ): Promise<void> {
   const reason = await machineRefusal(engine);
   if (reason !== null) {
-    throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
+    throw failure("UNSUPPORTED", { what: "a virtual machine", engine: engine.flavour.title, reason });
   }
   if (mounts.length > 0) {
-    throw noMounts();
+    throw noMounts(engine);
   }
   if (networks.length > 0) {
-    throw noInterfaces();
+    throw noInterfaces(engine);
   }
   await requireAttainable(engine, resources);
 }
 
 /** Without a network it could not be reached. */
-export function requireNetwork(interfaces: Devices): void {
+export function requireNetwork({ flavour }: LxdEngine, interfaces: Devices): void {
   if (interfaces[DEFAULT_NIC] !== undefined) {
     return;
   }
-  const reason = "it must have a network to be reachable; create one: lxc network create lxdbr0";
-  throw failure("UNSUPPORTED", { what: "a virtual machine", engine: "LXD", reason });
+  const { client, bridge, title: engine } = flavour;
+  const reason = `it must have a network to be reachable; create one: ${client} network create ${bridge}`;
+  throw failure("UNSUPPORTED", { what: "a virtual machine", engine, reason });
 }
 
 /**
@@ -105,14 +106,14 @@ export async function requireAttainable(
   }
 }
 
-export function noMounts() {
+export function noMounts({ flavour }: LxdEngine) {
   const reason = "only containers can have mounts; `strata transfer` copies files into virtual machines";
-  return failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
+  return failure("UNSUPPORTED", { what: "the mount", engine: flavour.title, reason });
 }
 
-export function noInterfaces() {
+export function noInterfaces({ flavour }: LxdEngine) {
   const reason = "only containers can have further interfaces";
-  return failure("UNSUPPORTED", { what: "a further interface", engine: "LXD", reason });
+  return failure("UNSUPPORTED", { what: "a further interface", engine: flavour.title, reason });
 }
 
 /** Images that were built here are not signed. */

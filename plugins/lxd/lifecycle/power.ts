@@ -33,7 +33,11 @@ export async function start(engine: LxdEngine, id: string, context: Context): Pr
     if (reason === undefined) {
       throw error;
     }
-    throw failure("ENGINE_ERROR", { engine: "LXD", reason: `"${name}" does not start: ${reason}` }, error);
+    throw failure(
+      "ENGINE_ERROR",
+      { engine: engine.flavour.title, reason: `"${name}" does not start: ${reason}` },
+      error,
+    );
   });
 }
 

@@ -42,6 +42,9 @@ export async function lockInstance(
   if (signal.aborted) {
     throw failure("CANCELLED", {}, signal.reason);
   }
+  if (wanted !== undefined && !engine.names.has(wanted)) {
+    engine.names.set(wanted, name);
+  }
   const id = wanted ?? (await findManaged(engine, name))?.id;
   if (id === undefined) {
     throw failure("INSTANCE_NOT_FOUND", { name });
@@ -102,7 +105,7 @@ async function claim(
   signal: AbortSignal,
 ): Promise<boolean> {
   const end = Date.now() + wait;
-  const name = nameOf(id);
+  const name = nameOf(engine, id);
   let sign: string | undefined;
   let since = Date.now();
   for (;;) {

@@ -76,13 +76,13 @@ async function startOf({ client }: LxdEngine, name: string): Promise<string | nu
       return null;
     }
     if (START_GIVEN_UP.test(log)) {
-      return firstError(log) ?? "LXD does not say why";
+      return firstError(log) ?? "the server does not say why";
     }
     if (ended !== undefined) {
       throw new LxdError(0, ended);
     }
   }
-  throw new LxdError(0, `LXD has not answered within ${TRIAL_TIMEOUT_MS / 1000} s`);
+  throw new LxdError(0, `the server has not answered within ${TRIAL_TIMEOUT_MS / 1000} s`);
 }
 
 /** The first error in a container's log, without its prefix. */

@@ -8,6 +8,7 @@ import { failure } from "../../../lib/errors.ts";
 import { callerIds } from "../../../lib/mounts/caller.ts";
 import type { LxdEngine } from "../engine.ts";
 import { lxdError } from "../errors.ts";
+import type { Flavour } from "../flavour.ts";
 import { ID_MAP_REFUSED } from "../messages.ts";
 import type { Config } from "../rest/shapes.ts";
 import { tryIdMap } from "./id-map-trial.ts";
@@ -56,7 +57,7 @@ function linesOf(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
 export async function requireMappable(engine: LxdEngine, mounts: readonly Maps[]): Promise<void> {
   const reason = await mapRefusal(engine, mounts);
   if (reason !== null) {
-    throw failure("UNSUPPORTED", { what: "mapping these ids", engine: "LXD", reason });
+    throw failure("UNSUPPORTED", { what: "mapping these ids", engine: engine.flavour.title, reason });
   }
 }
 
@@ -79,7 +80,7 @@ export async function mapRefusal(engine: LxdEngine, mounts: readonly Maps[]): Pr
     return known;
   }
   const found = await tryIdMap(engine, key);
-  const reason = found === null ? null : explain(lines, found);
+  const reason = found === null ? null : explain(engine.flavour, lines, found);
   // Other failures may be temporary.
   if (found === null || ID_MAP_REFUSED.test(found)) {
     await remember(engine, { ...memory, tried: { ...memory.tried, [key]: reason } });
@@ -92,7 +93,7 @@ export async function sampleRefusal(engine: LxdEngine): Promise<string | null> {
   const { uid, gid } = callerIds();
   const own = (host: number): IdMap[] => [{ host: host === 0 ? DEFAULT_USER : host, guest: DEFAULT_USER }];
   return mapRefusal(engine, [{ uidMap: own(uid), gidMap: own(gid) }]).catch(
-    (error: unknown) => `it could not be tried: ${lxdError(error).message}`,
+    (error: unknown) => `it could not be tried: ${lxdError(error, engine.flavour).message}`,
   );
 }
 
@@ -101,16 +102,16 @@ const DEFAULT_USER = 1000;
 /**
  * LXC starts a program for the maps, which the host may refuse; then the lines that would allow it are known.
  */
-export function explain(lines: readonly string[], found: string): string {
+export function explain({ title }: Flavour, lines: readonly string[], found: string): string {
   if (!ID_MAP_REFUSED.test(found)) {
-    return `LXD tried it: ${found}`;
+    return `${title} tried it: ${found}`;
   }
   const entries = (kind: string, file: string) =>
     lines
       .flatMap((line) => new RegExp(`^${kind} (\\d+)`).exec(line)?.[1] ?? [])
       .map((host) => `root:${host}:1 in ${file}`);
   const wanted = [...entries("uid", "/etc/subuid"), ...entries("gid", "/etc/subgid")];
-  return `the host does not allow LXD to map these ids; to allow it, add the lines ${wanted.join(", ")}`;
+  return `the host does not allow ${title} to map these ids; to allow it, add the lines ${wanted.join(", ")}`;
 }
 
 const memoryShape = z.object({
@@ -120,8 +121,8 @@ const memoryShape = z.object({
 });
 type Memory = z.infer<typeof memoryShape>;
 
-function memoryPath({ dataFolder }: LxdEngine): string {
-  return join(dataFolder, "lxd-id-maps.json");
+function memoryPath({ dataFolder, flavour }: LxdEngine): string {
+  return join(dataFolder, `${flavour.name}-id-maps.json`);
 }
 
 async function remembered(engine: LxdEngine): Promise<Memory> {

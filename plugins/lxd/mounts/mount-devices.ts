@@ -7,12 +7,12 @@ import type { Devices } from "../rest/shapes.ts";
 const DEVICE = /^strata-mount-/;
 
 /** Rejects with UNSUPPORTED mounts that this engine does not support. */
-export function checkMount({ remote }: Pick<LxdEngine, "remote">, { type }: Mount): void {
+export function checkMount(engine: Pick<LxdEngine, "remote" | "flavour">, { type }: Mount): void {
   if (type !== "native") {
-    throw refuse("containers use the host's folders directly: use type native");
+    throw refuse(engine, "containers use the host's folders directly: use type native");
   }
-  if (remote) {
-    throw refuse(REMOTE);
+  if (engine.remote) {
+    throw refuse(engine, REMOTE);
   }
 }
 
@@ -27,13 +27,13 @@ export async function memberHere(engine: LxdEngine, wanted: string | undefined):
   }
   const here = environment.server_name;
   if (wanted !== undefined && wanted !== here) {
-    throw refuse(`the folders of this host are on the member ${here}, not on ${wanted}`);
+    throw refuse(engine, `the folders of this host are on the member ${here}, not on ${wanted}`);
   }
   return here;
 }
 
-function refuse(reason: string) {
-  return failure("UNSUPPORTED", { what: "the mount", engine: "LXD", reason });
+function refuse({ flavour }: Pick<LxdEngine, "flavour">, reason: string) {
+  return failure("UNSUPPORTED", { what: "the mount", engine: flavour.title, reason });
 }
 
 export const REMOTE = "the server is reached over a URL, and the folders of this host are not on it";

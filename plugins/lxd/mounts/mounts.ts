@@ -28,7 +28,7 @@ async function attach(
 ): Promise<"applied" | "restart"> {
   const managed = await getReady(engine, id);
   if (isMachine(managed)) {
-    throw noMounts();
+    throw noMounts(engine);
   }
   checkMount(engine, mount);
   await memberHere(engine, managed.member);

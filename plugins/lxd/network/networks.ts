@@ -25,7 +25,7 @@ export function networkGroup(engine: LxdEngine): Networks {
 async function attach(engine: LxdEngine, id: string, nic: NicSpec, { signal }: Context): Promise<void> {
   const managed = await getReady(engine, id);
   if (isMachine(managed)) {
-    throw noInterfaces();
+    throw noInterfaces(engine);
   }
   requireStopped(managed, "Interfaces can be added only to stopped instances");
   const first = readNics(managed.instance.devices).length + 1;

@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import { failure, type StrataError } from "../../../lib/errors.ts";
+import { FLAVOURS, type Flavour } from "../flavour.ts";
 
 /** Where a server listens, and how to connect to it. */
 export interface Endpoint {
@@ -52,22 +53,24 @@ class SocketAgent extends HttpAgent {
  * A server over TLS. Its certificate is self-signed, so it is identified only by its fingerprint;
  * `fingerprint` is the SHA-256 of the certificate in hex. Members of a cluster share one.
  */
-export function tlsEndpoint(url: URL, identity: Identity, fingerprint: string): Endpoint {
+export function tlsEndpoint(flavour: Flavour, url: URL, identity: Identity, fingerprint: string): Endpoint {
   return {
     name: url.origin,
     secure: true,
     host: url.host,
-    agent: new PinnedAgent(url, identity, fingerprint),
+    agent: new PinnedAgent(flavour, url, identity, fingerprint),
   };
 }
 
 class PinnedAgent extends HttpsAgent {
+  readonly #flavour: Flavour;
   readonly #url: URL;
   readonly #identity: Identity;
   readonly #fingerprint: string;
 
-  constructor(url: URL, identity: Identity, fingerprint: string) {
+  constructor(flavour: Flavour, url: URL, identity: Identity, fingerprint: string) {
     super({ keepAlive: true });
+    this.#flavour = flavour;
     this.#url = url;
     this.#identity = identity;
     this.#fingerprint = fingerprint;
@@ -97,7 +100,12 @@ class PinnedAgent extends HttpsAgent {
     };
     socket.once("error", finish);
     socket.once("secureConnect", () => {
-      const error = pinFailure(this.#url, socket.getPeerX509Certificate()?.raw, this.#fingerprint);
+      const error = pinFailure(
+        this.#flavour,
+        this.#url,
+        socket.getPeerX509Certificate()?.raw,
+        this.#fingerprint,
+      );
       if (error !== undefined) {
         socket.destroy();
       }
@@ -109,6 +117,7 @@ class PinnedAgent extends HttpsAgent {
 
 /** Why a server with that certificate is refused; undefined if it is the pinned one. */
 export function pinFailure(
+  { name, client }: Flavour,
   url: URL,
   certificate: Buffer | undefined,
   pinned: string,
@@ -117,38 +126,55 @@ export function pinFailure(
   if (seen === pinned.toLowerCase()) {
     return undefined;
   }
-  const advice = "compare it with the server's own, which `lxc info` on it shows";
+  const advice = `compare it with the server's own, which \`${client} info\` on it shows`;
   const reason =
     pinned === ""
-      ? `the certificate of ${url.origin} is not pinned; its fingerprint is ${seen}: ${advice}, then: strata set local.lxd.fingerprint=${seen}`
+      ? `the certificate of ${url.origin} is not pinned; its fingerprint is ${seen}: ${advice}, then: strata set local.${name}.fingerprint=${seen}`
       : `the certificate of ${url.origin} has the fingerprint ${seen}, not the pinned ${pinned}; nothing was sent to it`;
   return failure("PERMISSION_DENIED", { reason });
 }
 
-/** Sockets of LXD (deb, snap) and Incus, in search order. */
-function usualSockets(): string[] {
-  const { LXD_SOCKET, LXD_DIR, INCUS_SOCKET, INCUS_DIR } = process.env;
+/** Where the server's socket may be, in search order. */
+function usualSockets({ sockets, variables }: Flavour): string[] {
+  const { [variables.socket]: socket, [variables.folder]: folder } = process.env;
   return [
-    ...[LXD_SOCKET, INCUS_SOCKET].filter((path) => path !== undefined),
-    ...[LXD_DIR, INCUS_DIR].filter((folder) => folder !== undefined).map((folder) => `${folder}/unix.socket`),
-    "/var/lib/lxd/unix.socket",
-    "/var/snap/lxd/common/lxd/unix.socket",
-    "/var/lib/incus/unix.socket",
-    "/run/incus/unix.socket",
+    ...(socket === undefined ? [] : [socket]),
+    ...(folder === undefined ? [] : [`${folder}/unix.socket`]),
+    ...sockets,
   ];
 }
 
-/** The first of these sockets that exists; that of Debian's LXD if none does. */
-export async function defaultSocket(): Promise<string> {
-  const paths = usualSockets();
-  for (const path of paths) {
-    const there = await access(path, constants.F_OK).then(
-      () => true,
-      () => false,
-    );
-    if (there) {
+async function findSocket(flavour: Flavour): Promise<string | undefined> {
+  for (const path of usualSockets(flavour)) {
+    if (await exists(path)) {
       return path;
     }
   }
-  return paths[0] ?? "";
+  return undefined;
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path, constants.F_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * The first of the usual sockets that exists; if none does, the first of them. Rejects where the other server runs
+ * here and this one does not.
+ */
+export async function defaultSocket(flavour: Flavour): Promise<string> {
+  const found = await findSocket(flavour);
+  if (found !== undefined) {
+    return found;
+  }
+  for (const other of FLAVOURS.filter((each) => each !== flavour)) {
+    const path = await findSocket(other);
+    if (path !== undefined) {
+      const reason = `it does not run on this host, but ${other.title} does: strata set local.driver=${other.name}`;
+      throw failure("ENGINE_UNAVAILABLE", { engine: flavour.title, reason });
+    }
+  }
+  return usualSockets(flavour)[0] ?? "";
 }

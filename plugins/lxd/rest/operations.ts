@@ -38,7 +38,7 @@ export async function waitFor(
     if (operation.status_code >= 200) {
       return outcome(operation, signal);
     }
-    progress?.({ phase: phaseOf(operation) ?? "Waiting for LXD" });
+    progress?.({ phase: phaseOf(operation) ?? "Waiting for the server" });
   }
 }
 

@@ -4,14 +4,15 @@ import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
 import type { Context, Engine, ImageSource, Instance } from "../../../lib/engine/contract.ts";
-import lxd from "../../../plugins/lxd/index.ts";
+import { serverPlugin } from "../../../plugins/lxd/plugin.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
 import { type LxdCluster, lxdCluster, trust } from "../../support/lxd/cluster.ts";
 import { makeContainerImage } from "../../support/lxd/image.ts";
+import { testServer } from "../../support/lxd/server.ts";
 
-describe("a cluster of LXD, over TLS", () => {
+describe(`a cluster of ${testServer.flavour.title}, over TLS`, () => {
   let cluster: LxdCluster;
   let image: ImageSource;
   let engine: Engine;
@@ -27,7 +28,11 @@ describe("a cluster of LXD, over TLS", () => {
   });
 
   const open = (settings: Readonly<Record<string, string>>) =>
-    lxd.open({ settings, dataFolder: join(cluster.folder, "data"), log: silent });
+    serverPlugin(testServer.flavour).open({
+      settings,
+      dataFolder: join(cluster.folder, "data"),
+      log: silent,
+    });
   const url = () => cluster.urls.join(",");
   const group = () => {
     const { cluster: found } = engine;

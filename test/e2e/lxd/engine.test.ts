@@ -8,16 +8,17 @@ import { execa } from "execa";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
 import type { Engine } from "../../../lib/engine/contract.ts";
 import { operationKeys } from "../../../plugins/lxd/domain/records.ts";
-import lxd, { lxdEngine } from "../../../plugins/lxd/index.ts";
+import { serverPlugin } from "../../../plugins/lxd/plugin.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
 import { type LxdFixture, lxdFixture } from "../../support/lxd/fixture.ts";
 import { type LxdTestInstance, lxdInstance } from "../../support/lxd/instance.ts";
+import { openServer, testServer } from "../../support/lxd/server.ts";
 
 const HOLDER = fileURLToPath(new URL("../../support/lxd/holder.ts", import.meta.url));
 
-describe("a daemon of LXD", () => {
+describe(`a daemon of ${testServer.flavour.title}`, () => {
   let fixture: LxdFixture;
   let engine: Engine;
   let own: LxdTestInstance;
@@ -138,7 +139,7 @@ describe("a daemon of LXD", () => {
     expect(others).to.have.lengthOf(1);
     expect(await known()).to.contain(image.sha256);
     const options = { settings: { socket: daemon.socket }, dataFolder: fixture.folder, log: silent };
-    await lxd.forgetImages?.(options, [image.sha256, ...others]);
+    await serverPlugin(testServer.flavour).forgetImages?.(options, [image.sha256, ...others]);
     expect(await known()).to.deep.equal(others);
     expect((await engine.instances.find(own.instance.name))?.name).to.equal(own.instance.name);
     const again = await lxdInstance(fixture, "lxd-again");
@@ -161,7 +162,7 @@ describe("a daemon of LXD", () => {
     const dataFolder = join(fixture.folder, "plain-data");
     await mkdir(dataFolder);
     const settings = { socket: fixture.daemon.socket, pool: "plain" };
-    await using plain = await lxdEngine({ settings, dataFolder, log: silent });
+    await using plain = await openServer({ settings, dataFolder, log: silent });
     const { features, missing } = await plain.info();
     expect(features.has("disk.grow")).to.equal(false);
     expect(missing.get("disk.grow")).to.contain("dir");

@@ -5,11 +5,11 @@ import { execa } from "execa";
 import { lockOf } from "../../../lib/engine/conformance/fixture.ts";
 import type { Engine, ExecSession } from "../../../lib/engine/contract.ts";
 import { asStrataError } from "../../../lib/errors.ts";
-import { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { type LxdFixture, lxdFixture } from "../../support/lxd/fixture.ts";
 import { type LxdTestInstance, lxdInstance } from "../../support/lxd/instance.ts";
+import { openServer, testServer } from "../../support/lxd/server.ts";
 import { PROGRAM } from "../../support/program.ts";
 
 /** What is typed into a command at a terminal, and waiting for what it answers. */
@@ -31,7 +31,9 @@ function conversation({ stdin, stdout }: ExecSession) {
   };
 }
 
-describe("inside a container of LXD", () => {
+const { flavour } = testServer;
+
+describe(`inside a container of ${flavour.title}`, () => {
   let fixture: LxdFixture;
   let engine: Engine;
   let own: LxdTestInstance;
@@ -102,8 +104,8 @@ describe("inside a container of LXD", () => {
   });
 
   it("lets the program end with the command's status, at a terminal too", async () => {
-    const env = { LXD_DIR: fixture.daemon.folder, HOME: fixture.folder };
-    const command = `${process.execPath} ${PROGRAM} --driver lxd exec ${own.instance.name} -- sh -c 'stty size; exit 7'`;
+    const env = { [flavour.variables.folder]: fixture.daemon.folder, HOME: fixture.folder };
+    const command = `${process.execPath} ${PROGRAM} --driver ${flavour.name} exec ${own.instance.name} -- sh -c 'stty size; exit 7'`;
     const shell = `stty cols 101 rows 31; ${command}`;
     const ended = await execa("script", ["-qec", shell, "/dev/null"], { env, reject: false });
     expect([ended.exitCode, ended.stdout.trim()]).to.deep.equal([7, "31 101"]);
@@ -175,8 +177,7 @@ describe("inside a container of LXD", () => {
       );
     expect(await refusal(attach(1003))).to.deep.equal({
       code: "UNSUPPORTED",
-      reason:
-        "the host does not allow LXD to map these ids; to allow it, add the lines root:1003:1 in /etc/subuid",
+      reason: `the host does not allow ${flavour.title} to map these ids; to allow it, add the lines root:1003:1 in /etc/subuid`,
     });
     const root = await refusal(attach(0));
     expect(root.code).to.equal("UNSUPPORTED");
@@ -190,7 +191,7 @@ describe("inside a container of LXD", () => {
     const dataFolder = join(fixture.folder, "unmapped");
     const settings = { socket: fixture.daemon.socket };
     await fixture.daemon.allow([]);
-    await using other = await lxdEngine({ settings, dataFolder, log: silent });
+    await using other = await openServer({ settings, dataFolder, log: silent });
     const { features, missing } = await other.info();
     expect(features.has("mount.native") && !features.has("mount.idmap")).to.equal(true);
     expect(missing.get("mount.idmap")).to.contain("root:1000:1 in /etc/subuid, root:1000:1 in /etc/subgid");

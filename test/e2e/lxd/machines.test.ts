@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { openStrata } from "../../../lib/core/session/open.ts";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
 import type { Engine, ImageSource } from "../../../lib/engine/contract.ts";
-import lxd, { lxdEngine } from "../../../plugins/lxd/index.ts";
+import { serverPlugin } from "../../../plugins/lxd/plugin.ts";
 import { refusal } from "../../support/images/images.ts";
 import { silent } from "../../support/libvirt/fixture.ts";
 import { context, newInstanceSpec } from "../../support/libvirt/instance-spec.ts";
@@ -12,13 +12,14 @@ import { type LxdDaemon, lxdFolder, startDaemon } from "../../support/lxd/daemon
 import { setting } from "../../support/lxd/fixture.ts";
 import { makeContainerImage } from "../../support/lxd/image.ts";
 import { imitateMachines } from "../../support/lxd/machines.ts";
+import { openServer, testServer } from "../../support/lxd/server.ts";
 import { guestImage } from "../../support/program.ts";
 import { story } from "../../support/story.ts";
 
 const GIB = 1024n ** 3n;
 const NAME = `machine-${process.pid}`;
 
-describe("virtual machines on LXD, where its host is taken for one that runs them", () => {
+describe(`virtual machines on ${testServer.flavour.title}, where its host is taken for one that runs them`, () => {
   const open: AsyncDisposable[] = [];
   const keep = <T extends AsyncDisposable>(each: T): T => {
     open.unshift(each);
@@ -39,7 +40,7 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
     daemon = keep(await startDaemon(join(folder, "lxd"), preseed, surroundings));
     settings = { socket: daemon.socket, network };
     await mkdir(join(folder, "data"));
-    engine = keep(await lxdEngine({ settings, dataFolder: join(folder, "data"), log: silent }));
+    engine = keep(await openServer({ settings, dataFolder: join(folder, "data"), log: silent }));
   });
   after(async () => {
     for (const each of open) {
@@ -93,8 +94,10 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   describe("tell the same story", () => {
     story(NAME, async () => ({
       strata: await openStrata({
-        driver: "lxd",
-        settings: { "local.lxd.socket": settings.socket, "local.lxd.network": settings.network },
+        driver: testServer.flavour.name,
+        settings: Object.fromEntries(
+          Object.entries(settings).map(([key, value]) => [`local.${testServer.flavour.name}.${key}`, value]),
+        ),
         folders: { config: folder },
       }),
       image: "debian-micro",
@@ -155,7 +158,10 @@ describe("virtual machines on LXD, where its host is taken for one that runs the
   it("leave their image with LXD until it is deleted here too", async () => {
     const images = () => daemon.lxc("image", "list", "--format", "csv", "--columns", "t");
     expect(await images()).to.contain("VIRTUAL-MACHINE");
-    await lxd.forgetImages?.({ settings, dataFolder: join(folder, "data"), log: silent }, [image.sha256]);
+    await serverPlugin(testServer.flavour).forgetImages?.(
+      { settings, dataFolder: join(folder, "data"), log: silent },
+      [image.sha256],
+    );
     expect(await images()).not.to.contain("VIRTUAL-MACHINE");
   });
 });

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type LxdDaemon, lxdFolder, startDaemon } from "./daemon.ts";
+import { testServer } from "./server.ts";
 
 const PORT = 18443;
 
@@ -71,5 +72,5 @@ storage_pools:
 
 /** Has the cluster trust a client's certificate. */
 export async function trust({ members }: LxdCluster, certificate: string): Promise<void> {
-  await members.n1.lxc("config", "trust", "add", certificate);
+  await members.n1.lxc(...testServer.trust(certificate));
 }

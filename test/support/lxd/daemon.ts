@@ -5,6 +5,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { execa } from "execa";
 import { clearFolder, endProcesses, leftFolders, ownFolder } from "../leftovers.ts";
+import { testServer } from "./server.ts";
 
 const ROOT = "/var/tmp";
 const SUBIDS = ["/etc/subuid", "/etc/subgid"];
@@ -19,7 +20,7 @@ export interface LxdDaemon extends AsyncDisposable {
   readonly pools: string;
   readonly socket: string;
   readonly pid: number;
-  /** Runs LXD's own client against it; resolves to its output. */
+  /** Runs the server's own client against it; resolves to its output. */
   lxc(...args: readonly string[]): Promise<string>;
   /** Lets containers have these ids of the host, and no others, for users and for groups. */
   allow(ids: readonly number[]): Promise<void>;
@@ -43,14 +44,15 @@ export interface Surroundings {
   readonly mounts: Readonly<Record<string, string>>;
 }
 
-/** Starts a daemon in a folder and sets it up with `lxd init --preseed`. */
+/** Starts a daemon in a folder and sets it up as `lxd init --preseed` does. */
 export async function startDaemon(
   folder: string,
   preseed?: string,
   surroundings: Surroundings = { env: {}, mounts: {} },
 ): Promise<LxdDaemon> {
   await mkdir(folder, { recursive: true });
-  const env = { ...process.env, LXD_DIR: folder };
+  const { flavour, daemon, waitReady, init, shutdown } = testServer;
+  const env = { ...process.env, [flavour.variables.folder]: folder };
   const log = openSync(`${folder}.log`, "a");
   const allow = async (ids: readonly number[]) => {
     for (const file of SUBIDS) {
@@ -63,7 +65,7 @@ export async function startDaemon(
   const bind = [...subids, ...Object.entries(surroundings.mounts)]
     .map(([ours, theirs]) => `mount --rbind "${ours}" "${theirs}"`)
     .join(" && ");
-  const command = ["--mount", "sh", "-c", `${bind} && exec lxd --group root`];
+  const command = ["--mount", "sh", "-c", `${bind} && exec ${daemon} --group root`];
   const child = spawn("unshare", command, {
     env: { ...env, ...surroundings.env },
     detached: true,
@@ -73,12 +75,14 @@ export async function startDaemon(
   const ended = once(child, "exit");
   const { pid } = child;
   if (pid === undefined) {
-    throw new Error("lxd could not be started");
+    throw new Error(`${daemon} could not be started`);
   }
   const options = { env, stdin: "ignore" as const };
-  await execa("lxd", ["waitready", "--timeout=60"], options);
+  const call = ([program = "", ...args]: readonly string[], more: object) =>
+    execa(program, args, { ...options, ...more });
+  await call(waitReady, {});
   if (preseed !== undefined) {
-    await execa("lxd", ["init", "--preseed"], { env, input: preseed });
+    await call(init, { stdin: "pipe", input: preseed });
   }
   return {
     folder,
@@ -86,13 +90,13 @@ export async function startDaemon(
     allow,
     socket: join(folder, "unix.socket"),
     pid,
-    lxc: async (...args) => (await execa("lxc", args, options)).stdout,
+    lxc: async (...args) => (await execa(flavour.client, args, options)).stdout,
     async kill() {
       process.kill(pid, "SIGKILL");
       await ended;
     },
     async [Symbol.asyncDispose]() {
-      await execa("lxd", ["shutdown", "--timeout=30"], { ...options, reject: false });
+      await call(shutdown, { reject: false });
       if (child.exitCode === null && child.signalCode === null) {
         process.kill(pid, "SIGKILL");
       }

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Fixture } from "../../../lib/engine/conformance/index.ts";
 import type { Instance } from "../../../lib/engine/contract.ts";
-import { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { silent } from "../libvirt/fixture.ts";
 import { type LxdDaemon, lxdFolder, startDaemon } from "./daemon.ts";
 import { faultyClient } from "./faults.ts";
 import { makeContainerImage } from "./image.ts";
+import { openServer, testServer } from "./server.ts";
 
 const PRESEED = `storage_pools:
 - {name: default, driver: btrfs, config: {size: SIZE}}
@@ -46,10 +46,10 @@ export async function lxdFixture(): Promise<LxdFixture> {
     await mkdir(dataFolder);
     const faults = faultyClient();
     const options = { settings: { socket: daemon.socket, network }, dataFolder };
-    const engine = keep(await lxdEngine({ ...options, log: silent }, faults.wrap));
+    const engine = keep(await openServer({ ...options, log: silent }, faults.wrap));
     const rootOf = ({ name }: Instance) => join(daemon.pools, "default/containers", name, "rootfs");
     return {
-      plugin: fileURLToPath(new URL("../../../plugins/lxd/index.ts", import.meta.url)),
+      plugin: fileURLToPath(new URL(`../../../plugins/${testServer.flavour.name}/index.ts`, import.meta.url)),
       options,
       engine,
       folder,

@@ -2,12 +2,12 @@
  * A process of its own that holds an instance, for tests that kill it: `SOCKET DATA NAME` holds until killed;
  * with a fourth argument it restores that snapshot, and kills itself once LXD has begun.
  */
-import { lxdEngine } from "../../../plugins/lxd/index.ts";
 import { silent } from "../libvirt/fixture.ts";
 import { context } from "../libvirt/instance-spec.ts";
+import { openServer } from "./server.ts";
 
 const [socket = "", dataFolder = "", name = "", snapshot] = process.argv.slice(2);
-const engine = await lxdEngine({ settings: { socket }, dataFolder, log: silent }, (client) => ({
+const engine = await openServer({ settings: { socket }, dataFolder, log: silent }, (client) => ({
   ...client,
   async run(method, path, body, options) {
     if (method !== "PUT" || snapshot === undefined) {

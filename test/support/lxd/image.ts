@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import type { ImageSource } from "../../../lib/engine/contract.ts";
@@ -36,15 +36,7 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
   for (const each of ["tmp", "var/tmp"]) {
     await chmod(join(root, each), 0o1777);
   }
-  const packages = join(folder, "busybox.tar");
-  await execa("mmdebstrap", [
-    "--variant=extract",
-    "--include=busybox-static",
-    "--quiet",
-    "bookworm",
-    packages,
-  ]);
-  await execa("tar", ["-C", root, "-xf", packages, "./bin/busybox"]);
+  await busybox(folder, root);
   const { stdout } = await execa(join(root, "bin/busybox"), ["--list"]);
   for (const applet of stdout.split("\n").filter((name) => name !== "busybox")) {
     await symlink("busybox", join(root, "bin", applet));
@@ -65,4 +57,23 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
     .update(await readFile(path))
     .digest("hex");
   return { path, format: "lxd-rootfs", sha256, virtualSize: 16n * 1024n ** 2n };
+}
+
+/** The host's own where that is static, else the one of a package. */
+async function busybox(folder: string, root: string): Promise<void> {
+  const query = await execa("dpkg-query", ["--listfiles", "busybox-static"], { reject: false });
+  const own = query.stdout.split("\n").find((path) => path.endsWith("/bin/busybox"));
+  if (own !== undefined) {
+    await copyFile(own, join(root, "bin/busybox"));
+    return;
+  }
+  const packages = join(folder, "busybox.tar");
+  await execa("mmdebstrap", [
+    "--variant=extract",
+    "--include=busybox-static",
+    "--quiet",
+    "bookworm",
+    packages,
+  ]);
+  await execa("tar", ["-C", root, "-xf", packages, "./bin/busybox"]);
 }

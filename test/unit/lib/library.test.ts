@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** What the examples of docs/library.md print, by their headings. */
 const PRINTED: Readonly<Record<string, string>> = {
-  Open: "memory true memory\nlibvirt available\nlxd available\nmemory loaded\n",
+  Open: "memory true memory\nincus available\nlibvirt available\nlxd available\nmemory loaded\n",
   Conventions: 'cache.clean {"instance":"cache","snapshot":"clean"}\n2147483648n 2147483648 2147483648n\n',
   Instances: "cache Stopped\nweb Running\nweb-clone1 Stopped 4\ntrue\n[ 'spare' ]\n[ 'memory' ] []\n",
   Snapshots:

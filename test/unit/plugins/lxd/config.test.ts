@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { Mount } from "../../../../lib/engine/contract.ts";
 import { readCpus, readNics, readSize } from "../../../../plugins/lxd/domain/devices.ts";
+import { LXD } from "../../../../plugins/lxd/flavour.ts";
 import { isUnused } from "../../../../plugins/lxd/lifecycle/images.ts";
 import { firstError } from "../../../../plugins/lxd/mounts/id-map-trial.ts";
 import { explain, idMapKeys } from "../../../../plugins/lxd/mounts/id-maps.ts";
@@ -91,7 +92,7 @@ describe("config and devices of LXD", () => {
     ].join("\n");
     const found = firstError(log) ?? "";
     expect(found).to.match(/^newuidmap failed/);
-    const said = explain(["uid 33 33", "uid 1000 1000", "gid 50 5"], found);
+    const said = explain(LXD, ["uid 33 33", "uid 1000 1000", "gid 50 5"], found);
     for (const line of [
       "root:33:1 in /etc/subuid",
       "root:1000:1 in /etc/subuid",
@@ -99,7 +100,7 @@ describe("config and devices of LXD", () => {
     ]) {
       expect(said).to.contain(line);
     }
-    expect(explain(["uid 1 1"], "Failed to mount rootfs")).to.contain("Failed to mount rootfs");
+    expect(explain(LXD, ["uid 1 1"], "Failed to mount rootfs")).to.contain("Failed to mount rootfs");
     expect(firstError("all is well\n")).to.equal(undefined);
   });
 

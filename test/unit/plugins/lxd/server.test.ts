@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { expect } from "chai";
 import { failure } from "../../../../lib/errors.ts";
-import { isSaid, isStatus, lxdError } from "../../../../plugins/lxd/errors.ts";
+import { errorsOf, isSaid, isStatus, lxdError } from "../../../../plugins/lxd/errors.ts";
+import { type Flavour, INCUS, LXD } from "../../../../plugins/lxd/flavour.ts";
 import lxd from "../../../../plugins/lxd/index.ts";
 import { readLease } from "../../../../plugins/lxd/lock/lease.ts";
 import { INSTANCE_BUSY } from "../../../../plugins/lxd/messages.ts";
@@ -9,7 +10,7 @@ import { pinFailure } from "../../../../plugins/lxd/rest/endpoint.ts";
 import { LxdConnectionError, LxdError } from "../../../../plugins/lxd/rest/errors.ts";
 
 describe("what LXD reports", () => {
-  const codeOf = (error: unknown, name?: string) => lxdError(error, name).code;
+  const codeOf = (error: unknown, name?: string) => lxdError(error, LXD, name).code;
 
   it("becomes an error of strata's table, with what was caught as its cause", () => {
     const refused = Object.assign(new Error("connect EACCES /x"), { code: "EACCES" });
@@ -26,7 +27,7 @@ describe("what LXD reports", () => {
     ];
     for (const [error, code] of cases) {
       expect(codeOf(error, "web"), error.message).to.equal(code);
-      expect(lxdError(error, "web").cause).to.equal(error);
+      expect(lxdError(error, LXD, "web").cause).to.equal(error);
     }
     expect(codeOf(new LxdError(404, "Instance not found")), "of nothing that has a name").to.equal(
       "ENGINE_ERROR",
@@ -34,15 +35,31 @@ describe("what LXD reports", () => {
   });
 
   it("names the instance, also where only its id is known", () => {
-    for (const known of ["web", "web/3e0d4a1c-6f0e-4a53-a4f4-b0a4f1f8b3a1"]) {
-      const { message } = lxdError(new LxdError(404, "Instance not found"), known);
+    const id = "3e0d4a1c-6f0e-4a53-a4f4-b0a4f1f8b3a1";
+    const map = errorsOf({ flavour: LXD, names: new Map([[id, "web"]]) });
+    for (const known of ["web", id]) {
+      const { message } = map(new LxdError(404, "Instance not found"), known);
       expect(message).to.equal('instance "web" does not exist');
     }
   });
 
+  it("is called by the name of the server that reported it, with its own group and commands", () => {
+    const refused = Object.assign(new Error("connect EACCES /x"), { code: "EACCES" });
+    const said = (flavour: Flavour) => [
+      lxdError(new LxdError(500, "something"), flavour).message,
+      lxdError(new LxdConnectionError("connect EACCES /x", false, refused), flavour).message,
+    ];
+    expect(said(LXD).join())
+      .to.match(/LXD.*group lxd/)
+      .and.not.match(/incus/i);
+    expect(said(INCUS).join())
+      .to.match(/Incus.*group incus-admin/)
+      .and.not.match(/lxd/i);
+  });
+
   it("leaves an error of the table as it is, and takes one of an aborted call for cancelled", () => {
     const own = failure("BUSY", { name: "web" });
-    expect(lxdError(own)).to.equal(own);
+    expect(lxdError(own, LXD)).to.equal(own);
     expect(codeOf(new DOMException("stop", "AbortError"))).to.equal("CANCELLED");
   });
 
@@ -88,14 +105,14 @@ describe("a server of LXD over TLS", () => {
   it("is spoken to only with the pinned certificate; without a pin its own is told", () => {
     const certificate = Buffer.from("certificate");
     const sum = createHash("sha256").update(certificate).digest("hex");
-    expect(pinFailure(url, certificate, sum)).to.equal(undefined);
-    expect(pinFailure(url, certificate, sum.toUpperCase())).to.equal(undefined);
+    expect(pinFailure(LXD, url, certificate, sum)).to.equal(undefined);
+    expect(pinFailure(LXD, url, certificate, sum.toUpperCase())).to.equal(undefined);
     for (const pinned of ["", "0".repeat(64)]) {
-      const error = pinFailure(url, certificate, pinned);
+      const error = pinFailure(LXD, url, certificate, pinned);
       expect(error?.code).to.equal("PERMISSION_DENIED");
       expect(String(error?.details.reason)).to.contain(sum);
     }
-    expect(pinFailure(url, undefined, sum)?.code).to.equal("PERMISSION_DENIED");
+    expect(pinFailure(LXD, url, undefined, sum)?.code).to.equal("PERMISSION_DENIED");
   });
 });
 

@@ -46,10 +46,13 @@ function server(present: Config | undefined = OWN) {
     if (path === "/1.0/operations") {
       return { value: shape.parse({}), etag: "" };
     }
+    const fixed = { name: "web", status: "Stopped", type: "container", devices: {}, snapshots: [] };
+    if (path === "/1.0/instances") {
+      return { value: shape.parse(config === undefined ? [] : [{ ...fixed, config }]), etag: "" };
+    }
     if (config === undefined) {
       throw new LxdError(404, "Instance not found");
     }
-    const fixed = { name: "web", status: "Stopped", type: "container", devices: {}, snapshots: [] };
     return { value: shape.parse({ ...fixed, config }), etag: String(version) };
   };
   const run: Client["run"] = async (method, _, body, options) => {
@@ -72,6 +75,7 @@ function server(present: Config | undefined = OWN) {
     client: { get, run } as Client,
     log: silent,
     leases: new Map(),
+    names: new Map(),
     locks: new Set(),
   } as unknown as LxdEngine;
   return lxd;
@@ -79,7 +83,7 @@ function server(present: Config | undefined = OWN) {
 
 describe("the lock on an instance of LXD", () => {
   const take = ({ engine }: { engine: LxdEngine }) =>
-    lockInstance(engine, { name: "web", id: "web/u" }, { wait: 0 }, context());
+    lockInstance(engine, { name: "web", id: "u" }, { wait: 0 }, context());
 
   it("keeps others out, of the same process too, and is taken out of the config in the end", async () => {
     const lxd = server();
