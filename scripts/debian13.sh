@@ -12,7 +12,7 @@ ROOT=${STRATA_DEBIAN13:-$CACHE/debian13}
 PACKAGES=(libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils virtiofsd ovmf
   dnsmasq-base iptables nftables iproute2 genisoimage nodejs npm procps util-linux openssh-client sudo ca-certificates
   e2fsprogs xfsprogs btrfs-progs fdisk mtools cpio zstd xz-utils bzip2 openssl make git mmdebstrap grub-pc-bin grub-efi-amd64-bin
-  grub-common)
+  grub-common incus attr uidmap squashfs-tools busybox-static jq rsync iputils-ping)
 
 [ $# -gt 0 ] || { sed -n 's/^# \{0,1\}//p' "$0" | tail -n +2 >&2; exit 2; }
 [ "$(id -u)" = 0 ] || exec sudo --preserve-env=STRATA_DEBIAN13,XDG_CACHE_HOME "$0" "$@"
@@ -38,7 +38,9 @@ init() {
   mount --bind "$root" "$root"
   mount --rbind /dev "$root/dev"
   mount -t proc proc "$root/proc"
-  mount --rbind /sys "$root/sys"
+  # Of its own, since it shows the network interfaces of this namespace.
+  mount -t sysfs sysfs "$root/sys"
+  mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup"
   mount -t tmpfs tmpfs "$root/run"
   mkdir -p "$root/run/libvirt" "$root/run/lock" "$root/strata" "$root/root/.cache/strata" "$root/oldroot"
   mount --bind "$project" "$root/strata"
