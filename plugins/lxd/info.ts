@@ -16,6 +16,8 @@ const EVERYWHERE: readonly Feature[] = [
   "snapshot.stopped",
   "suspend",
   "clone",
+  "rename",
+  "autostart",
   "network.list",
   "network.attach",
   "events",
@@ -29,8 +31,6 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   const features = new Set<Feature>(EVERYWHERE);
   const missing = new Map<Feature, string>([
     ["snapshot.running", "snapshots are taken of stopped instances"],
-    ["rename", "`lxc rename` renames a stopped instance, and strata follows"],
-    ["autostart", "`lxc config set NAME boot.autostart=true` has LXD start an instance"],
     ["disks", "its snapshots do not cover the volumes beside the root disk"],
     ["cdrom", "its instances have no CD drive; launch them from an image"],
     ["mount.classic", "containers use the host's folders directly"],

@@ -16,6 +16,7 @@ import { errorsOf } from "./errors.ts";
 import type { Flavour } from "./flavour.ts";
 import { guestAccess } from "./guest/guest.ts";
 import { engineInfo } from "./info.ts";
+import { autostartGroup } from "./lifecycle/autostart.ts";
 import { forgetImages } from "./lifecycle/images.ts";
 import { runsMachines } from "./lifecycle/machines.ts";
 import { mountGroup } from "./mounts/mounts.ts";
@@ -66,6 +67,7 @@ export async function serverEngine(
     guest: net(guestAccess(engine, { machines: runsMachines(environment.driver) })),
     networks: net(networkGroup(engine)),
     console: net(consoleGroup(engine)),
+    autostart: net(autostartGroup(engine)),
     ...(engine.remote ? {} : { mounts: net(mountGroup(engine)) }),
     ...(environment.server_clustered ? { cluster: net(clusterGroup(engine)) } : {}),
   };

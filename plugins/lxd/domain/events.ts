@@ -118,6 +118,10 @@ async function translate(
   }
   const name = decodeURIComponent(encoded);
   const at = Date.parse(timestamp);
+  const { old_name: former } = metadata.context ?? {};
+  if (action === "instance-renamed" && typeof former === "string") {
+    ids.delete(former);
+  }
   const known = ids.get(name);
   if (action === "instance-deleted") {
     // If the name is used again, or still because the instance was moved, the event does not concern the

@@ -13,6 +13,7 @@ import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
 import { isMachine, requireAttainable } from "../lifecycle/machines.ts";
 import { start, stop, suspend } from "../lifecycle/power.ts";
+import { rename } from "../lifecycle/rename.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { whenIdle, writeConfig } from "./changes.ts";
 import { limitKeys, ROOT, readResources } from "./devices.ts";
@@ -43,6 +44,7 @@ export function instanceGroup(engine: LxdEngine): Instances {
     stop: async (lock, options, context) => stop(engine, lockedId(engine, lock), options, context),
     suspend: async (lock, context) => suspend(engine, lockedId(engine, lock), context),
     clone: async (lock, copy, context) => clone(engine, lockedId(engine, lock), copy, context),
+    rename: async (lock, to, context) => rename(engine, lockedId(engine, lock), to, context),
     resize: async (lock, change, context) => resize(engine, lockedId(engine, lock), change, context),
     annotate: async (lock, change) => annotate(engine, lockedId(engine, lock), change),
     remove: async (lock) => removeInstance(engine, await getLocked(engine, lockedId(engine, lock))),
@@ -64,7 +66,7 @@ async function resize(
     throw failure("DISK_SHRINK", { name, current, wanted: disk });
   }
   if (isMachine(managed)) {
-    await requireAttainable(engine, change);
+    await requireAttainable(engine, change, managed.member);
   }
   const grows = disk !== undefined && disk > current;
   context.signal.throwIfAborted();

@@ -21,6 +21,12 @@ export const KEYS = {
   lock: "user.strata.lock",
 } as const;
 
+/**
+ * The key of LXD that says whether an instance starts with its host. One without the key is as it was when the host
+ * went down; one that has "false" stays stopped.
+ */
+export const AUTOSTART = "boot.autostart";
+
 const idMap = z.object({ host: z.number(), guest: z.number(), default: z.literal(true).exactOptional() });
 const mount = z.object({
   source: z.string(),
@@ -137,6 +143,7 @@ const operationShape: z.ZodType<Operation> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("rename"), id: z.string(), to: z.string() }),
   // Of versions before 0.2.
   z.object({ kind: z.literal("amend"), id: z.string(), to: z.string() }).transform(renamed),
+  z.object({ kind: z.literal("rename-instance"), to: z.string(), cloudInstance: z.string() }),
   z.object({ kind: z.literal("purge") }),
 ]);
 

@@ -12,4 +12,6 @@ export type Operation =
   /** `tree` is the tree after the snapshot is removed. */
   | { readonly kind: "delete"; readonly id: string; readonly tree: TreeRecord }
   | { readonly kind: "rename"; readonly id: string; readonly to: string }
+  /** Of the instance itself. `cloudInstance` is what LXD tells cloud-init its id is, which a rename changes. */
+  | { readonly kind: "rename-instance"; readonly to: string; readonly cloudInstance: string }
   | { readonly kind: "purge" };

@@ -1,7 +1,7 @@
 import { failure } from "../../../lib/errors.ts";
 import { replaceConfig, whenIdle, writeConfig } from "../domain/changes.ts";
 import { ASIDE, getLocked, getManaged, instancePath, type Managed } from "../domain/managed.ts";
-import { KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
+import { AUTOSTART, KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
 import type { LxdEngine } from "../engine.ts";
 import { isSaid, isStatus } from "../errors.ts";
 import { ALREADY_STOPPED } from "../messages.ts";
@@ -62,6 +62,8 @@ export async function finish(engine: LxdEngine, id: string): Promise<void> {
       return finishDelete(engine, managed, operation);
     case "rename":
       return finishRename(engine, managed, operation);
+    case "rename-instance":
+      return finishInstanceRename(engine, managed, operation);
   }
 }
 
@@ -130,14 +132,15 @@ async function putBack(engine: LxdEngine, managed: Managed, node: Node): Promise
 
 /**
  * The config after a restore: that of the snapshot, with the keys that belong to the instance: its records,
- * the lock, the journal entry, and the addresses of its interfaces.
+ * the lock, the journal entry, whether it starts with the host, and the addresses of its interfaces.
  */
 export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">, node: Node): Config {
   const { name, own, config } = managed;
   const isOurs = (key: string) => key.startsWith("user.strata.") && key !== KEYS.mounts;
   const isIdentity = (key: string) => /^volatile\..*\.hwaddr$/.test(key) || key === "volatile.uuid";
-  const restored = Object.entries(node.snapshot.config).filter(([key]) => !isOurs(key));
-  const kept = Object.entries(config).filter(([key]) => isOurs(key) || isIdentity(key));
+  const isKept = (key: string) => isOurs(key) || key === AUTOSTART;
+  const restored = Object.entries(node.snapshot.config).filter(([key]) => !isKept(key));
+  const kept = Object.entries(config).filter(([key]) => isKept(key) || isIdentity(key));
   const record = { ...own.record, cloudInstanceId: node.cloudInstanceId || own.record.cloudInstanceId };
   return {
     ...Object.fromEntries([...restored, ...kept]),
@@ -197,6 +200,19 @@ export async function finishRename(
     await engine.client.run("POST", instancePath(name, "snapshots", node.name), { name: to });
   }
   await writeConfig(engine, name, operationKeys(null));
+}
+
+/** Where LXD keeps the id that it tells cloud-init. With another one, cloud-init takes the instance for a new one. */
+export const CLOUD_INSTANCE = "volatile.cloud-init.instance-id";
+
+/** LXD has renamed it or not, with all that it has. */
+async function finishInstanceRename(
+  engine: LxdEngine,
+  { name }: Managed,
+  { to, cloudInstance }: Of<"rename-instance">,
+): Promise<void> {
+  const same = name === to && cloudInstance !== "" ? { [CLOUD_INSTANCE]: cloudInstance } : {};
+  await writeConfig(engine, name, { ...operationKeys(null), ...same });
 }
 
 /**

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { CloneSpec, Context, Instance } from "../../../lib/engine/contract.ts";
 import { readNics } from "../domain/devices.ts";
 import { nicDevices } from "../domain/placement.ts";
-import { operationKeys, ownKeys, treeKeys } from "../domain/records.ts";
+import { AUTOSTART, operationKeys, ownKeys, treeKeys } from "../domain/records.ts";
 import { requireStopped } from "../domain/view.ts";
 import type { LxdEngine } from "../engine.ts";
 import { getReady } from "../journal/recovery.ts";
@@ -36,6 +36,7 @@ export async function clone(
       ...ownKeys({ id: uuid, record }),
       ...treeKeys({ standsOn: null, amended: {} }),
       ...operationKeys({ kind: "create" }),
+      ...(original.config[AUTOSTART] === undefined ? {} : { [AUTOSTART]: "false" }),
     },
     devices: await nicDevices(engine, { nics }),
   };

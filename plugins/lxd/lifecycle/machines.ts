@@ -22,24 +22,15 @@ export function isMachine({ instance }: Pick<Managed, "instance">): boolean {
 }
 
 /** Answers whether there can be virtual machines. */
-type Server = Pick<LxdEngine, "server" | "remote"> & { readonly client: Pick<Client, "get"> };
+type Server = Pick<LxdEngine, "server"> & { readonly client: Pick<Client, "get"> };
 
 /** Why strata creates no virtual machines on the server; null if it does. */
 export async function machineRefusal(engine: Server): Promise<string | null> {
   const { environment } = await engine.server();
-  if (!runsMachines(environment.driver)) {
-    return `the server cannot run virtual machines${await why(engine)}`;
-  }
-  if (engine.remote) {
-    return `${REACHED}, whose addresses this host does not have: the server is behind a URL`;
-  }
-  if (environment.server_clustered) {
-    return `${REACHED}, which other members of the cluster do not have`;
-  }
-  return null;
+  return runsMachines(environment.driver)
+    ? null
+    : `the server cannot run virtual machines${await why(engine)}`;
 }
-
-const REACHED = "strata reaches virtual machines over ssh, on a bridge of the server's own";
 
 export function runsMachines(driver: string): boolean {
   return /\bqemu\b/.test(driver);
@@ -60,7 +51,7 @@ async function why({ client }: Server): Promise<string> {
 /** Rejects with UNSUPPORTED a virtual machine that cannot be created as requested. */
 export async function requireMachine(
   engine: LxdEngine,
-  { mounts, networks, resources }: Pick<InstanceSpec, "mounts" | "networks" | "resources">,
+  { mounts, networks, resources, member }: Pick<InstanceSpec, "mounts" | "networks" | "resources" | "member">,
 ): Promise<void> {
   const reason = await machineRefusal(engine);
   if (reason !== null) {
@@ -72,7 +63,7 @@ export async function requireMachine(
   if (networks.length > 0) {
     throw noInterfaces(engine);
   }
-  await requireAttainable(engine, resources);
+  await requireAttainable(engine, resources, member);
 }
 
 /** Without a network it could not be reached. */
@@ -86,17 +77,19 @@ export function requireNetwork({ flavour }: LxdEngine, interfaces: Devices): voi
 }
 
 /**
- * Rejects with INVALID_VALUE what a virtual machine there cannot have: LXD would accept it and then not start
- * it.
+ * Rejects with INVALID_VALUE what a virtual machine on that member of a cluster cannot have: LXD would accept it
+ * and then not start it.
  */
 export async function requireAttainable(
   { client }: LxdEngine,
   { cpus, memory }: Partial<Resources>,
+  member: string | undefined,
 ): Promise<void> {
   if (cpus === undefined && memory === undefined) {
     return;
   }
-  const host = (await client.get("/1.0/resources", resourcesShape)).value;
+  // Where LXD chooses the member, the one that answers stands for all.
+  const host = (await client.get("/1.0/resources", resourcesShape, { query: { target: member } })).value;
   if (cpus !== undefined && cpus > host.cpu.total) {
     const reason = `must be a whole number from 1 to ${host.cpu.total}, all that the host has`;
     throw failure("INVALID_VALUE", { what: "cpus", value: cpus, reason });

@@ -105,12 +105,14 @@ describe("snapshots of LXD with strata's records", () => {
       "user.other": "then",
       [KEYS.mounts]: "[]",
       [KEYS.lock]: "of who took it",
+      "boot.autostart": "false",
       "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
       "volatile.last_state.idmap": "[]",
     };
     const now = {
       "limits.cpu": "4",
       "user.new": "now",
+      "boot.autostart": "true",
       [KEYS.lock]: "ours",
       [KEYS.operation]: '{"kind":"restore","id":"id-a"}',
       "volatile.eth0.hwaddr": "00:16:3e:00:00:02",
@@ -125,6 +127,7 @@ describe("snapshots of LXD with strata's records", () => {
     expect(config).to.deep.equal({
       "limits.cpu": "1",
       "user.other": "then",
+      "boot.autostart": "true",
       [KEYS.mounts]: "[]",
       [KEYS.lock]: "ours",
       [KEYS.operation]: now[KEYS.operation],
