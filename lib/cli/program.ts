@@ -11,6 +11,7 @@ import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./c
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
 import { consoleCommand, logsCommand } from "./commands/console.ts";
+import { dfCommand } from "./commands/df.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommand } from "./commands/find.ts";
@@ -80,6 +81,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, (cli: Cli) => Comm
   "Settings and host": {
     get: getCommand,
     set: setCommand,
+    df: dfCommand,
     doctor: doctorCommand,
     setup: setupCommand,
     events: eventsCommand,

@@ -25,6 +25,7 @@ import type { Maintenance, ReadImages } from "./contract/maintenance.ts";
 import type { Mounts } from "./contract/mounts.ts";
 import type { Networks } from "./contract/networks.ts";
 import type { Snapshots } from "./contract/snapshots.ts";
+import type { StorageUsage } from "./contract/storage.ts";
 
 export type * from "./contract/adoption.ts";
 export type * from "./contract/autostart.ts";
@@ -41,6 +42,7 @@ export type * from "./contract/mounts.ts";
 export type * from "./contract/networks.ts";
 export type * from "./contract/plugin.ts";
 export type * from "./contract/snapshots.ts";
+export type * from "./contract/storage.ts";
 export { mergeRecord, parseRecord, stringifyRecord } from "./records.ts";
 
 export const API_VERSION = "3.0.0";
@@ -49,6 +51,8 @@ export interface Engine extends AsyncDisposable {
   info(): Promise<EngineInfo>;
   /** `engine` of `info`. Present where it is known much sooner than the rest, which takes looking at the host. */
   version?(): Promise<string>;
+  /** Present where the engine can tell what its files take on this host. Takes no lock. */
+  storage?(): Promise<StorageUsage>;
   readonly instances: Instances;
   readonly snapshots: Snapshots;
   readonly guest: GuestAccess;

@@ -24,6 +24,7 @@ import { mountFeatures, mountGroup } from "./mounts/mounts.ts";
 import { NO_NETWORKS, networkGroup } from "./network/interfaces.ts";
 import { sshAccess } from "./network/networks.ts";
 import { snapshotGroup } from "./snapshots/snapshots.ts";
+import { storage } from "./storage/usage.ts";
 
 const NETWORKING: readonly Feature[] = ["network.list", "network.attach"];
 
@@ -110,9 +111,10 @@ export default plugin;
 function groupsOf(engine: LibvirtEngine): Engine {
   const net = <Group extends object>(group: Group) => mapErrors(group, libvirtError);
   return {
-    ...net<Pick<Engine, "info" | "version" | "events" | typeof Symbol.asyncDispose>>({
+    ...net<Pick<Engine, "info" | "version" | "storage" | "events" | typeof Symbol.asyncDispose>>({
       info: () => info(engine),
       version: () => version(engine),
+      storage: () => storage(engine),
       events: (signal) => events(engine, signal),
       [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
     }),

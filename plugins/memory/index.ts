@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { API_VERSION, type Engine, type EnginePlugin, type OpenOptions } from "../../lib/engine/contract.ts";
+import {
+  API_VERSION,
+  type Engine,
+  type EnginePlugin,
+  type OpenOptions,
+  type StorageUsage,
+} from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import { consoleGroup } from "./console.ts";
@@ -76,6 +82,20 @@ export function memoryEngine(options: { file?: string | undefined; faults?: Faul
   return { ...open(), world, sibling: open, fault: faults.plan };
 }
 
+/** A byte for each character of the objects that stand for disks. */
+async function storage(world: World): Promise<StorageUsage> {
+  const bytes = (value: unknown) => BigInt(JSON.stringify(value).length);
+  const instances = (await world.all()).map(({ id, contents, snapshots, record, console = "" }) => ({
+    id,
+    active: bytes(contents),
+    snapshots: snapshots.reduce((sum, snapshot) => sum + bytes(snapshot.contents), 0n),
+    flattened: 0n,
+    memory: 0n,
+    other: bytes(record) + BigInt(console.length),
+  }));
+  return { images: [], instances, folders: [] };
+}
+
 function engineOf(world: World, locks: Locks): Engine {
   return {
     info: async () => ({
@@ -110,6 +130,7 @@ function engineOf(world: World, locks: Locks): Engine {
       ]),
       imageFormats: ["any"],
     }),
+    storage: () => storage(world),
     instances: instanceGroup(world, locks),
     autostart: autostartGroup(world, locks),
     snapshots: snapshotGroup(world, locks),

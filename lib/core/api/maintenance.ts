@@ -1,4 +1,5 @@
 import type { Check, Finding } from "../../engine/contract.ts";
+import type { DiskUsage } from "./disk-usage.ts";
 import type { CallOptions } from "./session.ts";
 
 /** Options of {@link StrataMaintenance.audit}. */
@@ -25,6 +26,8 @@ export interface RepairOptions extends CallOptions {
 export interface StrataMaintenance {
   /** Checks of host and engine; never rejects. */
   doctor(): Promise<Check[]>;
+  /** What strata's files take on this host: images once each, instances by what their files are for. Changes nothing. */
+  usage(options?: CallOptions): Promise<DiskUsage>;
   /** Inconsistencies in the records and files of instances. Changes nothing. */
   audit(options?: AuditOptions): Promise<Finding[]>;
   /**

@@ -13,6 +13,7 @@ import type { StrataSsh } from "./ssh.ts";
 
 export type * from "../../images/image-info.ts";
 export type * from "./aliases.ts";
+export type * from "./disk-usage.ts";
 export type * from "./engine.ts";
 export type * from "./events.ts";
 export type * from "./guest.ts";

@@ -21,6 +21,7 @@ import { exclude, include } from "../guest/ssh-include.ts";
 import { sshLogins } from "../guest/ssh-logins.ts";
 import { transfer } from "../guest/transfer.ts";
 import { audit, checkChoice, repair } from "../host/audit.ts";
+import { diskUsage } from "../host/disk-usage.ts";
 import { doctor } from "../host/doctor.ts";
 import { findImages, placeOf, removeImages } from "../host/images.ts";
 import { isBridged, networks as networksOf, setBridged } from "../host/networks.ts";
@@ -188,6 +189,7 @@ export function plugins(session: Session): StrataPlugins {
 export function maintenance(session: Session): StrataMaintenance {
   return {
     doctor: () => doctor(session),
+    usage: async () => answer(await diskUsage(session)),
     async audit(options = {}) {
       const { deep } = options;
       const wanted = deep === undefined ? {} : { deep };

@@ -32,6 +32,8 @@ export interface Session extends AsyncDisposable {
   engine(): Promise<Engine>;
   info(): Promise<EngineInfo>;
   images(): Promise<ImageStore>;
+  /** Folder of the images that root keeps for all users; "" for none. */
+  imageStore(): string;
   settings(): Promise<SettingValues>;
   saveSettings(values: SettingValues): Promise<void>;
   /** Options for opening the plugin; `given` replaces the user's settings. */
@@ -41,7 +43,7 @@ export interface Session extends AsyncDisposable {
 /** The state that the sessions of all engines share. */
 type Shared = Pick<
   Session,
-  "folders" | "log" | "catalogue" | "beside" | "images" | "settings" | "saveSettings"
+  "folders" | "log" | "catalogue" | "beside" | "images" | "imageStore" | "settings" | "saveSettings"
 >;
 
 /** Setting with the URL of a mirror of the built-in remotes. */
@@ -60,6 +62,7 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
   const read = await readSettings(path).catch((error: unknown) => asStrataError(error));
   const invalid = isStrataError(read) ? read : undefined;
   let values: SettingValues = isStrataError(read) ? {} : read;
+  const imageStore = () => options.settings?.[IMAGE_STORE] ?? values[IMAGE_STORE] ?? DEFAULT_IMAGE_STORE;
   const shared: Shared = {
     folders,
     log,
@@ -74,10 +77,11 @@ export async function openSession(options: OpenStrataOptions): Promise<Session> 
         catalogues: join(folders.cache, "catalogues"),
         remotesFile: join(folders.config, "remotes.json"),
         mirror: () => values[IMAGE_MIRROR] ?? "",
-        system: () => options.settings?.[IMAGE_STORE] ?? values[IMAGE_STORE] ?? DEFAULT_IMAGE_STORE,
+        system: imageStore,
         log,
       });
     }),
+    imageStore,
     async settings() {
       if (invalid !== undefined) {
         throw invalid;

@@ -26,7 +26,7 @@ const PRINTED: Readonly<Record<string, string>> = {
   Events: "resync \ncreate watched\n",
   "Progress and cancelling": "Taking snapshot \nCANCELLED\nCANCELLED\n",
   Errors: 'INSTANCE_NOT_FOUND instance "nobody" does not exist 3 false\ntrue\n',
-  "Checking and repairing": "true\n0 0\n",
+  "Checking and repairing": "true\n0 0\n0 true true\n",
   "What an engine cannot do": [
     "UNSUPPORTED it does not have this feature",
     "UNSUPPORTED there is only one memory",
