@@ -23,6 +23,8 @@ export interface Names {
   running(): Promise<readonly string[]>;
   /** `INSTANCE.SNAPSHOT` */
   snapshots(): Promise<readonly string[]>;
+  /** `INSTANCE:TARGET` */
+  mounts(): Promise<readonly string[]>;
   keys(): Promise<readonly string[]>;
   images(): Promise<readonly string[]>;
   /** `ALIAS` of the active context, and `CONTEXT.ALIAS`. */
@@ -62,8 +64,8 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "transfer paths": ["instance paths", "files"],
   "alias name:command": ["instance paths"],
   "exec command": ["none"],
-  "mount name[:path]": ["instances"],
-  "umount name[:path]": ["instances"],
+  "mount name[:path]": ["instance paths"],
+  "umount name[:path]": ["instances", "mounts"],
   names: ["instances"],
   name: ["instances"],
   instance: ["instances"],

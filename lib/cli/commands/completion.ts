@@ -206,6 +206,11 @@ function namesOf(cli: Cli): Names {
         snapshots.map(({ instance, name }) => `${instance}.${name}`),
       ),
     ),
+    mounts: asked(async (strata) =>
+      (await strata.instances.info(undefined, { askGuests: false })).flatMap(({ name, mounts }) =>
+        mounts.map(({ target }) => `${name}:${target}`),
+      ),
+    ),
     keys: asked((strata) => strata.settings.keys()),
     images: asked(async (strata) => [
       ...new Set((await strata.images.list()).flatMap(({ aliases }) => aliases)),

@@ -60,8 +60,11 @@ describe("completion", () => {
     expect(await next("transfer", "-r", "w")).to.deep.equal(["web:", "wiki:", ":files"]);
     expect(await next("prefer", "")).to.include("default");
     expect(await next("alias", "we")).to.deep.equal(["web:"]);
-    expect(await next("mount", "/srv", "we")).to.deep.equal(["web"]);
     expect(await next("umount", "we")).to.deep.equal(["web"]);
+    expect(await next("mount", at.folder, "we")).to.deep.equal(["web:"]);
+    await at.done("mount", at.folder, "web:/data");
+    expect(await next("umount", "web:")).to.deep.equal(["web:/data"]);
+    await at.done("umount", "web:/data");
     expect(await next("set", "local.driv")).to.deep.equal(["local.driver"]);
     expect(await next("list", "--snapshots", "we")).to.deep.equal(["web"]);
     expect(await next("exec", "web", "--", "list", "")).to.deep.equal([":files"]);
