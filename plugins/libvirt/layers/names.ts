@@ -1,5 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { basename, dirname, join } from "node:path";
+import { newUuid } from "../../../lib/util/uuid.ts";
 
 /** Names of layers that strata creates. libvirt gives other names to its own. */
 export const LAYER_NAME = /^layer-[0-9a-f-]{36}\.qcow2$/;
@@ -17,7 +17,7 @@ export type FlattenedKind = "image" | "frame";
 
 /** A new path for a layer in the folder. File names are never reused. */
 export function newLayerPath(folder: string): string {
-  return join(folder, `layer-${randomUUID()}.qcow2`);
+  return join(folder, `layer-${newUuid()}.qcow2`);
 }
 
 /** Where a layer is kept for a moment while another one takes its name. */
@@ -27,7 +27,7 @@ export function replacedPath(path: string): string {
 
 /** A new path for a flattened copy while it is being built. */
 export function newPartialPath(folder: string): string {
-  return join(folder, `build-${randomUUID()}.qcow2`);
+  return join(folder, `build-${newUuid()}.qcow2`);
 }
 
 /** Path of a layer's flattened copy. */

@@ -1,5 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { open, readFile, rename, unlink } from "node:fs/promises";
+import { newUuid } from "../../../lib/util/uuid.ts";
 import { fileError, isAbsent } from "../errors.ts";
 import { flushFolder } from "../qcow2/qemu-img.ts";
 
@@ -12,7 +12,7 @@ export const TEMPORARY = /^\.[0-9a-zA-Z._%-]+\.[0-9a-f-]{36}\.new$/;
  */
 export async function writeDurably(path: string, contents: string | Uint8Array): Promise<void> {
   const at = path.lastIndexOf("/") + 1;
-  const temporary = `${path.slice(0, at)}.${path.slice(at)}.${randomUUID()}.new`;
+  const temporary = `${path.slice(0, at)}.${path.slice(at)}.${newUuid()}.new`;
   try {
     {
       await using file = await open(temporary, "wx", 0o600);

@@ -1,10 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { chmod, chown, constants, copyFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ImageSource } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { requireSpace } from "../../../lib/util/free-space.ts";
 import { makeFolder } from "../../../lib/util/own-files.ts";
+import { newUuid } from "../../../lib/util/uuid.ts";
 import { fileError, isAbsent, isLibvirt } from "../errors.ts";
 import { isQcow2, readHeader } from "../qcow2/header.ts";
 import { flush } from "../qcow2/qemu-img.ts";
@@ -131,7 +131,7 @@ export async function importBase(
   }
   await makePrivateFolder(join(pool, "images"), qemuUser);
   await removePartials(dirname(path));
-  const partial = `${path}.${randomUUID()}.partial`;
+  const partial = `${path}.${newUuid()}.partial`;
   try {
     const { size } = await stat(image.path, { bigint: true });
     await checkSpace(pool, size);
