@@ -3,6 +3,7 @@ import { VERSION } from "../../lib/version.ts";
 import { placement } from "./domain/placement.ts";
 import type { LxdEngine } from "./engine.ts";
 import { lxdError } from "./errors.ts";
+import { NO_DISKS } from "./lifecycle/creation.ts";
 import { FORMAT } from "./lifecycle/images.ts";
 import { DISK_FORMAT, machineRefusal } from "./lifecycle/machines.ts";
 import { sampleRefusal } from "./mounts/id-maps.ts";
@@ -31,7 +32,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   const features = new Set<Feature>(EVERYWHERE);
   const missing = new Map<Feature, string>([
     ["snapshot.running", "snapshots are taken of stopped instances"],
-    ["disks", "its snapshots do not cover the volumes beside the root disk"],
+    ["disks", NO_DISKS],
     ["cdrom", "its instances have no CD drive; launch them from an image"],
     ["mount.classic", "containers use the host's folders directly"],
   ]);

@@ -9,6 +9,7 @@ import {
 import { failure } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import { consoleGroup } from "./console.ts";
+import { diskGroup } from "./disks.ts";
 import { createFaults, type Faults, type How, type PlannedFault, readScript } from "./faults.ts";
 import { guestAccess } from "./guest.ts";
 import { autostartGroup, instanceGroup } from "./instances.ts";
@@ -106,6 +107,7 @@ function engineOf(world: World, locks: Locks): Engine {
       features: new Set([
         "snapshot.stopped",
         "disk.grow",
+        "disks",
         "suspend",
         "clone",
         "rename",
@@ -134,6 +136,7 @@ function engineOf(world: World, locks: Locks): Engine {
     instances: instanceGroup(world, locks),
     autostart: autostartGroup(world, locks),
     snapshots: snapshotGroup(world, locks),
+    disks: diskGroup(world, locks),
     mounts: mountGroup(world, locks),
     networks: networkGroup(world, locks),
     guest: guestAccess(world),

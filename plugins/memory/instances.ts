@@ -7,23 +7,23 @@ import {
   mergeRecord,
 } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { coveredDisks, grownDisks, newDisks } from "./disks.ts";
 import { goOn, type Locks, lockedInstance, lockInstance, requireStopped } from "./lock.ts";
 import { requireNative } from "./mounts.ts";
 import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 function view(stored: StoredInstance): Instance {
-  const {
-    contents: _,
-    snapshots,
-    standsOn: __,
-    console: ___,
-    autostart: ____,
-    variables: _____,
-    ...rest
-  } = stored;
+  const { id, name, state, resources, mounts, nics, record, snapshots, firmware } = stored;
   return {
-    ...rest,
+    id,
+    name,
+    state,
+    resources,
+    mounts,
+    nics,
+    record,
+    ...(firmware === undefined ? {} : { firmware }),
     addresses: stored.state === "running" ? ["10.0.0.1"] : [],
     snapshotCount: snapshots.length,
   };
@@ -38,8 +38,9 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       return found === undefined ? null : view(found);
     },
     async footprint(id) {
-      const { nics, contents } = await world.get(id);
-      return { macs: nics.map(({ mac }) => mac), hostDisk: BigInt(JSON.stringify(contents).length) };
+      const { nics, contents, further } = await world.get(id);
+      const hostDisk = BigInt(JSON.stringify({ contents, further }).length);
+      return { macs: nics.map(({ mac }) => mac), hostDisk };
     },
     lock: (instance, { wait }, context) => lockInstance(world, locks, instance, wait, context, view),
     check: ({ name }) => requireFree(world, name),
@@ -51,7 +52,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
         id: randomUUID(),
         name: spec.name,
         state: "stopped",
-        resources: spec.resources,
+        resources: { ...spec.resources, ...newDisks(spec.extraDisks) },
         mounts: spec.mounts,
         nics: spec.networks.map(toNic),
         record: spec.record,
@@ -113,7 +114,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
         console: "",
         autostart: false,
       };
-      const made = { ...stored, ...own };
+      const made = { ...stored, ...coveredDisks(stored), ...own };
       await world.add(made);
       return view(made);
     },
@@ -137,8 +138,10 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       if (change.disk !== undefined && change.disk < resources.disk) {
         throw failure("DISK_SHRINK", { name, current: resources.disk, wanted: change.disk });
       }
+      const { disks = [], ...others } = change;
+      const grown = grownDisks(stored, disks);
       world.step("resize");
-      await world.put({ ...stored, resources: { ...resources, ...change } });
+      await world.put({ ...stored, resources: { ...resources, ...others, ...grown } });
     },
     async annotate(lock, change) {
       const stored = await locked(lock);

@@ -1,5 +1,6 @@
 import type { Lock, Snapshots } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
+import { coveredDisks, restoredDisks } from "./disks.ts";
 import { goOn, type Locks, lockedInstance, requireStopped } from "./lock.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
 
@@ -8,11 +9,11 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
   return {
     async tree(id) {
       const { snapshots, standsOn } = await world.get(id);
-      const sizeOf = (snapshot: StoredSnapshot) => BigInt(JSON.stringify(snapshot.contents).length);
+      const sizeOf = (contents: unknown) => BigInt(JSON.stringify(contents).length);
       return {
-        snapshots: snapshots.map(({ contents: _, variables: __, ...record }, at) => ({
+        snapshots: snapshots.map(({ contents, further, variables: _, ...record }) => ({
           ...record,
-          size: sizeOf(snapshots[at] as StoredSnapshot),
+          size: sizeOf({ contents, further }),
         })),
         standsOn,
       };
@@ -24,10 +25,11 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
         throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
       }
       goOn(context);
+      const { further } = coveredDisks(stored);
       world.step("take");
       await world.put({
         ...stored,
-        snapshots: [...stored.snapshots, { ...record, ...machineOf(stored) }],
+        snapshots: [...stored.snapshots, { ...record, ...machineOf(stored), further }],
         standsOn: record.name,
         record: { ...stored.record, snapshotsTaken: taken },
       });
@@ -41,7 +43,7 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       const { variables: _, ...kept } = stored;
       await world.put({
         ...kept,
-        resources: snapshot.resources,
+        ...restoredDisks(stored, snapshot),
         mounts: snapshot.mounts,
         nics: snapshot.nics,
         ...machineOf(snapshot),

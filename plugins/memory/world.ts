@@ -19,10 +19,12 @@ import { atOwn, makeFolder, readOwn } from "../../lib/util/own-files.ts";
 import type { Faults } from "./faults.ts";
 
 /** Files of a guest's disk by path, a character for each byte. */
-export type Disk = Readonly<Record<string, string>>;
+export type Contents = Readonly<Record<string, string>>;
 
 export interface StoredSnapshot extends SnapshotRecord {
-  readonly contents: Disk;
+  readonly contents: Contents;
+  /** Those of its further disks by their names; the excluded ones are not in a snapshot. Absent where it never had one. */
+  readonly further?: Readonly<Record<string, Contents>>;
   readonly variables?: string;
 }
 
@@ -34,7 +36,9 @@ export interface StoredInstance {
   readonly mounts: readonly Mount[];
   readonly nics: readonly Nic[];
   readonly record: InstanceRecord;
-  readonly contents: Disk;
+  readonly contents: Contents;
+  /** Those of its further disks by their names; the excluded ones are not in a snapshot. Absent where it never had one. */
+  readonly further?: Readonly<Record<string, Contents>>;
   readonly snapshots: readonly StoredSnapshot[];
   readonly standsOn: string | null;
   /** Absent for one that does not start with the host. */

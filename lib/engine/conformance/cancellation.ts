@@ -22,7 +22,7 @@ export function cancellationTests(kit: Kit): void {
 
   kit.it("change nothing when they were called off before they began", async () => {
     const fixture = kit.fixture();
-    const { instances, snapshots } = fixture.engine;
+    const { instances, snapshots, disks } = fixture.engine;
     const spec = newSpec(fixture);
     await rejects(instances.create(spec, cancelled()), "CANCELLED");
     same(await instances.find(spec.name), null);
@@ -51,6 +51,7 @@ export function cancellationTests(kit: Kit): void {
         describe: () => snapshots.describe(lockOf(id), "first", "other", cancelled()),
         resize: () => instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, cancelled()),
         start: () => instances.start(lockOf(id), cancelled()),
+        ...(disks === undefined ? {} : { "add a disk": () => disks.add(lockOf(id), 16n * MIB, cancelled()) }),
       };
       for (const [name, call] of Object.entries(calls)) {
         const error = await call().then(() => undefined, asStrataError);

@@ -2,6 +2,7 @@ import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { Instance } from "../contract.ts";
 import { same } from "./assert.ts";
+import { type DiskState, diskGroupOf, EXTRA_DISKS, readDisks } from "./disk-model.ts";
 import { context, type Fixture, locked, lockOf, MIB, newSpec, take } from "./fixture.ts";
 import type { Kit } from "./kit.ts";
 import { NotTried } from "./tally.ts";
@@ -12,6 +13,7 @@ interface Seen {
   readonly snapshots: readonly string[];
   readonly standsOn: string | null;
   readonly contents: string;
+  readonly disks: readonly (readonly [string, DiskState])[];
 }
 
 type Work = (fixture: Fixture, instance: Instance) => Promise<void>;
@@ -29,6 +31,26 @@ const changes: Readonly<Record<string, Work>> = {
   "a resize": ({ engine }, { id }) =>
     engine.instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context()),
 };
+
+/** Those of further disks, in an instance that has some; each is about the last of them, which no snapshot has. */
+const diskChanges: Readonly<Record<string, Work>> = {
+  "a disk that is added": async (fixture, { id }) => {
+    await diskGroupOf(fixture).add(lockOf(id), EXTRA_DISKS[0], context());
+  },
+  "a disk that is removed": async (fixture, instance) =>
+    diskGroupOf(fixture).remove(lockOf(instance.id), await lastDisk(fixture, instance), context()),
+  "a disk that is left out": async (fixture, instance) =>
+    diskGroupOf(fixture).exclude(lockOf(instance.id), await lastDisk(fixture, instance), true, context()),
+  "disks that grow": async ({ engine }, { id, name }) => {
+    const disks = (await engine.instances.find(name))?.resources.disks ?? [];
+    const grown = disks.map((disk) => ({ name: disk.name, size: disk.size + 4n * MIB }));
+    await engine.instances.resize(lockOf(id), { cpus: 3, disks: grown }, context());
+  },
+};
+
+async function lastDisk({ engine }: Fixture, { name }: Instance): Promise<string> {
+  return (await engine.instances.find(name))?.resources.disks?.at(-1)?.name ?? "";
+}
 
 /** Steps that fail, and a process that dies: all or nothing, and the next lock puts the rest right. */
 export function faultTests(kit: Kit): void {
@@ -86,7 +108,8 @@ export function faultTests(kit: Kit): void {
 
 /** Every change, with a fault at each of its steps in turn. */
 async function strikeAll(fixture: Fixture, how: "fail" | "die"): Promise<void> {
-  for (const [what, work] of Object.entries(changes)) {
+  const ofDisks = fixture.engine.disks === undefined ? {} : diskChanges;
+  for (const [what, work] of Object.entries({ ...changes, ...ofDisks })) {
     const whole = await outcome(fixture, work);
     let step = 1;
     while (await strike(fixture, { how, step, what }, work, whole)) {
@@ -146,15 +169,28 @@ function big(_: string, value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
 }
 
-/** An instance with two snapshots, standing on the second, and something written since. */
+/**
+ * An instance with two snapshots, standing on the second, and something written since. Where the engine has further
+ * disks, there is one in both snapshots, and another in none.
+ */
 async function prepared(fixture: Fixture): Promise<Instance> {
-  const instance = await fixture.engine.instances.create(newSpec(fixture), context());
+  const { instances, disks } = fixture.engine;
+  const extraDisks = disks === undefined ? {} : { extraDisks: EXTRA_DISKS.slice(0, 1) };
+  const instance = await instances.create(newSpec(fixture, extraDisks), context());
+  const [further] = instance.resources.disks ?? [];
+  const write = async (value: number) => {
+    await fixture.write(instance, value);
+    if (further !== undefined) {
+      await fixture.write(instance, value + 1, further.name);
+    }
+  };
   await whileLocked(fixture, instance, async () => {
-    await fixture.write(instance, 1);
+    await write(1);
     await take(fixture, instance, "first");
-    await fixture.write(instance, 2);
+    await write(2);
     await take(fixture, instance, "second");
-    await fixture.write(instance, 3);
+    await write(3);
+    await disks?.add(lockOf(instance.id), EXTRA_DISKS[1], context());
   });
   return instance;
 }
@@ -170,6 +206,7 @@ async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
     snapshots: snapshots.map(({ name, parent }) => `${name} on ${parent}`),
     standsOn,
     contents: await fixture.read(instance),
+    disks: [...(await readDisks(fixture, instance))],
   };
 }
 

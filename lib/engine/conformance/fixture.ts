@@ -39,16 +39,22 @@ export interface Fixture extends AsyncDisposable {
    * Without it faults are not tried.
    */
   fault?(step: number, how: "fail" | "die"): InjectedFault;
-  /** Writes something on the disk of a stopped instance that depends on `value`, 1 to 255. */
-  write(instance: Instance, value: number): Promise<void>;
-  /** A digest of all of the disk's contents, its size left out. */
-  read(instance: Instance): Promise<string>;
+  /**
+   * Writes something on a disk of a stopped instance that depends on `value`, 1 to 255: on its system disk, or with
+   * the feature "disks" on the further one of that name.
+   */
+  write(instance: Instance, value: number, disk?: string): Promise<void>;
+  /** A digest of all of a disk's contents, its size left out. */
+  read(instance: Instance, disk?: string): Promise<string>;
   /** Has the firmware of a stopped instance remember that. Without it, and the next, that is not tried. */
   writeFirmware?(instance: Instance, mark: string): Promise<void>;
   /** What the firmware of a stopped instance remembers; "" for nothing. */
   readFirmware?(instance: Instance): Promise<string>;
-  /** Makes an instance of the engine's own that strata knows nothing of; needed for the feature "adopt". */
-  foreign?(): Promise<Foreign>;
+  /**
+   * Makes an instance of the engine's own that strata knows nothing of; needed for the feature "adopt". With
+   * `disks`, one that has so many further disks of 16 MiB at least.
+   */
+  foreign?(options?: { readonly disks?: number }): Promise<Foreign>;
   /** Looks for whatever the engine itself can find wrong with the instance, and throws it. */
   audit?(instance: Instance): Promise<void>;
 }
@@ -61,6 +67,8 @@ export interface InjectedFault extends Disposable {
 /** Disposing of it takes away what is left of it. */
 export interface Foreign extends AsyncDisposable {
   readonly name: string;
+  /** Names of its further disks, where it was asked for some. */
+  readonly disks?: readonly string[];
   /** A digest of its own disk's file or volume, whoever manages it. */
   digest(): Promise<string>;
 }

@@ -7,6 +7,7 @@ import { cancellationTests } from "./cancellation.ts";
 import { cloneTests } from "./clone.ts";
 import { clusterTests } from "./cluster.ts";
 import { consoleTests } from "./console.ts";
+import { diskTests } from "./disks.ts";
 import { eventTests } from "./events.ts";
 import { execTests } from "./exec.ts";
 import { faultTests } from "./faults.ts";
@@ -55,6 +56,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   processes: processTests,
   resources: resourceTests,
   snapshots: snapshotTests,
+  "further disks": diskTests,
   firmware: firmwareTests,
   mounts: mountTests,
   suspend: suspendTests,

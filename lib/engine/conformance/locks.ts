@@ -134,7 +134,7 @@ function changes(
   if (snapshot === undefined) {
     throw new Error("the snapshot is not there");
   }
-  const { instances, snapshots, mounts, networks, readImages, adoption, cluster } = fixture.engine;
+  const { instances, snapshots, disks, mounts, networks, readImages, adoption, cluster } = fixture.engine;
   const { size: _, ...taken } = snapshot;
   const record = { ...taken, name: "two", parent: "one" };
   const removal: Removal = { name: "one", parent: null, children: [] };
@@ -152,6 +152,9 @@ function changes(
     delete: (lock) => snapshots.delete(lock, removal, context()),
     rename: (lock) => snapshots.rename(lock, "one", "two", context()),
     describe: (lock) => snapshots.describe(lock, "one", "other", context()),
+    "add a disk": disks && ((lock) => disks.add(lock, 16n * MIB, context())),
+    "remove a disk": disks && ((lock) => disks.remove(lock, "vdb", context())),
+    "exclude a disk": disks && ((lock) => disks.exclude(lock, "vdb", true, context())),
     attach: mounts && ((lock) => mounts.attach(lock, mount, context())),
     detach: mounts && ((lock) => mounts.detach(lock, mount.target, context())),
     "add an interface":

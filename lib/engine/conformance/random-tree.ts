@@ -4,14 +4,24 @@ import type fc from "fast-check";
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Instance, Mount, Removal, Resources } from "../contract.ts";
 import { same } from "./assert.ts";
+import {
+  type DiskStates,
+  disksInOrder,
+  EXTRA_DISKS,
+  readDisks,
+  restoredDisks,
+  stepDisks,
+  toldDisks,
+} from "./disk-model.ts";
 import { context, current, type Fixture, lockOf, MIB, take, withInstance } from "./fixture.ts";
 
 /** What a snapshot must bring back. */
 interface Saved {
   parent: string | null;
   contents: string;
-  resources: Resources;
+  resources: Omit<Resources, "disks">;
   mounts: readonly Mount[];
+  disks: DiskStates;
 }
 
 /** The plain model: every snapshot a copy. */
@@ -19,16 +29,21 @@ interface Model {
   snapshots: Map<string, Saved>;
   standsOn: string | null;
   contents: string;
-  resources: Resources;
+  resources: Omit<Resources, "disks">;
   mounts: readonly Mount[];
+  disks: DiskStates;
 }
 
 /** One step; `pick` chooses among the snapshots that are there when it runs. */
-function stepsOf({ oneof, record, constant, integer, nat, boolean }: typeof fc) {
+function stepsOf({ oneof, record, constant, constantFrom, integer, nat, boolean }: typeof fc) {
   return oneof(
     {
       weight: 4,
-      arbitrary: record({ kind: constant("write" as const), value: integer({ min: 1, max: 255 }) }),
+      arbitrary: record({
+        kind: constant("write" as const),
+        value: integer({ min: 1, max: 255 }),
+        pick: nat(),
+      }),
     },
     { weight: 4, arbitrary: record({ kind: constant("take" as const) }) },
     { weight: 3, arbitrary: record({ kind: constant("restore" as const), pick: nat() }) },
@@ -45,6 +60,14 @@ function stepsOf({ oneof, record, constant, integer, nat, boolean }: typeof fc) 
         kind: constant("resize" as const),
         cpus: integer({ min: 1, max: 4 }),
         grow: boolean(),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: record({
+        kind: constant("disk" as const),
+        change: constantFrom("add" as const, "remove" as const, "exclude" as const, "grow" as const),
+        pick: nat(),
       }),
     },
   );
@@ -65,7 +88,8 @@ async function loadFastCheck(): Promise<typeof fc> {
 
 /**
  * Random sequences of writing, taking, restoring, deleting, renaming, resizing and mounting against the model:
- * after each sequence the instance and every snapshot hold what the model says, all of the disk compared.
+ * after each sequence the instance and every snapshot hold what the model says, all of the disks compared. Where the
+ * engine has further disks, half of the sequences have some, and add, remove, exclude and grow them.
  */
 export async function randomTrees(
   fixture: Fixture,
@@ -73,8 +97,15 @@ export async function randomTrees(
 ): Promise<void> {
   const fc = await loadFastCheck();
   const steps = fc.array(stepsOf(fc), { minLength: options.steps, maxLength: options.steps });
-  const property = fc.asyncProperty(steps, async (sequence) => {
-    await withInstance(fixture, (instance) => run(fixture, instance, sequence));
+  const { features } = await fixture.engine.info();
+  const property = fc.asyncProperty(steps, fc.boolean(), async (sequence, several) => {
+    const extra = several && features.has("disks");
+    const chosen = extra ? sequence : sequence.filter(({ kind }) => kind !== "disk");
+    await withInstance(
+      fixture,
+      (instance) => run(fixture, instance, chosen),
+      extra ? { extraDisks: EXTRA_DISKS } : {},
+    );
   });
   await fc.assert(property, {
     numRuns: options.runs,
@@ -85,12 +116,14 @@ export async function randomTrees(
 }
 
 async function run(fixture: Fixture, instance: Instance, sequence: readonly Step[]): Promise<void> {
+  const { disks: _, ...resources } = instance.resources;
   const model: Model = {
     snapshots: new Map(),
     standsOn: null,
     contents: await fixture.read(instance),
-    resources: instance.resources,
+    resources,
     mounts: [],
+    disks: await readDisks(fixture, instance),
   };
   let counter = 0;
   for (const each of sequence) {
@@ -112,13 +145,14 @@ async function apply(on: Run, each: Step, fresh: string): Promise<void> {
   const lock = lockOf(instance.id);
   switch (each.kind) {
     case "write":
-      await fixture.write(instance, each.value);
-      model.contents = await fixture.read(instance);
+      return write(on, each);
+    case "disk":
+      model.disks = await stepDisks(fixture, instance, each, model.disks, model.snapshots.values());
       return;
     case "take": {
       await take(fixture, instance, fresh);
-      const { contents, resources, mounts, standsOn: parent } = model;
-      model.snapshots.set(fresh, { parent, contents, resources, mounts });
+      const { contents, resources, mounts, disks, standsOn: parent } = model;
+      model.snapshots.set(fresh, { parent, contents, resources, mounts, disks });
       model.standsOn = fresh;
       return;
     }
@@ -138,6 +172,21 @@ async function apply(on: Run, each: Step, fresh: string): Promise<void> {
       }
     }
   }
+}
+
+/** Writes on the system disk as often as on each of the others. */
+async function write(
+  { fixture, instance, model }: Run,
+  { value, pick }: { readonly value: number; readonly pick: number },
+): Promise<void> {
+  const [disk, state] = [...model.disks][pick % (model.disks.size + 1)] ?? [];
+  if (disk === undefined || state === undefined) {
+    await fixture.write(instance, value);
+    model.contents = await fixture.read(instance);
+    return;
+  }
+  await fixture.write(instance, value, disk);
+  model.disks = new Map(model.disks).set(disk, { ...state, contents: await fixture.read(instance, disk) });
 }
 
 async function resize(
@@ -167,7 +216,8 @@ async function change(
   if (kind === "restore") {
     await snapshots.restore(lock, name, context());
     const { contents, resources, mounts } = saved;
-    Object.assign(model, { contents, resources, mounts, standsOn: name });
+    const disks = restoredDisks(model.disks, saved.disks);
+    Object.assign(model, { contents, resources, mounts, disks, standsOn: name });
     return;
   }
   if (kind === "delete") {
@@ -243,27 +293,39 @@ const targetsOf = (mounts: readonly Mount[]) => mounts.map(({ target }) => targe
 async function compare(fixture: Fixture, instance: Instance, model: Model): Promise<void> {
   const { snapshots } = fixture.engine;
   const tree = await snapshots.tree(instance.id);
-  const shown = (name: string, { parent, resources, mounts }: Omit<Saved, "contents">) => ({
-    name,
-    parent,
-    resources,
-    mounts: targetsOf(mounts),
+  const actual = tree.snapshots.map(({ name, parent, resources, mounts }) => {
+    const { disks, ...others } = resources;
+    return { name, parent, resources: others, disks: disksInOrder(disks), mounts: targetsOf(mounts) };
   });
-  const actual = tree.snapshots.map((snapshot) => shown(snapshot.name, snapshot));
-  const expected = [...model.snapshots].map(([name, saved]) => shown(name, saved));
+  const expected = [...model.snapshots].map(([name, { parent, resources, disks, mounts }]) => {
+    return { name, parent, resources, disks: toldDisks(disks), mounts: targetsOf(mounts) };
+  });
   same(actual, expected, "the tree");
   same(tree.standsOn, model.standsOn, "where the instance stands");
-  const now = await current(fixture, instance);
-  same(now.resources, model.resources, "the instance's resources");
-  same(targetsOf(now.mounts), targetsOf(model.mounts), "the instance's mounts");
-  same(await fixture.read(instance), model.contents, "the instance's disk");
+  await compareNow(fixture, instance, model, "the instance");
   await fixture.audit?.(instance);
+  let { disks } = model;
   for (const [name, saved] of model.snapshots) {
     await snapshots.restore(lockOf(instance.id), name, context());
-    same(await fixture.read(instance), saved.contents, `the disk of ${name}`);
-    const restored = await current(fixture, instance);
-    same(restored.resources, saved.resources, `the resources of ${name}`);
-    same(targetsOf(restored.mounts), targetsOf(saved.mounts), `the mounts of ${name}`);
+    disks = restoredDisks(disks, saved.disks);
+    await compareNow(fixture, instance, { ...saved, disks }, name);
   }
   await fixture.audit?.(instance);
+}
+
+async function compareNow(
+  fixture: Fixture,
+  instance: Instance,
+  { contents, resources, mounts, disks }: Omit<Saved, "parent">,
+  whose: string,
+): Promise<void> {
+  same(await fixture.read(instance), contents, `the disk of ${whose}`);
+  const now = await current(fixture, instance);
+  const { disks: told, ...others } = now.resources;
+  same(others, resources, `the resources of ${whose}`);
+  same(disksInOrder(told), toldDisks(disks), `the further disks of ${whose}`);
+  for (const [name, state] of disks) {
+    same(await fixture.read(instance, name), state.contents, `${name} of ${whose}`);
+  }
+  same(targetsOf(now.mounts), targetsOf(mounts), `the mounts of ${whose}`);
 }

@@ -38,10 +38,19 @@ export async function check(engine: LxdEngine, plan: InstancePlan): Promise<void
   await prepare(engine, plan);
 }
 
+/** Why its instances have no further disks. */
+export const NO_DISKS = "its snapshots do not cover the volumes beside the root disk";
+
 /**
  * The pool, network and member of a new instance. Rejects instances that could not be created under any name.
  */
-async function prepare(engine: LxdEngine, { mounts, networks, ...plan }: Omit<InstancePlan, "name">) {
+async function prepare(
+  engine: LxdEngine,
+  { mounts, networks, extraDisks = [], ...plan }: Omit<InstancePlan, "name">,
+) {
+  if (extraDisks.length > 0) {
+    throw failure("UNSUPPORTED", { what: "a further disk", engine: "LXD", reason: NO_DISKS });
+  }
   for (const mount of mounts) {
     checkMount(engine, mount);
   }

@@ -1,25 +1,11 @@
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { build } from "esbuild";
 import { buildSample, type Home, installStrata, makeHome, testPlugin } from "../../support/plugin.ts";
+import { readRules, testsOf } from "../../support/rules.ts";
 import { MUTANTS, type Mutant } from "./mutants.ts";
-
-const DOCS = fileURLToPath(new URL("../../../docs/plugins.md", import.meta.url));
-
-/** What the table of docs/plugins.md names: the tests of each rule, as mocha calls them in full. */
-async function readRules(): Promise<ReadonlyMap<string, readonly string[]>> {
-  const [, section = ""] = (await readFile(DOCS, "utf8")).split("## Rules and their tests\n");
-  const rows = (section.split("\n## ")[0] ?? "").matchAll(/^\| (.+?) +\| (`.+") +\|$/gm);
-  return new Map(
-    [...rows].map(([, rule = "", tests = ""]) => [
-      rule,
-      [...tests.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, part, title]) => `engine sample ${part} ${title}`),
-    ]),
-  );
-}
 
 /** The sample with a text of it in the place of another, built; only types are not checked. */
 async function breakSample(sample: string, path: string, { file, before, after }: Mutant): Promise<void> {
@@ -52,17 +38,9 @@ describe("the conformance kit", () => {
     home = await makeHome();
     await installStrata(home.path);
     sample = await buildSample(home.path);
-    rules = await readRules();
+    rules = await readRules("sample");
   });
   after(() => home[Symbol.asyncDispose]());
-
-  const testsOf = (rule: string) => {
-    const found = rules.get(rule);
-    if (found === undefined) {
-      throw new Error(`docs/plugins.md has no rule "${rule}"`);
-    }
-    return found;
-  };
 
   it("has every test that docs/plugins.md names, and passes the sample as it is", async () => {
     const { failed, output, titles } = await testPlugin(sample);
@@ -82,7 +60,7 @@ describe("the conformance kit", () => {
       for (const [at, mutant] of left) {
         const path = join(home.path, `mutant-${at}`);
         await breakSample(sample, path, mutant);
-        const { failed, output } = await testPlugin(path, testsOf(mutant.rule));
+        const { failed, output } = await testPlugin(path, testsOf(rules, mutant.rule));
         if (!failed) {
           survivors.push(`${mutant.rule}: ${mutant.file}: ${mutant.before} -> ${mutant.after}\n${output}`);
         }

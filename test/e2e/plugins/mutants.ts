@@ -130,6 +130,7 @@ export const MUTANTS: readonly Mutant[] = [
   instances(ASKED, 'state: "stopped",\n        resources', 'state: "running",\n        resources'),
   instances(REFUSED, "mounts.length > 0 ||", ""),
   instances(REFUSED, "|| networks.length > 0", ""),
+  instances(REFUSED, "|| extraDisks.length > 0", ""),
   instances(NAMES, "if ((await store.all()).some((stored) => stored.name === name)) {", "if (false) {"),
   instances(NAMES, 'lockPath("names")', "lockPath(`names-${Math.random()}`)"),
   instances(

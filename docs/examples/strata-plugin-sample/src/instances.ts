@@ -37,9 +37,10 @@ export function instanceGroup(store: Store, locks: Locks): Instances {
     async create(spec, context) {
       goOn(context);
       const { signal } = context;
-      const { name, resources, mounts, networks, record } = spec;
-      if (mounts.length > 0 || networks.length > 0) {
-        throw failure("UNSUPPORTED", { what: "a mount or network", engine: "sample", reason: "it has none" });
+      const { name, resources, mounts, networks, extraDisks = [], record } = spec;
+      if (mounts.length > 0 || networks.length > 0 || extraDisks.length > 0) {
+        const what = "a mount, network or further disk";
+        throw failure("UNSUPPORTED", { what, engine: "sample", reason: "it has none" });
       }
       // From the look at the names until the new one is there.
       await using _names = await lockFile(store.lockPath("names"), { name, wait: NAMES_TIMEOUT_MS, signal });
