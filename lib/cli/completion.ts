@@ -1,4 +1,5 @@
 import type { Argument, Command, Option } from "commander";
+import { SYSTEM_DISK } from "../core/api/disks.ts";
 import { isCalled } from "./command.ts";
 
 /** A possible next word and its meaning. */
@@ -31,13 +32,15 @@ export interface Names {
   aliases(): Promise<readonly string[]>;
   contexts(): Promise<readonly string[]>;
   engines(): Promise<readonly string[]>;
+  /** Disks of an instance beside the system disk. */
+  disks(instance: string): Promise<readonly string[]>;
   /** Paths in a running instance that begin with a text; a folder ends with "/". */
   paths(instance: string, beginning: string): Promise<readonly string[]>;
 }
 
 /** Names that are the same wherever they are asked for. */
-type Plain = Exclude<keyof Names, "paths">;
-type Kind = Plain | "files" | "instance paths" | "none";
+type Plain = Exclude<keyof Names, "paths" | "disks">;
+type Kind = Plain | "disks" | "all disks" | "files" | "instance paths" | "none";
 
 /** The kind of an argument, by `COMMAND ARGUMENT`, and for all other commands by its name. */
 const KINDS: Readonly<Record<string, readonly Kind[]>> = {
@@ -56,6 +59,12 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "ssh-config names": ["running"],
   "optimize names": ["stopped"],
   "snapshot instance": ["stopped"],
+  "add instance": ["stopped"],
+  "grow instance": ["stopped"],
+  "remove instance": ["stopped"],
+  disk: ["disks"],
+  "grow disk": ["all disks"],
+  size: ["none"],
   "clone name": ["stopped"],
   "console name": ["running"],
   "forward name": ["instances"],
@@ -100,7 +109,7 @@ async function wordsAt(
     return { candidates: [], files: true };
   }
   if (option !== undefined) {
-    return valuesOf(option, names);
+    return valuesOf(option, operands, names);
   }
   if (partial.startsWith("-")) {
     return { candidates: options(command), files: false };
@@ -111,7 +120,7 @@ async function wordsAt(
   if (command.commands.length > 0 && operands.length === 0) {
     return subcommands(program, command, names);
   }
-  return argument(command, operands.length, names, partial);
+  return argument(command, operands, names, partial);
 }
 
 interface Position {
@@ -149,7 +158,14 @@ function walk(program: Command, words: readonly string[]): Position {
   return { command, option, operands, rest: false };
 }
 
-async function valuesOf({ long, argChoices }: Option, names: Names): Promise<Completion> {
+async function valuesOf(
+  { long, argChoices }: Option,
+  operands: readonly string[],
+  names: Names,
+): Promise<Completion> {
+  if (long === "--exclude") {
+    return { candidates: plain(await wordsOf("disks", operands, names, "")), files: false };
+  }
   return long === "--driver"
     ? { candidates: plain(await names.engines()), files: false }
     : values(argChoices);
@@ -195,10 +211,16 @@ function topics(program: Command, words: readonly string[]): Completion {
   return { candidates: about === undefined ? [] : commandsOf(program, about), files: false };
 }
 
-async function argument(command: Command, at: number, names: Names, partial: string): Promise<Completion> {
+async function argument(
+  command: Command,
+  operands: readonly string[],
+  names: Names,
+  partial: string,
+): Promise<Completion> {
   const declared = command.registeredArguments;
   const last = declared.at(-1);
-  const found: Argument | undefined = declared[at] ?? (last?.variadic === true ? last : undefined);
+  const found: Argument | undefined =
+    declared[operands.length] ?? (last?.variadic === true ? last : undefined);
   if (found === undefined) {
     return { candidates: [], files: false };
   }
@@ -206,7 +228,7 @@ async function argument(command: Command, at: number, names: Names, partial: str
     return values(found.argChoices);
   }
   const kinds = KINDS[`${command.name()} ${found.name()}`] ?? KINDS[found.name()] ?? ["files"];
-  const words = await Promise.all(kinds.map((kind) => wordsOf(kind, names, partial)));
+  const words = await Promise.all(kinds.map((kind) => wordsOf(kind, operands, names, partial)));
   return { candidates: plain(words.flat()), files: kinds.includes("files") };
 }
 
@@ -220,19 +242,30 @@ async function settingValues(key: string, names: Names): Promise<readonly string
   return key === "local.privileged-mounts" || /^local\..+\.(bridged|autostart)$/.test(key) ? SWITCH : [];
 }
 
-async function wordsOf(kind: Kind, names: Names, partial: string): Promise<readonly string[]> {
+async function wordsOf(
+  kind: Kind,
+  [instance]: readonly string[],
+  names: Names,
+  partial: string,
+): Promise<readonly string[]> {
   if (kind === "files" || kind === "none") {
     return [];
+  }
+  if (kind === "disks") {
+    return instance === undefined ? [] : names.disks(instance);
+  }
+  if (kind === "all disks") {
+    return [SYSTEM_DISK, ...(await wordsOf("disks", [instance ?? ""], names, partial))];
   }
   const [, setting] = /^([^=]+)=/.exec(partial) ?? [];
   if (kind === "keys" && setting !== undefined) {
     return (await settingValues(setting, names)).map((value) => `${setting}=${value}`);
   }
   if (kind === "instance paths") {
-    const [, instance, beginning] = /^([^:/]+):(.*)$/.exec(partial) ?? [];
-    return instance === undefined || beginning === undefined
+    const [, guest, beginning] = /^([^:/]+):(.*)$/.exec(partial) ?? [];
+    return guest === undefined || beginning === undefined
       ? (await names.instances()).map((name) => `${name}:`)
-      : (await names.paths(instance, beginning)).map((path) => `${instance}:${path}`);
+      : (await names.paths(guest, beginning)).map((path) => `${guest}:${path}`);
   }
   return names[kind]();
 }

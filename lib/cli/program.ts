@@ -12,6 +12,7 @@ import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
 import { consoleCommand, logsCommand } from "./commands/console.ts";
 import { dfCommand } from "./commands/df.ts";
+import { diskCommand } from "./commands/disk.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommand } from "./commands/find.ts";
@@ -57,6 +58,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, (cli: Cli) => Comm
     recover: recoverCommand,
     purge: purgeCommand,
     move: moveCommand,
+    disk: diskCommand,
     adopt: adoptCommand,
     release: releaseCommand,
   },

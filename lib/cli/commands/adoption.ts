@@ -1,11 +1,18 @@
 import type { Command } from "commander";
 import type { Candidate } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import type { Cli } from "../cli.ts";
-import { command, formatOption } from "../command.ts";
+import { collect, command, formatOption } from "../command.ts";
 import { columns, csvField, csvLines, printable } from "../format/cell.ts";
 import { type Format, json, parseFormat, yaml } from "../format/format.ts";
 import { write } from "../io.ts";
+
+interface AdoptFlags {
+  username?: string;
+  exclude?: string[];
+  format: string;
+}
 
 export function adoptCommand(cli: Cli): Command {
   return command(
@@ -17,25 +24,23 @@ export function adoptCommand(cli: Cli): Command {
     "adopt",
     "adopt build-server --username admin",
     "adopt 'Windows 11' --name win11",
+    "adopt file-server --exclude vdb",
   )
     .argument("[domain]", "domain to adopt; without one, the domains that can be adopted are listed")
     .option("--username <user>", "user in the guest to log in as; without one, strata cannot log in")
     .option("--name <name>", "what strata calls it; the domain keeps its own name")
+    .option("--exclude <disk>", "disk that snapshots are to leave out, such as vdb (repeatable)", collect)
     .addOption(formatOption())
     .action(async (domain: string | undefined, options: AdoptFlags) => {
       const strata = await cli.strata();
-      const { username, name } = options;
+      const { username, name, exclude } = options;
       if (domain === undefined) {
-        requireNone(options, ["username", "name"]);
+        requireNone(options, ["username", "name", "exclude"]);
         const format = parseFormat(options.format);
         await write(cli.io, formatCandidates(await strata.instances.candidates(), format));
         return;
       }
-      const request = {
-        ...(username === undefined ? {} : { username }),
-        ...(name === undefined ? {} : { name }),
-      };
-      await strata.instances.adopt(domain, { ...request, ...cli.call });
+      await strata.instances.adopt(domain, { ...defined({ username, name, exclude }), ...cli.call });
       await write(cli.io, `Adopted: ${name === undefined ? domain : `${domain} as ${name}`}\n`);
     });
 }

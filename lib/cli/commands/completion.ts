@@ -201,6 +201,8 @@ function namesOf(cli: Cli): Names {
     running: instances((state) => !["Deleted", "Stopped", "Suspended"].includes(state)),
     paths: (instance, beginning) =>
       asked(async (strata) => pathsIn(strata, instance, beginning, cli.call.signal))(),
+    disks: (instance) =>
+      asked(async (strata) => (await strata.disks.list(instance)).slice(1).map(({ name }) => name))(),
     snapshots: asked(async (strata) =>
       (await strata.snapshots.list()).flatMap(({ snapshots }) =>
         snapshots.map(({ instance, name }) => `${instance}.${name}`),

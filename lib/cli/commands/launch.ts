@@ -18,6 +18,7 @@ interface Options {
   cpus?: string;
   memory?: string;
   disk?: string;
+  extraDisk?: string[];
   cdrom?: string;
   firmware?: Firmware;
   username?: string;
@@ -35,6 +36,7 @@ export function launchCommand(cli: Cli): Command {
     "launch",
     "create and start an instance",
     "launch debian --name web --cpus 2 --memory 2G --disk 10G",
+    "launch debian --name db --extra-disk 20G",
     "launch 24.04",
     "launch ./guest.qcow2",
     "launch --cdrom debian-13-netinst.iso --disk 20G --name server",
@@ -47,6 +49,11 @@ export function launchCommand(cli: Cli): Command {
     .option("-c, --cpus <number>", "number of CPUs (default: 1)")
     .option("-m, --memory <size>", "amount of memory, such as 512M (default: 1G)")
     .option("-d, --disk <size>", "size of the disk, such as 10G (default: 5G)")
+    .option(
+      "--extra-disk <size>",
+      "add an empty disk of this size, which snapshots have too (repeatable)",
+      collect,
+    )
     .option(
       "--cdrom <iso>",
       "boot an installer from an ISO on this host, with an empty disk unless IMAGE is given",
@@ -95,24 +102,14 @@ export function launchCommand(cli: Cli): Command {
 
 /** What the options ask for, but for user-data, which has to be read. */
 function parseOptions(options: Options): Omit<LaunchOptions, "image"> {
-  const {
-    name,
-    cpus,
-    memory,
-    disk,
-    cdrom,
-    firmware,
-    username,
-    mount,
-    network = [],
-    bridged,
-    member,
-  } = options;
+  const { name, cpus, memory, disk, extraDisk, cdrom, firmware, username, mount, member } = options;
+  const { network = [], bridged } = options;
   return {
     ...defined({ name, cdrom, firmware, username, member, timeout: parseTimeout(options.timeout) }),
     ...(cpus === undefined ? {} : { cpus: parseCpus(cpus) }),
     ...(memory === undefined ? {} : { memory: parseSize("memory", memory) }),
     ...(disk === undefined ? {} : { disk: parseSize("disk", disk) }),
+    ...(extraDisk === undefined ? {} : { extraDisks: extraDisk.map((size) => parseSize("disk", size)) }),
     ...(mount === undefined ? {} : { mounts: mount.map(parseLaunchMount) }),
     networks: [...network, ...(bridged === true ? ["bridged"] : [])].map(parseNicSpec),
   };

@@ -26,7 +26,7 @@ export function getCommand(cli: Cli): Command {
 
 /** Sizes in units, an empty text as such. */
 async function readable(key: string, value: string): Promise<string> {
-  if (/^local\.[^.]+\.(memory|disk)$/.test(key)) {
+  if (/^local\.[^.]+\.(memory|disk(\.[^.]+)?)$/.test(key)) {
     const { formatSize } = await import("../../size/format.ts");
     return formatSize(BigInt(value));
   }

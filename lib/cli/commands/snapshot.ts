@@ -2,29 +2,43 @@ import type { Command } from "commander";
 import type { Strata } from "../../core/api/strata.ts";
 import { asSnapshotRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import type { Cli } from "../cli.ts";
-import { command } from "../command.ts";
+import { collect, command } from "../command.ts";
+import { printable } from "../format/cell.ts";
 import { canAsk, confirm, write } from "../io.ts";
+
+interface SnapshotFlags {
+  name?: string;
+  comment?: string;
+  c?: string;
+  exclude?: string[];
+}
 
 export function snapshotCommand(cli: Cli): Command {
   return command(
     "snapshot",
     ["take a snapshot of an instance", "take a snapshot of a stopped instance"],
     'snapshot web --name clean --comment "before the upgrade"',
+    "snapshot db --exclude vdb",
   )
     .argument("<instance>", "stopped instance")
     .option("-n, --name <name>", "name of the snapshot (default: snapshotN)")
     .option("-m, --comment <text>", "comment on the snapshot")
     .option("-c <text>", "same as --comment")
-    .action(async (instance: string, options: { name?: string; comment?: string; c?: string }) => {
-      const { name, comment = options.c } = options;
-      const request = {
-        ...(name === undefined ? {} : { name }),
-        ...(comment === undefined ? {} : { comment }),
-      };
+    .option(
+      "--exclude <disk>",
+      "leave this disk out, of all later snapshots too, as `disk exclude` does (repeatable)",
+      collect,
+    )
+    .action(async (instance: string, options: SnapshotFlags) => {
+      const { name, comment = options.c, exclude } = options;
       const strata = await cli.strata();
       await requireOwnRef(strata, instance, name);
-      const taken = await strata.snapshots.take(instance, { ...request, ...cli.call });
+      const taken = await strata.snapshots.take(instance, {
+        ...defined({ name, comment, exclude }),
+        ...cli.call,
+      });
       cli.progress.clear();
       await write(cli.io, `Snapshot taken: ${taken}\n`);
     });
@@ -52,14 +66,16 @@ export function restoreCommand(cli: Cli): Command {
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
       const asks = options.destructive !== true;
       // If the snapshot cannot be restored, say so before asking.
-      if (asks) {
-        await strata.snapshots.checkRestore(ref);
-      }
+      const plan = asks ? await strata.snapshots.checkRestore(ref) : undefined;
       if (asks && !canAsk(cli.io)) {
         throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
       }
+      const shown = plan?.disks ?? [];
+      for (const { detail } of shown) {
+        await write(cli.io, `${printable(detail.charAt(0).toUpperCase() + detail.slice(1))}.\n`);
+      }
       const saveFirst = asks && (await confirm(cli, question, true));
-      const { saved } = await strata.snapshots.restore(ref, { saveFirst, ...cli.call });
+      const { saved } = await strata.snapshots.restore(ref, { saveFirst, shown, ...cli.call });
       cli.progress.clear();
       if (saved !== null) {
         await write(cli.io, `Snapshot taken: ${saved}\n`);

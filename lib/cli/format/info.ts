@@ -1,5 +1,5 @@
 import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api/strata.ts";
-import type { Mount } from "../../engine/contract.ts";
+import type { Disk, Mount } from "../../engine/contract.ts";
 import { formatSize } from "../../size/format.ts";
 import { type Palette, PLAIN, paintState } from "../colour.ts";
 import { csvField, csvLines } from "./cell.ts";
@@ -55,7 +55,9 @@ function yamlInfo(infos: Infos): Record<string, object> {
   return Object.fromEntries(
     Object.entries(jsonInfo(infos)).map(([name, shown]) => [
       name,
-      shown.disks == null ? shown : { ...shown, disks: [shown.disks] },
+      shown.disks == null
+        ? shown
+        : { ...shown, disks: Object.entries(shown.disks).map(([disk, used]) => ({ [disk]: used })) },
     ]),
   );
 }
@@ -91,6 +93,23 @@ function machineLines({ firmware, tpm }: InstanceInfo): string[] {
 }
 
 const FIRMWARE_NAMES = { uefi: "UEFI", "uefi-secure": "UEFI with Secure Boot" } as const;
+/** A line for each disk beside the system disk; none where there is none, as before there could be any. */
+function furtherDisks(disks: readonly Disk[] = []): string[] {
+  const shown = disks.map(
+    ({ name, size, excluded }) =>
+      `${name} ${size === 0n ? "--" : formatSize(size)}${excluded === true ? ", excluded from snapshots" : ""}`,
+  );
+  return shown.length === 0 ? [] : [line("Further disks", ...shown)];
+}
+
+function jsonDisks(disks: readonly Disk[] = []): Record<string, unknown> {
+  return Object.fromEntries(
+    disks.map(({ name, size, excluded }) => [
+      name,
+      { total: String(size), ...(excluded === true ? { excluded } : {}) },
+    ]),
+  );
+}
 
 function instanceTable(info: InstanceInfo, palette: Palette): string {
   const running = runs(info);
@@ -108,6 +127,7 @@ function instanceTable(info: InstanceInfo, palette: Palette): string {
     ...machineLines(info),
     line("Load", info.load.length === 0 ? "--" : info.load.map((value) => value.toFixed(2)).join(" ")),
     line("Disk usage", usage(info.disk, info.resources.disk)),
+    ...furtherDisks(info.resources.disks),
     line("Memory usage", usage(info.memory, info.resources.memory)),
     ...(info.readImageSize ? [line("Read image", formatSize(info.readImageSize))] : []),
     line("Mounts", ...mountLines(info.mounts)),
@@ -121,6 +141,7 @@ function snapshotTable(info: SnapshotInfo): string {
     line("Size", info.size === null ? "--" : formatSize(info.size)),
     line("CPU(s)", String(info.cpus)),
     line("Disk space", formatSize(info.disk)),
+    ...furtherDisks(info.disks),
     line("Memory size", formatSize(info.memory)),
     line("Mounts", ...mountLines(info.mounts)),
     line("Created", new Date(info.createdAt).toString().replace(/ GMT.*$/, "")),
@@ -165,10 +186,10 @@ function jsonUsages(info: InstanceInfo): Record<string, unknown> {
   if (isSilent(info)) {
     return { load: null, disks: null, memory: null };
   }
-  const { load, disk, memory } = info;
+  const { load, disk, memory, resources } = info;
   return {
     load,
-    disks: { sda1: jsonUsage(disk) },
+    disks: { sda1: jsonUsage(disk), ...jsonDisks(resources.disks) },
     memory: memory === null ? {} : { used: Number(memory.used), total: Number(memory.total) },
   };
 }
@@ -196,6 +217,7 @@ function jsonSnapshot(info: SnapshotInfo): Record<string, unknown> {
     size: info.size === null ? "" : String(info.size),
     cpu_count: String(info.cpus),
     disk_space: String(info.disk),
+    ...(info.disks === undefined ? {} : { disks: jsonDisks(info.disks) }),
     memory_size: String(info.memory),
     mounts: Object.fromEntries(info.mounts.map(({ target, source }) => [target, { source_path: source }])),
     created: new Date(info.createdAt).toISOString(),

@@ -63,7 +63,7 @@ function testOf(filter: string): (object: Typed) => boolean {
     .join(".*");
   const pattern = new RegExp(`^${wanted}$`, "is");
   return (object) => {
-    const value = object[field];
+    const value = namesOf(field, object[field]);
     const values = Array.isArray(value) && value.length > 0 ? value : [value];
     return values.some((each) => pattern.test(plain(each)));
   };
@@ -82,6 +82,11 @@ function compare(a: unknown, b: unknown): number {
     return 0;
   }
   return first < second ? -1 : 1;
+}
+
+/** Disks by their names alone: their sizes would not fit beside each other. */
+function namesOf(field: string, value: unknown): unknown {
+  return field === "disks" && Array.isArray(value) ? value.map((disk: Typed) => disk.name) : value;
 }
 
 /** A value in one cell, as scripts read it. */
@@ -112,7 +117,7 @@ export function formatRows(
   if (format === "csv") {
     return csvLines([
       ...head,
-      ...objects.map((object) => fields.map((field) => csvField(plain(object[field])))),
+      ...objects.map((object) => fields.map((field) => csvField(plain(namesOf(field, object[field]))))),
     ]);
   }
   if (objects.length === 0) {
@@ -120,7 +125,7 @@ export function formatRows(
   }
   return columns([
     ...head,
-    ...objects.map((object) => fields.map((field) => cell(field, object[field], palette))),
+    ...objects.map((object) => fields.map((field) => cell(field, namesOf(field, object[field]), palette))),
   ]);
 }
 

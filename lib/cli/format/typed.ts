@@ -1,5 +1,5 @@
 import type { InstanceInfo, InstanceSummary, SnapshotInfo, Usage } from "../../core/api/strata.ts";
-import type { Mount } from "../../engine/contract.ts";
+import type { Disk, Mount } from "../../engine/contract.ts";
 
 /** An object of typed JSON: numbers are numbers, sizes bytes, times ISO 8601 in UTC. */
 export type Typed = Readonly<Record<string, unknown>>;
@@ -16,6 +16,7 @@ export const INSTANCE_FIELDS = [
   "cpus",
   "memory",
   "disk",
+  "disks",
   "hostDisk",
   "macs",
   "mounts",
@@ -35,6 +36,7 @@ export const SNAPSHOT_FIELDS = [
   "cpus",
   "memory",
   "disk",
+  "disks",
   "size",
   "mounts",
 ] as const;
@@ -53,6 +55,7 @@ export function typedInstance(info: InstanceInfo): Typed {
     cpus: resources.cpus,
     memory: number(resources.memory),
     disk: number(resources.disk),
+    disks: typedDisks(resources.disks),
     hostDisk: number(info.hostDisk),
     macs: info.macs,
     mounts: info.mounts.map(typedMount),
@@ -65,7 +68,8 @@ export function typedInstance(info: InstanceInfo): Typed {
 }
 
 export function typedSnapshot(info: SnapshotInfo): Typed {
-  const { instance, name, parent, children, comment, createdAt, cpus, memory, disk, size, mounts } = info;
+  const { instance, name, parent, children, comment, createdAt, cpus, memory, disk, disks, size, mounts } =
+    info;
   return {
     instance,
     name,
@@ -76,9 +80,14 @@ export function typedSnapshot(info: SnapshotInfo): Typed {
     cpus,
     memory: number(memory),
     disk: number(disk),
+    disks: typedDisks(disks),
     size: number(size),
     mounts: mounts.map(typedMount),
   };
+}
+
+function typedDisks(disks: readonly Disk[] = []): readonly Typed[] {
+  return disks.map(({ name, size, excluded = false }) => ({ name, size: number(size), excluded }));
 }
 
 function typedMount({ source, target, type, uidMap, gidMap }: Mount): Typed {

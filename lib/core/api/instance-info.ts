@@ -78,7 +78,7 @@ export interface InstanceInfo extends InstanceSummary {
   readonly imageRelease: string;
   /** As configured, running or not. */
   readonly cpus: number;
-  /** CPUs, memory and the virtual size of the disk as configured, sizes in bytes. `resize` changes them. */
+  /** CPUs, memory and the virtual sizes of the disks as configured, sizes in bytes. `resize` changes them. */
   readonly resources: Resources;
   /**
    * Whether the guest answered questions about its load, disk and memory. Null if it was not asked, because

@@ -37,6 +37,12 @@ export interface LaunchOptions extends CallOptions {
    */
   readonly disk?: bigint;
   /**
+   * Sizes of empty disks beside it, bytes; at least 1 MiB each. Snapshots have them too.
+   *
+   * @default none
+   */
+  readonly extraDisks?: readonly bigint[];
+  /**
    * Path of an ISO on this host, from which the instance boots while its disk is empty. With `blank`, launch
    * does not wait for the guest.
    *
@@ -172,11 +178,17 @@ export interface ResizeOptions extends CallOptions {
    */
   readonly memory?: bigint;
   /**
-   * Virtual size, bytes. A disk only grows.
+   * Virtual size of the system disk, bytes. A disk only grows.
    *
    * @default unchanged
    */
   readonly disk?: bigint;
+  /**
+   * Virtual sizes of further disks by their names, bytes.
+   *
+   * @default unchanged
+   */
+  readonly disks?: readonly { readonly name: string; readonly size: bigint }[];
 }
 
 /** Options of {@link StrataInstances.delete}. */
@@ -223,6 +235,12 @@ export interface AdoptOptions extends CallOptions {
    * @default the domain's own name
    */
   readonly name?: string;
+  /**
+   * Names of disks that snapshots are to leave out.
+   *
+   * @default none; `warn` gets a sentence for each disk that they leave out anyway
+   */
+  readonly exclude?: readonly string[];
 }
 
 /**
@@ -328,10 +346,10 @@ export interface StrataInstances {
    */
   suspend(names: InstanceNames, options?: EachOptions): Promise<void>;
   /**
-   * Changes CPUs, memory or disk of a stopped instance: all given values, or nothing.
+   * Changes CPUs, memory or disks of a stopped instance: all given values, or nothing.
    *
    * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped, INVALID_VALUE, SIZE_TOO_SMALL,
-   * DISK_SHRINK
+   * DISK_SHRINK, DISK_NOT_FOUND
    */
   resize(name: string, change: ResizeOptions): Promise<void>;
   /**
@@ -360,7 +378,8 @@ export interface StrataInstances {
    */
   purge(options?: PurgeOptions): Promise<string[]>;
   /**
-   * Copies the current state of a stopped instance, without its snapshots, as an independent machine.
+   * Copies the current state of a stopped instance, without its snapshots and excluded disks, as an independent
+   * machine.
    *
    * @throws INSTANCE_NOT_FOUND, INSTANCE_EXISTS, WRONG_STATE, NO_SPACE, UNSUPPORTED
    */
@@ -426,7 +445,7 @@ export interface StrataInstances {
   /**
    * Starts managing an instance of the engine that strata did not create; its disk stays where it is.
    *
-   * @throws DOMAIN_NOT_FOUND, INSTANCE_EXISTS, INVALID_NAME, INVALID_VALUE, UNSUPPORTED with the reason
+   * @throws DOMAIN_NOT_FOUND, INSTANCE_EXISTS, INVALID_NAME, INVALID_VALUE, DISK_NOT_FOUND, UNSUPPORTED with the reason
    */
   adopt(name: string, options?: AdoptOptions): Promise<void>;
   /**

@@ -1,4 +1,5 @@
-import type { Mount } from "../../engine/contract.ts";
+import type { Disk, Mount } from "../../engine/contract.ts";
+import type { DiskChange, RestorePlan } from "./disks.ts";
 import type { InstanceNames } from "./instances.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
 
@@ -42,8 +43,10 @@ export interface SnapshotInfo {
   readonly cpus: number;
   /** Bytes. */
   readonly memory: bigint;
-  /** Virtual size of the disk, bytes. */
+  /** Virtual size of the system disk, bytes. */
   readonly disk: bigint;
+  /** The disks beside it; the contents of excluded ones are not in the snapshot. Absent if there was none. */
+  readonly disks?: readonly Disk[];
   /** Mounts of the instance when it was taken. */
   readonly mounts: readonly Mount[];
   /** Bytes of this snapshot's own layer; null if the engine cannot tell. */
@@ -74,6 +77,12 @@ export interface TakeOptions extends CallOptions {
    * @default ""
    */
   readonly comment?: string;
+  /**
+   * Further disks to leave out of this snapshot, and of all later ones: as `disks.exclude` does.
+   *
+   * @default none beside those that are excluded already
+   */
+  readonly exclude?: readonly string[];
 }
 
 /** Options of {@link StrataSnapshots.restore}. */
@@ -84,6 +93,12 @@ export interface RestoreOptions extends CallOptions {
    * @default false: the current state is discarded
    */
   readonly saveFirst?: boolean;
+  /**
+   * Changes of further disks that the user was shown, as `checkRestore` gave them: `warn` gets all others.
+   *
+   * @default none
+   */
+  readonly shown?: readonly DiskChange[];
 }
 
 /** Snapshots of instances. */
@@ -109,7 +124,9 @@ export interface StrataSnapshots {
    */
   tree(instance: string): Promise<SnapshotTreeInfo>;
   /**
-   * Restores a stopped instance to a snapshot: disk, CPUs, memory, mounts and interfaces.
+   * Restores a stopped instance to a snapshot: disks, CPUs, memory, mounts and interfaces. A further disk that the
+   * snapshot does not have is removed, unless it is excluded: excluded disks stay as they are. `warn` gets a sentence
+   * for each disk that is removed, comes back or stays as it is, if the instance has further disks.
    *
    * @returns the snapshot of the state before, with `saveFirst`; else null
    * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
@@ -118,9 +135,10 @@ export interface StrataSnapshots {
   /**
    * Rejects like `restore`, as far as this can be checked beforehand, so that users are not asked in vain.
    *
+   * @returns what it would do with further disks
    * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
    */
-  checkRestore(ref: AnySnapshotRef): Promise<void>;
+  checkRestore(ref: AnySnapshotRef): Promise<RestorePlan>;
   /**
    * Permanently deletes snapshots anywhere in the tree; all are looked up first. The contents of the instance
    * and of other snapshots stay the same.

@@ -1,4 +1,5 @@
 import type { StrataAliases } from "./aliases.ts";
+import type { StrataDisks } from "./disks.ts";
 import type { StrataEngine, StrataPlugins } from "./engine.ts";
 import type { EventsOptions, StrataEvent } from "./events.ts";
 import type { StrataGuest } from "./guest.ts";
@@ -14,6 +15,7 @@ import type { StrataSsh } from "./ssh.ts";
 export type * from "../../images/image-info.ts";
 export type * from "./aliases.ts";
 export type * from "./disk-usage.ts";
+export type * from "./disks.ts";
 export type * from "./engine.ts";
 export type * from "./events.ts";
 export type * from "./guest.ts";
@@ -41,6 +43,8 @@ export interface Strata extends AsyncDisposable {
   readonly instances: StrataInstances;
   /** Snapshots of instances. */
   readonly snapshots: StrataSnapshots;
+  /** Disks of instances: the system disk and those beside it. */
+  readonly disks: StrataDisks;
   /** The inside of instances: commands, shells, files. */
   readonly guest: StrataGuest;
   /** Logins to instances for ssh and what is built on it, and ports that are reached through it. */

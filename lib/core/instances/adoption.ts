@@ -1,12 +1,14 @@
 import { RECORD_VERSION } from "../../engine/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import { quote } from "../../util/quote.ts";
 import type { CallOptions, Candidate } from "../api/strata.ts";
-import { requireGroup } from "../session/features.ts";
+import { requireFeature, requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, isInstanceName } from "../snapshots/names.ts";
 import { outlineOf } from "../snapshots/outline.ts";
 import { parseRef } from "../snapshots/ref.ts";
+import { warnOfExcluded } from "./disks.ts";
 import { getInstance, whileLocked } from "./instances.ts";
 
 function groupOf(session: Session) {
@@ -34,7 +36,11 @@ function nameObstacle(name: string): string | null {
 export async function adopt(
   session: Session,
   name: string,
-  { username = "", name: given }: { readonly username?: string; readonly name?: string } = {},
+  {
+    username = "",
+    name: given,
+    exclude = [],
+  }: { readonly username?: string; readonly name?: string; readonly exclude?: readonly string[] } = {},
   call?: CallOptions,
 ): Promise<void> {
   const obstacle = nameObstacle(name);
@@ -55,14 +61,19 @@ export async function adopt(
     createdAt: Date.now(),
   };
   const group = await groupOf(session);
-  const options = given === undefined ? {} : { name: given };
-  await group.adopt(name, record, contextOf(call), options).catch((error: unknown) => {
+  if (exclude.length > 0) {
+    await requireFeature(session, "disks", "excluding disks");
+  }
+  const context = contextOf(call);
+  const options = defined({ name: given, exclude: exclude.length === 0 ? undefined : [...new Set(exclude)] });
+  const adopted = await group.adopt(name, record, context, options).catch((error: unknown) => {
     // Report it as a domain: it is not an instance yet.
     if (isStrataError(error) && error.code === "INSTANCE_NOT_FOUND") {
       throw failure("DOMAIN_NOT_FOUND", { name }, error);
     }
     throw error;
   });
+  warnOfExcluded(adopted, context);
 }
 
 /** Rejects if the name already names a snapshot of an instance, which could not be named any more. */

@@ -46,6 +46,11 @@ export async function clone(
       },
     };
     await copy(lock, spec, context);
+    for (const disk of lock.instance.resources.disks ?? []) {
+      if (disk.excluded === true) {
+        context.warn?.(`disk ${disk.name} of "${name}" is excluded, so "${wanted}" does not have it`);
+      }
+    }
     return { name: wanted };
   });
 }

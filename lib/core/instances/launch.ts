@@ -27,6 +27,7 @@ import { getSetting } from "../session/settings.ts";
 import { ADJECTIVES, ANIMALS } from "../session/words.ts";
 import { checkName } from "../snapshots/names.ts";
 import { awaitBoot, boot, START_TIMEOUT } from "./boot.ts";
+import { checkExtraDisks } from "./disks.ts";
 import { outlines, whileLocked } from "./instances.ts";
 import { checkCpus, checkMemory, MIN_DISK } from "./resources.ts";
 
@@ -79,6 +80,7 @@ export async function launch(
 async function prepare(session: Session, options: LaunchOptions, context: Context): Promise<InstanceSpec> {
   const { cpus = DEFAULTS.cpus, memory = DEFAULTS.memory } = options;
   await checkOptions(session, { ...options, cpus, memory });
+  const extra = extraDisksOf(options);
   const cdrom = await prepareCdrom(session, options);
   const name = await freeName(session, options.name);
   const instanceId = `i-${randomUUID()}`;
@@ -95,7 +97,7 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
   const chosen = defined({ member: options.member, firmware: options.firmware });
   const mounts = await mountsOf(USERNAME, contextOf());
   const resources = { cpus, memory, disk: options.disk ?? MIN_DISK };
-  await checkPlan(instances, { name, resources, mounts, networks, ...chosen, ...cdrom });
+  await checkPlan(instances, { name, resources, mounts, networks, ...chosen, ...cdrom, ...extra });
   const image =
     options.image === BLANK
       ? await (await session.images()).blank(context)
@@ -120,13 +122,26 @@ async function prepare(session: Session, options: LaunchOptions, context: Contex
     },
     ...chosen,
     ...cdrom,
+    ...extra,
   };
+}
+
+function extraDisksOf({ extraDisks = [] }: LaunchOptions): Pick<InstanceSpec, "extraDisks"> {
+  return extraDisks.length === 0 ? {} : { extraDisks };
 }
 
 /** Checks options that are used as they are. */
 async function checkOptions(
   session: Session,
-  { name, cpus, memory, disk, member, firmware }: LaunchOptions & Pick<Resources, "cpus" | "memory">,
+  {
+    name,
+    cpus,
+    memory,
+    disk,
+    extraDisks,
+    member,
+    firmware,
+  }: LaunchOptions & Pick<Resources, "cpus" | "memory">,
 ): Promise<void> {
   if (name !== undefined) {
     checkName("instance", name);
@@ -136,6 +151,7 @@ async function checkOptions(
   if (disk !== undefined && disk < MIN_DISK) {
     throw failure("SIZE_TOO_SMALL", { kind: "disk", value: disk, minimum: "512M" });
   }
+  await checkExtraDisks(session, extraDisks ?? []);
   if (member !== undefined) {
     await requireFeature(session, "cluster", "placing an instance on a member");
   }

@@ -1,6 +1,8 @@
-import type { Resources } from "../../engine/contract.ts";
+import type { Disk, Instance, ResourceChange } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
+import { nearDetail } from "../../util/nearest.ts";
 import type { CallOptions } from "../api/strata.ts";
+import { requireFeature } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { requireStopped, whileLocked } from "./instances.ts";
 
@@ -27,11 +29,25 @@ export function checkMemory(memory: bigint): void {
   }
 }
 
-/** Changes CPUs, memory or disk of a stopped instance; the disk only grows. */
+/** Rejects with DISK_NOT_FOUND, perhaps with a disk of a similar name, unless the instance has that further disk. */
+export async function requireDisk({ name, resources }: Instance, disk: string): Promise<Disk> {
+  const disks = resources.disks ?? [];
+  const found = disks.find((each) => each.name === disk);
+  if (found === undefined) {
+    throw failure("DISK_NOT_FOUND", {
+      name,
+      disk,
+      ...(await nearDetail(disk, () => disks.map((each) => each.name))),
+    });
+  }
+  return found;
+}
+
+/** Changes CPUs, memory or disks of a stopped instance; disks only grow. */
 export async function resize(
   session: Session,
   name: string,
-  change: Partial<Resources>,
+  change: ResourceChange,
   call?: CallOptions,
 ): Promise<void> {
   if (change.cpus !== undefined) {
@@ -40,6 +56,9 @@ export async function resize(
   if (change.memory !== undefined) {
     checkMemory(change.memory);
   }
+  if (change.disks !== undefined) {
+    await requireFeature(session, "disks", "having further disks");
+  }
   const context = contextOf(call);
   const { instances } = await session.engine();
   await whileLocked(session, { name }, context, async (lock) => {
@@ -47,6 +66,12 @@ export async function resize(
     const { disk } = lock.instance.resources;
     if (change.disk !== undefined && change.disk < disk) {
       throw failure("DISK_SHRINK", { name, current: disk, wanted: change.disk });
+    }
+    for (const { name: disk, size } of change.disks ?? []) {
+      const current = (await requireDisk(lock.instance, disk)).size;
+      if (size < current) {
+        throw failure("DISK_SHRINK", { name, disk, current, wanted: size });
+      }
     }
     await instances.resize(lock, change, context);
   });

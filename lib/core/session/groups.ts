@@ -3,6 +3,7 @@ import { answer } from "../api/answer.ts";
 import type {
   CallOptions,
   StrataAliases,
+  StrataDisks,
   StrataEngine,
   StrataGuest,
   StrataImages,
@@ -26,6 +27,14 @@ import { doctor } from "../host/doctor.ts";
 import { findImages, placeOf, removeImages } from "../host/images.ts";
 import { isBridged, networks as networksOf, setBridged } from "../host/networks.ts";
 import { addAlias, aliases as aliasesOf, preferContext, removeAliases } from "../instances/aliases.ts";
+import {
+  addDisk,
+  checkRemoveDisk,
+  disks as disksOf,
+  excludeDisk,
+  growDisk,
+  removeDisk,
+} from "../instances/disks.ts";
 import { getInstance } from "../instances/instances.ts";
 import { remove } from "../instances/removal.ts";
 import { snapshotRef } from "../snapshots/ref.ts";
@@ -63,7 +72,7 @@ export function snapshots(session: Session): StrataSnapshots {
     },
     async checkRestore(given) {
       const ref = await toSnapshotRef(session, given);
-      await checkRestore(await at(ref), ref);
+      return answer(await checkRestore(await at(ref), ref));
     },
     async delete(refs, options) {
       const items = await checkEach(listOf(refs), (given) => toSnapshotRef(session, given));
@@ -80,6 +89,19 @@ export function snapshots(session: Session): StrataSnapshots {
       const ref = await toSnapshotRef(session, given);
       await describeSnapshot(await at(ref), ref, comment, options);
     },
+  };
+}
+
+export function disks(session: Session): StrataDisks {
+  const at = (name: string) => locate(session, name);
+  return {
+    list: async (name) => answer(await disksOf(await at(name), name)),
+    add: async (name, size, options) => answer(await addDisk(await at(name), name, size, options)),
+    grow: async (name, disk, size, options) => growDisk(await at(name), name, disk, size, options),
+    remove: async (name, disk, options) => removeDisk(await at(name), name, disk, options),
+    checkRemove: async (name, disk) => checkRemoveDisk(await at(name), name, disk),
+    exclude: async (name, disk, options) => excludeDisk(await at(name), name, disk, true, options),
+    include: async (name, disk, options) => excludeDisk(await at(name), name, disk, false, options),
   };
 }
 

@@ -15,6 +15,7 @@ export async function openStrata(options: OpenStrataOptions = {}): Promise<Strat
   return {
     instances: instances(session),
     snapshots: groups.snapshots(session),
+    disks: groups.disks(session),
     guest: groups.guest(session),
     ssh: groups.ssh(session),
     mounts: groups.mounts(session),

@@ -9,7 +9,7 @@ import type { Ref } from "../api/strata.ts";
 import { BRIDGED_NETWORK, bridgedNetworkRefusal, isBridged, setBridged } from "../host/networks.ts";
 import { hasAutostart, setAutostart } from "../instances/autostart.ts";
 import { getInstance } from "../instances/instances.ts";
-import { resize } from "../instances/resources.ts";
+import { requireDisk, resize } from "../instances/resources.ts";
 import { snapshotNotFound } from "../snapshots/missing.ts";
 import { checkInstanceName, checkName } from "../snapshots/names.ts";
 import { describeSnapshot, renameSnapshot } from "../snapshots/snapshots.ts";
@@ -41,6 +41,7 @@ type Key =
   | { readonly kind: "engine"; readonly setting: EngineSetting }
   | { readonly kind: "resource"; readonly instance: string; readonly which: (typeof RESOURCES)[number] }
   | { readonly kind: "bridged" | "autostart"; readonly instance: string }
+  | { readonly kind: "disk"; readonly instance: string; readonly disk: string }
   | {
       readonly kind: "snapshot";
       readonly ref: Required<Ref>;
@@ -81,6 +82,10 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   if (setting !== undefined) {
     return { kind: "engine", setting };
   }
+  const [, owner, disk] = /^local\.(.+)\.disk\.([^.]+)$/s.exec(key) ?? [];
+  if (owner !== undefined && disk !== undefined) {
+    return { kind: "disk", instance: owner, disk };
+  }
   throw await unknownSetting(session, key);
 }
 
@@ -111,7 +116,8 @@ async function engineKeys(session: Session): Promise<string[]> {
   const own = [...RESOURCES, BRIDGED, ...(features.has(AUTOSTART) ? [AUTOSTART] : [])];
   const keys = plugin.settings.map(({ key }) => `local.${plugin.name}.${key}`);
   for (const instance of (await instances.list()).filter(({ record }) => !record.deleted)) {
-    keys.push(...own.map((which) => `local.${instance.name}.${which}`));
+    const disks = (instance.resources.disks ?? []).map(({ name }) => `disk.${name}`);
+    keys.push(...[...own, ...disks].map((which) => `local.${instance.name}.${which}`));
     const tree = await snapshots.tree(instance.id);
     for (const { name } of tree.snapshots) {
       keys.push(...SNAPSHOT_KEYS.map((which) => `local.${instance.name}.${name}.${which}`));
@@ -132,6 +138,10 @@ export async function getSetting(session: Session, text: string): Promise<string
       return String(
         (await getInstance(await locate(session, key.instance), key.instance)).resources[key.which],
       );
+    case "disk": {
+      const instance = await getInstance(await locate(session, key.instance), key.instance);
+      return String((await requireDisk(instance, key.disk)).size);
+    }
     case "bridged": {
       const owner = await locate(session, key.instance);
       return String(await isBridged(owner, await getInstance(owner, key.instance)));
@@ -167,6 +177,10 @@ export async function setSetting(session: Session, text: string, value: string):
     }
     case "resource":
       return resize(await locate(session, key.instance), key.instance, readResource(key.which, value));
+    case "disk": {
+      const disks = [{ name: key.disk, size: parseSize("disk", value) }];
+      return resize(await locate(session, key.instance), key.instance, { disks });
+    }
     case "bridged":
       return setBridged(await locate(session, key.instance), key.instance, readToggle(key.kind, value));
     case "autostart":

@@ -28,7 +28,7 @@ const EXCLUDE = "async exclude(lock, name, excluded, context)";
 export const DISK_MUTANTS: readonly Mutant[] = [
   instances(ASKED, "{ ...spec.resources, ...newDisks(spec.extraDisks) }", "spec.resources"),
   disks(ASKED, "for (const size of sizes)", "for (const size of sizes.toReversed())"),
-  disks(ASKED, "size };\n      world.step", "size: 0n };\n      world.step"),
+  disks(ASKED, "name: freeName(taken), size };", "name: freeName(taken), size: 0n };"),
   disks(ASKED, "[...(stored.resources.disks ?? []), disk]", "[disk]"),
   disks(ASKED, 'requireStopped(stored, "Disks can be added only to stopped instances");', ""),
   disks(ASKED, 'requireStopped(stored, "Disks can be removed only from stopped instances");', ""),
