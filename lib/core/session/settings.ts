@@ -82,11 +82,17 @@ async function parseKey(session: Session, key: string): Promise<Key> {
   if (setting !== undefined) {
     return { kind: "engine", setting };
   }
-  const [, owner, disk] = /^local\.(.+)\.disk\.([^.]+)$/s.exec(key) ?? [];
-  if (owner !== undefined && disk !== undefined) {
-    return { kind: "disk", instance: owner, disk };
+  const disk = diskKey(key);
+  if (disk !== undefined) {
+    return disk;
   }
   throw await unknownSetting(session, key);
+}
+
+/** Reads `local.INSTANCE.disk.NAME`; undefined for any other key. */
+function diskKey(key: string): Key | undefined {
+  const [, instance, disk] = /^local\.(.+)\.disk\.([^.]+)$/s.exec(key) ?? [];
+  return instance === undefined || disk === undefined ? undefined : { kind: "disk", instance, disk };
 }
 
 async function unknownSetting(session: Session, key: string): Promise<StrataError> {
