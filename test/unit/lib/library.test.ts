@@ -35,6 +35,8 @@ const PRINTED: Readonly<Record<string, string>> = {
     "UNSUPPORTED nothing is made here without strata",
     "UNSUPPORTED it does not have this feature\n",
   ].join("\n"),
+  Disks:
+    "system 5368709120n false\nvdb 21474836480n false\nvdc 8589934592n false\ndisk vdc (8.0GiB) stays as it is now: it is excluded\n",
   Engines: "true\n",
 };
 
