@@ -302,6 +302,7 @@ export interface MetadataChange {
   readonly record?: Partial<InstanceRecord>;
   readonly sshPort?: number;
   readonly mounts?: readonly Mount[];
+  readonly excluded?: readonly string[];
   /** null removes it. */
   readonly pendingRemovals?: null;
   readonly operation?: Metadata["operation"] | null;
@@ -319,6 +320,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(change.name === undefined ? {} : { name: change.name }),
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
+    ...(change.excluded === undefined ? {} : { excluded: change.excluded }),
     record: mergeRecord(metadata.record, change.record ?? {}),
     ...(nextPendingRemovals === undefined ? {} : { pendingRemovals: nextPendingRemovals }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),

@@ -19,6 +19,7 @@ import { type LibvirtEngine, openEngine } from "./engine.ts";
 import { libvirtError } from "./errors.ts";
 import { readImageGroup } from "./layers/flattened/read-images.ts";
 import { adoptionGroup } from "./lifecycle/adoption.ts";
+import { diskGroup } from "./lifecycle/disks.ts";
 import { CPU_OVERCOMMIT } from "./lifecycle/limits.ts";
 import { mountFeatures, mountGroup } from "./mounts/mounts.ts";
 import { NO_NETWORKS, networkGroup } from "./network/interfaces.ts";
@@ -122,6 +123,7 @@ function groupsOf(engine: LibvirtEngine): Engine {
     snapshots: net(snapshotGroup(engine)),
     guest: net(sshAccess(engine)),
     adoption: net(adoptionGroup(engine)),
+    disks: net(diskGroup(engine)),
     mounts: net(mountGroup(engine)),
     ...(engine.session ? {} : { networks: net(networkGroup(engine)) }),
     readImages: net(readImageGroup(engine)),
@@ -153,6 +155,7 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
     features: new Set<Feature>([
       "snapshot.stopped",
       "disk.grow",
+      "disks",
       "suspend",
       "clone",
       "rename",

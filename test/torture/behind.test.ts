@@ -40,7 +40,7 @@ describe("what others change behind our back", () => {
   async function frozen(name: string): Promise<string> {
     const domain = await world.fixture.connection.lookupDomainByName(INSTANCE);
     const snapshot = await domain.lookupSnapshot(name);
-    return readSnapshot(await parse(await snapshot.getXml())).frozen ?? "";
+    return readSnapshot(await parse(await snapshot.getXml())).frozen[0] ?? "";
   }
 
   async function find(engine: Engine = world.fixture.engine): Promise<readonly Finding[]> {

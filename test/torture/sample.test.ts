@@ -18,6 +18,7 @@ describe(`whatever dies, everything is as before or as after (seed ${seed})`, ()
   const random = numbers(seed);
   before(async () => {
     torture = await openTorture({
+      disks: 3,
       fileSystem: { kind: "xfs", size: 512 * 1024 ** 2 },
       settings: { "chain-length": "4" },
     });

@@ -17,9 +17,10 @@ export interface Scenario {
 }
 
 /** All operations, each on the same instance. */
-export function verbs(image: Image): Readonly<Record<string, Verb>> {
+export function verbs(image: Image, disks = 1): Readonly<Record<string, Verb>> {
   const on = INSTANCE;
   return {
+    ...(disks > 1 ? diskVerbs(image, disks) : {}),
     take: { kind: "take", on, name: "new", createdAt: 1_700_000_100_000 },
     "restore, elsewhere": { kind: "restore", on, name: "c" },
     "restore, same place": { kind: "restore", on, name: "m2" },
@@ -37,6 +38,18 @@ export function verbs(image: Image): Readonly<Record<string, Verb>> {
     clone: { kind: "clone", on, name: "copy" },
     purge: { kind: "purge", on },
     launch: { kind: "launch", on: "second", image },
+  };
+}
+
+/** What is there for an instance with several disks; no snapshot has the last one, vde. */
+function diskVerbs(image: Image, disks: number): Readonly<Record<string, Verb>> {
+  const on = INSTANCE;
+  return {
+    "add a disk": { kind: "add disk", on, mebibytes: 5 },
+    "remove a disk": { kind: "remove disk", on, disk: "vde" },
+    "exclude a disk": { kind: "exclude disk", on, disk: "vdc" },
+    "grow a disk": { kind: "grow disk", on, disk: "vdd", mebibytes: 12 },
+    "launch with disks": { kind: "launch", on: "third", image, further: disks - 1 },
   };
 }
 
@@ -79,7 +92,7 @@ export async function openTorture(
   const before = await world.observe();
   const { path, format, sha256 } = world.fixture.image;
   const scenarios: Scenario[] = [];
-  for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }))) {
+  for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }, o.disks))) {
     if (o.only?.includes(name) === false) {
       continue;
     }

@@ -11,6 +11,10 @@ export type Verb =
   | { readonly kind: "rename"; readonly on: string; readonly name: string; readonly to: string }
   | { readonly kind: "comment"; readonly on: string; readonly name: string; readonly text: string }
   | { readonly kind: "resize"; readonly on: string; readonly cpus: number; readonly mebibytes: number }
+  | { readonly kind: "add disk"; readonly on: string; readonly mebibytes: number }
+  | { readonly kind: "remove disk"; readonly on: string; readonly disk: string }
+  | { readonly kind: "exclude disk"; readonly on: string; readonly disk: string }
+  | { readonly kind: "grow disk"; readonly on: string; readonly disk: string; readonly mebibytes: number }
   | { readonly kind: "mark"; readonly on: string }
   | { readonly kind: "start"; readonly on: string }
   | { readonly kind: "suspend"; readonly on: string }
@@ -19,7 +23,14 @@ export type Verb =
   | { readonly kind: "optimize"; readonly on: string }
   | { readonly kind: "clone"; readonly on: string; readonly name: string }
   | { readonly kind: "purge"; readonly on: string }
-  | { readonly kind: "launch"; readonly on: string; readonly image: Image; readonly firmware?: Firmware }
+  | {
+      readonly kind: "launch";
+      readonly on: string;
+      readonly image: Image;
+      readonly firmware?: Firmware;
+      /** How many disks it has beside the system disk. */
+      readonly further?: number;
+    }
   /** Whatever doctor would repair, anywhere. */
   | { readonly kind: "repair"; readonly on: string }
   /** One of the ways that doctor gives to choose from. */
@@ -48,7 +59,7 @@ export async function perform(
   const { instances } = engine;
   if (verb.kind === "launch") {
     const image = { ...verb.image, virtualSize: MIB };
-    await instances.create(specOf(verb.on, image, verb.firmware), context());
+    await instances.create(specOf(verb.on, image, verb.firmware, verb.further), context());
     return;
   }
   if (verb.kind === "repair") {
@@ -79,14 +90,17 @@ export async function perform(
   }
 }
 
-export function specOf(name: string, image: ImageSource, firmware?: Firmware) {
+/** A small instance, with so many disks beside its system disk. */
+export function specOf(name: string, image: ImageSource, firmware?: Firmware, further = 0) {
   const resources = { cpus: 1, memory: 128n * MIB, disk: DISK };
   const booted = firmware === undefined ? {} : { firmware };
-  return newSpec({ image } as Parameters<typeof newSpec>[0], { name, resources, ...booted });
+  const extraDisks = Array.from({ length: further }, () => DISK);
+  const disks = further === 0 ? {} : { extraDisks };
+  return newSpec({ image } as Parameters<typeof newSpec>[0], { name, resources, ...booted, ...disks });
 }
 
 async function act(
-  { instances, snapshots, readImages }: Engine,
+  { instances, snapshots, readImages, disks }: Engine,
   lock: Lock,
   verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
 ): Promise<void> {
@@ -114,6 +128,17 @@ async function act(
       return snapshots.describe(lock, verb.name, verb.text, context());
     case "resize":
       return instances.resize(lock, { cpus: verb.cpus, disk: BigInt(verb.mebibytes) * MIB }, context());
+    case "add disk":
+      await disks?.add(lock, BigInt(verb.mebibytes) * MIB, context());
+      return;
+    case "remove disk":
+      return disks?.remove(lock, verb.disk, context());
+    case "exclude disk":
+      return disks?.exclude(lock, verb.disk, true, context());
+    case "grow disk": {
+      const grown = [{ name: verb.disk, size: BigInt(verb.mebibytes) * MIB }];
+      return instances.resize(lock, { disks: grown }, context());
+    }
     case "start":
       return instances.start(lock, context());
     case "suspend":

@@ -20,7 +20,7 @@ import {
   UndefineFlags,
 } from "../../plugins/libvirt/rpc/index.ts";
 import { DEFINITION, RECORDS } from "../../plugins/libvirt/snapshots/record-copies.ts";
-import { readDisk } from "../../plugins/libvirt/xml/disks.ts";
+import { activeLayers } from "../../plugins/libvirt/xml/disks.ts";
 import { find, parse, text } from "../../plugins/libvirt/xml/document.ts";
 import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
@@ -63,13 +63,15 @@ export async function openWorld(
     readonly settings?: Readonly<Record<string, string>>;
     /** Of `web`; each snapshot then has other variables too. */
     readonly firmware?: Firmware;
+    /** How many disks the instance has; with several, one more that no snapshot has. */
+    readonly disks?: number;
   } = {},
 ): Promise<World> {
   const daemon = await privateDaemon(o.fileSystem);
   const settings = { uri: daemon.uri, ...o.settings };
   const fixture = await libvirtFixture(settings);
   const world = { daemon, fixture };
-  await build(fixture, o.firmware);
+  await build(fixture, o.firmware, o.disks ?? 1);
   const saved = await save(world);
   return {
     ...world,
@@ -93,11 +95,9 @@ type Bare = Pick<World, "daemon" | "fixture">;
  *    └─ x ── (m) ─┬─ m1   m is deleted and stays, hidden, with two dependants;
  *                 └─ m2   the head stands on m2
  */
-async function build(
-  { engine, image, write, writeFirmware }: LibvirtFixture,
-  firmware: Firmware | undefined,
-): Promise<void> {
-  const instance = await engine.instances.create(specOf(INSTANCE, image, firmware), context());
+async function build(fixture: LibvirtFixture, firmware: Firmware | undefined, disks: number): Promise<void> {
+  const { engine, image, write, writeFirmware } = fixture;
+  const instance = await engine.instances.create(specOf(INSTANCE, image, firmware, disks - 1), context());
   let createdAt = 1_700_000_000_000;
   let value = 1;
   const put = async (...places: readonly number[]) => {
@@ -107,6 +107,7 @@ async function build(
       if (firmware !== undefined) {
         await writeFirmware?.(instance, `variables ${value}`);
       }
+      await writeFurther(fixture, value * 8 + place);
       value = (value % 29) + 1;
     }
   };
@@ -132,7 +133,21 @@ async function build(
   await put(1, 3, 7);
   await take("m2");
   await perform(engine, { kind: "delete", on: INSTANCE, name: "m" });
+  if (disks > 1) {
+    await perform(engine, { kind: "add disk", on: INSTANCE, mebibytes: 9 });
+  }
   await put(4, 7);
+}
+
+/** Writes each of the further disks, at another place and with another value than the one before. */
+async function writeFurther({ connection }: LibvirtFixture, value: number): Promise<void> {
+  const domain = await connection.lookupDomainByName(INSTANCE);
+  const [, ...further] = activeLayers(await parse(await domain.getXml(2)));
+  for (const [at, file] of further.entries()) {
+    const offset = ((value + 3 * (at + 1)) % 8) * 1024 * 1024 + 60 * 1024;
+    const command = `write -P ${(value + 83 * (at + 1)) % 256} ${offset} 8k`;
+    await execa("qemu-io", ["-f", "qcow2", "-c", command, file]);
+  }
 }
 
 interface Saved {
@@ -233,12 +248,12 @@ async function observe({ daemon, fixture }: Bare): Promise<State> {
         throw new Error(`libvirt's records of ${snapshot.name} are others than ours`);
       }
       const variables = await variablesIn(metadata?.folder ?? "", own.firmware);
-      snapshots.push({ ...snapshot, contents: await digest(daemon, own.file), variables });
+      snapshots.push({ ...snapshot, contents: await digests(daemon, own.files), variables });
     }
     await fixture.audit?.(instance);
     await checkModes(metadata?.folder ?? "");
     const { deleted, snapshotsTaken } = record;
-    const contents = await digest(daemon, readDisk(document));
+    const contents = await digests(daemon, activeLayers(document));
     const variables = await fixture.readFirmware?.(instance);
     const { standsOn } = tree;
     state.push({ name, resources, deleted, snapshotsTaken, standsOn, contents, variables, snapshots });
@@ -248,19 +263,22 @@ async function observe({ daemon, fixture }: Bare): Promise<State> {
 
 /** libvirt's own records: every snapshot with its frozen file, the mark where the instance stands. */
 async function libvirtsTree(domain: Domain, standsOn: string | null) {
-  const found = new Map<string, { parent: string | null; file: string; firmware: string | undefined }>();
+  const found = new Map<
+    string,
+    { parent: string | null; files: readonly string[]; firmware: string | undefined }
+  >();
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
     const { name, parent, frozen, firmware } = readSnapshot(document);
     // What libvirt's own tools would restore is what we would.
-    const recorded = readDisk(find(document, "domain") ?? document);
-    if (frozen === null || recorded !== frozen) {
-      throw new Error(`the record of ${name} names ${recorded}, not ${frozen}`);
+    const recorded = activeLayers(find(document, "domain") ?? document);
+    if (frozen.length === 0 || recorded.join(" ") !== frozen.join(" ")) {
+      throw new Error(`the record of ${name} names ${recorded.join(" ")}, not ${frozen.join(" ")}`);
     }
     if (text(find(document, "state")) !== "shutoff") {
       throw new Error(`${name} is of a running guest`);
     }
-    found.set(name, { parent, file: frozen, firmware });
+    found.set(name, { parent, files: frozen, firmware });
   }
   const mark = (await domain.currentSnapshot())?.name ?? null;
   if (mark !== standsOn) {
@@ -280,6 +298,15 @@ async function variablesIn(folder: string, packed: string | undefined): Promise<
 
 /** Contents by the state of all files that they are read from; a write to any of them changes it. */
 const known = new Map<string, string>();
+
+/** Of all that the disks show, one after another. */
+async function digests(daemon: PrivateDaemon, paths: readonly string[]): Promise<string> {
+  const found = [];
+  for (const path of paths) {
+    found.push(await digest(daemon, path));
+  }
+  return found.join(" ");
+}
 
 /** Of all that a disk shows, its whole length. */
 async function digest(daemon: PrivateDaemon, path: string): Promise<string> {

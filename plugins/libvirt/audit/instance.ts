@@ -17,7 +17,7 @@ import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { currentName, listRecords, lookupSnapshot, standsOn } from "../snapshots/records.ts";
 import { isExposed } from "../snapshots/redefine.ts";
 import { isGone } from "../storage/pool.ts";
-import { managedTarget, readDisk } from "../xml/disks.ts";
+import { activeLayers, managedTarget, ownLayers, readDisk } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import { findDamaged } from "./layer-health.ts";
 import { findLeftLayers } from "./orphans.ts";
@@ -91,7 +91,8 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
   if (broken.length > 0) {
     return found;
   }
-  const missing = await findMissing(graph, owners, activeLayer);
+  const active = activeLayers(document);
+  const missing = await findMissing(graph, owners, ownLayers(document, folder));
   found.push(...missing, ...findShared(records));
   if (activeLayer === "") {
     found.push({
@@ -100,9 +101,9 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
       detail: `its definition has no disk ${managedTarget(document)} any more; the active layer still exists`,
     });
   }
-  found.push(...findUnwritable(activeLayer, graph, owners, name));
+  found.push(...findUnwritable(active, graph, owners, name));
   const guest = await readGuest(managed);
-  if (guest !== undefined && guest.disk !== activeLayer) {
+  if (guest?.disks.some((path) => !active.includes(path))) {
     found.push(...findMisplacedGuest(guest, graph, owners, name));
   }
   const difference = await findDifference(document, folder);
@@ -148,7 +149,7 @@ function findUnreadable({ unreadable, folder }: LayerGraph): InstanceFinding[] {
 async function findMissing(
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
-  activeLayer: string,
+  active: readonly string[],
 ): Promise<InstanceFinding[]> {
   const needed = new Map<string, string>();
   for (const [path, { backing, through }] of graph.headers) {
@@ -160,12 +161,12 @@ async function findMissing(
     }
   }
   for (const { name, frozen } of snapshots) {
-    if (frozen !== null) {
-      needed.set(frozen, `it belongs to snapshot "${name}"`);
+    for (const file of frozen) {
+      needed.set(file, `it belongs to snapshot "${name}"`);
     }
   }
-  if (activeLayer !== "") {
-    needed.set(activeLayer, "it is the active layer");
+  for (const path of active) {
+    needed.set(path, "it is the active layer");
   }
   const found = await Promise.all(
     [...needed].map(async ([path, why]) => {
@@ -205,7 +206,7 @@ async function findCurrentSnapshot(
       {
         kind: "current-snapshot-exposed",
         subject: stands,
-        detail: `a restore with virsh would remove ${snapshot.overlay}, which libvirt's record of "${stands}" names as the current disk`,
+        detail: `a restore with virsh would remove ${snapshot.overlays.join(", ")}, which libvirt's record of "${stands}" names as the current disk`,
         repair: "put the active layer into the record",
       },
     ];

@@ -3,13 +3,13 @@ import type { Context, Finding } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
-import { readGraph, readLiveDisk } from "../layers/graph.ts";
+import { readGraph, readLiveDisks } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
 import { layerSize, sizeOf } from "../layers/layers.ts";
 import { checkAtRest, isDamaged, isWrong } from "../qcow2/damage.ts";
 import { extentOfFile } from "../qcow2/tables.ts";
 import { listRecords } from "../snapshots/records.ts";
-import { readDisk } from "../xml/disks.ts";
+import { activeLayers } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 
@@ -88,7 +88,7 @@ function damaged(
     };
   }
   const names = snapshots.flatMap(({ name, frozen }) =>
-    frozen !== null && graph.chain(frozen).includes(path) ? [`"${name}"`] : [],
+    frozen.some((file) => graph.chain(file).includes(path)) ? [`"${name}"`] : [],
   );
   const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
   const whose = names.length === 0 ? "" : `, which ${names.slice(0, NAMED).join(", ")}${more} need`;
@@ -185,11 +185,11 @@ async function checkFile(
 
 /** The layers in strata's records. */
 export function namedFiles({ document }: Managed, snapshots: readonly SnapshotPlace[]): string[] {
-  return [readDisk(document), ...snapshots.flatMap(({ frozen }) => frozen ?? [])];
+  return [...activeLayers(document), ...snapshots.flatMap(({ frozen }) => frozen)];
 }
 
-/** The disks that a guest is writing, which may differ from that of its next start. */
+/** The files that a guest is writing, which may differ from those of its next start. */
 async function findWritten(managed: Managed): Promise<ReadonlySet<string>> {
-  const live = await readLiveDisk(managed);
-  return new Set(live === null ? [] : [readDisk(managed.document), live]);
+  const live = await readLiveDisks(managed);
+  return new Set(live === null ? [] : [...activeLayers(managed.document), ...live]);
 }

@@ -6,7 +6,7 @@ import { findInUse, readByOthers } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
 import { isEmptyImage } from "../qcow2/header.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk } from "../xml/disks.ts";
+import { activeLayers } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 
@@ -26,10 +26,9 @@ export async function findLeftLayers(
   records: readonly SnapshotPlace[],
 ): Promise<InstanceFinding[]> {
   const { folder } = graph;
-  const activeLayer = readDisk(managed.document);
   const named = new Set([
-    activeLayer,
-    ...owners.map(({ frozen }) => frozen),
+    ...activeLayers(managed.document),
+    ...owners.flatMap(({ frozen }) => frozen),
     ...readByOthers(managed, graph),
   ]);
   const shutOff = await isShutOff(managed);
@@ -83,11 +82,13 @@ export function problemOf(
  */
 function findUnrecorded(
   { headers }: LayerGraph,
-  named: ReadonlySet<string | null>,
+  named: ReadonlySet<string>,
   records: readonly SnapshotPlace[],
 ): InstanceFinding[] {
   return [...headers].flatMap(([path, { inside }]) => {
-    const known = records.filter(({ frozen, recorded }) => frozen === null && recorded === path).length;
+    const known = records.filter(
+      ({ frozen, recorded }) => frozen.length === 0 && recorded.includes(path),
+    ).length;
     if (!named.has(path) || inside <= known) {
       return [];
     }
@@ -151,7 +152,7 @@ function withInsideSnapshots(
   inside: number,
   records: readonly SnapshotPlace[],
 ): InstanceFinding {
-  const names = records.filter(({ frozen, recorded }) => frozen === null && recorded === path);
+  const names = records.filter(({ frozen, recorded }) => frozen.length === 0 && recorded.includes(path));
   const which = names.length === 0 ? "" : ` (${names.map(({ name }) => `"${name}"`).join(", ")})`;
   return {
     kind: "layer-kept",

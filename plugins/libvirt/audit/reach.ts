@@ -7,7 +7,7 @@ import type { LibvirtEngine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
-import { readDisk } from "../xml/disks.ts";
+import { activeLayers } from "../xml/disks.ts";
 
 /**
  * Folders above layers and base images that QEMU's user cannot enter: a guest whose disk is below one does
@@ -106,13 +106,15 @@ function ownersOf(all: readonly Managed[]): ReadonlyMap<string, ReadonlySet<stri
 
 function chainOf(document: Managed["document"]): string[] {
   const chain = new Set<string>();
-  try {
-    for (let at: string | null = readDisk(document); at !== null && !chain.has(at); ) {
-      chain.add(at);
-      at = readHeaderSync(at).backing;
+  for (const top of activeLayers(document)) {
+    try {
+      for (let at: string | null = top; at !== null && !chain.has(at); ) {
+        chain.add(at);
+        at = readHeaderSync(at).backing;
+      }
+    } catch {
+      // A file that is missing or cannot be read has a finding of its own.
     }
-  } catch {
-    // A file that is missing or cannot be read has a finding of its own.
   }
   return [...chain];
 }

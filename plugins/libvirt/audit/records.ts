@@ -3,6 +3,7 @@ import { quote } from "../../../lib/util/quote.ts";
 import { findObstacle, type Guest, remedyFor } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
+import { ownersOf } from "../snapshots/records.ts";
 import { isRewritten, type SnapshotPlace } from "../xml/snapshot.ts";
 
 /** A finding about an instance, without the instance's name. */
@@ -11,7 +12,7 @@ export type InstanceFinding = Omit<Finding, "instance">;
 /** Snapshots that only libvirt's own tools can use: those that are not external disk snapshots. */
 export function findForeign(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   return snapshots
-    .filter(({ frozen }) => frozen === null)
+    .filter(({ frozen }) => frozen.length === 0)
     .map(({ name }) => ({
       kind: "snapshot-foreign",
       subject: name,
@@ -26,7 +27,7 @@ export function findLost(lost: readonly RecordCopy[]): InstanceFinding[] {
   return lost.map(({ name, frozen }) => ({
     kind: "record-lost",
     subject: name,
-    detail: `libvirt has lost its record of snapshot "${name}", but strata has a copy${frozen === null ? "" : `; its layer is ${frozen}`}`,
+    detail: `libvirt has lost its record of snapshot "${name}", but strata has a copy${layersOf(frozen)}`,
     repair: "record it again in libvirt",
     choices: [
       { name: "record", detail: "record it again in libvirt" },
@@ -35,19 +36,26 @@ export function findLost(lost: readonly RecordCopy[]): InstanceFinding[] {
   }));
 }
 
+function layersOf(frozen: readonly string[]): string {
+  if (frozen.length === 0) {
+    return "";
+  }
+  return frozen.length === 1 ? `; its layer is ${frozen[0]}` : `; its layers are ${frozen.join(", ")}`;
+}
+
 /** An active layer that must not be written, by the rule for start, take and restore. */
 export function findUnwritable(
-  activeLayer: string,
+  active: readonly string[],
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
   instance: string,
 ): InstanceFinding[] {
-  const obstacle = findObstacle(activeLayer, graph, snapshots);
+  const obstacle = findObstacle(active, graph, snapshots);
   if (obstacle === undefined) {
     return [];
   }
   const way = obstacle.snapshot === undefined ? "" : `; ${remedyFor(instance, obstacle)}`;
-  return [{ kind: "active-layer-frozen", subject: activeLayer, detail: `${obstacle.reason}${way}` }];
+  return [{ kind: "active-layer-frozen", subject: obstacle.file, detail: `${obstacle.reason}${way}` }];
 }
 
 /**
@@ -55,12 +63,12 @@ export function findUnwritable(
  * not change.
  */
 export function findMisplacedGuest(
-  { state, disk }: Guest,
+  { state, disks }: Guest,
   graph: LayerGraph,
   snapshots: readonly Pick<SnapshotPlace, "name" | "frozen">[],
   instance: string,
 ): InstanceFinding[] {
-  const obstacle = findObstacle(disk, graph, snapshots);
+  const obstacle = findObstacle(disks, graph, snapshots);
   if (obstacle === undefined) {
     return [];
   }
@@ -68,25 +76,24 @@ export function findMisplacedGuest(
     state === "running" ? "the running guest writes to it" : "the suspended guest will write to it";
   const end = state === "running" ? "stops it" : "discards its saved memory";
   const detail = `${obstacle.reason}, and ${what}; \`strata stop --force ${quote(instance)}\` ${end}`;
-  return [{ kind: "guest-misplaced", subject: disk, detail }];
+  return [{ kind: "guest-misplaced", subject: obstacle.file, detail }];
 }
 
 export function findShared(snapshots: readonly SnapshotPlace[]): InstanceFinding[] {
   const owners = new Map<string, string>();
   const found: InstanceFinding[] = [];
   for (const { name, frozen } of snapshots) {
-    if (frozen === null) {
-      continue;
+    for (const file of frozen) {
+      const other = owners.get(file);
+      if (other !== undefined) {
+        found.push({
+          kind: "layer-shared",
+          subject: file,
+          detail: `snapshots "${other}" and "${name}" both have this layer`,
+        });
+      }
+      owners.set(file, name);
     }
-    const other = owners.get(frozen);
-    if (other !== undefined) {
-      found.push({
-        kind: "layer-shared",
-        subject: frozen,
-        detail: `snapshots "${other}" and "${name}" both have this layer`,
-      });
-    }
-    owners.set(frozen, name);
   }
   return found;
 }
@@ -99,10 +106,10 @@ export function findMisplaced(
   graph: LayerGraph,
   snapshots: readonly (Pick<SnapshotPlace, "name" | "frozen"> & Partial<SnapshotPlace>)[],
 ): InstanceFinding[] {
-  const byFile = new Map(snapshots.map(({ frozen, name }) => [frozen, name]));
-  return snapshots.flatMap(({ name, parent, frozen }) => {
-    // A lost snapshot has no parent yet.
-    if (parent === undefined || frozen === null) {
+  const byFile = ownersOf(snapshots);
+  return snapshots.flatMap(({ name, parent, frozen: [frozen] }) => {
+    // A lost snapshot has no parent yet. Where a snapshot stands, its system disk tells.
+    if (parent === undefined || frozen === undefined) {
       return [];
     }
     const below = graph.chain(frozen).slice(1);

@@ -6,14 +6,7 @@ import { layerOf } from "../layers/names.ts";
 import { isEmptyImage, readHeader, readHeaderSync } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import {
-  type ExplicitChain,
-  putSeed,
-  readDisk,
-  readExplicitChain,
-  readOtherDisks,
-  setDisk,
-} from "../xml/disks.ts";
+import { dropChains, type ExplicitChain, putSeed, readExplicitChains, readOtherDisks } from "../xml/disks.ts";
 import type { Element } from "../xml/document.ts";
 
 /**
@@ -28,14 +21,14 @@ export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Pr
   const { name, document, metadata, domain } = managed;
   const seed = join(metadata.folder, "seed.iso");
   const overlays = await findSeedOverlays(document, seed);
-  if (readExplicitChain(document) === undefined && overlays.length === 0) {
+  if (readExplicitChains(document).length === 0 && overlays.length === 0) {
     return managed;
   }
   const reason = await findDifference(document, metadata.folder);
   if (reason !== undefined) {
     throw failure("RECORDS_DIFFER", { name, reason });
   }
-  setDisk(document, readDisk(document));
+  dropChains(document);
   for (const overlay of overlays) {
     putSeed(document, overlay, seed);
   }
@@ -63,11 +56,9 @@ async function findSeedOverlays(document: Element, seed: string): Promise<string
 
 /** How a definition's backing chain contradicts the headers; undefined if it does not. */
 export async function findDifference(document: Element, folder: string): Promise<string | undefined> {
-  const explicit = readExplicitChain(document);
-  if (explicit === undefined) {
-    return undefined;
-  }
-  return compareChains(readDisk(document), explicit, folder, { backingOf, exists: existsSync });
+  return readExplicitChains(document)
+    .map((explicit) => compareChains(explicit.top, explicit, folder, { backingOf, exists: existsSync }))
+    .find((difference) => difference !== undefined);
 }
 
 /** The files as they are. */
@@ -110,7 +101,7 @@ function follow(file: string, next: string, folder: string, files: Files): Follo
 /** How the chain below `top` that a definition lists contradicts the headers; undefined if it does not. */
 export function compareChains(
   top: string,
-  explicit: ExplicitChain,
+  explicit: Pick<ExplicitChain, "files" | "ends">,
   folder: string,
   files: Files,
 ): string | undefined {

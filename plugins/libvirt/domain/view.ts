@@ -1,9 +1,9 @@
-import type { EngineState, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
+import type { Disk, EngineState, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
 import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, DomainState, PausedReason } from "../rpc/index.ts";
-import { managedTarget, readDisk } from "../xml/disks.ts";
+import { writtenDisks } from "../xml/disks.ts";
 import { readInterfaces } from "../xml/domain.ts";
 import { readFirmware, readTpm } from "../xml/firmware.ts";
 import type { Metadata } from "../xml/metadata.ts";
@@ -37,16 +37,20 @@ export async function toInstance(
   const { domain, document, metadata } = managed;
   const firmware = readFirmware(document);
   const tpm = readTpm(document)?.version;
-  const [state, snapshotCount, disk] = await Promise.all([
+  const [state, snapshotCount, [system, ...further]] = await Promise.all([
     readState(domain, metadata, states),
     domain.snapshotCount(),
-    diskSize(managed),
+    readDisks(managed),
   ]);
   return {
     id: domain.uuid,
     name: managed.name,
     state,
-    resources: { ...readResources(document), disk },
+    resources: {
+      ...readResources(document),
+      disk: system?.size ?? 0n,
+      ...(further.length === 0 ? {} : { disks: further }),
+    },
     mounts: metadata.mounts,
     nics: readInterfaces(document).slice(1),
     record: visibleRecord(metadata),
@@ -105,12 +109,23 @@ function pausedState(reason: number): EngineState {
   }
 }
 
-/** Virtual size of the active layer; 0 if it is unknown. libvirt reads it for users who may not read the file. */
-async function diskSize({ domain, document }: Managed): Promise<bigint> {
+/** The disks that the guest writes, the system disk first. */
+async function readDisks({ domain, document, metadata }: Managed): Promise<Disk[]> {
+  return Promise.all(
+    writtenDisks(document, metadata).map(async ({ target, file, left }) => ({
+      name: target,
+      size: await diskSize(domain, target, file),
+      ...(left === undefined ? {} : { excluded: true as const }),
+    })),
+  );
+}
+
+/** Virtual size of a disk; 0 if it is unknown. libvirt reads it for users who may not read the file. */
+async function diskSize(domain: Domain, target: string, file: string): Promise<bigint> {
   try {
-    return (await readHeader(readDisk(document))).virtualSize;
+    return (await readHeader(file)).virtualSize;
   } catch {
-    return domain.blockInfo(managedTarget(document)).then(
+    return domain.blockInfo(target).then(
       (info) => info.capacity,
       () => 0n,
     );

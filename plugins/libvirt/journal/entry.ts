@@ -1,6 +1,6 @@
 /**
  * An operation in progress on an instance, written before its first step and removed after its last, so that
- * the next command can finish or undo it (`recover.ts`). All members are strings; paths are absolute.
+ * the next command can finish or undo it (`recover.ts`). All members but `disks` are strings; paths are absolute.
  *
  * `create`, `purge` and the last steps of `release` are kept in the domain's metadata, because they must be
  * found when the folder is gone. The others are kept in the instance's folder (`journal.ts`): metadata is
@@ -19,6 +19,8 @@ export type Operation =
       readonly taken: string;
       /** "" for none; absent in entries of earlier versions. */
       readonly parent?: string;
+      /** `file` is the overlay. */
+      readonly disks?: readonly FurtherDisk<"target" | "file">[];
     }
   /**
    * `stamp`, here and below: the stamp, before the operation began, of the file that it gives up. Absent in
@@ -34,6 +36,8 @@ export type Operation =
       readonly firmware?: string;
       readonly variables?: string;
       readonly tpm?: string;
+      /** `file` is "" for a disk that the snapshot lacks, and `old` for one that the instance lacked. */
+      readonly disks?: readonly FurtherDisk<"target" | "file" | "old" | "stamp">[];
     }
   /** `layer` is the file that the snapshot froze, "" if it is not a layer. */
   | {
@@ -43,6 +47,7 @@ export type Operation =
       readonly stamp?: string;
       /** The packed state of the snapshot's firmware, a name. */
       readonly firmware?: string;
+      readonly disks?: readonly FurtherDisk<"layer" | "stamp">[];
     }
   /**
    * The backing file of `child` is being changed from `layer`, which goes, to `target`, the file below it (""
@@ -60,10 +65,23 @@ export type Operation =
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   /** The instance itself is being renamed; libvirt may have forgotten its snapshots meanwhile. */
   | { readonly kind: "rename-instance"; readonly from: string; readonly to: string }
-  | { readonly kind: "resize"; readonly disk: string; readonly cpus?: string; readonly memory?: string }
+  | {
+      readonly kind: "resize";
+      readonly disk: string;
+      readonly cpus?: string;
+      readonly memory?: string;
+      readonly disks?: readonly FurtherDisk<"target" | "size">[];
+    }
+  /** A disk is being added; `file` is its first layer. */
+  | { readonly kind: "add-disk"; readonly target: string; readonly file: string }
+  /** A disk is being taken away. */
+  | { readonly kind: "remove-disk"; readonly target: string; readonly file: string; readonly stamp: string }
   | { readonly kind: "purge" }
   /** An adopted domain is being released. */
   | { readonly kind: "release" };
+
+/** What an entry says of a disk beside the system disk, of which the members of the entry itself tell. */
+export type FurtherDisk<Member extends string> = Readonly<Record<Member, string>>;
 
 export type OperationOf<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
@@ -84,9 +102,24 @@ const MEMBERS: Readonly<Record<Operation["kind"], readonly string[]>> = {
   rename: ["from", "to"],
   "rename-instance": ["from", "to"],
   resize: ["disk"],
+  "add-disk": ["target", "file"],
+  "remove-disk": ["target", "file", "stamp"],
   purge: [],
   release: [],
 };
+
+/** The members of each of the further disks. */
+const FURTHER: Partial<Readonly<Record<Operation["kind"], readonly string[]>>> = {
+  take: ["target", "file"],
+  restore: ["target", "file", "old", "stamp"],
+  delete: ["layer", "stamp"],
+  resize: ["target", "size"],
+};
+
+function hasStrings(disk: unknown, members: readonly string[]): boolean {
+  const found = Object(disk) as Record<string, unknown>;
+  return members.length > 0 && members.every((name) => typeof found[name] === "string");
+}
 
 /** Reads an entry of any version; it may be broken. */
 export function readOperation(entry: unknown): Operation | Unusable {
@@ -109,8 +142,13 @@ export function readOperation(entry: unknown): Operation | Unusable {
   if (lacking !== undefined) {
     return broken(`"${kind}" lacks "${lacking}"`);
   }
-  if ([...members.values()].some((value) => typeof value !== "string")) {
+  const { disks = [], ...strings } = Object.fromEntries(members);
+  if (Object.values(strings).some((value) => typeof value !== "string")) {
     return broken(`"${kind}" has a member that is not a string`);
+  }
+  const further = FURTHER[kind as Operation["kind"]] ?? [];
+  if (!Array.isArray(disks) || !disks.every((disk) => hasStrings(disk, further))) {
+    return broken(`"${kind}" has a disk that is not complete`);
   }
   // The kind and its required members were checked above.
   return Object.fromEntries(members) as unknown as Operation;

@@ -5,7 +5,7 @@ import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engi
 import { libvirtError } from "../errors.ts";
 import { dropPacked } from "../firmware/archive.ts";
 import { layerOf } from "../layers/names.ts";
-import { parseStamp } from "../layers/pending-removals.ts";
+import { parseStamp, type Stamp } from "../layers/pending-removals.ts";
 import { scheduleRemoval } from "../layers/schedule-removal.ts";
 import { isStray, removeStray } from "../layers/stray.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -15,31 +15,44 @@ import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/
 import { listRecords, lookupSnapshot, readRecordText, standsOn } from "../snapshots/records.ts";
 import { isRefusal, redefine } from "../snapshots/redefine.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk, setDisk } from "../xml/disks.ts";
+import { findDisk, managedTarget, readDisk, setDiskAt } from "../xml/disks.ts";
 import { type Element, parse } from "../xml/document.ts";
-import { putMetadata, readMetadata } from "../xml/metadata.ts";
+import { putMetadata, readMetadata, type SnapshotEntry } from "../xml/metadata.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { OperationOf } from "./entry.ts";
 
+/** A disk of an interrupted take. */
+interface TakenDisk {
+  readonly target: string;
+  /** The overlay that the take made. */
+  readonly file: string;
+  /** What the overlay stands on; null if that is not known. */
+  readonly below: string | null;
+}
+
 /**
  * Finishes or undoes an interrupted take, depending on what exists. The entry may also have come back with an
- * old definition, long after the take ended: then it is only removed.
+ * old definition, long after the take ended: then it is only removed. libvirt switches all disks at once, so the
+ * system disk tells how far it came.
  */
 export async function finishTake(
   engine: LibvirtEngine,
   managed: Managed,
-  { name, file, taken }: Pick<OperationOf<"take">, "name" | "file" | "taken">,
+  { name, file, taken, disks: further = [] }: OperationOf<"take">,
 ): Promise<void> {
   const { domain, metadata, document } = managed;
   const activeLayer = readDisk(document);
-  const below = await backingOf(metadata.folder, file);
+  const made = [{ target: managedTarget(document), file }, ...further];
+  const disks = await Promise.all(
+    made.map(async (disk) => ({ ...disk, below: await backingOf(metadata.folder, disk.file) })),
+  );
   const snapshot = await lookupSnapshot(domain, name);
-  const stage = stageOf({ snapshot, file, below, activeLayer });
+  const stage = stageOf({ snapshot, file, below: disks[0]?.below ?? null, activeLayer });
   if (stage === "recorded") {
-    await completeTake(engine, managed, { name, file, switched: activeLayer !== snapshot?.frozen });
+    await completeTake(engine, managed, { name, disks, switched: activeLayer !== snapshot?.frozen[0] });
   } else {
     const undo = stage === "switched" ? undoSwitch : undoPreparation;
-    await keepCurrentSnapshot({ ...managed, document: await undo(engine, managed, file, below) });
+    await keepCurrentSnapshot({ ...managed, document: await undo(engine, managed, disks) });
     await dropPacked(managed, metadata.snapshot?.firmware);
   }
   // An old definition has an old counter. The copy of the definition has that of strata's last operation.
@@ -62,12 +75,12 @@ export function stageOf({
   below,
   activeLayer,
 }: {
-  readonly snapshot: Pick<SnapshotDocument, "overlay" | "frozen"> | null;
+  readonly snapshot: Pick<SnapshotDocument, "overlays" | "frozen"> | null;
   readonly file: string;
   readonly below: string | null;
   readonly activeLayer: string;
 }): "recorded" | "switched" | "unswitched" {
-  if (snapshot !== null && (snapshot.overlay === file || snapshot.frozen === below)) {
+  if (snapshot !== null && (snapshot.overlays[0] === file || snapshot.frozen[0] === below)) {
     return "recorded";
   }
   return activeLayer === file ? "switched" : "unswitched";
@@ -77,15 +90,21 @@ export function stageOf({
 async function completeTake(
   engine: LibvirtEngine,
   managed: Managed,
-  { name, file, switched }: { readonly name: string; readonly file: string; readonly switched: boolean },
+  {
+    name,
+    disks,
+    switched,
+  }: { readonly name: string; readonly disks: readonly TakenDisk[]; readonly switched: boolean },
 ): Promise<void> {
-  if (existsSync(file)) {
-    await secure(file);
+  for (const { file } of disks) {
+    if (existsSync(file)) {
+      await secure(file);
+    }
   }
   // After a power cut, the record may be on disk and the definition not: then the domain would write to the
-  // frozen layer.
-  if (!switched && (await isShutOff(managed)) && (await isStray(engine, managed, file))) {
-    await switchTo(engine, managed, file);
+  // frozen layers.
+  if (!switched && (await isShutOff(managed)) && (await areStray(engine, managed, disks))) {
+    await switchTo(engine, managed, disks, ({ file }) => file);
   }
   await correctParent(engine, managed, name);
   const text = await readRecordText(managed.domain, name);
@@ -94,36 +113,69 @@ async function completeTake(
   }
 }
 
-type Undo = (engine: LibvirtEngine, managed: Managed, file: string, below: string | null) => Promise<Element>;
+type Undo = (engine: LibvirtEngine, managed: Managed, disks: readonly TakenDisk[]) => Promise<Element>;
 
 /** Undoes a take that neither switched nor recorded. Resolves to the definition. */
-const undoPreparation: Undo = async (engine, managed, file, below) => {
+const undoPreparation: Undo = async (engine, managed, disks) => {
   const { domain, document } = managed;
-  // QEMU may have switched to the overlay without libvirt knowing. Then the guest writes to it.
-  const behind = below === readDisk(document) && (await domain.isActive());
-  if (behind && (await (await readFileUsers()).has(file))) {
-    return switchTo(engine, managed, file);
+  // QEMU may have switched to the overlays without libvirt knowing. Then the guest writes to them.
+  const behind = disks[0]?.below === readDisk(document) && (await domain.isActive());
+  const users = behind ? await readFileUsers() : undefined;
+  for (const { file } of users === undefined ? [] : disks) {
+    if (await users?.has(file)) {
+      return switchTo(engine, managed, disks, (disk) => disk.file);
+    }
   }
-  await removeStray(engine, managed, file);
+  await removeStrays(engine, managed, disks);
   return document;
 };
 
-/** Goes back to the old file, unless the guest has written to the overlay since. Resolves to the definition. */
-const undoSwitch: Undo = async (engine, managed, file, below) => {
+/** Goes back to the old files, unless the guest has written to an overlay since. Resolves to the definition. */
+const undoSwitch: Undo = async (engine, managed, disks) => {
   const { metadata } = managed;
-  if (below === null) {
-    return managed.document;
-  }
-  if ((await isShutOff(managed)) && (await isStray(engine, managed, file))) {
-    const document = await switchTo(engine, managed, below);
-    await removeStray(engine, { ...managed, document }, file);
+  const known = disks.every(({ below }) => below !== null);
+  if (known && (await isShutOff(managed)) && (await areStray(engine, managed, disks))) {
+    const document = await switchTo(engine, managed, disks, ({ below }) => below ?? "");
+    await removeStrays(engine, { ...managed, document }, disks);
     return document;
   }
-  const { overlay, frozen, stamp } = metadata.snapshot ?? {};
-  const known = overlay === file && frozen === below ? parseStamp(stamp) : undefined;
-  await scheduleRemoval(managed, below, await listCopies(metadata.folder), known);
+  const copies = await listCopies(metadata.folder);
+  for (const { file, below } of disks) {
+    if (below !== null) {
+      await scheduleRemoval(managed, below, copies, stampIn(metadata.snapshot, file, below));
+    }
+  }
   return managed.document;
 };
+
+/** The stamp of the frozen file in the entry of a take, if the entry is of that overlay. */
+function stampIn(entry: SnapshotEntry | undefined, file: string, below: string): Stamp | undefined {
+  const noted = [entry, ...(entry?.disks ?? [])].find((disk) => disk?.overlay === file);
+  return noted?.frozen === below ? parseStamp(noted.stamp) : undefined;
+}
+
+async function areStray(
+  engine: LibvirtEngine,
+  managed: Managed,
+  disks: readonly TakenDisk[],
+): Promise<boolean> {
+  for (const { file } of disks) {
+    if (!(await isStray(engine, managed, file))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+async function removeStrays(
+  engine: LibvirtEngine,
+  managed: Managed,
+  disks: readonly TakenDisk[],
+): Promise<void> {
+  for (const { file } of disks) {
+    await removeStray(engine, managed, file);
+  }
+}
 
 async function takenByCopy(folder: string): Promise<number> {
   try {
@@ -139,8 +191,18 @@ async function backingOf(folder: string, file: string): Promise<string | null> {
   return header === null || header.backing === null ? null : layerOf(folder, header.backing);
 }
 
-async function switchTo(engine: LibvirtEngine, { document, metadata }: Managed, file: string) {
-  setDisk(document, file);
+/** Defines the domain on other files. A disk that another hand has taken away meanwhile stays away. */
+async function switchTo(
+  engine: LibvirtEngine,
+  { document, metadata }: Managed,
+  disks: readonly TakenDisk[],
+  fileOf: (disk: TakenDisk) => string,
+): Promise<Element> {
+  for (const disk of disks) {
+    if (findDisk(document, disk.target) !== undefined) {
+      setDiskAt(document, disk.target, fileOf(disk));
+    }
+  }
   putMetadata(document, metadata);
   await define(engine, document);
   return document;
@@ -152,10 +214,11 @@ async function switchTo(engine: LibvirtEngine, { document, metadata }: Managed, 
 async function correctParent(engine: LibvirtEngine, managed: Managed, name: string): Promise<void> {
   try {
     const snapshot = await lookupSnapshot(managed.domain, name);
-    if (snapshot === null || snapshot.frozen === null) {
+    const frozen = snapshot?.frozen[0];
+    if (snapshot === null || frozen === undefined) {
       return;
     }
-    const parent = await standsOn(managed, await listRecords(managed.domain), snapshot.frozen);
+    const parent = await standsOn(managed, await listRecords(managed.domain), frozen);
     if (parent !== snapshot.parent) {
       await redefine(managed, snapshot, { parent }, true);
     }

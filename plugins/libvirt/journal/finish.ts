@@ -20,10 +20,11 @@ import { listCopies, removeRecordCopies } from "../snapshots/record-copies.ts";
 import { currentName, listChildren, lookupSnapshot } from "../snapshots/records.ts";
 import { deleteRecord, isRefusal, redefine } from "../snapshots/redefine.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
-import { readDisk } from "../xml/disks.ts";
+import { managedTarget, readDisk, readDiskAt } from "../xml/disks.ts";
 import { setResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
+import { finishAddDisk, finishRemoveDisk } from "./finish-disks.ts";
 import { finishInstanceRename, undoInstanceRename } from "./finish-instance-rename.ts";
 import { finishMerge, undoMerge } from "./finish-merge.ts";
 import { finishTake } from "./finish-take.ts";
@@ -63,6 +64,12 @@ export async function finishOperation(
     case "rename":
       await finishRename(managed, operation);
       return true;
+    case "add-disk":
+      await finishAddDisk(engine, managed, operation);
+      return true;
+    case "remove-disk":
+      await finishRemoveDisk(managed, operation);
+      return true;
     case "rename-instance":
       return finishInstanceRename(engine, managed, operation);
     case "resize":
@@ -77,7 +84,7 @@ export async function finishOperation(
 }
 
 /**
- * Makes the snapshot current and schedules the old disk for removal, or removes the new disk of a restore
+ * Makes the snapshot current and schedules the old disks for removal, or removes the new disks of a restore
  * that did not happen.
  */
 export async function finishRestore(
@@ -86,7 +93,7 @@ export async function finishRestore(
   operation: OperationOf<"restore">,
   snapshot?: SnapshotDocument,
 ): Promise<void> {
-  const { name, file, old, stamp } = operation;
+  const { name, file, old, stamp, disks: further = [] } = operation;
   const { document, metadata } = managed;
   if (readDisk(document) === file) {
     await finishFirmware(managed, operation);
@@ -100,23 +107,36 @@ export async function finishRestore(
       );
     });
     const copies = await listCopies(metadata.folder);
-    await scheduleRemoval(managed, old, copies, parseStamp(stamp));
+    for (const disk of [{ old, stamp }, ...further]) {
+      await scheduleRemoval(managed, disk.old, copies, parseStamp(disk.stamp));
+    }
     await removePendingIfLarge(managed, copies);
   } else {
     await undoFirmware(managed, operation);
-    await removeStray(engine, managed, file);
+    await removeOverlays(engine, managed, [file, ...further.map((disk) => disk.file)]);
   }
   await clearJournal(metadata.folder);
 }
 
+/** Removes the overlays of an operation that did not happen. */
+async function removeOverlays(
+  engine: LibvirtEngine,
+  managed: Managed,
+  files: readonly string[],
+): Promise<void> {
+  for (const file of files.filter((each) => each !== "")) {
+    await removeStray(engine, managed, file);
+  }
+}
+
 /**
- * Deletes a snapshot's record and schedules its layer for removal. A caller that has just read the snapshot
+ * Deletes a snapshot's record and schedules its layers for removal. A caller that has just read the snapshot
  * passes it.
  */
 export async function finishDelete(
   engine: LibvirtEngine,
   managed: Managed,
-  { name, layer, stamp, firmware }: OperationOf<"delete">,
+  { name, layer, stamp, firmware, disks: further = [] }: OperationOf<"delete">,
   context?: Pick<Context, "signal"> & Partial<Context>,
   seen?: { readonly snapshot: SnapshotDocument; readonly children: readonly SnapshotDocument[] },
 ): Promise<void> {
@@ -124,11 +144,13 @@ export async function finishDelete(
   const { folder } = metadata;
   const snapshot = seen?.snapshot ?? (await lookupSnapshot(domain, name));
   // A snapshot of that name with another layer was taken since.
-  const same = layer === undefined || layer === "" || snapshot?.frozen === layer;
+  const same = layer === undefined || layer === "" || snapshot?.frozen[0] === layer;
   if (snapshot !== null && same) {
     const children = seen?.children ?? (await listChildren(domain, name));
-    if (snapshot.frozen !== null) {
-      await scheduleFrozenRemoval(managed, snapshot.frozen, layersAbove(folder, children), parseStamp(stamp));
+    const above = layersAbove(folder, children);
+    for (const [at, frozen] of snapshot.frozen.entries()) {
+      const noted = at === 0 ? stamp : further.find((disk) => disk.layer === frozen)?.stamp;
+      await scheduleFrozenRemoval(managed, frozen, above, parseStamp(noted));
     }
     await deleteRecord(managed, snapshot, children);
     // libvirt leaves the memory file that it saved with the snapshot.
@@ -185,14 +207,20 @@ export async function finishRename(
 async function finishResize(
   engine: LibvirtEngine,
   managed: Managed,
-  { disk, cpus, memory }: OperationOf<"resize">,
+  { disk, cpus, memory, disks: further = [] }: OperationOf<"resize">,
 ): Promise<void> {
   const { document, domain } = managed;
-  const activeLayer = readDisk(document);
-  const { virtualSize } = await readHeader(activeLayer);
-  if (BigInt(disk) > virtualSize) {
-    await requireWritableNow(managed);
-    await growImage(activeLayer, BigInt(disk), runOptions(engine, domain.uuid));
+  for (const { target, size } of [{ target: managedTarget(document), size: disk }, ...further]) {
+    // Another hand may have taken a further disk away meanwhile.
+    const file = readDiskAt(document, target);
+    if (file === "" && target !== managedTarget(document)) {
+      continue;
+    }
+    const { virtualSize } = await readHeader(file);
+    if (BigInt(size) > virtualSize) {
+      await requireWritableNow(managed);
+      await growImage(file, BigInt(size), runOptions(engine, domain.uuid));
+    }
   }
   setResources(document, {
     ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
@@ -224,7 +252,7 @@ export async function undoOperation(
         lookupSnapshot(domain, operation.from),
         lookupSnapshot(domain, operation.to),
       ]);
-      if (old !== null && made !== null && old.frozen === made.frozen) {
+      if (old !== null && made !== null && old.frozen[0] === made.frozen[0]) {
         await deleteRecord(managed, made, []);
         await removeRecordCopies(await listCopies(folder), operation.to);
       }
@@ -233,7 +261,8 @@ export async function undoOperation(
     case "restore":
       if (readDisk(managed.document) !== operation.file) {
         await undoFirmware(managed, operation).catch(() => {});
-        await removeStray(engine, managed, operation.file);
+        const further = (operation.disks ?? []).map(({ file }) => file);
+        await removeOverlays(engine, managed, [operation.file, ...further]);
       }
       break;
     case "rename-instance":

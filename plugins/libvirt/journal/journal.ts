@@ -13,7 +13,8 @@ export const JOURNAL = "journal.json";
  */
 export const SET_ASIDE = /^journal-\d+\.json$/;
 
-const VERSION = 1;
+/** Earlier versions of strata know the first; they must not finish an operation on disks that they do not see. */
+const VERSIONS = { one: 1, several: 2 } as const;
 
 export interface Entry {
   readonly operation: Operation | Unusable;
@@ -42,7 +43,7 @@ export function readEntry(text: string): Entry {
     return unusable("RECORDS_DIFFER", "its journal entry is broken: it is not JSON");
   }
   const { version, operation, refusals } = Object(read) as Record<string, unknown>;
-  if (typeof version === "number" && version > VERSION) {
+  if (typeof version === "number" && version > VERSIONS.several) {
     return unusable("RECORD_TOO_NEW", `its journal entry has version ${version}`);
   }
   return {
@@ -53,7 +54,8 @@ export function readEntry(text: string): Entry {
 
 /** Writes the entry of what is about to be done, durably. It replaces an earlier entry. */
 export async function writeJournal(folder: string, operation: Operation, refusals = 0): Promise<void> {
-  const text = JSON.stringify({ version: VERSION, operation, refusals });
+  const version = "disks" in operation ? VERSIONS.several : VERSIONS.one;
+  const text = JSON.stringify({ version, operation, refusals });
   await writeDurably(join(folder, JOURNAL), `${text}\n`);
 }
 

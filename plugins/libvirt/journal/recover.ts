@@ -10,6 +10,7 @@ import { restoreBackup } from "../snapshots/current-snapshot.ts";
 import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
 import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
 import { exists } from "../storage/pool.ts";
+import type { DiskEntry } from "../xml/metadata.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishOperation, undoOperation } from "./finish.ts";
 import { finishTake } from "./finish-take.ts";
@@ -47,12 +48,18 @@ export async function finishInterrupted(
   await restoreBackup(managed);
   const { snapshot } = managed.metadata;
   if (snapshot !== undefined) {
-    const { name, overlay, taken = 0 } = snapshot;
+    const { name, overlay, taken = 0, disks } = snapshot;
     if (name !== undefined && overlay !== undefined) {
       await finishTakeOrGiveUp(
         engine,
         managed,
-        { kind: "take", name, file: overlay, taken: String(taken) },
+        {
+          kind: "take",
+          name,
+          file: overlay,
+          taken: String(taken),
+          ...(disks === undefined ? {} : { disks: disks.map(toTaken) }),
+        },
         context,
       );
     }
@@ -62,6 +69,10 @@ export async function finishInterrupted(
     }
   }
   await finishJournal(engine, id, context);
+}
+
+function toTaken({ target, overlay = "" }: DiskEntry): { readonly target: string; readonly file: string } {
+  return { target, file: overlay };
 }
 
 /**

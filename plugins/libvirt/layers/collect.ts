@@ -6,7 +6,7 @@ import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal, isHalfMerged, writeJournal } from "../journal/journal.ts";
 import { hasLost } from "../qcow2/damage.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
-import { readDisk } from "../xml/disks.ts";
+import { activeLayers } from "../xml/disks.ts";
 import { isReplacementOpen } from "./child-replacement.ts";
 import { isCached, keepShort, removeUnusedFlattened } from "./flattened/flattened.ts";
 import { readGraph } from "./graph.ts";
@@ -88,10 +88,9 @@ export async function collectLayers(
   }
   // Now that layers are gone, keyframes may be too far apart, or not needed any more.
   const options = runOptions(engine, id, context);
-  const activeLayer = readDisk(managed.document);
   const short = await keepShort(
     engine,
-    { name: managed.name, activeLayer },
+    { name: managed.name, active: activeLayers(managed.document) },
     graph,
     graph.headers.keys(),
     options,

@@ -6,10 +6,11 @@ import type { Managed } from "../engine.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { isGone } from "../storage/pool.ts";
-import { readDisk, readOtherDisks } from "../xml/disks.ts";
+import { activeLayers, readDisk, readOtherDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
 import type { LayerGraph } from "./layer-graph.ts";
 import { readLayers } from "./layers.ts";
+import { isLayerPath } from "./names.ts";
 
 /**
  * The layers of an instance and everything that stands on them, as far as its definition (with all disks),
@@ -21,21 +22,24 @@ export async function readGraph(
   copies?: readonly Pick<RecordCopy, "frozen">[],
 ): Promise<LayerGraph> {
   const { folder } = managed.metadata;
-  const activeLayer = readDisk(managed.document);
-  const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen ?? []);
+  const active = [
+    readDisk(managed.document),
+    ...activeLayers(managed.document).filter((path) => isLayerPath(folder, path)),
+  ];
+  const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen);
   const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
   for (const path of readOtherDisks(managed.document)) {
     if (await leadsTo(folder, path)) {
       elsewhere.add(path);
     }
   }
-  const graph = await readLayers(managed.name, folder, [activeLayer, ...(await thoseThere(elsewhere))]);
+  const graph = await readLayers(managed.name, folder, [...active, ...(await thoseThere(elsewhere))]);
   const above = [...graph.pendingRemovals.values()].flatMap(({ above }) => above);
   const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
   if (further.length === 0) {
     return graph;
   }
-  return readLayers(managed.name, folder, [activeLayer, ...(await thoseThere([...elsewhere, ...further]))]);
+  return readLayers(managed.name, folder, [...active, ...(await thoseThere([...elsewhere, ...further]))]);
 }
 
 /** True if a file elsewhere stands on one in the folder. */
@@ -52,12 +56,17 @@ async function leadsTo(folder: string, path: string): Promise<boolean> {
   return false;
 }
 
-/** The files that other disks of the definition are read from. They are not strata's to change. */
+/**
+ * The files that other disks of the definition are read from: those that a guest does not write, and further
+ * disks whose file is elsewhere. They are not strata's to change.
+ */
 export function readByOthers(
-  { document }: Pick<Managed, "document">,
+  { document, metadata }: Pick<Managed, "document" | "metadata">,
   graph: LayerGraph,
 ): ReadonlySet<string> {
-  return new Set(readOtherDisks(document).flatMap((path) => graph.chain(path)));
+  const ours = activeLayers(document).filter((path) => dirname(path) === metadata.folder);
+  const others = readOtherDisks(document).filter((path) => !ours.includes(path));
+  return new Set(others.flatMap((path) => graph.chain(path)));
 }
 
 async function thoseThere(paths: Iterable<string>): Promise<string[]> {
@@ -66,16 +75,16 @@ async function thoseThere(paths: Iterable<string>): Promise<string[]> {
 }
 
 /**
- * The file that a running guest writes, which may differ from that of its next start; null if no guest runs.
+ * The files that a running guest writes, which may differ from those of its next start; null if no guest runs.
  */
-export async function readLiveDisk({ domain }: Managed): Promise<string | null> {
-  return (await domain.isActive()) ? readDisk(await parse(await domain.getXml())) : null;
+export async function readLiveDisks({ domain }: Managed): Promise<string[] | null> {
+  return (await domain.isActive()) ? activeLayers(await parse(await domain.getXml())) : null;
 }
 
-/** The file that a guest with saved memory would write after it is resumed; null if there is none. */
-async function readSavedDisk({ domain }: Managed): Promise<string | null> {
+/** The files that a guest with saved memory would write after it is resumed; null if there is none. */
+async function readSavedDisks({ domain }: Managed): Promise<string[] | null> {
   const saved = await domain.managedSaveXml();
-  return saved === null ? null : readDisk(await parse(saved));
+  return saved === null ? null : activeLayers(await parse(saved));
 }
 
 /**
@@ -86,35 +95,57 @@ export async function findInUse(managed: Managed, graph: LayerGraph): Promise<Re
   if (await isShutOff(managed)) {
     return new Set();
   }
-  const live = await readLiveDisk(managed);
-  if (live === null || !graph.headers.has(live)) {
+  const live = await readLiveDisks(managed);
+  if (live === null || !(await isKnown(live, graph))) {
     return new Set(graph.headers.keys());
   }
-  return new Set([...graph.chain(live), ...graph.chain(readDisk(managed.document))]);
+  return new Set([...live, ...activeLayers(managed.document)].flatMap((path) => graph.chain(path)));
+}
+
+/** True if the graph shows what a guest that writes these files reads: all of them, or none of the layers. */
+async function isKnown(files: readonly string[], { headers, folder }: LayerGraph): Promise<boolean> {
+  const [system = "", ...further] = files;
+  if (!headers.has(system)) {
+    return false;
+  }
+  const known = further.map(
+    async (path) => headers.has(path) || (dirname(path) !== folder && !(await leadsTo(folder, path))),
+  );
+  return (await Promise.all(known)).every(Boolean);
 }
 
 /** Why a guest must not write to the disk that its definition names. */
 export interface Obstacle {
   readonly kind: "frozen" | "depended-on";
+  readonly file: string;
   readonly reason: string;
   /** The snapshot that froze it, if one did. */
   readonly snapshot?: string;
 }
 
 /**
- * The one rule for what may be started, snapshotted and written: the file in the definition was not frozen by
- * a snapshot, including snapshots whose records libvirt has lost, and no layer stands on it. An old
- * definition that was brought back with virsh breaks the rule: a guest that writes there changes snapshots.
+ * The one rule for what may be started, snapshotted and written: no file in the definition was frozen by a
+ * snapshot, including snapshots whose records libvirt has lost, and no layer stands on one. An old definition
+ * that was brought back with virsh breaks the rule: a guest that writes there changes snapshots.
  */
 export function findObstacle(
+  active: readonly string[],
+  graph: LayerGraph,
+  copies: readonly Pick<RecordCopy, "name" | "frozen">[],
+): Obstacle | undefined {
+  return active.map((path) => obstacleOf(path, graph, copies)).find((found) => found !== undefined);
+}
+
+function obstacleOf(
   activeLayer: string,
   graph: LayerGraph,
   copies: readonly Pick<RecordCopy, "name" | "frozen">[],
 ): Obstacle | undefined {
-  const owner = copies.find(({ frozen }) => frozen === activeLayer);
+  const owner = copies.find(({ frozen }) => frozen.includes(activeLayer));
   if (owner !== undefined) {
     return {
       kind: "frozen",
+      file: activeLayer,
       reason: `its disk ${activeLayer} belongs to snapshot "${owner.name}"`,
       snapshot: owner.name,
     };
@@ -122,7 +153,7 @@ export function findObstacle(
   if (graph.dependants(activeLayer).length === 0) {
     return undefined;
   }
-  return { kind: "depended-on", reason: `other layers stand on its disk ${activeLayer}` };
+  return { kind: "depended-on", file: activeLayer, reason: `other layers stand on its disk ${activeLayer}` };
 }
 
 /** What the user can do about an obstacle. */
@@ -138,7 +169,7 @@ export function requireWritable(
   graph: LayerGraph,
   copies: readonly Pick<RecordCopy, "name" | "frozen">[],
 ): void {
-  const obstacle = findObstacle(readDisk(document), graph, copies);
+  const obstacle = findObstacle(activeLayers(document), graph, copies);
   if (obstacle === undefined) {
     return;
   }
@@ -148,30 +179,30 @@ export function requireWritable(
 /** A guest with a definition of its own: one that is running, or whose memory is saved. */
 export interface Guest {
   readonly state: "running" | "saved";
-  /** The file that it writes, or will write once it is resumed. */
-  readonly disk: string;
+  /** The files that it writes, or will write once it is resumed. */
+  readonly disks: readonly string[];
 }
 
-/** The guest of an instance, if it has one. Its disk may differ from that in the definition. */
+/** The guest of an instance, if it has one. Its disks may differ from those in the definition. */
 export async function readGuest(managed: Managed): Promise<Guest | undefined> {
-  const live = await readLiveDisk(managed);
+  const live = await readLiveDisks(managed);
   if (live !== null) {
-    return { state: "running", disk: live };
+    return { state: "running", disks: live };
   }
-  const saved = await readSavedDisk(managed);
-  return saved === null ? undefined : { state: "saved", disk: saved };
+  const saved = await readSavedDisks(managed);
+  return saved === null ? undefined : { state: "saved", disks: saved };
 }
 
 /** Rejects if a guest with saved memory would, once resumed, write to a disk that it must not change. */
 export async function requireResumable(managed: Managed): Promise<void> {
   const { name, metadata } = managed;
-  const disk = await readSavedDisk(managed);
-  if (disk === null) {
+  const disks = await readSavedDisks(managed);
+  if (disks === null) {
     return;
   }
   const copies = await listCopies(metadata.folder);
   const graph = await readGraph(managed, copies);
-  const obstacle = findObstacle(disk, graph, copies);
+  const obstacle = findObstacle(disks, graph, copies);
   if (obstacle === undefined) {
     return;
   }

@@ -7,7 +7,7 @@ import { correctParents } from "../snapshots/record-again.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk, setDisk } from "../xml/disks.ts";
+import { activeLayers, setDisk } from "../xml/disks.ts";
 import { putMetadata } from "../xml/metadata.ts";
 import { collectLayers } from "./collect.ts";
 import { readGraph } from "./graph.ts";
@@ -22,8 +22,11 @@ export async function giveUpRecord(
   context: Context,
 ): Promise<void> {
   const { folder } = managed.metadata;
-  if (frozen !== null && dirname(frozen) === folder && frozen !== readDisk(managed.document)) {
-    await addPendingRemoval(frozen);
+  const active = activeLayers(managed.document);
+  for (const layer of frozen) {
+    if (dirname(layer) === folder && !active.includes(layer)) {
+      await addPendingRemoval(layer);
+    }
   }
   await removeIfThere(path);
   await collectLayers(engine, managed.domain.uuid, context);

@@ -4,7 +4,7 @@ import { isHalfMerged } from "../journal/journal.ts";
 import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
 import { hasSpace } from "../storage/pool.ts";
-import { readDisk } from "../xml/disks.ts";
+import { activeLayers } from "../xml/disks.ts";
 import { findInUse, readByOthers, readGraph } from "./graph.ts";
 import type { LayerGraph } from "./layer-graph.ts";
 import { removeLayer, sizeOf } from "./layers.ts";
@@ -48,8 +48,8 @@ export async function findFree(
   graph: LayerGraph,
   { copies, guest, users }: Needs,
 ): Promise<string[]> {
-  const activeLayer = readDisk(managed.document);
-  const frozen = new Set(copies.map((copy) => copy.frozen));
+  const active = activeLayers(managed.document);
+  const frozen = new Set(copies.flatMap((copy) => copy.frozen));
   const others = readByOthers(managed, graph);
   const inUse = new Set(guest);
   // Without a base image, flattened copies stand on the lowest layer.
@@ -65,7 +65,7 @@ export async function findFree(
       continue;
     }
     if (
-      path === activeLayer ||
+      active.includes(path) ||
       frozen.has(path) ||
       others.has(path) ||
       inUse.has(path) ||
@@ -90,8 +90,8 @@ export function findUnknown(
   const isMissing = (path: string | null): path is string =>
     path?.startsWith(`${graph.folder}/`) === true && !graph.headers.has(path) && !unknown.has(path);
   for (const { name, frozen } of copies) {
-    if (isMissing(frozen)) {
-      unknown.set(frozen, `the layer ${frozen} of snapshot "${name}" is missing`);
+    for (const file of frozen.filter(isMissing)) {
+      unknown.set(file, `the layer ${file} of snapshot "${name}" is missing`);
     }
   }
   for (const { backing } of graph.headers.values()) {

@@ -23,7 +23,7 @@ export async function scheduleRemoval(
   if (stamp === undefined || !isUnchanged(path, stamp)) {
     return;
   }
-  if (copies.some(({ frozen }) => frozen === path)) {
+  if (copies.some(({ frozen }) => frozen.includes(path))) {
     return;
   }
   const header = await readHeader(path).catch(() => null);
@@ -56,5 +56,5 @@ export async function scheduleFrozenRemoval(
  * folder does not find them.
  */
 export function layersAbove(folder: string, children: readonly Pick<SnapshotDocument, "frozen">[]): string[] {
-  return children.flatMap(({ frozen }) => (frozen !== null && dirname(frozen) !== folder ? [frozen] : []));
+  return children.flatMap(({ frozen }) => frozen.filter((file) => dirname(file) !== folder));
 }

@@ -7,7 +7,8 @@ import { holdsData } from "../qcow2/qemu-img.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { readDisk, readOtherDisks } from "../xml/disks.ts";
+import { activeLayers, readDisks, readOtherDisks } from "../xml/disks.ts";
+import type { Element } from "../xml/document.ts";
 import { readGraph } from "./graph.ts";
 
 /**
@@ -17,7 +18,7 @@ import { readGraph } from "./graph.ts";
  */
 export async function isStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<boolean> {
   const { folder } = managed.metadata;
-  if (dirname(path) !== folder || readOtherDisks(managed.document).includes(path)) {
+  if (dirname(path) !== folder || othersOf(managed.document).includes(path)) {
     return false;
   }
   const blank = await readHeader(path).then(
@@ -33,7 +34,7 @@ export async function isStray(engine: LibvirtEngine, managed: Managed, path: str
   if (!graph.headers.has(path) || graph.dependants(path).length > 0) {
     return false;
   }
-  if (copies.some(({ frozen }) => frozen === path)) {
+  if (copies.some(({ frozen }) => frozen.includes(path))) {
     return false;
   }
   if (await (await readFileUsers()).has(path)) {
@@ -46,9 +47,15 @@ export async function isStray(engine: LibvirtEngine, managed: Managed, path: str
   return (await isEmptyImage(path)) || !(await holdsData(path, runOptions(engine, managed.domain.uuid)));
 }
 
+/** The files of disks that strata's operations do not switch. */
+function othersOf(document: Element): string[] {
+  const active = activeLayers(document);
+  return readOtherDisks(document).filter((path) => !active.includes(path));
+}
+
 /** Removes a stray overlay that the domain does not use. Any other is kept, for `strata doctor` to show. */
 export async function removeStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
-  if (readDisk(managed.document) === path) {
+  if (readDisks(managed.document).includes(path)) {
     return;
   }
   if (await isStray(engine, managed, path)) {

@@ -35,7 +35,7 @@ import { type Domain, DomainXmlFlags } from "../rpc/index.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
 import { type DiskUsers, readDiskUsers } from "../storage/disk-users.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
-import { readDisk } from "../xml/disks.ts";
+import { ownLayers } from "../xml/disks.ts";
 import { type Element, elements, find, parse } from "../xml/document.ts";
 import { requireShutOff } from "./power.ts";
 import { RELEASABLE, requireNoSnapshots, requireReleasable } from "./releasable.ts";
@@ -228,9 +228,9 @@ async function release(engine: LibvirtEngine, id: string, context: Context): Pro
   await writeJournal(folder, { kind: "release" });
   await finishRelease(engine, await getLocked(engine, id)).catch(async (error: unknown) => {
     // Until the domain is defined on its own disk, it uses the overlay, which has all data.
-    const activeLayer = readDisk((await getLocked(engine, id)).document);
-    if (activeLayer !== adopted) {
-      await cancelRemoval(folder, [activeLayer]);
+    const active = ownLayers((await getLocked(engine, id)).document, folder);
+    if (active.some((path) => path !== adopted)) {
+      await cancelRemoval(folder, active);
       await clearJournal(folder);
     }
     throw error;

@@ -23,7 +23,7 @@ import { DOMAIN_NAME_TAKEN } from "../messages.ts";
 import { putMounts, requireServable } from "../mounts/servable.ts";
 import { requireNetworks } from "../network/interfaces.ts";
 import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
-import { createOverlay } from "../qcow2/overlay.ts";
+import { createImage, createOverlay } from "../qcow2/overlay.ts";
 import { ConnectionLostError, type Domain } from "../rpc/index.ts";
 import { CDROM, checkSpaceFor, copyCdrom, importBase, makePrivateFolder } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
@@ -63,8 +63,11 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
   }
   const mac = newMac();
   const nics = spec.networks.map(({ mac = newMac(), mode = "auto", ...nic }) => ({ ...nic, mac, mode }));
+  const sizes = spec.extraDisks ?? [];
+  const extra: string[] = [];
   return establish(engine, name, context, {
     async document({ uuid, folder, disk, seed, consoleLog }) {
+      extra.push(...sizes.map(() => newLayerPath(folder)));
       const document = domainDocument({
         name,
         uuid,
@@ -78,6 +81,7 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
         resources,
         disk,
         seed,
+        extraDisks: extra,
         ...(cdrom === undefined ? {} : { cdrom: join(folder, CDROM) }),
         consoleLog,
         mac,
@@ -95,6 +99,9 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
     async fill({ folder, disk }) {
       const user = host.qemuUser;
       await makeDisk({ pool, disk, image, size: resources.disk, user, context });
+      for (const [at, size] of sizes.entries()) {
+        await createImage(extra[at] ?? "", size);
+      }
       if (cdrom !== undefined) {
         await copyCdrom(cdrom, folder);
       }

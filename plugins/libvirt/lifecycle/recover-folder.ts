@@ -8,7 +8,7 @@ import { checkChain, readLayers } from "../layers/layers.ts";
 import { UndefineFlags } from "../rpc/index.ts";
 import { recordLost } from "../snapshots/record-again.ts";
 import { DEFINITION, listCopies, readCopy } from "../snapshots/record-copies.ts";
-import { readDisk, setDisk } from "../xml/disks.ts";
+import { dropChains, ownLayers } from "../xml/disks.ts";
 import { find, parse, serialize, text } from "../xml/document.ts";
 import { readMetadata } from "../xml/metadata.ts";
 import { instanceFolder } from "./removal.ts";
@@ -51,12 +51,12 @@ export async function recoverFolder(
   }
   await using lock = await lockFolder(folder, { name, wait: 0, signal });
   const copies = await listCopies(folder);
-  const tops = [readDisk(document), ...copies.flatMap(({ frozen }) => frozen ?? [])];
+  const tops = [...ownLayers(document, folder), ...copies.flatMap(({ frozen }) => frozen)];
   const graph = await readLayers(name, folder, tops);
   for (const top of tops) {
     await checkChain(name, graph, top);
   }
-  setDisk(document, readDisk(document));
+  dropChains(document);
   const domain = await engine.connection.defineDomain(serialize(document));
   engine.lockStates.set(uuid, { lock, changed: false });
   try {

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure, reasonOf } from "../../../lib/errors.ts";
+import { quote } from "../../../lib/util/quote.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
 import { readGraph } from "../layers/graph.ts";
@@ -14,28 +15,81 @@ import { RECORDS, type RecordCopy } from "../snapshots/record-copies.ts";
 import { readDiskUsers, standsOn } from "../storage/disk-users.ts";
 import { TEMPORARY } from "../storage/durable-file.ts";
 import { listIfThere } from "../storage/pool.ts";
-import { readDisk, readOtherDisks } from "../xml/disks.ts";
+import { activeLayers, managedTarget, readDisks, readOtherDisks, writtenDisks } from "../xml/disks.ts";
 
 /** What an instance must be before it can be released. */
 export const RELEASABLE = "Only stopped instances without snapshots can be released";
 
 const NOT_YET = "not releasable";
 
+/** A disk that a release gives back. */
+export interface OwnDisk {
+  readonly target: string;
+  /** Its active layer; `own` if strata has not written beside that. */
+  readonly file: string;
+  /** The file that the domain brought along. */
+  readonly own: string;
+}
+
 /**
- * Rejects, with a remedy, while anything but the instance's own definition needs its own disk unchanged or
- * the files of its folder: a release changes the former and removes the latter. Checked before the entry is
- * written, and again when an interrupted release is finished.
+ * The disks of an adopted domain, each with the file that it brought along: of a further disk, the first one
+ * below its active layer that is not in the instance's folder. Rejects for a disk of strata's.
  */
-export async function requireReleasable(engine: LibvirtEngine, managed: Managed, own: string): Promise<void> {
+export async function ownDisks(managed: Managed, adopted: string): Promise<OwnDisk[]> {
+  const { name, document, metadata } = managed;
+  const [system, ...further] = writtenDisks(document, metadata);
+  const inFolder = further.filter(({ file }) => dirname(file) === metadata.folder);
+  const graph = inFolder.length === 0 ? undefined : await readGraph(managed);
+  const found = inFolder.map(({ target, file }) => {
+    const own = graph?.chain(file).find((path) => dirname(path) !== metadata.folder);
+    if (own === undefined) {
+      throw failure("WRONG_STATE", {
+        name,
+        reason: `Its disk ${target}, ${file}, is in the folder that a release removes; move it and run virsh edit, or remove it: \`strata disk remove ${quote(name)} ${quote(target)}\``,
+        state: NOT_YET,
+      });
+    }
+    return { target, file, own };
+  });
+  return [
+    { target: system?.target ?? managedTarget(document), file: system?.file ?? "", own: adopted },
+    ...found,
+  ];
+}
+
+/**
+ * Rejects, with a remedy, while anything but the instance's own definition needs its own disks unchanged or
+ * the files of its folder: a release changes the former and removes the latter. Checked before the entry is
+ * written, and again when an interrupted release is finished. Resolves to the disks to give back.
+ */
+export async function requireReleasable(
+  engine: LibvirtEngine,
+  managed: Managed,
+  adopted: string,
+): Promise<OwnDisk[]> {
   await requireNoSnapshots(managed);
   const copies = await reconcile(managed);
   await requireNoneLost(managed, copies);
+  const disks = await ownDisks(managed, adopted);
   await requireNoOtherLayers(managed, copies);
-  if (readDisk(managed.document) !== own) {
-    await requireOverlay(managed, own);
-    await requireUnshared(engine, managed, own);
+  await requireNoCheckpoints(managed);
+  for (const disk of disks) {
+    if (disk.file !== disk.own) {
+      await requireReturnable(engine, managed, disk);
+    }
   }
-  await requireCommittable(managed, own);
+  return disks;
+}
+
+/** Rejects if something keeps the active layer of a disk from being merged into the disk's own file. */
+export async function requireReturnable(
+  engine: LibvirtEngine,
+  managed: Managed,
+  disk: OwnDisk,
+): Promise<void> {
+  await requireOverlay(managed, disk);
+  await requireUnshared(engine, managed, disk);
+  await requireCommittable(managed, disk);
 }
 
 export async function requireNoSnapshots({ name, domain }: Managed): Promise<void> {
@@ -71,7 +125,8 @@ async function requireNoneLost({ name, metadata }: Managed, copies: readonly Rec
 export async function requireNoOtherLayers(managed: Managed, copies: readonly RecordCopy[]): Promise<void> {
   const { name, document, metadata } = managed;
   const { folder } = metadata;
-  const other = readOtherDisks(document).find((path) => dirname(path) === folder);
+  const active = activeLayers(document);
+  const other = readOtherDisks(document).find((path) => dirname(path) === folder && !active.includes(path));
   if (other !== undefined) {
     throw failure("WRONG_STATE", {
       name,
@@ -84,8 +139,7 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
   if (unreadable !== undefined) {
     throw unreadable;
   }
-  const activeLayer = readDisk(document);
-  const left = [...graph.headers.keys()].find((path) => dirname(path) === folder && path !== activeLayer);
+  const left = [...graph.headers.keys()].find((path) => dirname(path) === folder && !active.includes(path));
   if (left === undefined) {
     return;
   }
@@ -106,8 +160,8 @@ export async function requireNoOtherLayers(managed: Managed, copies: readonly Re
  * The active layer must be strata's and stand directly on the domain's own disk: only there may it be written
  * back.
  */
-async function requireOverlay({ name, document, metadata }: Managed, own: string): Promise<void> {
-  const activeLayer = readDisk(document);
+async function requireOverlay({ name, metadata }: Managed, disk: OwnDisk): Promise<void> {
+  const { file: activeLayer, own } = disk;
   const { backing } = await readLayer(name, activeLayer);
   if (isLayerPath(metadata.folder, activeLayer) && backing === own) {
     return;
@@ -124,7 +178,7 @@ async function requireOverlay({ name, document, metadata }: Managed, own: string
 async function requireUnshared(
   engine: LibvirtEngine,
   { name, domain, document }: Managed,
-  own: string,
+  { file, own }: OwnDisk,
 ): Promise<void> {
   const users = await readDiskUsers(engine.connection);
   const other = (await users(own)).find(({ uuid }) => uuid !== domain.uuid);
@@ -135,7 +189,7 @@ async function requireUnshared(
       state: "not alone on it",
     });
   }
-  for (const path of readOtherDisks(document)) {
+  for (const path of readDisks(document).filter((each) => each !== file)) {
     if (await standsOn(path, own)) {
       throw failure("WRONG_STATE", {
         name,
@@ -146,12 +200,8 @@ async function requireUnshared(
   }
 }
 
-/** Rejects if something keeps the overlay from being merged into the domain's own disk. */
-async function requireCommittable({ name, domain, document }: Managed, own: string): Promise<void> {
-  await requireNoCheckpoints({ name, domain });
-  if (readDisk(document) === own) {
-    return;
-  }
+/** Rejects if the disk's own file cannot be written, or holds more than its present contents. */
+async function requireCommittable({ name }: Managed, { own }: OwnDisk): Promise<void> {
   await access(own, constants.R_OK | constants.W_OK).catch((error: unknown) => {
     const reason = reasonOf(error);
     throw failure(

@@ -3,36 +3,32 @@ import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.
 import { isFlattenedPath, isPartialPath } from "../layers/names.ts";
 import { addPendingRemoval, stampOf } from "../layers/pending-removals.ts";
 import { removePending } from "../layers/removable.ts";
-import { commit } from "../qcow2/qemu-img.ts";
+import { commit, type RunOptions } from "../qcow2/qemu-img.ts";
 import { MetadataType, ModificationImpact } from "../rpc/index.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
-import { readDisk, setDisk } from "../xml/disks.ts";
+import { setDiskAt } from "../xml/disks.ts";
 import { setFilesystems } from "../xml/filesystem.ts";
 import { NAMESPACE, putMetadata } from "../xml/metadata.ts";
-import { requireNoOtherLayers, requireReleasable } from "./releasable.ts";
+import { type OwnDisk, requireNoOtherLayers, requireReleasable } from "./releasable.ts";
 import { removeFiles } from "./removal.ts";
 
 /**
- * Releases an adopted domain: merges what was written since its own disk was frozen into that disk, defines
- * the domain on it again, and removes strata's files and metadata. Until the domain is redefined, it uses the
- * overlay, which has all data, so every step can be repeated. The caller has locked the instance.
+ * Releases an adopted domain: merges what was written since its own disks were frozen into those, defines
+ * the domain on them again, and removes strata's files and metadata. Until the domain is redefined, it uses the
+ * overlays, which have all data, so every step can be repeated. The caller has locked the instance.
  */
 export async function finishRelease(engine: LibvirtEngine, managed: Managed): Promise<void> {
   const { domain, document, metadata, name } = managed;
-  const { adopted: own, folder } = metadata;
-  if (own === undefined) {
+  const { adopted, folder } = metadata;
+  if (adopted === undefined) {
     throw failure("RECORDS_DIFFER", { name, reason: "it was not adopted" });
   }
   // An interrupted release may have left the layer that it scheduled for removal.
   await removePending(managed, await reconcile(managed));
-  await requireReleasable(engine, managed, own);
-  const activeLayer = readDisk(document);
-  if (activeLayer !== own) {
-    const stamp = stampOf(activeLayer);
-    await commit(activeLayer, own, runOptions(engine, domain.uuid));
-    await addPendingRemoval(activeLayer, [], stamp);
+  for (const disk of await requireReleasable(engine, managed, adopted)) {
+    await returnDisk(disk, runOptions(engine, domain.uuid));
+    setDiskAt(document, disk.target, disk.own);
   }
-  setDisk(document, own);
   setFilesystems(document, []);
   // From here on, the folder may be gone, and the journal with it.
   putMetadata(document, { ...metadata, operation: { kind: "release" } });
@@ -42,4 +38,14 @@ export async function finishRelease(engine: LibvirtEngine, managed: Managed): Pr
   await requireNoOtherLayers(managed, copies);
   await removeFiles(engine, folder, (path) => isFlattenedPath(folder, path) || isPartialPath(folder, path));
   await domain.setMetadata(MetadataType.ELEMENT, null, null, NAMESPACE, ModificationImpact.CONFIG);
+}
+
+/** Merges what was written since a disk's own file was frozen into that, and schedules the overlay's removal. */
+export async function returnDisk({ file, own }: OwnDisk, options: RunOptions): Promise<void> {
+  if (file === own) {
+    return;
+  }
+  const stamp = stampOf(file);
+  await commit(file, own, options);
+  await addPendingRemoval(file, [], stamp);
 }

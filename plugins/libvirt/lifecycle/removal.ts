@@ -89,7 +89,7 @@ async function namedFiles(managed: Managed): Promise<ReadonlySet<string>> {
   const above = [...(graph?.headers ?? [])].flatMap(([path, { backing }]) =>
     backing !== null && dirname(backing) === folder ? [path] : [],
   );
-  const frozen = records.flatMap((record) => record.frozen ?? []);
+  const frozen = records.flatMap((record) => record.frozen);
   const memory = records.flatMap(
     ({ xml }) => /<memory snapshot='external' file='([^'&]+)'/.exec(xml)?.[1] ?? [],
   );

@@ -21,7 +21,7 @@ import { requireNoCheckpoints } from "../snapshots/checkpoints.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
 import { listCopies, writeRecordCopy } from "../snapshots/record-copies.ts";
 import { listRecords } from "../snapshots/records.ts";
-import { readDisk } from "../xml/disks.ts";
+import { ownLayers } from "../xml/disks.ts";
 import { requireShutOff } from "./power.ts";
 
 /** Gives a stopped instance, and so its domain, another name. Everything that could go wrong is looked at first. */
@@ -82,7 +82,7 @@ async function requireFree(engine: LibvirtEngine, name: string): Promise<void> {
 async function requireWhole({ name, document, metadata }: Managed): Promise<void> {
   const { folder } = metadata;
   const copies = await listCopies(folder);
-  const tops = [readDisk(document), ...copies.flatMap(({ frozen }) => frozen ?? [])];
+  const tops = [...ownLayers(document, folder), ...copies.flatMap(({ frozen }) => frozen)];
   const graph = await readLayers(name, folder, tops);
   for (const top of tops) {
     await checkChain(name, graph, top);
@@ -92,7 +92,7 @@ async function requireWhole({ name, document, metadata }: Managed): Promise<void
 /** Writes every copy anew: what other tools have changed in a record since must not get lost with it. */
 async function copyRecords({ domain, name, metadata }: Managed): Promise<void> {
   const records = await listRecords(domain);
-  const inside = records.find(({ frozen }) => frozen === null);
+  const inside = records.find(({ frozen }) => frozen.length === 0);
   if (inside !== undefined) {
     throw failure("UNSUPPORTED", {
       what: `renaming "${name}"`,

@@ -1,22 +1,23 @@
-import type { Context, Resources } from "../../../lib/engine/contract.ts";
+import type { Context, ResourceChange } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { define, type LibvirtEngine, runOptions } from "../engine.ts";
+import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireWritableNow } from "../layers/writable.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
+import { requireCoverable } from "../snapshots/coverable.ts";
 import { checkSpace } from "../storage/pool.ts";
-import { readDisk } from "../xml/disks.ts";
+import { managedTarget, readDisk, writtenDisks } from "../xml/disks.ts";
 import { defineCpusAndMemory, planCpusAndMemory } from "./cpus-and-memory.ts";
 import { isSaved } from "./power.ts";
 
-/** Changes CPUs, memory and disk of a stopped instance; all or nothing. */
+/** Changes CPUs, memory and disks of a stopped instance; all or nothing. */
 export async function resize(
   engine: LibvirtEngine,
   id: string,
-  change: Partial<Resources>,
+  change: ResourceChange,
   context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id, context);
@@ -29,44 +30,99 @@ export async function resize(
   if (await domain.isActive()) {
     throw failure("WRONG_STATE", { name, reason, state: "Running" });
   }
-  const activeLayer = readDisk(document);
-  const { virtualSize } = await readHeader(activeLayer);
-  const { disk } = change;
-  if (disk !== undefined && disk < virtualSize) {
-    throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: disk });
-  }
+  const grown = await grownDisks(managed, change);
   const { cpus, memory } = change;
   const sized = { ...(cpus === undefined ? {} : { cpus }), ...(memory === undefined ? {} : { memory }) };
   const planned = await planCpusAndMemory(engine, managed, sized);
-  const grows = disk !== undefined && disk > virtualSize;
-  if (grows) {
-    await requireWritableNow(managed);
-    await checkSpace(managed.metadata.folder);
-  }
-  if (!grows) {
+  if (grown.length === 0) {
     return defineCpusAndMemory(engine, managed, planned, sized);
   }
+  await requireWritableNow(managed);
+  await checkSpace(managed.metadata.folder);
   const { folder } = managed.metadata;
+  const [system, ...further] = await sizesAfter(managed, grown);
   await writeJournal(folder, {
     kind: "resize",
-    disk: String(disk),
+    disk: system?.size ?? "",
     ...(cpus === undefined ? {} : { cpus: String(cpus) }),
     ...(memory === undefined ? {} : { memory: String(memory) }),
+    ...(further.length === 0 ? {} : { disks: further }),
   });
   try {
     await defineCpusAndMemory(engine, managed, planned, sized);
-    await growImage(activeLayer, disk, runOptions(engine, id, context));
+    for (const { file, size } of grown) {
+      await growImage(file, size, runOptions(engine, id, context));
+    }
   } catch (error) {
-    // All or nothing. If the disk has grown and was only not flushed, its entry stays, and the next command
-    // that locks the instance finishes the resize. Otherwise the definition is as it was before.
+    // All or nothing. If a disk has grown, the entry stays, and the next command that locks the instance finishes
+    // the resize. Otherwise the definition is as it was before.
     await awaitSent(engine, id, error);
-    if (!(await hasGrown(activeLayer, disk))) {
+    if (!(await anyHasGrown(grown))) {
       await define(engine, document);
       await clearJournal(folder);
     }
     throw error;
   }
   await clearJournal(folder);
+}
+
+/** A disk that is to grow. */
+interface GrownDisk {
+  readonly target: string;
+  readonly file: string;
+  /** Bytes. */
+  readonly size: bigint;
+}
+
+/** The disks that the change makes larger. Rejects for one that it would make smaller, or that is not there. */
+async function grownDisks(managed: Managed, change: ResourceChange): Promise<GrownDisk[]> {
+  const { name, document, metadata } = managed;
+  const disks = writtenDisks(document, metadata);
+  const [system, ...further] = disks;
+  const wanted = (change.disks ?? []).map(({ name: target, size }) => {
+    const disk = further.find((each) => each.target === target);
+    if (disk === undefined) {
+      throw failure("DISK_NOT_FOUND", { name, disk: target });
+    }
+    return { ...disk, size };
+  });
+  if (system !== undefined && change.disk !== undefined) {
+    wanted.unshift({ ...system, size: change.disk });
+  }
+  const grown: GrownDisk[] = [];
+  for (const { target, file, size } of wanted) {
+    requireCoverable(managed, [{ target, file }], "growing");
+    const { virtualSize } = await readHeader(file);
+    if (size < virtualSize) {
+      const which = target === system?.target ? {} : { disk: target };
+      throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: size, ...which });
+    }
+    if (size > virtualSize) {
+      grown.push({ target, file, size });
+    }
+  }
+  return grown;
+}
+
+/** The size of the system disk after a resize, then those of the others that grow. */
+async function sizesAfter(
+  { document }: Managed,
+  grown: readonly GrownDisk[],
+): Promise<{ readonly target: string; readonly size: string }[]> {
+  const target = managedTarget(document);
+  const own = grown.find((disk) => disk.target === target);
+  const size = own?.size ?? (await readHeader(readDisk(document))).virtualSize;
+  const further = grown.filter((disk) => disk !== own);
+  return [{ target, size }, ...further].map((disk) => ({ target: disk.target, size: String(disk.size) }));
+}
+
+async function anyHasGrown(grown: readonly GrownDisk[]): Promise<boolean> {
+  for (const { file, size } of grown) {
+    if (await hasGrown(file, size)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 async function hasGrown(activeLayer: string, size: bigint): Promise<boolean> {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isStrataError } from "../../../lib/errors.ts";
 import { getManaged, type LibvirtEngine } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
-import { readDisk } from "../xml/disks.ts";
+import { activeLayers } from "../xml/disks.ts";
 import { serialize } from "../xml/document.ts";
 
 /** Errors that a reader without the lock may meet while another process changes layers. */
@@ -52,19 +52,19 @@ function isTransient(error: unknown): boolean {
 
 /**
  * Differs after every change of the definition, the snapshots or the files, but not when a guest writes,
- * which may never end. Whatever changes layers changes more than the active layer's contents.
+ * which may never end. Whatever changes layers changes more than the active layers' contents.
  */
 async function stateOf(engine: LibvirtEngine, id: string): Promise<string> {
   const { domain, document, metadata } = await getManaged(engine, id);
   const { folder } = metadata;
-  const activeLayer = readDisk(document);
+  const active = activeLayers(document);
   const files = await readdir(folder).catch((): string[] => []);
   const [snapshots, ...found] = await Promise.all([
     domain.listSnapshots(),
     ...files.map(async (file) => {
       const path = join(folder, file);
       const { ino, mtimeMs } = await stat(path).catch(() => ({ ino: 0, mtimeMs: 0 }));
-      return `${file} ${ino} ${path === activeLayer ? "" : mtimeMs}`;
+      return `${file} ${ino} ${active.includes(path) ? "" : mtimeMs}`;
     }),
   ]);
   return [serialize(document), ...snapshots.map(({ name }) => name), ...found].join("\n");

@@ -19,7 +19,7 @@ import { leaseReader } from "../network/networks.ts";
 import { DomainState, DomainXmlFlags } from "../rpc/index.ts";
 import { writeDefinitionCopy } from "../snapshots/record-copies.ts";
 import { isGone, makePrivateFolder } from "../storage/pool.ts";
-import { readDisk } from "../xml/disks.ts";
+import { ownLayers } from "../xml/disks.ts";
 import { awaitInflight, markEnded } from "./await-inflight.ts";
 
 /**
@@ -117,7 +117,8 @@ async function findFolder(
   if (!(await isGone(folder))) {
     return "own";
   }
-  const needless = isUnfinished(metadata) || readDisk(document) === adopted;
+  const ours = ownLayers(document, folder).some((path) => path !== adopted);
+  const needless = isUnfinished(metadata) || (adopted !== undefined && !ours);
   if (!needless && finish) {
     throw folderMissing(managed);
   }

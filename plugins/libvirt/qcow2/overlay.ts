@@ -19,7 +19,10 @@ const BACKING_FORMAT = 0xe2792aca;
  */
 export async function createOverlay(path: string, backing: string, size?: bigint): Promise<void> {
   const virtualSize = size ?? (await readHeader(backing)).virtualSize;
-  const { header, tables, length } = emptyOverlay(backing, virtualSize);
+  await write(path, emptyOverlay(backing, virtualSize));
+}
+
+async function write(path: string, { header, tables, length }: Image): Promise<void> {
   try {
     await using file = await createFile(path);
     await file.truncate(length);
@@ -36,24 +39,33 @@ export async function createOverlay(path: string, backing: string, size?: bigint
   }
 }
 
+/** Creates an empty image that stands on nothing, as `createOverlay` does. `size` is in bytes. */
+export async function createImage(path: string, size: bigint): Promise<void> {
+  await write(path, emptyOverlay(null, size));
+}
+
 interface Piece {
   /** Offset in the file, bytes. */
   readonly at: number;
   readonly bytes: Buffer;
 }
 
+interface Image {
+  readonly header: Buffer;
+  readonly tables: readonly Piece[];
+  readonly length: number;
+}
+
 /**
- * The parts of an overlay that are not zero: header, refcount table and refcount block. The L1 table follows.
+ * The parts of an overlay that are not zero: header, refcount table and refcount block. The L1 table follows. Without
+ * a backing file, of an image that stands on nothing.
  */
-export function emptyOverlay(
-  backing: string,
-  virtualSize: bigint,
-): { readonly header: Buffer; readonly tables: readonly Piece[]; readonly length: number } {
-  const name = Buffer.from(backing, "utf8");
+export function emptyOverlay(backing: string | null, virtualSize: bigint): Image {
+  const name = Buffer.from(backing ?? "", "utf8");
   if (name.length > LONGEST_NAME) {
     throw failure("INVALID_VALUE", {
       what: "the path of a layer",
-      value: backing,
+      value: String(backing),
       reason: `must be at most ${LONGEST_NAME} bytes, the limit of qcow2`,
     });
   }
@@ -61,11 +73,13 @@ export function emptyOverlay(
   const l1Entries = Number((virtualSize + MAPPED - 1n) / MAPPED);
   const length = l1Table + 8 * l1Entries;
 
-  const extensions = backingFormat("qcow2");
+  const extensions = backing === null ? Buffer.alloc(8) : backingFormat("qcow2");
   const header = Buffer.alloc(HEADER_LENGTH + extensions.length + name.length);
   header.writeUInt32BE(MAGIC, 0);
   header.writeUInt32BE(3, 4);
-  header.writeBigUInt64BE(BigInt(HEADER_LENGTH + extensions.length), 8);
+  if (backing !== null) {
+    header.writeBigUInt64BE(BigInt(HEADER_LENGTH + extensions.length), 8);
+  }
   header.writeUInt32BE(name.length, 16);
   header.writeUInt32BE(Math.log2(CLUSTER), 20);
   header.writeBigUInt64BE(virtualSize, 24);

@@ -10,26 +10,30 @@ import { listChildren } from "./records.ts";
 import { deleteRecord } from "./redefine.ts";
 
 /**
- * Deletes one of QEMU's own snapshots inside an image, as virsh makes them: first from the image, then its
- * record. Other snapshots in the image stay.
+ * Deletes one of QEMU's own snapshots inside the images of the disks, as virsh makes them: first from the images,
+ * then its record. Other snapshots in the image stay.
  */
 export async function deleteInside(
   managed: Managed,
   { name, parent, recorded }: Pick<SnapshotDocument, "name" | "parent" | "recorded">,
   options: RunOptions,
 ): Promise<void> {
-  const header = await readHeader(recorded).catch(() => null);
-  if (header !== null && header.inside > 0) {
-    if (await (await readFileUsers()).has(recorded)) {
+  const headers = await Promise.all(recorded.map((file) => readHeader(file).catch(() => null)));
+  const files = recorded.filter((_, at) => (headers[at]?.inside ?? 0) > 0);
+  const users = await readFileUsers();
+  for (const file of files) {
+    if (await users.has(file)) {
       throw failure("WRONG_STATE", {
         name: managed.name,
-        reason: `Snapshot "${name}" is inside the disk image ${recorded} and can be deleted only while that is not in use`,
+        reason: `Snapshot "${name}" is inside the disk image ${file} and can be deleted only while that is not in use`,
         state: "Running",
       });
     }
-    const inside = await listInsideSnapshots(recorded, options);
+  }
+  for (const file of files) {
+    const inside = await listInsideSnapshots(file, options);
     if (inside.includes(name)) {
-      await deleteInsideSnapshot(recorded, name, options);
+      await deleteInsideSnapshot(file, name, options);
     }
   }
   await deleteRecord(managed, { name, parent }, await listChildren(managed.domain, name));

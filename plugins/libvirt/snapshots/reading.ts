@@ -1,9 +1,10 @@
-import type { Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/engine/contract.ts";
+import type { Disk, Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { getManaged, type LibvirtEngine, type LockState, type Managed, peek } from "../engine.ts";
 import { isPending } from "../journal/recover.ts";
 import { layerSize, readLayer } from "../layers/layers.ts";
-import { readDisk } from "../xml/disks.ts";
+import { readHeader } from "../qcow2/header.ts";
+import { readDisk, writtenDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
 import { readInterfaces } from "../xml/domain.ts";
 import { readMetadata } from "../xml/metadata.ts";
@@ -31,7 +32,7 @@ export async function tree(engine: LibvirtEngine, id: string): Promise<SnapshotT
   }
   const activeLayer = readDisk(managed.document);
   const [records, position] = await Promise.all([
-    Promise.all(snapshots.map((snapshot) => toRecord(managed, snapshot))),
+    Promise.all(snapshots.map((snapshot) => toRecord(snapshot))),
     readPosition(managed, snapshots, activeLayer),
   ]);
   records.sort((a, b) => a.createdAt - b.createdAt || a.name.localeCompare(b.name));
@@ -75,7 +76,7 @@ export async function outline(engine: LibvirtEngine, id: string): Promise<Snapsh
       current.getXml().then(parse).then(readSnapshot),
       readLayer(name, activeLayer).catch(() => ({ backing: null })),
     ]);
-    if (frozen !== null && frozen === backing) {
+    if (frozen[0] !== undefined && frozen[0] === backing) {
       return { names, standsOn: current.name };
     }
   }
@@ -95,9 +96,10 @@ export async function removal(engine: LibvirtEngine, id: string, name: string): 
   return lookupRemoval(domain, name);
 }
 
-async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<Snapshot> {
+async function toRecord(snapshot: SnapshotDocument): Promise<Snapshot> {
   const { domain, frozen } = snapshot;
-  const header = frozen === null ? null : await readLayer(managed.name, frozen).catch(() => null);
+  const [system = 0n] = await Promise.all(frozen.slice(0, 1).map(virtualSize));
+  const further = await furtherDisks(snapshot);
   const resources = domain === undefined ? { cpus: 0, memory: 0n } : readResources(domain);
   const recorded = domain === undefined ? undefined : readMetadata(domain);
   return {
@@ -105,10 +107,40 @@ async function toRecord(managed: Managed, snapshot: SnapshotDocument): Promise<S
     comment: snapshot.comment,
     parent: snapshot.parent,
     createdAt: snapshot.createdAt,
-    resources: { ...resources, disk: header?.virtualSize ?? 0n },
+    resources: { ...resources, disk: system, ...(further.length === 0 ? {} : { disks: further }) },
     mounts: recorded?.mounts ?? [],
     nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
     cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
-    size: frozen === null ? null : await layerSize(frozen),
+    size: await sizeOfAll(frozen),
   };
+}
+
+/** Disk space that the files use; null if there are none, or one of them cannot be accessed. */
+async function sizeOfAll(files: readonly string[]): Promise<bigint | null> {
+  const sizes = await Promise.all(files.map(layerSize));
+  return sizes.length === 0
+    ? null
+    : sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0n as bigint | null);
+}
+
+async function virtualSize(file: string): Promise<bigint> {
+  return readHeader(file).then(
+    (header) => header.virtualSize,
+    () => 0n,
+  );
+}
+
+/** The disks beside the system disk that the guest wrote then; those are excluded that the snapshot does not cover. */
+async function furtherDisks({ domain, targets, frozen }: SnapshotDocument): Promise<Disk[]> {
+  const [, ...further] = domain === undefined || targets.length === 0 ? [] : writtenDisks(domain);
+  return Promise.all(
+    further.map(async ({ target, file }) => {
+      const layer = frozen[targets.indexOf(target)];
+      return {
+        name: target,
+        size: await virtualSize(layer ?? file),
+        ...(layer === undefined ? { excluded: true as const } : {}),
+      };
+    }),
+  );
 }

@@ -6,7 +6,7 @@ import { addPendingRemoval, cancelRemoval } from "../layers/pending-removals.ts"
 import { readHeader } from "../qcow2/header.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { exists } from "../storage/pool.ts";
-import { readDisk, readDisks } from "../xml/disks.ts";
+import { activeLayers, readDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
 import { readSnapshot } from "../xml/snapshot.ts";
 import {
@@ -61,7 +61,7 @@ export async function reconcileNames(managed: Managed): Promise<{
   }
   await cancelRemoval(
     folder,
-    records.flatMap(({ frozen }) => frozen ?? []),
+    records.flatMap(({ frozen }) => frozen),
   );
   if (first) {
     await movePendingRemovals(managed, records);
@@ -101,7 +101,7 @@ async function firmwareOf({ path }: RecordCopy): Promise<string | undefined> {
   return xml === null ? undefined : readSnapshot(await parse(xml)).firmware;
 }
 
-/** Writes the copy of a record unless there is one with the same layer. */
+/** Writes the copy of a record unless there is one with the same layers. */
 async function keep(folder: string, copies: readonly RecordCopy[], record: SnapshotText): Promise<void> {
   const path = recordCopyPath(folder, record.name, record.frozen);
   if (!copies.some((copy) => copy.path === path)) {
@@ -111,8 +111,8 @@ async function keep(folder: string, copies: readonly RecordCopy[], record: Snaps
 }
 
 /**
- * The copies of snapshots that libvirt has deleted with their data: the layer belongs to another snapshot
- * now, or is the active layer, or is gone and nothing needs it.
+ * The copies of snapshots that libvirt has deleted with their data: each layer belongs to another snapshot
+ * now, or is an active layer, or is gone and nothing needs it.
  */
 export async function deletedByLibvirt(
   managed: Managed,
@@ -122,22 +122,25 @@ export async function deletedByLibvirt(
   if (lost.length === 0) {
     return [];
   }
-  const frozen = new Set(records.map((record) => record.frozen));
-  const activeLayer = readDisk(managed.document);
+  const frozen = new Set(records.flatMap((record) => record.frozen));
+  const active = activeLayers(managed.document);
   const graph = await readGraph(managed, lost);
+  const isDeleted = async (layer: string): Promise<boolean> => {
+    if (frozen.has(layer)) {
+      return true;
+    }
+    if (active.includes(layer)) {
+      return graph.dependants(layer).length === 0;
+    }
+    // If something stands on it, it was removed in some other way and may be brought back.
+    return !(await exists(layer)) && graph.dependants(layer).length === 0;
+  };
   const is = await Promise.all(
     lost.map(async (copy) => {
-      if (copy.frozen === null) {
+      if (copy.frozen.length === 0) {
         return !(await hasInsideSnapshots(copy));
       }
-      if (frozen.has(copy.frozen)) {
-        return true;
-      }
-      if (copy.frozen === activeLayer) {
-        return graph.dependants(activeLayer).length === 0;
-      }
-      // If something stands on it, it was removed in some other way and may be brought back.
-      return !(await exists(copy.frozen)) && graph.dependants(copy.frozen).length === 0;
+      return (await Promise.all(copy.frozen.map(isDeleted))).every(Boolean);
     }),
   );
   return lost.filter((_, at) => is[at]);
@@ -150,8 +153,8 @@ async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
     return false;
   }
   const { recorded } = readSnapshot(await parse(xml));
-  const header = await readHeader(recorded).catch(() => null);
-  return header !== null && header.inside > 0;
+  const headers = await Promise.all(recorded.map((file) => readHeader(file).catch(() => null)));
+  return headers.some((header) => header !== null && header.inside > 0);
 }
 
 /**
@@ -160,10 +163,10 @@ async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
  */
 async function movePendingRemovals(managed: Managed, records: readonly SnapshotText[]): Promise<void> {
   const { pendingRemovals = [], folder } = managed.metadata;
-  const activeLayer = readDisk(managed.document);
-  const frozen = new Set(records.map((record) => record.frozen));
+  const active = activeLayers(managed.document);
+  const frozen = new Set(records.flatMap((record) => record.frozen));
   for (const path of pendingRemovals) {
-    if (path !== activeLayer && !frozen.has(path) && dirname(path) === folder) {
+    if (!active.includes(path) && !frozen.has(path) && dirname(path) === folder) {
       await addPendingRemoval(path);
     }
   }

@@ -7,13 +7,13 @@ import { newLayerPath } from "../layers/names.ts";
 import { cancelRemoval } from "../layers/pending-removals.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { type Domain, SnapshotCreateFlags } from "../rpc/index.ts";
-import { readDisk, setDisk } from "../xml/disks.ts";
+import { managedTarget, readDisk, setDisk } from "../xml/disks.ts";
 import { parse, prune, serialize } from "../xml/document.ts";
 import { putMetadata } from "../xml/metadata.ts";
 import { readSnapshot, recordDocument, type SnapshotDocument, snapshotEntry } from "../xml/snapshot.ts";
 import { setCurrentSnapshot } from "./current-snapshot.ts";
 import { listCopies, type RecordCopy, readCopy, writeRecordCopy } from "./record-copies.ts";
-import { listRecords, lookupSnapshot, standsOn } from "./records.ts";
+import { listRecords, lookupSnapshot, ownersOf, standsOn } from "./records.ts";
 import { redefine } from "./redefine.ts";
 
 /**
@@ -39,9 +39,10 @@ export async function recordLayer(managed: Managed, path: string, known?: string
   setDisk(recorded, path);
   putMetadata(recorded, { ...metadata, snapshot: entry });
   const parent = await standsOn(managed, records, path);
-  const made = recordDocument(recorded, { name: snapshot, comment, parent, overlay, createdAt });
+  const overlays = new Map([[managedTarget(document), overlay]]);
+  const made = recordDocument(recorded, { name: snapshot, comment, parent, overlays, createdAt });
   const written = await domain.createSnapshot(serialize(made), SnapshotCreateFlags.REDEFINE);
-  await writeRecordCopy(metadata.folder, { name: snapshot, frozen: path, xml: await written.getXml() });
+  await writeRecordCopy(metadata.folder, { name: snapshot, frozen: [path], xml: await written.getXml() });
   await cancelRemoval(metadata.folder, [path]);
   await correctParents(managed);
 }
@@ -65,13 +66,14 @@ export async function recordLost(managed: Managed, lost: readonly RecordCopy[]):
     throw failure("RECORDS_DIFFER", { name, reason: `snapshot "${circular}" would be its own ancestor` });
   }
   for (const { name: snapshot, frozen } of garbled) {
-    if (frozen !== null) {
-      await recordLayer(managed, frozen, snapshot);
+    const [layer] = frozen;
+    if (layer !== undefined) {
+      await recordLayer(managed, layer, snapshot);
     }
   }
   await cancelRemoval(
     metadata.folder,
-    lost.flatMap(({ frozen }) => frozen ?? []),
+    lost.flatMap(({ frozen }) => frozen),
   );
   await correctParents(managed);
 }
@@ -124,8 +126,8 @@ async function recordAgain(domain: Domain, { document, parent, frozen }: Snapsho
   if (parent !== null && (await lookupSnapshot(domain, parent)) === null) {
     prune(document, (child) => child.name === "parent");
   }
-  if (frozen !== null) {
-    await readHeader(frozen);
+  for (const file of frozen) {
+    await readHeader(file);
   }
   await domain.createSnapshot(serialize(document), SnapshotCreateFlags.REDEFINE);
 }
@@ -137,10 +139,14 @@ async function recordAgain(domain: Domain, { document, parent, frozen }: Snapsho
 export async function correctParents(managed: Managed): Promise<void> {
   const { domain } = managed;
   const records = await listRecords(domain);
-  const byFile = new Map(records.map(({ frozen, name }) => [frozen, name]));
+  const byFile = ownersOf(records);
   const graph = await readGraph(managed, records);
-  for (const { name, parent, frozen } of records) {
-    if (frozen === null) {
+  for (const {
+    name,
+    parent,
+    frozen: [frozen],
+  } of records) {
+    if (frozen === undefined) {
       continue;
     }
     const below = graph.chain(frozen).slice(1);

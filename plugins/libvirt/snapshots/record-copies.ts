@@ -20,23 +20,33 @@ const FIRST_LINE = /^<\?strata version="(\d+)"\?>\n/;
 export interface RecordCopy {
   /** Name of the snapshot. */
   readonly name: string;
-  /** The file that the snapshot froze; null if it is not an external disk snapshot. */
-  readonly frozen: string | null;
+  /** The files that the snapshot froze, that of the system disk first; none if it is not an external disk snapshot. */
+  readonly frozen: readonly string[];
   /** The copy's file. */
   readonly path: string;
 }
 
 /** Names that can be used in file names. For other names, the file name contains a hash. */
 const PLAIN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,150}$/;
-/** `NAME.LAYER.xml`: LAYER is the UUID of the layer, "none" for no layer, "other" for one elsewhere. */
-const FILE = /^(.+)\.([0-9a-f-]{36}|none|other)\.xml$/;
+/**
+ * `NAME.LAYERS.xml`: LAYERS are the UUIDs of the layers, joined by "+"; "none" for no layer, "other" where one is
+ * elsewhere or there are too many.
+ */
+const FILE = /^(.+)\.([0-9a-f-]{36}(?:\+[0-9a-f-]{36})*|none|other)\.xml$/;
+/** The longest name of a file, bytes, with room for what a temporary one adds. */
+const LONGEST = 220;
 
-function fileName(folder: string, name: string, frozen: string | null): string {
+function fileName(folder: string, name: string, frozen: readonly string[]): string {
   const first = PLAIN.test(name) ? name : `=${createHash("sha256").update(name).digest("hex")}`;
-  if (frozen === null) {
+  if (frozen.length === 0) {
     return `${first}.none.xml`;
   }
-  return `${first}.${isLayerPath(folder, frozen) ? basename(frozen).slice(6, 42) : "other"}.xml`;
+  const layers = frozen.map((path) => basename(path).slice(6, 42)).join("+");
+  const ours = frozen.every((path) => isLayerPath(folder, path));
+  // A single layer has always been named.
+  return ours && (frozen.length === 1 || first.length + layers.length <= LONGEST)
+    ? `${first}.${layers}.xml`
+    : `${first}.other.xml`;
 }
 
 /**
@@ -55,14 +65,14 @@ export async function listCopies(folder: string): Promise<RecordCopy[]> {
 }
 
 async function toCopy(folder: string, file: string): Promise<RecordCopy | undefined> {
-  const [, first, layer] = FILE.exec(file) ?? [];
-  if (first === undefined || layer === undefined) {
+  const [, first, layers] = FILE.exec(file) ?? [];
+  if (first === undefined || layers === undefined) {
     return undefined;
   }
   const path = join(folder, RECORDS, file);
-  if (!first.startsWith("=") && layer !== "other") {
-    const frozen = layer === "none" ? null : join(folder, `layer-${layer}.qcow2`);
-    return { name: first, frozen, path };
+  if (!first.startsWith("=") && layers !== "other") {
+    const uuids = layers === "none" ? [] : layers.split("+");
+    return { name: first, frozen: uuids.map((uuid) => join(folder, `layer-${uuid}.qcow2`)), path };
   }
   // A copy that cannot be read is ignored. libvirt's record counts as long as it exists.
   try {
@@ -77,10 +87,10 @@ async function toCopy(folder: string, file: string): Promise<RecordCopy | undefi
   }
 }
 
-/** Writes a copy of a record, replacing one with the same name and layer. */
+/** Writes a copy of a record, replacing one with the same name and layers. */
 export async function writeRecordCopy(
   folder: string,
-  { name, frozen, xml }: { readonly name: string; readonly frozen: string | null; readonly xml: string },
+  { name, frozen, xml }: { readonly name: string; readonly frozen: readonly string[]; readonly xml: string },
 ): Promise<void> {
   const path = join(folder, RECORDS, fileName(folder, name, frozen));
   await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
@@ -103,7 +113,7 @@ export async function removeRecordCopies(
 }
 
 /** The path of a record's copy. */
-export function recordCopyPath(folder: string, name: string, frozen: string | null): string {
+export function recordCopyPath(folder: string, name: string, frozen: readonly string[]): string {
   return join(folder, RECORDS, fileName(folder, name, frozen));
 }
 

@@ -50,7 +50,7 @@ export async function listChildren(domain: Domain, name: string): Promise<Snapsh
   return Promise.all(children.map((child) => readRecord(child)));
 }
 
-/** A record as libvirt returns it, with the file that its snapshot froze. */
+/** A record as libvirt returns it, with the files that its snapshot froze. */
 export interface SnapshotText extends SnapshotPlace {
   readonly xml: string;
 }
@@ -83,10 +83,13 @@ export async function readRecordText(domain: Domain, name: string): Promise<Snap
  */
 function asThere<T extends Pick<SnapshotPlace, "frozen" | "recorded">>(place: T): T {
   const { frozen, recorded } = place;
-  if (frozen === null || frozen === recorded || recorded === "") {
-    return place;
-  }
-  return !existsSync(frozen) && existsSync(recorded) ? { ...place, frozen: recorded } : place;
+  const moved = (file: string, at: number): boolean => {
+    const other = recorded[at] ?? "";
+    return file !== other && other !== "" && !existsSync(file) && existsSync(other);
+  };
+  return frozen.some(moved)
+    ? { ...place, frozen: frozen.map((file, at) => (moved(file, at) ? (recorded[at] ?? file) : file)) }
+    : place;
 }
 
 /** The snapshot of that name, or null. */
@@ -117,7 +120,7 @@ export async function standsOn(
   snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
   activeLayer: string,
 ): Promise<string | null> {
-  const byFile = new Map(snapshots.map((snapshot) => [snapshot.frozen, snapshot.name]));
+  const byFile = ownersOf(snapshots);
   const seen = new Set<string>();
   // A definition without the disk stands on nothing.
   for (
@@ -137,4 +140,11 @@ export async function standsOn(
     file = backing;
   }
   return null;
+}
+
+/** The snapshots by the files that they froze. */
+export function ownersOf(
+  snapshots: readonly Pick<SnapshotDocument, "name" | "frozen">[],
+): ReadonlyMap<string, string> {
+  return new Map(snapshots.flatMap(({ name, frozen }) => frozen.map((file) => [file, name] as const)));
 }

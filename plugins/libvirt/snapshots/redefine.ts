@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import type { Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
+import { newLayerPath } from "../layers/names.ts";
 import { type Domain, SnapshotCreateFlags, SnapshotDeleteFlags } from "../rpc/index.ts";
-import { readDisk } from "../xml/disks.ts";
+import { readDiskAt } from "../xml/disks.ts";
 import { serialize } from "../xml/document.ts";
 import {
   amendedSnapshot,
@@ -36,9 +37,8 @@ export async function redefine(
   wanted: SnapshotChange,
   current: boolean,
 ): Promise<void> {
-  const activeLayer = readDisk(managed.document);
   const exposed = current && (await isExposed(managed, snapshot));
-  const change = exposed ? { ...wanted, overlay: activeLayer } : wanted;
+  const change = exposed ? { ...wanted, overlays: presentLayers(managed, snapshot) } : wanted;
   const flags = SnapshotCreateFlags.REDEFINE | (current ? SnapshotCreateFlags.CURRENT : 0);
   const { domain } = managed;
   const create = (given: SnapshotChange) =>
@@ -66,23 +66,33 @@ export async function correctRecords(managed: Managed): Promise<void> {
   const current = await currentName(managed.domain);
   for (const { name } of (await listRecords(managed.domain)).filter(isRewritten)) {
     const snapshot = await lookupSnapshot(managed.domain, name);
-    if (snapshot === null || snapshot.frozen === null) {
+    if (snapshot === null || snapshot.frozen.length === 0) {
       continue;
     }
     await redefine(managed, snapshot, { recorded: snapshot.frozen }, name === current);
   }
 }
 
-/** True for a current snapshot whose record names an overlay that exists and is not the active layer. */
+/** True for a current snapshot whose record names an overlay that exists and is not the disk's active layer. */
 export async function isExposed(
-  { domain, document }: Managed,
-  { overlay, frozen }: Pick<SnapshotDocument, "overlay" | "frozen">,
+  { domain, document }: Pick<Managed, "domain" | "document">,
+  { targets, frozen, overlays }: Pick<SnapshotDocument, "targets" | "overlays" | "frozen">,
 ): Promise<boolean> {
-  const activeLayer = readDisk(document);
-  if (frozen === null || frozen === activeLayer || overlay === "" || overlay === activeLayer) {
-    return false;
-  }
-  return existsSync(overlay) && (await restores(domain));
+  const exposed = targets.some((target, at) => {
+    const activeLayer = readDiskAt(document, target);
+    const overlay = overlays[at] ?? "";
+    const safe = frozen[at] === activeLayer || overlay === "" || overlay === activeLayer;
+    return !safe && existsSync(overlay);
+  });
+  return exposed && (await restores(domain));
+}
+
+/**
+ * The active layers of a snapshot's disks. For one that the instance does not have any more, a file that does not
+ * exist, so that nothing is removed in its place.
+ */
+function presentLayers({ document, metadata }: Managed, { targets }: SnapshotDocument): string[] {
+  return targets.map((target) => readDiskAt(document, target) || newLayerPath(metadata.folder));
 }
 
 /**

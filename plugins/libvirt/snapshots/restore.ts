@@ -10,6 +10,7 @@ import {
   runOptions,
 } from "../engine.ts";
 import { firmwareEntry, readFirmwareOf, stageFirmware } from "../firmware/firmware.ts";
+import type { OperationOf } from "../journal/entry.ts";
 import { finishRestore } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { finishInterrupted, getReady } from "../journal/recover.ts";
@@ -24,28 +25,32 @@ import { putMounts } from "../mounts/servable.ts";
 import { requireWhole } from "../qcow2/damage.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
 import { checkSpace } from "../storage/pool.ts";
-import { readDisk } from "../xml/disks.ts";
-import { restoredDomain } from "../xml/domain.ts";
+import { activeLayers, coveredDisks, readDisk } from "../xml/disks.ts";
+import type { Element } from "../xml/document.ts";
 import { readMetadata } from "../xml/metadata.ts";
+import { restoredDomain, stayingDisks } from "../xml/restored.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { requireRedefinable } from "./checkpoints.ts";
 import { reconcile } from "./reconcile.ts";
 import { lookupSnapshot } from "./records.ts";
 
 /** The snapshot of that name, which must have a frozen layer to restore. */
-async function getRestorable(managed: Managed, name: string): Promise<SnapshotDocument & { frozen: string }> {
+async function getRestorable(managed: Managed, name: string): Promise<Restorable> {
   const snapshot = await lookupSnapshot(managed.domain, name);
   if (snapshot === null) {
     throw failure("SNAPSHOT_NOT_FOUND", { name: managed.name, snapshot: name });
   }
-  if (snapshot.frozen === null || snapshot.domain === undefined) {
+  const { frozen, domain } = snapshot;
+  if (frozen.length === 0 || domain === undefined) {
     throw failure("RECORDS_DIFFER", {
       name: managed.name,
       reason: `snapshot "${name}" is not an external disk snapshot; only libvirt's own tools can use it`,
     });
   }
-  return { ...snapshot, frozen: snapshot.frozen };
+  return { ...snapshot, domain };
 }
+
+type Restorable = SnapshotDocument & { readonly domain: Element };
 
 export async function restore(
   engine: LibvirtEngine,
@@ -59,43 +64,43 @@ export async function restore(
   await reconcile(managed);
   await requireRedefinable(managed, snapshot);
   const { folder } = managed.metadata;
-  const old = readDisk(managed.document);
-  const graph = await readLayers(managed.name, folder, [snapshot.frozen]);
-  await checkChain(managed.name, graph, snapshot.frozen);
-  // The current contents are given up for the snapshot's, so its layer is checked. Checking all files below
-  // would take as long as the rest of a restore.
-  await requireWhole(managed.name, snapshot.frozen);
-  const place = { name: managed.name, activeLayer: old };
-  const short = await keepShort(engine, place, graph, [snapshot.frozen], runOptions(engine, id, context));
-  requireDepth(managed.name, short.opened(snapshot.frozen).length + 1);
+  const plan = restorePlan(managed, snapshot, () => newLayerPath(folder));
+  const layers = plan.flatMap(({ frozen }) => frozen ?? []);
+  const graph = await readLayers(managed.name, folder, layers);
+  for (const layer of layers) {
+    await checkChain(managed.name, graph, layer);
+    // The current contents are given up for the snapshot's, so its layers are checked. Checking all files below
+    // would take as long as the rest of a restore.
+    await requireWhole(managed.name, layer);
+  }
+  const place = { name: managed.name, active: activeLayers(managed.document) };
+  const short = await keepShort(engine, place, graph, layers, runOptions(engine, id, context));
+  for (const layer of layers) {
+    requireDepth(managed.name, short.opened(layer).length + 1);
+  }
   await checkSpace(folder);
   const firmware = await readFirmwareOf(engine, managed, snapshot, context);
 
-  const file = newLayerPath(folder);
   context.signal.throwIfAborted();
-  const operation = {
-    kind: "restore",
-    name,
-    file,
-    old,
-    stamp: stampText(old),
-    ...firmwareEntry(firmware),
-  } as const;
+  const operation = { ...operationOf(name, plan), ...firmwareEntry(firmware) };
   await writeJournal(folder, operation);
+  const { file } = operation;
   let restored: Managed;
   try {
-    await createOverlay(file, snapshot.frozen);
+    for (const disk of plan) {
+      if (disk.frozen !== undefined) {
+        await createOverlay(disk.file, disk.frozen);
+      }
+    }
     await stageFirmware(firmware);
     const recorded = snapshot.domain;
-    if (recorded === undefined) {
-      throw failure("INTERNAL", { reason: "a snapshot without its domain" });
-    }
     const then = readMetadata(recorded);
     const metadata = changedMetadata(managed.metadata, {
       record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
       mounts: then?.mounts ?? [],
     });
-    const document = restoredDomain(recorded, managed.document, file, metadata);
+    const files = new Map(plan.flatMap((disk) => (disk.file === "" ? [] : [[disk.target, disk.file]])));
+    const document = restoredDomain(recorded, managed.document, files, metadata);
     await putMounts(engine, document, metadata, context);
     // Building keyframes may have taken long, and others may have started the instance.
     await requireShutOff({ ...managed, shutOff: false }, "Only stopped instances can be restored");
@@ -113,4 +118,57 @@ export async function restore(
   }
   await finishRestore(engine, restored, operation, snapshot);
   handOn(restored);
+}
+
+/** What a restore does with the disk of a target. */
+interface RestoredDisk {
+  readonly target: string;
+  /** The overlay that it gets; "" if the snapshot lacks the disk. */
+  readonly file: string;
+  /** What the overlay stands on. */
+  readonly frozen?: string;
+  /** The file that it gives up; "" if the instance lacks the disk. */
+  readonly old: string;
+}
+
+/**
+ * The instance gets the disks of the snapshot, the system disk first. A disk that is left out of snapshots stays
+ * as it is, whether it was left out then or is now.
+ */
+function restorePlan(
+  { document, metadata }: Managed,
+  { domain, targets, frozen }: Restorable,
+  newFile: () => string,
+): RestoredDisk[] {
+  const stays = new Set(stayingDisks(domain, targets, document, metadata));
+  const present = new Map(
+    coveredDisks(document, metadata).map(({ target, file }) => [target, file] as const),
+  );
+  const brought = targets.flatMap((target, at) =>
+    stays.has(target)
+      ? []
+      : [{ target, file: newFile(), frozen: frozen[at] ?? "", old: present.get(target) ?? "" }],
+  );
+  const leaving = [...present].flatMap(([target, old]) =>
+    stays.has(target) || targets.includes(target) ? [] : [{ target, file: "", old }],
+  );
+  return [...brought, ...leaving];
+}
+
+function operationOf(name: string, plan: readonly RestoredDisk[]): OperationOf<"restore"> {
+  const [system, ...further] = plan.map(({ target, file, old }) => ({
+    target,
+    file,
+    old,
+    stamp: old === "" ? "" : stampText(old),
+  }));
+  const { file = "", old = "", stamp = "" } = system ?? {};
+  return {
+    kind: "restore",
+    name,
+    file,
+    old,
+    stamp,
+    ...(further.length === 0 ? {} : { disks: further }),
+  };
 }

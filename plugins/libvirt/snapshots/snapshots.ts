@@ -3,6 +3,7 @@ import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
+import type { OperationOf } from "../journal/entry.ts";
 import { finishDelete, finishRename } from "../journal/finish.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
@@ -59,21 +60,28 @@ async function deleteSnapshot(
   if (removal.children.length > 0) {
     await requireRedefinable(managed, snapshot);
   }
-  if (snapshot.frozen === null) {
+  const [layer, ...further] = snapshot.frozen;
+  if (layer === undefined) {
     return deleteInside(managed, snapshot, runOptions(engine, id, context));
   }
   context.signal.throwIfAborted();
-  const { frozen: layer, firmware } = snapshot;
+  const { firmware } = snapshot;
   const operation = {
     kind: "delete",
     name: removal.name,
     layer,
     stamp: stampText(layer),
     ...(firmware === undefined ? {} : { firmware }),
+    ...furtherLayers(further),
   } as const;
   await writeJournal(managed.metadata.folder, operation);
   const children = removal.children.length === 0 ? [] : await listChildren(managed.domain, removal.name);
   await finishDelete(engine, managed, operation, context, { snapshot, children });
+}
+
+/** What the entry of a deletion says of the further disks. */
+function furtherLayers(layers: readonly string[]): Pick<OperationOf<"delete">, "disks"> {
+  return layers.length === 0 ? {} : { disks: layers.map((layer) => ({ layer, stamp: stampText(layer) })) };
 }
 
 async function rename(
@@ -90,7 +98,7 @@ async function rename(
   if (to === name) {
     return;
   }
-  if (snapshot.frozen === null) {
+  if (snapshot.frozen.length === 0) {
     throw failure("UNSUPPORTED", {
       what: `renaming "${managed.name}.${name}"`,
       engine: ENGINE,

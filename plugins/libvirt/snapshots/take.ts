@@ -17,10 +17,12 @@ import { SNAPSHOT_NAME_TAKEN } from "../messages.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
 import { SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
-import { readDisk, setDisk } from "../xml/disks.ts";
+import { coveredDisks, setDisks } from "../xml/disks.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
+import type { DiskEntry, SnapshotEntry } from "../xml/metadata.ts";
 import { readSnapshot, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints } from "./checkpoints.ts";
+import { requireCoverable } from "./coverable.ts";
 import { reconcile } from "./reconcile.ts";
 import { writeRecordCopy } from "./record-copies.ts";
 import { lookupSnapshot } from "./records.ts";
@@ -53,37 +55,47 @@ export async function take(
     });
   }
   const { folder } = managed.metadata;
-  const activeLayer = readDisk(managed.document);
+  const covered = coveredDisks(managed.document, managed.metadata);
+  requireCoverable(managed, covered);
+  const layers = covered.map(({ file }) => file);
   const copies = await reconcile(managed);
   // A snapshot that libvirt has lost can be recorded again, and then needs its name.
   if (copies.some((copy) => copy.name === record.name)) {
     throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
   }
-  const graph = await readLayers(name, folder, [activeLayer]);
-  await checkChain(name, graph, activeLayer);
+  const graph = await readLayers(name, folder, layers);
+  for (const layer of layers) {
+    await checkChain(name, graph, layer);
+  }
   requireWritable(managed, graph, copies);
   const short = await keepShort(
     engine,
-    { name, activeLayer },
+    { name, active: layers },
     graph,
-    [activeLayer],
+    layers,
     runOptions(engine, id, context),
   );
-  requireDepth(name, short.opened(activeLayer).length + 1);
+  for (const layer of layers) {
+    requireDepth(name, short.opened(layer).length + 1);
+  }
   await checkSpace(folder);
 
   const parent = record.parent;
-  const file = newLayerPath(folder);
+  const disks = covered.map(({ target, file }) => ({
+    target,
+    frozen: file,
+    overlay: newLayerPath(folder),
+    stamp: stampText(file),
+  }));
+  const overlays = new Map(disks.map(({ target, overlay }) => [target, overlay]));
   const firmware = await packFirmware(engine, managed, context);
   context.signal.throwIfAborted();
   const { createdAt } = record;
   const entry = {
     createdAt,
-    frozen: activeLayer,
-    overlay: file,
+    ...entryOf(disks),
     name: record.name,
     taken,
-    stamp: stampText(activeLayer),
     ...(firmware === undefined ? {} : { firmware: firmware.name }),
   };
   const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, false);
@@ -91,15 +103,22 @@ export async function take(
     if (firmware !== undefined) {
       await writePacked(folder, firmware);
     }
-    await createOverlay(file, activeLayer);
-    const document = takeDocument(managed.document, record.name, record.comment, file);
+    for (const { overlay, frozen } of disks) {
+      await createOverlay(overlay, frozen);
+    }
+    const document = takeDocument(managed.document, record.name, record.comment, overlays);
     const snapshot = await domain.createSnapshot(serialize(document), TAKE);
     const xml = await snapshot.getXml();
     const recorded = readSnapshot(await parse(xml));
     if (recorded.parent === parent) {
-      await writeRecordCopy(folder, { name: record.name, frozen: activeLayer, xml });
+      await writeRecordCopy(folder, { name: record.name, frozen: layers, xml });
     } else {
-      await redefine({ ...managed, document: withDisk(managed.document, file) }, recorded, { parent }, true);
+      await redefine(
+        { ...managed, document: withDisks(managed.document, overlays) },
+        recorded,
+        { parent },
+        true,
+      );
     }
     const done = { record: { snapshotsTaken: taken }, snapshot: null };
     await writeMetadata(written, done, false);
@@ -108,15 +127,22 @@ export async function take(
     await awaitSent(engine, id, error);
     await finishInterrupted(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
-    if (there?.frozen !== activeLayer) {
+    if (there?.frozen[0] !== layers[0]) {
       throw takeError(error, name, record.name);
     }
   }
 }
 
-function withDisk(document: Element, file: string): Element {
+/** The disks as the entry of a snapshot has them: the system disk in its attributes, the others below. */
+function entryOf(disks: readonly Required<DiskEntry>[]): Omit<SnapshotEntry, "createdAt"> {
+  const [system, ...further] = disks;
+  const { frozen = "", overlay = "", stamp = "" } = system ?? {};
+  return { frozen, overlay, stamp, ...(further.length === 0 ? {} : { disks: further }) };
+}
+
+function withDisks(document: Element, files: ReadonlyMap<string, string>): Element {
   const switched = copy(document);
-  setDisk(switched, file);
+  setDisks(switched, files);
   return switched;
 }
 

@@ -1,42 +1,144 @@
+import { dirname } from "node:path";
 import { type Element, element, elements, find, prune, put } from "./document.ts";
-import { readMetadata } from "./metadata.ts";
+import { type Metadata, readMetadata } from "./metadata.ts";
 
-/** Target of the managed disk, the one with strata's layers, in domains that strata creates. */
+/** Target of the system disk in domains that strata creates. */
 export const DEFAULT_TARGET = "vda";
 
-/** Target of the managed disk. In an adopted domain it may be any. */
+/** Target of the system disk. In an adopted domain it may be any. */
 export function managedTarget(domain: Element): string {
   return readMetadata(domain)?.target ?? DEFAULT_TARGET;
 }
 
-function managedDisk(domain: Element): Element | undefined {
-  const target = managedTarget(domain);
-  return elements(find(domain, "devices"), "disk").find(
-    (disk) => find(disk, "target")?.attributes.dev === target,
-  );
+function disksOf(domain: Element): Element[] {
+  return elements(find(domain, "devices"), "disk");
 }
 
-/** The active layer: the file that the managed disk writes; "" if there is none. */
-export function readDisk(domain: Element): string {
-  return find(managedDisk(domain), "source")?.attributes.file ?? "";
+function targetOf(disk: Element): string {
+  return find(disk, "target")?.attributes.dev ?? "";
+}
+
+function fileOf(disk: Element | undefined): string {
+  return find(disk, "source")?.attributes.file ?? "";
+}
+
+export function findDisk(domain: Element, target: string): Element | undefined {
+  return disksOf(domain).find((disk) => targetOf(disk) === target);
+}
+
+/** A disk that a guest may write. */
+export interface WrittenDisk {
+  /** As "vdb". */
+  readonly target: string;
+  /** The file that it writes: its active layer; "" if it is no file. */
+  readonly file: string;
+  /** Why snapshots leave it out: the user asked strata, or its definition says so. Absent where they cover it. */
+  readonly left?: "excluded" | "snapshot-no";
 }
 
 /**
- * Sets the file of the managed disk. A recorded `<backingStore>` is removed: it describes another chain, and
- * libvirt would trust it.
+ * The disks that a guest may write, the system disk first and the others in document order. The system disk is
+ * always there, with the file "" where the definition lacks it.
  */
+export function writtenDisks(
+  domain: Element,
+  metadata: DiskMetadata | undefined = readMetadata(domain),
+): WrittenDisk[] {
+  const system = metadata?.target ?? DEFAULT_TARGET;
+  const further = disksOf(domain)
+    .filter((disk) => targetOf(disk) !== system && isWritten(disk))
+    .map((disk) => ({ target: targetOf(disk), file: fileOf(disk), ...whyLeft(disk, metadata) }));
+  return [{ target: system, file: fileOf(findDisk(domain, system)) }, ...further];
+}
+
+type DiskMetadata = Pick<Metadata, "target" | "excluded">;
+
+/** False for a CD-ROM, a disk that is read-only, as the seed is, and an empty drive. */
+function isWritten(disk: Element): boolean {
+  const { device = "disk" } = disk.attributes;
+  return device !== "cdrom" && find(disk, "readonly") === undefined && find(disk, "source") !== undefined;
+}
+
+function whyLeft(disk: Element, metadata: DiskMetadata | undefined): Pick<WrittenDisk, "left"> {
+  if (metadata?.excluded?.includes(targetOf(disk)) === true) {
+    return { left: "excluded" };
+  }
+  return disk.attributes.snapshot === "no" ? { left: "snapshot-no" } : {};
+}
+
+/** A disk that snapshots cover. */
+export type CoveredDisk = Omit<WrittenDisk, "left">;
+
+/** The disks that a snapshot covers: all that the guest writes, without those that are left out. */
+export function coveredDisks(
+  domain: Element,
+  metadata: DiskMetadata | undefined = readMetadata(domain),
+): CoveredDisk[] {
+  return writtenDisks(domain, metadata).filter(({ left }) => left === undefined);
+}
+
+/** The active layers: the files of all disks that the guest writes, that of the system disk first. */
+export function activeLayers(domain: Element): string[] {
+  return writtenDisks(domain).flatMap(({ file }) => (file === "" ? [] : [file]));
+}
+
+/**
+ * The active layers that are strata's to look after: that of the system disk, and those of the others in the
+ * instance's folder. What else a guest writes may be of any format.
+ */
+export function ownLayers(domain: Element, folder: string): string[] {
+  const system = readDisk(domain);
+  return activeLayers(domain).filter((path) => path === system || dirname(path) === folder);
+}
+
+/** The active layer of the system disk; "" if there is none. */
+export function readDisk(domain: Element): string {
+  return fileOf(findDisk(domain, managedTarget(domain)));
+}
+
+/** The file of a disk; "" if there is none. */
+export function readDiskAt(domain: Element, target: string): string {
+  return fileOf(findDisk(domain, target));
+}
+
+/** Sets the file of the system disk, as `setDiskAt` does. */
 export function setDisk(domain: Element, file: string): void {
-  const disk = managedDisk(domain);
+  setDiskAt(domain, managedTarget(domain), file);
+}
+
+/**
+ * Sets the file of a disk. A recorded `<backingStore>` is removed: it describes another chain, and libvirt would
+ * trust it.
+ */
+export function setDiskAt(domain: Element, target: string, file: string): void {
+  const disk = findDisk(domain, target);
   if (disk === undefined) {
-    throw new Error(`the domain has no disk ${managedTarget(domain)}`);
+    throw new Error(`the domain has no disk ${target}`);
   }
   const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
   disk.children.splice(0, disk.children.length, ...kept);
   put(disk, element("source", { file }));
 }
 
-/** The backing files of the managed disk that a definition lists, in addition to the headers. */
+/** Removes the chains of `readExplicitChains` from a definition: the headers tell them. */
+export function dropChains(domain: Element): void {
+  for (const { target, top } of readExplicitChains(domain)) {
+    setDiskAt(domain, target, top);
+  }
+}
+
+/** Sets the files of disks, by their targets, as `setDiskAt` does. */
+export function setDisks(domain: Element, files: ReadonlyMap<string, string>): void {
+  for (const [target, file] of files) {
+    setDiskAt(domain, target, file);
+  }
+}
+
+/** The backing files of a disk that a definition lists, in addition to the headers. */
 export interface ExplicitChain {
+  readonly target: string;
+  /** The file of the disk. */
+  readonly top: string;
   /** From the first below the disk downwards. */
   readonly files: readonly string[];
   /**
@@ -46,42 +148,44 @@ export interface ExplicitChain {
 }
 
 /**
- * The chain that libvirt writes into a definition when a snapshot of a running guest is taken; undefined if
- * there is none.
+ * The chains of the disks that a guest writes, as libvirt writes them into a definition when a snapshot of a
+ * running guest is taken; none for a disk without one.
  */
-export function readExplicitChain(domain: Element): ExplicitChain | undefined {
-  let at = find(managedDisk(domain), "backingStore");
-  if (at === undefined) {
+export function readExplicitChains(domain: Element): ExplicitChain[] {
+  return writtenDisks(domain).flatMap(({ target, file }) => {
+    const chain = readChain(find(findDisk(domain, target), "backingStore"));
+    return chain === undefined ? [] : [{ target, top: file, ...chain }];
+  });
+}
+
+function readChain(below: Element | undefined): Pick<ExplicitChain, "files" | "ends"> | undefined {
+  if (below === undefined) {
     return undefined;
   }
   const files: string[] = [];
-  for (; at !== undefined; at = find(at, "backingStore")) {
+  for (let at: Element | undefined = below; at !== undefined; at = find(at, "backingStore")) {
     if (at.children.length === 0) {
       return { files, ends: true };
     }
-    files.push(find(at, "source")?.attributes.file ?? "");
+    files.push(fileOf(at));
   }
   return { files, ends: false };
 }
 
-/** The files of all disks but the managed one. */
+/** The files of all disks but the system disk. */
 export function readOtherDisks(domain: Element): string[] {
-  const root = managedDisk(domain);
-  return elements(find(domain, "devices"), "disk").flatMap((disk) =>
-    disk === root ? [] : (find(disk, "source")?.attributes.file ?? []),
-  );
+  const system = findDisk(domain, managedTarget(domain));
+  return disksOf(domain).flatMap((disk) => (disk === system || fileOf(disk) === "" ? [] : [fileOf(disk)]));
 }
 
-/** The files of all disks, the active layer first. */
+/** The files of all disks, that of the system disk first. */
 export function readDisks(domain: Element): string[] {
   return [readDisk(domain), ...readOtherDisks(domain)];
 }
 
 /** Replaces the overlay that libvirt's own restore created with the seed. */
 export function putSeed(domain: Element, overlay: string, seed: string): void {
-  const disk = elements(find(domain, "devices"), "disk").find(
-    (each) => find(each, "source")?.attributes.file === overlay,
-  );
+  const disk = disksOf(domain).find((each) => fileOf(each) === overlay);
   if (disk === undefined) {
     return;
   }
@@ -90,10 +194,63 @@ export function putSeed(domain: Element, overlay: string, seed: string): void {
   put(disk, element("source", { file: seed }));
 }
 
+/** Adds a disk of a qcow2 file, on the bus of the system disk, after the others. */
+export function addDisk(domain: Element, target: string, file: string): void {
+  const { bus = "virtio" } = find(findDisk(domain, managedTarget(domain)), "target")?.attributes ?? {};
+  find(domain, "devices")?.children.push(diskElement(file, target, bus));
+}
+
+/** A disk of a qcow2 file as strata makes it. */
+export function diskElement(file: string, target: string, bus: string): Element {
+  return element(
+    "disk",
+    { type: "file", device: "disk" },
+    element("driver", { name: "qemu", type: "qcow2", discard: "unmap" }),
+    element("source", { file }),
+    element("target", { dev: target, bus }),
+  );
+}
+
+/** Takes a disk out of a definition. */
+export function removeDisk(domain: Element, target: string): void {
+  const devices = find(domain, "devices");
+  const disk = findDisk(domain, target);
+  if (devices !== undefined && disk !== undefined) {
+    prune(devices, (child) => child === disk);
+  }
+}
+
+/** The first target that neither a disk of the domain nor another one has, named as the system disk is. */
+export function freeTarget(domain: Element, others: Iterable<string> = []): string {
+  const prefix = /^[a-z]+(?=[a-z]$)/.exec(managedTarget(domain))?.[0] ?? DEFAULT_TARGET.slice(0, 2);
+  const taken = new Set([...diskTargets(domain), ...others]);
+  for (let number = 0; ; number += 1) {
+    const target = `${prefix}${lettersOf(number)}`;
+    if (!taken.has(target)) {
+      return target;
+    }
+  }
+}
+
+/** a, b, … z, aa, ab, … */
+function lettersOf(number: number): string {
+  const last = String.fromCharCode(97 + (number % 26));
+  return number < 26 ? last : `${lettersOf(Math.floor(number / 26) - 1)}${last}`;
+}
+
+/** Has snapshots cover a disk again that its definition leaves out. True if that has changed it. */
+export function coverDisk(domain: Element, target: string): boolean {
+  const disk = findDisk(domain, target);
+  if (disk?.attributes.snapshot !== "no") {
+    return false;
+  }
+  delete disk.attributes.snapshot;
+  return true;
+}
+
 /** Targets of all disks. */
 export function diskTargets(domain: Element): string[] {
-  return elements(find(domain, "devices"), "disk").flatMap((disk) => {
-    const target = find(disk, "target")?.attributes.dev;
-    return target === undefined ? [] : [target];
-  });
+  return disksOf(domain)
+    .map(targetOf)
+    .filter((target) => target !== "");
 }

@@ -1,9 +1,8 @@
 import type { Nic, Resources } from "../../../lib/engine/contract.ts";
 import { logConsole, serialElement, unlogConsole } from "./console.ts";
-import { DEFAULT_TARGET, setDisk } from "./disks.ts";
+import { addDisk, DEFAULT_TARGET, diskElement, freeTarget, removeDisk, setDisks } from "./disks.ts";
 import { copy, type Element, element, elements, find, prune, put } from "./document.ts";
 import { shareMemory } from "./filesystem.ts";
-import { keepVariables } from "./firmware.ts";
 import { type Metadata, putMetadata } from "./metadata.ts";
 import { resourceElements } from "./resources.ts";
 
@@ -23,6 +22,8 @@ export interface DomainSpec {
   readonly resources: Omit<Resources, "disk">;
   readonly disk: string;
   readonly seed: string;
+  /** Files of further disks. */
+  readonly extraDisks?: readonly string[];
   /** Of an image for a CD drive; with one the domain has a screen too, and boots from it while its disk is empty. */
   readonly cdrom?: string;
   /** Where what the guest writes on its serial console is kept. */
@@ -91,13 +92,7 @@ export function domainDocument(spec: DomainSpec): Element {
     element(
       "devices",
       {},
-      element(
-        "disk",
-        { type: "file", device: "disk" },
-        element("driver", { name: "qemu", type: "qcow2", discard: "unmap" }),
-        element("source", { file: spec.disk }),
-        element("target", { dev: DEFAULT_TARGET, bus: "virtio" }),
-      ),
+      diskElement(spec.disk, DEFAULT_TARGET, "virtio"),
       element(
         "disk",
         { type: "file", device: "disk" },
@@ -129,6 +124,9 @@ export function domainDocument(spec: DomainSpec): Element {
   // It cannot be added to a running guest, and a folder may be mounted at any time.
   shareMemory(domain);
   putMetadata(domain, spec.metadata);
+  for (const file of spec.extraDisks ?? []) {
+    addDisk(domain, freeTarget(domain), file);
+  }
   return domain;
 }
 
@@ -219,7 +217,10 @@ export interface CloneDocumentSpec {
   readonly name: string;
   readonly uuid: string;
   readonly metadata: Metadata;
-  readonly disk: string;
+  /** The files of the disks, by their targets. */
+  readonly disks: ReadonlyMap<string, string>;
+  /** Targets of the disks that the copy lacks. */
+  readonly without: readonly string[];
   /** Absolute paths. */
   readonly seed: { readonly old: string; readonly new: string };
   /** The original's own CD-ROM, absolute; the copy's drive is empty. */
@@ -259,38 +260,10 @@ export function clonedDomain(original: Element, spec: CloneDocumentSpec): Elemen
       `mac=${spec.newMac()}`,
     );
   }
-  setDisk(domain, spec.disk);
+  for (const target of spec.without) {
+    removeDisk(domain, target);
+  }
+  setDisks(domain, spec.disks);
   putMetadata(domain, spec.metadata);
-  return domain;
-}
-
-/**
- * The domain as a snapshot recorded it, to be defined in place of `present`: everything mutable comes from
- * the snapshot; the identity (name, UUID, MAC of the first interface, metadata) stays.
- */
-export function restoredDomain(
-  recorded: Element,
-  present: Element,
-  file: string,
-  metadata: Metadata,
-): Element {
-  const domain: Element = { ...copy(recorded), name: "domain" };
-  for (const name of ["name", "uuid"]) {
-    const own = find(present, name);
-    if (own !== undefined) {
-      put(domain, copy(own));
-    }
-  }
-  const mac = find(present, "devices", "interface", "mac");
-  const nic = find(domain, "devices", "interface");
-  if (mac !== undefined && nic !== undefined) {
-    put(nic, copy(mac));
-  }
-  setDisk(domain, file);
-  keepVariables(domain, present);
-  if (metadata.sshPort !== undefined) {
-    setForwardedPort(domain, metadata.sshPort);
-  }
-  putMetadata(domain, metadata);
   return domain;
 }

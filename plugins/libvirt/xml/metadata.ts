@@ -16,8 +16,10 @@ export interface Metadata {
   readonly mounts: readonly Mount[];
   /** The own disk of an adopted domain, absolute. It is never removed. */
   readonly adopted?: string;
-  /** Target of the managed disk, if it is not the default. */
+  /** Target of the system disk, if it is not the default. */
   readonly target?: string;
+  /** Targets of the disks that snapshots leave out, as the user asked. Absent for none. */
+  readonly excluded?: readonly string[];
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
   /**
@@ -56,6 +58,16 @@ export interface SnapshotEntry {
   readonly firmware?: string;
   /** Present if the comment has characters that XML cannot represent. */
   readonly comment?: string;
+  /** The further disks, each with what the attributes say of the system disk. Absent for none. */
+  readonly disks?: readonly DiskEntry[];
+}
+
+/** A further disk in the entry of a snapshot. */
+export interface DiskEntry {
+  readonly target: string;
+  readonly frozen: string;
+  readonly overlay?: string;
+  readonly stamp?: string;
 }
 
 /** The namespace of an element, given the elements around it, any of which may declare it. */
@@ -84,6 +96,7 @@ export function readOwn(own: Element): Metadata {
   const operation = find(root, "operation")?.attributes;
   const entry = find(root, "snapshot");
   const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
+  const excluded = elements(root, "excluded-disk").flatMap(({ attributes: { target } }) => target ?? []);
   return {
     record: readInstanceRecord(root),
     folder: a.folder ?? "",
@@ -91,6 +104,7 @@ export function readOwn(own: Element): Metadata {
     ...(a.name === undefined ? {} : { name: a.name }),
     ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
+    ...(excluded.length === 0 ? {} : { excluded }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     ...(pendingRemovals.length === 0 ? {} : { pendingRemovals }),
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
@@ -176,8 +190,9 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
 }
 
 function readSnapshotEntry(entry: Element): SnapshotEntry {
-  const comment = readComment(text(entry));
+  const comment = readComment(text(find(entry, "comment")) || text(entry));
   const { frozen = "", overlay, name, taken, stamp, firmware } = entry.attributes;
+  const disks = elements(entry, "disk").map(readDiskEntry);
   return {
     createdAt: Number(entry.attributes["created-at"] ?? 0),
     frozen,
@@ -187,6 +202,16 @@ function readSnapshotEntry(entry: Element): SnapshotEntry {
     ...(stamp === undefined ? {} : { stamp }),
     ...(firmware === undefined ? {} : { firmware }),
     ...(comment === undefined ? {} : { comment }),
+    ...(disks.length === 0 ? {} : { disks }),
+  };
+}
+
+function readDiskEntry({ attributes: { target = "", frozen = "", overlay, stamp } }: Element): DiskEntry {
+  return {
+    target,
+    frozen,
+    ...(overlay === undefined ? {} : { overlay }),
+    ...(stamp === undefined ? {} : { stamp }),
   };
 }
 
@@ -230,15 +255,23 @@ export function metadataElement(metadata: Metadata): Element {
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
     furtherElement(record),
     ...metadata.mounts.map(mountElement),
+    ...(metadata.excluded ?? []).map((target) => element("excluded-disk", { target })),
     ...(metadata.pendingRemovals ?? []).map((file) => element("discarded", { file })),
     metadata.operation === undefined || metadata.operation.kind === "unusable"
       ? undefined
-      : element("operation", { ...metadata.operation }),
+      : element("operation", stringsOf(metadata.operation)),
     metadata.snapshot === undefined ? undefined : snapshotElement(metadata.snapshot),
   );
 }
 
+/** The operations that are kept here have nothing else. */
+function stringsOf(operation: object): Record<string, string> {
+  return Object.fromEntries(Object.entries(operation).filter(([, value]) => typeof value === "string"));
+}
+
 function snapshotElement(entry: SnapshotEntry): Element {
+  const disks = (entry.disks ?? []).map((disk) => element("disk", { ...disk }));
+  const comment = entry.comment === undefined ? undefined : asciiJson(entry.comment);
   return element(
     "snapshot",
     {
@@ -250,7 +283,9 @@ function snapshotElement(entry: SnapshotEntry): Element {
       stamp: entry.stamp,
       firmware: entry.firmware,
     },
-    entry.comment === undefined ? undefined : asciiJson(entry.comment),
+    ...disks,
+    // Text between elements is not kept.
+    comment !== undefined && disks.length > 0 ? element("comment", {}, comment) : comment,
   );
 }
 

@@ -1,4 +1,12 @@
-import { DEFAULT_TARGET, diskTargets, managedTarget, readDisk, setDisk } from "./disks.ts";
+import {
+  DEFAULT_TARGET,
+  diskTargets,
+  managedTarget,
+  readDisk,
+  readDiskAt,
+  setDiskAt,
+  writtenDisks,
+} from "./disks.ts";
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import type { SnapshotEntry } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
@@ -13,12 +21,20 @@ export interface SnapshotDocument {
   readonly createdAt: number;
   /** The recorded domain: the inactive one if both were recorded. */
   readonly domain: Element | undefined;
-  /** The file that the snapshot froze; null if it is not an external disk snapshot. */
-  readonly frozen: string | null;
-  /** The overlay that was created with it, according to libvirt's record; "" for none. */
-  readonly overlay: string;
-  /** The file that the recorded domain writes, which libvirt's own tools would restore; "" for none. */
-  readonly recorded: string;
+  /**
+   * The targets of the disks that it covers, the system disk first; none if it is not an external disk snapshot.
+   * The following lists have one member for each of them.
+   */
+  readonly targets: readonly string[];
+  /** The files that the snapshot froze. */
+  readonly frozen: readonly string[];
+  /** The overlays that were created with it, according to libvirt's record; "" for none. */
+  readonly overlays: readonly string[];
+  /**
+   * The files that the recorded domain writes, which libvirt's own tools would restore; "" for none. If the
+   * snapshot is not an external disk snapshot, those of all disks that the domain writes.
+   */
+  readonly recorded: readonly string[];
   /** The file that the guest's memory was saved in; "" for none. */
   readonly memory: string;
   /** Name of the file in the instance's folder with the state of its firmware; absent for none. */
@@ -33,26 +49,30 @@ export function describable(comment: string): string {
 const UNDESCRIBABLE = /[^\t\n\x20-\x7e\u{a0}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
 /** strata's entry for a snapshot: it has the comment only if libvirt's description cannot represent it. */
-export function snapshotEntry(
-  comment: string,
-  entry: Pick<SnapshotEntry, "createdAt" | "frozen" | "overlay" | "name" | "taken" | "stamp" | "firmware">,
-): SnapshotEntry {
+export function snapshotEntry(comment: string, entry: Omit<SnapshotEntry, "comment">): SnapshotEntry {
   return { ...entry, ...(describable(comment) === comment ? {} : { comment }) };
 }
 
-/** The document that takes a disk-only snapshot of the managed disk into a new overlay. */
-export function takeDocument(domain: Element, name: string, comment: string, overlay: string): Element {
-  const managed = managedTarget(domain);
-  const disks = diskTargets(domain).map((target) =>
-    target === managed
-      ? element(
+/**
+ * The document that takes a disk-only snapshot of the disks that have an overlay in `overlays`, by their targets.
+ */
+export function takeDocument(
+  domain: Element,
+  name: string,
+  comment: string,
+  overlays: ReadonlyMap<string, string>,
+): Element {
+  const disks = diskTargets(domain).map((target) => {
+    const file = overlays.get(target);
+    return file === undefined
+      ? element("disk", { name: target, snapshot: "no" })
+      : element(
           "disk",
           { name: target, snapshot: "external", type: "file" },
           element("driver", { type: "qcow2" }),
-          element("source", { file: overlay }),
-        )
-      : element("disk", { name: target, snapshot: "no" }),
-  );
+          element("source", { file }),
+        );
+  });
   return element(
     "domainsnapshot",
     {},
@@ -70,12 +90,13 @@ export function recordDocument(
     readonly name: string;
     readonly comment: string;
     readonly parent: string | null;
-    readonly overlay: string;
+    /** The overlays that were created with it, by the targets of their disks. */
+    readonly overlays: ReadonlyMap<string, string>;
     /** Milliseconds. */
     readonly createdAt: number;
   },
 ): Element {
-  const document = takeDocument(domain, o.name, o.comment, o.overlay);
+  const document = takeDocument(domain, o.name, o.comment, o.overlays);
   document.children.push(
     element("state", {}, "shutoff"),
     element("creationTime", {}, String(Math.floor(o.createdAt / 1000))),
@@ -93,14 +114,10 @@ export function readSnapshot(document: Element): SnapshotDocument {
   const description = text(find(document, "description"));
   const parent = text(find(document, "parent", "name"));
   const seconds = Number(text(find(document, "creationTime")));
-  const managed = domain === undefined ? undefined : managedTarget(domain);
-  const external = elements(find(document, "disks"), "disk").find(
-    (disk) => disk.attributes.name === managed && disk.attributes.snapshot === "external",
-  );
-  const overlay = find(external, "source")?.attributes.file ?? "";
-  const recorded = domain === undefined ? "" : readDisk(domain);
   const name = text(find(document, "name"));
-  const entry = domain === undefined ? undefined : ownEntry(domain, { name, overlay, recorded });
+  const external = domain === undefined ? [] : externalDisks(document, domain);
+  const entry = domain === undefined ? undefined : ownEntry(domain, name, external[0]);
+  const disks = withFrozen(external, entry);
   // The description may have been changed since; then the entry's comment is older.
   const commented = entry?.comment !== undefined && describable(entry.comment) === description;
   return {
@@ -110,12 +127,55 @@ export function readSnapshot(document: Element): SnapshotDocument {
     comment: commented ? (entry.comment ?? "") : description,
     createdAt: entry?.createdAt ?? seconds * 1000,
     domain,
-    frozen: external === undefined ? null : entry?.frozen || liveDisk(document) || recorded || null,
-    overlay,
-    recorded,
+    targets: disks.map(({ target }) => target),
+    frozen: disks.map(({ frozen }) => frozen),
+    overlays: disks.map(({ overlay }) => overlay),
+    recorded:
+      disks.length === 0 && domain !== undefined
+        ? writtenDisks(domain).map(({ file }) => file)
+        : disks.map(({ recorded }) => recorded),
     memory: find(document, "memory")?.attributes.file ?? "",
     ...(entry?.firmware === undefined ? {} : { firmware: entry.firmware }),
   };
+}
+
+/** A disk in libvirt's record. */
+interface ExternalDisk {
+  readonly target: string;
+  readonly overlay: string;
+  /** The file in the recorded definition. */
+  readonly recorded: string;
+  /** The file that a running guest wrote then, which may differ from its definition's; "" for none. */
+  readonly live: string;
+}
+
+/** The disks whose files a snapshot froze, the system disk first; none if that one's was not. */
+function externalDisks(document: Element, domain: Element): ExternalDisk[] {
+  const system = managedTarget(domain);
+  const live = find(document, "domain");
+  const found = elements(find(document, "disks"), "disk").flatMap((disk) => {
+    const { name: target = "", snapshot } = disk.attributes;
+    const overlay = find(disk, "source")?.attributes.file ?? "";
+    const then = live === undefined ? "" : readDiskAt(live, target);
+    return snapshot === "external"
+      ? [{ target, overlay, recorded: readDiskAt(domain, target), live: then }]
+      : [];
+  });
+  const first = found.filter(({ target }) => target === system);
+  return first.length === 0 ? [] : [...first, ...found.filter(({ target }) => target !== system)];
+}
+
+/** The disks with the files that the snapshot froze, those without one left out; none without the first. */
+function withFrozen(
+  disks: readonly ExternalDisk[],
+  entry: SnapshotEntry | undefined,
+): readonly (ExternalDisk & { readonly frozen: string })[] {
+  const found = disks.map((disk, at) => {
+    // Of the first one, the attributes of the entry tell.
+    const noted = at === 0 ? entry : entry?.disks?.find(({ target }) => target === disk.target);
+    return { ...disk, frozen: noted?.frozen || disk.live || disk.recorded };
+  });
+  return found[0]?.frozen ? found.filter(({ frozen }) => frozen !== "") : [];
 }
 
 /**
@@ -124,28 +184,20 @@ export function readSnapshot(document: Element): SnapshotDocument {
  */
 function ownEntry(
   domain: Element,
-  { name, overlay, recorded }: Pick<SnapshotDocument, "name" | "overlay" | "recorded">,
+  name: string,
+  system: ExternalDisk | undefined,
 ): SnapshotEntry | undefined {
   const entry = readMetadata(domain)?.snapshot;
   const own =
     entry?.overlay === undefined ||
-    entry.overlay === overlay ||
-    (entry.name === name && entry.frozen === recorded);
+    entry.overlay === (system?.overlay ?? "") ||
+    (entry.name === name && entry.frozen === (system?.recorded ?? readDisk(domain)));
   return own ? entry : undefined;
 }
 
 /**
- * The file that a running guest wrote when the snapshot was taken, which may differ from its definition's; ""
- * for none.
- */
-function liveDisk(document: Element): string {
-  const live = find(document, "domain");
-  return live === undefined ? "" : readDisk(live);
-}
-
-/**
  * The file that a snapshot of strata's froze, found in the text of its record, which takes a hundredth of the
- * time of parsing it. Undefined if the text is not certain; then parse it.
+ * time of parsing it. Undefined if the text is not certain, or the snapshot covers further disks; then parse it.
  */
 export function frozenInText(xml: string): string | undefined {
   // Without comments and CDATA, whatever looks like an element is one.
@@ -153,13 +205,13 @@ export function frozenInText(xml: string): string | undefined {
     return undefined;
   }
   const [entry, ...others] = [...xml.matchAll(/<strata:snapshot\b[^<>]*/g)].map(([text]) => text);
-  if (entry === undefined || others.length > 0) {
+  if (entry === undefined || others.length > 0 || /<strata:disk\b/.test(xml)) {
     return undefined;
   }
   const frozen = /\sfrozen="([^"&]+)"/.exec(entry)?.[1];
   const overlay = /\soverlay="([^"&]+)"/.exec(entry)?.[1];
   const external = xml.indexOf(`<disk name='${targetInText(xml)}' snapshot='external'`);
-  if (external === -1) {
+  if (external === -1 || xml.split("' snapshot='external'").length !== 2) {
     return undefined;
   }
   const disk = xml.slice(external, xml.indexOf("</disk>", external));
@@ -170,9 +222,9 @@ export function frozenInText(xml: string): string | undefined {
 /** A snapshot's place: its parent, and the files of its layer. */
 export type SnapshotPlace = Pick<SnapshotDocument, "name" | "parent" | "frozen" | "recorded">;
 
-/** True if libvirt's own tools would restore another file than the one that the snapshot froze. */
+/** True if libvirt's own tools would restore another file than one that the snapshot froze. */
 export function isRewritten({ frozen, recorded }: SnapshotPlace): boolean {
-  return frozen !== null && recorded !== frozen;
+  return frozen.some((file, at) => recorded[at] !== file);
 }
 
 export function placeOf({ name, parent, frozen, recorded }: SnapshotDocument): SnapshotPlace {
@@ -192,7 +244,7 @@ export function placeInText(name: string, xml: string): SnapshotPlace | undefine
   if (!certain || frozen === undefined || parent === undefined || recorded === undefined) {
     return undefined;
   }
-  return { name, parent, frozen, recorded };
+  return { name, parent, frozen: [frozen], recorded: [recorded] };
 }
 
 function targetInText(xml: string): string {
@@ -204,18 +256,19 @@ export interface SnapshotChange {
   readonly name?: string;
   readonly parent?: string | null;
   readonly comment?: string;
-  /** The file that libvirt's own tools would restore. */
-  readonly recorded?: string;
-  /** The file that libvirt's own tools consider the current disk, and remove when they restore. */
-  readonly overlay?: string;
+  /** The files that libvirt's own tools would restore, one for each of the snapshot's disks. */
+  readonly recorded?: readonly string[];
+  /** The files that libvirt's own tools consider the current disks, and remove when they restore. */
+  readonly overlays?: readonly string[];
 }
 
 /** A snapshot's document with a change, for redefining it. */
 export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChange): Element {
   const document = copy(snapshot.document);
+  const { targets } = snapshot;
   for (const domain of recordedDomains(document)) {
-    if (change.recorded !== undefined) {
-      setDisk(domain, change.recorded);
+    for (const [at, file] of (change.recorded ?? []).entries()) {
+      setDiskAt(domain, targets[at] ?? "", file);
     }
   }
   if (change.name !== undefined) {
@@ -227,11 +280,11 @@ export function amendedSnapshot(snapshot: SnapshotDocument, change: SnapshotChan
   if (change.comment !== undefined) {
     put(document, element("description", {}, describable(change.comment)));
   }
-  if (change.overlay !== undefined && snapshot.frozen !== null) {
-    setOverlay(document, change.overlay);
+  for (const [at, file] of (change.overlays ?? []).entries()) {
+    setOverlay(document, targets[at] ?? "", file);
   }
-  if (snapshot.frozen !== null) {
-    setEntry(document, { ...snapshot, frozen: snapshot.frozen }, change);
+  if (targets.length > 0) {
+    setEntry(document, snapshot, change);
   }
   return document;
 }
@@ -252,21 +305,25 @@ function setParent(document: Element, parent: string | null): void {
   }
 }
 
-/** Updates strata's entry, which says to which record it belongs, and with which overlay it was created. */
-function setEntry(
-  document: Element,
-  { createdAt, frozen, ...snapshot }: SnapshotDocument & { readonly frozen: string },
-  change: SnapshotChange,
-): void {
-  const overlay = change.overlay ?? snapshot.overlay;
+/** Updates strata's entry, which says to which record it belongs, and with which overlays it was created. */
+function setEntry(document: Element, snapshot: SnapshotDocument, change: SnapshotChange): void {
+  const { createdAt, targets } = snapshot;
+  const overlays = change.overlays ?? snapshot.overlays;
   const name = change.name ?? snapshot.name;
   const { firmware } = snapshot;
+  const [system, ...further] = targets.map((target, at) => ({
+    target,
+    frozen: snapshot.frozen[at] ?? "",
+    overlay: overlays[at] ?? "",
+  }));
+  const { frozen = "", overlay = "" } = system ?? {};
   const entry = snapshotEntry(change.comment ?? snapshot.comment, {
     createdAt,
     frozen,
     overlay,
     name,
     ...(firmware === undefined ? {} : { firmware }),
+    ...(further.length === 0 ? {} : { disks: further }),
   });
   for (const domain of recordedDomains(document)) {
     const metadata = readMetadata(domain);
@@ -276,12 +333,8 @@ function setEntry(
   }
 }
 
-function setOverlay(document: Element, overlay: string): void {
-  const domain = find(document, "inactiveDomain") ?? find(document, "domain");
-  const managed = domain === undefined ? undefined : managedTarget(domain);
-  const disk = elements(find(document, "disks"), "disk").find(
-    ({ attributes }) => attributes.name === managed,
-  );
+function setOverlay(document: Element, target: string, overlay: string): void {
+  const disk = elements(find(document, "disks"), "disk").find(({ attributes }) => attributes.name === target);
   if (disk !== undefined) {
     put(disk, element("source", { file: overlay }));
   }

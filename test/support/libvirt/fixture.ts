@@ -16,9 +16,9 @@ import {
 } from "../../../plugins/libvirt/layers/names.ts";
 import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
-import { type Connection, connect, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { readDisk } from "../../../plugins/libvirt/xml/disks.ts";
-import { parse } from "../../../plugins/libvirt/xml/document.ts";
+import { type Connection, connect, type Domain, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
+import { activeLayers, readDisk } from "../../../plugins/libvirt/xml/disks.ts";
+import { find, parse } from "../../../plugins/libvirt/xml/document.ts";
 import { readVariables } from "../../../plugins/libvirt/xml/firmware.ts";
 import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { clearLeftovers, ownFolder } from "../leftovers.ts";
@@ -126,6 +126,16 @@ async function removableLayers(folder: string): Promise<string[]> {
   return [...readPendingRemovals(folder).keys()].filter((path) => !below.has(path));
 }
 
+/** The files that libvirt's own tools would restore. */
+async function recordedFiles(domain: Domain): Promise<string[]> {
+  const files: string[] = [];
+  for (const snapshot of await domain.listSnapshots()) {
+    const recorded = find(await parse(await snapshot.getXml()), "domain");
+    files.push(...(recorded === undefined ? [] : activeLayers(recorded)));
+  }
+  return files;
+}
+
 /**
  * Throws unless every layer is sound and referenced, every flattened copy has its layer's contents, and no build
  * has left anything.
@@ -144,13 +154,10 @@ async function audit(
     throw new Error(`${partial} is what a build that died has left`);
   }
   const domain = await connection.lookupDomainByUuid(instance.id);
-  const used = new Set([activeLayer, ...pendingRemovals]);
-  for (const snapshot of await domain.listSnapshots()) {
-    const document = await parse(await snapshot.getXml());
-    const recorded = document.children.find((child) => typeof child !== "string" && child.name === "domain");
-    if (recorded !== undefined && typeof recorded !== "string") {
-      used.add(readDisk(recorded));
-    }
+  const definition = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+  const used = new Set([activeLayer, ...activeLayers(definition), ...pendingRemovals]);
+  for (const file of await recordedFiles(domain)) {
+    used.add(file);
   }
   for (const file of [...files, ...flattened]) {
     const { backing } = await readHeader(file);

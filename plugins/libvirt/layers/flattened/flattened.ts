@@ -117,13 +117,13 @@ async function publish(name: string, partial: string, path: string): Promise<voi
 }
 
 /**
- * Points every layer but the active one away from read images, which may be moved on, and every layer away
+ * Points every layer but the active ones away from read images, which may be moved on, and every layer away
  * from flattened copies that are gone: to the keyframe or else the layer itself. No process may have the
  * layers open.
  */
 export async function leaveReadImages(
   graph: LayerGraph,
-  activeLayer: string | null,
+  active: readonly string[],
   options: RunOptions,
 ): Promise<LayerGraph> {
   let changed = false;
@@ -139,7 +139,7 @@ export async function leaveReadImages(
       continue;
     }
     const frame = flattenedPath("frame", backing);
-    const kept = graph.flattened.has(through) && (path === activeLayer || through === frame);
+    const kept = graph.flattened.has(through) && (active.includes(path) || through === frame);
     if (kept) {
       continue;
     }
@@ -149,7 +149,7 @@ export async function leaveReadImages(
   return changed ? graph.again() : graph;
 }
 
-/** True for a read image that the active layer may read through again, or from which one can be made. */
+/** True for a read image that an active layer may read through again, or from which one can be made. */
 export function isCached({ folder, headers }: Pick<LayerGraph, "folder" | "headers">) {
   return (path: string): boolean => {
     const layer = layerOf(folder, path);
@@ -232,7 +232,7 @@ export async function shorten(
  */
 export async function keepShort(
   engine: Pick<LibvirtEngine, "settings" | "log">,
-  { name, activeLayer }: { readonly name: string; readonly activeLayer: string },
+  { name, active }: { readonly name: string; readonly active: readonly string[] },
   graph: LayerGraph,
   tops: Iterable<string>,
   options: RunOptions,
@@ -243,7 +243,7 @@ export async function keepShort(
       if (now.opened(top).length < chainLength(engine)) {
         continue;
       }
-      now = await leaveReadImages(now, activeLayer, options);
+      now = await leaveReadImages(now, active, options);
       now = await shorten(name, now, await planShortening(engine, now, top), options);
     }
     return now;

@@ -8,10 +8,10 @@ import { instanceFolder } from "../../lifecycle/removal.ts";
 import { pointTo, type RunOptions } from "../../qcow2/qemu-img.ts";
 import { listCopies } from "../../snapshots/record-copies.ts";
 import { checkSpace, hasSpace } from "../../storage/pool.ts";
-import { readDisk } from "../../xml/disks.ts";
+import { ownLayers } from "../../xml/disks.ts";
 import type { LayerGraph } from "../layer-graph.ts";
 import { sizeOf } from "../layers.ts";
-import { flattenedPath, isLayerPath } from "../names.ts";
+import { flattenedPath, isLayerPath, layerOf } from "../names.ts";
 import { removePending } from "../removable.ts";
 import {
   advanceFlattened,
@@ -77,42 +77,71 @@ export async function prepareReads(engine: LibvirtEngine, managed: Managed, cont
   }
 }
 
-/** Gives the active layer a read image and its chain keyframes, within a budget or (null) at any cost. */
+/** Gives every active layer a read image and its chain keyframes, within a budget or (null) at any cost. */
 async function consolidate(
   engine: LibvirtEngine,
   managed: Managed,
   context: Context,
   budget: Budget | null,
 ): Promise<void> {
-  const { name, metadata } = managed;
-  const { folder } = metadata;
-  const activeLayer = readDisk(managed.document);
+  const { folder } = managed.metadata;
+  const active = ownLayers(managed.document, folder);
   const options = runOptions(engine, managed.domain.uuid, context);
   const off = budget?.size === 0n;
   const { graph: found } = await removePending(managed, await listCopies(folder));
-  let graph = await leaveReadImages(found, off ? null : activeLayer, options);
-  const frozen = graph.headers.get(activeLayer)?.backing;
-  if (typeof frozen !== "string" || !isLayerPath(folder, activeLayer) || !isLayerPath(folder, frozen)) {
+  let graph = await leaveReadImages(found, off ? [] : active, options);
+  const layered = active.filter((path) => isLayered(graph, path));
+  if (layered.length === 0) {
     return;
   }
   if (off) {
     await removeUnusedFlattened(graph);
   }
-  const update = off ? null : await planUpdate(graph, frozen, budget);
-  if (update !== null) {
-    context.progress({ phase: "Building a read image" });
-    graph = await updateReadImage(name, graph, activeLayer, update, options);
-  }
-  // An active layer that reads through its read image is not part of the chain that the snapshots need.
-  const top = graph.headers.get(activeLayer)?.through === frozen ? activeLayer : frozen;
-  const shortening = await planShortening(engine, graph, top);
-  if (shortening.keyframes.length > 0 && (budget === null || shortening.bytes <= budget.copy)) {
-    context.progress({ phase: "Building keyframes" });
-    graph = await shorten(name, graph, shortening, options);
+  let left = budget;
+  for (const path of layered) {
+    const done = await consolidateDisk(engine, { managed, graph, path }, context, left);
+    ({ graph } = done);
+    left = left === null ? null : { ...left, copy: left.copy - done.copied };
   }
   if (graph.flattened.size > 0) {
     await removeUnusedFlattened(graph, isCached(graph));
   }
+}
+
+/** True for an active layer that stands on another layer. */
+function isLayered({ folder, headers }: LayerGraph, path: string): boolean {
+  const frozen = headers.get(path)?.backing;
+  return typeof frozen === "string" && isLayerPath(folder, path) && isLayerPath(folder, frozen);
+}
+
+/** What `consolidate` does for one disk, with how much it may have copied, in bytes. */
+async function consolidateDisk(
+  engine: LibvirtEngine,
+  { managed, graph: found, path }: { managed: Managed; graph: LayerGraph; path: string },
+  context: Context,
+  budget: Budget | null,
+): Promise<{ readonly graph: LayerGraph; readonly copied: bigint }> {
+  const { name } = managed;
+  const options = runOptions(engine, managed.domain.uuid, context);
+  const frozen = found.headers.get(path)?.backing ?? "";
+  let graph = found;
+  let copied = 0n;
+  const update = budget?.size === 0n ? null : await planUpdate(graph, frozen, budget);
+  if (update !== null) {
+    context.progress({ phase: "Building a read image" });
+    graph = await updateReadImage(name, graph, path, update, options);
+    copied += update.way.bytes;
+  }
+  // An active layer that reads through its read image is not part of the chain that the snapshots need.
+  const top = graph.headers.get(path)?.through === frozen ? path : frozen;
+  const shortening = await planShortening(engine, graph, top);
+  const allowed = budget === null || shortening.bytes + copied <= budget.copy;
+  if (shortening.keyframes.length > 0 && allowed) {
+    context.progress({ phase: "Building keyframes" });
+    graph = await shorten(name, graph, shortening, options);
+    copied += shortening.bytes;
+  }
+  return { graph, copied };
 }
 
 /** How the read image of a layer is made: built, or moved on from a layer further down. */
@@ -179,8 +208,10 @@ async function updateReadImage(
   options: RunOptions,
 ): Promise<LayerGraph> {
   const { folder } = graph;
+  // Those of other disks may be moved on, too.
+  const keep = (path: string) => isOfOther(graph, activeLayer, path);
   if ("on" in way) {
-    await removeUnusedFlattened(graph);
+    await removeUnusedFlattened(graph, keep);
     await checkSpace(folder, way.bytes);
     await buildFlattened(name, image, way, options);
   } else if (way.copied.length > 0) {
@@ -190,6 +221,12 @@ async function updateReadImage(
   if (graph.headers.get(activeLayer)?.through !== image) {
     await pointTo(activeLayer, image, options);
   }
-  await removeUnusedFlattened(graph);
+  await removeUnusedFlattened(graph, keep);
   return graph.again();
+}
+
+/** True for the flattened copy of a layer of another disk: it stands on another lowest file. */
+function isOfOther(graph: LayerGraph, activeLayer: string, path: string): boolean {
+  const layer = layerOf(graph.folder, path);
+  return graph.headers.has(layer) && graph.chain(layer).at(-1) !== graph.chain(activeLayer).at(-1);
 }

@@ -13,7 +13,7 @@ describe("an entry of the journal", () => {
 
   it("of a newer version, or of an operation that is not known, says so", () => {
     for (const text of [
-      JSON.stringify({ version: 2, operation: MERGE }),
+      JSON.stringify({ version: 3, operation: MERGE }),
       note({ kind: "teleport" }),
       note({ kind: "constructor" }),
     ]) {
@@ -28,6 +28,17 @@ describe("an entry of the journal", () => {
         kind: "unusable",
         code: "RECORDS_DIFFER",
       });
+    }
+  });
+
+  it("of several disks comes back, and names each of them whole", () => {
+    const disk = { target: "vdc", file: "/f/layer-d.qcow2", old: "", stamp: "" };
+    const restore = { kind: "restore", name: "a", file: "/f/b", old: "/f/a", disks: [disk] };
+    expect(readEntry(JSON.stringify({ version: 2, operation: restore })).operation).to.deep.equal(restore);
+    const { old: _, ...lacking } = disk;
+    for (const disks of [[lacking], [{ ...disk, stamp: 1 }], disk, "vdc", [null]]) {
+      const { operation } = readEntry(JSON.stringify({ version: 2, operation: { ...restore, disks } }));
+      expect(operation, JSON.stringify(disks)).to.include({ kind: "unusable", code: "RECORDS_DIFFER" });
     }
   });
 

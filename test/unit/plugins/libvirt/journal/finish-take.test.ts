@@ -7,15 +7,15 @@ const TAKE = { snapshot: null, file: NEW, below: OLD, activeLayer: OLD };
 describe("an interrupted take", () => {
   it("was recorded if the snapshot of its name has its overlay or froze its layer", () => {
     for (const activeLayer of [OLD, NEW]) {
-      const named = { overlay: NEW, frozen: "/f/moved.qcow2" };
+      const named = { overlays: [NEW], frozen: ["/f/moved.qcow2"] };
       expect(stageOf({ ...TAKE, activeLayer, snapshot: named })).to.equal("recorded");
-      const frozen = { overlay: "/f/merged.qcow2", frozen: OLD };
+      const frozen = { overlays: ["/f/merged.qcow2"], frozen: [OLD] };
       expect(stageOf({ ...TAKE, activeLayer, snapshot: frozen })).to.equal("recorded");
     }
   });
 
   it("was not recorded by another snapshot of its name", () => {
-    const other = { overlay: "/f/a.qcow2", frozen: "/f/b.qcow2" };
+    const other = { overlays: ["/f/a.qcow2"], frozen: ["/f/b.qcow2"] };
     expect(stageOf({ ...TAKE, snapshot: other })).to.equal("unswitched");
     expect(stageOf({ ...TAKE, snapshot: other, activeLayer: NEW })).to.equal("switched");
   });

@@ -10,13 +10,10 @@ import {
   serialize,
   text,
 } from "../../../../../plugins/libvirt/xml/document.ts";
-import {
-  readInterfaces,
-  restoredDomain,
-  setForwardedPort,
-} from "../../../../../plugins/libvirt/xml/domain.ts";
+import { readInterfaces, setForwardedPort } from "../../../../../plugins/libvirt/xml/domain.ts";
 import { type Metadata, putMetadata, readMetadata } from "../../../../../plugins/libvirt/xml/metadata.ts";
 import { readResources, setResources } from "../../../../../plugins/libvirt/xml/resources.ts";
+import { restoredDomain } from "../../../../../plugins/libvirt/xml/restored.ts";
 
 const RICH = readFileSync(new URL("../../../../fixtures/rich-domain.xml", import.meta.url), "utf8");
 
@@ -141,7 +138,7 @@ describe("a domain document that others have written into", () => {
     }
     nic.attributes.address = "52:54:00:ff:ff:ff";
     uuid.children.splice(0, 1, "00000000-0000-4000-8000-00000000ffff");
-    const restored = restoredDomain(recorded, present, "/pool/overlay.qcow2", metadata);
+    const restored = restoredDomain(recorded, present, new Map([["vda", "/pool/overlay.qcow2"]]), metadata);
     expect(restored.name).to.equal("domain");
     expect(text(find(restored, "uuid"))).to.equal(text(find(present, "uuid")));
     expect(readInterfaces(restored)[0]?.mac).to.equal("52:54:00:aa:bb:cc");

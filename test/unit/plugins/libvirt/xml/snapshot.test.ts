@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { expect } from "chai";
-import { parse } from "../../../../../plugins/libvirt/xml/document.ts";
+import { parse, serialize } from "../../../../../plugins/libvirt/xml/document.ts";
 import {
+  amendedSnapshot,
   frozenInText,
   placeInText,
   placeOf,
@@ -10,8 +11,8 @@ import {
 
 const xml = await readFile(new URL("../../../../fixtures/record-1/snapshot.xml", import.meta.url), "utf8");
 
-async function frozenRead(text: string): Promise<string | null> {
-  return readSnapshot(await parse(text)).frozen;
+async function frozenRead(text: string): Promise<string | undefined> {
+  return readSnapshot(await parse(text)).frozen[0];
 }
 
 describe("what a snapshot froze, told from the text of its record", () => {
@@ -85,7 +86,7 @@ describe("where a snapshot is, told from the text of its record", () => {
       const place = await placed(text);
       expect(placeInText(place.name, text)).to.deep.equal(place);
       expect(place.parent).to.equal(parent);
-      expect(place.recorded).to.equal(place.frozen);
+      expect(place.recorded).to.deep.equal(place.frozen);
     }
   });
 
@@ -93,7 +94,7 @@ describe("where a snapshot is, told from the text of its record", () => {
     const at = xml.indexOf("<devices>");
     const text = xml.slice(0, at) + xml.slice(at).replace(/<source file='[^']*'/, "<source file='/other'");
     const place = placeInText("any", text);
-    expect(place?.recorded).to.equal("/other");
+    expect(place?.recorded).to.deep.equal(["/other"]);
     expect(place).to.deep.equal({ ...(await placed(text)), name: "any" });
   });
 
@@ -113,4 +114,51 @@ describe("where a snapshot is, told from the text of its record", () => {
       expect(placeInText("any", text)).to.equal(undefined);
     });
   }
+});
+
+describe("the record of a snapshot of several disks", () => {
+  const further = { target: "vdc", frozen: "/f/c.qcow2", overlay: "/f/c2.qcow2" };
+  const several = async () => {
+    const text = xml
+      .replace(/(<strata:snapshot [^>]*?)\/?>(<\/strata:snapshot>)?/, (_, start: string) => {
+        const { target, frozen, overlay } = further;
+        return `${start}><strata:disk target="${target}" frozen="${frozen}" overlay="${overlay}"/></strata:snapshot>`;
+      })
+      .replace(
+        "</disks>",
+        `<disk name='vdc' snapshot='external' type='file'><source file='${further.overlay}'/></disk></disks>`,
+      )
+      .replace(
+        "</devices>",
+        `<disk type='file' device='disk'><source file='${further.frozen}'/><target dev='vdc'/></disk></devices>`,
+      );
+    return text;
+  };
+
+  it("tells them all, the system disk first", async () => {
+    const text = await several();
+    const snapshot = readSnapshot(await parse(text));
+    expect(snapshot.targets).to.deep.equal(["vda", "vdc"]);
+    expect(snapshot.frozen[1]).to.equal(further.frozen);
+    expect(snapshot.overlays[1]).to.equal(further.overlay);
+    expect(snapshot.recorded).to.deep.equal(snapshot.frozen);
+    expect(frozenInText(text)).to.equal(undefined);
+  });
+
+  it("keeps them when it is rewritten", async () => {
+    const before = readSnapshot(await parse(await several()));
+    const again = readSnapshot(amendedSnapshot(before, { parent: null, comment: "a\u0007b" }));
+    expect(again).to.deep.include({
+      parent: null,
+      comment: "a\u0007b",
+      targets: before.targets,
+      frozen: before.frozen,
+      overlays: before.overlays,
+    });
+  });
+
+  it("of one disk says nothing of others", async () => {
+    const one = readSnapshot(await parse(xml));
+    expect(serialize(amendedSnapshot(one, {}))).not.to.contain("strata:disk");
+  });
 });
