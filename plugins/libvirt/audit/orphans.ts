@@ -6,7 +6,7 @@ import { findInUse, readByOthers } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
 import { isEmptyImage } from "../qcow2/header.ts";
 import { readFileUsers } from "../storage/file-users.ts";
-import { activeLayers } from "../xml/disks.ts";
+import { activeLayers, readDisk } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import type { InstanceFinding } from "./records.ts";
 
@@ -50,10 +50,39 @@ export async function findLeftLayers(
         found.push(unnamed(path, graph.dependants(path).length));
         break;
       case "orphaned":
-        found.push(await orphaned(path, await users.has(path)));
+        found.push(
+          isOfSystemDisk(path, graph, readDisk(managed.document), owners)
+            ? await orphaned(path, await users.has(path))
+            : detached(path),
+        );
     }
   }
   return found;
+}
+
+/**
+ * True for a layer of the system disk: it stands on the same lowest file as that, or as a layer that a snapshot
+ * froze of it. Any other is of a disk that the definition does not have any more, and no snapshot of its own.
+ */
+export function isOfSystemDisk(
+  path: string,
+  graph: LayerGraph,
+  activeLayer: string,
+  owners: readonly Pick<SnapshotPlace, "frozen">[],
+): boolean {
+  const lowest = (file: string) => graph.chain(file).at(-1);
+  const known = [activeLayer, ...owners.flatMap(({ frozen }) => frozen.slice(0, 1))];
+  return known.some((file) => lowest(file) === lowest(path));
+}
+
+/** The layer of a disk that another hand has taken out of the definition. */
+function detached(path: string): InstanceFinding {
+  return {
+    kind: "layer-orphaned",
+    subject: path,
+    detail: `neither a snapshot nor the instance refers to ${path}, which is of a disk beside the system disk; virsh attach-disk brings it back`,
+    choices: [REMOVE],
+  };
 }
 
 /** What is wrong with a layer that neither the definition nor a snapshot names; undefined if nothing is. */

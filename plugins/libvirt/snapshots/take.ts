@@ -1,6 +1,6 @@
 import type { Context, SnapshotRecord } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type LibvirtEngine, runOptions, writeMetadata } from "../engine.ts";
+import { type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { writePacked } from "../firmware/archive.ts";
 import { packFirmware } from "../firmware/firmware.ts";
@@ -8,6 +8,7 @@ import { finishInterrupted, getReady } from "../journal/recover.ts";
 import { requireDepth } from "../layers/chain-limit.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
+import type { LayerGraph } from "../layers/layer-graph.ts";
 import { checkChain, readLayers } from "../layers/layers.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { stampText } from "../layers/pending-removals.ts";
@@ -17,14 +18,14 @@ import { SNAPSHOT_NAME_TAKEN } from "../messages.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
 import { SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
-import { coveredDisks, setDisks } from "../xml/disks.ts";
+import { activeLayers, coveredDisks, setDisks } from "../xml/disks.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
 import type { DiskEntry, SnapshotEntry } from "../xml/metadata.ts";
 import { readSnapshot, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints } from "./checkpoints.ts";
 import { requireCoverable } from "./coverable.ts";
 import { reconcile } from "./reconcile.ts";
-import { writeRecordCopy } from "./record-copies.ts";
+import { type RecordCopy, writeRecordCopy } from "./record-copies.ts";
 import { lookupSnapshot } from "./records.ts";
 import { redefine } from "./redefine.ts";
 
@@ -68,6 +69,12 @@ export async function take(
     await checkChain(name, graph, layer);
   }
   requireWritable(managed, graph, copies);
+  warnOfLost(
+    managed,
+    graph,
+    copies.find((copy) => copy.name === record.parent),
+    context,
+  );
   const short = await keepShort(
     engine,
     { name, active: layers },
@@ -130,6 +137,22 @@ export async function take(
     if (there?.frozen[0] !== layers[0]) {
       throw takeError(error, name, record.name);
     }
+  }
+}
+
+/** Says that a disk which the snapshot below has is not there any more: another hand has taken it away. */
+function warnOfLost(
+  { name, document }: Managed,
+  graph: LayerGraph,
+  below: RecordCopy | undefined,
+  { warn }: Context,
+): void {
+  const read = new Set(activeLayers(document).flatMap((layer) => graph.chain(layer)));
+  const [, ...further] = below?.frozen ?? [];
+  for (const layer of further.filter((each) => !read.has(each))) {
+    warn?.(
+      `the snapshot is without a disk of "${below?.name}", which "${name}" does not have any more: ${layer}`,
+    );
   }
 }
 

@@ -366,4 +366,24 @@ describe("several disks", () => {
     expect(await contents(name)).to.deep.equal(before[4]);
     expect(await findings(name)).to.deep.equal([]);
   });
+
+  it("detached by another hand are told by a take, and doctor makes no snapshot of what is left of them", async () => {
+    const { name, id } = await launch(1);
+    await write(name, 1);
+    await take(name, "a");
+    await virsh("detach-disk", name, "vdc", "--config");
+    const warnings: string[] = [];
+    await whileLocked(stage.fixture, { name, id }, async () => {
+      const { resources, mounts, nics } = await found(name);
+      const made = { name: "b", comment: "", parent: "a", resources, mounts, nics };
+      const record = { ...made, cloudInstanceId: "", createdAt: 1_700_000_000_000 };
+      const warn = (text: string) => warnings.push(text);
+      await stage.fixture.engine.snapshots.take(lockOf(id), record, 2, { ...context(), warn });
+    });
+    expect(warnings.join()).to.contain('a disk of "a"');
+    const [left, ...others] = await findings(name);
+    expect(others).to.deep.equal([]);
+    expect(left).to.include({ kind: "layer-orphaned" }).and.not.to.have.property("repair");
+    expect(left?.choices?.map((choice) => choice.name)).to.deep.equal(["remove"]);
+  });
 });
