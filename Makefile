@@ -60,9 +60,10 @@ test: setup-tests
 	@$(MAKE) --no-print-directory check build
 	@scripts/test.sh
 
-# What newer versions of libvirt do to our records, on a host of Debian 13 that is made beside this one.
+# What newer versions of libvirt do to our records, and the conformance of Incus, on a host of Debian 13 that is made beside this one.
 test-debian13: build
 	@scripts/debian13.sh $(MOCHA) $(SLOW) --exit test/e2e/private-libvirt/virsh-verbs.test.ts test/e2e/libvirt/way-out.test.ts test/torture/hands.test.ts
+	@STRATA_TEST_SERVER=incus scripts/debian13.sh $(MOCHA) $(SLOW) --exit test/conformance/lxd.test.ts
 
 # SUBJECTS=reads measures one alone; SHORT=1 takes minutes, not an hour; ROUNDS=3 is for few rounds of all of it.
 bench: build
