@@ -59,7 +59,7 @@ describe("bad input at the terminal", () => {
     ["restore -d nobody", 2, /does not name a snapshot/],
     ["delete nobody.snap", 3, /instance "nobody" does not exist/],
     ["delete", 2, /--all/],
-    ["snapshot bad_name", 2, /invalid instance name "bad_name"/],
+    ["snapshot bad!name", 2, /invalid instance name "bad!name"/],
     ["launch debian-micro -n 1x", 2, /invalid instance name "1x"/],
     ["launch debian-micro -n x -m 1.5", 2, /invalid memory size "1.5"/],
     ["launch debian-micro -n x -m 64M", 2, /memory size 64M is below the minimum of 128M/],

@@ -274,7 +274,7 @@ describe("a transfer", () => {
       [["web:a"], "give one or more sources and a destination"],
       [["-", "web:a", "db:"], "a stream must be the only source"],
       [["web:.", "-", "-r"], "only a file can be written to a stream"],
-      [["not_a_name:x", "y"], "invalid instance name"],
+      [["not!a!name:x", "y"], "invalid instance name"],
     ] as const) {
       const { code, stderr } = await cli.strata("transfer", ...args);
       expect(code, stderr).to.equal(2);

@@ -18,7 +18,7 @@ import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-rem
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { activeLayers, readDisk } from "../../../plugins/libvirt/xml/disks.ts";
-import { find, parse } from "../../../plugins/libvirt/xml/document.ts";
+import { elements, find, parse } from "../../../plugins/libvirt/xml/document.ts";
 import { readVariables } from "../../../plugins/libvirt/xml/firmware.ts";
 import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { clearLeftovers, ownFolder } from "../leftovers.ts";
@@ -77,6 +77,18 @@ export async function libvirtFixture(
     const { folder = "" } = readMetadata(document) ?? {};
     return { activeLayer: readDisk(document), folder, pendingRemovals: await removableLayers(folder) };
   };
+  /** The file that the guest writes for a disk: the system disk, or the further one of that name. */
+  const fileOf = async ({ id }: Pick<Instance, "id">, disk: string | undefined): Promise<string> => {
+    const domain = await connection.lookupDomainByUuid(id);
+    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+    if (disk === undefined) {
+      return readDisk(document);
+    }
+    const found = elements(find(document, "devices"), "disk").find(
+      (each) => find(each, "target")?.attributes.dev === disk,
+    );
+    return find(found, "source")?.attributes.file ?? "/nonexistent/disk";
+  };
   const variablesOf = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
     const variables = readVariables(await parse(await domain.getXml(DomainXmlFlags.INACTIVE)));
@@ -90,16 +102,16 @@ export async function libvirtFixture(
     connection,
     layers,
     image: { path, format: "qcow2", sha256, virtualSize: 1024n ** 2n },
-    async write(instance, value) {
-      const { activeLayer } = await layers(instance);
+    async write(instance, value, disk) {
+      const file = await fileOf(instance, disk);
       // Eight places, so that layers overlap in some and not in others; across a cluster's edge.
       const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
-      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset} 8k`, activeLayer]);
+      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset} 8k`, file]);
     },
-    async read(instance) {
-      const { activeLayer } = await layers(instance);
+    async read(instance, disk) {
+      const file = await fileOf(instance, disk);
       const raw = join(folder, `${instance.id}.raw`);
-      await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", activeLayer, raw]);
+      await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", file, raw]);
       const hash = createHash("sha256")
         .update(await readFile(raw))
         .digest("hex");
@@ -108,7 +120,7 @@ export async function libvirtFixture(
     },
     writeFirmware: async (instance, mark) => writeFile(await variablesOf(instance), mark, { mode: 0o600 }),
     readFirmware: async (instance) => readFile(await variablesOf(instance), "utf8").catch(() => ""),
-    foreign: () => foreignDomain(connection, folder),
+    foreign: (options) => foreignDomain(connection, folder, options),
     audit: (instance) => audit(connection, instance, layers),
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();
