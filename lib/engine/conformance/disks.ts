@@ -325,7 +325,7 @@ async function withForeignDisks(
   await using foreign = await fixture.foreign({ disks: 2 });
   const [covered, excluded] = foreign.disks ?? [];
   if (covered === undefined || excluded === undefined) {
-    throw new Error("the fixture makes no foreign instance with two further disks");
+    throw new NotTried("the fixture makes no foreign instance with two further disks");
   }
   const record = {
     version: 1,

@@ -120,7 +120,8 @@ export async function libvirtFixture(
     },
     writeFirmware: async (instance, mark) => writeFile(await variablesOf(instance), mark, { mode: 0o600 }),
     readFirmware: async (instance) => readFile(await variablesOf(instance), "utf8").catch(() => ""),
-    foreign: (options) => foreignDomain(connection, folder, options),
+    // The engine adopts domains with one disk so far.
+    foreign: () => foreignDomain(connection, folder),
     audit: (instance) => audit(connection, instance, layers),
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();

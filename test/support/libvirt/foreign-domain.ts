@@ -26,8 +26,7 @@ export function foreignRecord(): InstanceRecord {
 
 /**
  * A domain as others make them: its disk is in a folder of theirs, on a bus of theirs, beside an empty
- * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type, `owner` whose it is,
- * `disks` the number of disks beside that one.
+ * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type, `owner` whose it is.
  */
 export async function foreignDomain(
   connection: Connection,
@@ -37,25 +36,13 @@ export async function foreignDomain(
     readonly devices?: string;
     readonly firmware?: string;
     readonly owner?: number;
-    readonly disks?: number;
   } = {},
 ): Promise<ForeignDomain> {
-  const { format = "qcow2", devices = "", firmware = "", owner = process.pid, disks = 0 } = o;
+  const { format = "qcow2", devices = "", firmware = "", owner = process.pid } = o;
   const name = `foreign-${owner}-${randomUUID().slice(0, 8)}a`;
   const disk = join(folder, `${name}.img`);
   await execa("qemu-img", ["create", "-q", "-f", format, disk, "16M"]);
   await execa("qemu-io", ["-f", format, "-c", "write -P 200 1M 64k", disk]);
-  const further = Array.from({ length: disks }, (_, at) => ({
-    target: `sd${String.fromCharCode("c".charCodeAt(0) + at)}`,
-    file: join(folder, `${name}-${at}.img`),
-  }));
-  for (const { file } of further) {
-    await execa("qemu-img", ["create", "-q", "-f", "qcow2", file, "16M"]);
-  }
-  const furtherXml = further.map(
-    ({ target, file }) =>
-      `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${file}'/><target dev='${target}' bus='sata'/></disk>`,
-  );
   const domain = await connection.defineDomain(`
     <domain type='qemu'>
       <name>${name}</name>
@@ -70,14 +57,12 @@ export async function foreignDomain(
           <source file='${disk}'/>
           <target dev='sdb' bus='sata'/>
         </disk>
-        ${furtherXml.join("")}
         ${devices}
       </devices>
     </domain>`);
   return {
     name,
     disk,
-    disks: further.map(({ target }) => target),
     digest: async () =>
       createHash("sha256")
         .update(await readFile(disk))
@@ -87,7 +72,7 @@ export async function foreignDomain(
       await execa("virsh", ["undefine", domain.uuid, "--snapshots-metadata", "--keep-nvram"], {
         reject: false,
       });
-      await Promise.all([disk, ...further.map(({ file }) => file)].map((file) => rm(file, { force: true })));
+      await rm(disk, { force: true });
       await rm(`/var/lib/libvirt/images/strata/instances/${domain.uuid}`, { recursive: true, force: true });
     },
   };
