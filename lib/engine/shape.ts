@@ -25,6 +25,7 @@ export const GROUPS: readonly Group[] = [
   { features: ["clone"], member: "instances.clone", of: ({ instances }) => instances.clone },
   { features: ["rename"], member: "instances.rename", of: ({ instances }) => instances.rename },
   { features: ["adopt"], member: "adoption", of: ({ adoption }) => adoption },
+  { features: ["eject"], member: "instances.eject", of: ({ instances }) => instances.eject },
   { features: ["autostart"], member: "autostart", of: ({ autostart }) => autostart },
   { features: ["console", "console.log"], member: "console", of: ({ console }) => console },
   { features: ["console.log"], member: "console.log", of: ({ console }) => console?.log },

@@ -355,6 +355,11 @@ const entries = {
     message: 'the guest of "{name}" sent "{path}", which is outside the requested path',
     hint: "Nothing was written there. Files received before it were kept.",
   },
+  MEDIUM_MISSING: {
+    exit: EXIT.notFound,
+    message: 'the drive {drive} of "{name}" contains {path}, which does not exist',
+    hint: "`strata disk eject {name} {drive}` takes it out; or bring the file back.",
+  },
   LAYER_MISSING: {
     exit: EXIT.integrity,
     message: 'a layer of "{name}" is missing: {path}',

@@ -162,6 +162,7 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       "autostart",
       "adopt",
       "cdrom",
+      "eject",
       "events",
       ...(session ? [] : NETWORKING),
       "read-image",

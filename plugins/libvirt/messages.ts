@@ -42,6 +42,13 @@ export const SPACE_USED_UP = /No space left on device/;
 export const PERMISSION_DENIED = /[Pp]ermission denied/;
 
 /**
+ * The guest has locked the tray of a drive, as Linux does while a CD is mounted. From the sources of QEMU 7.2, not seen:
+ * "Device '%s' is locked and force was not specified, wait for tray to open and try again"; and of libvirt 9.0:
+ * "timed out waiting to open tray of '%s'"
+ */
+export const TRAY_LOCKED = /is locked and force was not specified|timed out waiting to open tray/;
+
+/**
  * The console is open elsewhere. libvirt 9.0:
  * "operation failed: Active console session exists for this domain"
  */

@@ -34,6 +34,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
     ["snapshot.running", "snapshots are taken of stopped instances"],
     ["disks", NO_DISKS],
     ["cdrom", "its instances have no CD drive; launch them from an image"],
+    ["eject", "its instances have no CD drive"],
     ["mount.classic", "containers use the host's folders directly"],
   ]);
   /** `refusal`: why a feature is missing; null where it is there. */

@@ -129,6 +129,7 @@ function engineOf(world: World, locks: Locks): Engine {
         ["adopt", "nothing is made here without strata"],
         ["cluster", "there is only one memory"],
         ["cdrom", "it has no drives"],
+        ["eject", "it has no drives"],
       ]),
       imageFormats: ["any"],
     }),

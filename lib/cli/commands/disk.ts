@@ -6,6 +6,7 @@ import { command, formatOption } from "../command.ts";
 import { formatDisks } from "../format/disks.ts";
 import { parseFormat } from "../format/format.ts";
 import { canAsk, confirm, write } from "../io.ts";
+import { diskEjectCommand } from "./disk-eject.ts";
 
 const STOPPED = "stopped instance";
 const FURTHER = "disk as `disk list` names it, but not the system disk";
@@ -13,7 +14,7 @@ const FURTHER = "disk as `disk list` names it, but not the system disk";
 export function diskCommand(cli: Cli): Command {
   return command(
     "disk",
-    ["manage the disks of an instance", "list, add, grow and remove disks, and leave them out of snapshots"],
+    ["manage the disks of an instance", "list, add, grow, exclude and remove disks, and eject media"],
     "disk list db",
     "disk add db 20G",
   )
@@ -22,7 +23,8 @@ export function diskCommand(cli: Cli): Command {
     .addCommand(growCommand(cli))
     .addCommand(removeCommand(cli))
     .addCommand(excludeCommand(cli))
-    .addCommand(includeCommand(cli));
+    .addCommand(includeCommand(cli))
+    .addCommand(diskEjectCommand(cli));
 }
 
 function listCommand(cli: Cli): Command {

@@ -182,6 +182,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   FOLDER_MISSING: {
     means: "The folder with the instance's layers was removed, or the disk that it is on is not mounted.",
   },
+  MEDIUM_MISSING: {
+    means:
+      "What was in a CD or floppy drive when the definition or the snapshot was made has been removed since.",
+  },
   LAYER_MISSING: { means: "A file that holds part of the instance's disk or of a snapshot does not exist." },
   LAYER_UNREADABLE: {
     means: "A file that holds part of the instance's disk or of a snapshot is damaged or cannot be opened.",

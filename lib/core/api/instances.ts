@@ -5,6 +5,16 @@ import type { CallOptions, EachOptions } from "./session.ts";
 /** One instance by its name, or several. */
 export type InstanceNames = string | readonly string[];
 
+/** Options of {@link StrataInstances.eject}. */
+export interface EjectOptions extends CallOptions {
+  /**
+   * Name of the drive, such as "sda".
+   *
+   * @default the only one that has a medium
+   */
+  readonly drive?: string;
+}
+
 /** Options of {@link StrataInstances.launch}. */
 export interface LaunchOptions extends CallOptions {
   /**
@@ -416,6 +426,13 @@ export interface StrataInstances {
    * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, UNSUPPORTED
    */
   setAutostart(name: string, on: boolean, options?: CallOptions): Promise<void>;
+  /**
+   * Takes the medium out of a CD or floppy drive, of a running instance too unless its guest has locked it.
+   *
+   * @returns the drive
+   * @throws INSTANCE_NOT_FOUND, INVALID_VALUE for no such drive, WRONG_STATE while the guest uses it, UNSUPPORTED
+   */
+  eject(name: string, options?: EjectOptions): Promise<{ readonly drive: string }>;
   /**
    * Gives a stopped instance another name, with its disk, snapshots and all. Aliases and the setting of the primary
    * instance follow; inside, the guest keeps its host name.

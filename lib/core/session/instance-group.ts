@@ -5,6 +5,7 @@ import { move } from "../host/cluster.ts";
 import { adopt, candidates, release } from "../instances/adoption.ts";
 import { hasAutostart, setAutostart } from "../instances/autostart.ts";
 import { clone } from "../instances/clone.ts";
+import { eject } from "../instances/eject.ts";
 import { info, listing } from "../instances/info.ts";
 import { launch } from "../instances/launch.ts";
 import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
@@ -63,6 +64,9 @@ export function instances(session: Session): StrataInstances {
     console: async (name, options) => openConsole(await at(name), name, options),
     autostart: async (name) => hasAutostart(await at(name), name),
     setAutostart: async (name, on, options) => setAutostart(await at(name), name, on, options),
+    eject: async (name, options) => ({
+      drive: await eject(await at(name), name, options?.drive, options),
+    }),
     async rename(name, to, options) {
       await requireFree(session, to === name ? undefined : to);
       await renameInstance(await at(name), name, to, options);

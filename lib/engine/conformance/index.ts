@@ -8,6 +8,7 @@ import { cloneTests } from "./clone.ts";
 import { clusterTests } from "./cluster.ts";
 import { consoleTests } from "./console.ts";
 import { diskTests } from "./disks.ts";
+import { driveTests } from "./drives.ts";
 import { eventTests } from "./events.ts";
 import { execTests } from "./exec.ts";
 import { faultTests } from "./faults.ts";
@@ -58,6 +59,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   snapshots: snapshotTests,
   "further disks": diskTests,
   firmware: firmwareTests,
+  drives: driveTests,
   mounts: mountTests,
   suspend: suspendTests,
   clones: cloneTests,

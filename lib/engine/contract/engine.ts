@@ -21,6 +21,7 @@ export const FEATURES = [
   "read-image",
   "cluster",
   "cdrom",
+  "eject",
   /** `create` takes `firmware`; snapshots and clones have what the firmware remembers, such as UEFI variables. */
   "firmware",
   "console",

@@ -202,6 +202,11 @@ export interface Instances {
    */
   rename?(lock: Lock, to: string, context: Context): Promise<Instance>;
   /**
+   * Present exactly when the feature "eject" is declared. Takes the medium out of a CD or floppy drive: of the one that
+   * is named, else of the only one that has a medium. Resolves to the drive's name. INVALID_VALUE for no such drive.
+   */
+  eject?(lock: Lock, drive: string | undefined, context: Context): Promise<string>;
+  /**
    * Applies all or none, on a stopped instance. Disks only grow; one that is not there rejects with DISK_NOT_FOUND.
    * Excluded ones may be refused with UNSUPPORTED.
    */

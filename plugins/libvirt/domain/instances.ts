@@ -4,6 +4,7 @@ import { findInstance, getLocked, type LibvirtEngine, writeMetadata } from "../e
 import { isLibvirt } from "../errors.ts";
 import { clone } from "../lifecycle/clone.ts";
 import { check, create } from "../lifecycle/creation.ts";
+import { eject } from "../lifecycle/eject.ts";
 import { cut, start, stop, suspend } from "../lifecycle/power.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
 import { renameInstance } from "../lifecycle/rename.ts";
@@ -38,6 +39,7 @@ export function instanceGroup(engine: LibvirtEngine): Instances {
     clone: async (lock, copy, context) => told(await clone(engine, lockedId(engine, lock), copy, context)),
     rename: async (lock, to, context) =>
       told(await renameInstance(engine, lockedId(engine, lock), to, context)),
+    eject: async (lock, drive, context) => eject(engine, lockedId(engine, lock), drive, context),
     resize: async (lock, change, context) => resize(engine, lockedId(engine, lock), change, context),
     annotate: async (lock, change) => annotate(engine, lockedId(engine, lock), change),
     remove: async (lock) => removeInstance(engine, await getLocked(engine, lockedId(engine, lock))),

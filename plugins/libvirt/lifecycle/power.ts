@@ -27,6 +27,7 @@ import { copyNewRecords } from "../snapshots/reconcile.ts";
 import { logConsole, readConsoleLog, unlogConsole } from "../xml/console.ts";
 import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
+import { requireMedia } from "./missing-media.ts";
 
 /** How often the state of a stopping guest is read, ms. */
 const POLL_INTERVAL_MS = 250;
@@ -113,6 +114,7 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   if (mounts.length > 0) {
     await sweepLaunchers(managed);
   }
+  await requireMedia(managed);
   await boot(engine, managed, context);
 }
 

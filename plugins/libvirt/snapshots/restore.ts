@@ -19,6 +19,7 @@ import { keepShort } from "../layers/flattened/flattened.ts";
 import { checkChain, readLayers } from "../layers/layers.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { stampText } from "../layers/pending-removals.ts";
+import { warnOfMedia } from "../lifecycle/missing-media.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
 import { putMounts } from "../mounts/servable.ts";
@@ -117,6 +118,7 @@ export async function restore(
     return;
   }
   await finishRestore(engine, restored, operation, snapshot);
+  await warnOfMedia(restored, context);
   handOn(restored);
 }
 

@@ -30,6 +30,7 @@ const PRINTED: Readonly<Record<string, string>> = {
   "What an engine cannot do": [
     "UNSUPPORTED it does not have this feature",
     "UNSUPPORTED there is only one memory",
+    "UNSUPPORTED it has no drives",
     "UNSUPPORTED nothing is made here without strata",
     "UNSUPPORTED nothing is made here without strata",
     "UNSUPPORTED nothing is made here without strata",
