@@ -145,7 +145,7 @@ describe("a way out", () => {
         "operation-too-new",
       ],
       "of a version that is not known": [
-        JSON.stringify({ version: 2, operation: { kind: "restore", name: "a", file: "f", old: "o" } }),
+        JSON.stringify({ version: 3, operation: { kind: "restore", name: "a", file: "f", old: "o" } }),
         "RECORD_TOO_NEW",
         "operation-too-new",
       ],
