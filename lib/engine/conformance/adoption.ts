@@ -25,10 +25,10 @@ export function adoptionTests(kit: Kit): void {
         [{ name: foreign.name, obstacle: null }],
       );
       const before = await foreign.digest();
-      const instance = await adoption.adopt(foreign.name, record(), context());
+      const instance = await adoption.adopt(foreign.name, adoptedRecord(), context());
       same(await current(fixture, instance), instance);
-      same({ record: instance.record, state: instance.state }, { record: record(), state: "stopped" });
-      await rejects(adoption.adopt(foreign.name, record(), context()), "INSTANCE_EXISTS");
+      same({ record: instance.record, state: instance.state }, { record: adoptedRecord(), state: "stopped" });
+      await rejects(adoption.adopt(foreign.name, adoptedRecord(), context()), "INSTANCE_EXISTS");
       await using lock = await locked(fixture, instance);
       const contents = await fixture.read(instance);
       await take(fixture, instance, "one");
@@ -48,7 +48,7 @@ export function adoptionTests(kit: Kit): void {
       await adoption.release(lockOf(instance.id), context());
       await lock[Symbol.asyncDispose]();
       same(await instances.find(foreign.name), null, "after");
-      const again = await adoption.adopt(foreign.name, record(), context());
+      const again = await adoption.adopt(foreign.name, adoptedRecord(), context());
       same(await fixture.read(again), changed, "what was let go holds what it held");
     }),
   );
@@ -57,7 +57,7 @@ export function adoptionTests(kit: Kit): void {
     withForeign(fixture, async (foreign, adoption) => {
       const { instances } = fixture.engine;
       const before = await foreign.digest();
-      const instance = await adoption.adopt(foreign.name, record(), context());
+      const instance = await adoption.adopt(foreign.name, adoptedRecord(), context());
       const lock = await locked(fixture, instance);
       await adoption.release(lock, context());
       await lock[Symbol.asyncDispose]();
@@ -70,7 +70,7 @@ export function adoptionTests(kit: Kit): void {
     withForeign(fixture, async (foreign, adoption) => {
       const { instances } = fixture.engine;
       const before = await foreign.digest();
-      const instance = await adoption.adopt(foreign.name, record(), context());
+      const instance = await adoption.adopt(foreign.name, adoptedRecord(), context());
       const lock = await locked(fixture, instance);
       await take(fixture, instance, "one");
       await fixture.write(instance, 1);
@@ -84,7 +84,7 @@ export function adoptionTests(kit: Kit): void {
 
   feature(kit, "adopt", "refuses what is not there, and to let go what strata made", async (fixture) => {
     const adoption = adoptionOf(fixture);
-    await rejects(adoption.adopt("no-such-instance", record(), context()), "INSTANCE_NOT_FOUND");
+    await rejects(adoption.adopt("no-such-instance", adoptedRecord(), context()), "INSTANCE_NOT_FOUND");
     await withInstance(fixture, async (instance) => {
       await rejects(adoption.adopt(instance.name, instance.record, context()), "INSTANCE_EXISTS");
       await rejects(adoption.release(lockOf(instance.id), context()), "UNSUPPORTED");
@@ -100,7 +100,8 @@ function adoptionOf({ engine }: Fixture): Adoption {
   return engine.adoption;
 }
 
-function record(): Instance["record"] {
+/** The record of an instance that is adopted. */
+export function adoptedRecord(): Instance["record"] {
   return {
     version: RECORD_VERSION,
     image: { sha256: "", release: "", os: "" },

@@ -1,5 +1,6 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import type { Feature, Instance } from "../contract.ts";
+import { adoptedRecord } from "./adoption.ts";
 import { rejects, same } from "./assert.ts";
 import { cloneSpec } from "./clone.ts";
 import { diskGroupOf, disksInOrder, EXTRA_DISKS, readDisks } from "./disk-model.ts";
@@ -327,15 +328,7 @@ async function withForeignDisks(
   if (covered === undefined || excluded === undefined) {
     throw new NotTried("the fixture makes no foreign instance with two further disks");
   }
-  const record = {
-    version: 1,
-    image: { sha256: "", release: "", os: "" },
-    username: "admin",
-    deleted: false,
-    snapshotsTaken: 0,
-    cloudInstanceId: "",
-    createdAt: 1_700_000_000_789,
-  };
+  const record = adoptedRecord();
   const unknown = adoption.adopt(foreign.name, record, context(), { exclude: ["no-such-disk"] });
   await rejects(unknown, "DISK_NOT_FOUND");
   const instance = await adoption.adopt(foreign.name, record, context(), { exclude: [excluded] });

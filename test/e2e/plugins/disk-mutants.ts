@@ -1,8 +1,4 @@
-import type { Mutant } from "./mutants.ts";
-
-const in_ =
-  (file: string) =>
-  (rule: string, before: string, after: string): Mutant => ({ file, before, after, rule });
+import { in_, type Mutant } from "./mutants.ts";
 
 const disks = in_("disks.ts");
 const instances = in_("instances.ts");

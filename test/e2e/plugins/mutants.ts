@@ -8,7 +8,8 @@ export interface Mutant {
   readonly rule: string;
 }
 
-const in_ =
+/** Mutants of that file. */
+export const in_ =
   (file: string) =>
   (rule: string, before: string, after: string): Mutant => ({ file, before, after, rule });
 

@@ -17,8 +17,8 @@ import {
 import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { activeLayers, readDisk } from "../../../plugins/libvirt/xml/disks.ts";
-import { elements, find, parse } from "../../../plugins/libvirt/xml/document.ts";
+import { activeLayers, readDisk, readDiskAt } from "../../../plugins/libvirt/xml/disks.ts";
+import { find, parse } from "../../../plugins/libvirt/xml/document.ts";
 import { readVariables } from "../../../plugins/libvirt/xml/firmware.ts";
 import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { clearLeftovers, ownFolder } from "../leftovers.ts";
@@ -81,13 +81,7 @@ export async function libvirtFixture(
   const fileOf = async ({ id }: Pick<Instance, "id">, disk: string | undefined): Promise<string> => {
     const domain = await connection.lookupDomainByUuid(id);
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
-    if (disk === undefined) {
-      return readDisk(document);
-    }
-    const found = elements(find(document, "devices"), "disk").find(
-      (each) => find(each, "target")?.attributes.dev === disk,
-    );
-    return find(found, "source")?.attributes.file ?? "/nonexistent/disk";
+    return disk === undefined ? readDisk(document) : readDiskAt(document, disk);
   };
   const variablesOf = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
