@@ -160,13 +160,15 @@ export async function findInstance(engine: LibvirtEngine, name: string): Promise
   if (managed?.name === name) {
     return managed;
   }
-  // Names that strata gave beside that of the domain are in the metadata alone, and have no dots.
-  const named = name.includes(".") ? undefined : await findNamed(engine, name);
+  const named = await findNamed(engine, name);
   return named === undefined ? undefined : readManaged(named);
 }
 
-/** The domain that was adopted under that name. */
+/** The domain that was adopted under that name, which is in its metadata alone, and has no dots. */
 async function findNamed(engine: LibvirtEngine, name: string): Promise<Domain | undefined> {
+  if (name.includes(".")) {
+    return undefined;
+  }
   const domains = await engine.connection.listDomains();
   const names = await fewAtOnce(domains, async (domain) => {
     const own = await readOwnMetadata(domain).catch(() => undefined);
@@ -189,7 +191,7 @@ export async function readOwnMetadata(domain: Domain): Promise<Metadata | undefi
 
 /** True while no instance and no domain of any tool has the name. */
 export async function isNameFree(engine: LibvirtEngine, name: string): Promise<boolean> {
-  return (await findDomain(engine, name)) === null && (await findInstance(engine, name)) === undefined;
+  return (await findDomain(engine, name)) === null && (await findNamed(engine, name)) === undefined;
 }
 
 /** The domain of that name, or null. */

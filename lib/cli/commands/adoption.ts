@@ -10,6 +10,7 @@ import { write } from "../io.ts";
 
 interface AdoptFlags {
   username?: string;
+  name?: string;
   exclude?: string[];
   format: string;
 }
@@ -51,12 +52,6 @@ function requireNone(options: AdoptFlags, names: readonly (keyof AdoptFlags)[]):
   if (given !== undefined) {
     throw failure("USAGE", { reason: `--${given} needs a domain to adopt` });
   }
-}
-
-interface AdoptFlags {
-  username?: string;
-  name?: string;
-  format: string;
 }
 
 export function releaseCommand(cli: Cli): Command {

@@ -189,7 +189,7 @@ export async function checkRestore(
 
 /** What restoring a snapshot does with further disks; an engine without them is not asked. */
 async function changesOf(session: Session, instance: Instance, name: string): Promise<DiskChange[]> {
-  if (!(await session.info()).features.has("disks")) {
+  if ((await session.engine()).disks === undefined) {
     return [];
   }
   const { snapshots: found } = await treeOf(session, instance);

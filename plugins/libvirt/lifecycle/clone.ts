@@ -18,9 +18,9 @@ import { establish } from "./creation.ts";
 import { requireShutOff } from "./power.ts";
 
 /**
- * Copies an instance in its current state. The copy has one layer with everything in the original's layers, for
- * each disk that snapshots cover, on the same base image; the original is only read. If the file system shares blocks, the layer begins as a
- * reflink of the original's lowest layer.
+ * Copies an instance in its current state. For each disk that snapshots cover, the copy has one layer with everything
+ * in the original's layers, on the same base image; the original is only read. If the file system shares blocks, the
+ * layer begins as a reflink of the original's lowest layer.
  */
 export async function clone(
   engine: LibvirtEngine,
@@ -41,9 +41,6 @@ export async function clone(
     context.warn?.(
       `"${source.name}" has no seed of strata's: inside, the copy has the same host name, host keys and machine id`,
     );
-  }
-  for (const target of without) {
-    context.warn?.(`the copy of "${source.name}" has no disk ${target}, which snapshots leave out`);
   }
   const macs: string[] = [];
   let made: Element | undefined;

@@ -20,9 +20,9 @@ export async function deleteInside(
 ): Promise<void> {
   const headers = await Promise.all(recorded.map((file) => readHeader(file).catch(() => null)));
   const files = recorded.filter((_, at) => (headers[at]?.inside ?? 0) > 0);
-  const users = await readFileUsers();
+  const users = files.length === 0 ? undefined : await readFileUsers();
   for (const file of files) {
-    if (await users.has(file)) {
+    if (await users?.has(file)) {
       throw failure("WRONG_STATE", {
         name: managed.name,
         reason: `Snapshot "${name}" is inside the disk image ${file} and can be deleted only while that is not in use`,
