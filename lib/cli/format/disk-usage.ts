@@ -58,7 +58,12 @@ function csv({ images, instances, fileSystems }: DiskUsage): string {
       "Snapshots",
       "Flattened",
       "Memory",
-    ].concat(["Other", "Size", "Reclaimable", "Free", "UsedBy"]),
+      "Other",
+      "Size",
+      "Reclaimable",
+      "Free",
+      "UsedBy",
+    ],
     ...images.map(({ sha256, own, system, engines, size, reclaimable, usedBy }) => [
       "image",
       sha256,

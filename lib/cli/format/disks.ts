@@ -2,12 +2,13 @@ import type { DiskInfo } from "../../core/api/strata.ts";
 import { formatSize } from "../../size/format.ts";
 import { columns, csvField, csvLines, printable } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
+import { typedDisks } from "./typed.ts";
 
 /** Disks of an instance in a line each. */
 export function formatDisks(disks: readonly DiskInfo[], format: Format): string {
   switch (format) {
     case "json":
-      return json({ list: disks.map(typed) });
+      return json({ list: typedDisks(disks) });
     case "yaml":
       return yaml(
         Object.fromEntries(
@@ -29,8 +30,4 @@ export function formatDisks(disks: readonly DiskInfo[], format: Format): string 
         ]),
       ]);
   }
-}
-
-function typed({ name, size, excluded }: DiskInfo) {
-  return { name, size: Number(size), excluded };
 }

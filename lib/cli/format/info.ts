@@ -93,6 +93,7 @@ function machineLines({ firmware, tpm }: InstanceInfo): string[] {
 }
 
 const FIRMWARE_NAMES = { uefi: "UEFI", "uefi-secure": "UEFI with Secure Boot" } as const;
+
 /** A line for each disk beside the system disk; none where there is none, as before there could be any. */
 function furtherDisks(disks: readonly Disk[] = []): string[] {
   const shown = disks.map(

@@ -86,7 +86,10 @@ export function typedSnapshot(info: SnapshotInfo): Typed {
   };
 }
 
-function typedDisks(disks: readonly Disk[] = []): readonly Typed[] {
+/** Each with whether snapshots leave it out. */
+export function typedDisks(
+  disks: readonly (Pick<Disk, "name" | "size"> & { readonly excluded?: boolean })[] = [],
+): readonly Typed[] {
   return disks.map(({ name, size, excluded = false }) => ({ name, size: number(size), excluded }));
 }
 

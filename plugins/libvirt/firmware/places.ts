@@ -1,6 +1,6 @@
-import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import type { LibvirtEngine } from "../engine.ts";
+import { domainName, type LibvirtEngine } from "../engine.ts";
+import { qemuFolder } from "../storage/qemu-folder.ts";
 import { type Element, find, text } from "../xml/document.ts";
 import { readTpm, readVariables } from "../xml/firmware.ts";
 
@@ -24,7 +24,9 @@ export function placesOf(engine: Pick<LibvirtEngine, "session">, domain: Element
       ? {}
       : {
           variables:
-            variables.at === "file" ? variables.path : defaultVariables(engine, nameOf(domain), variables),
+            variables.at === "file"
+              ? variables.path
+              : defaultVariables(engine, domainName(domain), variables),
         }),
     ...(tpm?.emulated === true ? { tpm: tpm.path ?? tpmFolder(engine, domain, tpm) } : {}),
   };
@@ -36,17 +38,16 @@ export function hasState({ variables, tpm }: Places): boolean {
 
 /** Where libvirt keeps the variables of a domain whose definition does not say. */
 export function defaultVariables(
-  { session }: Pick<LibvirtEngine, "session">,
+  engine: Pick<LibvirtEngine, "session">,
   name: string,
   { format }: { readonly format: string },
 ): string {
-  const folder = session ? join(userFolder(), "nvram") : "/var/lib/libvirt/qemu/nvram";
-  return join(folder, `${name}_VARS.${format === "qcow2" ? "qcow2" : "fd"}`);
+  return join(qemuFolder(engine), "nvram", `${name}_VARS.${format === "qcow2" ? "qcow2" : "fd"}`);
 }
 
 /** Where libvirt keeps the state of emulated TPMs, in a folder for each domain. */
-export function tpmRoot({ session }: Pick<LibvirtEngine, "session">): string {
-  return session ? join(userFolder(), "swtpm") : "/var/lib/libvirt/swtpm";
+export function tpmRoot(engine: Pick<LibvirtEngine, "session">): string {
+  return engine.session ? join(qemuFolder(engine), "swtpm") : "/var/lib/libvirt/swtpm";
 }
 
 function tpmFolder(
@@ -55,10 +56,6 @@ function tpmFolder(
   { version }: { readonly version: string },
 ): string {
   return join(tpmRoot(engine), text(find(domain, "uuid")), version === "1.2" ? "tpm1.2" : "tpm2");
-}
-
-function userFolder(): string {
-  return join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "libvirt/qemu");
 }
 
 /** The file in an instance's folder for variables in that format. */
@@ -74,8 +71,4 @@ export function isVariablesName(name: string): boolean {
 /** True if the variables are in an instance's own folder. */
 export function isOwnVariables(folder: string, path: string): boolean {
   return dirname(path) === folder && isVariablesName(basename(path));
-}
-
-function nameOf(domain: Element): string {
-  return text(find(domain, "name"));
 }

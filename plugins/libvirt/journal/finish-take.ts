@@ -7,7 +7,7 @@ import { dropPacked } from "../firmware/archive.ts";
 import { layerOf } from "../layers/names.ts";
 import { parseStamp, type Stamp } from "../layers/pending-removals.ts";
 import { scheduleRemoval } from "../layers/schedule-removal.ts";
-import { isStray, removeStray } from "../layers/stray.ts";
+import { isStray, removeStrays } from "../layers/stray.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
@@ -126,7 +126,7 @@ const undoPreparation: Undo = async (engine, managed, disks) => {
       return switchTo(engine, managed, disks, (disk) => disk.file);
     }
   }
-  await removeStrays(engine, managed, disks);
+  await removeStrays(engine, managed, filesOf(disks));
   return document;
 };
 
@@ -136,7 +136,7 @@ const undoSwitch: Undo = async (engine, managed, disks) => {
   const known = disks.every(({ below }) => below !== null);
   if (known && (await isShutOff(managed)) && (await areStray(engine, managed, disks))) {
     const document = await switchTo(engine, managed, disks, ({ below }) => below ?? "");
-    await removeStrays(engine, { ...managed, document }, disks);
+    await removeStrays(engine, { ...managed, document }, filesOf(disks));
     return document;
   }
   const copies = await listCopies(metadata.folder);
@@ -154,6 +154,10 @@ function stampIn(entry: SnapshotEntry | undefined, file: string, below: string):
   return noted?.frozen === below ? parseStamp(noted.stamp) : undefined;
 }
 
+function filesOf(disks: readonly TakenDisk[]): string[] {
+  return disks.map(({ file }) => file);
+}
+
 async function areStray(
   engine: LibvirtEngine,
   managed: Managed,
@@ -165,16 +169,6 @@ async function areStray(
     }
   }
   return true;
-}
-
-async function removeStrays(
-  engine: LibvirtEngine,
-  managed: Managed,
-  disks: readonly TakenDisk[],
-): Promise<void> {
-  for (const { file } of disks) {
-    await removeStray(engine, managed, file);
-  }
 }
 
 async function takenByCopy(folder: string): Promise<number> {

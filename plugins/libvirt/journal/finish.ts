@@ -10,7 +10,7 @@ import { collectIfPossible } from "../layers/collect.ts";
 import { parseStamp } from "../layers/pending-removals.ts";
 import { removePendingIfLarge } from "../layers/removable.ts";
 import { layersAbove, scheduleFrozenRemoval, scheduleRemoval } from "../layers/schedule-removal.ts";
-import { removeStray } from "../layers/stray.ts";
+import { removeStrays } from "../layers/stray.ts";
 import { requireWritableNow } from "../layers/writable.ts";
 import { finishRelease } from "../lifecycle/release.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -113,20 +113,9 @@ export async function finishRestore(
     await removePendingIfLarge(managed, copies);
   } else {
     await undoFirmware(managed, operation);
-    await removeOverlays(engine, managed, [file, ...further.map((disk) => disk.file)]);
+    await removeStrays(engine, managed, [file, ...further.map((disk) => disk.file)]);
   }
   await clearJournal(metadata.folder);
-}
-
-/** Removes the overlays of an operation that did not happen. */
-async function removeOverlays(
-  engine: LibvirtEngine,
-  managed: Managed,
-  files: readonly string[],
-): Promise<void> {
-  for (const file of files.filter((each) => each !== "")) {
-    await removeStray(engine, managed, file);
-  }
 }
 
 /**
@@ -262,7 +251,7 @@ export async function undoOperation(
       if (readDisk(managed.document) !== operation.file) {
         await undoFirmware(managed, operation).catch(() => {});
         const further = (operation.disks ?? []).map(({ file }) => file);
-        await removeOverlays(engine, managed, [operation.file, ...further]);
+        await removeStrays(engine, managed, [operation.file, ...further]);
       }
       break;
     case "rename-instance":

@@ -53,6 +53,17 @@ function othersOf(document: Element): string[] {
   return readOtherDisks(document).filter((path) => !active.includes(path));
 }
 
+/** Removes those overlays of an operation that did not happen, as `removeStray` does; "" stands for none. */
+export async function removeStrays(
+  engine: LibvirtEngine,
+  managed: Managed,
+  paths: readonly string[],
+): Promise<void> {
+  for (const path of paths.filter((each) => each !== "")) {
+    await removeStray(engine, managed, path);
+  }
+}
+
 /** Removes a stray overlay that the domain does not use. Any other is kept, for `strata doctor` to show. */
 export async function removeStray(engine: LibvirtEngine, managed: Managed, path: string): Promise<void> {
   if (readDisks(managed.document).includes(path)) {

@@ -36,7 +36,7 @@ import {
 } from "../xml/disks.ts";
 import { putMetadata } from "../xml/metadata.ts";
 import { requireShutOff } from "./power.ts";
-import { requireReturnable } from "./releasable.ts";
+import { ownFileBelow, requireReturnable } from "./releasable.ts";
 import { returnDisk } from "./release.ts";
 
 /** The disks beside the system disk. */
@@ -117,7 +117,7 @@ async function giveBack(
   context: Context,
 ): Promise<void> {
   const graph = await readGraph(managed);
-  const own = graph.chain(file).find((path) => dirname(path) !== managed.metadata.folder);
+  const own = ownFileBelow(graph, file);
   if (own === undefined) {
     return;
   }

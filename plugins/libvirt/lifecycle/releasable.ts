@@ -6,6 +6,7 @@ import { quote } from "../../../lib/util/quote.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
 import { readGraph } from "../layers/graph.ts";
+import type { LayerGraph } from "../layers/layer-graph.ts";
 import { readLayer } from "../layers/layers.ts";
 import { isLayerPath } from "../layers/names.ts";
 import { readHeader } from "../qcow2/header.ts";
@@ -41,7 +42,7 @@ export async function ownDisks(managed: Managed, adopted: string): Promise<OwnDi
   const inFolder = further.filter(({ file }) => dirname(file) === metadata.folder);
   const graph = inFolder.length === 0 ? undefined : await readGraph(managed);
   const found = inFolder.map(({ target, file }) => {
-    const own = graph?.chain(file).find((path) => dirname(path) !== metadata.folder);
+    const own = graph === undefined ? undefined : ownFileBelow(graph, file);
     if (own === undefined) {
       throw failure("WRONG_STATE", {
         name,
@@ -79,6 +80,11 @@ export async function requireReleasable(
     }
   }
   return disks;
+}
+
+/** The file that a disk was brought along with: the first of its chain that is not in the instance's folder. */
+export function ownFileBelow(graph: LayerGraph, file: string): string | undefined {
+  return graph.chain(file).find((path) => dirname(path) !== graph.folder);
 }
 
 /** Rejects if something keeps the active layer of a disk from being merged into the disk's own file. */

@@ -1,5 +1,6 @@
 import type { Context, ResourceChange } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
+import { defined } from "../../../lib/util/defined.ts";
 import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
@@ -32,7 +33,7 @@ export async function resize(
   }
   const grown = await grownDisks(managed, change);
   const { cpus, memory } = change;
-  const sized = { ...(cpus === undefined ? {} : { cpus }), ...(memory === undefined ? {} : { memory }) };
+  const sized = defined({ cpus, memory });
   const planned = await planCpusAndMemory(engine, managed, sized);
   if (grown.length === 0) {
     return defineCpusAndMemory(engine, managed, planned, sized);

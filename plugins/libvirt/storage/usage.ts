@@ -1,6 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import type { InstanceStorage, StorageUsage } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { fewAtOnce } from "../../../lib/util/few-at-once.ts";
@@ -11,6 +10,7 @@ import { isFlattenedPath, isLayerPath, isPartialPath } from "../layers/names.ts"
 import { isQcow2 } from "../qcow2/header.ts";
 import { readDisks } from "../xml/disks.ts";
 import { readDocument } from "../xml/reader.ts";
+import { qemuFolder } from "./qemu-folder.ts";
 
 /** What the files of the pool take, and the memory that libvirt has saved. */
 export async function storage(engine: LibvirtEngine): Promise<StorageUsage> {
@@ -64,7 +64,11 @@ async function storageOf(
       }
     }),
   );
-  return { id: domain.uuid, ...sums, memory: (await layerSize(savedMemory(engine, domain.name))) ?? 0n };
+  return {
+    id: domain.uuid,
+    ...sums,
+    memory: (await layerSize(join(qemuFolder(engine), "save", `${domain.name}.save`))) ?? 0n,
+  };
 }
 
 /** The seed and a CD-ROM are disks too, but what they hold is written once. */
@@ -90,11 +94,4 @@ function isDisk(path: string): boolean {
     // It was removed meanwhile.
     return false;
   }
-}
-
-/** Where QEMU's driver of libvirt saves memory; there is no call that tells it. */
-function savedMemory({ session }: LibvirtEngine, name: string): string {
-  const { XDG_CONFIG_HOME: config = "" } = process.env;
-  const own = join(isAbsolute(config) ? config : join(homedir(), ".config"), "libvirt/qemu/save");
-  return join(session ? own : "/var/lib/libvirt/qemu/save", `${name}.save`);
 }

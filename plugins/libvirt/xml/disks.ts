@@ -10,11 +10,12 @@ export function managedTarget(domain: Element): string {
   return readMetadata(domain)?.target ?? DEFAULT_TARGET;
 }
 
-function disksOf(domain: Element): Element[] {
+/** The elements of all disks and drives. */
+export function disksOf(domain: Element): Element[] {
   return elements(find(domain, "devices"), "disk");
 }
 
-function targetOf(disk: Element): string {
+export function targetOf(disk: Element): string {
   return find(disk, "target")?.attributes.dev ?? "";
 }
 

@@ -1,4 +1,5 @@
-import { type Element, elements, find, prune } from "./document.ts";
+import { disksOf, targetOf } from "./disks.ts";
+import { type Element, find, prune } from "./document.ts";
 
 /** What is in a drive for media that can be taken out. */
 export interface Medium {
@@ -12,9 +13,9 @@ export interface Medium {
 
 /** The CD and floppy drives of a definition, in its order, each with its element. */
 function drives(domain: Element): readonly (readonly [drive: string, disk: Element])[] {
-  return elements(find(domain, "devices"), "disk")
+  return disksOf(domain)
     .filter(({ attributes: { device } }) => device === "cdrom" || device === "floppy")
-    .map((disk) => [find(disk, "target")?.attributes.dev ?? "", disk] as const);
+    .map((disk) => [targetOf(disk), disk] as const);
 }
 
 /** Targets of the CD and floppy drives, empty ones too. */

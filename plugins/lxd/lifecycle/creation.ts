@@ -49,7 +49,7 @@ async function prepare(
   { mounts, networks, extraDisks = [], ...plan }: Omit<InstancePlan, "name">,
 ) {
   if (extraDisks.length > 0) {
-    throw failure("UNSUPPORTED", { what: "a further disk", engine: "LXD", reason: NO_DISKS });
+    throw failure("UNSUPPORTED", { what: "a further disk", engine: engine.flavour.title, reason: NO_DISKS });
   }
   for (const mount of mounts) {
     checkMount(engine, mount);
@@ -133,8 +133,7 @@ export async function make(
   },
   context: Context,
 ): Promise<Instance> {
-  const { name, body, member } = what;
-  const { uuid: id } = what;
+  const { name, uuid: id, body, member } = what;
   const lease = await newLease();
   const lock = JSON.stringify(lease);
   const config = withoutEmpty({ ...body.config, [KEYS.lock]: lock });
