@@ -63,6 +63,12 @@ export function ownVariables(folder: string, format = "raw"): string {
   return join(folder, `variables.${format === "qcow2" ? "qcow2" : "fd"}`);
 }
 
+/** True for the name of a file beside which `apply` writes variables before it puts them into place. */
+export function isStagedVariables(name: string): boolean {
+  const [, staged = ""] = /^\.(.+)\.strata-new$/.exec(name) ?? [];
+  return isVariablesName(staged);
+}
+
 /** True for the name of a file in an instance's folder that strata had libvirt keep variables in. */
 export function isVariablesName(name: string): boolean {
   return VARIABLES_NAME.test(name);

@@ -8,7 +8,7 @@ import { hasLost } from "../qcow2/damage.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
 import { activeLayers } from "../xml/disks.ts";
 import { isReplacementOpen } from "./child-replacement.ts";
-import { isCached, keepShort, removeUnusedFlattened } from "./flattened/flattened.ts";
+import { isCached, keepShort, removeFlattenedOfGone, removeUnusedFlattened } from "./flattened/flattened.ts";
 import { readGraph } from "./graph.ts";
 import type { LayerGraph } from "./layer-graph.ts";
 import { removeLayer } from "./layers.ts";
@@ -81,6 +81,9 @@ export async function collectLayers(
       break;
     }
     await endMerge(managed, graph, next);
+    if (needs.guest.size === 0) {
+      await removeFlattenedOfGone(graph);
+    }
     await clearJournal(folder);
   }
   if (needs.guest.size > 0) {

@@ -5,6 +5,7 @@ import type { RecordCopy } from "../snapshots/record-copies.ts";
 import { type FileUsers, readFileUsers } from "../storage/file-users.ts";
 import { hasSpace } from "../storage/pool.ts";
 import { activeLayers } from "../xml/disks.ts";
+import { removeFlattenedOfGone } from "./flattened/flattened.ts";
 import { findInUse, readByOthers, readGraph } from "./graph.ts";
 import type { LayerGraph } from "./layer-graph.ts";
 import { removeLayer, sizeOf } from "./layers.ts";
@@ -137,6 +138,9 @@ export async function removePending(
       if (known !== undefined && isUnchanged(path, known)) {
         await removeLayer(folder, path);
       }
+    }
+    if (needs.guest.size === 0) {
+      await removeFlattenedOfGone(graph);
     }
     await cancelRemoval(folder, [...bare, ...gone]);
     graph = await readGraph(managed, copies);

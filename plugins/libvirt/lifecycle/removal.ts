@@ -4,7 +4,7 @@ import { errnoOf, failure } from "../../../lib/errors.ts";
 import { isConsoleLog } from "../console/log-file.ts";
 import { type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { fileError, isLibvirt } from "../errors.ts";
-import { isVariablesName } from "../firmware/places.ts";
+import { isStagedVariables, isVariablesName } from "../firmware/places.ts";
 import { firmwareFlags } from "../firmware/removal.ts";
 import { PACKED_NAME } from "../firmware/state.ts";
 import { JOURNAL, SET_ASIDE } from "../journal/journal.ts";
@@ -134,6 +134,7 @@ function isOurs(entry: string): boolean {
     OTHERS.includes(entry) ||
     PACKED_NAME.test(entry) ||
     isVariablesName(entry) ||
+    isStagedVariables(entry) ||
     isConsoleLog(entry) ||
     SET_ASIDE.test(entry) ||
     TEMPORARY.test(entry) ||

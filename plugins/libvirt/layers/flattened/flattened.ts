@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { failure, reasonOf } from "../../../../lib/errors.ts";
@@ -180,6 +181,16 @@ export async function removeUnusedFlattened(
       left.delete(path);
       changed = true;
     }
+  }
+}
+
+/**
+ * Removes the flattened copies of layers that are gone, but for those that something reads through. Called while there
+ * is still a record of why the layers went: without one, no later command would look for their copies.
+ */
+export async function removeFlattenedOfGone(graph: LayerGraph): Promise<void> {
+  if (graph.flattened.size > 0) {
+    await removeUnusedFlattened(graph, (path) => existsSync(layerOf(graph.folder, path)));
   }
 }
 
