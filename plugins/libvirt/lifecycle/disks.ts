@@ -3,6 +3,7 @@ import type { Context, Disk, Disks } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import {
+  changedMetadata,
   define,
   getManaged,
   type LibvirtEngine,
@@ -56,7 +57,8 @@ async function add(engine: LibvirtEngine, id: string, size: bigint, context: Con
   const { folder } = metadata;
   await checkSpace(folder);
   const known = (await listSnapshots(domain)).flatMap(({ targets }) => targets);
-  const target = freeTarget(document, known);
+  // One that another hand has taken away may come back, and is still to be left out then.
+  const target = freeTarget(document, [...known, ...(metadata.excluded ?? [])]);
   const file = newLayerPath(folder);
   context.signal.throwIfAborted();
   await writeJournal(folder, { kind: "add-disk", target, file });
@@ -95,6 +97,8 @@ async function remove(engine: LibvirtEngine, id: string, name: string, context: 
   } as const;
   await writeJournal(folder, operation);
   removeDisk(document, name);
+  // Another disk of that name is not to be left out for it.
+  putMetadata(document, changedMetadata(metadata, { excluded: excludedBeside(metadata, name) }));
   try {
     await define(engine, document);
   } catch (error) {
@@ -150,6 +154,11 @@ async function requireInNoSnapshot(managed: Managed, { target, file }: WrittenDi
   }
 }
 
+/** The disks that are excluded, without that one. */
+function excludedBeside({ excluded = [] }: Managed["metadata"], name: string): string[] {
+  return excluded.filter((target) => target !== name);
+}
+
 async function exclude(
   engine: LibvirtEngine,
   id: string,
@@ -164,7 +173,7 @@ async function exclude(
     return;
   }
   const { document, metadata } = managed;
-  const others = (metadata.excluded ?? []).filter((target) => target !== name);
+  const others = excludedBeside(metadata, name);
   if (excluded) {
     await writeMetadata(managed, { excluded: [...others, name] }, false);
     return;

@@ -300,6 +300,32 @@ describe("several disks", () => {
     await stage.fixture.audit?.(await found(name));
   });
 
+  it("are covered, whatever was left out under their name before", async () => {
+    const instance = await launch(1);
+    const { id, name } = instance;
+    await take(name, "first");
+    await disks(instance, (group) => group.exclude(lockOf(id), "vdc", true, context()));
+    const added = await disks(instance, async (group) => {
+      const { name: second } = await group.add(lockOf(id), 16n * MIB, context());
+      await group.exclude(lockOf(id), second, true, context());
+      await group.remove(lockOf(id), second, context());
+      return group.add(lockOf(id), 16n * MIB, context());
+    });
+    expect(added).to.deep.equal({ name: "vdd", size: 16n * MIB });
+    expect((await found(name)).resources.disks).to.deep.equal([
+      { name: "vdc", size: 32n * MIB, excluded: true },
+      { name: "vdd", size: 16n * MIB },
+    ]);
+    const detached = (await files(name))[2] ?? "";
+    await disks(instance, (group) => group.exclude(lockOf(id), "vdd", true, context()));
+    await virsh("detach-disk", name, "vdd", "--config");
+    const other = await disks(instance, (group) => group.add(lockOf(id), 16n * MIB, context()));
+    expect((await found(name)).resources.disks?.find((disk) => disk.name === other.name)).to.deep.equal(
+      other,
+    );
+    await access(detached);
+  });
+
   it("of another's making are taken away with what the guest wrote", async () => {
     const { name, own } = await adopt(["sdc"]);
     const instance = await found(name);
