@@ -41,11 +41,11 @@ export type * from "./contract/maintenance.ts";
 export type * from "./contract/mounts.ts";
 export type * from "./contract/networks.ts";
 export type * from "./contract/plugin.ts";
-export type * from "./contract/snapshots.ts";
+export * from "./contract/snapshots.ts";
 export type * from "./contract/storage.ts";
 export { mergeRecord, parseRecord, stringifyRecord } from "./records.ts";
 
-export const API_VERSION = "3.0.0";
+export const API_VERSION = "3.1.0";
 
 export interface Engine extends AsyncDisposable {
   info(): Promise<EngineInfo>;

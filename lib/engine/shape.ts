@@ -14,6 +14,7 @@ export interface Group {
 }
 
 export const GROUPS: readonly Group[] = [
+  { features: ["snapshot.group"], member: "snapshots.takeGroup", of: ({ snapshots }) => snapshots.takeGroup },
   { features: ["mount.native", "mount.classic"], member: "mounts", of: ({ mounts }) => mounts },
   { features: ["disks"], member: "disks", of: ({ disks }) => disks },
   { features: ["network.list"], member: "networks", of: ({ networks }) => networks },

@@ -202,6 +202,21 @@ const entries = {
     message: '{reason}: "{name}" is Suspended',
     hint: "Its saved memory belongs to its current disk. Run `strata start {name}`, then `strata stop {name}`.",
   },
+  AGENT_MISSING: {
+    exit: EXIT.unavailable,
+    message: 'the guest agent of "{name}" does not answer: {reason}',
+    hint: "In the guest, install qemu-guest-agent and start it; `strata snapshot {name}` without --quiesce needs no agent.",
+  },
+  MEMORY_UNLOADABLE: {
+    exit: EXIT.integrity,
+    message: 'the memory of snapshot "{snapshot}" of "{name}" cannot be loaded: {reason}',
+    hint: "`strata restore --disk-only {name}.{snapshot}` brings back its disks, and the guest boots from them.",
+  },
+  GROUP_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'no snapshots were taken together under the name "{group}"',
+    hint: "`strata list --snapshots` shows the snapshots and their groups.",
+  },
   HAS_SNAPSHOTS: {
     exit: EXIT.state,
     message: '{reason}: "{name}" has {count}',

@@ -84,6 +84,14 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   INSTANCE_SUSPENDED: {
     means: "The command would change the disk under the saved memory of a suspended instance.",
   },
+  AGENT_MISSING: {
+    means: "`snapshot --quiesce` freezes the guest's file systems through its agent, and no agent answered.",
+  },
+  MEMORY_UNLOADABLE: {
+    means:
+      "The memory in a snapshot fits only the machine that it was taken on: the same CPU and version of QEMU.",
+  },
+  GROUP_NOT_FOUND: { means: "`--group` names snapshots that one command took of several instances." },
   HAS_SNAPSHOTS: { means: "The command is possible only for an instance without snapshots." },
   DISK_IN_SNAPSHOT: {
     means:

@@ -6,6 +6,8 @@ import type { Kit } from "./kit.ts";
 
 /** What a feature is of no use without. */
 const NEEDS: readonly (readonly [Feature, readonly Feature[]])[] = [
+  ["snapshot.quiesce", ["snapshot.running"]],
+  ["snapshot.memory", ["suspend"]],
   ["mount.hotplug", ["mount.native", "mount.classic"]],
   ["mount.idmap", ["mount.native", "mount.classic"]],
   ["network.attach", ["network.list"]],

@@ -3,12 +3,15 @@ import { outlineOf } from "../../core/snapshots/outline.ts";
 import type {
   Context,
   Engine,
+  GroupMember,
   ImageSource,
   Instance,
   InstanceRecord,
   InstanceSpec,
   Lock,
   OpenOptions,
+  SnapshotRecord,
+  TakeOptions,
 } from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
 import type { GuestFixture } from "./guest.ts";
@@ -169,15 +172,41 @@ export async function current(fixture: Fixture, { name }: Instance): Promise<Ins
   return found;
 }
 
-/** Takes a snapshot as the core does: parent from the tree, the rest from the instance. */
-export async function take(fixture: Fixture, instance: Instance, name: string, comment = ""): Promise<void> {
-  const { snapshots } = fixture.engine;
+/** Takes a snapshot as the core does. */
+export async function take(
+  fixture: Fixture,
+  instance: Instance,
+  name: string,
+  options: SnapshotWish & TakeOptions = {},
+): Promise<void> {
+  const { record, taken } = await recordOf(fixture, instance, name, options);
+  await fixture.engine.snapshots.take(lockOf(instance.id), record, taken, context(), {
+    ...(options.cut === undefined ? {} : { cut: options.cut }),
+  });
+}
+
+/** What a test says of a snapshot beside its name. */
+export type SnapshotWish = Partial<Pick<SnapshotRecord, "comment" | "consistency" | "group">>;
+
+/** What the core hands over for a snapshot: parent from the tree, the rest from the instance. */
+export async function recordOf(
+  fixture: Fixture,
+  instance: Instance,
+  name: string,
+  { comment = "", consistency, group }: SnapshotWish = {},
+): Promise<Omit<GroupMember, "lock">> {
   const [{ resources, mounts, nics, record }, { standsOn }] = await Promise.all([
     current(fixture, instance),
-    outlineOf(snapshots, instance.id),
+    outlineOf(fixture.engine.snapshots, instance.id),
   ]);
   const { cloudInstanceId } = record;
   const createdAt = Date.now();
-  const described = { name, comment, parent: standsOn, resources, mounts, nics, cloudInstanceId, createdAt };
-  await snapshots.take(lockOf(instance.id), described, record.snapshotsTaken + 1, context());
+  return {
+    record: {
+      ...{ name, comment, parent: standsOn, resources, mounts, nics, cloudInstanceId, createdAt },
+      ...(consistency === undefined ? {} : { consistency }),
+      ...(group === undefined ? {} : { group }),
+    },
+    taken: record.snapshotsTaken + 1,
+  };
 }

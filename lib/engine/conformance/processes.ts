@@ -18,7 +18,7 @@ export function processTests(kit: Kit): void {
   kit.it("see the same instances and snapshots", async (fixture) => {
     const other = await kit.open();
     await withInstance(fixture, async (instance) => {
-      await take(fixture, instance, "one", "as it is");
+      await take(fixture, instance, "one", { comment: "as it is" });
       const { instances, snapshots } = fixture.engine;
       same(await other.instances.find(instance.name), await instances.find(instance.name));
       same(await other.snapshots.tree(instance.id), await snapshots.tree(instance.id));

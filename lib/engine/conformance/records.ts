@@ -17,7 +17,7 @@ export function recordTests(kit: Kit): void {
         async (instance) => {
           await fixture.engine.instances.annotate(lockOf(instance.id), { hostKey: text });
           same((await current(fixture, instance)).record, { ...odd, hostKey: text });
-          await take(fixture, instance, "odd", text);
+          await take(fixture, instance, "odd", { comment: text });
           await fixture.engine.snapshots.describe(lockOf(instance.id), "odd", `${text} `, context());
           const [snapshot] = (await fixture.engine.snapshots.tree(instance.id)).snapshots;
           same(snapshot?.comment, `${text} `);
@@ -30,7 +30,7 @@ export function recordTests(kit: Kit): void {
   kit.it("keep comments that look like values of another type", async (fixture) => {
     await withInstance(fixture, async (instance) => {
       for (const [at, text] of TEXTS.entries()) {
-        await take(fixture, instance, `odd${at}`, text);
+        await take(fixture, instance, `odd${at}`, { comment: text });
       }
       const { snapshots } = await fixture.engine.snapshots.tree(instance.id);
       same(

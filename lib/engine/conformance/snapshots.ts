@@ -10,7 +10,7 @@ export function snapshotTests(kit: Kit): void {
       const { instances, snapshots } = kit.fixture().engine;
       await kit.fixture().write(instance, 1);
       const before = { contents: await kit.fixture().read(instance), resources: instance.resources };
-      await take(kit.fixture(), instance, "one", "the first\nwith <xml> & ünïcödé 🎉");
+      await take(kit.fixture(), instance, "one", { comment: "the first\nwith <xml> & ünïcödé 🎉" });
       await kit.fixture().write(instance, 2);
       const { disk } = instance.resources;
       const grows = kit.info().features.has("disk.grow");
@@ -26,7 +26,7 @@ export function snapshotTests(kit: Kit): void {
     const comment = 'line 1\r\nline 2\ttab \u0007 \u0000 ]]> <a b="c"> &amp; \ud800 \ufffe 🎉 ';
     await withInstance(kit.fixture(), async (instance) => {
       const begin = Date.now();
-      await take(kit.fixture(), instance, "odd", comment);
+      await take(kit.fixture(), instance, "odd", { comment });
       const [snapshot] = (await kit.fixture().engine.snapshots.tree(instance.id)).snapshots;
       same(snapshot?.comment, comment);
       same((snapshot?.createdAt ?? 0) >= begin && (snapshot?.createdAt ?? 0) <= Date.now(), true, "the time");
@@ -151,7 +151,7 @@ export function snapshotTests(kit: Kit): void {
   kit.it("are renamed with their children following, and commented anew", async () => {
     await withInstance(kit.fixture(), async (instance) => {
       const { snapshots } = kit.fixture().engine;
-      await take(kit.fixture(), instance, "a", "old");
+      await take(kit.fixture(), instance, "a", { comment: "old" });
       await take(kit.fixture(), instance, "b");
       await snapshots.rename(lockOf(instance.id), "a", "z", context());
       await snapshots.describe(lockOf(instance.id), "z", "new", context());
@@ -175,7 +175,7 @@ export function snapshotTests(kit: Kit): void {
     async (fixture) => {
       await withInstance(fixture, async (instance) => {
         await fixture.engine.instances.start(lockOf(instance.id), context());
-        await take(fixture, instance, "live");
+        await take(fixture, instance, "live", { consistency: "crash" });
         const { state, snapshotCount } = await current(fixture, instance);
         same({ state, snapshotCount }, { state: "running", snapshotCount: 1 });
       });

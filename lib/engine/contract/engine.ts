@@ -1,7 +1,16 @@
 /** The features that strata asks for. */
 export const FEATURES = [
   "snapshot.stopped",
+  /** `take` of a running instance, which goes on running, or stops at that moment with `cut`. */
   "snapshot.running",
+  /** `take` with the file systems frozen by the guest's agent. */
+  "snapshot.quiesce",
+  /** `take` and `restore` with memory; needs "suspend", since what is restored so is suspended. */
+  "snapshot.memory",
+  /** `takeGroup`. */
+  "snapshot.group",
+  /** A deletion frees its room while the instance runs, and does not wait for it to stop. */
+  "snapshot.drop-running",
   "mount.native",
   "mount.classic",
   "mount.hotplug",

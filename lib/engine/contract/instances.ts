@@ -71,6 +71,8 @@ export interface Instance {
   readonly firmware?: Firmware;
   /** Version of its TPM, such as "2.0"; absent without one. */
   readonly tpm?: string;
+  /** Name of the snapshot whose memory the next start loads; of a suspended instance that was restored with it. */
+  readonly resumes?: string;
   /** It is being removed for good, or that died half-way; its record says that it is deleted. */
   readonly removing?: true;
 }

@@ -3,6 +3,13 @@ import type { Resources } from "./instances.ts";
 import type { Mount } from "./mounts.ts";
 import type { Nic } from "./networks.ts";
 
+/**
+ * How a snapshot's contents agree with what ran: of a stopped instance; of a running one as if its power had been cut
+ * ("crash"); with the file systems frozen by the guest's agent ("files"); with the memory of that moment ("memory").
+ */
+export const CONSISTENCIES = ["stopped", "crash", "files", "memory"] as const;
+export type Consistency = (typeof CONSISTENCIES)[number];
+
 /** What a snapshot records beside the disk's contents. */
 export interface SnapshotRecord {
   readonly name: string;
@@ -15,11 +22,41 @@ export interface SnapshotRecord {
   readonly nics: readonly Nic[];
   readonly cloudInstanceId: string;
   readonly createdAt: number;
+  /** Absent for "stopped". What `take` is asked for it delivers, or it rejects. */
+  readonly consistency?: Consistency;
+  /** The same for all snapshots of several instances that were taken at one moment; absent for one taken alone. */
+  readonly group?: string;
 }
 
 export interface Snapshot extends SnapshotRecord {
   /** Bytes that this snapshot's layer alone holds; null where the engine cannot tell. */
   readonly size: bigint | null;
+  /** Bytes that the memory takes; absent without memory, null where the engine cannot tell. */
+  readonly memorySize?: bigint | null;
+}
+
+export interface TakeOptions {
+  /**
+   * Cuts the power of a running instance at the moment of the snapshot, so that no write of the guest falls between
+   * the two. Only with the consistency "crash".
+   */
+  readonly cut?: boolean;
+}
+
+export interface RestoreOptions {
+  /**
+   * Has the instance come back as it ran: it is suspended then, and the next start resumes it. Only for a snapshot of
+   * the consistency "memory"; without it the memory is left where it is.
+   */
+  readonly memory?: boolean;
+}
+
+/** One of several instances whose snapshots are taken at one moment. */
+export interface GroupMember {
+  readonly lock: Lock;
+  readonly record: SnapshotRecord;
+  /** As in `take`. */
+  readonly taken: number;
 }
 
 export interface SnapshotTree {
@@ -50,16 +87,33 @@ export interface Snapshots {
   outline?(id: string): Promise<SnapshotOutline>;
   /** What deleting a snapshot does; null when it is not there. Without it the core reads the whole tree. */
   removal?(id: string, name: string): Promise<Removal | null>;
-  /** Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. */
-  take(lock: Lock, record: SnapshotRecord, taken: number, context: Context): Promise<void>;
   /**
-   * Brings back all that the snapshot records; all or nothing. The instance then stands on it. Of further disks it has
+   * Durable on return. Sets the record's `snapshotsTaken` to `taken` in the same stroke. The record's consistency says
+   * in which state the instance must be: stopped for "stopped", with WRONG_STATE or INSTANCE_SUSPENDED in any other;
+   * running for the rest, which need the features "snapshot.running", "snapshot.quiesce" and "snapshot.memory". A
+   * guest goes on as it ran, unless `cut` is given, and stays frozen under no circumstances. AGENT_MISSING if "files"
+   * is asked for and no agent answers.
+   */
+  take(
+    lock: Lock,
+    record: SnapshotRecord,
+    taken: number,
+    context: Context,
+    options?: TakeOptions,
+  ): Promise<void>;
+  /**
+   * Present exactly when the feature "snapshot.group" is declared. Takes snapshots of several instances at one
+   * moment, of all or of none, whatever dies meanwhile. The consistency of each is as in `take`, but not "memory".
+   */
+  takeGroup?(members: readonly GroupMember[], context: Context): Promise<void>;
+  /**
+   * Brings back all that the snapshot records, of a stopped instance; all or nothing. The instance then stands on it. Of further disks it has
    * those whose contents the snapshot has, and beside them its own excluded ones and those that the snapshot records as
    * excluded, as they are now: an excluded disk is neither changed nor lost by a restore, nor does it come back by one.
    * Any other leaves the instance: what is strata's of it goes as the rest of the state that is left, and a file of the
    * user's own stays.
    */
-  restore(lock: Lock, name: string, context: Context): Promise<void>;
+  restore(lock: Lock, name: string, context: Context, options?: RestoreOptions): Promise<void>;
   /** Contents of every other snapshot and of the instance stay as they are, bit for bit. */
   delete(lock: Lock, removal: Removal, context: Context): Promise<void>;
   /** Children follow the renamed parent. Rejects with SNAPSHOT_EXISTS for a taken name. */

@@ -65,7 +65,7 @@ describe("an instance that is renamed", () => {
     const instance = await fixture.engine.instances.create(newSpec(fixture), context());
     await whileLocked(fixture, instance, async () => {
       await fixture.write(instance, 1);
-      await take(fixture, instance, "root", "with a comment");
+      await take(fixture, instance, "root", { comment: "with a comment" });
       await fixture.write(instance, 2);
       await take(fixture, instance, "left");
       await fixture.engine.snapshots.restore(lockOf(instance.id), "root", context());
