@@ -11,6 +11,7 @@ import { aliasCommand, aliasesCommand, preferCommand, unaliasCommand } from "./c
 import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
 import { consoleCommand, logsCommand } from "./commands/console.ts";
+import { contextCommand } from "./commands/context.ts";
 import { dfCommand } from "./commands/df.ts";
 import { diskCommand } from "./commands/disk.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -83,6 +84,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, (cli: Cli) => Comm
   "Settings and host": {
     get: getCommand,
     set: setCommand,
+    context: contextCommand,
     df: dfCommand,
     doctor: doctorCommand,
     setup: setupCommand,
@@ -109,6 +111,8 @@ export function createProgram(cli: Cli, argv: readonly string[] = []): Command {
       cli.global.driver = name;
       return name;
     })
+    // Read by farCommandOf before this program is made, except for commands that are about this host.
+    .option("--host <host>", "run the command on another host: a context, or ssh://USER@HOST")
     .option("-v, --verbose", "increase verbosity (repeatable, up to -vvvv)", () => {
       cli.global.verbosity += 1;
       return cli.global.verbosity;

@@ -5,6 +5,7 @@ import { expandAlias, firstWord } from "./alias.ts";
 import { causesOf } from "./causes.ts";
 import { type Cli, createCli, type OpenCli, type Opener } from "./cli.ts";
 import { errorPrefix } from "./colour.ts";
+import { farCommandOf } from "./far-command.ts";
 import { printable } from "./format/cell.ts";
 import { type Io, processIo } from "./io.ts";
 import { comesOf, hasSeenEnough, lossOf, outputFailure, watch } from "./output.ts";
@@ -34,6 +35,11 @@ export async function run(
   const opened = createCli(io, signal, o.open);
   let words: readonly string[] = [];
   try {
+    const far = farCommandOf(argv, io.env);
+    if (far !== undefined) {
+      await (await import("./forward.ts")).forward(opened.cli, far);
+      return await ended(opened, far.words, undefined);
+    }
     const program = createProgram(opened.cli, argv);
     const expanded = await expandAlias(program, argv, defaultFolders(io.env));
     words = expanded.slice(firstWord(program, expanded));

@@ -163,6 +163,28 @@ const entries = {
     message: 'alias "{name}" does not exist',
     hint: orNear("`strata aliases` shows the aliases."),
   },
+  CONTEXT_EXISTS: {
+    exit: EXIT.exists,
+    message: 'context "{name}" already exists, for {address}',
+    hint: "Choose another name, or remove this context first: `strata context delete {name}`",
+  },
+  CONTEXT_NOT_FOUND: {
+    exit: EXIT.notFound,
+    message: 'context "{name}" does not exist',
+    hint: orNear("`strata context list` shows the contexts; `strata context add` adds one."),
+  },
+  HOST_UNREACHABLE: {
+    exit: EXIT.unavailable,
+    message: 'host "{host}" cannot be reached: {reason}',
+    hint: "The reason is ssh's own. Once `ssh {address}` logs in, strata can reach the host too.",
+    retryable: true,
+  },
+  HOST_LOST: {
+    exit: EXIT.unavailable,
+    message: 'the connection to host "{host}" was lost',
+    hint: "The command may or may not have been carried out: `strata --host {host} info` and `strata --host {host} doctor` show the current state.",
+    retryable: true,
+  },
   INSTANCE_DELETED: {
     exit: EXIT.state,
     message: 'instance "{name}" is deleted',

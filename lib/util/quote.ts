@@ -1,4 +1,9 @@
-/** A word as a POSIX shell reads it back unchanged. */
+/**
+ * A word as a shell reads it back unchanged: POSIX shells, and fish, which knows backslashes between quotes. So these
+ * and quotes stand outside.
+ */
 export function quote(word: string): string {
-  return /^[A-Za-z0-9_/:=.,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return /^[A-Za-z0-9_/:=.,@%+-]+$/.test(word)
+    ? word
+    : `'${word.replace(/['\\]/g, (found) => `'\\${found}'`)}'`;
 }

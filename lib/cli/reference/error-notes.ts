@@ -61,6 +61,15 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   },
   ALIAS_EXISTS: { means: "The active context already has an alias with this name." },
   ALIAS_NOT_FOUND: { means: "No alias has this name in the context that was meant." },
+  CONTEXT_EXISTS: { means: "Another host has this name already. Nothing was changed." },
+  CONTEXT_NOT_FOUND: {
+    means:
+      "`--host` or the variable `STRATA_HOST` names neither a context nor an address such as `ssh://USER@HOST`.",
+  },
+  HOST_UNREACHABLE: {
+    means: "ssh could not log in to the host: it does not answer, refuses the key, or has another host key.",
+  },
+  HOST_LOST: { means: "The connection to the host broke while a command ran there." },
   INSTANCE_DELETED: {
     means: "A deleted instance accepts only `recover`, `purge`, `info` and `delete --purge`.",
   },
