@@ -51,14 +51,11 @@ function run(
     stdout,
     stderr,
     look: () => world.get(id),
-    async store(path, contents) {
-      const stored = await world.get(id);
-      const { [path]: _, ...others } = stored.contents;
-      await world.put({
-        ...stored,
-        contents: contents === undefined ? others : { ...others, [path]: contents },
-      });
-    },
+    store: (path, written) =>
+      world.change([id], (stored) => {
+        const { [path]: _, ...others } = stored.contents;
+        return { ...stored, contents: written === undefined ? others : { ...others, [path]: written } };
+      }),
   };
   const unknown = async () => {
     stderr.write(`${command}: command not found\n`);

@@ -106,6 +106,9 @@ function engineOf(world: World, locks: Locks): Engine {
       kind: "fake",
       features: new Set([
         "snapshot.stopped",
+        "snapshot.running",
+        "snapshot.quiesce",
+        "snapshot.drop-running",
         "disk.grow",
         "disks",
         "suspend",
@@ -124,7 +127,6 @@ function engineOf(world: World, locks: Locks): Engine {
       ]),
       // A reason for whatever an engine has not: it is what a user reads who asks for it.
       missing: new Map([
-        ["snapshot.running", "snapshots are taken of stopped instances"],
         ["mount.classic", "native mounts do all that is needed"],
         ["adopt", "nothing is made here without strata"],
         ["cluster", "there is only one memory"],

@@ -144,8 +144,8 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       await world.put({ ...stored, resources: { ...resources, ...others, ...grown } });
     },
     async annotate(lock, change) {
-      const stored = await locked(lock);
-      await world.put({ ...stored, record: mergeRecord(stored.record, change) });
+      const { id } = await locked(lock);
+      await world.change([id], (stored) => ({ ...stored, record: mergeRecord(stored.record, change) }));
     },
     async remove(lock) {
       const { id } = await locked(lock);

@@ -1,7 +1,8 @@
 import type { Lock, Snapshots } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { coveredDisks, restoredDisks } from "./disks.ts";
+import { restoredDisks } from "./disks.ts";
 import { goOn, type Locks, lockedInstance, requireStopped } from "./lock.ts";
+import { machineOf, withSnapshot } from "./moment.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
 
 export function snapshotGroup(world: World, locks: Locks): Snapshots {
@@ -18,21 +19,11 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
         standsOn,
       };
     },
-    async take(lock, record, taken, context) {
-      const stored = await locked(lock);
-      requireStopped(stored, "Only stopped instances can be snapshotted");
-      if (stored.snapshots.some(({ name }) => name === record.name)) {
-        throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
-      }
+    async take(lock, record, taken, context, { cut = false } = {}) {
+      const { id } = await locked(lock);
       goOn(context);
-      const { further } = coveredDisks(stored);
       world.step("take");
-      await world.put({
-        ...stored,
-        snapshots: [...stored.snapshots, { ...record, ...machineOf(stored), further }],
-        standsOn: record.name,
-        record: { ...stored.record, snapshotsTaken: taken },
-      });
+      await world.change([id], (stored) => withSnapshot(stored, record, taken, cut));
     },
     async restore(lock, name, context) {
       const stored = await locked(lock);
@@ -61,13 +52,13 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       }
       goOn(context);
       world.step("delete");
-      await world.put({
-        ...stored,
-        snapshots: stored.snapshots
+      await world.change([stored.id], (now) => ({
+        ...now,
+        snapshots: now.snapshots
           .filter((snapshot) => snapshot.name !== name)
           .map((snapshot) => (children.includes(snapshot.name) ? { ...snapshot, parent } : snapshot)),
-        standsOn: stored.standsOn === name ? parent : stored.standsOn,
-      });
+        standsOn: now.standsOn === name ? parent : now.standsOn,
+      }));
     },
     async rename(lock, name, to, context) {
       const stored = await locked(lock);
@@ -101,11 +92,6 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       });
     },
   };
-}
-
-/** What a guest has written: its disk, and what its firmware remembers. */
-function machineOf({ contents, variables }: Pick<StoredInstance, "contents" | "variables">) {
-  return { contents, ...(variables === undefined ? {} : { variables }) };
 }
 
 function find(stored: StoredInstance, name: string): StoredSnapshot {

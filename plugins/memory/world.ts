@@ -62,6 +62,8 @@ export interface World {
   /** Rejects with INSTANCE_EXISTS where another has its name, looked up in the same stroke. */
   add(instance: StoredInstance): Promise<void>;
   put(instance: StoredInstance): Promise<void>;
+  /** Puts what `work` makes of these instances, read in the same stroke: all or none. */
+  change(ids: readonly string[], work: (stored: StoredInstance) => StoredInstance): Promise<void>;
   remove(id: string): Promise<void>;
   /** What was put and removed by this process, from the call on, until the signal. */
   watch(signal: AbortSignal): AsyncIterable<EngineEvent>;
@@ -97,15 +99,33 @@ export function createWorld(file: string | undefined, faults: Faults): World {
     return made;
   };
   const tell = (event: EngineEvent) => changes.emit("event", event);
+  const get = (all: readonly StoredInstance[], id: string): StoredInstance => {
+    const found = all.find((instance) => instance.id === id);
+    if (found === undefined) {
+      throw failure("INSTANCE_NOT_FOUND", { name: names.get(id) ?? id });
+    }
+    return found;
+  };
+  const replace = async (ids: readonly string[], work: (stored: StoredInstance) => StoredInstance) => {
+    const events: EngineEvent[] = [];
+    await change((all) => {
+      const made = ids.map((id) => {
+        const before = get(all, id);
+        const next = work(before);
+        const told = { at: Date.now(), id };
+        const { state } = next;
+        events.push(
+          state === before.state ? { ...told, kind: "changed" } : { ...told, kind: "state", state },
+        );
+        return next;
+      });
+      return [...all.filter(({ id }) => !ids.includes(id)), ...made];
+    });
+    events.forEach(tell);
+  };
   return {
     all: load,
-    async get(id) {
-      const found = (await load()).find((instance) => instance.id === id);
-      if (found === undefined) {
-        throw failure("INSTANCE_NOT_FOUND", { name: names.get(id) ?? id });
-      }
-      return found;
-    },
+    get: async (id) => get(await load(), id),
     step: faults.step,
     async add(instance) {
       await change((all) => {
@@ -116,17 +136,8 @@ export function createWorld(file: string | undefined, faults: Faults): World {
       });
       tell({ at: Date.now(), kind: "changed", id: instance.id });
     },
-    async put(instance) {
-      const { id, state } = instance;
-      let before: StoredInstance | undefined;
-      await change((all) => {
-        before = all.find((each) => each.id === id);
-        return [...all.filter((each) => each !== before), instance];
-      });
-      const at = Date.now();
-      const moved = before !== undefined && before.state !== state;
-      tell(moved ? { at, kind: "state", id, state } : { at, kind: "changed", id });
-    },
+    put: (instance) => replace([instance.id], () => instance),
+    change: replace,
     async remove(id) {
       await change((all) => all.filter((instance) => instance.id !== id));
       tell({ at: Date.now(), kind: "removed", id });

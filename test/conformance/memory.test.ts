@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { conformance } from "../../lib/engine/conformance/index.ts";
+import { conformance, type Fixture } from "../../lib/engine/conformance/index.ts";
 import { memoryEngine } from "../../plugins/memory/index.ts";
 import type { Contents } from "../../plugins/memory/world.ts";
 
@@ -7,21 +7,26 @@ conformance(
   "memory",
   async () => {
     const engine = memoryEngine();
+    const write: Fixture["write"] = async ({ id }, value, disk) => {
+      const written = (contents: Contents = {}) => ({ ...contents, [`/${value % 8}`]: String(value) });
+      await engine.world.change([id], ({ contents, further = {}, ...stored }) =>
+        disk === undefined
+          ? { ...stored, contents: written(contents), further }
+          : { ...stored, contents, further: { ...further, [disk]: written(further[disk]) } },
+      );
+    };
     return {
       plugin: fileURLToPath(new URL("../../plugins/memory/index.ts", import.meta.url)),
       engine,
       open: async () => engine.sibling(),
       image: { path: "", format: "any", sha256: "0".repeat(64), virtualSize: 0n },
-      async write({ id }, value, disk) {
-        const stored = await engine.world.get(id);
-        const written = (contents: Contents = {}) => ({ ...contents, [`/${value % 8}`]: String(value) });
-        const { contents, further = {} } = stored;
-        await engine.world.put(
-          disk === undefined
-            ? { ...stored, contents: written(contents) }
-            : { ...stored, further: { ...further, [disk]: written(further[disk]) } },
-        );
-      },
+      write,
+      writeRunning: write,
+      stopAgent: ({ id }) =>
+        engine.world.change([id], (stored) => ({
+          ...stored,
+          contents: { ...stored.contents, "/etc/no-agent": "" },
+        })),
       async read({ id }, disk) {
         const { contents, further = {} } = await engine.world.get(id);
         return JSON.stringify(disk === undefined ? contents : (further[disk] ?? {}));

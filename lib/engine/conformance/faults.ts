@@ -1,6 +1,6 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
-import type { Instance } from "../contract.ts";
+import type { EngineState, Instance } from "../contract.ts";
 import { same } from "./assert.ts";
 import { type DiskState, diskGroupOf, EXTRA_DISKS, readDisks } from "./disk-model.ts";
 import { context, type Fixture, locked, lockOf, MIB, newSpec, take } from "./fixture.ts";
@@ -9,6 +9,7 @@ import { NotTried } from "./tally.ts";
 
 /** What must be as before, or as after, whatever happened in between. */
 interface Seen {
+  readonly state: EngineState;
   readonly resources: Instance["resources"];
   readonly snapshots: readonly string[];
   readonly standsOn: string | null;
@@ -46,6 +47,14 @@ const diskChanges: Readonly<Record<string, Work>> = {
     const grown = disks.map((disk) => ({ name: disk.name, size: disk.size + 4n * MIB }));
     await engine.instances.resize(lockOf(id), { cpus: 3, disks: grown }, context());
   },
+};
+
+/** Those of an instance that runs. */
+const runningChanges: Readonly<Record<string, Work>> = {
+  "a snapshot of a running instance": (fixture, instance) =>
+    take(fixture, instance, "new", { consistency: "crash" }),
+  "a snapshot that cuts the power": (fixture, instance) =>
+    take(fixture, instance, "new", { consistency: "crash", cut: true }),
 };
 
 async function lastDisk({ engine }: Fixture, { name }: Instance): Promise<string> {
@@ -108,22 +117,41 @@ export function faultTests(kit: Kit): void {
 
 /** Every change, with a fault at each of its steps in turn. */
 async function strikeAll(fixture: Fixture, how: "fail" | "die"): Promise<void> {
-  const ofDisks = fixture.engine.disks === undefined ? {} : diskChanges;
-  for (const [what, work] of Object.entries({ ...changes, ...ofDisks })) {
-    const whole = await outcome(fixture, work);
+  const { features } = await fixture.engine.info();
+  const stopped = { ...changes, ...(features.has("disks") ? diskChanges : {}) };
+  const running = features.has("snapshot.running") ? runningChanges : {};
+  const all = [
+    ...Object.entries(stopped).map(([what, work]) => ({ what, work, how, runs: false })),
+    ...Object.entries(running).map(([what, work]) => ({ what, work, how, runs: true })),
+  ];
+  for (const trial of all) {
+    const whole = await outcome(fixture, trial);
     let step = 1;
-    while (await strike(fixture, { how, step, what }, work, whole)) {
+    while (await strike(fixture, trial, step, whole)) {
       step += 1;
     }
-    same(step > 1, true, `${what} has no step that could ${how}`);
+    same(step > 1, true, `${trial.what} has no step that could ${how}`);
   }
 }
 
+interface Trial {
+  readonly what: string;
+  readonly work: Work;
+  readonly how: "fail" | "die";
+  /** Whether the instance runs when the work begins. */
+  readonly runs: boolean;
+}
+
 /** What the work makes of an instance when nothing goes wrong. */
-async function outcome(fixture: Fixture, work: Work): Promise<Seen> {
+async function outcome(fixture: Fixture, { work, runs }: Trial): Promise<Seen> {
   const instance = await prepared(fixture);
   try {
-    await whileLocked(fixture, instance, () => work(fixture, instance));
+    await whileLocked(fixture, instance, async () => {
+      if (runs) {
+        await fixture.engine.instances.start(lockOf(instance.id), context());
+      }
+      await work(fixture, instance);
+    });
     return await look(fixture, instance);
   } finally {
     await remove(fixture, instance);
@@ -131,17 +159,17 @@ async function outcome(fixture: Fixture, work: Work): Promise<Seen> {
 }
 
 /** Strikes at one step; false when the work had fewer. */
-async function strike(
-  fixture: Fixture,
-  { how, step, what }: { readonly how: "fail" | "die"; readonly step: number; readonly what: string },
-  work: Work,
-  whole: Seen,
-): Promise<boolean> {
+async function strike(fixture: Fixture, trial: Trial, step: number, whole: Seen): Promise<boolean> {
+  const { what, work, how, runs } = trial;
   const instance = await prepared(fixture);
   try {
-    const before = await look(fixture, instance);
+    const stopped = await look(fixture, instance);
+    const before: Seen = runs ? { ...stopped, state: "running" } : stopped;
     let struck = false;
     const failed = await whileLocked(fixture, instance, async () => {
+      if (runs) {
+        await fixture.engine.instances.start(lockOf(instance.id), context());
+      }
       using injected = fixture.fault?.(step, how);
       const error = await work(fixture, instance).then(
         () => undefined,
@@ -154,8 +182,7 @@ async function strike(
     await whileLocked(fixture, instance, async () => {});
     await fixture.audit?.(instance);
     const after = await look(fixture, instance);
-    const undone = JSON.stringify(after, big) === JSON.stringify(before, big);
-    if (how === "die" && failed && undone) {
+    if (how === "die" && failed && undone(after, before, whole)) {
       return struck;
     }
     same(after, failed && how === "fail" ? before : whole, `${what}, after a fault at step ${step}`);
@@ -163,6 +190,13 @@ async function strike(
   } finally {
     await remove(fixture, instance);
   }
+}
+
+/** Whether it is as before; a power cut may have come, and its snapshot not. */
+function undone(after: Seen, before: Seen, whole: Seen): boolean {
+  const states = [before.state, whole.state];
+  const seen = { ...after, state: states.includes(after.state) ? before.state : after.state };
+  return JSON.stringify(seen, big) === JSON.stringify(before, big);
 }
 
 function big(_: string, value: unknown): unknown {
@@ -195,15 +229,23 @@ async function prepared(fixture: Fixture): Promise<Instance> {
   return instance;
 }
 
+/** What is to be seen of it; one that runs is stopped, for its disks to be read. */
 async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
   const { snapshots, standsOn } = await fixture.engine.snapshots.tree(instance.id);
   const found = await fixture.engine.instances.find(instance.name);
   if (found === null) {
     throw new Error("the instance is gone");
   }
+  if (found.state !== "stopped") {
+    const { instances } = fixture.engine;
+    await whileLocked(fixture, instance, () => instances.stop(lockOf(found.id), "force", context()));
+  }
   return {
+    state: found.state,
     resources: found.resources,
-    snapshots: snapshots.map(({ name, parent }) => `${name} on ${parent}`),
+    snapshots: snapshots.map(
+      ({ name, parent, consistency = "stopped" }) => `${name}, ${consistency}, on ${parent}`,
+    ),
     standsOn,
     contents: await fixture.read(instance),
     disks: [...(await readDisks(fixture, instance))],

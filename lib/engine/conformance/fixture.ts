@@ -47,6 +47,10 @@ export interface Fixture extends AsyncDisposable {
    * the feature "disks" on the further one of that name.
    */
   write(instance: Instance, value: number, disk?: string): Promise<void>;
+  /** The same in an instance that runs, as its guest would. Without it that is not tried. */
+  writeRunning?(instance: Instance, value: number, disk?: string): Promise<void>;
+  /** Leaves the guest of a running instance without an agent. Without it that is not tried. */
+  stopAgent?(instance: Instance): Promise<void>;
   /** A digest of all of a disk's contents, its size left out. */
   read(instance: Instance, disk?: string): Promise<string>;
   /** Has the firmware of a stopped instance remember that. Without it, and the next, that is not tried. */

@@ -28,6 +28,7 @@ import { recordTests } from "./records.ts";
 import { renameTests } from "./rename.ts";
 import { resourceTests } from "./resources.ts";
 import { snapshotTests } from "./snapshots.ts";
+import { runningSnapshotTests } from "./snapshots-running.ts";
 import { suspendTests } from "./suspend.ts";
 import { NotTried, Tally } from "./tally.ts";
 import { transferTests } from "./transfer.ts";
@@ -57,6 +58,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   processes: processTests,
   resources: resourceTests,
   snapshots: snapshotTests,
+  "snapshots of running instances": runningSnapshotTests,
   "further disks": diskTests,
   firmware: firmwareTests,
   drives: driveTests,

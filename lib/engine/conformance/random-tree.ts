@@ -45,7 +45,7 @@ function stepsOf({ oneof, record, constant, constantFrom, integer, nat, boolean 
         pick: nat(),
       }),
     },
-    { weight: 4, arbitrary: record({ kind: constant("take" as const) }) },
+    { weight: 4, arbitrary: record({ kind: constant("take" as const), live: boolean() }) },
     { weight: 3, arbitrary: record({ kind: constant("restore" as const), pick: nat() }) },
     { weight: 4, arbitrary: record({ kind: constant("delete" as const), pick: nat() }) },
     { weight: 1, arbitrary: record({ kind: constant("rename" as const), pick: nat() }) },
@@ -89,7 +89,8 @@ async function loadFastCheck(): Promise<typeof fc> {
 /**
  * Random sequences of writing, taking, restoring, deleting, renaming, resizing and mounting against the model:
  * after each sequence the instance and every snapshot hold what the model says, all of the disks compared. Where the
- * engine has further disks, half of the sequences have some, and add, remove, exclude and grow them.
+ * engine has further disks, half of the sequences have some, and add, remove, exclude and grow them; where it takes
+ * snapshots of running instances, half of the snapshots are such.
  */
 export async function randomTrees(
   fixture: Fixture,
@@ -103,7 +104,7 @@ export async function randomTrees(
     const chosen = extra ? sequence : sequence.filter(({ kind }) => kind !== "disk");
     await withInstance(
       fixture,
-      (instance) => run(fixture, instance, chosen),
+      (instance) => run(fixture, instance, chosen, features.has("snapshot.running")),
       extra ? { extraDisks: EXTRA_DISKS } : {},
     );
   });
@@ -115,7 +116,12 @@ export async function randomTrees(
   });
 }
 
-async function run(fixture: Fixture, instance: Instance, sequence: readonly Step[]): Promise<void> {
+async function run(
+  fixture: Fixture,
+  instance: Instance,
+  sequence: readonly Step[],
+  live: boolean,
+): Promise<void> {
   const { disks: _, ...resources } = instance.resources;
   const model: Model = {
     snapshots: new Map(),
@@ -128,7 +134,7 @@ async function run(fixture: Fixture, instance: Instance, sequence: readonly Step
   let counter = 0;
   for (const each of sequence) {
     counter += 1;
-    await apply({ fixture, instance, model }, each, `s${counter}`);
+    await apply({ fixture, instance, model, live }, each, `s${counter}`);
   }
   await compare(fixture, instance, model);
 }
@@ -138,6 +144,8 @@ interface Run {
   readonly fixture: Fixture;
   readonly instance: Instance;
   readonly model: Model;
+  /** Whether snapshots are taken of it while it runs, too. */
+  readonly live: boolean;
 }
 
 async function apply(on: Run, each: Step, fresh: string): Promise<void> {
@@ -150,7 +158,7 @@ async function apply(on: Run, each: Step, fresh: string): Promise<void> {
       model.disks = await stepDisks(fixture, instance, each, model.disks, model.snapshots.values());
       return;
     case "take": {
-      await take(fixture, instance, fresh);
+      await (each.live && on.live ? takeRunning(fixture, instance, fresh) : take(fixture, instance, fresh));
       const { contents, resources, mounts, disks, standsOn: parent } = model;
       model.snapshots.set(fresh, { parent, contents, resources, mounts, disks });
       model.standsOn = fresh;
@@ -172,6 +180,14 @@ async function apply(on: Run, each: Step, fresh: string): Promise<void> {
       }
     }
   }
+}
+
+/** Takes a snapshot while the instance runs; nothing in it writes. */
+async function takeRunning(fixture: Fixture, instance: Instance, name: string): Promise<void> {
+  const { instances } = fixture.engine;
+  await instances.start(lockOf(instance.id), context());
+  await take(fixture, instance, name, { consistency: "crash" });
+  await instances.stop(lockOf(instance.id), "force", context());
 }
 
 /** Writes on the system disk as often as on each of the others. */

@@ -1,7 +1,7 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
 import { rejects, same } from "./assert.ts";
 import { context, current, lockOf, MIB, take, withInstance } from "./fixture.ts";
-import { feature, type Kit } from "./kit.ts";
+import type { Kit } from "./kit.ts";
 
 /** Taking, restoring, deleting, renaming. */
 export function snapshotTests(kit: Kit): void {
@@ -167,18 +167,4 @@ export function snapshotTests(kit: Kit): void {
       same(tree.standsOn, "y");
     });
   });
-
-  feature(
-    kit,
-    "snapshot.running",
-    "are taken of a running instance, which goes on running",
-    async (fixture) => {
-      await withInstance(fixture, async (instance) => {
-        await fixture.engine.instances.start(lockOf(instance.id), context());
-        await take(fixture, instance, "live", { consistency: "crash" });
-        const { state, snapshotCount } = await current(fixture, instance);
-        same({ state, snapshotCount }, { state: "running", snapshotCount: 1 });
-      });
-    },
-  );
 }
