@@ -154,6 +154,8 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
     kind: "vm",
     features: new Set<Feature>([
       "snapshot.stopped",
+      "snapshot.running",
+      "snapshot.quiesce",
       "disk.grow",
       "disks",
       "suspend",
@@ -173,7 +175,9 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       ...mounting.features,
     ]),
     missing: new Map<Feature, string>([
-      ["snapshot.running", "snapshots are taken of stopped instances"],
+      ["snapshot.memory", "snapshots have the disks of a running guest, and not its memory"],
+      ["snapshot.group", "each instance has a snapshot of its own moment"],
+      ["snapshot.drop-running", "layers that a guest reads are merged when it stops"],
       ...(session ? NETWORKING.map((feature) => [feature, NO_NETWORKS] as const) : []),
       ...(noUefi === undefined ? [] : [["firmware", noUefi] as const]),
       ...mounting.missing,

@@ -11,6 +11,7 @@ import { isStray, removeStrays } from "../layers/stray.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
+import { letGoOn } from "../snapshots/live-guest.ts";
 import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
 import { listRecords, lookupSnapshot, readRecordText, standsOn } from "../snapshots/records.ts";
 import { isRefusal, redefine } from "../snapshots/redefine.ts";
@@ -41,6 +42,7 @@ export async function finishTake(
   { name, file, taken, disks: further = [] }: OperationOf<"take">,
 ): Promise<void> {
   const { domain, metadata, document } = managed;
+  await letGoOn(managed);
   const activeLayer = readDisk(document);
   const made = [{ target: managedTarget(document), file }, ...further];
   const disks = await Promise.all(

@@ -23,6 +23,7 @@ import { plugMounts, unplugMounts } from "../mounts/hotplug.ts";
 import { putMounts, sweepLaunchers } from "../mounts/servable.ts";
 import { ensureNetwork, freePort } from "../network/networks.ts";
 import { type Domain, DomainState, LibvirtError } from "../rpc/index.ts";
+import { letGoOn } from "../snapshots/live-guest.ts";
 import { copyNewRecords } from "../snapshots/reconcile.ts";
 import { logConsole, readConsoleLog, unlogConsole } from "../xml/console.ts";
 import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
@@ -165,6 +166,8 @@ export async function stop(
     if (options === "force") {
       await tolerate(domain.destroy());
     } else {
+      // A guest that is frozen cannot shut down.
+      await letGoOn(managed);
       await shutDown(name, domain, options.grace, context);
     }
   }

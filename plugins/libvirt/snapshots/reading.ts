@@ -112,6 +112,8 @@ async function toRecord(snapshot: SnapshotDocument): Promise<Snapshot> {
     nics: domain === undefined ? [] : readInterfaces(domain).slice(1),
     cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
     size: await sizeOfAll(frozen),
+    ...(snapshot.consistency === "stopped" ? {} : { consistency: snapshot.consistency }),
+    ...(snapshot.group === undefined ? {} : { group: snapshot.group }),
   };
 }
 

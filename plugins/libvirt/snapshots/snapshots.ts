@@ -24,8 +24,8 @@ export function snapshotGroup(engine: LibvirtEngine): Snapshots {
     tree: (id) => readConsistently(engine, id, () => tree(engine, id), isClosed),
     outline: (id) => readConsistently(engine, id, () => outline(engine, id), standsWithin),
     removal: (id, name) => removal(engine, id, name),
-    take: async (lock, record, taken, context) =>
-      take(engine, lockedId(engine, lock), record, taken, context),
+    take: async (lock, record, taken, context, options) =>
+      take(engine, lockedId(engine, lock), record, taken, context, options),
     restore: async (lock, name, context) => restore(engine, lockedId(engine, lock), name, context),
     delete: async (lock, removal, context) =>
       deleteSnapshot(engine, lockedId(engine, lock), removal, context),

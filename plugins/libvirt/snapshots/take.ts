@@ -1,6 +1,8 @@
-import type { Context, SnapshotRecord } from "../../../lib/engine/contract.ts";
+import type { Context, SnapshotRecord, TakeOptions } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
-import { type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
+import { defined } from "../../../lib/util/defined.ts";
+import { ownDefinition } from "../domain/definition-chain.ts";
+import { getLocked, type LibvirtEngine, type Managed, runOptions, writeMetadata } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { writePacked } from "../firmware/archive.ts";
 import { packFirmware } from "../firmware/firmware.ts";
@@ -16,7 +18,7 @@ import { requireShutOff } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
 import { SNAPSHOT_NAME_TAKEN } from "../messages.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
-import { SnapshotCreateFlags } from "../rpc/index.ts";
+import { type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { activeLayers, coveredDisks, setDisks } from "../xml/disks.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
@@ -24,6 +26,7 @@ import type { DiskEntry, SnapshotEntry } from "../xml/metadata.ts";
 import { readSnapshot, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints } from "./checkpoints.ts";
 import { requireCoverable } from "./coverable.ts";
+import { requireLiveGuest, withAgent } from "./live-guest.ts";
 import { reconcile } from "./reconcile.ts";
 import { type RecordCopy, writeRecordCopy } from "./record-copies.ts";
 import { lookupSnapshot } from "./records.ts";
@@ -43,18 +46,13 @@ export async function take(
   record: SnapshotRecord,
   taken: number,
   context: Context,
+  { cut = false }: TakeOptions = {},
 ): Promise<void> {
   const managed = await getReady(engine, id);
   const { domain, name } = managed;
-  await requireShutOff(managed, "Only stopped instances can be snapshotted");
-  await requireNoCheckpoints(managed);
-  if (Buffer.byteLength(record.comment) > MAX_COMMENT_BYTES) {
-    throw failure("INVALID_VALUE", {
-      what: "the comment",
-      value: `${record.comment.slice(0, 20)}…`,
-      reason: `must be at most ${MAX_COMMENT_BYTES} bytes`,
-    });
-  }
+  const { consistency = "stopped" } = record;
+  const live = consistency !== "stopped";
+  await requireTakeable(managed, record);
   const { folder } = managed.metadata;
   const covered = coveredDisks(managed.document, managed.metadata);
   requireCoverable(managed, covered);
@@ -69,19 +67,12 @@ export async function take(
     await checkChain(name, graph, layer);
   }
   requireWritable(managed, graph, copies);
-  warnOfLost(
-    managed,
-    graph,
-    copies.find((copy) => copy.name === record.parent),
-    context,
-  );
-  const short = await keepShort(
-    engine,
-    { name, active: layers },
-    graph,
-    layers,
-    runOptions(engine, id, context),
-  );
+  const below = copies.find((copy) => copy.name === record.parent);
+  warnOfLost(managed, graph, below, context);
+  // Files that a guest has open cannot be given shorter chains.
+  const short = live
+    ? graph
+    : await keepShort(engine, { name, active: layers }, graph, layers, runOptions(engine, id, context));
   for (const layer of layers) {
     requireDepth(name, short.opened(layer).length + 1);
   }
@@ -97,15 +88,8 @@ export async function take(
   const overlays = new Map(disks.map(({ target, overlay }) => [target, overlay]));
   const firmware = await packFirmware(engine, managed, context);
   context.signal.throwIfAborted();
-  const { createdAt } = record;
-  const entry = {
-    createdAt,
-    ...entryOf(disks),
-    name: record.name,
-    taken,
-    ...(firmware === undefined ? {} : { firmware: firmware.name }),
-  };
-  const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, false);
+  const entry = entryFor(record, disks, { taken, cut, firmware: firmware?.name });
+  const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, live);
   try {
     if (firmware !== undefined) {
       await writePacked(folder, firmware);
@@ -114,7 +98,7 @@ export async function take(
       await createOverlay(overlay, frozen);
     }
     const document = takeDocument(managed.document, record.name, record.comment, overlays);
-    const snapshot = await domain.createSnapshot(serialize(document), TAKE);
+    const snapshot = await freeze(written, serialize(document));
     const xml = await snapshot.getXml();
     const recorded = readSnapshot(await parse(xml));
     if (recorded.parent === parent) {
@@ -128,16 +112,73 @@ export async function take(
       );
     }
     const done = { record: { snapshotsTaken: taken }, snapshot: null };
-    await writeMetadata(written, done, false);
+    await writeMetadata(written, done, live && !cut);
+    if (live) {
+      await ownDefinition(engine, await getLocked(engine, id));
+    }
   } catch (error) {
     // An error does not mean that nothing has happened: find out, then finish or undo.
     await awaitSent(engine, id, error);
     await finishInterrupted(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
-    if (there?.frozen[0] !== layers[0]) {
+    if (there?.frozen[0] !== layers[0] || (cut && (await domain.isActive()))) {
       throw takeError(error, name, record.name);
     }
   }
+}
+
+/** Rejects unless the instance is in the state that the record needs, and the record can be kept. */
+async function requireTakeable(
+  managed: Managed,
+  { comment, consistency = "stopped" }: SnapshotRecord,
+): Promise<void> {
+  if (consistency === "stopped") {
+    await requireShutOff(managed, "Only stopped instances can be snapshotted");
+  } else {
+    await requireLiveGuest(managed, consistency);
+  }
+  await requireNoCheckpoints(managed);
+  if (Buffer.byteLength(comment) > MAX_COMMENT_BYTES) {
+    throw failure("INVALID_VALUE", {
+      what: "the comment",
+      value: `${comment.slice(0, 20)}…`,
+      reason: `must be at most ${MAX_COMMENT_BYTES} bytes`,
+    });
+  }
+}
+
+/** The entry of the snapshot while it is being taken. */
+function entryFor(
+  { name, consistency = "stopped", group, createdAt }: SnapshotRecord,
+  disks: readonly Required<DiskEntry>[],
+  { taken, cut, firmware }: { taken: number; cut: boolean; firmware: string | undefined },
+): Omit<SnapshotEntry, "comment"> {
+  return {
+    createdAt,
+    ...entryOf(disks),
+    name,
+    taken,
+    ...(consistency === "stopped" ? {} : { consistency }),
+    ...(cut ? { cut: "yes" } : {}),
+    ...defined({ firmware, group }),
+  };
+}
+
+/** Has libvirt take the snapshot that the entry in the metadata announces, and cut the power if that says so. */
+async function freeze(managed: Managed, document: string): Promise<DomainSnapshot> {
+  const { domain, metadata } = managed;
+  const { consistency, cut } = metadata.snapshot ?? {};
+  if (consistency === "files") {
+    return withAgent(managed, () => domain.createSnapshot(document, TAKE | SnapshotCreateFlags.QUIESCE));
+  }
+  if (cut === undefined) {
+    return domain.createSnapshot(document, TAKE);
+  }
+  // A guest that is paused writes nothing that neither the snapshot nor the disk after it would have.
+  await domain.suspend();
+  const snapshot = await domain.createSnapshot(document, TAKE);
+  await domain.destroy();
+  return snapshot;
 }
 
 /** Says that a disk which the snapshot below has is not there any more: another hand has taken it away. */

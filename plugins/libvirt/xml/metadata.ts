@@ -1,4 +1,10 @@
-import type { IdMap, InstanceRecord, Mount } from "../../../lib/engine/contract.ts";
+import {
+  CONSISTENCIES,
+  type Consistency,
+  type IdMap,
+  type InstanceRecord,
+  type Mount,
+} from "../../../lib/engine/contract.ts";
 import { type Operation, readOperation, type Unusable } from "../journal/entry.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
 
@@ -56,6 +62,12 @@ export interface SnapshotEntry {
   readonly stamp?: string;
   /** The file in the instance's folder with the state of its firmware, if that keeps any; its name. */
   readonly firmware?: string;
+  /** How consistent it is; absent for a snapshot of a stopped instance. */
+  readonly consistency?: Exclude<Consistency, "stopped">;
+  /** Present while it is being taken, if the power is cut at that moment. */
+  readonly cut?: "yes";
+  /** What the snapshots of several instances at one moment have in common. */
+  readonly group?: string;
   /** Present if the comment has characters that XML cannot represent. */
   readonly comment?: string;
   /** The further disks, each with what the attributes say of the system disk. Absent for none. */
@@ -191,7 +203,8 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
 
 function readSnapshotEntry(entry: Element): SnapshotEntry {
   const comment = readComment(text(find(entry, "comment")) || text(entry));
-  const { frozen = "", overlay, name, taken, stamp, firmware } = entry.attributes;
+  const { frozen = "", overlay, name, taken, stamp, firmware, cut, group } = entry.attributes;
+  const consistency = LIVE.find((each) => each === entry.attributes.consistency);
   const disks = elements(entry, "disk").map(readDiskEntry);
   return {
     createdAt: Number(entry.attributes["created-at"] ?? 0),
@@ -201,10 +214,16 @@ function readSnapshotEntry(entry: Element): SnapshotEntry {
     ...(taken === undefined ? {} : { taken: Number(taken) }),
     ...(stamp === undefined ? {} : { stamp }),
     ...(firmware === undefined ? {} : { firmware }),
+    ...(consistency === undefined ? {} : { consistency }),
+    ...(cut === "yes" ? { cut } : {}),
+    ...(group === undefined ? {} : { group }),
     ...(comment === undefined ? {} : { comment }),
     ...(disks.length === 0 ? {} : { disks }),
   };
 }
+
+/** Those of a running instance. */
+const LIVE = CONSISTENCIES.filter((each) => each !== "stopped");
 
 function readDiskEntry({ attributes: { target = "", frozen = "", overlay, stamp } }: Element): DiskEntry {
   return {
@@ -282,6 +301,9 @@ function snapshotElement(entry: SnapshotEntry): Element {
       taken: entry.taken,
       stamp: entry.stamp,
       firmware: entry.firmware,
+      consistency: entry.consistency,
+      cut: entry.cut,
+      group: entry.group,
     },
     ...disks,
     // Text between elements is not kept.

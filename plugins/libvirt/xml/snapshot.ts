@@ -1,3 +1,4 @@
+import type { Consistency } from "../../../lib/engine/contract.ts";
 import {
   DEFAULT_TARGET,
   diskTargets,
@@ -37,8 +38,11 @@ export interface SnapshotDocument {
   readonly recorded: readonly string[];
   /** The file that the guest's memory was saved in; "" for none. */
   readonly memory: string;
+  readonly consistency: Consistency;
   /** Name of the file in the instance's folder with the state of its firmware; absent for none. */
   readonly firmware?: string;
+  /** What the snapshots of several instances at one moment have in common; absent for one taken alone. */
+  readonly group?: string;
 }
 
 /** A comment as XML can represent it: characters that XML forbids or would change are replaced. */
@@ -135,8 +139,16 @@ export function readSnapshot(document: Element): SnapshotDocument {
         ? writtenDisks(domain).map(({ file }) => file)
         : disks.map(({ recorded }) => recorded),
     memory: find(document, "memory")?.attributes.file ?? "",
+    consistency: entry?.consistency ?? consistencyOf(document),
     ...(entry?.firmware === undefined ? {} : { firmware: entry.firmware }),
+    ...(entry?.group === undefined ? {} : { group: entry.group }),
   };
+}
+
+/** That of a snapshot without an entry of strata's: its memory, if it has one, is libvirt's own tools' to restore. */
+function consistencyOf(document: Element): Consistency {
+  const state = text(find(document, "state"));
+  return state === "shutoff" || state === "" ? "stopped" : "crash";
 }
 
 /** A disk in libvirt's record. */
@@ -310,7 +322,7 @@ function setEntry(document: Element, snapshot: SnapshotDocument, change: Snapsho
   const { createdAt, targets } = snapshot;
   const overlays = change.overlays ?? snapshot.overlays;
   const name = change.name ?? snapshot.name;
-  const { firmware } = snapshot;
+  const { firmware, consistency, group } = snapshot;
   const [system, ...further] = targets.map((target, at) => ({
     target,
     frozen: snapshot.frozen[at] ?? "",
@@ -323,6 +335,8 @@ function setEntry(document: Element, snapshot: SnapshotDocument, change: Snapsho
     overlay,
     name,
     ...(firmware === undefined ? {} : { firmware }),
+    ...(consistency === "stopped" ? {} : { consistency }),
+    ...(group === undefined ? {} : { group }),
     ...(further.length === 0 ? {} : { disks: further }),
   });
   for (const domain of recordedDomains(document)) {

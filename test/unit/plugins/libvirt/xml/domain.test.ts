@@ -44,7 +44,14 @@ const metadata: Metadata = {
     hostKey: "ssh-ed25519 AAAA",
   },
   operation: { kind: "take", name: "a", file: "/x", taken: "5" },
-  snapshot: { createdAt: 1_700_000_000_456, frozen: "/f", comment: "bell \u0007 \ud800 \r\n ]]>" },
+  snapshot: {
+    createdAt: 1_700_000_000_456,
+    frozen: "/f",
+    consistency: "files",
+    cut: "yes",
+    group: "g-1",
+    comment: "bell \u0007 \ud800 \r\n ]]>",
+  },
 };
 
 /** Everything of a document but the parts named, for comparing what must not have changed. */
