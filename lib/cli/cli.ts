@@ -1,3 +1,4 @@
+import type { StrataGuest } from "../core/api/guest.ts";
 import type { OpenStrataOptions, Strata } from "../core/api/strata.ts";
 import type { Context } from "../engine/contract.ts";
 import { asStrataError, type StrataError } from "../errors.ts";
@@ -22,6 +23,8 @@ export interface Cli {
   /** Sets the exit code of a command that did not fail by an error. */
   exit(code: number): void;
   readonly global: GlobalOptions;
+  /** Guests of another host, where the command is about those. */
+  readonly farGuests?: Pick<StrataGuest, "transfer">;
 }
 
 /** Options before or after any command. */

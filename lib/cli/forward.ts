@@ -1,21 +1,22 @@
-import { join } from "node:path";
 import { isatty } from "node:tty";
-import { failure } from "../errors.ts";
-import { type Address, isAddress, parseAddress } from "../remote/address.ts";
 import { connectTo, runStrata } from "../remote/run.ts";
-import { findContext, readContexts } from "../settings/contexts.ts";
-import { defaultFolders } from "../settings/folders.ts";
-import { nearDetail } from "../util/nearest.ts";
 import type { Cli } from "./cli.ts";
 import type { FarCommand } from "./far-command.ts";
+import { addressOf } from "./host-address.ts";
 
 /** Runs a command line on another host, as if it were typed there. */
-export async function forward({ io, call, exit }: Cli, far: FarCommand): Promise<void> {
+export async function forward(cli: Cli, far: FarCommand): Promise<void> {
+  const { io, call, exit } = cli;
   const { env } = io;
   const address = await addressOf(far.host, env);
   const terminal = [0, 1, 2].every((stream) => isatty(stream));
   const connection = await connectTo(far.host, address, { env, ask: true, signal: call.signal });
-  const words = [...(env.NO_COLOR ? ["--no-color"] : []), ...far.words];
+  if (TRANSFER.includes(far.command)) {
+    const { transferThere } = await import("./far-transfer.ts");
+    return transferThere(cli, connection, far);
+  }
+  await using packed = await (await import("./luggage.ts")).pack(cli, connection, far);
+  const words = [...(env.NO_COLOR ? ["--no-color"] : []), ...packed.words];
   exit(
     await runStrata(connection, words, {
       terminal,
@@ -26,23 +27,8 @@ export async function forward({ io, call, exit }: Cli, far: FarCommand): Promise
   );
 }
 
-/** The address of a context, or the one that is named. */
-export async function addressOf(host: string, env: NodeJS.ProcessEnv): Promise<Address> {
-  if (isAddress(host)) {
-    return parseAddress(host);
-  }
-  const contexts = await readContexts(contextsPath(env));
-  const found = findContext(contexts, host);
-  if (found === undefined) {
-    const near = await nearDetail(host, () => Object.keys(contexts));
-    throw failure("CONTEXT_NOT_FOUND", { name: host, ...near });
-  }
-  return parseAddress(found);
-}
-
-export function contextsPath(env: NodeJS.ProcessEnv): string {
-  return join(defaultFolders(env).config, "contexts.json");
-}
+/** Copies between there and here. */
+const TRANSFER: readonly string[] = ["transfer", "copy-files"];
 
 /** Commands that never read standard input without a terminal. Of all others, aliases among them, it is not known. */
 const SILENT: readonly string[] = [

@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { PassThrough, type Readable, type Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { errnoOf, failure, type StrataError } from "../errors.ts";
 import { traced } from "../util/trace.ts";
@@ -92,25 +93,14 @@ async function runApart(
   words: readonly string[],
   { input, stderr, signal }: Streams,
 ): Promise<number> {
-  const { name, address, control } = connection;
-  const mark = `strata-${randomUUID()}`;
-  const options = { control, keep: false, ask: false, terminal: false };
-  const args = sshArguments(address, options, farStrata(name, mark, words));
-  // Ctrl-C is for the command there: ssh is in a group of its own, or it would end before it has passed on the rest.
-  const child = start(args, [input ? "inherit" : "ignore", "inherit", "pipe"]);
-  const endChild = () => void child.kill();
-  process.once("exit", endChild);
-  const announcement = new Announcement(mark);
-  const interrupt = () => {
-    announcement.group.then(
-      (group) => interruptGroup(connection, group),
-      () => endChild(),
-    );
-  };
+  const { child, announcement, interrupt } = startApart(connection, words, [
+    input ? "inherit" : "ignore",
+    "inherit",
+    "pipe",
+  ]);
   signal.addEventListener("abort", interrupt, { once: true });
   try {
-    const passedOn =
-      child.stderr === null ? undefined : announcement.passOn(child.stderr, stderr).catch(() => {});
+    const passedOn = child.stderr === null ? undefined : announcement.passOn(child.stderr, stderr);
     if (signal.aborted) {
       interrupt();
     }
@@ -119,8 +109,81 @@ async function runApart(
     return code;
   } finally {
     signal.removeEventListener("abort", interrupt);
-    process.off("exit", endChild);
   }
+}
+
+interface Apart {
+  readonly child: ChildProcess;
+  readonly announcement: Announcement;
+  /** Interrupts the command there, or ends ssh if it has not begun. */
+  interrupt(): void;
+}
+
+function startApart(connection: Connection, words: readonly string[], stdio: Stdio): Apart {
+  const { name, address, control } = connection;
+  const mark = `strata-${randomUUID()}`;
+  const options = { control, keep: false, ask: false, terminal: false };
+  // Ctrl-C is for the command there: ssh is in a group of its own, or it would end before it has passed on the rest.
+  const child = start(sshArguments(address, options, farStrata(name, mark, words)), stdio);
+  endWithUs(child);
+  const announcement = new Announcement(mark);
+  return {
+    child,
+    announcement,
+    interrupt() {
+      announcement.group.then(
+        (group) => interruptGroup(connection, group),
+        () => void child.kill(),
+      );
+    },
+  };
+}
+
+/** Starts strata on a host, with streams of the caller's: a session as of a command in a guest. */
+export function openStrata(
+  connection: Connection,
+  words: readonly string[],
+  signal: AbortSignal,
+): FarSession {
+  const { child, announcement, interrupt } = startApart(connection, words, ["pipe", "pipe", "pipe"]);
+  const { stdin, stdout, stderr: from } = child;
+  if (stdin === null || stdout === null || from === null) {
+    throw failure("INTERNAL", { reason: "ssh was started without pipes" });
+  }
+  const stderr = new PassThrough();
+  const passedOn = announcement.passOn(from, stderr).finally(() => stderr.end());
+  signal.addEventListener("abort", interrupt, { once: true });
+  const exit = (async () => {
+    const [code] = await Promise.all([ended(child), passedOn]);
+    signal.removeEventListener("abort", interrupt);
+    if (code === OWN_FAILURE && !(await isConnected(connection.control))) {
+      throw failure("HOST_LOST", { host: connection.name });
+    }
+    return { code };
+  })();
+  exit.catch(() => {});
+  return { stdin, stdout, stderr, exit };
+}
+
+export interface FarSession {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exit: Promise<{ readonly code: number }>;
+}
+
+/** Starts a script on a host, which ends with this process; what it reads, it is sent. */
+export function openScript({ address, control }: Connection, command: string): ChildProcess {
+  const options = { control, keep: false, ask: false, terminal: false };
+  const child = start(sshArguments(address, options, command), ["pipe", "pipe", "pipe"]);
+  endWithUs(child);
+  return child;
+}
+
+function endWithUs(child: ChildProcess): void {
+  const end = () => void child.kill();
+  process.once("exit", end);
+  child.once("close", () => process.off("exit", end));
 }
 
 function interruptGroup({ address, control }: Connection, group: number): void {
@@ -132,15 +195,16 @@ function interruptGroup({ address, control }: Connection, group: number): void {
 }
 
 type Stream = "ignore" | "inherit" | "pipe";
+type Stdio = [stdin: Stream, stdout: Stream, stderr: Stream];
 
 /** Starts ssh; with a signal, that ends it. */
-function start(args: readonly string[], stdio: [Stream, Stream, Stream], signal?: AbortSignal): ChildProcess {
+function start(args: readonly string[], stdio: Stdio, signal?: AbortSignal): ChildProcess {
   const options = signal === undefined ? { detached: true } : { signal };
   return traced("ssh", args, spawn("ssh", args, { stdio, ...options }));
 }
 
 /** Resolves to the exit status of ssh. */
-async function ended(child: ChildProcess, signal?: AbortSignal): Promise<number> {
+export async function ended(child: ChildProcess, signal?: AbortSignal): Promise<number> {
   const [code] = await (once(child, "exit") as Promise<[number | null]>).catch((error: unknown) => {
     if (errnoOf(error) === "ENOENT") {
       throw failure("PROGRAM_MISSING", { program: "ssh", package: "openssh-client" }, error);

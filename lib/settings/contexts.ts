@@ -1,14 +1,19 @@
 import { readFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { failure } from "../errors.ts";
 import { lockFile } from "../util/file-lock.ts";
 import { atOwn, makeFolder, readOwn } from "../util/own-files.ts";
+import { defaultFolders } from "./folders.ts";
 
 /** Addresses of other hosts by the names that the user has given them. */
 export type Contexts = Readonly<Record<string, string>>;
 
 /** How long another command may change them, ms. */
 const LOCK_TIMEOUT_MS = 10_000;
+
+export function contextsPath(env: NodeJS.ProcessEnv): string {
+  return join(defaultFolders(env).config, "contexts.json");
+}
 
 /** Reads the file; a missing one has no contexts, an invalid one is an error. */
 export async function readContexts(path: string): Promise<Contexts> {

@@ -2,14 +2,13 @@ import type { Command } from "commander";
 import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import { formatAddress, parseAddress } from "../../remote/address.ts";
-import { changeContexts, findContext, readContexts } from "../../settings/contexts.ts";
+import { changeContexts, contextsPath, findContext, readContexts } from "../../settings/contexts.ts";
 import { nearDetail } from "../../util/nearest.ts";
 import type { Cli } from "../cli.ts";
 import { command, formatOption } from "../command.ts";
 import { HERE } from "../far-command.ts";
 import { formatContexts } from "../format/contexts.ts";
 import { parseFormat } from "../format/format.ts";
-import { contextsPath } from "../forward.ts";
 import { write } from "../io.ts";
 
 export function contextCommand(cli: Cli): Command {

@@ -33,7 +33,8 @@ export function transferCommand(cli: Cli): Command {
         .map((path) => (path === STREAM ? { stream: stdin as AsyncIterable<Uint8Array> } : parseEnd(path)));
       const to = target === STREAM ? { stream: stdout } : parseEnd(target);
       try {
-        await (await cli.strata()).guest.transfer(sources, to, { ...options, ...cli.call });
+        const guests = cli.farGuests ?? (await cli.strata()).guest;
+        await guests.transfer(sources, to, { ...options, ...cli.call });
       } finally {
         // Input that is no longer read must not keep the process alive.
         if (paths.includes(STREAM) && "destroy" in stdin) {
