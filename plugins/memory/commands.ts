@@ -20,6 +20,9 @@ export interface Surroundings {
 /** Resolves to the exit status. */
 type Command = (around: Surroundings) => Promise<number>;
 
+/** Whether a file is in the memory of a guest, and gone when it stops. */
+export const inMemory = (path: string): boolean => path.startsWith("/dev/shm/");
+
 /** What a guest of this engine knows. Contents of files are strings with a character for each byte. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
   true: async () => 0,
@@ -41,7 +44,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       await pipeline(stdin, passing(stdout));
       return 0;
     }
-    const found = (await look()).contents[path];
+    const { contents, memory = {} } = await look();
+    const found = (inMemory(path) ? memory : contents)[path];
     if (found === undefined) {
       return complain(stderr, `cat: ${path}: No such file or directory`);
     }

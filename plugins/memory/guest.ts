@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import type { EngineAccess, ExecOptions, ExecSession } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { COMMANDS, type Surroundings } from "./commands.ts";
+import { COMMANDS, inMemory, type Surroundings } from "./commands.ts";
 import type { World } from "./world.ts";
 
 /** A guest that knows a handful of commands: see `commands.ts`. */
@@ -53,8 +53,9 @@ function run(
     look: () => world.get(id),
     store: (path, written) =>
       world.change([id], (stored) => {
-        const { [path]: _, ...others } = stored.contents;
-        return { ...stored, contents: written === undefined ? others : { ...others, [path]: written } };
+        const place = inMemory(path) ? "memory" : "contents";
+        const { [path]: _, ...others } = stored[place] ?? {};
+        return { ...stored, [place]: written === undefined ? others : { ...others, [path]: written } };
       }),
   };
   const unknown = async () => {

@@ -86,14 +86,22 @@ export function memoryEngine(options: { file?: string | undefined; faults?: Faul
 /** A byte for each character of the objects that stand for disks. */
 async function storage(world: World): Promise<StorageUsage> {
   const bytes = (value: unknown) => BigInt(JSON.stringify(value).length);
-  const instances = (await world.all()).map(({ id, contents, snapshots, record, console = "" }) => ({
-    id,
-    active: bytes(contents),
-    snapshots: snapshots.reduce((sum, snapshot) => sum + bytes(snapshot.contents), 0n),
-    flattened: 0n,
-    memory: 0n,
-    other: bytes(record) + BigInt(console.length),
-  }));
+  const sum = (values: readonly unknown[]) => values.reduce<bigint>((all, each) => all + bytes(each), 0n);
+  const instances = (await world.all()).map(
+    ({ id, state, contents, memory, snapshots, record, console = "" }) => ({
+      id,
+      active: bytes(contents),
+      snapshots: sum(snapshots.map((snapshot) => snapshot.contents)),
+      flattened: 0n,
+      // That of a guest that runs is on no disk.
+      memory: sum(
+        [state === "suspended" ? memory : undefined, ...snapshots.map((each) => each.memory)].filter(
+          (each) => each !== undefined,
+        ),
+      ),
+      other: bytes(record) + BigInt(console.length),
+    }),
+  );
   return { images: [], instances, folders: [] };
 }
 
@@ -108,6 +116,7 @@ function engineOf(world: World, locks: Locks): Engine {
         "snapshot.stopped",
         "snapshot.running",
         "snapshot.quiesce",
+        "snapshot.memory",
         "snapshot.drop-running",
         "disk.grow",
         "disks",

@@ -9,12 +9,13 @@ import {
 import { failure } from "../../lib/errors.ts";
 import { coveredDisks, grownDisks, newDisks } from "./disks.ts";
 import { goOn, type Locks, lockedInstance, lockInstance, requireStopped } from "./lock.ts";
+import { powerless } from "./moment.ts";
 import { requireNative } from "./mounts.ts";
 import { newMac, toNic } from "./networks.ts";
 import type { StoredInstance, World } from "./world.ts";
 
 function view(stored: StoredInstance): Instance {
-  const { id, name, state, resources, mounts, nics, record, snapshots, firmware } = stored;
+  const { id, name, state, resources, mounts, nics, record, snapshots, firmware, resumes } = stored;
   return {
     id,
     name,
@@ -24,6 +25,7 @@ function view(stored: StoredInstance): Instance {
     nics,
     record,
     ...(firmware === undefined ? {} : { firmware }),
+    ...(resumes === undefined ? {} : { resumes }),
     addresses: stored.state === "running" ? ["10.0.0.1"] : [],
     snapshotCount: snapshots.length,
   };
@@ -69,7 +71,8 @@ export function instanceGroup(world: World, locks: Locks): Instances {
       goOn(context);
       world.step("start");
       const boots = stored.state === "stopped" ? `${stored.name} has booted\n` : "";
-      await world.put({ ...stored, state: "running", console: `${stored.console ?? ""}${boots}` });
+      const { resumes: _, ...kept } = stored;
+      await world.put({ ...kept, state: "running", console: `${stored.console ?? ""}${boots}` });
     },
     async stop(lock, options) {
       const stored = await locked(lock);
@@ -80,7 +83,7 @@ export function instanceGroup(world: World, locks: Locks): Instances {
         });
       }
       world.step("stop");
-      await world.put({ ...stored, state: "stopped" });
+      await world.put(powerless(stored));
     },
     async suspend(lock) {
       const stored = await locked(lock);

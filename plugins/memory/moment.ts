@@ -1,6 +1,6 @@
 import type { SnapshotRecord } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { coveredDisks } from "./disks.ts";
+import { coveredDisks, restoredDisks } from "./disks.ts";
 import { requireStopped } from "./lock.ts";
 import type { StoredInstance, StoredSnapshot } from "./world.ts";
 
@@ -19,18 +19,47 @@ export function withSnapshot(
     throw failure("SNAPSHOT_EXISTS", { name: stored.name, snapshot: record.name });
   }
   const { further } = coveredDisks(stored);
-  const snapshot: StoredSnapshot = { ...record, ...machineOf(stored), further };
+  const memory = record.consistency === "memory" ? { memory: stored.memory ?? {} } : {};
+  const snapshot: StoredSnapshot = { ...record, ...machineOf(stored), ...memory, further };
   return {
-    ...stored,
-    state: cut ? "stopped" : stored.state,
+    ...(cut ? powerless(stored) : stored),
     snapshots: [...stored.snapshots, snapshot],
     standsOn: record.name,
     record: { ...stored.record, snapshotsTaken: taken },
   };
 }
 
+/** A stopped instance with all that a snapshot has; with its memory it is suspended. */
+export function backAt(
+  stored: StoredInstance,
+  snapshot: StoredSnapshot,
+  wantsMemory: boolean,
+): StoredInstance {
+  const { name, mounts, nics, cloudInstanceId, memory } = snapshot;
+  if (wantsMemory && memory === undefined) {
+    const reason = "it was taken without";
+    throw failure("UNSUPPORTED", { what: `restoring the memory of "${name}"`, engine: "memory", reason });
+  }
+  const { variables: _, ...kept } = powerless(stored);
+  return {
+    ...kept,
+    ...restoredDisks(stored, snapshot),
+    mounts,
+    nics,
+    ...machineOf(snapshot),
+    standsOn: name,
+    record: { ...stored.record, cloudInstanceId },
+    ...(wantsMemory && memory !== undefined ? { state: "suspended", memory, resumes: name } : {}),
+  };
+}
+
+/** What stays of an instance without power. */
+export function powerless({ memory: _, resumes: __, ...kept }: StoredInstance): StoredInstance {
+  return { ...kept, state: "stopped" };
+}
+
 /** What a guest has written: its disk, and what its firmware remembers. */
-export function machineOf({ contents, variables }: Pick<StoredInstance, "contents" | "variables">) {
+function machineOf({ contents, variables }: Pick<StoredInstance, "contents" | "variables">) {
   return { contents, ...(variables === undefined ? {} : { variables }) };
 }
 

@@ -1,8 +1,7 @@
 import type { Lock, Snapshots } from "../../lib/engine/contract.ts";
 import { failure } from "../../lib/errors.ts";
-import { restoredDisks } from "./disks.ts";
 import { goOn, type Locks, lockedInstance, requireStopped } from "./lock.ts";
-import { machineOf, withSnapshot } from "./moment.ts";
+import { backAt, withSnapshot } from "./moment.ts";
 import type { StoredInstance, StoredSnapshot, World } from "./world.ts";
 
 export function snapshotGroup(world: World, locks: Locks): Snapshots {
@@ -12,9 +11,10 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       const { snapshots, standsOn } = await world.get(id);
       const sizeOf = (contents: unknown) => BigInt(JSON.stringify(contents).length);
       return {
-        snapshots: snapshots.map(({ contents, further, variables: _, ...record }) => ({
+        snapshots: snapshots.map(({ contents, further, variables: _, memory, ...record }) => ({
           ...record,
           size: sizeOf({ contents, further }),
+          ...(memory === undefined ? {} : { memorySize: sizeOf(memory) }),
         })),
         standsOn,
       };
@@ -25,22 +25,13 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       world.step("take");
       await world.change([id], (stored) => withSnapshot(stored, record, taken, cut));
     },
-    async restore(lock, name, context) {
+    async restore(lock, name, context, { memory = false } = {}) {
       const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be restored");
       const snapshot = find(stored, name);
       goOn(context);
       world.step("restore");
-      const { variables: _, ...kept } = stored;
-      await world.put({
-        ...kept,
-        ...restoredDisks(stored, snapshot),
-        mounts: snapshot.mounts,
-        nics: snapshot.nics,
-        ...machineOf(snapshot),
-        standsOn: name,
-        record: { ...stored.record, cloudInstanceId: snapshot.cloudInstanceId },
-      });
+      await world.put(backAt(stored, snapshot, memory));
     },
     async delete(lock, { name, parent, children }, context) {
       const stored = await locked(lock);
@@ -77,6 +68,7 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
           parent: renamed(snapshot.parent),
         })),
         standsOn: renamed(stored.standsOn),
+        ...(stored.resumes === name ? { resumes: to } : {}),
       });
     },
     async describe(lock, name, comment, context) {

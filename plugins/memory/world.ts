@@ -23,6 +23,8 @@ export type Contents = Readonly<Record<string, string>>;
 
 export interface StoredSnapshot extends SnapshotRecord {
   readonly contents: Contents;
+  /** Present in one that was taken with memory. */
+  readonly memory?: Contents;
   /** Those of its further disks by their names; the excluded ones are not in a snapshot. Absent where it never had one. */
   readonly further?: Readonly<Record<string, Contents>>;
   readonly variables?: string;
@@ -37,6 +39,10 @@ export interface StoredInstance {
   readonly nics: readonly Nic[];
   readonly record: InstanceRecord;
   readonly contents: Contents;
+  /** Files in the memory of a guest, below `/dev/shm`; absent where it neither runs nor is suspended. */
+  readonly memory?: Contents;
+  /** Name of the snapshot that `memory` is of, until the next start. */
+  readonly resumes?: string;
   /** Those of its further disks by their names; the excluded ones are not in a snapshot. Absent where it never had one. */
   readonly further?: Readonly<Record<string, Contents>>;
   readonly snapshots: readonly StoredSnapshot[];

@@ -1,64 +1,21 @@
-import { planRemoval } from "../../core/snapshots/plan.ts";
 import { asStrataError } from "../../errors.ts";
 import type { EngineState, Instance } from "../contract.ts";
 import { same } from "./assert.ts";
-import { type DiskState, diskGroupOf, EXTRA_DISKS, readDisks } from "./disk-model.ts";
-import { context, type Fixture, locked, lockOf, MIB, newSpec, take } from "./fixture.ts";
+import { type DiskState, EXTRA_DISKS, readDisks } from "./disk-model.ts";
+import { context, type Fixture, locked, lockOf, newSpec, take } from "./fixture.ts";
 import type { Kit } from "./kit.ts";
 import { NotTried } from "./tally.ts";
+import { type Trial, trialsOf } from "./trials.ts";
 
 /** What must be as before, or as after, whatever happened in between. */
 interface Seen {
   readonly state: EngineState;
+  readonly resumes: string | undefined;
   readonly resources: Instance["resources"];
   readonly snapshots: readonly string[];
   readonly standsOn: string | null;
   readonly contents: string;
   readonly disks: readonly (readonly [string, DiskState])[];
-}
-
-type Work = (fixture: Fixture, instance: Instance) => Promise<void>;
-
-const changes: Readonly<Record<string, Work>> = {
-  "a snapshot that is taken": (fixture, instance) => take(fixture, instance, "new"),
-  "a restore": ({ engine }, { id }) => engine.snapshots.restore(lockOf(id), "first", context()),
-  "a deletion": async ({ engine }, { id }) => {
-    const removal = planRemoval(await engine.snapshots.tree(id), "first");
-    if (removal !== undefined) {
-      await engine.snapshots.delete(lockOf(id), removal, context());
-    }
-  },
-  "a rename": ({ engine }, { id }) => engine.snapshots.rename(lockOf(id), "first", "renamed", context()),
-  "a resize": ({ engine }, { id }) =>
-    engine.instances.resize(lockOf(id), { cpus: 3, memory: 512n * MIB }, context()),
-};
-
-/** Those of further disks, in an instance that has some; each is about the last of them, which no snapshot has. */
-const diskChanges: Readonly<Record<string, Work>> = {
-  "a disk that is added": async (fixture, { id }) => {
-    await diskGroupOf(fixture).add(lockOf(id), EXTRA_DISKS[0], context());
-  },
-  "a disk that is removed": async (fixture, instance) =>
-    diskGroupOf(fixture).remove(lockOf(instance.id), await lastDisk(fixture, instance), context()),
-  "a disk that is left out": async (fixture, instance) =>
-    diskGroupOf(fixture).exclude(lockOf(instance.id), await lastDisk(fixture, instance), true, context()),
-  "disks that grow": async ({ engine }, { id, name }) => {
-    const disks = (await engine.instances.find(name))?.resources.disks ?? [];
-    const grown = disks.map((disk) => ({ name: disk.name, size: disk.size + 4n * MIB }));
-    await engine.instances.resize(lockOf(id), { cpus: 3, disks: grown }, context());
-  },
-};
-
-/** Those of an instance that runs. */
-const runningChanges: Readonly<Record<string, Work>> = {
-  "a snapshot of a running instance": (fixture, instance) =>
-    take(fixture, instance, "new", { consistency: "crash" }),
-  "a snapshot that cuts the power": (fixture, instance) =>
-    take(fixture, instance, "new", { consistency: "crash", cut: true }),
-};
-
-async function lastDisk({ engine }: Fixture, { name }: Instance): Promise<string> {
-  return (await engine.instances.find(name))?.resources.disks?.at(-1)?.name ?? "";
 }
 
 /** Steps that fail, and a process that dies: all or nothing, and the next lock puts the rest right. */
@@ -118,39 +75,24 @@ export function faultTests(kit: Kit): void {
 /** Every change, with a fault at each of its steps in turn. */
 async function strikeAll(fixture: Fixture, how: "fail" | "die"): Promise<void> {
   const { features } = await fixture.engine.info();
-  const stopped = { ...changes, ...(features.has("disks") ? diskChanges : {}) };
-  const running = features.has("snapshot.running") ? runningChanges : {};
-  const all = [
-    ...Object.entries(stopped).map(([what, work]) => ({ what, work, how, runs: false })),
-    ...Object.entries(running).map(([what, work]) => ({ what, work, how, runs: true })),
-  ];
-  for (const trial of all) {
+  for (const trial of trialsOf(features)) {
     const whole = await outcome(fixture, trial);
     let step = 1;
-    while (await strike(fixture, trial, step, whole)) {
+    while (await strike(fixture, trial, { how, step }, whole)) {
       step += 1;
     }
     same(step > 1, true, `${trial.what} has no step that could ${how}`);
   }
 }
 
-interface Trial {
-  readonly what: string;
-  readonly work: Work;
-  readonly how: "fail" | "die";
-  /** Whether the instance runs when the work begins. */
-  readonly runs: boolean;
-}
-
 /** What the work makes of an instance when nothing goes wrong. */
-async function outcome(fixture: Fixture, { work, runs }: Trial): Promise<Seen> {
+async function outcome(fixture: Fixture, trial: Trial): Promise<Seen> {
   const instance = await prepared(fixture);
   try {
     await whileLocked(fixture, instance, async () => {
-      if (runs) {
-        await fixture.engine.instances.start(lockOf(instance.id), context());
-      }
-      await work(fixture, instance);
+      await trial.ready?.(fixture, instance);
+      await begin(fixture, instance, trial);
+      await trial.work(fixture, instance);
     });
     return await look(fixture, instance);
   } finally {
@@ -159,19 +101,22 @@ async function outcome(fixture: Fixture, { work, runs }: Trial): Promise<Seen> {
 }
 
 /** Strikes at one step; false when the work had fewer. */
-async function strike(fixture: Fixture, trial: Trial, step: number, whole: Seen): Promise<boolean> {
-  const { what, work, how, runs } = trial;
+async function strike(
+  fixture: Fixture,
+  trial: Trial,
+  { how, step }: { readonly how: "fail" | "die"; readonly step: number },
+  whole: Seen,
+): Promise<boolean> {
   const instance = await prepared(fixture);
   try {
-    const stopped = await look(fixture, instance);
-    const before: Seen = runs ? { ...stopped, state: "running" } : stopped;
+    await whileLocked(fixture, instance, async () => trial.ready?.(fixture, instance));
+    const ready = await look(fixture, instance);
+    const before: Seen = trial.runs ? { ...ready, state: "running" } : ready;
     let struck = false;
     const failed = await whileLocked(fixture, instance, async () => {
-      if (runs) {
-        await fixture.engine.instances.start(lockOf(instance.id), context());
-      }
+      await begin(fixture, instance, trial);
       using injected = fixture.fault?.(step, how);
-      const error = await work(fixture, instance).then(
+      const error = await trial.work(fixture, instance).then(
         () => undefined,
         (caught: unknown) => asStrataError(caught),
       );
@@ -182,20 +127,26 @@ async function strike(fixture: Fixture, trial: Trial, step: number, whole: Seen)
     await whileLocked(fixture, instance, async () => {});
     await fixture.audit?.(instance);
     const after = await look(fixture, instance);
-    if (how === "die" && failed && undone(after, before, whole)) {
+    if (how === "die" && failed && isUndone(after, before, whole)) {
       return struck;
     }
-    same(after, failed && how === "fail" ? before : whole, `${what}, after a fault at step ${step}`);
+    same(after, failed && how === "fail" ? before : whole, `${trial.what}, after a fault at step ${step}`);
     return struck;
   } finally {
     await remove(fixture, instance);
   }
 }
 
-/** Whether it is as before; a power cut may have come, and its snapshot not. */
-function undone(after: Seen, before: Seen, whole: Seen): boolean {
-  const states = [before.state, whole.state];
-  const seen = { ...after, state: states.includes(after.state) ? before.state : after.state };
+async function begin({ engine }: Fixture, { id }: Instance, { runs }: Trial): Promise<void> {
+  if (runs) {
+    await engine.instances.start(lockOf(id), context());
+  }
+}
+
+/** Whether it is as before; of a snapshot that was to cut the power, the cut alone may have come. */
+function isUndone(after: Seen, before: Seen, whole: Seen): boolean {
+  const cut = after.state === "stopped" && whole.state === "stopped";
+  const seen = cut ? { ...after, state: before.state } : after;
   return JSON.stringify(seen, big) === JSON.stringify(before, big);
 }
 
@@ -236,12 +187,13 @@ async function look(fixture: Fixture, instance: Instance): Promise<Seen> {
   if (found === null) {
     throw new Error("the instance is gone");
   }
-  if (found.state !== "stopped") {
+  if (found.state === "running") {
     const { instances } = fixture.engine;
     await whileLocked(fixture, instance, () => instances.stop(lockOf(found.id), "force", context()));
   }
   return {
     state: found.state,
+    resumes: found.resumes,
     resources: found.resources,
     snapshots: snapshots.map(
       ({ name, parent, consistency = "stopped" }) => `${name}, ${consistency}, on ${parent}`,

@@ -28,6 +28,7 @@ import { recordTests } from "./records.ts";
 import { renameTests } from "./rename.ts";
 import { resourceTests } from "./resources.ts";
 import { snapshotTests } from "./snapshots.ts";
+import { memorySnapshotTests } from "./snapshots-memory.ts";
 import { runningSnapshotTests } from "./snapshots-running.ts";
 import { suspendTests } from "./suspend.ts";
 import { NotTried, Tally } from "./tally.ts";
@@ -59,6 +60,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   resources: resourceTests,
   snapshots: snapshotTests,
   "snapshots of running instances": runningSnapshotTests,
+  "snapshots with memory": memorySnapshotTests,
   "further disks": diskTests,
   firmware: firmwareTests,
   drives: driveTests,

@@ -1,10 +1,10 @@
-import { asStrataError } from "../../errors.ts";
 import type { Consistency, Feature, Instance } from "../contract.ts";
 import { rejects, rejectsWithAny, same } from "./assert.ts";
-import { context, current, type Fixture, lockOf, recordOf, take, withInstance } from "./fixture.ts";
+import { context, current, type Fixture, lockOf, take, withInstance } from "./fixture.ts";
 import { feature, type Kit } from "./kit.ts";
 import { quiesceTests } from "./quiesce.ts";
 import {
+  callOff,
   halted,
   labelsOf,
   readAll,
@@ -126,26 +126,9 @@ export function runningSnapshotTests(kit: Kit): void {
     same((await current(fixture, instance)).record.snapshotsTaken, 1);
   });
 
-  running("are whole or not there, whenever they are called off", async (fixture, instance) => {
-    const { snapshots } = fixture.engine;
-    for (const delay of [undefined, 0, 1, 5, 25]) {
-      const { record, taken } = await recordOf(fixture, instance, "live", { consistency: "crash" });
-      const abort = new AbortController();
-      const timer = delay === undefined ? abort.abort() : setTimeout(() => abort.abort(), delay);
-      const call = { ...context(), signal: abort.signal };
-      const error = await snapshots
-        .take(lockOf(instance.id), record, taken, call)
-        .then(() => undefined, asStrataError);
-      clearTimeout(timer ?? undefined);
-      same(error?.code ?? "CANCELLED", "CANCELLED");
-      same(error !== undefined || delay !== undefined, true, "a call that was called off before it began");
-      const { state, snapshotCount } = await current(fixture, instance);
-      same({ state, snapshotCount }, { state: "running", snapshotCount: error === undefined ? 2 : 1 });
-      if (error === undefined) {
-        await removeSnapshot(fixture, instance, "live");
-      }
-    }
-  });
+  running("are whole or not there, whenever they are called off", (fixture, instance) =>
+    callOff(fixture, instance, "crash"),
+  );
 
   quiesceTests(kit);
 
