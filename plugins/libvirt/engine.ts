@@ -16,7 +16,14 @@ import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/ind
 import type { RecordCopy } from "./snapshots/record-copies.ts";
 import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
-import { type Metadata, metadataElement, NAMESPACE, readMetadata, readOwn } from "./xml/metadata.ts";
+import {
+  type Metadata,
+  metadataElement,
+  NAMESPACE,
+  type OwnFile,
+  readMetadata,
+  readOwn,
+} from "./xml/metadata.ts";
 import { readDocument } from "./xml/reader.ts";
 
 /** What the rooms of this plugin share: the connection, the pool, and the locks. */
@@ -305,6 +312,7 @@ export interface MetadataChange {
   readonly sshPort?: number;
   readonly mounts?: readonly Mount[];
   readonly excluded?: readonly string[];
+  readonly own?: readonly OwnFile[];
   /** null removes it. */
   readonly pendingRemovals?: null;
   readonly operation?: Metadata["operation"] | null;
@@ -323,6 +331,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     ...(change.excluded === undefined ? {} : { excluded: change.excluded }),
+    ...(change.own === undefined ? {} : { own: change.own }),
     record: mergeRecord(metadata.record, change.record ?? {}),
     ...(nextPendingRemovals === undefined ? {} : { pendingRemovals: nextPendingRemovals }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),

@@ -11,7 +11,7 @@ import { readGraph, readGuest } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
 import { isImagePath, isPartialPath, layerOf } from "../layers/names.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { deletedByLibvirt } from "../snapshots/reconcile.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { currentName, listRecords, lookupSnapshot, standsOn } from "../snapshots/records.ts";
@@ -106,7 +106,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
   if (guest?.disks.some((path) => !active.includes(path))) {
     found.push(...findMisplacedGuest(guest, graph, owners, name));
   }
-  const difference = await findDifference(document, folder);
+  const difference = await findDifference(document, managed.metadata);
   if (difference !== undefined) {
     found.push({ kind: "chain-differs", subject: activeLayer, detail: difference });
   }
@@ -173,7 +173,7 @@ async function findMissing(
       if (graph.headers.has(path) || graph.flattened.has(path)) {
         return [];
       }
-      const there = await readHeader(path).then(
+      const there = await readImage(path, graph.formatOf(path)).then(
         () => true,
         () => false,
       );

@@ -22,7 +22,7 @@ interface Reach {
   readonly bases: readonly string[];
 }
 
-function reachOf({ headers, flattened }: LayerGraph): Reach {
+function reachOf({ headers, flattened, formatOf }: LayerGraph): Reach {
   const below = [...headers.values()].map(({ through }) => through);
   for (const { backing } of flattened.values()) {
     below.push(backing);
@@ -33,7 +33,9 @@ function reachOf({ headers, flattened }: LayerGraph): Reach {
       bases.add(path);
     }
   }
-  return { layers: [...headers.keys()], flattened: [...flattened.keys()], bases: [...bases] };
+  // A raw file has no tables, whatever its guest has written where they would be.
+  const known = [...bases].filter((path) => formatOf(path) === "qcow2");
+  return { layers: [...headers.keys()], flattened: [...flattened.keys()], bases: known };
 }
 
 /**

@@ -5,9 +5,10 @@ import { quote } from "../../../lib/util/quote.ts";
 import { traced } from "../../../lib/util/trace.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { instanceFolder } from "../lifecycle/removal.ts";
-import { readHeaderSync } from "../qcow2/header.ts";
+import { readImageSync } from "../qcow2/image.ts";
 import { makePrivateFolder } from "../storage/pool.ts";
 import { activeLayers } from "../xml/disks.ts";
+import { ownFormats } from "../xml/own-files.ts";
 
 /**
  * Folders above layers and base images that QEMU's user cannot enter: a guest whose disk is below one does
@@ -91,8 +92,9 @@ async function triedUser(engine: LibvirtEngine): Promise<User | null> {
 /** The instances, by the folders of their layers and of the files that those stand on. */
 function ownersOf(all: readonly Managed[]): ReadonlyMap<string, ReadonlySet<string>> {
   const owners = new Map<string, Set<string>>();
-  for (const { name, document, metadata } of all) {
-    for (const folder of new Set([metadata.folder, ...chainOf(document).map((path) => dirname(path))])) {
+  for (const each of all) {
+    const { name, metadata } = each;
+    for (const folder of new Set([metadata.folder, ...chainOf(each).map((path) => dirname(path))])) {
       const names = owners.get(folder);
       if (names === undefined) {
         owners.set(folder, new Set([name]));
@@ -104,13 +106,17 @@ function ownersOf(all: readonly Managed[]): ReadonlyMap<string, ReadonlySet<stri
   return owners;
 }
 
-function chainOf(document: Managed["document"]): string[] {
+function chainOf({ document, metadata }: Managed): string[] {
+  const formats = ownFormats(document, metadata);
   const chain = new Set<string>();
   for (const top of activeLayers(document)) {
     try {
+      let format = formats.get(top) ?? "qcow2";
       for (let at: string | null = top; at !== null && !chain.has(at); ) {
         chain.add(at);
-        at = readHeaderSync(at).backing;
+        const header = readImageSync(at, format);
+        at = header.backing;
+        format = header.backingFormat === "raw" ? "raw" : "qcow2";
       }
     } catch {
       // A file that is missing or cannot be read has a finding of its own.

@@ -2,12 +2,15 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { define, getLocked, type LibvirtEngine, type Managed } from "../engine.ts";
+import type { OwnFormats } from "../layers/layer-graph.ts";
 import { layerOf } from "../layers/names.ts";
-import { isEmptyImage, readHeader, readHeaderSync } from "../qcow2/header.ts";
+import { isEmptyImage, readHeader } from "../qcow2/header.ts";
+import { readImageSync } from "../qcow2/image.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { dropChains, type ExplicitChain, putSeed, readExplicitChains, readOtherDisks } from "../xml/disks.ts";
 import type { Element } from "../xml/document.ts";
+import { ownFormats } from "../xml/own-files.ts";
 
 /**
  * Removes from a definition what libvirt's own tools have added and would do harm:
@@ -24,7 +27,7 @@ export async function ownDefinition(engine: LibvirtEngine, managed: Managed): Pr
   if (readExplicitChains(document).length === 0 && overlays.length === 0) {
     return managed;
   }
-  const reason = await findDifference(document, metadata.folder);
+  const reason = await findDifference(document, metadata);
   if (reason !== undefined) {
     throw failure("RECORDS_DIFFER", { name, reason });
   }
@@ -55,9 +58,14 @@ async function findSeedOverlays(document: Element, seed: string): Promise<string
 }
 
 /** How a definition's backing chain contradicts the headers; undefined if it does not. */
-export async function findDifference(document: Element, folder: string): Promise<string | undefined> {
+export async function findDifference(
+  document: Element,
+  metadata: Managed["metadata"],
+): Promise<string | undefined> {
+  const formats = ownFormats(document, metadata);
+  const files = { backingOf: (path: string) => backingOf(path, formats), exists: existsSync };
   return readExplicitChains(document)
-    .map((explicit) => compareChains(explicit.top, explicit, folder, { backingOf, exists: existsSync }))
+    .map((explicit) => compareChains(explicit.top, explicit, metadata.folder, files))
     .find((difference) => difference !== undefined);
 }
 
@@ -68,9 +76,9 @@ export interface Files {
   exists(path: string): boolean;
 }
 
-function backingOf(path: string): string | null | undefined {
+function backingOf(path: string, formats: OwnFormats): string | null | undefined {
   try {
-    return readHeaderSync(path).backing;
+    return readImageSync(path, formats.get(path) ?? "qcow2").backing;
   } catch {
     return undefined;
   }

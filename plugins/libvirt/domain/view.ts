@@ -1,12 +1,14 @@
 import type { Disk, EngineState, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
 import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
-import { readHeader } from "../qcow2/header.ts";
+import type { Format } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { type Domain, DomainState, PausedReason } from "../rpc/index.ts";
 import { writtenDisks } from "../xml/disks.ts";
 import { readInterfaces } from "../xml/domain.ts";
 import { readFirmware, readTpm } from "../xml/firmware.ts";
 import type { Metadata } from "../xml/metadata.ts";
+import { ownFormats } from "../xml/own-files.ts";
 import { readResources } from "../xml/resources.ts";
 
 /** A `DomainState` with its reason, such as a `PausedReason`. */
@@ -111,19 +113,24 @@ function pausedState(reason: number): EngineState {
 
 /** The disks that the guest writes, the system disk first. */
 async function readDisks({ domain, document, metadata }: Managed): Promise<Disk[]> {
+  const formats = ownFormats(document, metadata);
   return Promise.all(
     writtenDisks(document, metadata).map(async ({ target, file, left }) => ({
       name: target,
-      size: await diskSize(domain, target, file),
+      size: await diskSize(domain, target, { file, format: formats.get(file) ?? "qcow2" }),
       ...(left === undefined ? {} : { excluded: true as const }),
     })),
   );
 }
 
 /** Virtual size of a disk; 0 if it is unknown. libvirt reads it for users who may not read the file. */
-async function diskSize(domain: Domain, target: string, file: string): Promise<bigint> {
+async function diskSize(
+  domain: Domain,
+  target: string,
+  { file, format }: { readonly file: string; readonly format: Format },
+): Promise<bigint> {
   try {
-    return (await readHeader(file)).virtualSize;
+    return (await readImage(file, format)).virtualSize;
   } catch {
     return domain.blockInfo(target).then(
       (info) => info.capacity,

@@ -13,7 +13,7 @@ import { layersAbove, scheduleFrozenRemoval, scheduleRemoval } from "../layers/s
 import { removeStrays } from "../layers/stray.ts";
 import { requireWritableNow } from "../layers/writable.ts";
 import { finishRelease } from "../lifecycle/release.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
 import { keepCurrentSnapshot, setCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { listCopies, removeRecordCopies } from "../snapshots/record-copies.ts";
@@ -21,6 +21,7 @@ import { currentName, listChildren, lookupSnapshot } from "../snapshots/records.
 import { deleteRecord, isRefusal, redefine } from "../snapshots/redefine.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { managedTarget, readDisk, readDiskAt } from "../xml/disks.ts";
+import { ownFormats } from "../xml/own-files.ts";
 import { setResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
@@ -198,17 +199,19 @@ async function finishResize(
   managed: Managed,
   { disk, cpus, memory, disks: further = [] }: OperationOf<"resize">,
 ): Promise<void> {
-  const { document, domain } = managed;
+  const { document, domain, metadata } = managed;
+  const formats = ownFormats(document, metadata);
   for (const { target, size } of [{ target: managedTarget(document), size: disk }, ...further]) {
     // Another hand may have taken a further disk away meanwhile.
     const file = readDiskAt(document, target);
     if (file === "" && target !== managedTarget(document)) {
       continue;
     }
-    const { virtualSize } = await readHeader(file);
+    const format = formats.get(file) ?? "qcow2";
+    const { virtualSize } = await readImage(file, format);
     if (BigInt(size) > virtualSize) {
       await requireWritableNow(managed);
-      await growImage(file, BigInt(size), runOptions(engine, domain.uuid));
+      await growImage(file, BigInt(size), runOptions(engine, domain.uuid), format);
     }
   }
   setResources(document, {

@@ -3,13 +3,14 @@ import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
 import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
-import { readHeader } from "../qcow2/header.ts";
+import type { Format, Qcow2Header } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
 import { isGone } from "../storage/pool.ts";
 import { activeLayers, readDisk, readOtherDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
 import type { LayerGraph } from "./layer-graph.ts";
-import { readLayers } from "./layers.ts";
+import { layerPlace, readLayers } from "./layers.ts";
 import { isLayerPath } from "./names.ts";
 
 /**
@@ -28,30 +29,32 @@ export async function readGraph(
   ];
   const frozen = (copies ?? (await listCopies(folder))).flatMap((record) => record.frozen);
   const elsewhere = new Set(frozen.filter((path) => dirname(path) !== folder));
+  const place = layerPlace(managed);
   for (const path of readOtherDisks(managed.document)) {
-    if (await leadsTo(folder, path)) {
+    if (await leadsTo(place, path)) {
       elsewhere.add(path);
     }
   }
-  const graph = await readLayers(managed.name, folder, [...active, ...(await thoseThere(elsewhere))]);
+  const graph = await readLayers(place, [...active, ...(await thoseThere(elsewhere))]);
   const above = [...graph.pendingRemovals.values()].flatMap(({ above }) => above);
   const further = above.filter((path) => !elsewhere.has(path) && !graph.headers.has(path));
   if (further.length === 0) {
     return graph;
   }
-  return readLayers(managed.name, folder, [...active, ...(await thoseThere([...elsewhere, ...further]))]);
+  return readLayers(place, [...active, ...(await thoseThere([...elsewhere, ...further]))]);
 }
 
 /** True if a file elsewhere stands on one in the folder. */
-async function leadsTo(folder: string, path: string): Promise<boolean> {
+async function leadsTo({ folder, own }: Pick<LayerGraph, "folder" | "own">, path: string): Promise<boolean> {
   const seen = new Set<string>();
   for (let at: string | null = path; at !== null && !seen.has(at); ) {
     if (dirname(at) === folder) {
       return at !== path;
     }
     seen.add(at);
-    const header: { readonly backing: string | null } | null = await readHeader(at).catch(() => null);
-    at = header === null ? null : header.backing;
+    const format: Format = own.get(at) ?? "qcow2";
+    const header: Qcow2Header | null = await readImage(at, format).catch(() => null);
+    at = header === null || header.backingFormat === "raw" ? null : header.backing;
   }
   return false;
 }
@@ -103,13 +106,14 @@ export async function findInUse(managed: Managed, graph: LayerGraph): Promise<Re
 }
 
 /** True if the graph shows what a guest that writes these files reads: all of them, or none of the layers. */
-async function isKnown(files: readonly string[], { headers, folder }: LayerGraph): Promise<boolean> {
+async function isKnown(files: readonly string[], graph: LayerGraph): Promise<boolean> {
+  const { headers, folder } = graph;
   const [system = "", ...further] = files;
   if (!headers.has(system)) {
     return false;
   }
   const known = further.map(
-    async (path) => headers.has(path) || (dirname(path) !== folder && !(await leadsTo(folder, path))),
+    async (path) => headers.has(path) || (dirname(path) !== folder && !(await leadsTo(graph, path))),
   );
   return (await Promise.all(known)).every(Boolean);
 }

@@ -1,5 +1,5 @@
 import { failure, type StrataError } from "../../../lib/errors.ts";
-import type { Qcow2Header } from "../qcow2/header.ts";
+import type { Format, Qcow2Header } from "../qcow2/header.ts";
 import { layerOf } from "./names.ts";
 import type { PendingRemovals } from "./pending-removals.ts";
 
@@ -26,8 +26,15 @@ export interface LayerGraph {
    * is unknown.
    */
   readonly unreadable: ReadonlyMap<string, StrataError>;
+  /**
+   * The files that adopted domains brought along and those of a raw format, with their formats. What such a file
+   * stands on is its owner's, and not followed.
+   */
+  readonly own: OwnFormats;
   /** Layers that strata may remove. */
   readonly pendingRemovals: PendingRemovals;
+  /** The format of a file of a chain. */
+  formatOf(path: string): Format;
   /** The files that stand on `path`. */
   dependants(path: string): string[];
   /** The layers from `path` down to the base image, beginning with `path`. */
@@ -39,7 +46,13 @@ export interface LayerGraph {
 }
 
 /** What was read of an instance's layers. */
-type Contents = Pick<LayerGraph, "folder" | "headers" | "flattened" | "unreadable" | "pendingRemovals">;
+type Contents = Pick<
+  LayerGraph,
+  "folder" | "headers" | "flattened" | "unreadable" | "pendingRemovals" | "own"
+>;
+
+/** Formats by absolute path. */
+export type OwnFormats = ReadonlyMap<string, Format>;
 
 /** A layer as its header says, looking through flattened copies in the folder. */
 export function toLayer(folder: string, { backing: through, ...header }: Qcow2Header): Layer {
@@ -50,13 +63,23 @@ export function toLayer(folder: string, { backing: through, ...header }: Qcow2He
 export function layerGraph(name: string, contents: Contents, again: () => Promise<LayerGraph>): LayerGraph {
   const { headers, flattened } = contents;
   const above = dependantsOf(headers);
+  const formats = rawBelow([...headers.values(), ...flattened.values()]);
   return {
     ...contents,
+    formatOf: (path) => contents.own.get(path) ?? (formats.has(path) ? "raw" : "qcow2"),
     dependants: (path) => [...(above.get(path) ?? [])],
     chain: (path) => walk(name, path, (at) => headers.get(at)?.backing),
     opened: (path) => walk(name, path, (at) => headers.get(at)?.through ?? flattened.get(at)?.backing),
     again,
   };
+}
+
+/** The files that a header says are raw. */
+function rawBelow(
+  headers: readonly (Qcow2Header & { readonly through?: string | null })[],
+): ReadonlySet<string> {
+  const raw = headers.filter(({ backingFormat }) => backingFormat === "raw");
+  return new Set(raw.flatMap(({ through, backing }) => through ?? backing ?? []));
 }
 
 function dependantsOf(headers: ReadonlyMap<string, Layer>): ReadonlyMap<string, readonly string[]> {

@@ -1,9 +1,12 @@
 import { readdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { asStrataError, errnoOf, failure, reasonOf, type StrataError } from "../../../lib/errors.ts";
+import type { Managed } from "../engine.ts";
 import { fileError, isAbsent } from "../errors.ts";
-import { type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
-import { type Layer, type LayerGraph, layerGraph, toLayer } from "./layer-graph.ts";
+import { type Format, type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
+import { readImageSync } from "../qcow2/image.ts";
+import { ownFormats } from "../xml/own-files.ts";
+import { type Layer, type LayerGraph, layerGraph, type OwnFormats, toLayer } from "./layer-graph.ts";
 import { FLATTENED_NAME, isImagePath, LAYER_NAME, PARTIAL_NAME } from "./names.ts";
 import { readPendingRemovals } from "./pending-removals.ts";
 
@@ -13,8 +16,7 @@ import { readPendingRemovals } from "./pending-removals.ts";
  * overlays too. Layers that cannot be read are listed; `checkChain` rejects with their error.
  */
 export async function readLayers(
-  name: string,
-  folder: string,
+  { name, folder, own }: LayerPlace,
   roots: readonly string[] = [],
 ): Promise<LayerGraph> {
   const files = await readdir(folder).catch((error: unknown) => {
@@ -24,11 +26,33 @@ export async function readLayers(
   for (const file of files) {
     readFile(headers, name, folder, file);
   }
-  for (const root of roots) {
-    followChain(headers, name, folder, root);
+  const ends = { own: new Map(own) };
+  for (const { backingFormat, through } of headers.headers.values()) {
+    if (backingFormat === "raw" && through !== null) {
+      ends.own.set(through, "raw");
+    }
   }
-  const contents = { folder, ...headers, pendingRemovals: readPendingRemovals(folder) };
-  return layerGraph(name, contents, () => readLayers(name, folder, roots));
+  for (const root of roots) {
+    followChain(headers, { name, folder, ...ends }, root);
+  }
+  const contents = { folder, ...ends, ...headers, pendingRemovals: readPendingRemovals(folder) };
+  return layerGraph(name, contents, () => readLayers({ name, folder, own }, roots));
+}
+
+/** The layers of an instance: its name, the folder, and the files that they stand on; see `ownFormats`. */
+export interface LayerPlace {
+  readonly name: string;
+  readonly folder: string;
+  readonly own: OwnFormats;
+}
+
+/** Where the layers of an instance are. */
+export function layerPlace({
+  name,
+  document,
+  metadata,
+}: Pick<Managed, "name" | "document" | "metadata">): LayerPlace {
+  return { name, folder: metadata.folder, own: ownFormats(document, metadata) };
 }
 
 /** Headers that have been read, by absolute path. */
@@ -63,9 +87,12 @@ function readFile(into: Headers, name: string, folder: string, file: string): vo
   }
 }
 
-/** Adds the files from `root` down, as far as they are not there yet, without the base image. */
-function followChain(into: Headers, name: string, folder: string, root: string): void {
-  for (let at: string | null = root; at !== null && !into.headers.has(at); ) {
+/**
+ * Adds the files from `root` down, as far as they are not there yet, without the base image or the file that a domain
+ * brought along.
+ */
+function followChain(into: Headers, { name, folder, own }: LayerPlace, root: string): void {
+  for (let at: string | null = root; at !== null && !into.headers.has(at) && !own.has(at); ) {
     const header: Qcow2Header | undefined = into.unreadable.has(at)
       ? undefined
       : readHeaderOf(into, name, at);
@@ -74,7 +101,7 @@ function followChain(into: Headers, name: string, folder: string, root: string):
     }
     const layer: Layer = toLayer(folder, header);
     into.headers.set(at, layer);
-    at = layer.backing;
+    at = layer.backingFormat === "raw" ? null : layer.backing;
   }
 }
 
@@ -88,9 +115,9 @@ function readHeaderOf(into: Headers, name: string, path: string): Qcow2Header | 
   }
 }
 
-/** The header of one layer. Rejects with LAYER_MISSING or LAYER_UNREADABLE. */
-export async function readLayer(name: string, path: string): Promise<Qcow2Header> {
-  return readLayerSync(name, path);
+/** The header of one layer, or of a file of that format. Rejects with LAYER_MISSING or LAYER_UNREADABLE. */
+export async function readLayer(name: string, path: string, format: Format = "qcow2"): Promise<Qcow2Header> {
+  return readLayerSync(name, path, format);
 }
 
 function tryHeader(path: string): Qcow2Header | undefined {
@@ -101,9 +128,9 @@ function tryHeader(path: string): Qcow2Header | undefined {
   }
 }
 
-function readLayerSync(name: string, path: string): Qcow2Header {
+function readLayerSync(name: string, path: string, format: Format = "qcow2"): Qcow2Header {
   try {
-    return readHeaderSync(path);
+    return readImageSync(path, format);
   } catch (error) {
     const code = errnoOf(error);
     if (code === "ENOENT") {
@@ -120,14 +147,25 @@ function readLayerSync(name: string, path: string): Qcow2Header {
 /** Rejects with LAYER_MISSING or LAYER_UNREADABLE unless every file from `path` down can be read. */
 export async function checkChain(name: string, graph: LayerGraph, path: string): Promise<string[]> {
   if (!graph.headers.has(path)) {
-    await readLayer(name, path);
+    await readLayer(name, path, graph.formatOf(path));
   }
   const chain = graph.chain(path);
   const base = chain.at(-1);
   if (base !== undefined && !graph.headers.has(base)) {
-    await readLayer(name, base);
+    await checkBase(name, base, graph.formatOf(base));
   }
   return chain;
+}
+
+/** Rejects unless a file that is followed no further can be read, with all that it stands on. */
+async function checkBase(name: string, base: string, format: Format): Promise<void> {
+  const seen = new Set<string>();
+  for (let at: string | null = base, as = format; at !== null && !seen.has(at); ) {
+    seen.add(at);
+    const header: Qcow2Header = await readLayer(name, at, as);
+    as = header.backingFormat === "raw" ? "raw" : "qcow2";
+    at = header.backing;
+  }
 }
 
 /** Disk space that a layer uses, in bytes; null if it does not exist or cannot be accessed. */

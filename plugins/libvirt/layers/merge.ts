@@ -5,7 +5,8 @@ import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { clearJournal } from "../journal/journal.ts";
-import { isEmptyImage, readHeader } from "../qcow2/header.ts";
+import { type Format, isEmptyImage, readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { copyInto, flush, pointTo, type RunOptions, rebase, repoint } from "../qcow2/qemu-img.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { isReplacementOpen, replaceChild } from "./child-replacement.ts";
@@ -61,14 +62,15 @@ async function mergeContents(
 ): Promise<void> {
   const { layer, child, target } = merge;
   const { signal: _signal, ...uncancelled } = options;
+  const below = target === "" ? null : { path: target, format: graph.formatOf(target) };
   if (await isBlank(managed, child, layer)) {
     await replaceChild(graph.folder, merge);
-  } else if (target !== "" && (await addsNothing(layer, target))) {
-    await pointTo(child, target, uncancelled);
+  } else if (below !== null && (await addsNothing(layer, below))) {
+    await pointTo(child, below, uncancelled);
   } else if (await isSmaller(managed, child, layer)) {
     await sinkInto(graph, merge, options);
   } else {
-    await rebase(child, layer, target === "" ? null : target, options);
+    await rebase(child, layer, below, options);
   }
 }
 
@@ -112,15 +114,18 @@ async function isBlank(managed: Managed, child: string, layer: string): Promise<
   if (dirname(child) !== managed.metadata.folder) {
     return false;
   }
-  return (await addsNothing(child, layer)) && (await isShutOff(managed));
+  return (await addsNothing(child, { path: layer, format: "qcow2" })) && (await isShutOff(managed));
 }
 
 /** True if a file contains no data of its own and so reads like the one below it. */
-async function addsNothing(above: string, below: string): Promise<boolean> {
+async function addsNothing(
+  above: string,
+  below: { readonly path: string; readonly format: Format },
+): Promise<boolean> {
   if (!(await isEmptyImage(above))) {
     return false;
   }
-  const [upper, lower] = await Promise.all([readHeader(above), readHeader(below)]);
+  const [upper, lower] = await Promise.all([readHeader(above), readImage(below.path, below.format)]);
   return upper.virtualSize === lower.virtualSize;
 }
 

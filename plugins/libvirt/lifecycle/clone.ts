@@ -4,7 +4,7 @@ import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { copyFirmware, separateVariables } from "../firmware/copy.ts";
 import { getReady } from "../journal/recover.ts";
 import { makeBy, recipeOf } from "../layers/flattened/recipe.ts";
-import { checkChain, readLayers, sizeOf } from "../layers/layers.ts";
+import { checkChain, layerPlace, readLayers, sizeOf } from "../layers/layers.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { putMounts } from "../mounts/servable.ts";
 import { freePort, newMac } from "../network/networks.ts";
@@ -123,15 +123,15 @@ async function copyRecipes(source: Managed, images: string) {
  * How the copy's layer is made: with everything between the active layer and the base image in the pool,
  * standing on that base image, or on nothing if there is none.
  */
-async function copyRecipe({ name, metadata }: Managed, activeLayer: string, images: string) {
-  const graph = await readLayers(name, metadata.folder, [activeLayer]);
-  const files = await checkChain(name, graph, activeLayer);
+async function copyRecipe(source: Managed, activeLayer: string, images: string) {
+  const graph = await readLayers(layerPlace(source), [activeLayer]);
+  const files = await checkChain(source.name, graph, activeLayer);
   const last = files.at(-1) ?? activeLayer;
   const base = dirname(last) === images ? last : null;
   const bytes = await sizeOf(files.filter((file) => file !== base));
   if (base === null) {
-    return { on: base, clone: null, copied: files, bytes };
+    return { on: base, clone: null, copied: files, bytes, layerFormat: graph.formatOf(activeLayer) };
   }
-  const recipe = await recipeOf(graph, activeLayer, base);
+  const recipe = { ...(await recipeOf(graph, activeLayer, base)), layerFormat: "qcow2" as const };
   return recipe.clone === null ? { ...recipe, bytes } : recipe;
 }

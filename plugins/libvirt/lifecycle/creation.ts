@@ -213,5 +213,5 @@ async function makeDisk(o: {
   // Locked until the layer refers to the base image, so that no purge removes it as unused.
   await using _lock = await lockPool(o.pool);
   const base = await importBase(o.pool, o.image, o.user);
-  await createOverlay(o.disk, base, o.size);
+  await createOverlay(o.disk, base, { size: o.size });
 }

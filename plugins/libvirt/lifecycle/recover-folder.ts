@@ -4,7 +4,7 @@ import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { domainName, findDomain, getLocked, isNameFree, type LibvirtEngine, lockFolder } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
-import { checkChain, readLayers } from "../layers/layers.ts";
+import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
 import { UndefineFlags } from "../rpc/index.ts";
 import { recordLost } from "../snapshots/record-again.ts";
 import { DEFINITION, listCopies, readCopy } from "../snapshots/record-copies.ts";
@@ -52,7 +52,7 @@ export async function recoverFolder(
   await using lock = await lockFolder(folder, { name, wait: 0, signal });
   const copies = await listCopies(folder);
   const tops = [...ownLayers(document, folder), ...copies.flatMap(({ frozen }) => frozen)];
-  const graph = await readLayers(name, folder, tops);
+  const graph = await readLayers(layerPlace({ name, document, metadata }), tops);
   for (const top of tops) {
     await checkChain(name, graph, top);
   }

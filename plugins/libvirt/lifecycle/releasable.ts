@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure, reasonOf } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
@@ -9,7 +9,8 @@ import { readGraph } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
 import { readLayer } from "../layers/layers.ts";
 import { isLayerPath } from "../layers/names.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { type Format, readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { requireNoCheckpoints } from "../snapshots/checkpoints.ts";
 import { reconcile } from "../snapshots/reconcile.ts";
 import { RECORDS, type RecordCopy } from "../snapshots/record-copies.ts";
@@ -17,6 +18,7 @@ import { readDiskUsers, standsOn } from "../storage/disk-users.ts";
 import { TEMPORARY } from "../storage/durable-file.ts";
 import { listIfThere } from "../storage/pool.ts";
 import { activeLayers, managedTarget, readDisks, readOtherDisks, writtenDisks } from "../xml/disks.ts";
+import { ownFormats } from "../xml/own-files.ts";
 
 /** What an instance must be before it can be released. */
 export const RELEASABLE = "Only stopped instances without snapshots can be released";
@@ -183,7 +185,7 @@ async function requireOverlay({ name, metadata }: Managed, disk: OwnDisk): Promi
  */
 async function requireUnshared(
   engine: LibvirtEngine,
-  { name, domain, document }: Managed,
+  { name, domain, document, metadata }: Managed,
   { file, own }: OwnDisk,
 ): Promise<void> {
   const users = await readDiskUsers(engine.connection);
@@ -195,8 +197,9 @@ async function requireUnshared(
       state: "not alone on it",
     });
   }
+  const formats = ownFormats(document, metadata);
   for (const path of readDisks(document).filter((each) => each !== file)) {
-    if (await standsOn(path, own)) {
+    if (await standsOn(path, own, formats.get(path) ?? "qcow2")) {
       throw failure("WRONG_STATE", {
         name,
         reason: `Its disk ${own} would change under its disk ${path}, which stands on it`,
@@ -207,7 +210,8 @@ async function requireUnshared(
 }
 
 /** Rejects if the disk's own file cannot be written, or holds more than its present contents. */
-async function requireCommittable({ name }: Managed, { own }: OwnDisk): Promise<void> {
+async function requireCommittable(managed: Managed, { file, own }: OwnDisk): Promise<void> {
+  const { name } = managed;
   await access(own, constants.R_OK | constants.W_OK).catch((error: unknown) => {
     const reason = reasonOf(error);
     throw failure(
@@ -216,7 +220,9 @@ async function requireCommittable({ name }: Managed, { own }: OwnDisk): Promise<
       error,
     );
   });
-  const { inside, encrypted } = await readHeader(own);
+  const format = await formatBelow(managed, file, own);
+  const { inside, encrypted, virtualSize } = await readImage(own, format);
+  await requireLargeEnough(managed, { file, own }, virtualSize);
   if (inside > 0) {
     throw failure("HAS_SNAPSHOTS", {
       name,
@@ -229,6 +235,28 @@ async function requireCommittable({ name }: Managed, { own }: OwnDisk): Promise<
       what: `releasing "${name}"`,
       engine: ENGINE,
       reason: `its own disk ${own} is encrypted, and strata does not have the key`,
+    });
+  }
+}
+
+/** The format of a disk's own file, by the metadata and by the header of the layer on it: raw if either says so. */
+async function formatBelow({ document, metadata }: Managed, file: string, own: string): Promise<Format> {
+  const { backingFormat } = await readHeader(file);
+  return backingFormat === "raw" || ownFormats(document, metadata).get(own) === "raw" ? "raw" : "qcow2";
+}
+
+/** A device of the host does not grow with what is written into it. */
+async function requireLargeEnough(
+  { name }: Managed,
+  { file, own }: Pick<OwnDisk, "file" | "own">,
+  size: bigint,
+): Promise<void> {
+  const needed = (await readHeader(file)).virtualSize;
+  if (needed > size && (await stat(own)).isBlockDevice()) {
+    throw failure("WRONG_STATE", {
+      name,
+      reason: `Its disk has ${needed} bytes and its own device ${own} ${size}; grow the device first, as with lvextend`,
+      state: NOT_YET,
     });
   }
 }

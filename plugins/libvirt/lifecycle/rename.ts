@@ -14,7 +14,7 @@ import { requireVariablesFree } from "../firmware/rename.ts";
 import { finishInstanceRename } from "../journal/finish-instance-rename.ts";
 import { writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
-import { checkChain, readLayers } from "../layers/layers.ts";
+import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
 import { leaseReader } from "../network/networks.ts";
 import { LibvirtError } from "../rpc/index.ts";
 import { requireNoCheckpoints } from "../snapshots/checkpoints.ts";
@@ -79,11 +79,12 @@ async function requireFree(engine: LibvirtEngine, name: string): Promise<void> {
 }
 
 /** Rejects unless every layer is there: libvirt could not be given the record of a snapshot without one. */
-async function requireWhole({ name, document, metadata }: Managed): Promise<void> {
+async function requireWhole(managed: Managed): Promise<void> {
+  const { name, document, metadata } = managed;
   const { folder } = metadata;
   const copies = await listCopies(folder);
   const tops = [...ownLayers(document, folder), ...copies.flatMap(({ frozen }) => frozen)];
-  const graph = await readLayers(name, folder, tops);
+  const graph = await readLayers(layerPlace(managed), tops);
   for (const top of tops) {
     await checkChain(name, graph, top);
   }

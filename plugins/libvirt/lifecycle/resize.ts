@@ -2,15 +2,18 @@ import type { Context, ResourceChange } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { defined } from "../../../lib/util/defined.ts";
 import { define, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
+import { ENGINE } from "../errors.ts";
 import { clearJournal, writeJournal } from "../journal/journal.ts";
 import { getReady } from "../journal/recover.ts";
 import { requireWritableNow } from "../layers/writable.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
-import { readHeader } from "../qcow2/header.ts";
+import type { Format } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { growImage } from "../qcow2/qemu-img.ts";
 import { requireCoverable } from "../snapshots/coverable.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { managedTarget, readDisk, writtenDisks } from "../xml/disks.ts";
+import { ownFormats } from "../xml/own-files.ts";
 import { defineCpusAndMemory, planCpusAndMemory } from "./cpus-and-memory.ts";
 import { isSaved } from "./power.ts";
 
@@ -51,8 +54,8 @@ export async function resize(
   });
   try {
     await defineCpusAndMemory(engine, managed, planned, sized);
-    for (const { file, size } of grown) {
-      await growImage(file, size, runOptions(engine, id, context));
+    for (const { file, size, format } of grown) {
+      await growImage(file, size, runOptions(engine, id, context), format);
     }
   } catch (error) {
     // All or nothing. If a disk has grown, the entry stays, and the next command that locks the instance finishes
@@ -71,6 +74,7 @@ export async function resize(
 interface GrownDisk {
   readonly target: string;
   readonly file: string;
+  readonly format: Format;
   /** Bytes. */
   readonly size: bigint;
 }
@@ -79,6 +83,7 @@ interface GrownDisk {
 async function grownDisks(managed: Managed, change: ResourceChange): Promise<GrownDisk[]> {
   const { name, document, metadata } = managed;
   const disks = writtenDisks(document, metadata);
+  const formats = ownFormats(document, metadata);
   const [system, ...further] = disks;
   const wanted = (change.disks ?? []).map(({ name: target, size }) => {
     const disk = further.find((each) => each.target === target);
@@ -93,41 +98,56 @@ async function grownDisks(managed: Managed, change: ResourceChange): Promise<Gro
   const grown: GrownDisk[] = [];
   for (const { target, file, size } of wanted) {
     requireCoverable(managed, [{ target, file }], "growing");
-    const { virtualSize } = await readHeader(file);
+    const format = formats.get(file) ?? "qcow2";
+    const { virtualSize } = await readImage(file, format);
     if (size < virtualSize) {
       const which = target === system?.target ? {} : { disk: target };
       throw failure("DISK_SHRINK", { name, current: virtualSize, wanted: size, ...which });
     }
     if (size > virtualSize) {
-      grown.push({ target, file, size });
+      requireGrowable(name, target, file);
+      grown.push({ target, file, size, format });
     }
   }
   return grown;
 }
 
+/** Rejects for a device of the host, which strata does not grow. */
+function requireGrowable(name: string, target: string, file: string): void {
+  if (file.startsWith("/dev/")) {
+    throw failure("UNSUPPORTED", {
+      what: `growing disk ${target} of "${name}"`,
+      engine: ENGINE,
+      reason: `${file} is a device of the host; grow that, as with lvextend`,
+    });
+  }
+}
+
 /** The size of the system disk after a resize, then those of the others that grow. */
 async function sizesAfter(
-  { document }: Managed,
+  { document, metadata }: Managed,
   grown: readonly GrownDisk[],
 ): Promise<{ readonly target: string; readonly size: string }[]> {
   const target = managedTarget(document);
   const own = grown.find((disk) => disk.target === target);
-  const size = own?.size ?? (await readHeader(readDisk(document))).virtualSize;
+  const file = readDisk(document);
+  const format = ownFormats(document, metadata).get(file) ?? "qcow2";
+  const size = own?.size ?? (await readImage(file, format)).virtualSize;
   const further = grown.filter((disk) => disk !== own);
   return [{ target, size }, ...further].map((disk) => ({ target: disk.target, size: String(disk.size) }));
 }
 
 async function anyHasGrown(grown: readonly GrownDisk[]): Promise<boolean> {
-  for (const { file, size } of grown) {
-    if (await hasGrown(file, size)) {
+  for (const disk of grown) {
+    if (await hasGrown(disk)) {
       return true;
     }
   }
   return false;
 }
 
-async function hasGrown(activeLayer: string, size: bigint): Promise<boolean> {
-  return readHeader(activeLayer).then(
+async function hasGrown({ file, size, format }: GrownDisk): Promise<boolean> {
+  return readImage(file, format).then(
     ({ virtualSize }) => virtualSize === size,
     () => false,
   );

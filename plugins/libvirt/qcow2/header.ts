@@ -11,11 +11,18 @@ export interface Qcow2Header {
    * exist.
    */
   readonly backing: string | null;
+  /** Format of the backing file, as the header says; null if it does not. */
+  readonly backingFormat: string | null;
   /** Number of QEMU's own snapshots in the file. They also read through its backing file. */
   readonly inside: number;
   /** True if its contents can be read only with a key. */
   readonly encrypted: boolean;
+  /** True if its contents are in another file, which the header names. */
+  readonly externalData: boolean;
 }
+
+/** The formats of the files that strata reads. Which one a file has is never found out from its contents. */
+export type Format = "qcow2" | "raw";
 
 export const MAGIC = 0x514649fb;
 const FIRST_PART = 104;
@@ -57,10 +64,15 @@ export function isQcow2(path: string): boolean {
   }
 }
 
-/** Every file that QEMU opens for an image's backing file name. Rejects like `readHeader`. */
-export async function readBackingFiles(path: string): Promise<string[]> {
-  const { name } = readParts(path);
-  return name === null ? [] : filesOfBackingName(name, dirname(path));
+/**
+ * Every file that QEMU opens for an image's backing file name, with the format that the header gives. Rejects like
+ * `readHeader`.
+ */
+export async function readBackingFiles(
+  path: string,
+): Promise<{ readonly files: readonly string[]; readonly format: string | null }> {
+  const { name, backingFormat: format } = readParts(path);
+  return { files: name === null ? [] : filesOfBackingName(name, dirname(path)), format };
 }
 
 function readParts(path: string) {
@@ -113,17 +125,45 @@ function parseHeader(file: number): Omit<Qcow2Header, "backing"> & { readonly na
   const nameOffset = Number(START.readBigUInt64BE(8));
   const nameLength = START.readUInt32BE(16);
   const virtualSize = START.readBigUInt64BE(24);
-  const facts = { virtualSize, inside: START.readUInt32BE(60), encrypted: START.readUInt32BE(32) !== 0 };
+  const facts = {
+    virtualSize,
+    inside: START.readUInt32BE(60),
+    encrypted: START.readUInt32BE(32) !== 0,
+    externalData: version === 3 && (START.readBigUInt64BE(72) & EXTERNAL_DATA) !== 0n,
+  };
   if (nameOffset === 0 || nameLength === 0) {
-    return { ...facts, name: null };
+    return { ...facts, name: null, backingFormat: null };
   }
   if (nameLength > LONGEST_NAME) {
     throw new Error("the name of the backing file is too long");
   }
+  const extensions = START.subarray(
+    version === 2 ? 72 : START.readUInt32BE(100),
+    Math.min(nameOffset, length),
+  );
+  const backingFormat = readBackingFormat(extensions);
   const end = nameOffset + nameLength;
   const name = end <= length ? START.subarray(nameOffset, end) : Buffer.alloc(nameLength);
   if (end > length && readSync(file, name, 0, nameLength, nameOffset) < nameLength) {
     throw new Error("the header is cut off");
   }
-  return { ...facts, name: name.toString("utf8") };
+  return { ...facts, name: name.toString("utf8"), backingFormat };
+}
+
+/** The extension of a header that has the format of the backing file. */
+export const BACKING_FORMAT = 0xe2792aca;
+const EXTERNAL_DATA = 4n;
+
+function readBackingFormat(extensions: Buffer): string | null {
+  for (let at = 0; at + 8 <= extensions.length; ) {
+    const [type, length] = [extensions.readUInt32BE(at), extensions.readUInt32BE(at + 4)];
+    if (type === 0) {
+      return null;
+    }
+    if (type === BACKING_FORMAT) {
+      return extensions.toString("latin1", at + 8, at + 8 + length);
+    }
+    at += 8 + Math.ceil(length / 8) * 8;
+  }
+  return null;
 }

@@ -1,25 +1,28 @@
 import { failure } from "../../../lib/errors.ts";
 import { createFile } from "../../../lib/util/own-files.ts";
 import { fileError } from "../errors.ts";
-import { LONGEST_NAME, MAGIC, readHeader } from "./header.ts";
+import { BACKING_FORMAT, type Format, LONGEST_NAME, MAGIC } from "./header.ts";
+import { readImage } from "./image.ts";
 import { flushFolder } from "./qemu-img.ts";
 
 const CLUSTER = 65536;
 /** Bytes of disk that one entry of the L1 table maps: a cluster of 8-byte entries, a cluster each. */
 const MAPPED = BigInt(CLUSTER / 8) * BigInt(CLUSTER);
 const HEADER_LENGTH = 112;
-const BACKING_FORMAT = 0xe2792aca;
 
 /**
- * Creates an empty overlay on a qcow2 file, readable only by its owner and durable: what `qemu-img create -b`
- * makes, in version 3 of the format. An empty overlay is a header and three small tables; starting a process
- * to write them would take longer than the rest of a snapshot. `size` is in bytes, by default that of the
- * backing file. Rejects with the errors of `readHeader` for the backing file, and of the file system for the
- * new one.
+ * Creates an empty overlay on a file, readable only by its owner and durable: what `qemu-img create -b` makes, in
+ * version 3 of the format. An empty overlay is a header and three small tables; starting a process to write them
+ * would take longer than the rest of a snapshot. `size` is in bytes, by default that of the backing file.
+ * Rejects with the errors of `readImage` for the backing file, and of the file system for the new one.
  */
-export async function createOverlay(path: string, backing: string, size?: bigint): Promise<void> {
-  const virtualSize = size ?? (await readHeader(backing)).virtualSize;
-  await write(path, emptyOverlay(backing, virtualSize));
+export async function createOverlay(
+  path: string,
+  backing: string,
+  { size, format = "qcow2" }: { readonly size?: bigint; readonly format?: Format } = {},
+): Promise<void> {
+  const virtualSize = size ?? (await readImage(backing, format)).virtualSize;
+  await write(path, emptyOverlay(backing, virtualSize, format));
 }
 
 async function write(path: string, { header, tables, length }: Image): Promise<void> {
@@ -60,7 +63,7 @@ interface Image {
  * The parts of an overlay that are not zero: header, refcount table and refcount block. The L1 table follows. Without
  * a backing file, of an image that stands on nothing.
  */
-export function emptyOverlay(backing: string | null, virtualSize: bigint): Image {
+export function emptyOverlay(backing: string | null, virtualSize: bigint, format: Format = "qcow2"): Image {
   const name = Buffer.from(backing ?? "", "utf8");
   if (name.length > LONGEST_NAME) {
     throw failure("INVALID_VALUE", {
@@ -73,7 +76,7 @@ export function emptyOverlay(backing: string | null, virtualSize: bigint): Image
   const l1Entries = Number((virtualSize + MAPPED - 1n) / MAPPED);
   const length = l1Table + 8 * l1Entries;
 
-  const extensions = backing === null ? Buffer.alloc(8) : backingFormat("qcow2");
+  const extensions = backing === null ? Buffer.alloc(8) : backingFormat(format);
   const header = Buffer.alloc(HEADER_LENGTH + extensions.length + name.length);
   header.writeUInt32BE(MAGIC, 0);
   header.writeUInt32BE(3, 4);

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { traced } from "../../../lib/util/trace.ts";
 import { inherited } from "../lock/lock.ts";
+import type { Format } from "./header.ts";
 import { PROGRESS, SPACE_USED_UP } from "./messages.ts";
 
 export interface RunOptions {
@@ -52,8 +53,13 @@ async function qemuImg(args: readonly string[], { signal, lock, progress }: RunO
 }
 
 /** Grows the virtual size, in bytes. */
-export async function growImage(path: string, size: bigint, options: RunOptions): Promise<void> {
-  await qemuImg(["resize", "-q", "-f", "qcow2", path, String(size)], options);
+export async function growImage(
+  path: string,
+  size: bigint,
+  options: RunOptions,
+  format: Format = "qcow2",
+): Promise<void> {
+  await qemuImg(["resize", "-q", "-f", format, path, String(size)], options);
   await flush(path);
 }
 
@@ -65,12 +71,12 @@ export async function growImage(path: string, size: bigint, options: RunOptions)
  */
 export async function rebase(
   child: string,
-  from: string,
-  target: string | null,
+  from: BackingFile,
+  target: BackingFile | null,
   options: RunOptions,
 ): Promise<void> {
   await repoint(child, from, options);
-  const base = target === null ? ["-b", ""] : ["-b", target, "-F", "qcow2"];
+  const base = target === null ? ["-b", ""] : backingArguments(target);
   const quiet = options.progress === undefined ? "-q" : "-p";
   await qemuImg(["rebase", quiet, "-f", "qcow2", ...base, child], options);
   await flush(child);
@@ -83,12 +89,20 @@ export async function commit(overlay: string, backing: string, options: RunOptio
 }
 
 /** Changes the backing file in the header of `child` without copying data. */
-export async function repoint(child: string, backing: string, options: RunOptions): Promise<void> {
-  await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2", child], options);
+export async function repoint(child: string, backing: BackingFile, options: RunOptions): Promise<void> {
+  await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", ...backingArguments(backing), child], options);
+}
+
+/** A file below another one: its path if it is a qcow2 file, as every layer is. */
+export type BackingFile = string | { readonly path: string; readonly format: Format };
+
+function backingArguments(backing: BackingFile): string[] {
+  const { path, format } = typeof backing === "string" ? { path: backing, format: "qcow2" } : backing;
+  return ["-b", path, "-F", format];
 }
 
 /** Changes the backing file in the header of `child` to one with the same contents, durably. */
-export async function pointTo(child: string, backing: string, options: RunOptions): Promise<void> {
+export async function pointTo(child: string, backing: BackingFile, options: RunOptions): Promise<void> {
   await repoint(child, backing, options);
   await flush(child);
 }

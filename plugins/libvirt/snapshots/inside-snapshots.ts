@@ -1,8 +1,9 @@
 import { failure } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { deleteInsideSnapshot, listInsideSnapshots, type RunOptions } from "../qcow2/qemu-img.ts";
 import { readFileUsers } from "../storage/file-users.ts";
+import { ownFormats } from "../xml/own-files.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { keepCurrentSnapshot } from "./current-snapshot.ts";
 import { listCopies, removeRecordCopies } from "./record-copies.ts";
@@ -18,7 +19,10 @@ export async function deleteInside(
   { name, parent, recorded }: Pick<SnapshotDocument, "name" | "parent" | "recorded">,
   options: RunOptions,
 ): Promise<void> {
-  const headers = await Promise.all(recorded.map((file) => readHeader(file).catch(() => null)));
+  const formats = ownFormats(managed.document, managed.metadata);
+  const headers = await Promise.all(
+    recorded.map((file) => readImage(file, formats.get(file) ?? "qcow2").catch(() => null)),
+  );
   const files = recorded.filter((_, at) => (headers[at]?.inside ?? 0) > 0);
   const users = files.length === 0 ? undefined : await readFileUsers();
   for (const file of files) {

@@ -2,14 +2,17 @@ import type { Disk, Removal, Snapshot, SnapshotOutline, SnapshotTree } from "../
 import { isStrataError } from "../../../lib/errors.ts";
 import { getManaged, type LibvirtEngine, type LockState, type Managed, peek } from "../engine.ts";
 import { isPending } from "../journal/recover.ts";
+import type { OwnFormats } from "../layers/layer-graph.ts";
 import { layerSize, readLayer } from "../layers/layers.ts";
-import { readHeader } from "../qcow2/header.ts";
+import type { Format } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { readDisk, writtenDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
 import { readInterfaces } from "../xml/domain.ts";
 import { readMetadata } from "../xml/metadata.ts";
+import { ownFormats } from "../xml/own-files.ts";
 import { readResources } from "../xml/resources.ts";
-import { readSnapshot, type SnapshotDocument } from "../xml/snapshot.ts";
+import { readSnapshot, recordedFormats, type SnapshotDocument } from "../xml/snapshot.ts";
 import { reconcileNames } from "./reconcile.ts";
 import { currentName, listRecords, listSnapshots, lookupRemoval, standsOn } from "./records.ts";
 
@@ -74,13 +77,17 @@ export async function outline(engine: LibvirtEngine, id: string): Promise<Snapsh
   if (current !== null && activeLayer !== "") {
     const [{ frozen }, { backing }] = await Promise.all([
       current.getXml().then(parse).then(readSnapshot),
-      readLayer(name, activeLayer).catch(() => ({ backing: null })),
+      readLayer(name, activeLayer, formatIn(managed, activeLayer)).catch(() => ({ backing: null })),
     ]);
     if (frozen[0] !== undefined && frozen[0] === backing) {
       return { names, standsOn: current.name };
     }
   }
   return { names, standsOn: await readPosition(managed, await listRecords(domain), activeLayer) };
+}
+
+function formatIn({ document, metadata }: Managed, file: string): Format {
+  return ownFormats(document, metadata).get(file) ?? "qcow2";
 }
 
 /** For an instance that was just locked, this reads what its next change needs of the records. */
@@ -98,7 +105,8 @@ export async function removal(engine: LibvirtEngine, id: string, name: string): 
 
 async function toRecord(snapshot: SnapshotDocument): Promise<Snapshot> {
   const { domain, frozen } = snapshot;
-  const [system = 0n] = await Promise.all(frozen.slice(0, 1).map(virtualSize));
+  const formats = recordedFormats(snapshot);
+  const [system = 0n] = await Promise.all(frozen.slice(0, 1).map((file) => virtualSize(file, formats)));
   const further = await furtherDisks(snapshot);
   const resources = domain === undefined ? { cpus: 0, memory: 0n } : readResources(domain);
   const recorded = domain === undefined ? undefined : readMetadata(domain);
@@ -125,8 +133,8 @@ async function sizeOfAll(files: readonly string[]): Promise<bigint | null> {
     : sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0n as bigint | null);
 }
 
-async function virtualSize(file: string): Promise<bigint> {
-  return readHeader(file).then(
+async function virtualSize(file: string, formats: OwnFormats): Promise<bigint> {
+  return readImage(file, formats.get(file) ?? "qcow2").then(
     (header) => header.virtualSize,
     () => 0n,
   );
@@ -134,13 +142,14 @@ async function virtualSize(file: string): Promise<bigint> {
 
 /** The disks beside the system disk that the guest wrote then; those are excluded that the snapshot does not cover. */
 async function furtherDisks({ domain, targets, frozen }: SnapshotDocument): Promise<Disk[]> {
+  const formats = recordedFormats({ domain });
   const [, ...further] = domain === undefined || targets.length === 0 ? [] : writtenDisks(domain);
   return Promise.all(
     further.map(async ({ target, file }) => {
       const layer = frozen[targets.indexOf(target)];
       return {
         name: target,
-        size: await virtualSize(layer ?? file),
+        size: await virtualSize(layer ?? file, formats),
         ...(layer === undefined ? { excluded: true as const } : {}),
       };
     }),

@@ -3,12 +3,12 @@ import type { Managed } from "../engine.ts";
 import { dropPacked } from "../firmware/archive.ts";
 import { readGraph } from "../layers/graph.ts";
 import { addPendingRemoval, cancelRemoval } from "../layers/pending-removals.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { exists } from "../storage/pool.ts";
 import { activeLayers, readDisks } from "../xml/disks.ts";
 import { parse } from "../xml/document.ts";
-import { readSnapshot } from "../xml/snapshot.ts";
+import { readSnapshot, recordedFormats } from "../xml/snapshot.ts";
 import {
   listCopies,
   RECORDS,
@@ -152,8 +152,11 @@ async function hasInsideSnapshots({ path }: RecordCopy): Promise<boolean> {
   if (xml === null) {
     return false;
   }
-  const { recorded } = readSnapshot(await parse(xml));
-  const headers = await Promise.all(recorded.map((file) => readHeader(file).catch(() => null)));
+  const snapshot = readSnapshot(await parse(xml));
+  const formats = recordedFormats(snapshot);
+  const headers = await Promise.all(
+    snapshot.recorded.map((file) => readImage(file, formats.get(file) ?? "qcow2").catch(() => null)),
+  );
   return headers.some((header) => header !== null && header.inside > 0);
 }
 

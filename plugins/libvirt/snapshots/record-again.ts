@@ -5,12 +5,18 @@ import { readGraph } from "../layers/graph.ts";
 import { checkChain } from "../layers/layers.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { cancelRemoval } from "../layers/pending-removals.ts";
-import { readHeader } from "../qcow2/header.ts";
+import { readImage } from "../qcow2/image.ts";
 import { type Domain, SnapshotCreateFlags } from "../rpc/index.ts";
 import { managedTarget, readDisk, setDisk } from "../xml/disks.ts";
 import { parse, prune, serialize } from "../xml/document.ts";
 import { putMetadata } from "../xml/metadata.ts";
-import { readSnapshot, recordDocument, type SnapshotDocument, snapshotEntry } from "../xml/snapshot.ts";
+import {
+  readSnapshot,
+  recordDocument,
+  recordedFormats,
+  type SnapshotDocument,
+  snapshotEntry,
+} from "../xml/snapshot.ts";
 import { setCurrentSnapshot } from "./current-snapshot.ts";
 import { listCopies, type RecordCopy, readCopy, writeRecordCopy } from "./record-copies.ts";
 import { listRecords, lookupSnapshot, ownersOf, standsOn } from "./records.ts";
@@ -122,12 +128,14 @@ export function recordOrder(parents: ReadonlyMap<string, string | null>): {
 }
 
 /** Records a snapshot again: without its parent, if libvirt does not have that one. */
-async function recordAgain(domain: Domain, { document, parent, frozen }: SnapshotDocument): Promise<void> {
+async function recordAgain(domain: Domain, snapshot: SnapshotDocument): Promise<void> {
+  const { document, parent, frozen } = snapshot;
   if (parent !== null && (await lookupSnapshot(domain, parent)) === null) {
     prune(document, (child) => child.name === "parent");
   }
+  const formats = recordedFormats(snapshot);
   for (const file of frozen) {
-    await readHeader(file);
+    await readImage(file, formats.get(file) ?? "qcow2");
   }
   await domain.createSnapshot(serialize(document), SnapshotCreateFlags.REDEFINE);
 }

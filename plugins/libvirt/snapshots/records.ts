@@ -6,6 +6,7 @@ import { readLayer } from "../layers/layers.ts";
 import { layerOf } from "../layers/names.ts";
 import type { Domain, DomainSnapshot } from "../rpc/index.ts";
 import { parse } from "../xml/document.ts";
+import { ownFormats } from "../xml/own-files.ts";
 import { readDocument } from "../xml/reader.ts";
 import {
   placeInText,
@@ -121,11 +122,12 @@ export async function standsOn(
   activeLayer: string,
 ): Promise<string | null> {
   const byFile = ownersOf(snapshots);
+  const own = ownFormats(managed.document, managed.metadata);
   const seen = new Set<string>();
   // A definition without the disk stands on nothing.
   for (
     let file: string | null = activeLayer === "" ? null : activeLayer;
-    file !== null && !seen.has(file);
+    file !== null && !seen.has(file) && !own.has(file);
   ) {
     seen.add(file);
     const header: { backing: string | null } = await readLayer(managed.name, file);

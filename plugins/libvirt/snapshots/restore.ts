@@ -16,7 +16,7 @@ import { writeJournal } from "../journal/journal.ts";
 import { finishInterrupted, getReady } from "../journal/recover.ts";
 import { requireDepth } from "../layers/chain-limit.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
-import { checkChain, readLayers } from "../layers/layers.ts";
+import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { stampText } from "../layers/pending-removals.ts";
 import { warnOfMedia } from "../lifecycle/missing-media.ts";
@@ -29,8 +29,9 @@ import { checkSpace } from "../storage/pool.ts";
 import { activeLayers, coveredDisks, readDisk } from "../xml/disks.ts";
 import type { Element } from "../xml/document.ts";
 import { readMetadata } from "../xml/metadata.ts";
+import { mergedFormats } from "../xml/own-files.ts";
 import { restoredDomain, stayingDisks } from "../xml/restored.ts";
-import type { SnapshotDocument } from "../xml/snapshot.ts";
+import { recordedFormats, type SnapshotDocument } from "../xml/snapshot.ts";
 import { requireRedefinable } from "./checkpoints.ts";
 import { reconcile } from "./reconcile.ts";
 import { lookupSnapshot } from "./records.ts";
@@ -67,15 +68,20 @@ export async function restore(
   const { folder } = managed.metadata;
   const plan = restorePlan(managed, snapshot, () => newLayerPath(folder));
   const layers = plan.flatMap(({ frozen }) => frozen ?? []);
-  const graph = await readLayers(managed.name, folder, layers);
+  const place = layerPlace(managed);
+  // The metadata may be those of an older definition, which another hand has brought back.
+  const own = mergedFormats(recordedFormats(snapshot), place.own);
+  const graph = await readLayers({ ...place, own }, layers);
   for (const layer of layers) {
     await checkChain(managed.name, graph, layer);
     // The current contents are given up for the snapshot's, so its layers are checked. Checking all files below
     // would take as long as the rest of a restore.
-    await requireWhole(managed.name, layer);
+    if (graph.formatOf(layer) === "qcow2") {
+      await requireWhole(managed.name, layer);
+    }
   }
-  const place = { name: managed.name, active: activeLayers(managed.document) };
-  const short = await keepShort(engine, place, graph, layers, runOptions(engine, id, context));
+  const present = { name: managed.name, active: activeLayers(managed.document) };
+  const short = await keepShort(engine, present, graph, layers, runOptions(engine, id, context));
   for (const layer of layers) {
     requireDepth(managed.name, short.opened(layer).length + 1);
   }
@@ -90,7 +96,7 @@ export async function restore(
   try {
     for (const disk of plan) {
       if (disk.frozen !== undefined) {
-        await createOverlay(disk.file, disk.frozen);
+        await createOverlay(disk.file, disk.frozen, { format: graph.formatOf(disk.frozen) });
       }
     }
     await stageFirmware(firmware);

@@ -11,7 +11,7 @@ import { requireDepth } from "../layers/chain-limit.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
 import { requireWritable } from "../layers/graph.ts";
 import type { LayerGraph } from "../layers/layer-graph.ts";
-import { checkChain, readLayers } from "../layers/layers.ts";
+import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
 import { newLayerPath } from "../layers/names.ts";
 import { stampText } from "../layers/pending-removals.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
@@ -25,7 +25,7 @@ import { copy, type Element, parse, serialize } from "../xml/document.ts";
 import type { DiskEntry, SnapshotEntry } from "../xml/metadata.ts";
 import { readSnapshot, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints } from "./checkpoints.ts";
-import { requireCoverable } from "./coverable.ts";
+import { withAttached } from "./coverable.ts";
 import { requireLiveGuest, withAgent } from "./live-guest.ts";
 import { reconcile } from "./reconcile.ts";
 import { type RecordCopy, writeRecordCopy } from "./record-copies.ts";
@@ -48,21 +48,20 @@ export async function take(
   context: Context,
   { cut = false }: TakeOptions = {},
 ): Promise<void> {
-  const managed = await getReady(engine, id);
+  const managed = await withAttached(engine, await getReady(engine, id));
   const { domain, name } = managed;
   const { consistency = "stopped" } = record;
   const live = consistency !== "stopped";
   await requireTakeable(managed, record);
   const { folder } = managed.metadata;
   const covered = coveredDisks(managed.document, managed.metadata);
-  requireCoverable(managed, covered);
   const layers = covered.map(({ file }) => file);
   const copies = await reconcile(managed);
   // A snapshot that libvirt has lost can be recorded again, and then needs its name.
   if (copies.some((copy) => copy.name === record.name)) {
     throw failure("SNAPSHOT_EXISTS", { name, snapshot: record.name });
   }
-  const graph = await readLayers(name, folder, layers);
+  const graph = await readLayers(layerPlace(managed), layers);
   for (const layer of layers) {
     await checkChain(name, graph, layer);
   }
@@ -95,7 +94,7 @@ export async function take(
       await writePacked(folder, firmware);
     }
     for (const { overlay, frozen } of disks) {
-      await createOverlay(overlay, frozen);
+      await createOverlay(overlay, frozen, { format: graph.formatOf(frozen) });
     }
     const document = takeDocument(managed.document, record.name, record.comment, overlays);
     const snapshot = await freeze(written, serialize(document));

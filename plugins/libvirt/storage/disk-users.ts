@@ -4,6 +4,7 @@ import { isLibvirt } from "../errors.ts";
 import { readBackingFiles } from "../qcow2/header.ts";
 import { type Connection, type Domain, DomainXmlFlags, type StoragePool } from "../rpc/index.ts";
 import { type Element, elements, find, parse, text } from "../xml/document.ts";
+import { formatOfDisk } from "../xml/own-files.ts";
 
 /** Which domains use a file, as a disk or as the backing file of one. */
 export type DiskUsers = (path: string) => Promise<readonly Domain[]>;
@@ -27,8 +28,8 @@ async function filesOf(connection: Connection, domain: Domain): Promise<Readonly
     for (const each of flags) {
       const document = await parse(await domain.getXml(each));
       for (const disk of elements(find(document, "devices"), "disk")) {
-        for (const source of sourcesOf(disk)) {
-          await addChain(files, await pathOf(connection, source));
+        for (const { source, format } of sourcesOf(disk)) {
+          await addChain(files, await pathOf(connection, source), format);
         }
       }
     }
@@ -41,9 +42,17 @@ async function filesOf(connection: Connection, domain: Domain): Promise<Readonly
 }
 
 /** The files of a disk: its source, the backing files in its definition, and the target of a copy. */
-function sourcesOf(disk: Element): Element[] {
+function sourcesOf(disk: Element, format = formatOfDisk(disk)): Source[] {
   const further = ["backingStore", "mirror"].flatMap((name) => elements(disk, name));
-  return [...elements(disk, "source"), ...further.flatMap(sourcesOf)];
+  return [
+    ...elements(disk, "source").map((source) => ({ source, format })),
+    ...further.flatMap((each) => sourcesOf(each, find(each, "format")?.attributes.type ?? "raw")),
+  ];
+}
+
+interface Source {
+  readonly source: Element;
+  readonly format: string;
 }
 
 /** The file or device that a source names, directly or as a volume of a pool. */
@@ -75,7 +84,7 @@ async function pathOfVolume(pool: StoragePool, name: string): Promise<string> {
   }
 }
 
-async function addChain(files: Set<string>, path: string | undefined): Promise<void> {
+async function addChain(files: Set<string>, path: string | undefined, format: string | null): Promise<void> {
   if (path === undefined) {
     return;
   }
@@ -84,22 +93,27 @@ async function addChain(files: Set<string>, path: string | undefined): Promise<v
     return;
   }
   files.add(file);
-  for (const backing of await readBackingFiles(path).catch(() => [])) {
-    await addChain(files, backing);
+  // What the guest of a raw disk has written there is no header.
+  if (format === "raw") {
+    return;
+  }
+  const below = await readBackingFiles(path).catch(() => null);
+  for (const backing of below?.files ?? []) {
+    await addChain(files, backing, below?.format ?? null);
   }
 }
 
 /** All names of a file, with links resolved. */
 async function identity(path: string): Promise<string> {
   return stat(path, { bigint: true }).then(
-    ({ dev, ino }) => `${dev}:${ino}`,
+    (found) => (found.isBlockDevice() ? `device ${found.rdev}` : `${found.dev}:${found.ino}`),
     () => path,
   );
 }
 
-/** True if a file is another one or stands on it, under any name. */
-export async function standsOn(path: string, other: string): Promise<boolean> {
+/** True if a file of that format is another one or stands on it, under any name. */
+export async function standsOn(path: string, other: string, format: string): Promise<boolean> {
   const files = new Set<string>();
-  await addChain(files, path);
+  await addChain(files, path, format);
   return files.has(await identity(other));
 }

@@ -1,6 +1,13 @@
 import { dirname } from "node:path";
 import { type Element, element, elements, find, prune, put } from "./document.ts";
-import { type Metadata, readMetadata } from "./metadata.ts";
+import { readMetadata } from "./metadata.ts";
+import {
+  type DiskMetadata as AllDiskMetadata,
+  formatOfDisk,
+  ownFileAt,
+  pathOf,
+  sourceOf,
+} from "./own-files.ts";
 
 /** Target of the system disk in domains that strata creates. */
 export const DEFAULT_TARGET = "vda";
@@ -19,8 +26,9 @@ export function targetOf(disk: Element): string {
   return find(disk, "target")?.attributes.dev ?? "";
 }
 
-function fileOf(disk: Element | undefined): string {
-  return find(disk, "source")?.attributes.file ?? "";
+/** The file or device of a disk; "" for none, and for a volume that the metadata do not know. */
+function fileOf(disk: Element | undefined, domain: Element): string {
+  return pathOf(find(disk, "source"), () => readMetadata(domain));
 }
 
 export function findDisk(domain: Element, target: string): Element | undefined {
@@ -31,10 +39,10 @@ export function findDisk(domain: Element, target: string): Element | undefined {
 export interface WrittenDisk {
   /** As "vdb". */
   readonly target: string;
-  /** The file that it writes: its active layer; "" if it is no file. */
+  /** The file or device that it writes: its active layer; "" if it is neither. */
   readonly file: string;
   /** Why snapshots leave it out: the user asked strata, or its definition says so. Absent where they cover it. */
-  readonly left?: "excluded" | "snapshot-no";
+  readonly left?: "excluded" | "snapshot-no" | "shareable";
 }
 
 /**
@@ -48,27 +56,34 @@ export function writtenDisks(
   const system = metadata?.target ?? DEFAULT_TARGET;
   const further = disksOf(domain)
     .filter((disk) => targetOf(disk) !== system && isWritten(disk))
-    .map((disk) => ({ target: targetOf(disk), file: fileOf(disk), ...whyLeft(disk, metadata) }));
-  return [{ target: system, file: fileOf(findDisk(domain, system)) }, ...further];
+    .map((disk) => ({ target: targetOf(disk), file: fileOf(disk, domain), ...whyLeft(disk, metadata) }));
+  return [{ target: system, file: fileOf(findDisk(domain, system), domain) }, ...further];
 }
 
-type DiskMetadata = Pick<Metadata, "target" | "excluded">;
-
 /** False for a CD-ROM, a disk that is read-only, as the seed is, and an empty drive. */
-function isWritten(disk: Element): boolean {
+export function isWritten(disk: Element): boolean {
   const { device = "disk" } = disk.attributes;
   return device !== "cdrom" && find(disk, "readonly") === undefined && find(disk, "source") !== undefined;
 }
 
-function whyLeft(disk: Element, metadata: DiskMetadata | undefined): Pick<WrittenDisk, "left"> {
+/** Why snapshots leave a disk out, if they do. */
+export function whyLeft(
+  disk: Element,
+  metadata: Pick<DiskMetadata, "excluded"> | undefined,
+): Pick<WrittenDisk, "left"> {
   if (metadata?.excluded?.includes(targetOf(disk)) === true) {
     return { left: "excluded" };
+  }
+  if (find(disk, "shareable") !== undefined) {
+    return { left: "shareable" };
   }
   return disk.attributes.snapshot === "no" ? { left: "snapshot-no" } : {};
 }
 
 /** A disk that snapshots cover. */
 export type CoveredDisk = Omit<WrittenDisk, "left">;
+
+type DiskMetadata = Pick<AllDiskMetadata, "target" | "excluded">;
 
 /** The disks that a snapshot covers: all that the guest writes, without those that are left out. */
 export function coveredDisks(
@@ -94,12 +109,12 @@ export function ownLayers(domain: Element, folder: string): string[] {
 
 /** The active layer of the system disk; "" if there is none. */
 export function readDisk(domain: Element): string {
-  return fileOf(findDisk(domain, managedTarget(domain)));
+  return readDiskAt(domain, managedTarget(domain));
 }
 
 /** The file of a disk; "" if there is none. */
 export function readDiskAt(domain: Element, target: string): string {
-  return fileOf(findDisk(domain, target));
+  return fileOf(findDisk(domain, target), domain);
 }
 
 /** Sets the file of the system disk, as `setDiskAt` does. */
@@ -108,8 +123,8 @@ export function setDisk(domain: Element, file: string): void {
 }
 
 /**
- * Sets the file of a disk. A recorded `<backingStore>` is removed: it describes another chain, and libvirt would
- * trust it.
+ * Sets the file of a disk: one that the domain brought along as it named that, any other as a qcow2 file. A recorded
+ * `<backingStore>` is removed: it describes another chain, and libvirt would trust it.
  */
 export function setDiskAt(domain: Element, target: string, file: string): void {
   const disk = findDisk(domain, target);
@@ -118,7 +133,15 @@ export function setDiskAt(domain: Element, target: string, file: string): void {
   }
   const kept = disk.children.filter((child) => typeof child === "string" || child.name !== "backingStore");
   disk.children.splice(0, disk.children.length, ...kept);
-  put(disk, element("source", { file }));
+  const own = ownFileAt(domain, target, file);
+  const { type, source } = sourceOf(file, own);
+  disk.attributes.type = type;
+  put(disk, element("source", source));
+  const format = own?.format ?? "qcow2";
+  if (formatOfDisk(disk) !== format) {
+    const driver = find(disk, "driver")?.attributes ?? { name: "qemu" };
+    put(disk, element("driver", { ...driver, type: format }));
+  }
 }
 
 /** Removes the chains of `readExplicitChains` from a definition: the headers tell them. */
@@ -168,7 +191,7 @@ function readChain(below: Element | undefined): Pick<ExplicitChain, "files" | "e
     if (at.children.length === 0) {
       return { files, ends: true };
     }
-    files.push(fileOf(at));
+    files.push(pathOf(find(at, "source"), () => undefined));
   }
   return { files, ends: false };
 }
@@ -176,7 +199,10 @@ function readChain(below: Element | undefined): Pick<ExplicitChain, "files" | "e
 /** The files of all disks but the system disk. */
 export function readOtherDisks(domain: Element): string[] {
   const system = findDisk(domain, managedTarget(domain));
-  return disksOf(domain).flatMap((disk) => (disk === system || fileOf(disk) === "" ? [] : [fileOf(disk)]));
+  return disksOf(domain).flatMap((disk) => {
+    const file = disk === system ? "" : fileOf(disk, domain);
+    return file === "" ? [] : [file];
+  });
 }
 
 /** The files of all disks, that of the system disk first. */
@@ -186,7 +212,7 @@ export function readDisks(domain: Element): string[] {
 
 /** Replaces the overlay that libvirt's own restore created with the seed. */
 export function putSeed(domain: Element, overlay: string, seed: string): void {
-  const disk = disksOf(domain).find((each) => fileOf(each) === overlay);
+  const disk = disksOf(domain).find((each) => fileOf(each, domain) === overlay);
   if (disk === undefined) {
     return;
   }

@@ -6,6 +6,7 @@ import {
   type Mount,
 } from "../../../lib/engine/contract.ts";
 import { type Operation, readOperation, type Unusable } from "../journal/entry.ts";
+import type { Format } from "../qcow2/header.ts";
 import { type Element, element, elements, find, prune, put, text } from "./document.ts";
 
 /** Namespace of strata's metadata in a domain's `<metadata>`. */
@@ -24,6 +25,8 @@ export interface Metadata {
   readonly adopted?: string;
   /** Target of the system disk, if it is not the default. */
   readonly target?: string;
+  /** The files of an adopted domain that are no qcow2 files on their own. Absent for none. */
+  readonly own?: readonly OwnFile[];
   /** Targets of the disks that snapshots leave out, as the user asked. Absent for none. */
   readonly excluded?: readonly string[];
   /** Host port forwarded to the guest's sshd, in session mode. */
@@ -40,6 +43,25 @@ export interface Metadata {
    */
   readonly snapshot?: SnapshotEntry;
 }
+
+/** A file that a domain brought along, as it named it: a release gives it back so. */
+export interface OwnFile {
+  readonly target: string;
+  /** Absolute path of the file or device. */
+  readonly file: string;
+  readonly format: Format;
+  /** How the definition names it. */
+  readonly type: "file" | "block" | "volume";
+  /** Of a volume: pool and name. */
+  readonly pool?: string;
+  readonly volume?: string;
+}
+
+/**
+ * The version that is written beside own files: a strata that does not know these would look for a header in a raw
+ * disk. What is read is version 1 of the record.
+ */
+const WITH_OWN_FILES = 2;
 
 export interface SnapshotEntry {
   /** Milliseconds; libvirt keeps seconds. */
@@ -102,12 +124,13 @@ export function readMetadata(domain: Element): Metadata | undefined {
 }
 
 /** strata's metadata in the element that libvirt returns. */
-export function readOwn(own: Element): Metadata {
-  const root = withNames(own, (name) => name.replace(/^.*:/, ""));
+export function readOwn(element: Element): Metadata {
+  const root = withNames(element, (name) => name.replace(/^.*:/, ""));
   const a = root.attributes;
   const operation = find(root, "operation")?.attributes;
   const entry = find(root, "snapshot");
   const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
+  const own = elements(root, "own-file").map(readOwnFile);
   const excluded = elements(root, "excluded-disk").flatMap(({ attributes: { target } }) => target ?? []);
   return {
     record: readInstanceRecord(root),
@@ -116,11 +139,26 @@ export function readOwn(own: Element): Metadata {
     ...(a.name === undefined ? {} : { name: a.name }),
     ...(a["adopted-disk"] === undefined ? {} : { adopted: a["adopted-disk"] }),
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
+    ...(own.length === 0 ? {} : { own }),
     ...(excluded.length === 0 ? {} : { excluded }),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     ...(pendingRemovals.length === 0 ? {} : { pendingRemovals }),
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
     ...(entry === undefined ? {} : { snapshot: readSnapshotEntry(entry) }),
+  };
+}
+
+function readOwnFile({
+  attributes: { target = "", file = "", format, type, pool, volume },
+}: Element): OwnFile {
+  return {
+    target,
+    file,
+    // Never taken for qcow2 unless that is certain.
+    format: format === "qcow2" ? format : "raw",
+    type: type === "block" || type === "volume" ? type : "file",
+    ...(pool === undefined ? {} : { pool }),
+    ...(volume === undefined ? {} : { volume }),
   };
 }
 
@@ -162,7 +200,7 @@ function readInstanceRecord(root: Element): InstanceRecord {
   const hostKey = text(find(root, "host-key"));
   return {
     ...readFurther(text(find(root, "further"))),
-    version: Number(a.version),
+    version: readVersion(root),
     image: { sha256: image.sha256 ?? "", release: image.release ?? "", os: image.os ?? "" },
     username: a.username ?? "",
     deleted: a.deleted === "yes",
@@ -174,6 +212,11 @@ function readInstanceRecord(root: Element): InstanceRecord {
     ...(a["starting-at"] === undefined ? {} : { startingAt: Number(a["starting-at"]) }),
     ...(a["restored-at"] === undefined ? {} : { restoredAt: Number(a["restored-at"]) }),
   };
+}
+
+function readVersion(root: Element): number {
+  const version = Number(root.attributes.version);
+  return version === WITH_OWN_FILES && find(root, "own-file") !== undefined ? 1 : version;
 }
 
 function readMount(of: Element): Mount {
@@ -255,7 +298,7 @@ export function metadataElement(metadata: Metadata): Element {
   return element(
     "instance",
     {
-      version: record.version,
+      version: metadata.own === undefined ? record.version : WITH_OWN_FILES,
       name: metadata.name,
       folder: metadata.folder,
       username: record.username,
@@ -274,6 +317,7 @@ export function metadataElement(metadata: Metadata): Element {
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),
     furtherElement(record),
     ...metadata.mounts.map(mountElement),
+    ...(metadata.own ?? []).map((each) => element("own-file", { ...each })),
     ...(metadata.excluded ?? []).map((target) => element("excluded-disk", { target })),
     ...(metadata.pendingRemovals ?? []).map((file) => element("discarded", { file })),
     metadata.operation === undefined || metadata.operation.kind === "unusable"

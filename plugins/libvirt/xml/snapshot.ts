@@ -1,4 +1,5 @@
 import type { Consistency } from "../../../lib/engine/contract.ts";
+import type { Format } from "../qcow2/header.ts";
 import {
   DEFAULT_TARGET,
   diskTargets,
@@ -11,6 +12,7 @@ import {
 import { copy, type Element, element, elements, find, prune, put, text } from "./document.ts";
 import type { SnapshotEntry } from "./metadata.ts";
 import { putMetadata, readMetadata } from "./metadata.ts";
+import { ownFormats } from "./own-files.ts";
 
 /** The contents of a `<domainsnapshot>`. */
 export interface SnapshotDocument {
@@ -261,6 +263,11 @@ export function placeInText(name: string, xml: string): SnapshotPlace | undefine
 
 function targetInText(xml: string): string {
   return /<strata:instance\b[^<>]*\sdisk-target="([^"&]+)"/.exec(xml)?.[1] ?? DEFAULT_TARGET;
+}
+
+/** The formats of the files that a recorded domain names; see `ownFormats`. */
+export function recordedFormats({ domain }: Pick<SnapshotDocument, "domain">): ReadonlyMap<string, Format> {
+  return domain === undefined ? new Map() : ownFormats(domain, readMetadata(domain));
 }
 
 /** The parts of a record that can be rewritten. */

@@ -212,13 +212,15 @@ describe("a domain that strata did not make", () => {
   });
 
   it("is refused, with the reason, where snapshots would not hold all of it or could not be taken", async () => {
-    const second = disk("/nowhere/b.qcow2");
     const cases: readonly [Parameters<typeof foreignDomain>[2], RegExp][] = [
       [
-        { format: "raw" },
-        /its disk sdb must be qcow2, and is raw: `qemu-img convert -f raw -O qcow2 [^`]* NEW`/,
+        { format: "vmdk" },
+        /its disk sdb must be qcow2 or raw, and is vmdk: `qemu-img convert -f vmdk -O qcow2 [^`]* NEW`/,
       ],
-      [{ devices: second }, /it must have one writable disk, and has 2/],
+      [
+        { devices: disk("/nowhere/b.qcow2") },
+        /its disk sdc cannot be read: .*; `--exclude sdc` leaves it out/,
+      ],
     ];
     for (const [options, reason] of cases) {
       await using foreign = await foreignDomain(fixture.connection, fixture.folder, options);
@@ -232,37 +234,8 @@ describe("a domain that strata did not make", () => {
     }
   });
 
-  it("whose guest wrote a qcow2 header on a raw disk gets no file of the host by the hint", async () => {
-    await using foreign = await foreignDomain(fixture.connection, fixture.folder, { format: "raw" });
-    const [secret, odd, copy] = ["secret", "a raw disk.img", "new.qcow2"].map((file) =>
-      join(fixture.folder, file),
-    ) as [string, string, string];
-    await writeFile(secret, "the host's own".padEnd(65536, "."));
-    await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", odd, "64k"]);
-    await setPath(foreign, odd);
-    const hint = /`(qemu-img convert .*) NEW`/.exec(await refusal(adopt(foreign)))?.[1];
-    await execa("sh", ["-c", `${hint} ${copy}`]);
-    const { stdout } = await execa("qemu-io", ["-f", "qcow2", "-r", "-c", "read -v 0 512", copy]);
-    // What the guest's disk holds, the header included, and nothing of what it refers to.
-    expect(stdout).to.contain("QFI.").and.not.to.contain("the host");
-  });
-
-  it("is refused when its disk stands on another file, or it has snapshots already", async () => {
-    await using based = await foreignDomain(fixture.connection, fixture.folder);
+  it("is refused when it has snapshots already", async () => {
     await using plain = await foreignDomain(fixture.connection, fixture.folder);
-    await execa("qemu-img", [
-      "rebase",
-      "-q",
-      "-u",
-      "-f",
-      "qcow2",
-      "-b",
-      plain.disk,
-      "-F",
-      "qcow2",
-      based.disk,
-    ]);
-    expect(await refusal(adopt(based))).to.contain(`stands on another file, ${plain.disk}`);
     const overlay = `file=${plain.disk}.snap,snapshot=external`;
     const args = ["--disk-only", "--diskspec", `sdb,${overlay}`, "--diskspec", "sda,snapshot=no"];
     await execa("virsh", ["snapshot-create-as", plain.name, "theirs", ...args]);

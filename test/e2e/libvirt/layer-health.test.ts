@@ -181,7 +181,7 @@ describe("a flattened copy that was damaged", () => {
     const { folder } = await fixture.layers(instance);
     /** What each keyframe stands on. */
     const frames = async () => {
-      const { flattened } = await readLayers(instance.name, folder);
+      const { flattened } = await readLayers({ name: instance.name, folder, own: new Map() });
       return new Map([...flattened].map(([path, { backing }]) => [path, backing]));
     };
     const before = await frames();

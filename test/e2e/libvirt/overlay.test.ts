@@ -55,7 +55,9 @@ describe("overlays", () => {
           virtualSize: size,
           backing,
           inside: 0,
+          backingFormat: "qcow2",
           encrypted: false,
+          externalData: false,
         });
         await execa("qemu-img", ["check", "-q", ours]);
       }),
@@ -68,7 +70,7 @@ describe("overlays", () => {
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", backing, "64M"]);
     await execa("qemu-io", ["-c", "write -P 1 0 1M", backing]);
     const size = 3n * 2n ** 40n;
-    await createOverlay(overlay, backing, size);
+    await createOverlay(overlay, backing, { size });
     const last = size - 512n;
     const [written, read] = ["write", "read"].map((verb) => [
       `${verb} -P 2 512k 64k`,

@@ -36,7 +36,7 @@ describe("read images and keyframes", () => {
 
   async function opened(): Promise<readonly string[]> {
     const { activeLayer, folder } = await fixture.layers(instance);
-    return (await readLayers(instance.name, folder)).opened(activeLayer);
+    return (await readLayers({ name: instance.name, folder, own: new Map() })).opened(activeLayer);
   }
 
   async function writeAndTake(name: string, value: number): Promise<void> {

@@ -218,7 +218,10 @@ describe("several disks", () => {
     const path = join(stage.fixture.folder, `attached-${++made}.raw`);
     await execa("qemu-img", ["create", "-q", "-f", "raw", path, "16M"]);
     await redefine(name, (xml) =>
-      xml.replace("</devices>", `${disk(path, "vdz", "raw").replace("sata", "virtio")}</devices>`),
+      xml.replace(
+        "</devices>",
+        `${disk(path, "vdz", "raw").replace("sata'/>", "virtio'/><transient/>")}</devices>`,
+      ),
     );
     const refused = await take(name, "a").catch((error: unknown) => String(error));
     expect(refused).to.contain("vdz").and.to.contain("strata disk exclude");

@@ -61,7 +61,7 @@ for (const kind of ["xfs", "ext4"] as const) {
     /** The files that QEMU opens for the disk. */
     async function opened(): Promise<readonly string[]> {
       const { activeLayer, folder } = await fixture.layers(instance);
-      return (await readLayers(instance.name, folder)).opened(activeLayer);
+      return (await readLayers({ name: instance.name, folder, own: new Map() })).opened(activeLayer);
     }
 
     async function startAndStop(): Promise<void> {

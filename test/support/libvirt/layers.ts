@@ -26,13 +26,16 @@ export function graphOf(
     virtualSize: 1n,
     inside: inside[path] ?? 0,
     encrypted: false,
+    externalData: false,
     backing: below,
+    backingFormat: below === null ? null : "qcow2",
   });
   const removal = { inode: 1, modified: 1, file: "", above: [] };
   return layerGraph(
     "web",
     {
       folder: FOLDER,
+      own: new Map(),
       headers: new Map(
         Object.entries(backing).map(([path, below]) => [path, toLayer(FOLDER, header(path, below))]),
       ),

@@ -1,3 +1,4 @@
+import type { Format } from "../../qcow2/header.ts";
 import { createOverlay } from "../../qcow2/overlay.ts";
 import { copyInto, flush, type RunOptions, rebase, repoint } from "../../qcow2/qemu-img.ts";
 import { canClone, cloneFile } from "../../qcow2/reflink.ts";
@@ -14,6 +15,8 @@ const RUNS_OF_BUILD = 3;
 export interface Recipe {
   /** The file that it stands on. */
   readonly on: string;
+  /** The format of that file. */
+  readonly onFormat: Format;
   /** The file that it is made a reflink of; null if it starts empty. */
   readonly clone: string | null;
   /** The files whose data is copied, lowest first. */
@@ -33,7 +36,8 @@ export async function recipeOf(graph: LayerGraph, layer: string, on: string): Pr
   const files = filesAbove(graph, layer, on);
   const [lowest, ...others] = files;
   const [all, rest] = await Promise.all([sizeOf(files), sizeOf(others)]);
-  const anew = { on, clone: null, copied: files, bytes: all, cost: costOf(all, RUNS_OF_BUILD) };
+  const onFormat = graph.formatOf(on);
+  const anew = { on, onFormat, clone: null, copied: files, bytes: all, cost: costOf(all, RUNS_OF_BUILD) };
   const cost = costOf(rest, others.length);
   if (lowest === undefined || cost >= anew.cost) {
     return anew;
@@ -42,23 +46,30 @@ export async function recipeOf(graph: LayerGraph, layer: string, on: string): Pr
   if (!isImagePath(graph.folder, lowest) || !(await canClone(lowest, graph.folder))) {
     return anew;
   }
-  return { on, clone: lowest, copied: others, bytes: rest, cost };
+  return { on, onFormat, clone: lowest, copied: others, bytes: rest, cost };
 }
 
 /** Creates a file with the contents of `layer` by a recipe, durably. Only copying reports progress. */
 export async function makeBy(
-  { on, clone, copied }: Pick<Recipe, "clone" | "copied"> & { readonly on: string | null },
+  recipe: Pick<Recipe, "clone" | "copied"> & {
+    readonly on: string | null;
+    readonly onFormat?: Format;
+    /** The format of `layer`. */
+    readonly layerFormat?: Format;
+  },
   { name, path, layer }: { readonly name: string; readonly path: string; readonly layer: string },
   options: RunOptions,
 ): Promise<void> {
+  const { on, clone, copied, onFormat = "qcow2", layerFormat = "qcow2" } = recipe;
+  const below = on === null ? null : { path: on, format: onFormat };
   if (clone === null) {
-    await createOverlay(path, layer);
-    await rebase(path, layer, on, options);
+    await createOverlay(path, layer, { format: layerFormat });
+    await rebase(path, { path: layer, format: layerFormat }, below, options);
     return;
   }
   await cloneFile(clone, path);
-  if (on !== null && (await readLayer(name, path)).backing !== on) {
-    await repoint(path, on, options);
+  if (below !== null && (await readLayer(name, path)).backing !== on) {
+    await repoint(path, below, options);
   }
   for (const file of copied) {
     await copyInto(path, file, options);

@@ -24,7 +24,7 @@ describe("files of strata's own", () => {
     await (await createFile(join(folder, "a/b/c/file"))).close();
     await (await lockFile(join(folder, "lock"), { name: "it", wait: 0 }))[Symbol.asyncDispose]();
     const layer = join(folder, "layer.qcow2");
-    await createOverlay(layer, join(folder, "base.qcow2"), 1024n ** 3n);
+    await createOverlay(layer, join(folder, "base.qcow2"), { size: 1024n ** 3n });
     expect([await modeOf("a"), await modeOf("a/b"), await modeOf("a/b/c")]).to.deep.equal([
       0o710, 0o710, 0o710,
     ]);

@@ -56,6 +56,12 @@ describe("records by their version", () => {
     expect(await codeOf(xml.replace('version="1" folder', 'version="2" folder'))).to.equal("RECORD_TOO_NEW");
   });
 
+  it("version 2 is read where it has the files that a domain brought along", async () => {
+    const own = '<strata:own-file target="vda" file="/dev/vg/web" format="raw" type="block"/><strata:image ';
+    const xml = (await fixture("domain.xml")).replace('version="1" folder', 'version="2" folder');
+    expect(await codeOf(xml.replace("<strata:image ", own))).to.equal("nothing");
+  });
+
   it("one without a version, or with nonsense for it, is not believed", async () => {
     const xml = await fixture("domain.xml");
     expect(await codeOf(xml.replace(' version="1" folder', " folder"))).to.equal("RECORDS_DIFFER");
