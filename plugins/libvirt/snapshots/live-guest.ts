@@ -5,6 +5,7 @@ import { ENGINE, isLibvirt } from "../errors.ts";
 import { AgentTimeout, DomainState, JobType } from "../rpc/index.ts";
 import { readDiskAt, writtenDisks } from "../xml/disks.ts";
 import { type Element, parse } from "../xml/document.ts";
+import { putMetadata } from "../xml/metadata.ts";
 
 /**
  * Rejects unless the instance has a guest whose disks a snapshot can be taken of while it runs: one that writes the
@@ -35,6 +36,8 @@ export async function requireLiveGuest(managed: Managed, consistency: Consistenc
 
 /** A disk that is attached to the guest alone would not come back with a restore; nor is a switch to another kept. */
 function requireDefinedDisks({ name, document, metadata }: Managed, live: Element): void {
+  // What this take has found out of attached disks is not in the live document yet.
+  putMetadata(live, metadata);
   const defined = writtenDisks(document, metadata).map(({ target }) => target);
   const written = writtenDisks(live, metadata).map(({ target }) => target);
   const odd = [...defined, ...written].find(
