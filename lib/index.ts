@@ -5,6 +5,7 @@ export type * from "./core/api/strata.ts";
 export { parseRef, parseSnapshotRef } from "./core/snapshots/ref.ts";
 export type {
   Check,
+  Consistency,
   Disk,
   EngineInfo,
   ExecOptions,

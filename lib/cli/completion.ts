@@ -58,7 +58,7 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "restart names": ["running"],
   "ssh-config names": ["running"],
   "optimize names": ["stopped"],
-  "snapshot instance": ["stopped"],
+  "snapshot instance": ["instances"],
   "add instance": ["stopped"],
   "grow instance": ["stopped"],
   "remove instance": ["stopped"],

@@ -29,7 +29,8 @@ export const EXIT = {
 const STATE_REMEDIES: Readonly<Record<string, string>> = {
   Running: "`strata stop {name}` stops it.",
   Starting: "`strata stop {name}` stops it.",
-  "Delayed Shutdown": "`strata stop {name}` stops it at once.",
+  "Delayed Shutdown":
+    "`strata stop --cancel {name}` cancels the shutdown; `strata stop {name}` stops it at once.",
   Stopped: "`strata start {name}` starts it.",
 };
 

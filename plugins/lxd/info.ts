@@ -31,7 +31,7 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   const noMachines = await machineRefusal(engine);
   const features = new Set<Feature>(EVERYWHERE);
   const missing = new Map<Feature, string>([
-    ["snapshot.running", "snapshots are taken of stopped instances"],
+    ["snapshot.running", "strata does not take them of LXD's running instances yet"],
     ["disks", NO_DISKS],
     ["cdrom", "its instances have no CD drive; launch them from an image"],
     ["eject", "its instances have no CD drive"],

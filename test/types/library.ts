@@ -1,6 +1,7 @@
 // What the types of the library promise. Checked by `tsc -p .`, and as a package by test/e2e/package.test.ts.
 import { expectTypeOf } from "expect-type";
 import {
+  type Consistency,
   type ErrorCode,
   type InstanceInfo,
   isStrataError,
@@ -42,6 +43,10 @@ export async function snapshots({ snapshots, ...strata }: Strata): Promise<void>
   const taken = await snapshots.take("web", { name: "clean", signal: AbortSignal.timeout(1000) });
   expectTypeOf(taken).toEqualTypeOf<SnapshotRef>();
   expectTypeOf(taken.snapshot).toEqualTypeOf<string>();
+  await snapshots.take("web", { consistency: "memory" });
+  await snapshots.take("web", { stop: true });
+  // @ts-expect-error there is no such consistency
+  await snapshots.take("web", { consistency: "frozen" });
   await snapshots.restore(taken);
   await snapshots.restore("web.clean");
   // @ts-expect-error it names no snapshot
@@ -56,6 +61,7 @@ export async function snapshots({ snapshots, ...strata }: Strata): Promise<void>
   await strata.delete(["web", "web.clean", typed, { instance: "db" }, taken]);
   expectTypeOf(await snapshots.tree("web")).toEqualTypeOf<SnapshotTreeInfo>();
   expectTypeOf<SnapshotTreeInfo["snapshots"][number]["size"]>().toEqualTypeOf<bigint | null>();
+  expectTypeOf<SnapshotTreeInfo["snapshots"][number]["consistency"]>().toEqualTypeOf<Consistency>();
 }
 
 export async function events(strata: Strata): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Strata } from "../../core/api/strata.ts";
+import type { Strata, TakeOptions } from "../../core/api/strata.ts";
 import { asSnapshotRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import { defined } from "../../util/defined.ts";
@@ -13,16 +13,23 @@ interface SnapshotFlags {
   comment?: string;
   c?: string;
   exclude?: string[];
+  quiesce?: true;
+  memory?: true;
+  stop?: true;
 }
 
 export function snapshotCommand(cli: Cli): Command {
   return command(
     "snapshot",
-    ["take a snapshot of an instance", "take a snapshot of a stopped instance"],
+    [
+      "take a snapshot of an instance",
+      "take a snapshot of a stopped or running instance, which goes on running",
+    ],
     'snapshot web --name clean --comment "before the upgrade"',
+    "snapshot --memory web",
     "snapshot db --exclude vdb",
   )
-    .argument("<instance>", "stopped instance")
+    .argument("<instance>", "stopped or running instance")
     .option("-n, --name <name>", "name of the snapshot (default: snapshotN)")
     .option("-m, --comment <text>", "comment on the snapshot")
     .option("-c <text>", "same as --comment")
@@ -31,17 +38,33 @@ export function snapshotCommand(cli: Cli): Command {
       "leave this disk out, of all later snapshots too, as `disk exclude` does (repeatable)",
       collect,
     )
+    .option("--quiesce", "have the guest's agent freeze the file systems of a running instance meanwhile")
+    .option("--memory", "save the memory of a running instance too, so that a restore resumes it there")
+    .option("--stop", "shut a running instance down before, and start it again afterwards")
     .action(async (instance: string, options: SnapshotFlags) => {
       const { name, comment = options.c, exclude } = options;
+      const consistency = consistencyOf(options);
       const strata = await cli.strata();
       await requireOwnRef(strata, instance, name);
       const taken = await strata.snapshots.take(instance, {
-        ...defined({ name, comment, exclude }),
+        ...defined({ name, comment, exclude, stop: options.stop }),
+        ...consistency,
         ...cli.call,
       });
       cli.progress.clear();
       await write(cli.io, `Snapshot taken: ${taken}\n`);
     });
+}
+
+/** What an option asks for; the state of the instance says the rest. */
+function consistencyOf({ quiesce, memory, stop }: SnapshotFlags): Pick<TakeOptions, "consistency"> {
+  if ([quiesce, memory, stop].filter((each) => each === true).length > 1) {
+    throw failure("USAGE", { reason: "give one of --quiesce, --memory and --stop" });
+  }
+  if (quiesce === true) {
+    return { consistency: "files" };
+  }
+  return memory === true ? { consistency: "memory" } : {};
 }
 
 /** Rejects a name with which INSTANCE.SNAPSHOT would mean an instance that was adopted under its dotted name. */

@@ -30,6 +30,10 @@ function words(event: StrataEvent): string[] {
     case "snapshot-rename":
       return [`${event.instance}.${event.from}`, `${event.instance}.${event.snapshot}`];
     case "snapshot":
+      return [
+        `${event.instance}.${event.snapshot}`,
+        ...(event.consistency === "stopped" ? [] : [`(${event.consistency})`]),
+      ];
     case "restore":
     case "snapshot-delete":
       return [`${event.instance}.${event.snapshot}`];

@@ -5,6 +5,7 @@ import { type Palette, PLAIN, paintState } from "../colour.ts";
 import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
 import { line, paintedLine } from "./line.ts";
+import { shortGroup } from "./snapshot-list.ts";
 
 /** What `info` was asked for: instances, snapshots, or both. */
 export interface Infos {
@@ -135,11 +136,18 @@ function instanceTable(info: InstanceInfo, palette: Palette): string {
   ].join("\n")}\n`;
 }
 
+function sizeOf(size: bigint | null): string {
+  return size === null ? "--" : formatSize(size);
+}
+
 function snapshotTable(info: SnapshotInfo): string {
   return `${[
     line("Snapshot", info.name),
     line("Instance", info.instance),
-    line("Size", info.size === null ? "--" : formatSize(info.size)),
+    line("Consistency", info.consistency),
+    ...(info.group === null ? [] : [line("Group", shortGroup(info.group))]),
+    line("Size", sizeOf(info.size)),
+    ...(info.consistency === "memory" ? [line("Saved memory", sizeOf(info.memorySize))] : []),
     line("CPU(s)", String(info.cpus)),
     line("Disk space", formatSize(info.disk)),
     ...furtherDisks(info.disks),
@@ -225,6 +233,9 @@ function jsonSnapshot(info: SnapshotInfo): Record<string, unknown> {
     parent: info.parent ?? "",
     children: info.children,
     comment: info.comment,
+    consistency: info.consistency,
+    ...(info.consistency === "memory" ? { saved_memory_size: String(info.memorySize ?? "") } : {}),
+    ...(info.group === null ? {} : { group: info.group }),
   };
 }
 
@@ -260,7 +271,9 @@ function csv({ instances, snapshots, onlySnapshots }: Infos): string {
   if (snapshots.length > 0 || onlySnapshots) {
     parts.push(
       csvLines([
-        "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment".split(","),
+        "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment,Consistency,Saved memory,Group".split(
+          ",",
+        ),
         ...snapshots.map((info) => [
           info.name,
           info.instance,
@@ -272,6 +285,9 @@ function csv({ instances, snapshots, onlySnapshots }: Infos): string {
           info.parent ?? "",
           info.children.join(";"),
           csvField(info.comment, true),
+          info.consistency,
+          String(info.memorySize ?? ""),
+          info.group ?? "",
         ]),
       ]),
     );

@@ -17,7 +17,10 @@ export function formatSnapshotList(trees: readonly SnapshotTreeInfo[], format: F
           filled.map(({ instance, snapshots }) => [
             instance,
             Object.fromEntries(
-              snapshots.map(({ name, parent, comment }) => [name, { parent: parent ?? "", comment }]),
+              snapshots.map((each) => [
+                each.name,
+                { parent: each.parent ?? "", comment: each.comment, ...labelsOf(each) },
+              ]),
             ),
           ]),
         ),
@@ -27,35 +30,54 @@ export function formatSnapshotList(trees: readonly SnapshotTreeInfo[], format: F
         Object.fromEntries(
           filled.map(({ instance, snapshots }) => [
             instance,
-            snapshots.map(({ name, parent, comment }) => ({
-              [name]: [{ parent, comment: comment || null }],
+            snapshots.map((each) => ({
+              [each.name]: [{ parent: each.parent, comment: each.comment || null, ...labelsOf(each) }],
             })),
           ]),
         ),
       );
     case "csv":
       return csvLines([
-        ["Instance", "Snapshot", "Parent", "Comment"],
-        ...all.map(({ instance, name, parent, comment }) => [
+        ["Instance", "Snapshot", "Parent", "Comment", "Consistency", "Group"],
+        ...all.map(({ instance, name, parent, comment, consistency, group }) => [
           instance,
           name,
           parent ?? "",
           csvField(comment, true),
+          consistency,
+          group ?? "",
         ]),
       ]);
     case "table":
-      return all.length === 0
-        ? "No snapshots found.\n"
-        : columns([
-            ["Instance", "Snapshot", "Parent", "Comment"],
-            ...all.map(({ instance, name, parent, comment }) => [
-              instance,
-              name,
-              parent ?? "--",
-              briefly(comment) || "--",
-            ]),
-          ]);
+      return all.length === 0 ? "No snapshots found.\n" : table(all);
   }
+}
+
+/** The members of ours, beside those that other tools print too. */
+function labelsOf({ consistency, group }: SnapshotInfo): object {
+  return { consistency, ...(group === null ? {} : { group }) };
+}
+
+/** Groups have a column where there are any. */
+function table(all: readonly SnapshotInfo[]): string {
+  const grouped = all.some(({ group }) => group !== null);
+  const cells = (group: string) => (grouped ? [group] : []);
+  return columns([
+    ["Instance", "Snapshot", "Parent", "Consistency", ...cells("Group"), "Comment"],
+    ...all.map(({ instance, name, parent, comment, consistency, group }) => [
+      instance,
+      name,
+      parent ?? "--",
+      consistency,
+      ...cells(shortGroup(group)),
+      briefly(comment) || "--",
+    ]),
+  ]);
+}
+
+/** As much of a group's id as tells it apart from others. */
+export function shortGroup(group: string | null): string {
+  return group?.slice(0, 8) ?? "--";
 }
 
 /** Properties of the terminal that a tree is drawn for, and the time from which ages count. */
@@ -125,7 +147,9 @@ function drawTree({ instance, snapshots, standsOn }: SnapshotTreeInfo): Line[] {
   const line = (prefix: string, { name }: Branch): Line => {
     const snapshot = byName.get(name);
     const comment = briefly(snapshot?.comment ?? "");
-    const label = [name, comment, name === standsOn ? HERE : ""].filter(Boolean).join("  ");
+    const ran =
+      snapshot === undefined || snapshot.consistency === "stopped" ? "" : ` (${snapshot.consistency})`;
+    const label = [`${name}${ran}`, comment, name === standsOn ? HERE : ""].filter(Boolean).join("  ");
     return { text: `${prefix}${label}`, ...(snapshot === undefined ? {} : { snapshot }) };
   };
   const draw = (branch: Branch, prefix: string, last: boolean): Line[] => {

@@ -39,6 +39,9 @@ export const SNAPSHOT_FIELDS = [
   "disks",
   "size",
   "mounts",
+  "consistency",
+  "memorySize",
+  "group",
 ] as const;
 
 export function typedSummary({ name, engine, member, state, ipv4, release }: InstanceSummary): Typed {
@@ -68,21 +71,23 @@ export function typedInstance(info: InstanceInfo): Typed {
 }
 
 export function typedSnapshot(info: SnapshotInfo): Typed {
-  const { instance, name, parent, children, comment, createdAt, cpus, memory, disk, disks, size, mounts } =
-    info;
+  const { instance, name, parent, children, comment, cpus, consistency, group } = info;
   return {
     instance,
     name,
     parent,
     children,
     comment,
-    created: new Date(createdAt).toISOString(),
+    created: new Date(info.createdAt).toISOString(),
     cpus,
-    memory: number(memory),
-    disk: number(disk),
-    disks: typedDisks(disks),
-    size: number(size),
-    mounts: mounts.map(typedMount),
+    memory: number(info.memory),
+    disk: number(info.disk),
+    disks: typedDisks(info.disks),
+    size: number(info.size),
+    mounts: info.mounts.map(typedMount),
+    consistency,
+    memorySize: number(info.memorySize),
+    group,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Resources } from "../../engine/contract.ts";
+import type { Consistency, Resources } from "../../engine/contract.ts";
 import type { InstanceState } from "./instance-info.ts";
 
 /** Options of {@link Strata.events}. */
@@ -25,7 +25,16 @@ export type StrataEvent = { readonly at: number } & (
   | { readonly kind: "state"; readonly instance: string; readonly state: InstanceState }
   | ({ readonly kind: "resize"; readonly instance: string } & Resources)
   | {
-      readonly kind: "snapshot" | "restore" | "snapshot-delete";
+      readonly kind: "snapshot";
+      readonly instance: string;
+      readonly snapshot: string;
+      /** As in `SnapshotInfo`. */
+      readonly consistency: Consistency;
+      /** As in `SnapshotInfo`. */
+      readonly group: string | null;
+    }
+  | {
+      readonly kind: "restore" | "snapshot-delete";
       readonly instance: string;
       readonly snapshot: string;
     }

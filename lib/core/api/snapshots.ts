@@ -1,4 +1,4 @@
-import type { Disk, Mount } from "../../engine/contract.ts";
+import type { Consistency, Disk, Mount } from "../../engine/contract.ts";
 import type { DiskChange, RestorePlan } from "./disks.ts";
 import type { InstanceNames } from "./instances.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
@@ -51,6 +51,15 @@ export interface SnapshotInfo {
   readonly mounts: readonly Mount[];
   /** Bytes of this snapshot's own layer; null if the engine cannot tell. */
   readonly size: bigint | null;
+  /**
+   * How its contents agree with what ran: of a stopped instance; of a running one as if its power had been cut
+   * ("crash"); with the file systems frozen by the guest's agent ("files"); with the memory of that moment ("memory").
+   */
+  readonly consistency: Consistency;
+  /** Bytes that the saved memory takes; null without memory, or if the engine cannot tell. */
+  readonly memorySize: bigint | null;
+  /** The same for all snapshots that were taken together; null if it was taken alone. */
+  readonly group: string | null;
 }
 
 /** The snapshots of an instance. */
@@ -83,6 +92,19 @@ export interface TakeOptions extends CallOptions {
    * @default none beside those that are excluded already
    */
   readonly exclude?: readonly string[];
+  /**
+   * How the contents must agree with what runs; a snapshot that cannot have it is not taken. "files" needs the
+   * guest's agent. With "memory" the mounts are taken out of the guest meanwhile.
+   *
+   * @default "crash" of a running instance, else "stopped"
+   */
+  readonly consistency?: Consistency;
+  /**
+   * Shuts a running instance down before, and starts it again afterwards, also if no snapshot could be taken.
+   *
+   * @default false
+   */
+  readonly stop?: boolean;
 }
 
 /** Options of {@link StrataSnapshots.restore}. */
@@ -104,10 +126,11 @@ export interface RestoreOptions extends CallOptions {
 /** Snapshots of instances. */
 export interface StrataSnapshots {
   /**
-   * Takes a snapshot of a stopped instance.
+   * Takes a snapshot of a stopped instance, or of a running one, which goes on running.
    *
    * @returns the snapshot
-   * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped, SNAPSHOT_EXISTS, INVALID_NAME
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED, SNAPSHOT_EXISTS, INVALID_NAME, UNSUPPORTED where the
+   * engine cannot have the consistency; AGENT_MISSING with "files"; MOUNT_BUSY with "memory"; TIMEOUT with `stop`
    */
   take(instance: string, options?: TakeOptions): Promise<SnapshotRef>;
   /**

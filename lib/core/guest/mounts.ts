@@ -183,7 +183,22 @@ export async function withoutMounts<T>(
   }
 }
 
-/** Mounts again after a failure; that failure is the error to report. */
+/** The same for a guest that goes on running: what was mounted is mounted again in any case. */
+export async function withMountsAside<T>(
+  session: Session,
+  lock: Lock,
+  context: Context,
+  work: () => Promise<T>,
+): Promise<T> {
+  const done = await withoutMounts(session, lock, context, work);
+  const { mounts: group } = await session.engine();
+  if (group !== undefined && lock.instance.mounts.length > 0) {
+    await remount(session, group, lock, context);
+  }
+  return done;
+}
+
+/** Mounts again; that it fails is a warning, as something else has succeeded or failed before. */
 async function remount(session: Session, group: Mounts, lock: Lock, context: Context): Promise<void> {
   const { mountInside, outermostFirst } = await import("../../guest/mounts.ts");
   try {

@@ -1,5 +1,6 @@
-import type { EngineEvent, Instance, Resources } from "../../engine/contract.ts";
+import type { EngineEvent, Instance, Resources, Snapshot } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import { merge } from "../../util/merge.ts";
 import type { StrataEvent } from "../api/strata.ts";
 import { displayState } from "../instances/instances.ts";
@@ -29,14 +30,13 @@ export async function* events(session: Session, signal: AbortSignal): AsyncGener
   }
 }
 
+type Known = Pick<Snapshot, "createdAt" | "parent" | "consistency" | "group">;
+
 /** The state of an instance that is compared for changes. */
 interface Seen {
   readonly instance: Instance;
   /** Snapshots by name, with what a rename does not change; null if they could not be read. */
-  readonly snapshots: ReadonlyMap<
-    string,
-    { readonly createdAt: number; readonly parent: string | null }
-  > | null;
+  readonly snapshots: ReadonlyMap<string, Known> | null;
   readonly standsOn: string | null;
 }
 
@@ -164,7 +164,10 @@ async function lookAt(session: Session, instance: Instance, before: Seen | undef
   }
   const tree = await group.tree(instance.id);
   const snapshots = new Map(
-    tree.snapshots.map(({ name, createdAt, parent }) => [name, { createdAt, parent }] as const),
+    tree.snapshots.map(
+      ({ name, createdAt, parent, consistency, group: id }) =>
+        [name, { createdAt, parent, ...defined({ consistency, group: id }) }] as const,
+    ),
   );
   return { instance, snapshots, standsOn: tree.standsOn };
 }
@@ -244,7 +247,7 @@ function* snapshotDifferences(
     yield { ...about, kind: "snapshot-rename", snapshot: renamed, from: name };
   }
   const taken = [...come].sort(([, a], [, b]) => a.createdAt - b.createdAt);
-  for (const [snapshot] of taken) {
-    yield { ...about, kind: "snapshot", snapshot };
+  for (const [snapshot, { consistency = "stopped", group = null }] of taken) {
+    yield { ...about, kind: "snapshot", snapshot, consistency, group };
   }
 }

@@ -1,6 +1,7 @@
 import type { Context, Instance, Lock } from "../../engine/contract.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, failure } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import { quote } from "../../util/quote.ts";
 import type { EachOptions, StopOptions } from "../api/strata.ts";
 import { setClock } from "../guest/clock.ts";
@@ -43,15 +44,50 @@ export async function startOne(
   timeout: number,
   context: Context,
 ): Promise<void> {
-  await whileLocked(session, instance, context, async (lock) => {
+  const resumed = await whileLocked(session, instance, context, async (lock) => {
     await cancelShutdown(session, lock, context);
     await boot(session, lock, context);
+    return lock.instance.state === "suspended";
   });
+  await comeUp(session, instance, context, { timeout, resumed });
+}
+
+/** Waits for the guest of an instance that was started; one that was resumed has to be told the time. */
+export async function comeUp(
+  session: Session,
+  instance: Instance,
+  context: Context,
+  {
+    timeout = START_TIMEOUT,
+    resumed = false,
+  }: { readonly timeout?: number; readonly resumed?: boolean } = {},
+): Promise<void> {
   await awaitBoot(session, instance, timeout, context);
-  if (instance.state === "suspended") {
+  if (resumed) {
     await setClock(session, instance, context);
   }
   await refreshInclude(session, context);
+}
+
+/** Shuts a running instance down for something, and starts it again in any case. */
+export async function whileStopped<T>(
+  session: Session,
+  lock: Lock,
+  context: Context,
+  work: () => Promise<T>,
+): Promise<T> {
+  await stopLocked(session, lock, {}, context);
+  // Not to be cancelled: it ran before.
+  const again = () => boot(session, lock, { ...context, signal: contextOf().signal }, "stopped");
+  let done: T;
+  try {
+    done = await work();
+  } catch (error) {
+    await again().catch((late: unknown) => context.warn?.(asStrataError(late).message));
+    throw error;
+  }
+  await again();
+  return done;
 }
 
 export async function stop(
@@ -181,8 +217,7 @@ export async function restart(
       await stopLocked(session, lock, {}, context);
       await boot(session, lock, context, "stopped");
     });
-    await awaitBoot(session, instance, options.timeout ?? START_TIMEOUT, context);
-    await refreshInclude(session, context);
+    await comeUp(session, instance, context, defined({ timeout: options.timeout }));
   };
   return async () => {
     for (const instance of chosen) {

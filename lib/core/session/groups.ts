@@ -38,14 +38,9 @@ import {
 import { getInstance } from "../instances/instances.ts";
 import { remove } from "../instances/removal.ts";
 import { snapshotRef } from "../snapshots/ref.ts";
-import {
-  checkRestore,
-  describeSnapshot,
-  renameSnapshot,
-  restore,
-  snapshot,
-  snapshots as trees,
-} from "../snapshots/snapshots.ts";
+import { checkRestore, restore } from "../snapshots/restore.ts";
+import { describeSnapshot, renameSnapshot, snapshots as trees } from "../snapshots/snapshots.ts";
+import { snapshot } from "../snapshots/take.ts";
 import { waitReady } from "./access.ts";
 import { askAll, byEngine, carryOut, gather, locate } from "./engines.ts";
 import { plugins as pluginsOf } from "./plugins.ts";

@@ -74,7 +74,7 @@ describe("completion", () => {
     expect(await next("start", "")).to.deep.equal(["web"]);
     expect(await next("stop", "")).to.deep.equal(["wiki"]);
     expect(await next("suspend", "")).to.deep.equal(["wiki"]);
-    expect(await next("snapshot", "")).to.deep.equal(["web"]);
+    expect(await next("snapshot", "")).to.deep.equal(["web", "wiki"]);
     expect(await next("clone", "")).to.deep.equal(["web"]);
   });
 

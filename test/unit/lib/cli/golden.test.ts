@@ -90,6 +90,9 @@ const snapshot = (name: string, more: Partial<SnapshotInfo>): SnapshotInfo => ({
   disk: 5n * GIB,
   mounts: [],
   size: 200_704n,
+  consistency: "stopped",
+  memorySize: null,
+  group: null,
   ...more,
 });
 
@@ -105,11 +108,15 @@ const trees: readonly SnapshotTreeInfo[] = [
         comment: 'first line, with "quotes"\nsecond line \u{1f680}\n',
         mounts: instances[1]?.mounts ?? [],
         size: null,
+        consistency: "memory",
+        memorySize: 44n * 1024n ** 2n,
       }),
       snapshot("branch", {
         parent: "clean",
         comment: "a comment that is much longer than the fifty characters that a table has room for",
         createdAt: Date.UTC(2026, 10, 25),
+        consistency: "crash",
+        group: "6a3c1f0e-98a4-4d55-9a0b-2f9d2b8f1c11",
       }),
     ],
   },

@@ -273,7 +273,7 @@ describe("commands on instances", () => {
     expect(await at.done("clone", "web", "-n", "copy")).to.equal("Cloned from web to copy.\n");
     await refused(4, "already exists", "clone", "web", "-n", "db");
     expect(await at.done("list", "--snapshots", "--format", "csv")).to.equal(
-      'Instance,Snapshot,Parent,Comment\nweb,snapshot1,,""\n',
+      'Instance,Snapshot,Parent,Comment,Consistency,Group\nweb,snapshot1,,"",stopped,\n',
     );
   });
 

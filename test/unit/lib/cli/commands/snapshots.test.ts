@@ -38,13 +38,19 @@ describe("commands on snapshots", () => {
   });
   afterEach(() => at[Symbol.asyncDispose]());
 
-  it("are taken of stopped instances only", async () => {
-    for (const [command, state] of [
-      ["start", "Running"],
-      ["suspend", "Suspended"],
-    ] as const) {
-      await at.done(command, "web");
-      await refused(5, `Only stopped instances can be snapshotted: "web" is ${state}`, "snapshot", "web");
+  it("are not taken of suspended instances", async () => {
+    await at.done("start", "web");
+    await at.done("suspend", "web");
+    await refused(5, '"web" is Suspended', "snapshot", "web");
+  });
+
+  it("are taken with one option of several that exclude each other", async () => {
+    for (const both of [
+      ["--quiesce", "--memory"],
+      ["--memory", "--stop"],
+      ["--stop", "--quiesce"],
+    ]) {
+      await refused(2, "give one of --quiesce, --memory and --stop", "snapshot", "web", ...both);
     }
   });
 
@@ -132,7 +138,7 @@ describe("commands on snapshots", () => {
     await at.done("clone", "web", "--name", "other");
     await at.done("snapshot", "-c", "a comment", "other");
     expect(await at.done("list", "--snapshots", "other", "--format", "csv")).to.equal(
-      'Instance,Snapshot,Parent,Comment\nother,snapshot1,,"a comment"\n',
+      'Instance,Snapshot,Parent,Comment,Consistency,Group\nother,snapshot1,,"a comment",stopped,\n',
     );
     await refused(3, 'instance "none" does not exist', "list", "--snapshots", "web", "none");
     expect(await at.done("list", "--snapshots", "--tree", "web")).to.equal("web\n├─ b\n│  c\n└─ e  <- now\n");

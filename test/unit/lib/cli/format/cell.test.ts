@@ -69,6 +69,9 @@ function snapshotOf(comment: string): SnapshotInfo {
     disk: 1n,
     mounts: [],
     size: null,
+    consistency: "stopped",
+    memorySize: null,
+    group: null,
   };
 }
 

@@ -18,6 +18,9 @@ function treeOf(nodes: readonly string[], standsOn: string): SnapshotTreeInfo {
       disk: 1n,
       mounts: [],
       size: null,
+      consistency: "stopped",
+      memorySize: null,
+      group: null,
     };
   });
   return { instance: "web", snapshots, standsOn };

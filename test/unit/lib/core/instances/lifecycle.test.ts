@@ -104,12 +104,15 @@ describe("a delayed shutdown", () => {
     }
   });
 
-  it("leaves commands working, and keeps snapshots out like any running instance", async () => {
+  it("leaves commands working, and snapshots like those of any running instance", async () => {
     const strata = await open();
     await strata.instances.stop(["web"], { after: 60_000 });
     const { exit } = await strata.guest.exec("web", ["true"]);
     expect((await exit).code).to.equal(0);
-    expect(await code(strata.snapshots.take("web"))).to.equal("WRONG_STATE");
+    await strata.snapshots.take("web");
+    const [taken] = (await strata.snapshots.tree("web")).snapshots;
+    expect(taken?.consistency).to.equal("crash");
+    expect(await stateOf(strata)).to.equal("Delayed Shutdown");
   });
 
   it("is a shutdown at once when there is no time to wait, and nothing where nothing runs", async () => {
