@@ -117,6 +117,7 @@ function engineOf(world: World, locks: Locks): Engine {
         "snapshot.running",
         "snapshot.quiesce",
         "snapshot.memory",
+        "snapshot.group",
         "snapshot.drop-running",
         "disk.grow",
         "disks",

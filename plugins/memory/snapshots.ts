@@ -25,6 +25,26 @@ export function snapshotGroup(world: World, locks: Locks): Snapshots {
       world.step("take");
       await world.change([id], (stored) => withSnapshot(stored, record, taken, cut));
     },
+    async takeGroup(members, context) {
+      const ids = new Set<string>();
+      for (const { lock, record } of members) {
+        const { id } = await locked(lock);
+        ids.add(id);
+        if (record.consistency === "memory") {
+          const reason = "memory is taken of one instance at a time";
+          throw failure("UNSUPPORTED", { what: "memory in a group of snapshots", engine: "memory", reason });
+        }
+      }
+      goOn(context);
+      for (const { record } of members) {
+        world.step(`take ${record.name}`);
+      }
+      await world.change([...ids], (stored) =>
+        members
+          .filter(({ lock }) => lock.instance.id === stored.id)
+          .reduce((now, { record, taken }) => withSnapshot(now, record, taken, false), stored),
+      );
+    },
     async restore(lock, name, context, { memory = false } = {}) {
       const stored = await locked(lock);
       requireStopped(stored, "Only stopped instances can be restored");

@@ -15,6 +15,7 @@ import { faultTests } from "./faults.ts";
 import { featureTests } from "./features.ts";
 import { firmwareTests } from "./firmware.ts";
 import type { Fixture } from "./fixture.ts";
+import { groupTests } from "./groups.ts";
 import { type Guest, guestOf, launchGuest } from "./guest.ts";
 import { type Kit, type PluginUnderTest, register } from "./kit.ts";
 import { lifecycleTests } from "./lifecycle.ts";
@@ -61,6 +62,7 @@ const sections: Readonly<Record<string, (kit: Kit) => void>> = {
   snapshots: snapshotTests,
   "snapshots of running instances": runningSnapshotTests,
   "snapshots with memory": memorySnapshotTests,
+  "groups of snapshots": groupTests,
   "further disks": diskTests,
   firmware: firmwareTests,
   drives: driveTests,

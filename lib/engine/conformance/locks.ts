@@ -148,6 +148,8 @@ function changes(
     resize: (lock) => instances.resize(lock, { cpus: 2, memory: 512n * MIB }, context()),
     annotate: (lock) => instances.annotate(lock, { deleted: true }),
     take: (lock) => snapshots.take(lock, record, 2, context()),
+    "take a group":
+      snapshots.takeGroup && ((lock) => snapshots.takeGroup?.([{ lock, record, taken: 2 }], context())),
     restore: (lock) => snapshots.restore(lock, "one", context()),
     delete: (lock) => snapshots.delete(lock, removal, context()),
     rename: (lock) => snapshots.rename(lock, "one", "two", context()),

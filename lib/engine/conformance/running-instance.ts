@@ -1,7 +1,7 @@
 import { planRemoval } from "../../core/snapshots/plan.ts";
-import { asStrataError } from "../../errors.ts";
 import type { Consistency, Instance } from "../contract.ts";
 import { same } from "./assert.ts";
+import { callOff } from "./call-off.ts";
 import { EXTRA_DISKS, readDisks } from "./disk-model.ts";
 import { context, current, type Fixture, lockOf, recordOf, take, withInstance } from "./fixture.ts";
 import { NotTried } from "./tally.ts";
@@ -88,28 +88,24 @@ export async function removeSnapshot({ engine }: Fixture, { id }: Instance, name
   await engine.snapshots.delete(lockOf(id), removal, context());
 }
 
-/** Calls a snapshot off before it begins and at some moments after: it is whole or not there, and the guest runs on. */
-export async function callOff(fixture: Fixture, instance: Instance, consistency: Consistency): Promise<void> {
-  const { snapshots } = fixture.engine;
-  for (const delay of [undefined, 0, 1, 5, 25]) {
-    const { record, taken } = await recordOf(fixture, instance, "live", { consistency });
-    const abort = new AbortController();
-    const timer = delay === undefined ? undefined : setTimeout(() => abort.abort(), delay);
-    if (delay === undefined) {
-      abort.abort();
-    }
-    const call = { ...context(), signal: abort.signal };
-    const error = await snapshots
-      .take(lockOf(instance.id), record, taken, call)
-      .then(() => undefined, asStrataError);
-    clearTimeout(timer);
-    same(error?.code ?? "CANCELLED", "CANCELLED");
-    same(error !== undefined || delay !== undefined, true, "a call that was called off before it began");
-    const { state, snapshotCount } = await current(fixture, instance);
-    same({ state, snapshotCount }, { state: "running", snapshotCount: error === undefined ? 2 : 1 });
-    await fixture.audit?.(instance);
-    if (error === undefined) {
-      await removeSnapshot(fixture, instance, "live");
-    }
-  }
+/** Calls a snapshot off: it is whole or not there, and the guest runs on. */
+export async function callOffTake(
+  fixture: Fixture,
+  instance: Instance,
+  consistency: Consistency,
+): Promise<void> {
+  await callOff(
+    async (call) => {
+      const { record, taken } = await recordOf(fixture, instance, "live", { consistency });
+      await fixture.engine.snapshots.take(lockOf(instance.id), record, taken, call);
+    },
+    async (done) => {
+      const { state, snapshotCount } = await current(fixture, instance);
+      same({ state, snapshotCount }, { state: "running", snapshotCount: done ? 2 : 1 });
+      await fixture.audit?.(instance);
+      if (done) {
+        await removeSnapshot(fixture, instance, "live");
+      }
+    },
+  );
 }

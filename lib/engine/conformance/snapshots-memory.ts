@@ -5,7 +5,7 @@ import { rejects, same } from "./assert.ts";
 import { context, current, type Fixture, locked, lockOf, MIB, take } from "./fixture.ts";
 import { type Guest, guestOf } from "./guest.ts";
 import { feature, type Kit } from "./kit.ts";
-import { callOff, labelsOf, readAll, removeSnapshot, withStarted } from "./running-instance.ts";
+import { callOffTake, labelsOf, readAll, removeSnapshot, withStarted } from "./running-instance.ts";
 import { NotTried } from "./tally.ts";
 
 /** Snapshots with the memory of a guest. Only those tests that look into it need one that boots. */
@@ -113,7 +113,7 @@ export function memorySnapshotTests(kit: Kit): void {
   });
 
   withMemory("are whole or not there, whenever they are called off", (fixture, instance) =>
-    callOff(fixture, instance, "memory"),
+    callOffTake(fixture, instance, "memory"),
   );
 
   guestTests(kit);

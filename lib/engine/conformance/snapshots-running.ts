@@ -4,7 +4,7 @@ import { context, current, type Fixture, lockOf, take, withInstance } from "./fi
 import { feature, type Kit } from "./kit.ts";
 import { quiesceTests } from "./quiesce.ts";
 import {
-  callOff,
+  callOffTake,
   halted,
   labelsOf,
   readAll,
@@ -127,7 +127,7 @@ export function runningSnapshotTests(kit: Kit): void {
   });
 
   running("are whole or not there, whenever they are called off", (fixture, instance) =>
-    callOff(fixture, instance, "crash"),
+    callOffTake(fixture, instance, "crash"),
   );
 
   quiesceTests(kit);
