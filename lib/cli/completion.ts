@@ -31,6 +31,8 @@ export interface Names {
   /** `ALIAS` of the active context, and `CONTEXT.ALIAS`. */
   aliases(): Promise<readonly string[]>;
   contexts(): Promise<readonly string[]>;
+  /** Names of hosts. */
+  hosts(): Promise<readonly string[]>;
   engines(): Promise<readonly string[]>;
   /** Disks of an instance beside the system disk. */
   disks(instance: string): Promise<readonly string[]>;
@@ -44,6 +46,9 @@ type Kind = Plain | "disks" | "all disks" | "files" | "instance paths" | "none";
 
 /** The kind of an argument, by `COMMAND ARGUMENT`, and for all other commands by its name. */
 const KINDS: Readonly<Record<string, readonly Kind[]>> = {
+  "context delete names": ["hosts"],
+  "add name": ["none"],
+  address: ["none"],
   "delete names": ["instances", "snapshots"],
   "info names": ["instances", "snapshots"],
   "rename name": ["instances", "snapshots"],
@@ -109,7 +114,9 @@ async function wordsAt(
     return { candidates: [], files: true };
   }
   if (option !== undefined) {
-    return valuesOf(option, operands, names);
+    return command === program && option.long === "--host"
+      ? { candidates: plain(await names.hosts()), files: false }
+      : valuesOf(option, operands, names);
   }
   if (partial.startsWith("-")) {
     return { candidates: options(command), files: false };
@@ -227,7 +234,10 @@ async function argument(
   if (found.argChoices !== undefined) {
     return values(found.argChoices);
   }
-  const kinds = KINDS[`${command.name()} ${found.name()}`] ?? KINDS[found.name()] ?? ["files"];
+  const whole = `${command.name()} ${found.name()}`;
+  const kinds = KINDS[`${command.parent?.name()} ${whole}`] ??
+    KINDS[whole] ??
+    KINDS[found.name()] ?? ["files"];
   const words = await Promise.all(kinds.map((kind) => wordsOf(kind, operands, names, partial)));
   return { candidates: plain(words.flat()), files: kinds.includes("files") };
 }

@@ -11,8 +11,10 @@ export interface FarCommand {
 /** The name of this host among the others. */
 export const HERE = "local";
 
-/** Commands about strata as it is here. */
-const STAY: readonly string[] = ["completion", "context", "help"];
+/** Commands about strata as it is here; the last one asks other hosts itself. */
+const STAY: readonly string[] = ["completion", "context", "help", "__complete"];
+/** Where `--all-hosts` means those that are known here. */
+const LIST: readonly string[] = ["list", "ls"];
 /** Options before the command that have a value. */
 const VALUED: readonly string[] = ["--driver", "--host"];
 
@@ -21,8 +23,10 @@ const VALUED: readonly string[] = ["--driver", "--host"];
  * asked before anything else is loaded: what strata is here does not matter then.
  */
 export function farCommandOf(argv: readonly string[], env: NodeJS.ProcessEnv): FarCommand | undefined {
-  const { host = env.STRATA_HOST ?? "", options, rest } = leadingOptions(argv);
-  const [command = ""] = rest;
+  const { host: given, options, rest } = leadingOptions(argv);
+  const [command = "", ...after] = rest;
+  const isAboutAll = given === undefined && LIST.includes(command) && after.includes("--all-hosts");
+  const host = given ?? (isAboutAll ? HERE : (env.STRATA_HOST ?? ""));
   const isWhole = rest.length > 0 || options.includes("--version");
   if (host === "" || host === HERE || !isWhole || STAY.includes(command)) {
     return undefined;

@@ -1,4 +1,3 @@
-import { text } from "node:stream/consumers";
 import { copy, type Guests } from "../core/guest/copying.ts";
 import { failure } from "../errors.ts";
 import { type Connection, openStrata } from "../remote/run.ts";
@@ -6,6 +5,8 @@ import type { GuestEnd } from "../transfer/guest.ts";
 import { nearDetail } from "../util/nearest.ts";
 import type { Cli } from "./cli.ts";
 import type { FarCommand } from "./far-command.ts";
+import { listThere } from "./far-list.ts";
+import { printable } from "./format/cell.ts";
 import { createProgram } from "./program.ts";
 
 /** States in which a guest of another host can be copied to and from. */
@@ -58,44 +59,12 @@ function guestsOf(cli: Cli, connection: Connection, options: readonly string[]):
 async function statesOf(
   cli: Cli,
   connection: Connection,
-  options: readonly string[],
+  before: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
-  const words = [...options, "list", "--no-ipv4", "--format", "json"];
-  const session = openStrata(connection, words, cli.call.signal);
-  session.stdin.end();
-  const [said, complaint, { code }] = await Promise.all([
-    text(session.stdout),
-    text(session.stderr),
-    session.exit,
-  ]);
+  const request = { before, fields: ["name", "state"], addresses: false };
+  const { objects, said, code } = await listThere(connection, request, cli.call.signal);
   if (code !== 0) {
-    throw failure("PROGRAM_FAILED", { program: `strata on ${connection.name}`, reason: complaint.trim() });
+    cli.io.stderr.write(`${printable(said)}\n`);
   }
-  return readStates(connection, said);
-}
-
-/** Reads what `list` has printed on another host, which is not trusted to be that. */
-function readStates({ name: host }: Connection, said: string): ReadonlyMap<string, string> {
-  const invalid = (cause?: unknown) =>
-    failure("PROGRAM_FAILED", { program: `strata on ${host}`, reason: "it printed no list" }, cause);
-  let list: unknown;
-  try {
-    list = JSON.parse(said);
-  } catch (error) {
-    throw invalid(error);
-  }
-  const instances =
-    typeof list === "object" && list !== null && "list" in list && Array.isArray(list.list)
-      ? (list.list as unknown[])
-      : undefined;
-  if (instances === undefined) {
-    throw invalid();
-  }
-  return new Map(
-    instances.flatMap((each) =>
-      typeof each === "object" && each !== null && "name" in each && "state" in each
-        ? [[String(each.name), String(each.state)] as const]
-        : [],
-    ),
-  );
+  return new Map(objects.map(({ name, state }) => [String(name), String(state)]));
 }

@@ -152,20 +152,42 @@ export function openStrata(
   }
   const stderr = new PassThrough();
   const passedOn = announcement.passOn(from, stderr).finally(() => stderr.end());
-  signal.addEventListener("abort", interrupt, { once: true });
+  // Of a host that is gone, ssh would notice nothing for a while.
+  const cancel = () => {
+    interrupt();
+    child.kill();
+  };
+  signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) {
+    cancel();
+  }
   const exit = (async () => {
     const [code] = await Promise.all([ended(child), passedOn]);
-    signal.removeEventListener("abort", interrupt);
+    signal.removeEventListener("abort", cancel);
+    if (signal.aborted) {
+      throw failure("CANCELLED", {}, signal.reason);
+    }
     if (code === OWN_FAILURE && !(await isConnected(connection.control))) {
       throw failure("HOST_LOST", { host: connection.name });
     }
     return { code };
   })();
   exit.catch(() => {});
-  return { stdin, stdout, stderr, exit };
+  stdin.on("error", () => {});
+  return {
+    stdin,
+    stdout,
+    stderr,
+    exit,
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await exit.catch(() => {});
+    },
+  };
 }
 
-export interface FarSession {
+/** Disposed of before its end, it ends at once. */
+export interface FarSession extends AsyncDisposable {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;

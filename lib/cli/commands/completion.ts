@@ -5,10 +5,12 @@ import { text } from "node:stream/consumers";
 import { Argument, Command } from "commander";
 import type { InstanceState, Strata } from "../../core/api/strata.ts";
 import { failure } from "../../errors.ts";
+import { contextsPath, readContexts } from "../../settings/contexts.ts";
 import { atOwn, makeFolder, readOwn } from "../../util/own-files.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { complete, type Names } from "../completion.ts";
+import { farCommandOf, HERE } from "../far-command.ts";
 import { write } from "../io.ts";
 
 /** Called by the scripts below with the words of a command line, of which the last is to be completed. */
@@ -143,6 +145,12 @@ export function completionWordsCommand(cli: Cli): Command {
     .argument("[words...]", "words of the command line")
     .helpOption(false)
     .action(async (words: string[], _: unknown, self: Command) => {
+      const far = farCommandOf(words, cli.io.env);
+      if (far !== undefined) {
+        const { completeThere } = await import("../far-completion.ts");
+        await write(cli.io, await completeThere(cli, far));
+        return;
+      }
       const program = self.parent ?? self;
       const { candidates, files } = await complete(program, words, namesOf(cli));
       const lines = candidates.map(({ word, meaning }) => (meaning === "" ? word : `${word}\t${meaning}`));
@@ -223,6 +231,10 @@ function namesOf(cli: Cli): Names {
         Object.keys(inner).flatMap((name) => [...(context === active ? [name] : []), `${context}.${name}`]),
       );
     }),
+    hosts: async () => {
+      const contexts = await readContexts(contextsPath(cli.io.env)).catch(() => ({}));
+      return [HERE, ...Object.keys(contexts)];
+    },
     engines: asked(async (strata) =>
       (await strata.plugins.list()).filter(({ state }) => state !== "refused").map(({ name }) => name),
     ),

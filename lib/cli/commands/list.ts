@@ -5,7 +5,7 @@ import type { Cli } from "../cli.ts";
 import { errorPrefix, paletteOf } from "../colour.ts";
 import { command, formatOption } from "../command.ts";
 import { printable } from "../format/cell.ts";
-import { type Format, parseFormat } from "../format/format.ts";
+import { type Format, json, parseFormat, yaml } from "../format/format.ts";
 import { formatList } from "../format/list.ts";
 import { formatRows, type Selection, select, selectedFields } from "../format/rows.ts";
 import { formatSnapshotList, formatTrees } from "../format/snapshot-list.ts";
@@ -39,6 +39,7 @@ export function listCommand(cli: Cli): Command {
   )
     .alias("ls")
     .argument("[names...]", "with --snapshots: instances whose snapshots are listed (default: all)")
+    .option("--all-hosts", "list the instances of this host and all contexts")
     .option("--snapshots", "list snapshots instead of instances")
     .option("--tree", "with --snapshots: draw each instance's tree and mark its current snapshot")
     .option("-q, --names", "print names alone")
@@ -55,6 +56,10 @@ export function listCommand(cli: Cli): Command {
     .addOption(formatOption());
   return withTypedOptions(made).action(async (names: string[], options: Flags) => {
     const format = parseFormat(options.format);
+    if (options.allHosts === true) {
+      await write(cli.io, await listHosts(cli, names, options, format));
+      return;
+    }
     if (options.snapshots === true || options.tree === true) {
       await write(cli.io, await listSnapshots(cli, names, options, format));
       return;
@@ -67,6 +72,7 @@ export function listCommand(cli: Cli): Command {
 }
 
 interface Flags extends TypedFlags {
+  allHosts?: boolean;
   snapshots?: boolean;
   tree?: boolean;
   names?: boolean;
@@ -113,15 +119,17 @@ interface Request {
   readonly typed: TypedRequest | undefined;
   readonly columns: readonly string[] | undefined;
   readonly selection: Selection;
+  /** The fields that are shown or looked at, beside those of every list. */
+  readonly fields: readonly string[];
   /** Whether more has to be looked up than every list has. */
   readonly more: boolean;
 }
 
-function requestOf(options: Flags, format: Format): Request {
+function requestOf(options: Flags, format: Format, known: readonly string[] = INSTANCE_FIELDS): Request {
   const { filter: filters, sort, columns: list, headers, names } = options;
   const selection = { filters, sort };
-  const typed = typedRequest(options, options.format, INSTANCE_FIELDS);
-  const columns = list === undefined ? undefined : knownFields(list, INSTANCE_FIELDS, "--columns");
+  const typed = typedRequest(options, options.format, known);
+  const columns = list === undefined ? undefined : knownFields(list, known, "--columns");
   const table = format === "table" || format === "csv";
   if ((columns !== undefined || !headers) && (typed !== undefined || !table || names === true)) {
     throw failure("USAGE", { reason: "--columns and --no-headers are for tables and csv" });
@@ -129,13 +137,66 @@ function requestOf(options: Flags, format: Format): Request {
   if (names === true && (typed !== undefined || format !== "table")) {
     throw failure("USAGE", { reason: "give --names or a format, not both" });
   }
-  const shown = typed === undefined ? (columns ?? []) : (typed.fields ?? INSTANCE_FIELDS);
-  const fields = [...shown, ...selectedFields(selection, INSTANCE_FIELDS)];
-  return { typed, columns, selection, more: !fields.every(isSummaryField) };
+  const shown = typed === undefined ? (columns ?? []) : (typed.fields ?? known);
+  const fields: readonly string[] = [...shown, ...selectedFields(selection, known)];
+  return { typed, columns, selection, fields, more: !fields.every(isSummaryField) };
 }
 
 function isSummaryField(field: string): boolean {
-  return SUMMARY_FIELDS.some((known) => known === field);
+  return field === HOST || SUMMARY_FIELDS.some((known) => known === field);
+}
+
+/** The field that tells the hosts of a list apart. */
+const HOST = "host";
+const USUAL = ["name", "state", "ipv4", "release"] as const;
+
+async function listHosts(
+  cli: Cli,
+  names: readonly string[],
+  options: Flags,
+  format: Format,
+): Promise<string> {
+  if (names.length > 0 || options.snapshots === true || options.tree === true || options.names === true) {
+    throw failure("USAGE", { reason: "--all-hosts lists instances, with --columns, --filter and --sort" });
+  }
+  const { typed, columns, selection, fields, more } = requestOf(options, format, [HOST, ...INSTANCE_FIELDS]);
+  const { listAllHosts } = await import("../all-hosts.ts");
+  const { objects, failures } = await listAllHosts(cli, {
+    fields: [...new Set([...USUAL, ...fields])].filter((field) => field !== HOST),
+    addresses: options.ipv4,
+    async here() {
+      const strata = await cli.strata();
+      const listing = await strata.instances.listing({ addresses: options.ipv4 });
+      for (const { engine, error } of listing.failures) {
+        complain(cli, `engine ${engine}`, error);
+      }
+      return listing.instances.map(more ? await looker(cli, strata) : typedSummary);
+    },
+  });
+  for (const each of failures) {
+    complain(cli, `host ${each.host}`, each);
+  }
+  const [first] = failures;
+  if (first !== undefined) {
+    cli.exit(first.exitCode);
+  }
+  const chosen = select(objects, (each) => each, selection);
+  if (typed !== undefined) {
+    return typedText(chosen, typed);
+  }
+  if (format === "table" || format === "csv") {
+    const { headers } = options;
+    return formatRows(chosen, columns ?? [HOST, ...USUAL], {
+      format,
+      headers,
+      palette: paletteOf(cli, "stdout"),
+    });
+  }
+  const list = chosen.map((each) =>
+    Object.fromEntries([HOST, ...USUAL].map((field) => [field, each[field]])),
+  );
+  const errors = failures.map(({ host, message }) => ({ host, message }));
+  return format === "json" ? json({ errors, list }) : yaml({ errors, list });
 }
 
 async function listInstances(cli: Cli, options: Flags, format: Format): Promise<string> {
@@ -144,7 +205,7 @@ async function listInstances(cli: Cli, options: Flags, format: Format): Promise<
   const listing = await strata.instances.listing({ addresses: options.ipv4 });
   // The list is incomplete, which a script must be able to notice.
   for (const { engine, error } of listing.failures) {
-    complain(cli, engine, error);
+    complain(cli, `engine ${engine}`, error);
   }
   const typedOf = more ? await looker(cli, strata) : typedSummary;
   const instances = select(listing.instances, typedOf, selection);
@@ -167,7 +228,7 @@ async function listInstances(cli: Cli, options: Flags, format: Format): Promise<
 }
 
 function usualColumns({ engines }: Listing): readonly string[] {
-  return [...(engines.length > 1 ? ["engine"] : []), "name", "state", "ipv4", "release"];
+  return [...(engines.length > 1 ? ["engine"] : []), ...USUAL];
 }
 
 /** What gives all fields of an instance; one that is gone meanwhile has those of the list. */
@@ -182,9 +243,13 @@ async function looker(cli: Cli, strata: Strata): Promise<(instance: InstanceSumm
   };
 }
 
-function complain(cli: Cli, engine: string, { message, hint, exitCode }: StrataError): void {
+function complain(
+  cli: Cli,
+  whose: string,
+  { message, hint, exitCode }: Pick<StrataError, "message" | "hint" | "exitCode">,
+): void {
   cli.io.stderr.write(
-    `${errorPrefix(cli)} engine ${engine}: ${printable([message, hint].filter(Boolean).join(". "))}\n`,
+    `${errorPrefix(cli)} ${whose}: ${printable([message, hint].filter(Boolean).join(". "))}\n`,
   );
   cli.exit(exitCode);
 }

@@ -10,7 +10,7 @@ import { type FarHost, farHost } from "../../support/remote/far-host.ts";
 /** Lists one running instance and one stopped one; runs what `exec` is given in a folder that is the guest's home. */
 const GUESTS = `#!/bin/sh
 case $1 in
-list) echo '{"list": [{"name": "web", "state": "Running"}, {"name": "db", "state": "Stopped"}]}' ;;
+list) echo '[{"name": "web", "state": "Running"}, {"name": "db", "state": "Stopped"}]' ;;
 exec) cd "$HOME/guest" && HOME=$PWD && shift 4 && exec "$@" ;;
 *) exit 1 ;;
 esac
@@ -220,7 +220,7 @@ describe("a transfer to and from the guests of another host", () => {
   it("writes nothing outside its destination, whatever the other host sends", async () => {
     const script = `#!/bin/sh
 case $1 in
-list) echo '{"list": [{"name": "web", "state": "Running"}]}' ;;
+list) echo '[{"name": "web", "state": "Running"}]' ;;
 *) mkdir -p "$HOME/tree"; echo >"$HOME/tree/evil"; tar -cPf - --transform 's|evil|../escaped|' -C "$HOME/tree" . ;;
 esac
 `;
@@ -234,7 +234,7 @@ esac
   });
 
   it("fails if what the other host prints is no list", async () => {
-    for (const printed of ["", "{}", "[1", '{"list": 7}']) {
+    for (const printed of ["", "{}", "[1", "[7]"]) {
       await writeFile(join(far.home, "bin/strata"), `#!/bin/sh\necho '${printed}'\n`);
       const { code, stderr } = await transfer(["site/deep/page one", "web:"]);
       expect(code, printed).to.equal(1);
