@@ -7,6 +7,7 @@ import {
   isStrataError,
   type PurgeOptions,
   parseSnapshotRef,
+  type Restored,
   type SnapshotRef,
   type SnapshotTreeInfo,
   Strata,
@@ -48,7 +49,8 @@ export async function snapshots({ snapshots, ...strata }: Strata): Promise<void>
   // @ts-expect-error there is no such consistency
   await snapshots.take("web", { consistency: "frozen" });
   await snapshots.restore(taken);
-  await snapshots.restore("web.clean");
+  expectTypeOf(await snapshots.restore("web.clean")).toEqualTypeOf<Restored>();
+  await snapshots.restore("web.clean", { diskOnly: true, start: false });
   // @ts-expect-error it names no snapshot
   await snapshots.restore("web");
   // @ts-expect-error it names no snapshot

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
-import type { Strata, TakeOptions } from "../../core/api/strata.ts";
+import type { RestorePlan, Strata, TakeOptions } from "../../core/api/strata.ts";
 import { asSnapshotRef } from "../../core/snapshots/ref.ts";
 import { failure } from "../../errors.ts";
 import { defined } from "../../util/defined.ts";
+import { quote } from "../../util/quote.ts";
 import type { Cli } from "../cli.ts";
 import { collect, command } from "../command.ts";
 import { printable } from "../format/cell.ts";
@@ -75,34 +76,65 @@ async function requireOwnRef(strata: Strata, instance: string, name: string | un
   }
 }
 
+interface RestoreFlags {
+  destructive?: true;
+  diskOnly?: true;
+  start?: boolean;
+}
+
 export function restoreCommand(cli: Cli): Command {
   return command(
     "restore",
-    ["restore an instance from a snapshot", "restore a stopped instance to a snapshot"],
-    "restore --destructive web.clean",
+    [
+      "restore an instance from a snapshot",
+      "restore an instance to a snapshot; one that runs is started again",
+    ],
+    "restore web.clean",
+    "restore --destructive --no-start web.clean",
   )
     .argument("<instance.snapshot>", "instance and the snapshot to restore")
     .option("-d, --destructive", "discard the current state without asking")
-    .action(async (text: string, options: { destructive?: boolean }) => {
+    .option("--disk-only", "leave the memory of the snapshot alone, so that the guest boots")
+    .option("--start", "start the instance afterwards, also if it does not run now")
+    .option("--no-start", "do not start the instance again")
+    .action(async (text: string, { destructive, diskOnly, start }: RestoreFlags) => {
       const strata = await cli.strata();
       const ref = asSnapshotRef(await strata.resolve(text), text);
       const question = `Do you want to take a snapshot of ${ref.instance} before discarding its current state? (Yes/no)`;
-      const asks = options.destructive !== true;
+      const asks = destructive !== true;
+      const chosen = defined({ diskOnly, start });
       // If the snapshot cannot be restored, say so before asking.
-      const plan = asks ? await strata.snapshots.checkRestore(ref) : undefined;
+      const plan = asks ? await strata.snapshots.checkRestore(ref, chosen) : undefined;
       if (asks && !canAsk(cli.io)) {
         throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
       }
       const shown = plan?.disks ?? [];
-      for (const { detail } of shown) {
-        await write(cli.io, `${printable(detail.charAt(0).toUpperCase() + detail.slice(1))}.\n`);
-      }
+      await tell(cli, [...shown.map(({ detail }) => detail), ...stopOf(ref.instance, plan, start)]);
       const saveFirst = asks && (await confirm(cli, question, true));
-      const { saved } = await strata.snapshots.restore(ref, { saveFirst, shown, ...cli.call });
+      const options = { ...chosen, saveFirst, shown, ...cli.call };
+      const { saved, resumes } = await strata.snapshots.restore(ref, options);
       cli.progress.clear();
       if (saved !== null) {
         await write(cli.io, `Snapshot taken: ${saved}\n`);
       }
       await write(cli.io, `Snapshot restored: ${ref}\n`);
+      if (resumes) {
+        cli.note(`"${ref.instance}" is suspended; \`strata start ${quote(ref.instance)}\` resumes it.`);
+      }
     });
+}
+
+/** What a restore does with an instance that runs, before it is asked for. */
+function stopOf(instance: string, plan: RestorePlan | undefined, start = true): string[] {
+  if (plan?.running !== true) {
+    return [];
+  }
+  return [`"${instance}" is running: its power is cut${start ? ", and it is started again" : ""}`];
+}
+
+/** Writes sentences, each on a line of its own. */
+async function tell(cli: Cli, sentences: readonly string[]): Promise<void> {
+  for (const each of sentences) {
+    await write(cli.io, `${printable(each.charAt(0).toUpperCase() + each.slice(1))}.\n`);
+  }
 }

@@ -120,6 +120,7 @@ function instanceTable(info: InstanceInfo, palette: Palette): string {
   return `${[
     line("Name", info.name),
     paintedLine("State", paintState(info.state, palette)),
+    ...(info.resumes === null ? [] : [line("Resumes", `${info.name}.${info.resumes}`)]),
     ...(info.member === undefined ? [] : [line("Member", info.member)]),
     line("Snapshots", String(info.snapshotCount)),
     line("IPv4", ...(info.ipv4.length === 0 ? ["--"] : info.ipv4)),
@@ -215,6 +216,7 @@ function jsonInstance(info: InstanceInfo): Record<string, unknown> {
     ...jsonUsages(info),
     ...(info.firmware === null ? {} : { firmware: info.firmware }),
     ...(info.tpm === null ? {} : { tpm: info.tpm }),
+    ...(info.resumes === null ? {} : { resumes: info.resumes }),
     read_image_size: info.readImageSize === null ? "" : String(info.readImageSize),
     ipv4: info.ipv4,
     mounts: jsonMounts(info.mounts),

@@ -21,6 +21,7 @@ export const INSTANCE_FIELDS = [
   "macs",
   "mounts",
   "snapshots",
+  "resumes",
 ] as const;
 
 /** The same with what only its guest knows. */
@@ -63,6 +64,7 @@ export function typedInstance(info: InstanceInfo): Typed {
     macs: info.macs,
     mounts: info.mounts.map(typedMount),
     snapshots: info.snapshotCount,
+    resumes: info.resumes,
     guest:
       info.guestAnswered === true
         ? { load: info.load, memory: typedUsage(info.memory), disk: typedUsage(info.disk) }

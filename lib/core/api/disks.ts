@@ -32,6 +32,10 @@ export interface DiskChange {
 export interface RestorePlan {
   /** Further disks for which it is more than that, by name. */
   readonly disks: readonly DiskChange[];
+  /** Whether the guest comes back as it ran, with its memory. */
+  readonly memory: boolean;
+  /** Whether the instance runs, and so is stopped for it. */
+  readonly running: boolean;
 }
 
 /** Disks of instances: the system disk, and those beside it. */

@@ -102,6 +102,8 @@ export interface InstanceInfo extends InstanceSummary {
   readonly firmware: Firmware | null;
   /** Version of its TPM, such as "2.0"; null without one. */
   readonly tpm: string | null;
+  /** Name of the snapshot where the next start resumes it, of a suspended instance that was restored so; else null. */
+  readonly resumes: string | null;
 }
 
 /** An instance of the engine that strata did not create. */

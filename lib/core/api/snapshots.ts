@@ -107,10 +107,21 @@ export interface TakeOptions extends CallOptions {
   readonly stop?: boolean;
 }
 
-/** Options of {@link StrataSnapshots.restore}. */
-export interface RestoreOptions extends CallOptions {
+/** Options of {@link StrataSnapshots.checkRestore}. */
+export interface CheckRestoreOptions {
   /**
-   * Takes a snapshot of the current state first, under the same lock.
+   * Leaves the memory of a snapshot alone: the guest boots from the disks.
+   *
+   * @default false
+   */
+  readonly diskOnly?: boolean;
+}
+
+/** Options of {@link StrataSnapshots.restore}. */
+export interface RestoreOptions extends CallOptions, CheckRestoreOptions {
+  /**
+   * Takes a snapshot of the current state first, under the same lock. Of a running instance it is one as after a
+   * power cut, and no write of the guest is lost between the snapshot and the stop.
    *
    * @default false: the current state is discarded
    */
@@ -121,6 +132,20 @@ export interface RestoreOptions extends CallOptions {
    * @default none
    */
   readonly shown?: readonly DiskChange[];
+  /**
+   * Starts the instance afterwards, or leaves it as it is then.
+   *
+   * @default true if it ran before
+   */
+  readonly start?: boolean;
+}
+
+/** What a restore has done. */
+export interface Restored {
+  /** The snapshot of the state before, with `saveFirst`; else null. */
+  readonly saved: SnapshotRef | null;
+  /** True if the instance was left suspended, and the next start resumes it where the snapshot was taken. */
+  readonly resumes: boolean;
 }
 
 /** Snapshots of instances. */
@@ -147,21 +172,22 @@ export interface StrataSnapshots {
    */
   tree(instance: string): Promise<SnapshotTreeInfo>;
   /**
-   * Restores a stopped instance to a snapshot: disks, CPUs, memory, mounts and interfaces. A further disk that the
-   * snapshot does not have is removed, unless it is excluded: excluded disks stay as they are. `warn` gets a sentence
-   * for each disk that is removed, comes back or stays as it is, if the instance has further disks.
+   * Restores an instance to a snapshot: disks, CPUs, memory, mounts and interfaces. The power of a running instance is
+   * cut for that, and it is started again. A snapshot with memory brings back the guest as it ran. A further disk that
+   * the snapshot does not have is removed, unless it is excluded: excluded disks stay as they are. `warn` gets a
+   * sentence for each disk that is removed, comes back or stays as it is, if the instance has further disks.
    *
-   * @returns the snapshot of the state before, with `saveFirst`; else null
-   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped or running;
+   * MEMORY_UNLOADABLE if the memory does not fit this host any more; what `start` throws
    */
-  restore(ref: AnySnapshotRef, options?: RestoreOptions): Promise<{ readonly saved: SnapshotRef | null }>;
+  restore(ref: AnySnapshotRef, options?: RestoreOptions): Promise<Restored>;
   /**
    * Rejects like `restore`, as far as this can be checked beforehand, so that users are not asked in vain.
    *
-   * @returns what it would do with further disks
-   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped
+   * @returns what it would do
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE or INSTANCE_SUSPENDED unless stopped or running
    */
-  checkRestore(ref: AnySnapshotRef): Promise<RestorePlan>;
+  checkRestore(ref: AnySnapshotRef, options?: CheckRestoreOptions): Promise<RestorePlan>;
   /**
    * Permanently deletes snapshots anywhere in the tree; all are looked up first. The contents of the instance
    * and of other snapshots stay the same.

@@ -92,6 +92,7 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
     readImageSize: extra,
     firmware: instance.firmware ?? null,
     tpm: instance.tpm ?? null,
+    resumes: instance.resumes ?? null,
   };
 }
 

@@ -147,13 +147,17 @@ async function stopLocked(
   context: Context,
 ): Promise<void> {
   const { instances } = await session.engine();
-  const { name, state } = lock.instance;
+  const { name, state, resumes } = lock.instance;
   if (options.cancel === true) {
     return cancelShutdown(session, lock, context);
   }
   if (state === "suspended" && options.force !== true) {
+    const effect =
+      resumes === undefined
+        ? "discards its saved memory"
+        : `has it boot from its disks, and not resume ${resumes}`;
     return context.warn?.(
-      `"${name}" is Suspended, so there is nothing to shut down; \`strata stop --force ${quote(name)}\` discards its saved memory`,
+      `"${name}" is Suspended, so there is nothing to shut down; \`strata stop --force ${quote(name)}\` ${effect}`,
     );
   }
   if (options.after !== undefined && options.after > 0) {

@@ -65,9 +65,9 @@ export function snapshots(session: Session): StrataSnapshots {
       const ref = await toSnapshotRef(session, given);
       return restore(await at(ref), ref, options, options);
     },
-    async checkRestore(given) {
+    async checkRestore(given, options) {
       const ref = await toSnapshotRef(session, given);
-      return answer(await checkRestore(await at(ref), ref));
+      return answer(await checkRestore(await at(ref), ref, options));
     },
     async delete(refs, options) {
       const items = await checkEach(listOf(refs), (given) => toSnapshotRef(session, given));

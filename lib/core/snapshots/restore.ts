@@ -1,32 +1,74 @@
-import type { Context, Instance } from "../../engine/contract.ts";
+import type { Context, Instance, Lock } from "../../engine/contract.ts";
+import { asStrataError, failure } from "../../errors.ts";
 import type {
   CallOptions,
   DiskChange,
   Ref,
+  Restored,
   RestoreOptions,
   RestorePlan,
   SnapshotRef,
 } from "../api/strata.ts";
+import { boot, forgetBoot } from "../instances/boot.ts";
 import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";
+import { comeUp, STOP_TIMEOUT } from "../instances/lifecycle.ts";
+import { forgetShutdown } from "../instances/shutdown.ts";
+import { requireFeature } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { diskChanges } from "./disk-changes.ts";
 import { checkName } from "./names.ts";
 import { outlineOf } from "./outline.ts";
 import { snapshotRef } from "./ref.ts";
 import { requireSnapshot, treeOf } from "./snapshots.ts";
-import { take } from "./take.ts";
+import { take, takesRunning } from "./take.ts";
+
+type Options = Pick<RestoreOptions, "saveFirst" | "shown" | "diskOnly" | "start">;
 
 /** Rejects like a restore, as far as this can be checked without a lock, and says what it will do. */
 export async function checkRestore(
   session: Session,
   { instance: name, snapshot }: Required<Ref>,
+  options: Pick<Options, "diskOnly"> = {},
 ): Promise<RestorePlan> {
   checkName("snapshot", snapshot);
   const instance = await getInstance(session, name);
+  const memory = await requireRestorable(session, instance, snapshot, options);
+  const disks = await changesOf(session, instance, snapshot);
+  return { disks, memory, running: instance.state === "running" };
+}
+
+/** Rejects unless an instance can be restored to a snapshot; true if that comes with memory. */
+export async function requireRestorable(
+  session: Session,
+  instance: Instance,
+  snapshot: string,
+  { diskOnly }: Pick<Options, "diskOnly">,
+): Promise<boolean> {
   const { snapshots: group } = await session.engine();
-  await requireSnapshot(await outlineOf(group, instance.id), name, snapshot);
-  requireRestorable(instance);
-  return { disks: await changesOf(session, instance, snapshot) };
+  const { id, name, state, resumes } = instance;
+  await requireSnapshot(await outlineOf(group, id), name, snapshot);
+  // What only waits to be resumed has its memory in a snapshot, so nothing of it is lost.
+  if (state !== "running" && resumes === undefined) {
+    requireStopped(instance, "Only running and stopped instances can be restored");
+  }
+  const memory = diskOnly !== true && (await hasMemory(session, instance, snapshot));
+  if (memory) {
+    await requireFeature(session, "snapshot.memory", `restoring the memory of ${name}.${snapshot}`);
+  }
+  return memory;
+}
+
+/** The whole tree is read for this only where snapshots may have memory, and one cannot be read alone. */
+async function hasMemory(session: Session, instance: Instance, name: string): Promise<boolean> {
+  const { snapshots: group } = await session.engine();
+  if (group.find !== undefined) {
+    return (await group.find(instance.id, name))?.consistency === "memory";
+  }
+  if (!(await session.info()).features.has("snapshot.memory")) {
+    return false;
+  }
+  const { snapshots } = await treeOf(session, instance);
+  return snapshots.find((each) => each.name === name)?.consistency === "memory";
 }
 
 /** What restoring a snapshot does with further disks; an engine without them is not asked. */
@@ -39,41 +81,141 @@ async function changesOf(session: Session, instance: Instance, name: string): Pr
   return diskChanges(name, instance.resources.disks, then);
 }
 
-function requireRestorable(instance: Instance): void {
-  requireStopped(instance, "Only stopped instances can be restored");
-}
-
 /**
- * Restores a stopped instance to a snapshot; with `saveFirst`, after taking a snapshot of its current state.
+ * Restores an instance to a snapshot; with `saveFirst`, after taking a snapshot of its current state. One that runs
+ * is stopped for it and started again.
  */
 export async function restore(
   session: Session,
   ref: Required<Ref>,
-  options: Pick<RestoreOptions, "saveFirst" | "shown"> = {},
+  options: Options = {},
   call?: CallOptions,
-): Promise<{ readonly saved: SnapshotRef | null }> {
+): Promise<Restored> {
   checkName("snapshot", ref.snapshot);
   const context = contextOf(call);
+  const { started, ...restored } = await whileLocked(session, { name: ref.instance }, context, (lock) =>
+    restoreLocked(session, lock, ref.snapshot, options, context),
+  );
+  if (started !== undefined) {
+    await comeUp(session, started.instance, context, started).catch(unstarted(ref, restored, context));
+  }
+  return restored;
+}
+
+/** A restored instance that was started, whose guest has still to come up. */
+export interface Started extends Restored {
+  readonly started?: { readonly instance: Instance; readonly resumed: boolean };
+}
+
+/** The same under its lock; nothing waits for the guest yet. */
+export async function restoreLocked(
+  session: Session,
+  lock: Lock,
+  snapshot: string,
+  options: Options,
+  context: Context,
+): Promise<Started> {
   const { instances, snapshots: group } = await session.engine();
-  return whileLocked(session, { name: ref.instance }, context, async (lock) => {
-    const fresh = lock.instance;
-    await requireSnapshot(await outlineOf(group, fresh.id), ref.instance, ref.snapshot);
-    requireRestorable(fresh);
-    await warnOfChanges(session, fresh, ref.snapshot, options.shown, context);
-    const comment = `Before restoring ${ref.snapshot}`;
-    const { disks } = fresh.resources;
-    const saved =
-      options.saveFirst === true
-        ? await take(session, lock, { comment, disks, consistency: "stopped" }, context)
-        : null;
-    context.progress({ phase: "Restoring snapshot" });
-    await group.restore(lock, ref.snapshot, context);
-    // Restoring the current snapshot leaves no other trace that events could show.
-    await instances.annotate(lock, {
-      restoredAt: Math.max(Date.now(), (fresh.record.restoredAt ?? 0) + 1),
-    });
-    return { saved: saved === null ? null : snapshotRef(ref.instance, saved) };
+  const { instance } = lock;
+  const memory = await requireRestorable(session, instance, snapshot, options);
+  await warnOfChanges(session, instance, snapshot, options.shown, context);
+  const ran = instance.state === "running";
+  const comment = `Before restoring ${snapshot}`;
+  const saved = await giveUp(session, lock, options.saveFirst === true ? comment : undefined, context);
+  // Stopped half-way, what ran would neither run nor be restored.
+  const finishing = ran ? { ...context, signal: contextOf().signal } : context;
+  context.progress({ phase: "Restoring snapshot" });
+  try {
+    await group.restore(lock, snapshot, finishing, memory ? { memory } : {});
+  } catch (error) {
+    if (ran) {
+      await startAgain(session, lock, saved, finishing);
+    }
+    throw error;
+  }
+  // Restoring the current snapshot leaves no other trace that events could show.
+  await instances.annotate(lock, {
+    restoredAt: Math.max(Date.now(), (instance.record.restoredAt ?? 0) + 1),
   });
+  if (!(options.start ?? ran)) {
+    return { saved, resumes: memory };
+  }
+  const ref = snapshotRef(instance.name, snapshot);
+  await boot(session, lock, context, memory ? "suspended" : "stopped").catch(
+    unstarted(ref, { saved }, context),
+  );
+  return { saved, resumes: false, started: { instance, resumed: memory } };
+}
+
+/**
+ * Stops whatever runs, without caring for what is lost. With a comment, a snapshot has it: of a running instance at
+ * the very moment at which its power is cut, where the engine can, and else after a shutdown.
+ */
+async function giveUp(
+  session: Session,
+  lock: Lock,
+  comment: string | undefined,
+  context: Context,
+): Promise<SnapshotRef | null> {
+  const { instances } = await session.engine();
+  const { name, state, resources } = lock.instance;
+  const request = { disks: resources.disks, ...(comment === undefined ? {} : { comment }) };
+  const ran = state === "running";
+  let saved: string | null = null;
+  if (context.signal.aborted) {
+    throw failure("CANCELLED");
+  }
+  if (ran && comment !== undefined && (await takesRunning(session))) {
+    saved = await take(session, lock, { ...request, consistency: "crash", cut: true }, context);
+  } else {
+    if (state !== "stopped") {
+      const gently = ran && comment !== undefined;
+      await instances.stop(lock, gently ? { grace: STOP_TIMEOUT } : "force", context);
+    }
+    if (comment !== undefined) {
+      saved = await take(session, lock, { ...request, consistency: "stopped" }, context).catch(
+        async (error: unknown) => {
+          if (ran) {
+            await startAgain(session, lock, null, { ...context, signal: contextOf().signal });
+          }
+          throw error;
+        },
+      );
+    }
+  }
+  if (ran) {
+    await forgetShutdown(session, lock);
+    await forgetBoot(session, lock);
+  }
+  return saved === null ? null : snapshotRef(name, saved);
+}
+
+/** Starts what ran, as it is, where it could not be restored; why not is the error to report. */
+async function startAgain(
+  session: Session,
+  lock: Lock,
+  saved: SnapshotRef | null,
+  context: Context,
+): Promise<void> {
+  const { name } = lock.instance;
+  const kept = saved === null ? "" : `; snapshot ${saved} was taken`;
+  await boot(session, lock, context, "stopped").then(
+    () => context.warn?.(`"${name}" is not restored, and was started again${kept}`),
+    (error: unknown) => context.warn?.(`"${name}" is not restored${kept}: ${asStrataError(error).message}`),
+  );
+}
+
+/** Says what was done before the start failed, which is the error to report. */
+function unstarted(
+  ref: Required<Ref>,
+  { saved }: Pick<Restored, "saved">,
+  context: Context,
+): (error: unknown) => never {
+  return (error) => {
+    const kept = saved === null ? "" : `, and snapshot ${saved} was taken before`;
+    context.warn?.(`"${ref.instance}" is restored to ${ref.snapshot}${kept}, but it could not be started`);
+    throw error;
+  };
 }
 
 /**

@@ -85,6 +85,8 @@ export interface Snapshots {
   tree(id: string): Promise<SnapshotTree>;
   /** Present where the engine can tell this much sooner than the whole tree. */
   outline?(id: string): Promise<SnapshotOutline>;
+  /** One snapshot as in the tree, or null. Present where the engine can tell it much sooner than the whole tree. */
+  find?(id: string, name: string): Promise<Snapshot | null>;
   /** What deleting a snapshot does; null when it is not there. Without it the core reads the whole tree. */
   removal?(id: string, name: string): Promise<Removal | null>;
   /**

@@ -41,6 +41,7 @@ const instances: readonly InstanceInfo[] = [
     readImageSize: null,
     firmware: null,
     tpm: null,
+    resumes: null,
   },
   {
     name: "web",
@@ -75,6 +76,7 @@ const instances: readonly InstanceInfo[] = [
     readImageSize: null,
     firmware: null,
     tpm: null,
+    resumes: null,
   },
 ];
 

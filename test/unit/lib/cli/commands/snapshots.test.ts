@@ -61,7 +61,8 @@ describe("commands on snapshots", () => {
     await refused(3, 'instance "nosuch" does not exist', "restore", "nosuch.snapshot1");
     await refused(2, "restore requires --destructive", "restore", "web.snapshot1");
     await at.done("start", "web");
-    await refused(5, "Only stopped instances can be restored", "restore", "web.snapshot1");
+    await at.done("suspend", "web");
+    await refused(5, "Only running and stopped instances can be restored", "restore", "web.snapshot1");
     const asked = await at.onTerminal("yes\n", "restore", "web.snapshot1");
     expect([asked.code, asked.stdout], "on a terminal too").to.deep.equal([5, ""]);
   });
@@ -184,7 +185,7 @@ describe("commands on snapshots", () => {
     expect(await read()).to.equal("second");
   });
 
-  it("are not restored without -d where nobody can be asked, nor unless the instance is stopped", async () => {
+  it("are not restored without -d where no question can be asked", async () => {
     await at.done("snapshot", "web", "-n", "clean");
     await refused(
       2,
@@ -193,14 +194,40 @@ describe("commands on snapshots", () => {
       "web.clean",
     );
     await refused(2, "does not name a snapshot", "restore", "-d", "web");
+  });
+
+  it("are restored while the instance runs, which is said before the question", async () => {
+    await at.done("snapshot", "web", "-n", "clean");
     await at.done("start", "web");
-    await refused(
-      5,
-      'Only stopped instances can be restored: "web" is Running',
-      "restore",
-      "-d",
-      "web.clean",
+    const asked = await at.onTerminal("\r", "restore", "web.clean");
+    expect(asked.stdout).to.match(/^"web" is running: its power is cut, and it is started again\.\n/);
+    expect(asked.stdout).to.contain("Snapshot taken: web.snapshot2\nSnapshot restored: web.clean\n");
+    expect(await at.done("list", "--snapshots", "--format", "csv")).to.contain(
+      'web,snapshot2,clean,"Before restoring clean",crash,',
     );
+    expect(await at.done("list")).to.match(/web +Running/);
+    const left = await at.onTerminal("no\r", "restore", "--no-start", "web.clean");
+    expect(left.stdout).to.match(/^"web" is running: its power is cut\.\n/);
+    expect(await at.done("list")).to.match(/web +Stopped/);
+    await at.done("restore", "-d", "--start", "web.clean");
+    expect(await at.done("list")).to.match(/web +Running/);
+  });
+
+  it("with memory leave a stopped instance suspended, and say what resumes it", async () => {
+    await at.done("start", "web");
+    await at.done("snapshot", "web", "--memory", "-n", "warm");
+    await at.done("stop", "web");
+    const { stderr, stdout } = await at.strata("restore", "-d", "web.warm");
+    expect(stdout).to.equal("Snapshot restored: web.warm\n");
+    expect(stderr).to.equal('"web" is suspended; `strata start web` resumes it.\n');
+    expect(await at.done("info", "web")).to.match(/State: +Suspended\nResumes: +web\.warm\n/);
+    const [typed] = JSON.parse(await at.done("list", "-o", "json=state,resumes"));
+    expect(typed).to.deep.equal({ state: "Suspended", resumes: "warm" });
+    await at.done("start", "web");
+    expect(await at.done("info", "web")).not.to.contain("Resumes");
+    await at.done("stop", "web");
+    await at.done("restore", "-d", "--disk-only", "web.warm");
+    expect(await at.done("list")).to.match(/web +Stopped/);
   });
 
   it("are deleted on a terminal after a question, whose answer is no by default; also while it runs", async () => {
