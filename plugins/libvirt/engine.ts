@@ -317,14 +317,16 @@ export interface MetadataChange {
   readonly pendingRemovals?: null;
   readonly operation?: Metadata["operation"] | null;
   readonly snapshot?: Metadata["snapshot"] | null;
+  readonly resume?: Metadata["resume"] | null;
 }
 
 /** The metadata with a change; members that are not named stay as they are. */
 export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
-  const { operation, snapshot, pendingRemovals, ...rest } = metadata;
+  const { operation, snapshot, resume, pendingRemovals, ...rest } = metadata;
   const nextPendingRemovals = change.pendingRemovals === null ? undefined : pendingRemovals;
   const nextOperation = change.operation === undefined ? operation : change.operation;
   const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
+  const nextResume = change.resume === undefined ? resume : change.resume;
   return {
     ...rest,
     ...(change.name === undefined ? {} : { name: change.name }),
@@ -336,6 +338,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(nextPendingRemovals === undefined ? {} : { pendingRemovals: nextPendingRemovals }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),
     ...(nextSnapshot == null ? {} : { snapshot: nextSnapshot }),
+    ...(nextResume == null ? {} : { resume: nextResume }),
   };
 }
 

@@ -156,6 +156,7 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       "snapshot.stopped",
       "snapshot.running",
       "snapshot.quiesce",
+      "snapshot.memory",
       "disk.grow",
       "disks",
       "suspend",
@@ -175,7 +176,6 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       ...mounting.features,
     ]),
     missing: new Map<Feature, string>([
-      ["snapshot.memory", "snapshots have the disks of a running guest, and not its memory"],
       ["snapshot.group", "each instance has a snapshot of its own moment"],
       ["snapshot.drop-running", "layers that a guest reads are merged when it stops"],
       ...(session ? NETWORKING.map((feature) => [feature, NO_NETWORKS] as const) : []),

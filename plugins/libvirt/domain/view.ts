@@ -1,4 +1,5 @@
 import type { Disk, EngineState, Instance, InstanceRecord } from "../../../lib/engine/contract.ts";
+import { defined } from "../../../lib/util/defined.ts";
 import type { Managed } from "../engine.ts";
 import { addressesOf, type LeaseReader } from "../network/networks.ts";
 import type { Format } from "../qcow2/header.ts";
@@ -60,6 +61,7 @@ export async function toInstance(
     snapshotCount,
     ...(firmware === undefined ? {} : { firmware }),
     ...(tpm === undefined ? {} : { tpm }),
+    ...(state === "suspended" ? defined({ resumes: metadata.resume?.snapshot }) : {}),
     ...(metadata.operation?.kind === "purge" ? { removing: true } : {}),
   };
 }
@@ -72,7 +74,7 @@ export function visibleRecord({ operation, record }: Metadata): InstanceRecord {
 /** The state in the contract's terms. */
 export async function readState(
   domain: Domain,
-  { operation }: Pick<Metadata, "operation">,
+  { operation, resume }: Pick<Metadata, "operation" | "resume">,
   { stateOf, isSaved }: States,
 ): Promise<EngineState> {
   if (operation?.kind === "create") {
@@ -91,7 +93,7 @@ export async function readState(
       return "suspended";
     case DomainState.SHUTOFF:
     case DomainState.CRASHED:
-      return (await isSaved(domain)) ? "suspended" : "stopped";
+      return resume !== undefined || (await isSaved(domain)) ? "suspended" : "stopped";
     default:
       return "unknown";
   }

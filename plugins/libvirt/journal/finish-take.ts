@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Context } from "../../../lib/engine/contract.ts";
+import { reasonOf } from "../../../lib/errors.ts";
 import { isShutOff } from "../domain/view.ts";
 import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
 import { libvirtError } from "../errors.ts";
@@ -8,6 +10,8 @@ import { layerOf } from "../layers/names.ts";
 import { parseStamp, type Stamp } from "../layers/pending-removals.ts";
 import { scheduleRemoval } from "../layers/schedule-removal.ts";
 import { isStray, removeStrays } from "../layers/stray.ts";
+import { removeMemory } from "../memory/files.ts";
+import { plugMounts } from "../mounts/hotplug.ts";
 import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
@@ -21,6 +25,9 @@ import { type Element, parse } from "../xml/document.ts";
 import { putMetadata, readMetadata, type SnapshotEntry } from "../xml/metadata.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { OperationOf } from "./entry.ts";
+
+/** Nobody waits for what is put right here. */
+const SILENT: Context = { signal: new AbortController().signal, progress() {} };
 
 /** A disk of an interrupted take. */
 interface TakenDisk {
@@ -43,6 +50,11 @@ export async function finishTake(
 ): Promise<void> {
   const { domain, metadata, document } = managed;
   await letGoOn(managed);
+  if (metadata.snapshot?.consistency === "memory") {
+    await plugMounts(engine, managed, SILENT).catch((error: unknown) => {
+      engine.log.warn(`the mounts of "${managed.name}" come back with its next start: ${reasonOf(error)}`);
+    });
+  }
   const activeLayer = readDisk(document);
   const made = [{ target: managedTarget(document), file }, ...further];
   const disks = await Promise.all(
@@ -56,6 +68,7 @@ export async function finishTake(
     const undo = stage === "switched" ? undoSwitch : undoPreparation;
     await keepCurrentSnapshot({ ...managed, document: await undo(engine, managed, disks) });
     await dropPacked(managed, metadata.snapshot?.firmware);
+    await removeMemory(metadata.folder, metadata.snapshot?.memory);
   }
   // An old definition has an old counter. The copy of the definition has that of strata's last operation.
   const ever = Math.max(metadata.record.snapshotsTaken, await takenByCopy(metadata.folder));

@@ -186,11 +186,13 @@ export async function finishRename(
     }
     await deleteRecord(managed, old, []);
   }
+  const { resume } = metadata;
+  const renamed = resume?.snapshot === from ? { resume: { ...resume, snapshot: to } } : {};
   await removeRecordCopies(await listCopies(metadata.folder), from);
   if (seen === undefined) {
     await keepCurrentSnapshot(managed);
   }
-  await writeMetadata(managed, { operation: null });
+  await writeMetadata(managed, { operation: null, ...renamed });
   await clearJournal(metadata.folder);
 }
 

@@ -6,6 +6,7 @@ import { getLocked, type LibvirtEngine, type Managed, writeMetadata } from "../e
 import { libvirtError } from "../errors.ts";
 import { cancelRemoval } from "../layers/pending-removals.ts";
 import { removeInstance } from "../lifecycle/removal.ts";
+import { dropStale } from "../memory/resume.ts";
 import { restoreBackup } from "../snapshots/current-snapshot.ts";
 import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
 import { DEFINITION, listCopies } from "../snapshots/record-copies.ts";
@@ -216,7 +217,7 @@ export async function getReady(
     throw managed.lockState.refused;
   }
   if (!(await isPending(managed))) {
-    return ownDefinition(engine, managed);
+    return ownDefinition(engine, await dropStale(managed));
   }
   await finishInterrupted(engine, id, context);
   const shutOff = await getLocked(engine, id);

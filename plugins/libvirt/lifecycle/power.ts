@@ -19,6 +19,7 @@ import { collectLayers } from "../layers/collect.ts";
 import { prepareReads } from "../layers/flattened/read-images.ts";
 import { requireResumable } from "../layers/graph.ts";
 import { requireWritableNow } from "../layers/writable.ts";
+import { dropStale, goOn, type Resume, resumeFromMemory } from "../memory/resume.ts";
 import { plugMounts, unplugMounts } from "../mounts/hotplug.ts";
 import { putMounts, sweepLaunchers } from "../mounts/servable.ts";
 import { ensureNetwork, freePort } from "../network/networks.ts";
@@ -38,9 +39,11 @@ const POLL_INTERVAL_MS = 250;
  */
 const REPEAT_INTERVAL_MS = 10_000;
 
-/** True if the memory of a guest that is not running is saved. */
-export async function isSaved(managed: Managed): Promise<boolean> {
-  return !(await managed.domain.isActive()) && (await managed.domain.hasManagedSaveImage());
+/** True if there is memory that the next start of a guest that is not running would load. */
+export async function isSaved({ domain, metadata }: Managed): Promise<boolean> {
+  return (
+    !(await domain.isActive()) && (metadata.resume !== undefined || (await domain.hasManagedSaveImage()))
+  );
 }
 
 /**
@@ -55,8 +58,8 @@ export async function requireShutOff(managed: Managed, reason: string): Promise<
     managed.domain.getState(),
     managed.domain.hasManagedSaveImage(),
   ]);
-  const { name } = managed;
-  if (saved) {
+  const { name, metadata } = managed;
+  if (saved || metadata.resume !== undefined) {
     throw failure("INSTANCE_SUSPENDED", { name, reason });
   }
   if (state !== DomainState.SHUTOFF) {
@@ -71,13 +74,22 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   const { domain } = found;
   const { state } = await domain.getState();
   if (state === DomainState.PAUSED || state === DomainState.PMSUSPENDED) {
-    return domain.resume();
+    if (found.metadata.resume === undefined) {
+      return domain.resume();
+    }
+    // A start has loaded its memory, and died.
+    await goOn(found);
+    return plugMounts(engine, found, context);
   }
   if (state === DomainState.RUNNING) {
     return plugMounts(engine, found, context);
   }
   if (state !== DomainState.SHUTOFF && state !== DomainState.CRASHED) {
     return;
+  }
+  const { resume } = found.metadata;
+  if (resume !== undefined) {
+    return startAt(engine, found, resume, context);
   }
   if (!(await isSaved(found))) {
     await requireWritableNow(found);
@@ -91,7 +103,7 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   } else {
     await requireWritableNow(managed);
   }
-  const { document, metadata } = managed;
+  const { document } = managed;
   context.progress({ phase: "Starting" });
   for (const network of new Set(readInterfaces(document).map(({ network }) => network))) {
     await ensureNetwork(engine, network);
@@ -100,6 +112,26 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
     await domain.create();
     return plugMounts(engine, managed, context);
   }
+  await bootAnew(engine, managed, context);
+}
+
+/** Starts a guest where a snapshot with memory was taken, or boots it where its disks do not fit any more. */
+async function startAt(
+  engine: LibvirtEngine,
+  managed: Managed,
+  resume: Resume,
+  context: Context,
+): Promise<void> {
+  await requireWritableNow(managed);
+  await requireMedia(managed);
+  if (await resumeFromMemory(engine, managed, resume, context)) {
+    return plugMounts(engine, managed, context);
+  }
+  return start(engine, managed.domain.uuid, context);
+}
+
+async function bootAnew(engine: LibvirtEngine, managed: Managed, context: Context): Promise<void> {
+  const { document, metadata } = managed;
   const { sshPort: oldPort, mounts } = metadata;
   const changed = await putMounts(engine, document, metadata, context);
   if (oldPort !== undefined) {
@@ -154,9 +186,10 @@ export async function stop(
     if (options !== "force") {
       throw failure("INSTANCE_SUSPENDED", { name, reason: "A suspended instance cannot be shut down" });
     }
-    return domain.managedSaveRemove();
+    return dropSaved(managed);
   }
   if (await domain.isActive()) {
+    await dropStale(managed);
     // The domain was started after its launch was interrupted, and may have been written to. It is not a
     // leftover any more.
     if (managed.metadata.operation?.kind === "create") {
@@ -190,6 +223,17 @@ export async function stop(
     engine.log.warn(
       `could not merge or remove layers of "${name}", which a later command tries again: ${message}`,
     );
+  }
+}
+
+/** Gives up the memory that the next start would load. That of a snapshot stays with the snapshot. */
+async function dropSaved(managed: Managed): Promise<void> {
+  const { domain, metadata } = managed;
+  if (metadata.resume !== undefined) {
+    await writeMetadata(managed, { resume: null }, false);
+  }
+  if (await domain.hasManagedSaveImage()) {
+    await domain.managedSaveRemove();
   }
 }
 

@@ -12,6 +12,7 @@ import { readGraph } from "../layers/graph.ts";
 import { isImagePath } from "../layers/names.ts";
 import { PENDING_REMOVALS } from "../layers/pending-removals.ts";
 import { lockFile } from "../lock/lock.ts";
+import { MEMORY_NAME } from "../memory/files.ts";
 import { isLauncher } from "../mounts/launcher.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
 import { UndefineFlags } from "../rpc/index.ts";
@@ -133,6 +134,7 @@ function isOurs(entry: string): boolean {
   return (
     OTHERS.includes(entry) ||
     PACKED_NAME.test(entry) ||
+    MEMORY_NAME.test(entry) ||
     isVariablesName(entry) ||
     isStagedVariables(entry) ||
     isConsoleLog(entry) ||

@@ -1,8 +1,8 @@
 import { fstat, ftruncate } from "node:fs";
 import { promisify } from "node:util";
-import type { LibvirtEngine } from "../engine.ts";
+import { type LibvirtEngine, readOwnMetadata } from "../engine.ts";
 import { isLibvirt, libvirtError } from "../errors.ts";
-import { MetadataType, ModificationImpact } from "../rpc/index.ts";
+import { type Domain, JobOperation, JobType, MetadataType, ModificationImpact } from "../rpc/index.ts";
 import type { FileLock } from "./lock.ts";
 
 /** A namespace without an element: removing that element changes nothing. */
@@ -47,6 +47,25 @@ export async function awaitSent(engine: LibvirtEngine, id: string, error: unknow
 }
 
 /**
+ * A snapshot with memory may take minutes, and libvirt lets other changes wait for 30 s only. Whoever began it is gone:
+ * it is called off, if it is strata's and has not ended.
+ */
+async function endSave(domain: Domain): Promise<void> {
+  const own = await readOwnMetadata(domain).catch(() => undefined);
+  if (own?.snapshot?.consistency !== "memory") {
+    return;
+  }
+  const job = await domain.getJobStats();
+  if (job.type !== JobType.NONE && job.params.operation === JobOperation.SNAPSHOT) {
+    await domain.abortJob().catch((error: unknown) => {
+      if (!isLibvirt(error, "OPERATION_INVALID")) {
+        throw error;
+      }
+    });
+  }
+}
+
+/**
  * The calls of a dead process are in the daemon's sockets by the time it dies. Once the daemon has received
  * them, a change of the domain (this one changes nothing) waits for the change that is in progress.
  */
@@ -54,6 +73,7 @@ async function awaitQueued(engine: LibvirtEngine, id: string): Promise<void> {
   engine.log.debug("waiting for calls in flight", { id });
   await awaitReceived(engine);
   const domain = engine.connection.domainOfUuid(id);
+  await endSave(domain);
   for (let round = 0; round < 2; round += 1) {
     await domain
       .setMetadata(MetadataType.ELEMENT, null, null, UNUSED_NAMESPACE, ModificationImpact.CONFIG)

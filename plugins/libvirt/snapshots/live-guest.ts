@@ -16,7 +16,7 @@ export async function requireLiveGuest(managed: Managed, consistency: Consistenc
   const [{ state }, saved] = await Promise.all([domain.getState(), domain.hasManagedSaveImage()]);
   const reason = `A snapshot with the consistency "${consistency}" needs a guest that runs`;
   if (state === DomainState.SHUTOFF || state === DomainState.CRASHED) {
-    throw saved
+    throw saved || managed.metadata.resume !== undefined
       ? failure("INSTANCE_SUSPENDED", { name, reason })
       : failure("WRONG_STATE", { name, reason, state: "Stopped" });
   }
@@ -24,7 +24,8 @@ export async function requireLiveGuest(managed: Managed, consistency: Consistenc
     throw failure("WRONG_STATE", { name, reason, state: "Stopping" });
   }
   // A paused guest writes nothing, so that its disks are as those of one that runs; its agent does not answer.
-  if (consistency === "files" && state !== DomainState.RUNNING) {
+  // Nor could it be told from one that a save has paused.
+  if (consistency !== "crash" && state !== DomainState.RUNNING) {
     throw failure("WRONG_STATE", { name, reason, state: "Suspended" });
   }
   const { type } = await domain.getJobInfo();
@@ -94,7 +95,8 @@ export async function letGoOn({ domain, metadata }: Managed): Promise<void> {
     // Without an agent there is nothing that could have frozen them.
     await domain.fsThaw().catch(() => {});
   }
-  if (cut !== undefined && (await domain.getState()).state === DomainState.PAUSED) {
+  const paused = cut !== undefined || consistency === "memory";
+  if (paused && (await domain.getState()).state === DomainState.PAUSED) {
     await domain.resume();
   }
 }

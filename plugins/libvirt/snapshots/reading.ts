@@ -121,6 +121,7 @@ async function toRecord(snapshot: SnapshotDocument): Promise<Snapshot> {
     cloudInstanceId: recorded?.record.cloudInstanceId ?? "",
     size: await sizeOfAll(frozen),
     ...(snapshot.consistency === "stopped" ? {} : { consistency: snapshot.consistency }),
+    ...(snapshot.consistency === "memory" ? { memorySize: await layerSize(snapshot.memory) } : {}),
     ...(snapshot.group === undefined ? {} : { group: snapshot.group }),
   };
 }

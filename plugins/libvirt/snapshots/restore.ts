@@ -1,4 +1,4 @@
-import type { Context } from "../../../lib/engine/contract.ts";
+import type { Context, RestoreOptions } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import {
   changedMetadata,
@@ -22,6 +22,7 @@ import { stampText } from "../layers/pending-removals.ts";
 import { warnOfMedia } from "../lifecycle/missing-media.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
+import { requireMemory } from "../memory/resume.ts";
 import { putMounts } from "../mounts/servable.ts";
 import { requireWhole } from "../qcow2/damage.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
@@ -59,10 +60,12 @@ export async function restore(
   id: string,
   name: string,
   context: Context,
+  { memory = false }: RestoreOptions = {},
 ): Promise<void> {
   const managed = await getReady(engine, id);
   await requireShutOff(managed, "Only stopped instances can be restored");
   const snapshot = await getRestorable(managed, name);
+  const resume = memory ? requireMemory(managed.name, snapshot) : null;
   await reconcile(managed);
   await requireRedefinable(managed, snapshot);
   const { folder } = managed.metadata;
@@ -105,6 +108,7 @@ export async function restore(
     const metadata = changedMetadata(managed.metadata, {
       record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
       mounts: then?.mounts ?? [],
+      resume,
     });
     const files = new Map(plan.flatMap((disk) => (disk.file === "" ? [] : [[disk.target, disk.file]])));
     const document = restoredDomain(recorded, managed.document, files, metadata);

@@ -26,7 +26,8 @@ export function snapshotGroup(engine: LibvirtEngine): Snapshots {
     removal: (id, name) => removal(engine, id, name),
     take: async (lock, record, taken, context, options) =>
       take(engine, lockedId(engine, lock), record, taken, context, options),
-    restore: async (lock, name, context) => restore(engine, lockedId(engine, lock), name, context),
+    restore: async (lock, name, context, options) =>
+      restore(engine, lockedId(engine, lock), name, context, options),
     delete: async (lock, removal, context) =>
       deleteSnapshot(engine, lockedId(engine, lock), removal, context),
     rename: async (lock, name, to, context) => rename(engine, lockedId(engine, lock), name, to, context),
@@ -42,7 +43,7 @@ async function deleteSnapshot(
   context: Context,
 ): Promise<void> {
   const managed = await getReady(engine, id);
-  if (managed.shutOff !== true && (await managed.domain.hasManagedSaveImage())) {
+  if (managed.shutOff !== true && (await hasSavedMemory(managed))) {
     throw failure("INSTANCE_SUSPENDED", { name: managed.name, reason: "A snapshot cannot be deleted now" });
   }
   const snapshot = await lookupSnapshot(managed.domain, removal.name);
@@ -77,6 +78,10 @@ async function deleteSnapshot(
   await writeJournal(managed.metadata.folder, operation);
   const children = removal.children.length === 0 ? [] : await listChildren(managed.domain, removal.name);
   await finishDelete(engine, managed, operation, context, { snapshot, children });
+}
+
+async function hasSavedMemory({ domain, metadata }: Managed): Promise<boolean> {
+  return metadata.resume !== undefined || domain.hasManagedSaveImage();
 }
 
 /** What the entry of a deletion says of the further disks. */

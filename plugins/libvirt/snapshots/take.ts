@@ -6,6 +6,7 @@ import { getLocked, type LibvirtEngine, type Managed, runOptions, writeMetadata 
 import { isSaid } from "../errors.ts";
 import { writePacked } from "../firmware/archive.ts";
 import { packFirmware } from "../firmware/firmware.ts";
+import type { Packed } from "../firmware/state.ts";
 import { finishInterrupted, getReady } from "../journal/recover.ts";
 import { requireDepth } from "../layers/chain-limit.ts";
 import { keepShort } from "../layers/flattened/flattened.ts";
@@ -16,9 +17,10 @@ import { newLayerPath } from "../layers/names.ts";
 import { stampText } from "../layers/pending-removals.ts";
 import { requireShutOff } from "../lifecycle/power.ts";
 import { awaitSent } from "../lock/await-inflight.ts";
+import { newMemoryPath } from "../memory/files.ts";
+import { requireSavable } from "../memory/save.ts";
 import { SNAPSHOT_NAME_TAKEN } from "../messages.ts";
 import { createOverlay } from "../qcow2/overlay.ts";
-import { type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { activeLayers, coveredDisks, setDisks } from "../xml/disks.ts";
 import { copy, type Element, parse, serialize } from "../xml/document.ts";
@@ -26,16 +28,12 @@ import type { DiskEntry, SnapshotEntry } from "../xml/metadata.ts";
 import { readSnapshot, snapshotEntry, takeDocument } from "../xml/snapshot.ts";
 import { requireNoCheckpoints } from "./checkpoints.ts";
 import { withAttached } from "./coverable.ts";
-import { requireLiveGuest, withAgent } from "./live-guest.ts";
+import { freeze } from "./freeze.ts";
+import { requireLiveGuest } from "./live-guest.ts";
 import { reconcile } from "./reconcile.ts";
 import { type RecordCopy, writeRecordCopy } from "./record-copies.ts";
 import { lookupSnapshot } from "./records.ts";
 import { redefine } from "./redefine.ts";
-
-/**
- * strata creates the overlay: libvirt would make it readable by everyone, and start a program to create it.
- */
-const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
 
 /** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
 const MAX_COMMENT_BYTES = 1024 * 1024;
@@ -87,17 +85,13 @@ export async function take(
   const overlays = new Map(disks.map(({ target, overlay }) => [target, overlay]));
   const firmware = await packFirmware(engine, managed, context);
   context.signal.throwIfAborted();
-  const entry = entryFor(record, disks, { taken, cut, firmware: firmware?.name });
+  const memory = consistency === "memory" ? newMemoryPath(folder) : undefined;
+  const entry = entryFor(record, disks, { taken, cut, memory, firmware: firmware?.name });
   const written = await writeMetadata(managed, { snapshot: snapshotEntry(record.comment, entry) }, live);
   try {
-    if (firmware !== undefined) {
-      await writePacked(folder, firmware);
-    }
-    for (const { overlay, frozen } of disks) {
-      await createOverlay(overlay, frozen, { format: graph.formatOf(frozen) });
-    }
-    const document = takeDocument(managed.document, record.name, record.comment, overlays);
-    const snapshot = await freeze(written, serialize(document));
+    await writeFiles(folder, disks, graph, firmware);
+    const document = takeDocument(managed.document, record.name, record.comment, overlays, memory);
+    const snapshot = await freeze(engine, written, serialize(document), context);
     const xml = await snapshot.getXml();
     const recorded = readSnapshot(await parse(xml));
     if (recorded.parent === parent) {
@@ -136,6 +130,9 @@ async function requireTakeable(
   } else {
     await requireLiveGuest(managed, consistency);
   }
+  if (consistency === "memory") {
+    await requireSavable(managed);
+  }
   await requireNoCheckpoints(managed);
   if (Buffer.byteLength(comment) > MAX_COMMENT_BYTES) {
     throw failure("INVALID_VALUE", {
@@ -150,34 +147,31 @@ async function requireTakeable(
 function entryFor(
   { name, consistency = "stopped", group, createdAt }: SnapshotRecord,
   disks: readonly Required<DiskEntry>[],
-  { taken, cut, firmware }: { taken: number; cut: boolean; firmware: string | undefined },
+  { cut, ...more }: { taken: number; cut: boolean; memory: string | undefined; firmware: string | undefined },
 ): Omit<SnapshotEntry, "comment"> {
   return {
     createdAt,
     ...entryOf(disks),
     name,
-    taken,
     ...(consistency === "stopped" ? {} : { consistency }),
     ...(cut ? { cut: "yes" } : {}),
-    ...defined({ firmware, group }),
+    ...defined({ ...more, group }),
   };
 }
 
-/** Has libvirt take the snapshot that the entry in the metadata announces, and cut the power if that says so. */
-async function freeze(managed: Managed, document: string): Promise<DomainSnapshot> {
-  const { domain, metadata } = managed;
-  const { consistency, cut } = metadata.snapshot ?? {};
-  if (consistency === "files") {
-    return withAgent(managed, () => domain.createSnapshot(document, TAKE | SnapshotCreateFlags.QUIESCE));
+/** Writes the files that the snapshot needs before it is taken. */
+async function writeFiles(
+  folder: string,
+  disks: readonly Required<DiskEntry>[],
+  graph: LayerGraph,
+  firmware: Packed | undefined,
+): Promise<void> {
+  if (firmware !== undefined) {
+    await writePacked(folder, firmware);
   }
-  if (cut === undefined) {
-    return domain.createSnapshot(document, TAKE);
+  for (const { overlay, frozen } of disks) {
+    await createOverlay(overlay, frozen, { format: graph.formatOf(frozen) });
   }
-  // A guest that is paused writes nothing that neither the snapshot nor the disk after it would have.
-  await domain.suspend();
-  const snapshot = await domain.createSnapshot(document, TAKE);
-  await domain.destroy();
-  return snapshot;
 }
 
 /** Says that a disk which the snapshot below has is not there any more: another hand has taken it away. */

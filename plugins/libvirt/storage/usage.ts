@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { InstanceStorage, StorageUsage } from "../../../lib/engine/contract.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { fewAtOnce } from "../../../lib/util/few-at-once.ts";
@@ -7,6 +7,7 @@ import { type LibvirtEngine, type Managed, readManaged } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { layerSize } from "../layers/layers.ts";
 import { isFlattenedPath, isLayerPath, isPartialPath } from "../layers/names.ts";
+import { MEMORY_NAME } from "../memory/files.ts";
 import { isQcow2 } from "../qcow2/header.ts";
 import { readDisks } from "../xml/disks.ts";
 import { readDocument } from "../xml/reader.ts";
@@ -50,7 +51,7 @@ async function storageOf(
 ): Promise<InstanceStorage | undefined> {
   const { folder } = metadata;
   const disks = new Set(readDisks(document));
-  const sums = { active: 0n, snapshots: 0n, flattened: 0n, other: 0n };
+  const sums = { active: 0n, snapshots: 0n, flattened: 0n, memory: 0n, other: 0n };
   const files = await readdir(folder, { recursive: true }).catch(() => undefined);
   if (files === undefined) {
     return undefined;
@@ -67,7 +68,7 @@ async function storageOf(
   return {
     id: domain.uuid,
     ...sums,
-    memory: (await layerSize(join(qemuFolder(engine), "save", `${domain.name}.save`))) ?? 0n,
+    memory: sums.memory + ((await layerSize(join(qemuFolder(engine), "save", `${domain.name}.save`))) ?? 0n),
   };
 }
 
@@ -76,7 +77,10 @@ function kindOf(
   folder: string,
   path: string,
   disks: ReadonlySet<string>,
-): Exclude<keyof InstanceStorage, "id" | "memory"> {
+): Exclude<keyof InstanceStorage, "id"> {
+  if (MEMORY_NAME.test(basename(path))) {
+    return "memory";
+  }
   if (isFlattenedPath(folder, path) || isPartialPath(folder, path)) {
     return "flattened";
   }

@@ -39,6 +39,10 @@ export interface Metadata {
   /** The operation in progress when this was written; see `journal/entry.ts`. */
   readonly operation?: Operation | Unusable;
   /**
+   * Present after a restore with memory: the next start loads that of this snapshot, which is in this file, absolute.
+   */
+  readonly resume?: { readonly snapshot: string; readonly memory: string };
+  /**
    * The entry of a snapshot that is being taken: what libvirt cannot record, and what finishing it needs.
    */
   readonly snapshot?: SnapshotEntry;
@@ -88,6 +92,8 @@ export interface SnapshotEntry {
   readonly consistency?: Exclude<Consistency, "stopped">;
   /** Present while it is being taken, if the power is cut at that moment. */
   readonly cut?: "yes";
+  /** The file that the memory is saved in, absolute. */
+  readonly memory?: string;
   /** What the snapshots of several instances at one moment have in common. */
   readonly group?: string;
   /** Present if the comment has characters that XML cannot represent. */
@@ -129,6 +135,7 @@ export function readOwn(element: Element): Metadata {
   const a = root.attributes;
   const operation = find(root, "operation")?.attributes;
   const entry = find(root, "snapshot");
+  const resume = find(root, "resume")?.attributes;
   const pendingRemovals = elements(root, "discarded").flatMap(({ attributes: { file } }) => file ?? []);
   const own = elements(root, "own-file").map(readOwnFile);
   const excluded = elements(root, "excluded-disk").flatMap(({ attributes: { target } }) => target ?? []);
@@ -144,6 +151,9 @@ export function readOwn(element: Element): Metadata {
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     ...(pendingRemovals.length === 0 ? {} : { pendingRemovals }),
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
+    ...(resume === undefined
+      ? {}
+      : { resume: { snapshot: resume.snapshot ?? "", memory: resume.memory ?? "" } }),
     ...(entry === undefined ? {} : { snapshot: readSnapshotEntry(entry) }),
   };
 }
@@ -246,7 +256,7 @@ function mountElement({ source, target, type, uidMap, gidMap }: Mount): Element 
 
 function readSnapshotEntry(entry: Element): SnapshotEntry {
   const comment = readComment(text(find(entry, "comment")) || text(entry));
-  const { frozen = "", overlay, name, taken, stamp, firmware, cut, group } = entry.attributes;
+  const { frozen = "", overlay, name, taken, stamp, firmware, cut, memory, group } = entry.attributes;
   const consistency = LIVE.find((each) => each === entry.attributes.consistency);
   const disks = elements(entry, "disk").map(readDiskEntry);
   return {
@@ -259,6 +269,7 @@ function readSnapshotEntry(entry: Element): SnapshotEntry {
     ...(firmware === undefined ? {} : { firmware }),
     ...(consistency === undefined ? {} : { consistency }),
     ...(cut === "yes" ? { cut } : {}),
+    ...(memory === undefined ? {} : { memory }),
     ...(group === undefined ? {} : { group }),
     ...(comment === undefined ? {} : { comment }),
     ...(disks.length === 0 ? {} : { disks }),
@@ -323,6 +334,7 @@ export function metadataElement(metadata: Metadata): Element {
     metadata.operation === undefined || metadata.operation.kind === "unusable"
       ? undefined
       : element("operation", stringsOf(metadata.operation)),
+    metadata.resume === undefined ? undefined : element("resume", { ...metadata.resume }),
     metadata.snapshot === undefined ? undefined : snapshotElement(metadata.snapshot),
   );
 }
@@ -347,6 +359,7 @@ function snapshotElement(entry: SnapshotEntry): Element {
       firmware: entry.firmware,
       consistency: entry.consistency,
       cut: entry.cut,
+      memory: entry.memory,
       group: entry.group,
     },
     ...disks,

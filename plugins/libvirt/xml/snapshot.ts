@@ -67,6 +67,7 @@ export function takeDocument(
   name: string,
   comment: string,
   overlays: ReadonlyMap<string, string>,
+  memory?: string,
 ): Element {
   const disks = diskTargets(domain).map((target) => {
     const file = overlays.get(target);
@@ -84,7 +85,7 @@ export function takeDocument(
     {},
     element("name", {}, name),
     comment === "" ? undefined : element("description", {}, describable(comment)),
-    element("memory", { snapshot: "no" }),
+    element("memory", memory === undefined ? { snapshot: "no" } : { snapshot: "external", file: memory }),
     element("disks", {}, ...disks),
   );
 }

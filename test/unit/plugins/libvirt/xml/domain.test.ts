@@ -44,11 +44,13 @@ const metadata: Metadata = {
     hostKey: "ssh-ed25519 AAAA",
   },
   operation: { kind: "take", name: "a", file: "/x", taken: "5" },
+  resume: { snapshot: "b", memory: "/n" },
   snapshot: {
     createdAt: 1_700_000_000_456,
     frozen: "/f",
     consistency: "files",
     cut: "yes",
+    memory: "/m",
     group: "g-1",
     comment: "bell \u0007 \ud800 \r\n ]]>",
   },
