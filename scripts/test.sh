@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 # What is on the host's own libvirt: two of these at once would see each other's instances.
 SHARED=(test/conformance/libvirt.test.ts test/e2e/engines.test.ts test/e2e/images/cloud.test.ts
-  'test/e2e/libvirt/**/*.test.ts')
+  test/e2e/remote/guest.test.ts 'test/e2e/libvirt/**/*.test.ts')
 
 MOCHA=(npx --no-install mocha --reporter test/reporter.cjs --timeout 1500000 --exit)
 [ ! -t 1 ] || MOCHA+=(--color)

@@ -3,28 +3,32 @@ import { connectTo, runStrata } from "../remote/run.ts";
 import type { Cli } from "./cli.ts";
 import type { FarCommand } from "./far-command.ts";
 import { addressOf } from "./host-address.ts";
+import { watch } from "./output.ts";
 
-/** Runs a command line on another host, as if it were typed there. */
-export async function forward(cli: Cli, far: FarCommand): Promise<void> {
-  const { io, call, exit } = cli;
+/**
+ * Runs a command line on another host, as if it were typed there; resolves to its exit code, or to undefined for a
+ * command that ran here. Otherwise our standard output is ssh's: to make a stream of it takes longer than the rest.
+ */
+export async function forward(cli: Cli, far: FarCommand): Promise<number | undefined> {
+  const { io, call } = cli;
   const { env } = io;
   const address = await addressOf(far.host, env);
   const terminal = [0, 1, 2].every((stream) => isatty(stream));
   const connection = await connectTo(far.host, address, { env, ask: true, signal: call.signal });
   if (TRANSFER.includes(far.command)) {
     const { transferThere } = await import("./far-transfer.ts");
-    return transferThere(cli, connection, far);
+    watch(io.stdout);
+    await transferThere(cli, connection, far);
+    return undefined;
   }
   await using packed = await (await import("./luggage.ts")).pack(cli, connection, far);
   const words = [...(env.NO_COLOR ? ["--no-color"] : []), ...packed.words];
-  exit(
-    await runStrata(connection, words, {
-      terminal,
-      input: readsInput(far),
-      stderr: io.stderr,
-      signal: call.signal,
-    }),
-  );
+  return await runStrata(connection, words, {
+    terminal,
+    input: readsInput(far),
+    stderr: io.stderr,
+    signal: call.signal,
+  });
 }
 
 /** Copies between there and here. */

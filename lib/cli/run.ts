@@ -29,7 +29,6 @@ export async function run(
   };
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onInterrupt);
-  watch(io.stdout);
   // A failure of standard error cannot be reported anywhere.
   watch(io.stderr);
   const opened = createCli(io, signal, o.open);
@@ -37,9 +36,10 @@ export async function run(
   try {
     const far = farCommandOf(argv, io.env);
     if (far !== undefined) {
-      await (await import("./forward.ts")).forward(opened.cli, far);
-      return await ended(opened, far.words, undefined);
+      const { forward } = await import("./forward.ts");
+      return (await forward(opened.cli, far)) ?? (await ended(opened, far.words, undefined));
     }
+    watch(io.stdout);
     const program = createProgram(opened.cli, argv);
     const expanded = await expandAlias(program, argv, defaultFolders(io.env));
     words = expanded.slice(firstWord(program, expanded));

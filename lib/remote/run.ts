@@ -1,6 +1,5 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -121,7 +120,7 @@ interface Apart {
 
 function startApart(connection: Connection, words: readonly string[], stdio: Stdio): Apart {
   const { name, address, control } = connection;
-  const mark = `strata-${randomUUID()}`;
+  const mark = `strata-${process.pid}-${Date.now()}`;
   const options = { control, keep: false, ask: false, terminal: false };
   // Ctrl-C is for the command there: ssh is in a group of its own, or it would end before it has passed on the rest.
   const child = start(sshArguments(address, options, farStrata(name, mark, words)), stdio);

@@ -63,7 +63,7 @@ export function sshArguments(
 
 /** The socket of the kept connection to a host, in a folder that nobody else can use. */
 export function controlPath(address: Address, env: NodeJS.ProcessEnv): string {
-  const name = createHash("sha256").update(formatAddress(address)).digest("hex").slice(0, 20);
+  const name = socketName(address);
   const uid = process.geteuid?.() ?? 0;
   const { XDG_RUNTIME_DIR: runtime } = env;
   const own = runtime !== undefined && isAbsolute(runtime) ? join(runtime, "strata") : undefined;
@@ -75,6 +75,12 @@ export function controlPath(address: Address, env: NodeJS.ProcessEnv): string {
     throw failure("FOLDER_UNUSABLE", { path: folder, reason: "it must be a folder that only you can use" });
   }
   return join(folder, name);
+}
+
+/** A name that no other address has; long ones are shortened. */
+function socketName(address: Address): string {
+  const plain = formatAddress(address).slice("ssh://".length);
+  return plain.length <= 40 ? plain : createHash("sha256").update(plain).digest("hex").slice(0, 40);
 }
 
 /** Creates the folder if it is missing; false if it is not ours alone. */

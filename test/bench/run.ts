@@ -11,6 +11,7 @@ import { describeMachine } from "./machine.ts";
 import { type Bench, type Figure, table } from "./measure.ts";
 
 const subjects: Readonly<Record<string, () => Promise<Bench>>> = {
+  remote: async () => (await import("./remote.ts")).remote,
   "start-up": async () => (await import("./start-up.ts")).startUp,
   verbs: async () => (await import("./verbs.ts")).verbs,
   depth: async () => (await import("./depth.ts")).depth,

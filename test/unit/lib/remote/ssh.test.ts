@@ -50,10 +50,13 @@ describe("the socket of a kept connection", () => {
     const env = { XDG_RUNTIME_DIR: folder };
     const path = controlPath(BOX, env);
     expect(path)
-      .to.match(/\/strata\/[0-9a-f]{20}$/)
+      .to.match(/\/strata\/admin@box:2222$/)
       .and.contain(folder);
     expect(controlPath({ ...BOX }, env)).to.equal(path);
     expect(controlPath({ ...BOX, port: 22 }, env)).to.not.equal(path);
+    const long = { ...BOX, host: "box.".repeat(40) };
+    expect(controlPath(long, env)).to.match(/\/strata\/[0-9a-f]{40}$/);
+    expect(controlPath({ ...long, user: "other" }, env)).to.not.equal(controlPath(long, env));
   });
 
   it("is nowhere that another user could reach", async () => {
