@@ -24,6 +24,8 @@ export interface Names {
   running(): Promise<readonly string[]>;
   /** `INSTANCE.SNAPSHOT` */
   snapshots(): Promise<readonly string[]>;
+  /** Names of snapshots that were taken together. */
+  groups(): Promise<readonly string[]>;
   /** `INSTANCE:TARGET` */
   mounts(): Promise<readonly string[]>;
   keys(): Promise<readonly string[]>;
@@ -63,7 +65,7 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "restart names": ["running"],
   "ssh-config names": ["running"],
   "optimize names": ["stopped"],
-  "snapshot instance": ["instances"],
+  "snapshot instances": ["instances"],
   "add instance": ["stopped"],
   "grow instance": ["stopped"],
   "remove instance": ["stopped"],
@@ -172,6 +174,9 @@ async function valuesOf(
 ): Promise<Completion> {
   if (long === "--exclude") {
     return { candidates: plain(await wordsOf("disks", operands, names, "")), files: false };
+  }
+  if (long === "--group") {
+    return { candidates: plain(await names.groups()), files: false };
   }
   return long === "--driver"
     ? { candidates: plain(await names.engines()), files: false }

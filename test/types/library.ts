@@ -48,6 +48,9 @@ export async function snapshots({ snapshots, ...strata }: Strata): Promise<void>
   await snapshots.take("web", { stop: true });
   // @ts-expect-error there is no such consistency
   await snapshots.take("web", { consistency: "frozen" });
+  expectTypeOf(await snapshots.takeGroup(["web", "db"])).toEqualTypeOf<SnapshotRef[]>();
+  // @ts-expect-error memory is taken of one instance at a time
+  await snapshots.takeGroup(["web", "db"], { consistency: "memory" });
   await snapshots.restore(taken);
   expectTypeOf(await snapshots.restore("web.clean")).toEqualTypeOf<Restored>();
   await snapshots.restore("web.clean", { diskOnly: true, start: false });

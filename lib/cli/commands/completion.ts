@@ -216,6 +216,11 @@ function namesOf(cli: Cli): Names {
         snapshots.map(({ instance, name }) => `${instance}.${name}`),
       ),
     ),
+    groups: asked(async (strata) => {
+      const trees = await strata.snapshots.list();
+      const grouped = trees.flatMap(({ snapshots }) => snapshots.filter(({ group }) => group !== null));
+      return [...new Set(grouped.map(({ name }) => name))];
+    }),
     mounts: asked(async (strata) =>
       (await strata.instances.info(undefined, { askGuests: false })).flatMap(({ name, mounts }) =>
         mounts.map(({ target }) => `${name}:${target}`),

@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import type { Ref, Strata } from "../../core/api/strata.ts";
+import { sayDeleted } from "../../core/snapshots/missing.ts";
 import { checkEach } from "../../errors/check-each.ts";
 import { failure } from "../../errors.ts";
 import type { Cli } from "../cli.ts";
@@ -6,27 +8,61 @@ import { command } from "../command.ts";
 import { canAsk, confirm, write } from "../io.ts";
 import { callOn, chosenNames } from "./lifecycle.ts";
 
+interface DeleteFlags {
+  all?: boolean;
+  group?: string;
+  purge?: boolean;
+  yes?: boolean;
+}
+
+function checkRequest(names: readonly string[], { all, group }: DeleteFlags): void {
+  if (group !== undefined && (names.length > 0 || all === true)) {
+    throw failure("USAGE", { reason: "give --group alone, or names, or --all" });
+  }
+  if (group === undefined && names.length === 0 && all !== true) {
+    throw failure("USAGE", { reason: "give the names of instances or snapshots, or --all, or --group" });
+  }
+}
+
+async function refsOf(
+  cli: Cli,
+  strata: Strata,
+  names: readonly string[],
+  { all, group }: DeleteFlags,
+): Promise<readonly Ref[]> {
+  if (group === undefined) {
+    const chosen = all === true ? await chosenNames(strata, names, true) : names;
+    return checkEach(chosen, (text) => strata.resolve(text));
+  }
+  const { snapshots, deleted } = await strata.snapshots.findGroup(group);
+  // Where all of them are deleted, that is the error.
+  if (snapshots.length === 0) {
+    return deleted;
+  }
+  sayDeleted(deleted, cli.call);
+  return snapshots;
+}
+
 export function deleteCommand(cli: Cli): Command {
   return command(
     "delete",
     ["delete instances and snapshots", "delete instances (recoverable) or snapshots (permanently)"],
     "delete web",
     "delete --purge web.snapshot1",
+    "delete --purge --group before-upgrade",
   )
     .argument("[names...]", "instances, or snapshots as INSTANCE.SNAPSHOT")
     .option("--all", "delete all instances")
+    .option("--group <name>", "delete all snapshots that were taken together under this name")
     .option(
       "-p, --purge",
       "delete permanently, without the recoverable state; required to delete snapshots non-interactively",
     )
     .option("-y, --yes", `with --all and --purge: ${YES}`)
-    .action(async (names: string[], options: { all?: boolean; purge?: boolean; yes?: boolean }) => {
-      if (names.length === 0 && options.all !== true) {
-        throw failure("USAGE", { reason: "give the names of instances or snapshots, or --all" });
-      }
+    .action(async (names: string[], options: DeleteFlags) => {
+      checkRequest(names, options);
       const strata = await cli.strata();
-      const chosen = options.all === true ? await chosenNames(strata, names, true) : names;
-      const refs = await checkEach(chosen, (text) => strata.resolve(text));
+      const refs = await refsOf(cli, strata, names, options);
       const snapshots = refs.filter(({ snapshot }) => snapshot !== undefined);
       const purge = options.purge === true;
       const call = { purge, ...callOn(cli, options.all) };
@@ -37,7 +73,8 @@ export function deleteCommand(cli: Cli): Command {
         }
       }
       const allForGood = purge && options.all === true && refs.length > 0;
-      if (allForGood && !(await agreed(cli, options, chosen))) {
+      const all = refs.map(({ instance }) => instance);
+      if (allForGood && !(await agreed(cli, options, all))) {
         return;
       }
       await strata.delete(refs, call);

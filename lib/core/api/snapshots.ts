@@ -107,6 +107,39 @@ export interface TakeOptions extends CallOptions {
   readonly stop?: boolean;
 }
 
+/** Options of {@link StrataSnapshots.takeGroup}. */
+export interface TakeGroupOptions extends CallOptions, Pick<TakeOptions, "comment" | "stop"> {
+  /**
+   * The name of each, and so of the group: letters, digits and hyphens, at most 63.
+   *
+   * @default `snapshotN`, with a number that is free in all of them
+   */
+  readonly name?: string;
+  /**
+   * How the contents of those that run must agree with what runs; those that are stopped are as they are. Memory is
+   * taken of one instance at a time.
+   *
+   * @default "crash" of those that run
+   */
+  readonly consistency?: Exclude<Consistency, "memory">;
+}
+
+/** Snapshots that were taken at one moment. */
+export interface SnapshotGroup {
+  /** The `group` of each. */
+  readonly id: string;
+  /** What is left of them, by instance. */
+  readonly snapshots: readonly SnapshotRef[];
+  /** Those of deleted instances, which are not among them. */
+  readonly deleted: readonly SnapshotRef[];
+}
+
+/** What the restore of a group has done with one of its instances. */
+export interface RestoredMember extends Restored {
+  /** The snapshot to which it was restored. */
+  readonly snapshot: SnapshotRef;
+}
+
 /** Options of {@link StrataSnapshots.checkRestore}. */
 export interface CheckRestoreOptions {
   /**
@@ -158,6 +191,28 @@ export interface StrataSnapshots {
    * engine cannot have the consistency; AGENT_MISSING with "files"; MOUNT_BUSY with "memory"; TIMEOUT with `stop`
    */
   take(instance: string, options?: TakeOptions): Promise<SnapshotRef>;
+  /**
+   * Takes snapshots of several instances at one moment: of all or of none. Those that run go on running.
+   *
+   * @returns the snapshots, by instance
+   * @throws as `take`, for any of them; UNSUPPORTED if the engine cannot do it, or they are of several engines
+   */
+  takeGroup(instances: readonly string[], options?: TakeGroupOptions): Promise<SnapshotRef[]>;
+  /**
+   * The snapshots that were taken together under a name. It is looked for among the present names of snapshots; a
+   * group that shares its name with another is found by its id, or the first 8 characters of it.
+   *
+   * @throws GROUP_NOT_FOUND; INVALID_VALUE if several groups have the name
+   */
+  findGroup(name: string): Promise<SnapshotGroup>;
+  /**
+   * Restores all instances of a group, except deleted ones: all are checked before the first is changed, and those
+   * that ran are started when all are restored.
+   *
+   * @returns what was done with each, by instance
+   * @throws as `findGroup`, and as `restore`, for any of them
+   */
+  restoreGroup(name: string, options?: RestoreOptions): Promise<RestoredMember[]>;
   /**
    * The snapshots of instances, in a tree for each, by instance name.
    *

@@ -144,6 +144,26 @@ export async function whileLocked<T>(
 }
 
 /**
+ * Calls a function while several instances are locked, in order of their names, so that two such calls never wait for
+ * each other.
+ */
+export async function whileAllLocked<T>(
+  session: Session,
+  chosen: readonly (Instance | { readonly name: string })[],
+  context: Context,
+  work: (locks: readonly Lock[]) => Promise<T>,
+): Promise<T> {
+  const inOrder = [...chosen].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const lockNext = (held: readonly Lock[]): Promise<T> => {
+    const next = inOrder[held.length];
+    return next === undefined
+      ? work(held)
+      : whileLocked(session, next, context, (lock) => lockNext([...held, lock]));
+  };
+  return lockNext([]);
+}
+
+/**
  * The same for several instances in turn; those that have disappeared by their turn are skipped if the caller
  * allows that.
  */

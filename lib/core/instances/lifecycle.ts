@@ -69,27 +69,6 @@ export async function comeUp(
   await refreshInclude(session, context);
 }
 
-/** Shuts a running instance down for something, and starts it again in any case. */
-export async function whileStopped<T>(
-  session: Session,
-  lock: Lock,
-  context: Context,
-  work: () => Promise<T>,
-): Promise<T> {
-  await stopLocked(session, lock, {}, context);
-  // Not to be cancelled: it ran before.
-  const again = () => boot(session, lock, { ...context, signal: contextOf().signal }, "stopped");
-  let done: T;
-  try {
-    done = await work();
-  } catch (error) {
-    await again().catch((late: unknown) => context.warn?.(asStrataError(late).message));
-    throw error;
-  }
-  await again();
-  return done;
-}
-
 export async function stop(
   session: Session,
   names: readonly string[],
@@ -140,7 +119,8 @@ async function stopOne(
   }
 }
 
-async function stopLocked(
+/** Stops a locked instance, and forgets what was to happen with it. */
+export async function stopLocked(
   session: Session,
   lock: Lock,
   options: StopOptions,

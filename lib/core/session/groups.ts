@@ -1,7 +1,9 @@
 import { checkEach } from "../../errors/check-each.ts";
+import { failure } from "../../errors.ts";
 import { answer } from "../api/answer.ts";
 import type {
   CallOptions,
+  SnapshotRef,
   StrataAliases,
   StrataDisks,
   StrataEngine,
@@ -14,6 +16,7 @@ import type {
   StrataSettings,
   StrataSnapshots,
   StrataSsh,
+  TakeGroupOptions,
 } from "../api/strata.ts";
 import { exec, shell } from "../guest/commands.ts";
 import { forward } from "../guest/forward.ts";
@@ -37,10 +40,13 @@ import {
 } from "../instances/disks.ts";
 import { getInstance } from "../instances/instances.ts";
 import { remove } from "../instances/removal.ts";
+import { findGroup } from "../snapshots/groups.ts";
 import { snapshotRef } from "../snapshots/ref.ts";
 import { checkRestore, restore } from "../snapshots/restore.ts";
+import { restoreGroup } from "../snapshots/restore-group.ts";
 import { describeSnapshot, renameSnapshot, snapshots as trees } from "../snapshots/snapshots.ts";
 import { snapshot } from "../snapshots/take.ts";
+import { takeGroup } from "../snapshots/take-group.ts";
 import { waitReady } from "./access.ts";
 import { askAll, byEngine, carryOut, gather, locate } from "./engines.ts";
 import { plugins as pluginsOf } from "./plugins.ts";
@@ -50,12 +56,27 @@ import { getSetting, setSetting, settingKeys } from "./settings.ts";
 
 export function snapshots(session: Session): StrataSnapshots {
   const at = ({ instance }: { readonly instance: string }) => locate(session, instance);
+  const take: StrataSnapshots["take"] = async (instance, options) =>
+    snapshot(await at({ instance }), instance, options, options);
   const list: StrataSnapshots["list"] = async (names) => {
     const found = await askOwners(session, names, trees);
     return answer(found.toSorted(by(({ instance }) => instance)));
   };
   return {
-    take: async (instance, options) => snapshot(await at({ instance }), instance, options, options),
+    take,
+    async takeGroup(given, options) {
+      const names = [...new Set(given)];
+      const [only] = names;
+      if (only === undefined) {
+        return [];
+      }
+      return names.length === 1 ? [await take(only, options)] : takeTogether(session, names, options);
+    },
+    async findGroup(name) {
+      const { id, snapshots: refs, deleted } = await findGroup(session, name);
+      return { id, snapshots: refs, deleted };
+    },
+    restoreGroup: async (name, options) => restoreGroup(await findGroup(session, name), options, options),
     list,
     async tree(instance) {
       const [tree] = await list(instance);
@@ -85,6 +106,23 @@ export function snapshots(session: Session): StrataSnapshots {
       await describeSnapshot(await at(ref), ref, comment, options);
     },
   };
+}
+
+/** Only instances of one engine have moments in common. */
+async function takeTogether(
+  session: Session,
+  names: readonly string[],
+  options?: TakeGroupOptions,
+): Promise<SnapshotRef[]> {
+  const [[owner, mine] = [session, names], ...others] = await byEngine(session, names, (name) => name);
+  if (others.length > 0) {
+    throw failure("UNSUPPORTED", {
+      what: "taking snapshots of instances of several engines at one moment",
+      engine: owner.engineName,
+      reason: `it does not have ${others.flatMap(([, theirs]) => theirs).join(", ")}`,
+    });
+  }
+  return takeGroup(owner, mine, options, options);
 }
 
 export function disks(session: Session): StrataDisks {

@@ -93,28 +93,36 @@ export async function restore(
 ): Promise<Restored> {
   checkName("snapshot", ref.snapshot);
   const context = contextOf(call);
-  const { started, ...restored } = await whileLocked(session, { name: ref.instance }, context, (lock) =>
-    restoreLocked(session, lock, ref.snapshot, options, context),
-  );
-  if (started !== undefined) {
-    await comeUp(session, started.instance, context, started).catch(unstarted(ref, restored, context));
-  }
-  return restored;
+  const back = await whileLocked(session, { name: ref.instance }, context, async (lock) => {
+    const done = await restoreLocked(session, lock, ref.snapshot, options, context);
+    await startRestored(session, lock, done, context);
+    return done;
+  });
+  await comeBack(session, back, context);
+  return resultOf(back);
 }
 
-/** A restored instance that was started, whose guest has still to come up. */
-export interface Started extends Restored {
-  readonly started?: { readonly instance: Instance; readonly resumed: boolean };
+/** An instance that is restored, and is to be started if it has to be. */
+export interface Back {
+  readonly instance: Instance;
+  readonly snapshot: SnapshotRef;
+  readonly saved: SnapshotRef | null;
+  readonly memory: boolean;
+  readonly starts: boolean;
 }
 
-/** The same under its lock; nothing waits for the guest yet. */
+export function resultOf({ saved, memory, starts }: Back): Restored {
+  return { saved, resumes: memory && !starts };
+}
+
+/** Restores a locked instance, which does not run then. */
 export async function restoreLocked(
   session: Session,
   lock: Lock,
   snapshot: string,
   options: Options,
   context: Context,
-): Promise<Started> {
+): Promise<Back> {
   const { instances, snapshots: group } = await session.engine();
   const { instance } = lock;
   const memory = await requireRestorable(session, instance, snapshot, options);
@@ -123,7 +131,7 @@ export async function restoreLocked(
   const comment = `Before restoring ${snapshot}`;
   const saved = await giveUp(session, lock, options.saveFirst === true ? comment : undefined, context);
   // Stopped half-way, what ran would neither run nor be restored.
-  const finishing = ran ? { ...context, signal: contextOf().signal } : context;
+  const finishing = ran ? uncancelled(context) : context;
   context.progress({ phase: "Restoring snapshot" });
   try {
     await group.restore(lock, snapshot, finishing, memory ? { memory } : {});
@@ -137,14 +145,33 @@ export async function restoreLocked(
   await instances.annotate(lock, {
     restoredAt: Math.max(Date.now(), (instance.record.restoredAt ?? 0) + 1),
   });
-  if (!(options.start ?? ran)) {
-    return { saved, resumes: memory };
-  }
   const ref = snapshotRef(instance.name, snapshot);
-  await boot(session, lock, context, memory ? "suspended" : "stopped").catch(
-    unstarted(ref, { saved }, context),
-  );
-  return { saved, resumes: false, started: { instance, resumed: memory } };
+  return { instance, snapshot: ref, saved, memory, starts: options.start ?? ran };
+}
+
+/** The same context without its signal. */
+export function uncancelled(context: Context): Context {
+  return { ...context, signal: contextOf().signal };
+}
+
+/** Starts what was restored, if it is to be; nothing waits for its guest yet. */
+export async function startRestored(
+  session: Session,
+  lock: Lock,
+  back: Back,
+  context: Context,
+): Promise<void> {
+  if (back.starts) {
+    await boot(session, lock, context, back.memory ? "suspended" : "stopped").catch(unstarted(back, context));
+  }
+}
+
+/** Waits for the guest of what was started. */
+export async function comeBack(session: Session, back: Back, context: Context): Promise<void> {
+  if (back.starts) {
+    const resumed = back.memory;
+    await comeUp(session, back.instance, context, { resumed }).catch(unstarted(back, context));
+  }
 }
 
 /**
@@ -176,7 +203,7 @@ async function giveUp(
       saved = await take(session, lock, { ...request, consistency: "stopped" }, context).catch(
         async (error: unknown) => {
           if (ran) {
-            await startAgain(session, lock, null, { ...context, signal: contextOf().signal });
+            await startAgain(session, lock, null, uncancelled(context));
           }
           throw error;
         },
@@ -206,14 +233,12 @@ async function startAgain(
 }
 
 /** Says what was done before the start failed, which is the error to report. */
-function unstarted(
-  ref: Required<Ref>,
-  { saved }: Pick<Restored, "saved">,
-  context: Context,
-): (error: unknown) => never {
+function unstarted({ snapshot, saved }: Back, context: Context): (error: unknown) => never {
   return (error) => {
     const kept = saved === null ? "" : `, and snapshot ${saved} was taken before`;
-    context.warn?.(`"${ref.instance}" is restored to ${ref.snapshot}${kept}, but it could not be started`);
+    context.warn?.(
+      `"${snapshot.instance}" is restored to ${snapshot.snapshot}${kept}, but it could not be started`,
+    );
     throw error;
   };
 }

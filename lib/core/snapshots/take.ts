@@ -1,13 +1,22 @@
-import type { Consistency, Context, Disk, Instance, Lock } from "../../engine/contract.ts";
+import type {
+  Consistency,
+  Context,
+  Disk,
+  Instance,
+  Lock,
+  SnapshotOutline,
+  SnapshotRecord,
+} from "../../engine/contract.ts";
 import { checkEach } from "../../errors/check-each.ts";
-import { asStrataError, failure } from "../../errors.ts";
+import { failure } from "../../errors.ts";
 import { defined } from "../../util/defined.ts";
 import type { CallOptions, SnapshotRef, TakeOptions } from "../api/strata.ts";
 import { withMountsAside } from "../guest/mounts.ts";
 import { warnOfExcluded } from "../instances/disks.ts";
 import { awaitsShutdown, displayState, requireStopped, whileLocked } from "../instances/instances.ts";
-import { comeUp, whileStopped } from "../instances/lifecycle.ts";
+
 import { requireDisk } from "../instances/resources.ts";
+import { thenComeUp, whileStopped } from "../instances/stopped.ts";
 import { requireFeature, requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, nextSnapshot } from "./names.ts";
@@ -30,43 +39,33 @@ export async function snapshot(
 ): Promise<SnapshotRef> {
   await checkRequest(session, options);
   const context = contextOf(call);
-  let stopped: Instance | undefined;
-  const work = async (lock: Lock) => {
+  const work = async (lock: Lock, started: Instance[]) => {
     const consistency = await consistencyOf(session, lock.instance, options);
-    const taken = () =>
-      excluding(session, lock, options.exclude ?? [], context, (disks) =>
+    const running = lock.instance.state === "running" && consistency === "stopped" ? [lock] : [];
+    if (running.length > 0 && options.name !== undefined) {
+      const { snapshots: group } = await session.engine();
+      requireNew(lock.instance, await outlineOf(group, lock.instance.id), options.name);
+    }
+    const taken = await excluding(session, lock, options.exclude ?? [], context, (disks) =>
+      whileStopped(session, running, started, context, () =>
         take(session, lock, { ...options, disks, consistency }, context),
-      );
-    if (lock.instance.state === "stopped" || consistency !== "stopped") {
-      return taken();
-    }
-    return whileStopped(session, lock, context, () => {
-      stopped = lock.instance;
-      return taken();
-    });
+      ),
+    );
+    return snapshotRef(name, taken);
   };
-  let ref: SnapshotRef;
-  try {
-    ref = snapshotRef(name, await whileLocked(session, { name }, context, work));
-  } catch (error) {
-    if (stopped !== undefined && !context.signal.aborted) {
-      await comeUp(session, stopped, context).catch((late: unknown) =>
-        context.warn?.(asStrataError(late).message),
-      );
-    }
-    throw error;
-  }
-  if (stopped !== undefined) {
-    await comeUp(session, stopped, context).catch((error: unknown) => {
-      context.warn?.(`snapshot ${ref} was taken`);
-      throw error;
-    });
-  }
-  return ref;
+  return thenComeUp(
+    session,
+    context,
+    (started) => whileLocked(session, { name }, context, (lock) => work(lock, started)),
+    (taken) => `snapshot ${taken} was taken`,
+  );
 }
 
 /** Rejects what is wrong whatever the state of the instance. */
-async function checkRequest(session: Session, options: TakeOptions): Promise<void> {
+export async function checkRequest(
+  session: Session,
+  options: Pick<TakeOptions, "name" | "consistency" | "stop">,
+): Promise<void> {
   const { name, consistency, stop } = options;
   if (name !== undefined) {
     checkName("snapshot", name);
@@ -82,7 +81,7 @@ async function checkRequest(session: Session, options: TakeOptions): Promise<voi
 }
 
 /** The consistency that a snapshot of an instance in its present state gets; rejects if that is not the wanted one. */
-async function consistencyOf(
+export async function consistencyOf(
   session: Session,
   instance: Instance,
   { consistency, stop }: Pick<TakeOptions, "consistency" | "stop">,
@@ -185,29 +184,50 @@ export interface Take {
 export async function take(session: Session, lock: Lock, options: Take, context: Context): Promise<string> {
   const { snapshots: group } = await session.engine();
   const { consistency, cut } = options;
-  const { id, record, mounts, nics } = lock.instance;
-  const resources = { ...lock.instance.resources, ...defined({ disks: options.disks }) };
-  const { names, standsOn } = await outlineOf(group, id);
-  const next = nextSnapshot(record.snapshotsTaken, names);
+  const { id, record } = lock.instance;
+  const outline = await outlineOf(group, id);
+  const next = nextSnapshot(record.snapshotsTaken, outline.names);
   const name = options.name ?? next.name;
-  if (names.includes(name)) {
-    throw failure("SNAPSHOT_EXISTS", { name: lock.instance.name, snapshot: name });
-  }
+  requireNew(lock.instance, outline, name);
   const taken = options.name === undefined ? next.taken : record.snapshotsTaken + 1;
   context.progress({ phase: "Taking snapshot" });
-  const described = {
+  const described = recordOf(lock.instance, outline, { ...options, name });
+  const work = () => group.take(lock, described, taken, context, defined({ cut }));
+  await (consistency === "memory" ? withMountsAside(session, lock, context, work) : work());
+  warnOfExcluded({ ...lock.instance, resources: described.resources }, context);
+  return name;
+}
+
+/** Rejects a name that another snapshot has. */
+export function requireNew({ name }: Instance, { names }: SnapshotOutline, snapshot: string): void {
+  if (names.includes(snapshot)) {
+    throw failure("SNAPSHOT_EXISTS", { name, snapshot });
+  }
+}
+
+/** What a snapshot that is taken now records of an instance. */
+export function recordOf(
+  instance: Instance,
+  { standsOn }: SnapshotOutline,
+  {
     name,
-    comment: options.comment ?? "",
+    comment = "",
+    consistency,
+    disks,
+    group,
+  }: Take & { readonly name: string; readonly group?: string },
+): SnapshotRecord {
+  const { mounts, nics, record } = instance;
+  return {
+    name,
+    comment,
     parent: standsOn,
-    resources,
+    resources: { ...instance.resources, ...defined({ disks }) },
     mounts,
     nics,
     cloudInstanceId: record.cloudInstanceId,
     createdAt: Date.now(),
     ...(consistency === "stopped" ? {} : { consistency }),
+    ...(group === undefined ? {} : { group }),
   };
-  const work = () => group.take(lock, described, taken, context, defined({ cut }));
-  await (consistency === "memory" ? withMountsAside(session, lock, context, work) : work());
-  warnOfExcluded({ ...lock.instance, resources }, context);
-  return name;
 }

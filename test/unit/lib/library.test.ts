@@ -17,6 +17,8 @@ const PRINTED: Readonly<Record<string, string>> = {
   Instances: "cache Stopped\nweb Running\nweb-clone1 Stopped 4\ntrue\n[ 'spare' ]\n[ 'memory' ] []\n",
   Snapshots:
     "db.clean db.snapshot2 1 1073741824n\nfirst null as launched, 1 CPU true\nsnapshot2 first Before restoring clean false\n1 db.snapshot2\n",
+  "Snapshots of running instances":
+    "true true true warm\nshop.before-upgrade shop.snapshot3\nstock.before-upgrade stock.snapshot2\nwarm memory\nsnapshot3 crash\n",
   "Commands and files": "two words $HOME\n0\n0\nfrom the host\n",
   "Ssh and ports": "0 0\ntrue\nUNSUPPORTED\n",
   Consoles: "quiet has booted\n\nquiet login: root\n\n",

@@ -51,7 +51,8 @@ describe("completion", () => {
     expect(await next("restore", "")).to.deep.equal(["web.clean"]);
     expect(await next("delete", "web")).to.deep.equal(["web", "web.clean"]);
     expect(await next("recover", "")).to.deep.equal(["gone"]);
-    expect(await next("snapshot", "web", "")).to.deep.equal([]);
+    expect(await next("snapshot", "web", "wi")).to.deep.equal(["wiki"]);
+    expect(await next("clone", "web", "")).to.deep.equal([]);
     expect(await next("get", "local.web.c")).to.deep.equal([
       "local.web.clean.comment",
       "local.web.clean.name",

@@ -57,7 +57,7 @@ describe("wrong usage", () => {
 
   it("names what is missing as the usage line does", async () => {
     for (const [command, missing] of [
-      ["restore", "<instance.snapshot>"],
+      ["snapshot", "<instances...>"],
       ["umount", "<name[:path]...>"],
       ["set", "<key[=value]...>"],
       ["alias", "<name:command>"],
@@ -66,6 +66,7 @@ describe("wrong usage", () => {
       expect(await refused(command)).to.contain(`missing required argument '${name}'`);
       expect(await at.done("help", command)).to.contain(missing);
     }
+    expect(await refused("restore")).to.contain("give INSTANCE.SNAPSHOT, or --group");
     expect(await refused("transfer")).to.contain("give one or more sources and a destination");
   });
 

@@ -5,7 +5,7 @@ import { openStrata } from "../../../../../lib/core/session/open.ts";
 import type { Engine } from "../../../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../../../lib/errors.ts";
 import { type MemoryEngine, memoryEngine } from "../../../../../plugins/memory/index.ts";
-import { restingEngine } from "../../../../support/running.ts";
+import { restingEngine } from "../../../../support/resting.ts";
 
 const NOTE = "note";
 const IN_MEMORY = "/dev/shm/note";

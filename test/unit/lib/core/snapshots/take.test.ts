@@ -5,9 +5,9 @@ import { openStrata } from "../../../../../lib/core/session/open.ts";
 import type { Engine, ExecSession } from "../../../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../../../lib/errors.ts";
 import { memoryEngine } from "../../../../../plugins/memory/index.ts";
-import { restingEngine, runningEngine } from "../../../../support/running.ts";
+import { restingEngine } from "../../../../support/resting.ts";
 
-async function open(engine: Engine = runningEngine()): Promise<Strata> {
+async function open(engine: Engine = memoryEngine()): Promise<Strata> {
   const strata = await openStrata({ driver: "memory", engine });
   await strata.instances.launch({ image: "any", name: "web" });
   return strata;
@@ -95,7 +95,7 @@ describe("a snapshot of a running instance", () => {
 
   it("is not taken without an agent where the file systems were to be frozen", async () => {
     const memory = memoryEngine();
-    await using strata = await open(runningEngine(memory));
+    await using strata = await open(memory);
     const [web] = await memory.world.all();
     if (web === undefined) {
       throw new Error("there is no web");
@@ -109,7 +109,7 @@ describe("a snapshot of a running instance", () => {
 describe("a snapshot with memory", () => {
   /** An engine whose guest has a mount; `busy` keeps it from being taken away. Both are told to `heard`. */
   function mounted(heard: string[], guest: { busy: boolean; full?: boolean }): Engine {
-    const engine = runningEngine();
+    const engine = memoryEngine();
     const session = (complaint: string): ExecSession => ({
       stdin: new PassThrough(),
       stdout: Readable.from([]),
@@ -192,16 +192,32 @@ describe("a snapshot with a stop", () => {
   });
 
   it("leaves the instance running also where it cannot be taken", async () => {
-    await using strata = await open();
+    const engine = memoryEngine();
+    const take = async () => {
+      throw failure("NO_SPACE", { where: "the pool" });
+    };
+    await using strata = await open({ ...engine, snapshots: { ...engine.snapshots, take } });
+    expect(await refusal(strata.snapshots.take("web", { stop: true }))).to.contain("NO_SPACE");
+    expect(await stateOf(strata)).to.equal("Running");
+  });
+
+  it("is refused before anything is stopped where its name is taken", async () => {
+    const engine = memoryEngine();
+    let stops = 0;
+    const stop: Engine["instances"]["stop"] = async (...args) => {
+      stops += 1;
+      await engine.instances.stop(...args);
+    };
+    await using strata = await open({ ...engine, instances: { ...engine.instances, stop } });
     await strata.snapshots.take("web", { name: "clean" });
     expect(await refusal(strata.snapshots.take("web", { stop: true, name: "clean" }))).to.contain(
       "SNAPSHOT_EXISTS",
     );
-    expect(await stateOf(strata)).to.equal("Running");
+    expect(stops).to.equal(0);
   });
 
   it("starts the instance again also where it is called off while it is stopped", async () => {
-    const engine = runningEngine();
+    const engine = memoryEngine();
     const abort = new AbortController();
     const calledOff: Engine = {
       ...engine,

@@ -21,13 +21,3 @@ export function restingEngine(engine: MemoryEngine = memoryEngine()): Engine {
   };
   return { ...engine, info };
 }
-
-/** The memory engine, which takes snapshots with memory too. */
-export function runningEngine(engine: MemoryEngine = memoryEngine()): Engine {
-  const info = async () => {
-    const known = await engine.info();
-    const features = new Set<Feature>([...known.features, "snapshot.memory"]);
-    return { ...known, features };
-  };
-  return { ...engine, info };
-}

@@ -1,0 +1,140 @@
+import type { Command } from "commander";
+import type {
+  RestoredMember,
+  RestoreOptions,
+  RestorePlan,
+  SnapshotRef,
+  Strata,
+} from "../../core/api/strata.ts";
+import { asSnapshotRef } from "../../core/snapshots/ref.ts";
+import { checkEach } from "../../errors/check-each.ts";
+import { failure } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
+import { quote } from "../../util/quote.ts";
+import type { Cli } from "../cli.ts";
+import { command } from "../command.ts";
+import { printable } from "../format/cell.ts";
+import { canAsk, confirm, write } from "../io.ts";
+
+interface RestoreFlags {
+  destructive?: true;
+  diskOnly?: true;
+  start?: boolean;
+  group?: string;
+}
+
+export function restoreCommand(cli: Cli): Command {
+  return command(
+    "restore",
+    [
+      "restore an instance from a snapshot",
+      "restore an instance to a snapshot; one that runs is started again",
+    ],
+    "restore web.clean",
+    "restore --destructive --no-start web.clean",
+    "restore --group before-upgrade",
+  )
+    .argument("[instance.snapshot]", "instance and the snapshot to restore")
+    .option("--group <name>", "restore all instances whose snapshots were taken together under this name")
+    .option("-d, --destructive", "discard the current state without asking")
+    .option("--disk-only", "leave the memory of the snapshot alone, so that the guest boots")
+    .option("--start", "start the instance afterwards, also if it does not run now")
+    .option("--no-start", "do not start the instance again")
+    .action(async (text: string | undefined, flags: RestoreFlags) => {
+      if ((text === undefined) === (flags.group === undefined)) {
+        throw failure("USAGE", { reason: "give INSTANCE.SNAPSHOT, or --group" });
+      }
+      const strata = await cli.strata();
+      const wanted = await wantedOf(strata, text, flags.group);
+      const options = await requestOf(cli, strata, wanted.refs, flags);
+      const restored = await restore(strata, wanted, options);
+      cli.progress.clear();
+      await write(cli.io, restored.map(linesOf).join(""));
+      for (const { snapshot, resumes } of restored) {
+        if (resumes) {
+          const { instance } = snapshot;
+          cli.note(`"${instance}" is suspended; \`strata start ${quote(instance)}\` resumes it.`);
+        }
+      }
+    });
+}
+
+/** What is to be restored: a snapshot, or a group by its id. */
+interface Wanted {
+  readonly refs: readonly SnapshotRef[];
+  readonly group?: string;
+}
+
+async function wantedOf(
+  strata: Strata,
+  text: string | undefined,
+  group: string | undefined,
+): Promise<Wanted> {
+  if (group !== undefined) {
+    const { id, snapshots } = await strata.snapshots.findGroup(group);
+    return { refs: snapshots, group: id };
+  }
+  const given = text ?? "";
+  return { refs: [asSnapshotRef(await strata.resolve(given), given)] };
+}
+
+/** What is asked for, by the options and by the user. */
+async function requestOf(
+  cli: Cli,
+  strata: Strata,
+  refs: readonly SnapshotRef[],
+  { destructive, diskOnly, start }: RestoreFlags,
+): Promise<RestoreOptions> {
+  const options = { ...defined({ diskOnly, start }), ...cli.call };
+  if (destructive === true) {
+    return options;
+  }
+  // If a snapshot cannot be restored, say so before asking.
+  const plans = await checkEach(refs, (ref) => strata.snapshots.checkRestore(ref, options));
+  if (!canAsk(cli.io)) {
+    throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
+  }
+  const shown = plans.flatMap(({ disks }) => disks);
+  const stops = plans.flatMap((plan, at) => stopOf(refs[at], plan, start));
+  await tell(cli, [...shown.map(({ detail }) => detail), ...stops]);
+  const names = refs.map(({ instance }) => instance).join(", ");
+  const [snapshot, state] =
+    refs.length === 1 ? ["a snapshot", "its current state"] : ["snapshots", "their current states"];
+  const question = `Do you want to take ${snapshot} of ${names} before discarding ${state}? (Yes/no)`;
+  return { ...options, saveFirst: await confirm(cli, question, true), shown };
+}
+
+/** What a restore does with an instance that runs. */
+function stopOf(ref: SnapshotRef | undefined, plan: RestorePlan, start = true): string[] {
+  if (ref === undefined || !plan.running) {
+    return [];
+  }
+  return [`"${ref.instance}" is running: its power is cut${start ? ", and it is started again" : ""}`];
+}
+
+/** Writes sentences, each on a line of its own. */
+async function tell(cli: Cli, sentences: readonly string[]): Promise<void> {
+  for (const each of sentences) {
+    await write(cli.io, `${printable(each.charAt(0).toUpperCase() + each.slice(1))}.\n`);
+  }
+}
+
+async function restore(
+  strata: Strata,
+  { refs, group }: Wanted,
+  options: RestoreOptions,
+): Promise<readonly RestoredMember[]> {
+  if (group !== undefined) {
+    return strata.snapshots.restoreGroup(group, options);
+  }
+  const restored: RestoredMember[] = [];
+  for (const snapshot of refs) {
+    restored.push({ snapshot, ...(await strata.snapshots.restore(snapshot, options)) });
+  }
+  return restored;
+}
+
+function linesOf({ saved, snapshot }: RestoredMember): string {
+  const taken = saved === null ? "" : `Snapshot taken: ${saved}\n`;
+  return `${taken}Snapshot restored: ${snapshot}\n`;
+}
