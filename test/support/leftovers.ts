@@ -16,6 +16,8 @@ const NAMES = [
   /^story-[a-z]+-(\d+)$/,
   /^(?:conf|foreign)-(\d+)-[0-9a-f]{8}a$/,
   /^(?:strata-test|bench)-[a-z]+-(\d+)(?:-[\w-]+)?$/,
+  // Anything may follow: what names may have is part of what is tested.
+  /^strata-test-shape-(\d+)-/,
 ];
 const FOLDERS = [/^strata-(?:test|daemon)-(\d+)-\w{6}$/];
 
@@ -68,7 +70,9 @@ async function clearDomains(): Promise<void> {
 /** One that is none of strata's, or not any more. */
 async function removeDomain(name: string): Promise<void> {
   await execa("virsh", ["destroy", name], { reject: false });
-  await execa("virsh", ["undefine", name, "--snapshots-metadata", "--managed-save"], { reject: false });
+  await execa("virsh", ["undefine", name, "--snapshots-metadata", "--managed-save", "--keep-nvram"], {
+    reject: false,
+  });
 }
 
 /** Takes away the folders of tests that were killed. */

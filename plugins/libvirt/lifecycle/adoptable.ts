@@ -3,7 +3,7 @@ import { quote } from "../../../lib/util/quote.ts";
 import type { LibvirtEngine } from "../engine.ts";
 import { firmwareObstacle } from "../firmware/obstacle.ts";
 import type { Domain } from "../rpc/index.ts";
-import { type InspectedDisk, inspectDisk } from "../snapshots/coverable.ts";
+import { type InspectedDisk, inspectDisk, kindObstacles } from "../snapshots/coverable.ts";
 import { type DiskUsers, standsOn } from "../storage/disk-users.ts";
 import { disksOf, isWritten, targetOf, whyLeft } from "../xml/disks.ts";
 import { type Element, elements, find } from "../xml/document.ts";
@@ -40,13 +40,7 @@ export async function examine(
   );
   const users = await readUsers();
   const obstacles = [...(await stateObstacles(domain)), ...commandObstacles(document)];
-  if (written.length === 0) {
-    obstacles.push("it must have a writable disk, and has none");
-  } else if (covered.length === 0) {
-    obstacles.push(
-      `snapshots would leave out all of its disks, ${written.map(targetOf).join(", ")}: take snapshot='no' or <shareable/> from one with virsh edit`,
-    );
-  }
+  obstacles.push(...(covered.length === 0 ? noneObstacles(written) : []));
   for (const each of inspected) {
     const reasons = [...each.obstacles, ...(await usersObstacles(document, domain, each, users))];
     const way = covered.length > 1 ? `; \`--exclude ${quote(each.target)}\` leaves it out` : "";
@@ -56,6 +50,20 @@ export async function examine(
   obstacles.push(...(firmware === undefined ? [] : [firmware]));
   const [system] = inspected;
   return obstacles.length > 0 || system === undefined ? { obstacles } : { own: ownDisks(inspected, exclude) };
+}
+
+/** Why there is no disk to take snapshots of. */
+function noneObstacles(written: readonly Element[]): string[] {
+  if (written.length === 0) {
+    return ["it must have a writable disk, and has none"];
+  }
+  // libvirt itself leaves some kinds out.
+  const kinds = written.flatMap((disk) =>
+    kindObstacles(disk).map((reason) => `its disk ${targetOf(disk)} ${reason}`),
+  );
+  const all = written.map(targetOf).join(", ");
+  const way = `snapshots would leave out all of its disks, ${all}: take snapshot='no' or <shareable/> from one with virsh edit`;
+  return kinds.length > 0 ? kinds : [way];
 }
 
 function ownDisks(

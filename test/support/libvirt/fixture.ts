@@ -100,12 +100,13 @@ export async function libvirtFixture(
       const file = await fileOf(instance, disk);
       // Eight places, so that layers overlap in some and not in others; across a cluster's edge.
       const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
-      await execa("qemu-io", ["-f", "qcow2", "-c", `write -P ${value} ${offset} 8k`, file]);
+      const format = formatOf(file, folder);
+      await execa("qemu-io", ["-f", format, "-c", `write -P ${value} ${offset} 8k`, file]);
     },
     async read(instance, disk) {
       const file = await fileOf(instance, disk);
       const raw = join(folder, `${instance.id}.raw`);
-      await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", file, raw]);
+      await execa("qemu-img", ["convert", "-f", formatOf(file, folder), "-O", "raw", file, raw]);
       const hash = createHash("sha256")
         .update(await readFile(raw))
         .digest("hex");
@@ -114,8 +115,7 @@ export async function libvirtFixture(
     },
     writeFirmware: async (instance, mark) => writeFile(await variablesOf(instance), mark, { mode: 0o600 }),
     readFirmware: async (instance) => readFile(await variablesOf(instance), "utf8").catch(() => ""),
-    // The engine adopts domains with one disk so far.
-    foreign: () => foreignDomain(connection, folder),
+    foreign: ({ disks } = {}) => foreignDomain(connection, folder, disks === undefined ? {} : { disks }),
     audit: (instance) => audit(connection, instance, layers),
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();
@@ -123,6 +123,11 @@ export async function libvirtFixture(
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A foreign domain's own disks say so by their names. */
+function formatOf(file: string, folder: string): string {
+  return file.startsWith(folder) && file.endsWith(".raw") ? "raw" : "qcow2";
 }
 
 /** The layers that strata has let go and that nothing stands on. */

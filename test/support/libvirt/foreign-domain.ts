@@ -5,6 +5,7 @@ import { execa } from "execa";
 import type { Foreign } from "../../../lib/engine/conformance/fixture.ts";
 import { type InstanceRecord, RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import type { Connection } from "../../../plugins/libvirt/rpc/index.ts";
+import { diskXml } from "./foreign-lab.ts";
 
 export interface ForeignDomain extends Foreign {
   /** Its own disk. */
@@ -26,7 +27,8 @@ export function foreignRecord(): InstanceRecord {
 
 /**
  * A domain as others make them: its disk is in a folder of theirs, on a bus of theirs, beside an empty
- * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type, `owner` whose it is.
+ * CD drive. `devices` are further ones, `firmware` what `<os>` has beside its type, `owner` whose it is. Of so many
+ * further `disks`, every other one is raw.
  */
 export async function foreignDomain(
   connection: Connection,
@@ -36,13 +38,21 @@ export async function foreignDomain(
     readonly devices?: string;
     readonly firmware?: string;
     readonly owner?: number;
+    readonly disks?: number;
   } = {},
 ): Promise<ForeignDomain> {
-  const { format = "qcow2", devices = "", firmware = "", owner = process.pid } = o;
+  const { format = "qcow2", devices = "", firmware = "", owner = process.pid, disks = 0 } = o;
   const name = `foreign-${owner}-${randomUUID().slice(0, 8)}a`;
   const disk = join(folder, `${name}.img`);
   await execa("qemu-img", ["create", "-q", "-f", format, disk, "16M"]);
   await execa("qemu-io", ["-f", format, "-c", "write -P 200 1M 64k", disk]);
+  const further: { readonly target: string; readonly file: string }[] = [];
+  for (let at = 0; at < disks; at++) {
+    const [kind, target] = [at % 2 === 0 ? "raw" : "qcow2", `sd${String.fromCharCode(99 + at)}`];
+    const file = join(folder, `${name}-${target}.${kind}`);
+    await execa("qemu-img", ["create", "-q", "-f", kind, file, "16M"]);
+    further.push({ target, file });
+  }
   const domain = await connection.defineDomain(`
     <domain type='qemu'>
       <name>${name}</name>
@@ -57,22 +67,29 @@ export async function foreignDomain(
           <source file='${disk}'/>
           <target dev='sdb' bus='sata'/>
         </disk>
+        ${further.map(({ target, file }) => diskXml({ file }, target, file.endsWith(".raw") ? "raw" : "qcow2")).join("")}
         ${devices}
       </devices>
     </domain>`);
   return {
     name,
     disk,
-    digest: async () =>
-      createHash("sha256")
-        .update(await readFile(disk))
-        .digest("hex"),
+    ...(disks === 0 ? {} : { disks: further.map(({ target }) => target) }),
+    digest: async () => {
+      const hash = createHash("sha256");
+      for (const file of [disk, ...further.map((each) => each.file)]) {
+        hash.update(await readFile(file));
+      }
+      return hash.digest("hex");
+    },
     async [Symbol.asyncDispose]() {
       // Whoever has removed it for good has undefined it as well.
       await execa("virsh", ["undefine", domain.uuid, "--snapshots-metadata", "--keep-nvram"], {
         reject: false,
       });
-      await rm(disk, { force: true });
+      for (const file of [disk, ...further.map((each) => each.file)]) {
+        await rm(file, { force: true });
+      }
       await rm(`/var/lib/libvirt/images/strata/instances/${domain.uuid}`, { recursive: true, force: true });
     },
   };

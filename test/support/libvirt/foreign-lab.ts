@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { elements, find, parse, text } from "../../../plugins/libvirt/xml/document.ts";
@@ -21,6 +21,8 @@ export class ForeignLab implements AsyncDisposable {
   readonly pool = `strata-test-pool-${process.pid}`;
   readonly #names = new Set<string>();
   readonly #devices: string[] = [];
+  /** Digests of the files that overlays were made on. */
+  readonly #owners = new Map<string, string>();
   #made = 0;
 
   private constructor(folder: string) {
@@ -48,12 +50,22 @@ export class ForeignLab implements AsyncDisposable {
     return file;
   }
 
-  /** An overlay on a file, with something more on it. */
+  /** An overlay on a file of its owner's, which must stay as it is, with something more on it. */
   async overlay(backing: string, format: string): Promise<string> {
+    this.#owners.set(backing, await digestOf(backing));
     const file = this.path("overlay.qcow2");
     await execa("qemu-img", ["create", "-q", "-f", "qcow2", "-b", backing, "-F", format, file]);
     await execa("qemu-io", ["-f", "qcow2", "-c", "write -P 201 3M 64k", file]);
     return file;
+  }
+
+  /** Rejects if something has written what only disks stand on. */
+  async requireUntouched(): Promise<void> {
+    for (const [file, digest] of this.#owners) {
+      if ((await digestOf(file)) !== digest) {
+        throw new Error(`${file} is its owner's, and has changed`);
+      }
+    }
   }
 
   /** A block device: what LVM has, as far as QEMU is concerned. */
@@ -72,9 +84,12 @@ export class ForeignLab implements AsyncDisposable {
   /** Defines a domain. Resolves to its name. */
   async define(xml: string): Promise<string> {
     const file = this.path("domain.xml");
-    await execa("tee", [file], { input: xml, stdout: "ignore" });
+    await writeFile(file, xml);
     await virsh("define", file);
+    // libvirt sorts the devices of what it has written itself.
     const name = text(find(await parse(xml), "name"));
+    await writeFile(file, await virsh("dumpxml", "--inactive", name));
+    await virsh("define", file);
     this.#names.add(name);
     return name;
   }
@@ -127,7 +142,7 @@ export async function labDisks(name: string): Promise<LabDisk[]> {
   for (const disk of elements(find(document, "devices"), "disk")) {
     const { file, dev, pool, volume } = find(disk, "source")?.attributes ?? {};
     const written = (disk.attributes.device ?? "disk") === "disk" && find(disk, "readonly") === undefined;
-    if (written) {
+    if (written && disk.attributes.type !== "network") {
       const path =
         volume === undefined ? (file ?? dev) : await virsh("vol-path", "--pool", `${pool}`, volume);
       const format = find(disk, "driver")?.attributes.type ?? "raw";
@@ -138,8 +153,9 @@ export async function labDisks(name: string): Promise<LabDisk[]> {
 }
 
 /** Writes a mark on every disk as its guest would, another one on each. Not where the first disk has a header. */
-export async function writeAll(name: string, mark: number): Promise<void> {
-  for (const [at, { path, format }] of (await labDisks(name)).entries()) {
+export async function writeAll(name: string, mark: number, left: readonly string[] = []): Promise<void> {
+  const disks = (await labDisks(name)).filter(({ target }) => !left.includes(target));
+  for (const [at, { path, format }] of disks.entries()) {
     await execa("qemu-io", [
       "-f",
       format,
