@@ -17,7 +17,7 @@ import {
  * The full run: kills at every boundary and then anywhere, faults, deaths of the daemon, full disks, then
  * what others do with virsh and on files, on as many worlds at once as there are workers. `--only N` runs
  * trial N of a seed alone; `--what` names the parts that are wanted; `--disks N` is how many disks the instance
- * has that dies.
+ * has that dies. With `--adopted`, that is a domain of three own disks, which every other worker is about to release.
  */
 const { values } = parseArgs({
   options: {
@@ -28,6 +28,7 @@ const { values } = parseArgs({
     workers: { type: "string", default: "2" },
     only: { type: "string" },
     disks: { type: "string", default: "1" },
+    adopted: { type: "boolean", default: false },
     what: { type: "string", default: "kills,faults,daemon,full,hands,starts" },
   },
 });
@@ -44,7 +45,7 @@ const open = (worker: number, small = false) => {
     ...(small ? { fileSystem: { kind: "ext4", size: 64 * MIB } } : {}),
     ...(short && !small ? { fileSystem: { kind: "xfs", size: 512 * MIB } } : {}),
     settings: short ? { "chain-length": "4" } : {},
-    disks: Number(values.disks),
+    ...(values.adopted ? { adopted: short ? "bare" : "with snapshots" } : { disks: Number(values.disks) }),
   });
 };
 

@@ -53,6 +53,13 @@ function diskVerbs(image: Image, disks: number): Readonly<Record<string, Verb>> 
   };
 }
 
+/** What an adopted instance without snapshots can meet beside. */
+const RELEASE: Readonly<Record<string, Verb>> = {
+  release: { kind: "release", on: INSTANCE },
+  purge: { kind: "purge", on: INSTANCE },
+  "take the first": { kind: "take", on: INSTANCE, name: "new", createdAt: 1_700_000_100_000 },
+};
+
 /** How a trial disturbs. Boundaries are counted from 1. */
 export type Disturbance =
   | { readonly kind: "kill"; readonly at: number; readonly group: boolean }
@@ -92,7 +99,9 @@ export async function openTorture(
   const before = await world.observe();
   const { path, format, sha256 } = world.fixture.image;
   const scenarios: Scenario[] = [];
-  for (const [name, verb] of Object.entries(verbs({ path, format, sha256 }, o.disks))) {
+  const all =
+    o.adopted === "bare" ? RELEASE : verbs({ path, format, sha256 }, o.adopted === undefined ? o.disks : 3);
+  for (const [name, verb] of Object.entries(all)) {
     if (o.only?.includes(name) === false) {
       continue;
     }
@@ -129,7 +138,7 @@ function keepsOthers(name: string, verb: Verb, before: State, after: State): voi
         .flatMap(({ snapshots }) => snapshots as readonly { name: string; contents: string }[])
         .map((snapshot) => [snapshot.name, snapshot.contents]),
     );
-  if (verb.kind === "purge") {
+  if (verb.kind === "purge" || verb.kind === "release") {
     return;
   }
   const now = contents(after);

@@ -16,6 +16,7 @@ export type Verb =
   | { readonly kind: "exclude disk"; readonly on: string; readonly disk: string }
   | { readonly kind: "grow disk"; readonly on: string; readonly disk: string; readonly mebibytes: number }
   | { readonly kind: "mark"; readonly on: string }
+  | { readonly kind: "release"; readonly on: string }
   | { readonly kind: "start"; readonly on: string }
   | { readonly kind: "suspend"; readonly on: string }
   /** `grace` in ms. */
@@ -100,7 +101,7 @@ export function specOf(name: string, image: ImageSource, firmware?: Firmware, fu
 }
 
 async function act(
-  { instances, snapshots, readImages, disks }: Engine,
+  { instances, snapshots, readImages, disks, adoption }: Engine,
   lock: Lock,
   verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
 ): Promise<void> {
@@ -147,6 +148,8 @@ async function act(
       return instances.stop(lock, verb.grace === "force" ? "force" : { grace: verb.grace }, context());
     case "mark":
       return instances.annotate(lock, { deleted: true });
+    case "release":
+      return adoption?.release(lock, context());
     case "optimize":
       return readImages?.build(lock, context());
     case "clone":

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { context, locked } from "../../lib/engine/conformance/fixture.ts";
-import type { Firmware } from "../../lib/engine/contract.ts";
+import type { Firmware, Instance } from "../../lib/engine/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
 import { unpack } from "../../plugins/libvirt/firmware/state.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/names.ts";
@@ -26,6 +26,7 @@ import { readMetadata } from "../../plugins/libvirt/xml/metadata.ts";
 import { readSnapshot } from "../../plugins/libvirt/xml/snapshot.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type FileSystem, type PrivateDaemon, privateDaemon } from "../support/libvirt/private-daemon.ts";
+import { adoptAs, OWN } from "./adopted.ts";
 import { perform, specOf } from "./verb.ts";
 
 /** Everything that may be there after an operation, by its meaning: no ids, no file names. */
@@ -65,13 +66,22 @@ export async function openWorld(
     readonly firmware?: Firmware;
     /** How many disks the instance has; with several, one more that no snapshot has. */
     readonly disks?: number;
+    /** The instance is a domain of three own disks that was adopted; `bare`: it has no snapshots any more. */
+    readonly adopted?: "with snapshots" | "bare";
   } = {},
 ): Promise<World> {
   const daemon = await privateDaemon(o.fileSystem);
   const settings = { uri: daemon.uri, ...o.settings };
   const fixture = await libvirtFixture(settings);
   const world = { daemon, fixture };
-  await build(fixture, o.firmware, o.disks ?? 1);
+  const instance =
+    o.adopted === undefined
+      ? await fixture.engine.instances.create(
+          specOf(INSTANCE, fixture.image, o.firmware, (o.disks ?? 1) - 1),
+          context(),
+        )
+      : await adoptAs(INSTANCE, fixture, daemon.folder);
+  await build(fixture, instance, o);
   const saved = await save(world);
   return {
     ...world,
@@ -95,9 +105,12 @@ type Bare = Pick<World, "daemon" | "fixture">;
  *    └─ x ── (m) ─┬─ m1   m is deleted and stays, hidden, with two dependants;
  *                 └─ m2   the head stands on m2
  */
-async function build(fixture: LibvirtFixture, firmware: Firmware | undefined, disks: number): Promise<void> {
-  const { engine, image, write, writeFirmware } = fixture;
-  const instance = await engine.instances.create(specOf(INSTANCE, image, firmware, disks - 1), context());
+async function build(
+  fixture: LibvirtFixture,
+  instance: Instance,
+  { firmware, disks = 1, adopted }: NonNullable<Parameters<typeof openWorld>[0]>,
+): Promise<void> {
+  const { engine, write, writeFirmware } = fixture;
   let createdAt = 1_700_000_000_000;
   let value = 1;
   const put = async (...places: readonly number[]) => {
@@ -119,6 +132,9 @@ async function build(fixture: LibvirtFixture, firmware: Firmware | undefined, di
   await put(0, 1, 2);
   await take("a");
   await put(1, 3);
+  if (adopted === "bare") {
+    return perform(engine, { kind: "delete", on: INSTANCE, name: "a" });
+  }
   await take("b");
   await put(0, 4, 5, 6);
   await take("c");
@@ -133,7 +149,7 @@ async function build(fixture: LibvirtFixture, firmware: Firmware | undefined, di
   await put(1, 3, 7);
   await take("m2");
   await perform(engine, { kind: "delete", on: INSTANCE, name: "m" });
-  if (disks > 1) {
+  if (disks > 1 || adopted !== undefined) {
     await perform(engine, { kind: "add disk", on: INSTANCE, mebibytes: 9 });
   }
   await put(4, 7);
@@ -146,7 +162,7 @@ async function writeFurther({ connection }: LibvirtFixture, value: number): Prom
   for (const [at, file] of further.entries()) {
     const offset = ((value + 3 * (at + 1)) % 8) * 1024 * 1024 + 60 * 1024;
     const command = `write -P ${(value + 83 * (at + 1)) % 256} ${offset} 8k`;
-    await execa("qemu-io", ["-f", "qcow2", "-c", command, file]);
+    await execa("qemu-io", ["-f", file.endsWith(".raw") ? "raw" : "qcow2", "-c", command, file]);
   }
 }
 
@@ -160,6 +176,7 @@ async function save({ daemon, fixture }: Bare): Promise<Saved> {
   const files = join(daemon.folder, "saved");
   await mkdir(files);
   await execa("cp", ["-a", "--sparse=always", `${daemon.pool}/.`, files]);
+  await execa("cp", ["-a", "--sparse=always", join(daemon.folder, OWN), `${files}-own`], { reject: false });
   const domain = await fixture.connection.lookupDomainByName(INSTANCE);
   const current = (await domain.currentSnapshot())?.name;
   const all = await domain.listSnapshots(SnapshotListFlags.TOPOLOGICAL);
@@ -180,6 +197,9 @@ async function reset({ daemon, fixture }: Bare, saved: Saved): Promise<void> {
     await rm(join(daemon.pool, entry), { recursive: true });
   }
   await execa("cp", ["-a", "--sparse=always", `${saved.files}/.`, daemon.pool]);
+  await execa("cp", ["-a", "--sparse=always", `${saved.files}-own/.`, join(daemon.folder, OWN)], {
+    reject: false,
+  });
   await releaseAnew(daemon.pool);
   const domain = await fixture.connection.defineDomain(saved.domain);
   for (const { xml, current } of saved.snapshots) {
@@ -258,7 +278,21 @@ async function observe({ daemon, fixture }: Bare): Promise<State> {
     const { standsOn } = tree;
     state.push({ name, resources, deleted, snapshotsTaken, standsOn, contents, variables, snapshots });
   }
+  state.push(...(await observeForeign({ daemon, fixture })));
   return state.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What strata has let go: its disks. */
+async function observeForeign({ daemon, fixture }: Bare): Promise<State> {
+  const state = [];
+  for (const domain of await fixture.connection.listDomains()) {
+    const document = await parse(await domain.getXml(2));
+    if (readMetadata(document) === undefined) {
+      const contents = await digests(daemon, activeLayers(document));
+      state.push({ name: domain.name, foreign: true, contents, snapshots: [] });
+    }
+  }
+  return state;
 }
 
 /** libvirt's own records: every snapshot with its frozen file, the mark where the instance stands. */
@@ -311,7 +345,7 @@ async function digests(daemon: PrivateDaemon, paths: readonly string[]): Promise
 /** Of all that a disk shows, its whole length. */
 async function digest(daemon: PrivateDaemon, path: string): Promise<string> {
   const state = [];
-  for (let at: string | null = path; at !== null; at = (await readHeader(at)).backing) {
+  for (let at: string | null = path; at !== null; at = await belowOf(at)) {
     const { mtimeNs, size, blocks } = await stat(at, { bigint: true });
     state.push(at, mtimeNs, size, blocks);
   }
@@ -321,9 +355,14 @@ async function digest(daemon: PrivateDaemon, path: string): Promise<string> {
   return found;
 }
 
+async function belowOf(path: string): Promise<string | null> {
+  return path.endsWith(".raw") ? null : (await readHeader(path)).backing;
+}
+
 async function read(daemon: PrivateDaemon, path: string): Promise<string> {
+  const format = path.endsWith(".raw") ? "raw" : "qcow2";
   const raw = join(daemon.folder, "contents.raw");
-  await execa("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", path, raw]);
+  await execa("qemu-img", ["convert", "-f", format, "-O", "raw", path, raw]);
   const hash: Hash = createHash("sha256").update(await readFile(raw));
   await rm(raw);
   return hash.digest("hex").slice(0, 16);

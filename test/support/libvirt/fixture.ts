@@ -100,13 +100,13 @@ export async function libvirtFixture(
       const file = await fileOf(instance, disk);
       // Eight places, so that layers overlap in some and not in others; across a cluster's edge.
       const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
-      const format = formatOf(file, folder);
+      const format = formatOf(file);
       await execa("qemu-io", ["-f", format, "-c", `write -P ${value} ${offset} 8k`, file]);
     },
     async read(instance, disk) {
       const file = await fileOf(instance, disk);
       const raw = join(folder, `${instance.id}.raw`);
-      await execa("qemu-img", ["convert", "-f", formatOf(file, folder), "-O", "raw", file, raw]);
+      await execa("qemu-img", ["convert", "-f", formatOf(file), "-O", "raw", file, raw]);
       const hash = createHash("sha256")
         .update(await readFile(raw))
         .digest("hex");
@@ -126,8 +126,8 @@ export async function libvirtFixture(
 }
 
 /** A foreign domain's own disks say so by their names. */
-function formatOf(file: string, folder: string): string {
-  return file.startsWith(folder) && file.endsWith(".raw") ? "raw" : "qcow2";
+function formatOf(file: string): string {
+  return file.endsWith(".raw") ? "raw" : "qcow2";
 }
 
 /** The layers that strata has let go and that nothing stands on. */
