@@ -322,7 +322,8 @@ export interface MetadataChange {
 
 /** The metadata with a change; members that are not named stay as they are. */
 export function changedMetadata(metadata: Metadata, change: MetadataChange): Metadata {
-  const { operation, snapshot, resume, pendingRemovals, ...rest } = metadata;
+  const { operation, snapshot, resume, pendingRemovals, own = [], ...rest } = metadata;
+  const nextOwn = change.own ?? own;
   const nextPendingRemovals = change.pendingRemovals === null ? undefined : pendingRemovals;
   const nextOperation = change.operation === undefined ? operation : change.operation;
   const nextSnapshot = change.snapshot === undefined ? snapshot : change.snapshot;
@@ -333,7 +334,7 @@ export function changedMetadata(metadata: Metadata, change: MetadataChange): Met
     ...(change.sshPort === undefined ? {} : { sshPort: change.sshPort }),
     ...(change.mounts === undefined ? {} : { mounts: change.mounts }),
     ...(change.excluded === undefined ? {} : { excluded: change.excluded }),
-    ...(change.own === undefined ? {} : { own: change.own }),
+    ...(nextOwn.length === 0 ? {} : { own: nextOwn }),
     record: mergeRecord(metadata.record, change.record ?? {}),
     ...(nextPendingRemovals === undefined ? {} : { pendingRemovals: nextPendingRemovals }),
     ...(nextOperation == null ? {} : { operation: nextOperation }),

@@ -98,7 +98,8 @@ async function remove(engine: LibvirtEngine, id: string, name: string, context: 
   await writeJournal(folder, operation);
   removeDisk(document, name);
   // Another disk of that name is not to be left out for it.
-  putMetadata(document, changedMetadata(metadata, { excluded: excludedBeside(metadata, name) }));
+  const own = (metadata.own ?? []).filter(({ target }) => target !== name);
+  putMetadata(document, changedMetadata(metadata, { excluded: excludedBeside(metadata, name), own }));
   try {
     await define(engine, document);
   } catch (error) {

@@ -29,13 +29,14 @@ import { createOverlay } from "../qcow2/overlay.ts";
 import { checkSpace } from "../storage/pool.ts";
 import { activeLayers, coveredDisks, readDisk } from "../xml/disks.ts";
 import type { Element } from "../xml/document.ts";
-import { readMetadata } from "../xml/metadata.ts";
+import { type Metadata, type OwnFile, readMetadata } from "../xml/metadata.ts";
 import { mergedFormats } from "../xml/own-files.ts";
 import { restoredDomain, stayingDisks } from "../xml/restored.ts";
 import { recordedFormats, type SnapshotDocument } from "../xml/snapshot.ts";
 import { requireRedefinable } from "./checkpoints.ts";
 import { reconcile } from "./reconcile.ts";
 import { lookupSnapshot } from "./records.ts";
+import { requireSameDisks } from "./same-disks.ts";
 
 /** The snapshot of that name, which must have a frozen layer to restore. */
 async function getRestorable(managed: Managed, name: string): Promise<Restorable> {
@@ -109,12 +110,14 @@ export async function restore(
       record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
       mounts: then?.mounts ?? [],
       resume,
+      ...ownOf(managed.metadata, then),
     });
     const files = new Map(plan.flatMap((disk) => (disk.file === "" ? [] : [[disk.target, disk.file]])));
     const document = restoredDomain(recorded, managed.document, files, metadata);
     await putMounts(engine, document, metadata, context);
     // Building keyframes may have taken long, and others may have started the instance.
     await requireShutOff({ ...managed, shutOff: false }, "Only stopped instances can be restored");
+    await requireSameDisks(managed);
     // The definition is the turning point: before it, the instance is as it was; after it, it is restored.
     await define(engine, document);
     restored = { ...managed, document, metadata };
@@ -130,6 +133,14 @@ export async function restore(
   await finishRestore(engine, restored, operation, snapshot);
   await warnOfMedia(restored, context);
   handOn(restored);
+}
+
+/** The files that domains brought along: with those of the snapshot that an older definition does not have. */
+function ownOf(now: Metadata, then: Metadata | undefined): Pick<Metadata, "own"> {
+  const known = (file: OwnFile) =>
+    now.own?.some((own) => own.target === file.target && own.file === file.file) === true;
+  const further = (then?.own ?? []).filter((file) => !known(file));
+  return further.length === 0 ? {} : { own: [...(now.own ?? []), ...further] };
 }
 
 /** What a restore does with the disk of a target. */

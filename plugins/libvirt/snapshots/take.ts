@@ -34,6 +34,7 @@ import { reconcile } from "./reconcile.ts";
 import { type RecordCopy, writeRecordCopy } from "./record-copies.ts";
 import { lookupSnapshot } from "./records.ts";
 import { redefine } from "./redefine.ts";
+import { requireSameDisks } from "./same-disks.ts";
 
 /** Longest comment, bytes of UTF-8: libvirt takes documents up to 4 MiB. */
 const MAX_COMMENT_BYTES = 1024 * 1024;
@@ -115,6 +116,7 @@ export async function take(
     await finishInterrupted(engine, id);
     const there = await lookupSnapshot(domain, record.name).catch(() => null);
     if (there?.frozen[0] !== layers[0] || (cut && (await domain.isActive()))) {
+      await requireSameDisks(managed);
       throw takeError(error, name, record.name);
     }
   }
