@@ -24,6 +24,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "instances.annotate": "update the record of {instance}",
   "instances.remove": "remove {instance}",
   "snapshots.take": "take snapshot {instance}.{detail}",
+  "snapshots.takeGroup": "take snapshots {instance}",
   "snapshots.restore": "restore snapshot {instance}.{detail}",
   "snapshots.delete": "delete snapshot {instance}.{detail}",
   "snapshots.rename": "rename snapshot {instance}.{detail}",

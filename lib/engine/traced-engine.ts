@@ -95,7 +95,16 @@ function nameOf(argument: unknown): string | undefined {
   if (typeof argument === "string") {
     return argument;
   }
+  if (Array.isArray(argument)) {
+    return argument.map(memberName).join(", ") || undefined;
+  }
   const { instance, name, target, network } = Object(argument) as Readonly<Record<string, unknown>>;
   const found = (Object(instance) as { readonly name?: unknown }).name ?? name ?? target ?? network;
   return typeof found === "string" ? found : undefined;
+}
+
+/** The full name of one of several snapshots that are taken together. */
+function memberName(member: unknown): string {
+  const { lock, record } = Object(member) as { readonly lock?: unknown; readonly record?: unknown };
+  return [nameOf(lock), nameOf(record)].filter((name) => name !== undefined).join(".");
 }

@@ -1,5 +1,6 @@
 import type { Context, Instance, Lock } from "../../engine/contract.ts";
 import { asStrataError } from "../../errors.ts";
+import { quote } from "../../util/quote.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { boot } from "./boot.ts";
 import { comeUp, stopLocked } from "./lifecycle.ts";
@@ -19,7 +20,13 @@ export async function whileStopped<T>(
   if (lock === undefined) {
     return work();
   }
-  await stopLocked(session, lock, {}, context);
+  await stopLocked(session, lock, {}, context).catch((error: unknown) => {
+    if (context.signal.aborted) {
+      const { name } = lock.instance;
+      context.warn?.(`"${name}" may still shut down; \`strata start ${quote(name)}\` starts it again`);
+    }
+    throw error;
+  });
   // Not to be cancelled: it ran before.
   const again = async () => {
     await boot(session, lock, { ...context, signal: contextOf().signal }, "stopped");

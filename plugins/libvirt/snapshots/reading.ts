@@ -14,7 +14,14 @@ import { ownFormats } from "../xml/own-files.ts";
 import { readResources } from "../xml/resources.ts";
 import { readSnapshot, recordedFormats, type SnapshotDocument } from "../xml/snapshot.ts";
 import { reconcileNames } from "./reconcile.ts";
-import { currentName, listRecords, listSnapshots, lookupRemoval, standsOn } from "./records.ts";
+import {
+  currentName,
+  listRecords,
+  listSnapshots,
+  lookupRemoval,
+  lookupSnapshot,
+  standsOn,
+} from "./records.ts";
 
 /** True if a tree that was read in several calls is consistent: everything that it refers to is in it. */
 export function isClosed({ snapshots, standsOn }: SnapshotTree): boolean {
@@ -96,6 +103,13 @@ async function outlineLocked(lockState: LockState, managed: Managed): Promise<Sn
   lockState.copies = copies;
   const recorded = copies.filter(({ name }) => names.includes(name));
   return { names, standsOn: await readPosition(managed, recorded, readDisk(managed.document)) };
+}
+
+/** One snapshot, whose record alone is read. */
+export async function find(engine: LibvirtEngine, id: string, name: string): Promise<Snapshot | null> {
+  const { domain } = await peek(engine, id);
+  const snapshot = await lookupSnapshot(domain, name);
+  return snapshot === null ? null : toRecord(snapshot);
 }
 
 export async function removal(engine: LibvirtEngine, id: string, name: string): Promise<Removal | null> {

@@ -12,7 +12,7 @@ import { readConsistently } from "../lock/consistent-read.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { requireRedefinable } from "./checkpoints.ts";
 import { deleteInside, requireNotLost } from "./inside-snapshots.ts";
-import { isClosed, outline, removal, standsWithin, tree } from "./reading.ts";
+import { find, isClosed, outline, removal, standsWithin, tree } from "./reading.ts";
 import { reconcile } from "./reconcile.ts";
 import { currentName, listChildren, lookupSnapshot } from "./records.ts";
 import { redefine } from "./redefine.ts";
@@ -23,6 +23,7 @@ export function snapshotGroup(engine: LibvirtEngine): Snapshots {
   return {
     tree: (id) => readConsistently(engine, id, () => tree(engine, id), isClosed),
     outline: (id) => readConsistently(engine, id, () => outline(engine, id), standsWithin),
+    find: (id, name) => find(engine, id, name),
     removal: (id, name) => removal(engine, id, name),
     take: async (lock, record, taken, context, options) =>
       take(engine, lockedId(engine, lock), record, taken, context, options),

@@ -103,15 +103,10 @@ describe("a real guest under libvirt", () => {
     });
   });
 
-  it("is not snapshotted, restored or resized while it runs, and is unchanged by the attempt", async () => {
-    for (const args of [
-      ["snapshot", NAME],
-      ["set", `local.${NAME}.cpus=2`],
-    ]) {
-      const { code, stderr } = await strata(args);
-      expect(code, args.join(" ")).to.equal(5);
-      expect(stderr).to.match(/Only stopped instances can be (snapshotted|resized)/);
-    }
+  it("is not resized while it runs, and is unchanged by the attempt", async () => {
+    const { code, stderr } = await strata(["set", `local.${NAME}.cpus=2`]);
+    expect(code).to.equal(5);
+    expect(stderr).to.contain("Only stopped instances can be resized");
     await sameTrees({});
   });
 

@@ -51,8 +51,11 @@ describe("strata.log", () => {
     await at.done("launch", "any", "--name", "web");
     await at.done("stop", "web");
     await at.done("snapshot", "--name", "before", "web");
+    await at.done("launch", "any", "--name", "db");
+    await at.done("snapshot", "--name", "both", "web", "db");
     const told = (await lines()).map(({ message }) => message.replace(/ \([\d.]+ ms\)$/, ""));
     expect(told).to.include.members(["create web", "start web", "stop web", "take snapshot web.before"]);
+    expect(told).to.include("take snapshots db.both, web.both");
     expect(told).to.include("Taking snapshot");
   });
 
