@@ -2,7 +2,7 @@ import { in_, type Mutant } from "./mutants.ts";
 
 const disks = in_("disks.ts");
 const instances = in_("instances.ts");
-const snapshots = in_("snapshots.ts");
+const moment = in_("moment.ts");
 
 const ASKED = "further disks are those that were asked for";
 const COVERED = "a snapshot covers all disks, at one moment";
@@ -36,10 +36,10 @@ export const DISK_MUTANTS: readonly Mutant[] = [
   disks(ASKED, "const disks = [...kept, ...back]", "const disks = [...kept, ...back, ...(now.disks ?? [])]"),
   disks(ASKED, "const disks = [...kept, ...back]", "const disks = [...kept]"),
 
-  snapshots(COVERED, "...machineOf(stored), further }", "...machineOf(stored) }"),
+  moment(COVERED, "...machineOf(stored), ...memory, further }", "...machineOf(stored), ...memory }"),
   disks(COVERED, "...picked(saved, back)", "...picked(written, back)"),
   disks(COVERED, "...picked(saved, back)", ""),
-  snapshots(COVERED, "...restoredDisks(stored, snapshot),", "resources: snapshot.resources,"),
+  moment(COVERED, "...restoredDisks(stored, snapshot),", "resources: snapshot.resources,"),
 
   disks(STAYS, "if (holder !== undefined)", "if (false)"),
   disks(STAYS, "covers(resources, name));", "resources.disks?.some((disk) => disk.name === name));"),

@@ -45,12 +45,17 @@ const OTHERS = "a deletion leaves all others as they were";
 const SNAPSHOT_NAMES = "names of snapshots are checked";
 const FOLLOW = "children follow a rename";
 const COMMANDS = "commands are argv, and their status is a result";
+const RUNNING = "a snapshot of a running instance is of one moment";
+const CONSISTENT = "a snapshot is as consistent as was asked for, or refused";
 const CALLED_OFF = "what is called off changes nothing";
+const FEATURES = 'features: new Set(["snapshot.stopped",';
 
 /** The calls that change an instance, each with its own way around the lock. */
 const UNLOCKED = "store.get(lock.instance.id)";
 
 export const MUTANTS: readonly Mutant[] = [
+  index(RUNNING, FEATURES, `${FEATURES} "snapshot.running",`),
+  index(CONSISTENT, FEATURES, `${FEATURES} "snapshot.running", "snapshot.quiesce",`),
   manifest(AGREE, '"version": "0.1.0"', '"version": "0.2.0"'),
   index(AGREE, "name: plugin.name,", 'name: "samples",'),
   index(AGREE, 'version: "0.1.0",\n      engine', 'version: "",\n      engine'),

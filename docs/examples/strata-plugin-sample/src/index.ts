@@ -38,6 +38,7 @@ async function openSample(folder: string): Promise<Engine> {
       kind: "fake",
       features: new Set(["snapshot.stopped", "disk.grow"]),
       missing: new Map([
+        ["snapshot.running", "files are copied while no guest writes them"],
         ["suspend", "there is no memory to keep"],
         ["mount.native", "its guests have no folders"],
         ["clone", "nobody has written it yet"],

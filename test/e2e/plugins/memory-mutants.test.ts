@@ -8,6 +8,7 @@ import { execa } from "execa";
 import { readRules, testsOf } from "../../support/rules.ts";
 import { DISK_MUTANTS } from "./disk-mutants.ts";
 import type { Mutant } from "./mutants.ts";
+import { RUNNING_MUTANTS } from "./running-mutants.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const ENGINE = join(ROOT, "plugins/memory");
@@ -64,12 +65,12 @@ async function run(file: string, titles: readonly string[]) {
   );
 }
 
-describe("the conformance kit, of further disks", () => {
+describe("the conformance kit, of what only the memory engine has", () => {
   let folder: string;
   let rules: ReadonlyMap<string, readonly string[]>;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "strata-disk-mutants-"));
+    folder = await mkdtemp(join(tmpdir(), "strata-memory-mutants-"));
     await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
     rules = await readRules("memory");
   });
@@ -78,7 +79,7 @@ describe("the conformance kit, of further disks", () => {
   it("passes the memory engine as it is", async () => {
     const file = join(folder, "whole.test.mjs");
     await bundle(file, []);
-    const broken = new Set(DISK_MUTANTS.map(({ rule }) => rule));
+    const broken = new Set([...DISK_MUTANTS, ...RUNNING_MUTANTS].map(({ rule }) => rule));
     const { exitCode, all } = await run(
       file,
       [...broken].flatMap((rule) => testsOf(rules, rule)),
@@ -86,22 +87,26 @@ describe("the conformance kit, of further disks", () => {
     expect(exitCode, all).to.equal(0);
   });
 
-  it(`finds each of ${DISK_MUTANTS.length} ways to break it, by the tests of its rule`, async () => {
-    const survivors: string[] = [];
-    const left = DISK_MUTANTS.entries();
-    const worker = async () => {
-      for (const [at, mutant] of left) {
-        const file = join(folder, `mutant-${at}.test.mjs`);
-        await bundle(file, [breaking(mutant)]);
-        const { exitCode, all } = await run(file, testsOf(rules, mutant.rule));
-        if (exitCode === 0 || !/\d+ failing/.test(all)) {
-          survivors.push(
-            `${mutant.rule}: ${basename(mutant.file)}: ${mutant.before} -> ${mutant.after}\n${all}`,
-          );
+  const finds = (what: string, mutants: readonly Mutant[]) =>
+    it(`finds each of ${mutants.length} ways to break its ${what}, by the tests of its rule`, async () => {
+      const survivors: string[] = [];
+      const left = mutants.entries();
+      const worker = async () => {
+        for (const [at, mutant] of left) {
+          const file = join(folder, `mutant-${at}.test.mjs`);
+          await bundle(file, [breaking(mutant)]);
+          const { exitCode, all } = await run(file, testsOf(rules, mutant.rule));
+          if (exitCode === 0 || !/\d+ failing/.test(all)) {
+            survivors.push(
+              `${mutant.rule}: ${basename(mutant.file)}: ${mutant.before} -> ${mutant.after}\n${all}`,
+            );
+          }
         }
-      }
-    };
-    await Promise.all(Array.from({ length: availableParallelism() }, worker));
-    expect(survivors.join("\n"), `${survivors.length} pass`).to.equal("");
-  });
+      };
+      await Promise.all(Array.from({ length: availableParallelism() }, worker));
+      expect(survivors.join("\n"), `${survivors.length} pass`).to.equal("");
+    });
+
+  finds("further disks", DISK_MUTANTS);
+  finds("running instances", RUNNING_MUTANTS);
 });
