@@ -8,6 +8,7 @@ import { FORMAT } from "./lifecycle/images.ts";
 import { DISK_FORMAT, machineRefusal } from "./lifecycle/machines.ts";
 import { sampleRefusal } from "./mounts/id-maps.ts";
 import { REMOTE } from "./mounts/mount-devices.ts";
+import { NO_AGENT, NO_MEMORY } from "./snapshots/snapshots.ts";
 
 /** Pools that keep a root disk within its size. The pool `dir` writes into a folder of the host. */
 const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];
@@ -15,6 +16,8 @@ const LIMITING = ["btrfs", "zfs", "lvm", "lvmcluster", "ceph"];
 /** What works on every server. */
 const EVERYWHERE: readonly Feature[] = [
   "snapshot.stopped",
+  "snapshot.running",
+  "snapshot.drop-running",
   "suspend",
   "clone",
   "rename",
@@ -31,7 +34,9 @@ export async function engineInfo(engine: LxdEngine): Promise<EngineInfo> {
   const noMachines = await machineRefusal(engine);
   const features = new Set<Feature>(EVERYWHERE);
   const missing = new Map<Feature, string>([
-    ["snapshot.running", "strata does not take them of LXD's running instances yet"],
+    ["snapshot.quiesce", NO_AGENT],
+    ["snapshot.memory", NO_MEMORY],
+    ["snapshot.group", "snapshots are taken of one instance at a time"],
     ["disks", NO_DISKS],
     ["cdrom", "its instances have no CD drive; launch them from an image"],
     ["eject", "its instances have no CD drive"],

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { InstanceRecord, Mount, SnapshotRecord } from "../../../lib/engine/contract.ts";
-import { RECORD_VERSION } from "../../../lib/engine/contract.ts";
+import { CONSISTENCIES, RECORD_VERSION } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { Operation } from "../journal/operation.ts";
 import type { Config } from "../rest/shapes.ts";
@@ -26,6 +26,9 @@ export const KEYS = {
  * went down; one that has "false" stays stopped.
  */
 export const AUTOSTART = "boot.autostart";
+
+/** Where LXD notes whether an instance runs, "RUNNING" or "STOPPED", so that it can start it with the host. */
+export const LAST_POWER = "volatile.last_state.power";
 
 const idMap = z.object({ host: z.number(), guest: z.number(), default: z.literal(true).exactOptional() });
 const mount = z.object({
@@ -66,6 +69,8 @@ const snapshotShape = z.object({
   parent: z.string().nullable(),
   cloudInstanceId: z.string(),
   createdAt: z.number(),
+  /** Absent for a stopped one. */
+  consistency: z.enum(CONSISTENCIES).exactOptional(),
 });
 
 /** The current snapshot, and changes to snapshots since they were taken. */
@@ -137,7 +142,12 @@ const renamed = ({ id, to }: { readonly id: string; readonly to: string }) => ({
 
 const operationShape: z.ZodType<Operation> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("create") }),
-  z.object({ kind: z.literal("take"), id: z.string(), taken: z.number() }),
+  z.object({
+    kind: z.literal("take"),
+    id: z.string(),
+    taken: z.number(),
+    live: z.enum(["kept", "cut"]).exactOptional(),
+  }),
   z.object({ kind: z.literal("restore"), id: z.string() }),
   z.object({ kind: z.literal("delete"), id: z.string(), tree: treeShape }),
   z.object({ kind: z.literal("rename"), id: z.string(), to: z.string() }),
@@ -166,6 +176,8 @@ export function operationKeys(operation: Operation | null): Config {
 
 /** A snapshot's record, for the config that LXD is about to copy. */
 export function snapshotKeys(id: string, record: SnapshotRecord, parent: string | null): Config {
-  const { comment, cloudInstanceId, createdAt } = record;
-  return { [KEYS.snapshot]: JSON.stringify({ id, comment, parent, cloudInstanceId, createdAt }) };
+  const { comment, cloudInstanceId, createdAt, consistency } = record;
+  return {
+    [KEYS.snapshot]: JSON.stringify({ id, comment, parent, cloudInstanceId, createdAt, consistency }),
+  };
 }

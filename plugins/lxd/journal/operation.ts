@@ -7,7 +7,8 @@ import type { TreeRecord } from "../domain/records.ts";
  */
 export type Operation =
   | { readonly kind: "create" }
-  | { readonly kind: "take"; readonly id: string; readonly taken: number }
+  /** `live`: the instance ran, and is to go on or to stop. */
+  | { readonly kind: "take"; readonly id: string; readonly taken: number; readonly live?: "kept" | "cut" }
   | { readonly kind: "restore"; readonly id: string }
   /** `tree` is the tree after the snapshot is removed. */
   | { readonly kind: "delete"; readonly id: string; readonly tree: TreeRecord }

@@ -1,7 +1,17 @@
 import { failure } from "../../../lib/errors.ts";
 import { replaceConfig, whenIdle, writeConfig } from "../domain/changes.ts";
 import { ASIDE, getLocked, getManaged, instancePath, type Managed } from "../domain/managed.ts";
-import { AUTOSTART, KEYS, operationKeys, ownKeys, readTree, treeKeys } from "../domain/records.ts";
+import { changePower } from "../domain/power.ts";
+import {
+  AUTOSTART,
+  KEYS,
+  LAST_POWER,
+  operationKeys,
+  ownKeys,
+  readTree,
+  treeKeys,
+} from "../domain/records.ts";
+import { readState } from "../domain/view.ts";
 import type { LxdEngine } from "../engine.ts";
 import { isSaid, isStatus } from "../errors.ts";
 import { ALREADY_STOPPED } from "../messages.ts";
@@ -83,10 +93,13 @@ function findNode(managed: Managed, id: string): Node | undefined {
   return readNodes(managed).find((node) => node.id === id);
 }
 
-async function finishTake(engine: LxdEngine, managed: Managed, { id, taken }: Of<"take">): Promise<void> {
+async function finishTake(engine: LxdEngine, managed: Managed, operation: Of<"take">): Promise<void> {
+  const { id, taken } = operation;
   const nodes = readNodes(managed);
   const done = { ...operationKeys(null), [KEYS.snapshot]: "" };
-  if (!nodes.some((node) => node.id === id)) {
+  const there = nodes.some((node) => node.id === id);
+  await settlePower(engine, managed, operation, there);
+  if (!there) {
     return writeConfig(engine, managed.name, done);
   }
   const { name, own, config } = managed;
@@ -94,6 +107,31 @@ async function finishTake(engine: LxdEngine, managed: Managed, { id, taken }: Of
     ...done,
     ...ownKeys({ ...own, record: { ...own.record, snapshotsTaken: taken } }),
     ...treeKeys(pruned({ ...readTree(name, config), standsOn: id }, nodes)),
+  });
+}
+
+/** Stops what was to stop with its snapshot. Anything else that was frozen for one goes on, with it or without. */
+async function settlePower(
+  engine: LxdEngine,
+  { name, instance }: Managed,
+  { live }: Of<"take">,
+  there: boolean,
+): Promise<void> {
+  const state = readState(instance.status);
+  if (live === "cut" && there && state !== "stopped") {
+    return cutPower(engine, name);
+  }
+  if (live !== undefined && state === "suspended") {
+    await changePower(engine, name, { action: "unfreeze" });
+  }
+}
+
+/** It is fine if it has stopped by itself. */
+async function cutPower(engine: LxdEngine, name: string): Promise<void> {
+  await changePower(engine, name, { action: "stop", force: true }).catch((error: unknown) => {
+    if (!isSaid(error, ALREADY_STOPPED)) {
+      throw error;
+    }
   });
 }
 
@@ -132,13 +170,15 @@ async function putBack(engine: LxdEngine, managed: Managed, node: Node): Promise
 
 /**
  * The config after a restore: that of the snapshot, with the keys that belong to the instance: its records,
- * the lock, the journal entry, whether it starts with the host, and the addresses of its interfaces.
+ * the lock, the journal entry, whether it starts with the host, and the addresses of its interfaces. That it is
+ * stopped stays as well: LXD would start it with the host if a snapshot of a running one could change that.
  */
 export function restoredConfig(managed: Pick<Managed, "name" | "own" | "config">, node: Node): Config {
   const { name, own, config } = managed;
   const isOurs = (key: string) => key.startsWith("user.strata.") && key !== KEYS.mounts;
   const isIdentity = (key: string) => /^volatile\..*\.hwaddr$/.test(key) || key === "volatile.uuid";
-  const isKept = (key: string) => isOurs(key) || key === AUTOSTART;
+  const isPower = (key: string) => key === LAST_POWER || /^volatile\..*\.host_name$/.test(key);
+  const isKept = (key: string) => isOurs(key) || key === AUTOSTART || isPower(key);
   const restored = Object.entries(node.snapshot.config).filter(([key]) => !isKept(key));
   const kept = Object.entries(config).filter(([key]) => isKept(key) || isIdentity(key));
   const record = { ...own.record, cloudInstanceId: node.cloudInstanceId || own.record.cloudInstanceId };
@@ -226,13 +266,7 @@ export async function removeInstance(engine: LxdEngine, managed: Managed): Promi
     await writeConfig(engine, name, operationKeys({ kind: "purge" }));
   }
   if (instance.status !== "Stopped") {
-    await client
-      .run("PUT", instancePath(name, "state"), { action: "stop", force: true, timeout: -1 })
-      .catch((error: unknown) => {
-        if (!isSaid(error, ALREADY_STOPPED)) {
-          throw error;
-        }
-      });
+    await cutPower(engine, name);
   }
   try {
     await whenIdle(() => client.run("DELETE", instancePath(name), undefined));

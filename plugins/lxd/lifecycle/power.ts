@@ -1,20 +1,14 @@
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
-import { whenIdle } from "../domain/changes.ts";
 import { getLocked, instancePath } from "../domain/managed.ts";
+import { changePower } from "../domain/power.ts";
 import { readState } from "../domain/view.ts";
 import type { LxdEngine } from "../engine.ts";
 import { isSaid } from "../errors.ts";
 import { getReady } from "../journal/recovery.ts";
 import { SHUTDOWN_TIMED_OUT } from "../messages.ts";
 import { firstError } from "../mounts/id-map-trial.ts";
-
-type Action = "start" | "stop" | "freeze" | "unfreeze";
-
-function act(engine: LxdEngine, name: string, body: { action: Action; timeout?: number; force?: boolean }) {
-  return whenIdle(() => engine.client.run("PUT", instancePath(name, "state"), { timeout: -1, ...body }));
-}
 
 export async function start(engine: LxdEngine, id: string, context: Context): Promise<void> {
   const { name, instance } = await getReady(engine, id);
@@ -25,10 +19,10 @@ export async function start(engine: LxdEngine, id: string, context: Context): Pr
   context.signal.throwIfAborted();
   context.progress({ phase: "Starting" });
   if (state === "suspended") {
-    await act(engine, name, { action: "unfreeze" });
+    await changePower(engine, name, { action: "unfreeze" });
     return;
   }
-  await act(engine, name, { action: "start" }).catch(async (error: unknown) => {
+  await changePower(engine, name, { action: "start" }).catch(async (error: unknown) => {
     const reason = await logged(engine, name);
     if (reason === undefined) {
       throw error;
@@ -63,7 +57,7 @@ export async function suspend(engine: LxdEngine, id: string, context: Context): 
   }
   context.signal.throwIfAborted();
   context.progress({ phase: "Suspending" });
-  await act(engine, name, { action: "freeze" });
+  await changePower(engine, name, { action: "freeze" });
 }
 
 export async function stop(
@@ -82,7 +76,7 @@ export async function stop(
   }
   context.progress({ phase: "Stopping" });
   if (options === "force") {
-    await act(engine, name, { action: "stop", force: true });
+    await changePower(engine, name, { action: "stop", force: true });
     return;
   }
   // LXD uses whole seconds, and treats 0 as no limit.

@@ -5,11 +5,13 @@ import type {
   SnapshotRecord,
   Snapshots,
   SnapshotTree,
+  TakeOptions,
 } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
 import { whenIdle, writeConfig } from "../domain/changes.ts";
 import { ASIDE, getManaged, instancePath, type Managed } from "../domain/managed.ts";
+import { changePower } from "../domain/power.ts";
 import { operationKeys, readTree, snapshotKeys, treeKeys } from "../domain/records.ts";
 import { readState, requireStopped } from "../domain/view.ts";
 import type { LxdEngine } from "../engine.ts";
@@ -27,6 +29,10 @@ import { type Node, nameOfNode, readNodes, toSnapshot, withoutNode } from "./tre
 /** Longest comment, bytes of UTF-8: it is stored in a key of LXD's config. */
 const LONGEST_COMMENT = 1024 * 1024;
 
+/** Why there is no such snapshot. */
+export const NO_AGENT = "no agent freezes file systems there";
+export const NO_MEMORY = "containers would need CRIU for it";
+
 export function snapshotGroup(engine: LxdEngine): Snapshots {
   return {
     tree: (id) => tree(engine, id),
@@ -34,8 +40,8 @@ export function snapshotGroup(engine: LxdEngine): Snapshots {
       const { snapshots, standsOn } = await tree(engine, id);
       return { names: snapshots.map(({ name }) => name), standsOn };
     },
-    take: async (lock, record, taken, context) =>
-      take(engine, lockedId(engine, lock), record, taken, context),
+    take: async (lock, record, taken, context, options) =>
+      take(engine, lockedId(engine, lock), { record, taken, ...options }, context),
     restore: async (lock, name, context) => restore(engine, lockedId(engine, lock), name, context),
     delete: async (lock, removal, context) =>
       deleteSnapshot(engine, lockedId(engine, lock), removal, context),
@@ -66,15 +72,16 @@ function requireNode(managed: Managed, nodes: readonly Node[], name: string): No
   return node;
 }
 
-async function take(
-  engine: LxdEngine,
-  id: string,
-  record: SnapshotRecord,
-  taken: number,
-  context: Context,
-): Promise<void> {
+/** What a call of `take` asks for. */
+interface Wanted extends TakeOptions {
+  readonly record: SnapshotRecord;
+  readonly taken: number;
+}
+
+async function take(engine: LxdEngine, id: string, wanted: Wanted, context: Context): Promise<void> {
+  const { record, taken, cut = false } = wanted;
   const managed = await getReady(engine, id);
-  requireStopped(managed, "Only stopped instances can be snapshotted");
+  requireState(engine, managed, record);
   const { name } = managed;
   requireShort(record.comment);
   const nodes = readNodes(managed);
@@ -83,13 +90,18 @@ async function take(
   }
   const own = randomUUID();
   const parent = nodes.find((node) => node.name === record.parent)?.id ?? null;
+  const live = cut ? ("cut" as const) : ("kept" as const);
   context.signal.throwIfAborted();
   // LXD copies the config into the snapshot, and with it the snapshot's record.
   await writeConfig(engine, name, {
     ...snapshotKeys(own, record, parent),
-    ...operationKeys({ kind: "take", id: own, taken }),
+    ...operationKeys({ kind: "take", id: own, taken, ...(isLive(record) ? { live } : {}) }),
   });
   try {
+    if (cut) {
+      // Nothing is written between the snapshot and the stop that follows it.
+      await changePower(engine, name, { action: "freeze" });
+    }
     const body = { name: record.name, stateful: false };
     await whenIdle(() => engine.client.run("POST", instancePath(name, "snapshots"), body));
   } catch (error) {
@@ -101,6 +113,32 @@ async function take(
     return;
   }
   await complete(engine, id);
+}
+
+function isLive({ consistency = "stopped" }: SnapshotRecord): boolean {
+  return consistency !== "stopped";
+}
+
+/** Rejects unless the instance is in the state that the snapshot's consistency is of. */
+function requireState({ flavour }: LxdEngine, managed: Managed, record: SnapshotRecord): void {
+  if (!isLive(record)) {
+    requireStopped(managed, "Only stopped instances can be snapshotted as stopped ones");
+    return;
+  }
+  const { name, instance } = managed;
+  const reason = "Only running instances can be snapshotted as running ones";
+  const state = readState(instance.status);
+  if (state === "suspended") {
+    throw failure("INSTANCE_SUSPENDED", { name, reason });
+  }
+  if (state !== "running") {
+    throw failure("WRONG_STATE", { name, reason, state: instance.status });
+  }
+  if (record.consistency !== "crash") {
+    const memory = record.consistency === "memory";
+    const what = memory ? "a snapshot with memory" : "freezing the file systems for a snapshot";
+    throw failure("UNSUPPORTED", { what, engine: flavour.title, reason: memory ? NO_MEMORY : NO_AGENT });
+  }
 }
 
 /**

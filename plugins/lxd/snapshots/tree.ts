@@ -1,7 +1,14 @@
-import type { Snapshot } from "../../../lib/engine/contract.ts";
+import type { Consistency, Snapshot } from "../../../lib/engine/contract.ts";
 import { readNics, readResources } from "../domain/devices.ts";
 import type { Managed } from "../domain/managed.ts";
-import { readMounts, readSnapshotRecord, readTree, type TreeRecord } from "../domain/records.ts";
+import {
+  LAST_POWER,
+  type OwnSnapshotRecord,
+  readMounts,
+  readSnapshotRecord,
+  readTree,
+  type TreeRecord,
+} from "../domain/records.ts";
 import type { LxdSnapshot } from "../rest/shapes.ts";
 
 /** A snapshot with its two records merged. Parents are ids here. */
@@ -12,6 +19,8 @@ export interface Node {
   readonly comment: string;
   readonly cloudInstanceId: string;
   readonly createdAt: number;
+  /** Absent for a stopped one. */
+  readonly consistency?: Consistency;
   readonly snapshot: LxdSnapshot;
 }
 
@@ -29,8 +38,20 @@ function toNode(name: string, snapshot: LxdSnapshot, { amended }: TreeRecord): N
     comment,
     cloudInstanceId: record?.cloudInstanceId ?? "",
     createdAt: record?.createdAt ?? Date.parse(snapshot.created_at),
+    ...consistencyOf(record, snapshot),
     snapshot,
   };
+}
+
+function consistencyOf(
+  record: OwnSnapshotRecord | undefined,
+  { config }: LxdSnapshot,
+): { readonly consistency?: Consistency } {
+  if (record === undefined) {
+    return config[LAST_POWER] === "RUNNING" ? { consistency: "crash" } : {};
+  }
+  const { consistency } = record;
+  return consistency === undefined ? {} : { consistency };
 }
 
 /** All snapshots, in order of creation. */
@@ -47,7 +68,7 @@ export function nameOfNode(nodes: readonly Node[], id: string | null): string | 
 }
 
 export function toSnapshot(nodes: readonly Node[], node: Node): Snapshot {
-  const { name, comment, cloudInstanceId, createdAt, snapshot } = node;
+  const { name, comment, cloudInstanceId, createdAt, consistency, snapshot } = node;
   const { config, devices, size } = snapshot;
   return {
     name,
@@ -58,6 +79,7 @@ export function toSnapshot(nodes: readonly Node[], node: Node): Snapshot {
     nics: readNics(devices),
     cloudInstanceId,
     createdAt,
+    ...(consistency === undefined ? {} : { consistency }),
     size: typeof size === "number" && size >= 0 ? BigInt(size) : null,
   };
 }

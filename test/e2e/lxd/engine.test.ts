@@ -92,6 +92,51 @@ describe(`a daemon of ${testServer.flavour.title}`, () => {
     await own.cut();
   });
 
+  it("takes snapshots of a container that runs, and gives their room back while it does", async () => {
+    const live = await lxdInstance(fixture, "lxd-live");
+    const { id, name } = live.instance;
+    const below = join(fixture.daemon.pools, "default/containers-snapshots", name);
+    await live.start();
+    await live.run(["sh", "-c", "echo then > /srv/note"], { user: "root" });
+    await live.take("live", 1, "crash");
+    await live.run(["sh", "-c", "echo later > /srv/note"], { user: "root" });
+    await fixture.daemon.lxc("snapshot", name, "by-hand");
+    const { snapshots } = await engine.snapshots.tree(id);
+    expect(snapshots.map((each) => [each.name, each.consistency])).to.deep.equal([
+      ["live", "crash"],
+      ["by-hand", "crash"],
+    ]);
+    await live.cut();
+    await live.whileLocked((call) => engine.snapshots.restore(lockOf(id), "live", call));
+    // LXD would start it with its host if it took over that it ran when the snapshot was taken.
+    const { config } = JSON.parse(await fixture.daemon.lxc("query", `/1.0/instances/${name}`));
+    expect(config["volatile.last_state.power"]).to.equal("STOPPED");
+    await live.start();
+    expect((await live.run(["cat", "/srv/note"])).out).to.equal("then");
+    expect(await readdir(below)).to.have.members(["live", "by-hand"]);
+    await live.whileLocked((call) =>
+      engine.snapshots.delete(lockOf(id), { name: "live", parent: null, children: [] }, call),
+    );
+    expect(await readdir(below)).to.deep.equal(["by-hand"]);
+    expect((await engine.instances.find(name))?.state).to.equal("running");
+    await live.whileLocked((call) => engine.instances.remove(lockOf(id), call));
+  });
+
+  it("lets a container go on that was frozen for a snapshot which never came", async () => {
+    const live = await lxdInstance(fixture, "lxd-frozen");
+    const { id, name } = live.instance;
+    await live.start();
+    const config = operationKeys({ kind: "take", id: "never", taken: 1, live: "cut" });
+    const body = JSON.stringify({ config });
+    await fixture.daemon.lxc("query", "--wait", "-X", "PATCH", "-d", body, `/1.0/instances/${name}`);
+    await fixture.daemon.lxc("pause", name);
+    expect((await engine.instances.find(name))?.state).to.equal("suspended");
+    await live.whileLocked(async () => {});
+    expect((await engine.instances.find(name))?.state).to.equal("running");
+    expect((await engine.snapshots.tree(id)).snapshots).to.deep.equal([]);
+    await live.whileLocked((call) => engine.instances.remove(lockOf(id), call));
+  });
+
   it("says of a container that does not shut down that its time is up, and cuts its power", async () => {
     const { name, id } = own.instance;
     await own.start();

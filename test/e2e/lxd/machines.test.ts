@@ -128,6 +128,32 @@ describe(`virtual machines on ${testServer.flavour.title}, where its host is tak
     await whileLocked({ id, name }, () => instances.stop(lockOf(id), "force", context()));
   });
 
+  it("are snapshotted while they run, which they go on doing unless their power is cut there", async () => {
+    const { instances, snapshots } = engine;
+    const seed = { metaData: "instance-id: i-1\n", userData: "", vendorData: "" };
+    const made = await instances.create(
+      newInstanceSpec(image, { name: "runner", resources, seed }),
+      context(),
+    );
+    const { id } = made;
+    const record = { comment: "", resources, mounts: [], nics: [], cloudInstanceId: "i-1" };
+    const crash = { ...record, consistency: "crash" } as const;
+    const state = async () => (await instances.find("runner"))?.state;
+    await whileLocked(made, async () => {
+      await instances.start(lockOf(id), context());
+      const live = { ...crash, name: "live", parent: null, createdAt: Date.now() };
+      await snapshots.take(lockOf(id), live, 1, context());
+      expect(await state()).to.equal("running");
+      const last = { ...crash, name: "last", parent: "live", createdAt: Date.now() };
+      await snapshots.take(lockOf(id), last, 2, context(), { cut: true });
+      expect(await state()).to.equal("stopped");
+      await snapshots.restore(lockOf(id), "live", context());
+      await instances.start(lockOf(id), context());
+      expect(await state()).to.equal("running");
+      await instances.remove(lockOf(id), context());
+    });
+  });
+
   it("are cloned as other instances to cloud-init, with addresses of their own", async () => {
     const { instances } = engine;
     const original = await instances.find("grower");

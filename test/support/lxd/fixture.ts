@@ -48,6 +48,10 @@ export async function lxdFixture(): Promise<LxdFixture> {
     const options = { settings: { socket: daemon.socket, network }, dataFolder };
     const engine = keep(await openServer({ ...options, log: silent }, faults.wrap));
     const rootOf = ({ name }: Instance) => join(daemon.pools, "default/containers", name, "rootfs");
+    const write: Fixture["write"] = async (instance, value) => {
+      const place = join(rootOf(instance), "srv", String(value % 8));
+      await writeFile(place, Buffer.alloc(4096 + value, value));
+    };
     return {
       plugin: fileURLToPath(new URL(`../../../plugins/${testServer.flavour.name}/index.ts`, import.meta.url)),
       options,
@@ -56,10 +60,8 @@ export async function lxdFixture(): Promise<LxdFixture> {
       daemon,
       network,
       image,
-      async write(instance, value) {
-        const place = join(rootOf(instance), "mnt", String(value % 8));
-        await writeFile(place, Buffer.alloc(4096 + value, value));
-      },
+      write,
+      writeRunning: write,
       read: (instance) => digest(rootOf(instance)),
       fault: faults.fault,
       [Symbol.asyncDispose]: close,
@@ -83,7 +85,7 @@ export function setting(size: string): { readonly network: string; readonly pres
 
 /** A digest of the files that the tests write; all else in the root is the image's. */
 async function digest(root: string): Promise<string> {
-  const folder = join(root, "mnt");
+  const folder = join(root, "srv");
   const hash = createHash("sha256");
   for (const name of (await readdir(folder)).sort()) {
     hash.update(`${name}\n`).update(await readFile(join(folder, name)));

@@ -28,6 +28,7 @@ export async function makeContainerImage(folder: string): Promise<ImageSource> {
     "etc",
     "run",
     "mnt",
+    "srv",
     "home/ubuntu",
     "home/tester",
   ]) {

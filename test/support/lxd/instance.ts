@@ -1,7 +1,13 @@
 import { text } from "node:stream/consumers";
 import { outlineOf } from "../../../lib/core/snapshots/outline.ts";
 import { locked, lockOf } from "../../../lib/engine/conformance/fixture.ts";
-import type { Context, ExecOptions, ExecSession, Instance } from "../../../lib/engine/contract.ts";
+import type {
+  Consistency,
+  Context,
+  ExecOptions,
+  ExecSession,
+  Instance,
+} from "../../../lib/engine/contract.ts";
 import { context, newInstanceSpec } from "../libvirt/instance-spec.ts";
 import type { LxdFixture } from "./fixture.ts";
 
@@ -12,7 +18,7 @@ export interface LxdTestInstance {
   start(): Promise<void>;
   cut(): Promise<void>;
   /** Takes a snapshot of what it is now; `taken` counts those that were ever taken. */
-  take(name: string, taken: number): Promise<void>;
+  take(name: string, taken: number, consistency?: Consistency): Promise<void>;
   open(argv: readonly string[], options?: ExecOptions): Promise<ExecSession>;
   /** Runs a command to its end. */
   run(argv: readonly string[], options?: ExecOptions): Promise<LxdEnded>;
@@ -44,7 +50,7 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
     open,
     start: () => whileLocked((call) => instances.start(lockOf(id), call)),
     cut: () => whileLocked((call) => instances.stop(lockOf(id), "force", call)),
-    take: (snapshot, taken) =>
+    take: (snapshot, taken, consistency = "stopped") =>
       whileLocked(async (call) => {
         const { standsOn: parent } = await outlineOf(snapshots, id);
         const found = await instances.find(name);
@@ -53,7 +59,7 @@ export async function lxdInstance({ engine, image }: LxdFixture, name: string): 
         }
         const { resources, mounts, nics } = found;
         const record = { name: snapshot, comment: "", parent, resources, mounts, nics };
-        const own = { cloudInstanceId: "i-1", createdAt: Date.now() };
+        const own = { cloudInstanceId: "i-1", createdAt: Date.now(), consistency };
         await snapshots.take(lockOf(id), { ...record, ...own }, taken, call);
       }),
     async run(argv, options) {

@@ -84,6 +84,22 @@ describe("snapshots of LXD with strata's records", () => {
     expect([node?.id, node?.parent, node?.comment]).to.deep.equal(["lxd-2026-02-03T04:05:06Z", null, ""]);
   });
 
+  it("say how consistent they are: strata's own as it took them, others by whether the instance ran", () => {
+    const by = (name: string, power: string) => ({
+      name: `web/${name}`,
+      created_at: `2026-01-0${name}T00:00:00Z`,
+      config: { "volatile.last_state.power": power },
+      devices: {},
+    });
+    const own = snapshot("own", null, 1, { "volatile.last_state.power": "RUNNING" });
+    const nodes = readNodes(managed([own, by("2", "RUNNING"), by("3", "STOPPED")]));
+    expect(nodes.map((node) => toSnapshot(nodes, node).consistency)).to.deep.equal([
+      undefined,
+      "crash",
+      undefined,
+    ]);
+  });
+
   it("give their children, and an instance that stands on them, to their parent when they go", () => {
     const nodes = readNodes(managed(three));
     const b = nodes.find(({ name }) => name === "b");
@@ -108,6 +124,8 @@ describe("snapshots of LXD with strata's records", () => {
       "boot.autostart": "false",
       "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
       "volatile.last_state.idmap": "[]",
+      "volatile.last_state.power": "RUNNING",
+      "volatile.eth0.host_name": "veth0",
     };
     const now = {
       "limits.cpu": "4",
@@ -117,6 +135,7 @@ describe("snapshots of LXD with strata's records", () => {
       [KEYS.operation]: '{"kind":"restore","id":"id-a"}',
       "volatile.eth0.hwaddr": "00:16:3e:00:00:02",
       "volatile.uuid": "same",
+      "volatile.last_state.power": "STOPPED",
     };
     const present = managed([snapshot("a", null, 1, then)], now);
     const [node] = readNodes(present);
@@ -135,6 +154,7 @@ describe("snapshots of LXD with strata's records", () => {
       "volatile.eth0.hwaddr": "00:16:3e:00:00:02",
       "volatile.uuid": "same",
       "volatile.last_state.idmap": "[]",
+      "volatile.last_state.power": "STOPPED",
       "volatile.root.apply_quota": "true",
     });
     const { cloudInstanceId, snapshotsTaken } = JSON.parse(own ?? "{}");
