@@ -157,6 +157,7 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       "snapshot.running",
       "snapshot.quiesce",
       "snapshot.memory",
+      "snapshot.group",
       "disk.grow",
       "disks",
       "suspend",
@@ -176,7 +177,6 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       ...mounting.features,
     ]),
     missing: new Map<Feature, string>([
-      ["snapshot.group", "each instance has a snapshot of its own moment"],
       ["snapshot.drop-running", "layers that a guest reads are merged when it stops"],
       ...(session ? NETWORKING.map((feature) => [feature, NO_NETWORKS] as const) : []),
       ...(noUefi === undefined ? [] : [["firmware", noUefi] as const]),

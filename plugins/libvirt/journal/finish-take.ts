@@ -16,9 +16,16 @@ import { readHeader } from "../qcow2/header.ts";
 import { secure } from "../qcow2/qemu-img.ts";
 import { keepCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { letGoOn } from "../snapshots/live-guest.ts";
-import { DEFINITION, listCopies, readCopy, writeRecordCopy } from "../snapshots/record-copies.ts";
+import { endGroup, isPendingGroup } from "../snapshots/pending-group.ts";
+import {
+  DEFINITION,
+  listCopies,
+  readCopy,
+  removeRecordCopies,
+  writeRecordCopy,
+} from "../snapshots/record-copies.ts";
 import { listRecords, lookupSnapshot, readRecordText, standsOn } from "../snapshots/records.ts";
-import { isRefusal, redefine } from "../snapshots/redefine.ts";
+import { deleteRecord, isRefusal, redefine } from "../snapshots/redefine.ts";
 import { readFileUsers } from "../storage/file-users.ts";
 import { findDisk, managedTarget, readDisk, setDiskAt } from "../xml/disks.ts";
 import { type Element, parse } from "../xml/document.ts";
@@ -60,7 +67,10 @@ export async function finishTake(
   const disks = await Promise.all(
     made.map(async (disk) => ({ ...disk, below: await backingOf(metadata.folder, disk.file) })),
   );
-  const snapshot = await lookupSnapshot(domain, name);
+  const group = metadata.snapshot?.group;
+  const undone = await isPendingGroup(engine, group);
+  const found = await lookupSnapshot(domain, name);
+  const snapshot = undone ? await withoutRecord(managed, found, file) : found;
   const stage = stageOf({ snapshot, file, below: disks[0]?.below ?? null, activeLayer });
   if (stage === "recorded") {
     await completeTake(engine, managed, { name, disks, switched: activeLayer !== snapshot?.frozen[0] });
@@ -78,6 +88,23 @@ export async function finishTake(
     snapshot: null,
     record: { snapshotsTaken: counted },
   });
+  if (undone && group !== undefined) {
+    await endGroup(engine, group);
+  }
+}
+
+/** Deletes the record of a snapshot that a group must not have, if this take made it. Resolves to what is left. */
+async function withoutRecord(
+  managed: Managed,
+  snapshot: SnapshotDocument | null,
+  overlay: string,
+): Promise<SnapshotDocument | null> {
+  if (snapshot === null || snapshot.overlays[0] !== overlay) {
+    return snapshot;
+  }
+  await deleteRecord(managed, snapshot, []);
+  await removeRecordCopies(await listCopies(managed.metadata.folder), snapshot.name);
+  return null;
 }
 
 /**

@@ -11,7 +11,11 @@ import { putMetadata } from "../xml/metadata.ts";
  * Rejects unless the instance has a guest whose disks a snapshot can be taken of while it runs: one that writes the
  * disks of its definition and no others, and that nothing else is at work on.
  */
-export async function requireLiveGuest(managed: Managed, consistency: Consistency): Promise<void> {
+export async function requireLiveGuest(
+  managed: Managed,
+  consistency: Consistency,
+  grouped: boolean,
+): Promise<void> {
   const { domain, name } = managed;
   const [{ state }, saved] = await Promise.all([domain.getState(), domain.hasManagedSaveImage()]);
   const reason = `A snapshot with the consistency "${consistency}" needs a guest that runs`;
@@ -25,7 +29,7 @@ export async function requireLiveGuest(managed: Managed, consistency: Consistenc
   }
   // A paused guest writes nothing, so that its disks are as those of one that runs; its agent does not answer.
   // Nor could it be told from one that a save has paused.
-  if (consistency !== "crash" && state !== DomainState.RUNNING) {
+  if ((consistency !== "crash" || grouped) && state !== DomainState.RUNNING) {
     throw failure("WRONG_STATE", { name, reason, state: "Suspended" });
   }
   const { type } = await domain.getJobInfo();
@@ -90,12 +94,13 @@ function agentError(error: unknown, name: string): unknown {
  * that it had paused run. A guest that goes on already is left as it is.
  */
 export async function letGoOn({ domain, metadata }: Managed): Promise<void> {
-  const { consistency, cut } = metadata.snapshot ?? {};
+  const { consistency, cut, group } = metadata.snapshot ?? {};
   if (consistency === "files" && (await domain.isActive())) {
     // Without an agent there is nothing that could have frozen them.
     await domain.fsThaw().catch(() => {});
   }
-  const paused = cut !== undefined || consistency === "memory";
+  const grouped = group !== undefined && consistency !== undefined;
+  const paused = cut !== undefined || grouped || consistency === "memory";
   if (paused && (await domain.getState()).state === DomainState.PAUSED) {
     await domain.resume();
   }

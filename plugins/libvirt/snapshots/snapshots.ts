@@ -18,6 +18,7 @@ import { currentName, listChildren, lookupSnapshot } from "./records.ts";
 import { redefine } from "./redefine.ts";
 import { restore } from "./restore.ts";
 import { take } from "./take.ts";
+import { takeGroup } from "./take-group.ts";
 
 export function snapshotGroup(engine: LibvirtEngine): Snapshots {
   return {
@@ -27,6 +28,7 @@ export function snapshotGroup(engine: LibvirtEngine): Snapshots {
     removal: (id, name) => removal(engine, id, name),
     take: async (lock, record, taken, context, options) =>
       take(engine, lockedId(engine, lock), record, taken, context, options),
+    takeGroup: (members, context) => takeGroup(engine, members, context),
     restore: async (lock, name, context, options) =>
       restore(engine, lockedId(engine, lock), name, context, options),
     delete: async (lock, removal, context) =>

@@ -1,0 +1,118 @@
+import type { Context, GroupMember, SnapshotRecord } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
+import { failure } from "../../../lib/errors.ts";
+import { newUuid } from "../../../lib/util/uuid.ts";
+import type { LibvirtEngine, Managed } from "../engine.ts";
+import { ENGINE } from "../errors.ts";
+import { type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
+import { withAgent } from "./live-guest.ts";
+import { beginGroup, commitGroup, endGroup } from "./pending-group.ts";
+import { announce, type Preparation, prepareTake, writeFiles } from "./preparation.ts";
+import { complete, settle } from "./take.ts";
+
+const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
+
+/** A member whose take has begun. */
+interface Begun {
+  readonly preparation: Preparation;
+  readonly written: Managed;
+  document: string;
+  snapshot?: DomainSnapshot;
+}
+
+/** Takes snapshots of several instances at one moment: of all, or of none. */
+export async function takeGroup(
+  engine: LibvirtEngine,
+  members: readonly GroupMember[],
+  context: Context,
+): Promise<void> {
+  const group = members[0]?.record.group ?? newUuid();
+  const preparations: Preparation[] = [];
+  for (const { lock, record, taken } of members) {
+    requireDisksOnly(lock.instance.name, record);
+    const id = lockedId(engine, lock);
+    preparations.push(await prepareTake(engine, id, { ...record, group }, { taken }, context));
+  }
+  context.signal.throwIfAborted();
+  await beginGroup(
+    engine,
+    group,
+    preparations.map(({ managed }) => managed.domain.uuid),
+  );
+  const begun: Begun[] = [];
+  try {
+    for (const preparation of preparations) {
+      begun.push({ preparation, written: await announce(preparation), document: "" });
+    }
+    for (const member of begun) {
+      member.document = await writeFiles(member.preparation);
+    }
+    await takeAll(begun);
+    await commitGroup(engine, group);
+  } catch (error) {
+    await undo(engine, group, begun, error);
+    return;
+  }
+  for (const { preparation, written, snapshot } of begun) {
+    if (snapshot !== undefined) {
+      await complete(engine, preparation, written, snapshot).catch((error: unknown) =>
+        settle(engine, preparation, error),
+      );
+    }
+  }
+}
+
+function requireDisksOnly(name: string, { consistency }: SnapshotRecord): void {
+  if (consistency === "memory") {
+    throw failure("UNSUPPORTED", {
+      what: `a snapshot of "${name}" with its memory together with others`,
+      engine: ENGINE,
+      reason: "libvirt saves the memory of each guest at a moment of its own",
+    });
+  }
+}
+
+/** Has libvirt take the snapshots: of those that are stopped first, since only running ones share a moment. */
+async function takeAll(begun: readonly Begun[]): Promise<void> {
+  const running = begun.filter(({ preparation }) => preparation.live);
+  for (const member of begun.filter(({ preparation }) => !preparation.live)) {
+    await takeOne(member);
+  }
+  const domains = running.map(({ preparation }) => preparation.managed.domain);
+  const quiesced = running.filter(({ preparation }) => preparation.record.consistency === "files");
+  try {
+    await Promise.all(
+      quiesced.map(({ preparation: { managed } }) => withAgent(managed, () => managed.domain.fsFreeze())),
+    );
+    try {
+      // The moment is when all are paused: each writes nothing any more that was caused by another's later writes.
+      await Promise.all(domains.map((domain) => domain.suspend()));
+      await Promise.all(running.map(takeOne));
+    } finally {
+      await Promise.allSettled(domains.map((domain) => domain.resume()));
+    }
+  } finally {
+    await Promise.allSettled(quiesced.map(({ preparation }) => preparation.managed.domain.fsThaw()));
+  }
+}
+
+async function takeOne(member: Begun): Promise<void> {
+  member.snapshot = await member.preparation.managed.domain.createSnapshot(member.document, TAKE);
+}
+
+/** Undoes the takes of all members. Rejects with the error, unless the group had been made before it came. */
+async function undo(
+  engine: LibvirtEngine,
+  group: string,
+  begun: readonly Begun[],
+  error: unknown,
+): Promise<void> {
+  const failed: unknown[] = [];
+  for (const { preparation } of begun) {
+    await settle(engine, preparation, error).catch((reason: unknown) => failed.push(reason));
+  }
+  await endGroup(engine, group);
+  if (begun.length === 0 || failed.length > 0) {
+    throw failed[0] ?? error;
+  }
+}
