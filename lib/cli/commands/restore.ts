@@ -86,7 +86,8 @@ async function requestOf(
   { destructive, diskOnly, start }: RestoreFlags,
 ): Promise<RestoreOptions> {
   const options = { ...defined({ diskOnly, start }), ...cli.call };
-  if (destructive === true) {
+  // Of a group whose instances are all deleted there is nothing to ask; the restore says so.
+  if (destructive === true || refs.length === 0) {
     return options;
   }
   // If a snapshot cannot be restored, say so before asking.
@@ -95,8 +96,10 @@ async function requestOf(
     throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
   }
   const shown = plans.flatMap(({ disks }) => disks);
-  const stops = plans.flatMap((plan, at) => stopOf(refs[at], plan, start));
-  await tell(cli, [...shown.map(({ detail }) => detail), ...stops]);
+  await tell(
+    cli,
+    plans.flatMap((plan, at) => sentencesOf(refs[at], plan, refs.length > 1, start)),
+  );
   const names = refs.map(({ instance }) => instance).join(", ");
   const [snapshot, state] =
     refs.length === 1 ? ["a snapshot", "its current state"] : ["snapshots", "their current states"];
@@ -104,12 +107,17 @@ async function requestOf(
   return { ...options, saveFirst: await confirm(cli, question, true), shown };
 }
 
-/** What a restore does with an instance that runs. */
-function stopOf(ref: SnapshotRef | undefined, plan: RestorePlan, start = true): string[] {
-  if (ref === undefined || !plan.running) {
-    return [];
-  }
-  return [`"${ref.instance}" is running: its power is cut${start ? ", and it is started again" : ""}`];
+/** What a restore does with further disks of an instance, and with one that runs. */
+function sentencesOf(
+  ref: SnapshotRef | undefined,
+  { disks, running }: RestorePlan,
+  isOneOfSeveral: boolean,
+  start = true,
+): string[] {
+  const name = `"${ref?.instance}"`;
+  const changes = disks.map(({ detail }) => (isOneOfSeveral ? `${name}: ${detail}` : detail));
+  const stop = `${name} is running: its power is cut${start ? ", and it is started again" : ""}`;
+  return running ? [...changes, stop] : changes;
 }
 
 /** Writes sentences, each on a line of its own. */

@@ -9,6 +9,7 @@ import {
   type Back,
   comeBack,
   requireRestorable,
+  restoredSentence,
   restoreLocked,
   resultOf,
   startRestored,
@@ -60,9 +61,11 @@ async function restoreAll(
     }
   } catch (error) {
     for (const { lock, back } of done) {
-      context.warn?.(`"${lock.instance.name}" is restored to ${back.snapshot.snapshot}`);
       // What cannot be started is told by a warning; the first error is the one to report.
-      await startRestored(session, lock, back, uncancelled(context)).catch(() => {});
+      await startRestored(session, lock, back, uncancelled(context)).then(
+        () => context.warn?.(restoredSentence(back, back.starts ? " and started" : "")),
+        () => {},
+      );
     }
     throw error;
   }

@@ -9,7 +9,7 @@ import type {
   RestorePlan,
   SnapshotRef,
 } from "../api/strata.ts";
-import { boot, forgetBoot } from "../instances/boot.ts";
+import { boot } from "../instances/boot.ts";
 import { getInstance, requireStopped, whileLocked } from "../instances/instances.ts";
 import { comeUp, STOP_TIMEOUT } from "../instances/lifecycle.ts";
 import { forgetShutdown } from "../instances/shutdown.ts";
@@ -141,12 +141,15 @@ export async function restoreLocked(
     }
     throw error;
   }
-  // Restoring the current snapshot leaves no other trace that events could show.
-  await instances.annotate(lock, {
-    restoredAt: Math.max(Date.now(), (instance.record.restoredAt ?? 0) + 1),
-  });
   const ref = snapshotRef(instance.name, snapshot);
-  return { instance, snapshot: ref, saved, memory, starts: options.start ?? ran };
+  const back = { instance, snapshot: ref, saved, memory, starts: options.start ?? ran };
+  // Restoring the current snapshot leaves no other trace that events could show.
+  const restoredAt = Math.max(Date.now(), (instance.record.restoredAt ?? 0) + 1);
+  const forgotten = ran ? { shutdownAt: 0, startingAt: 0 } : {};
+  await instances
+    .annotate(lock, { restoredAt, ...forgotten })
+    .catch(sayRestored(back, back.starts ? ", but not started" : "", context));
+  return back;
 }
 
 /** The same context without its signal. */
@@ -162,7 +165,9 @@ export async function startRestored(
   context: Context,
 ): Promise<void> {
   if (back.starts) {
-    await boot(session, lock, context, back.memory ? "suspended" : "stopped").catch(unstarted(back, context));
+    await boot(session, lock, context, back.memory ? "suspended" : "stopped").catch(
+      sayRestored(back, ", but could not be started", context),
+    );
   }
 }
 
@@ -170,7 +175,9 @@ export async function startRestored(
 export async function comeBack(session: Session, back: Back, context: Context): Promise<void> {
   if (back.starts) {
     const resumed = back.memory;
-    await comeUp(session, back.instance, context, { resumed }).catch(unstarted(back, context));
+    await comeUp(session, back.instance, context, { resumed }).catch(
+      sayRestored(back, " and started", context),
+    );
   }
 }
 
@@ -210,10 +217,6 @@ async function giveUp(
       );
     }
   }
-  if (ran) {
-    await forgetShutdown(session, lock);
-    await forgetBoot(session, lock);
-  }
   return saved === null ? null : snapshotRef(name, saved);
 }
 
@@ -226,21 +229,27 @@ async function startAgain(
 ): Promise<void> {
   const { name } = lock.instance;
   const kept = saved === null ? "" : `; snapshot ${saved} was taken`;
-  await boot(session, lock, context, "stopped").then(
+  const starting = async () => {
+    await forgetShutdown(session, lock);
+    await boot(session, lock, context, "stopped");
+  };
+  await starting().then(
     () => context.warn?.(`"${name}" is not restored, and was started again${kept}`),
     (error: unknown) => context.warn?.(`"${name}" is not restored${kept}: ${asStrataError(error).message}`),
   );
 }
 
-/** Says what was done before the start failed, which is the error to report. */
-function unstarted({ snapshot, saved }: Back, context: Context): (error: unknown) => never {
+/** Says what is done before it passes on what failed after it. */
+function sayRestored(back: Back, then: string, { warn }: Context): (error: unknown) => never {
   return (error) => {
-    const kept = saved === null ? "" : `, and snapshot ${saved} was taken before`;
-    context.warn?.(
-      `"${snapshot.instance}" is restored to ${snapshot.snapshot}${kept}, but it could not be started`,
-    );
+    warn?.(restoredSentence(back, then));
     throw error;
   };
+}
+
+export function restoredSentence({ snapshot, saved }: Back, then: string): string {
+  const kept = saved === null ? "" : `; snapshot ${saved} was taken before`;
+  return `"${snapshot.instance}" is restored to ${snapshot.snapshot}${then}${kept}`;
 }
 
 /**

@@ -46,6 +46,24 @@ describe("commands on groups of snapshots", () => {
     expect(await names()).to.deep.equal(["db.snapshot2", "web.snapshot2"]);
   });
 
+  it("say of which instance a disk is that a restore changes", async () => {
+    await at.done("snapshot", "web", "db", "--name", "before");
+    await at.done("stop", "db");
+    await at.done("disk", "add", "db", "1G");
+    const { stdout } = await at.onTerminal("no\r", "restore", "--group", "before");
+    expect(stdout).to.contain('"db": disk vdb (1.0GiB) is removed: before does not have it.\n');
+    expect(stdout).to.contain('"web" is running: its power is cut, and it is started again.\n');
+  });
+
+  it("ask nothing where all instances are deleted", async () => {
+    await at.done("snapshot", "web", "db", "--name", "before");
+    await at.done("delete", "web", "db");
+    const { code, stdout, stderr } = await at.onTerminal("yes\r", "restore", "--group", "before");
+    expect([code, stdout]).to.deep.equal([5, ""]);
+    expect(stderr).to.contain('instance "web" is deleted');
+    expect((await at.strata("delete", "--purge", "--group", "before")).code).to.equal(5);
+  });
+
   it("refuse what only one instance can have, and names beside a group", async () => {
     await at.done("snapshot", "web", "db", "--name", "before");
     const refusals: [message: string, ...args: string[]][] = [

@@ -223,7 +223,7 @@ describe("a group of snapshots", () => {
     const told: string[] = [];
     const warn = (message: string) => void told.push(message);
     expect(await refusal(strata.snapshots.restoreGroup("before", { warn }))).to.contain("NO_SPACE");
-    expect(told).to.include('"db" is restored to before');
+    expect(told).to.include('"db" is restored to before and started');
     await strata.instances.start(["db", "web"]);
     expect([await read(strata, "db"), await read(strata, "web")]).to.deep.equal(["old", "new"]);
   });

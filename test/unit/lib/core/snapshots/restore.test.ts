@@ -220,6 +220,28 @@ describe("restoring a running instance", () => {
     expect(await read(strata, NOTE), "it is restored, and was not started").to.equal("old");
   });
 
+  it("says that it is restored and started where nothing waits for its guest any more", async () => {
+    const abort = new AbortController();
+    const memory = memoryEngine();
+    const { guest } = memory;
+    if (guest.via !== "engine") {
+      throw new Error("the engine does not reach its guests itself");
+    }
+    const ready: typeof guest.ready = async (id, timeout, context) => {
+      if (context.signal === abort.signal) {
+        abort.abort();
+        throw failure("CANCELLED");
+      }
+      await guest.ready(id, timeout, context);
+    };
+    await using strata = await changed({ ...memory, guest: { ...guest, ready } });
+    const told: string[] = [];
+    const { signal } = abort;
+    const warn = (message: string) => void told.push(message);
+    expect(await refusal(strata.snapshots.restore("web.old", { signal, warn }))).to.contain("CANCELLED");
+    expect(told).to.deep.equal(['"web" is restored to old and started']);
+  });
+
   it("forgets a shutdown that was scheduled", async () => {
     await using strata = await changed();
     await strata.instances.stop("web", { after: 600_000 });
@@ -327,7 +349,7 @@ describe("restoring a snapshot with memory", () => {
     const told: string[] = [];
     const warn = (message: string) => void told.push(message);
     expect(await refusal(strata.snapshots.restore("web.old", { warn }))).to.contain("MEMORY_UNLOADABLE");
-    expect(told).to.deep.equal(['"web" is restored to old, but it could not be started']);
+    expect(told).to.deep.equal(['"web" is restored to old, but could not be started']);
     expect(await stateOf(strata)).to.equal("Suspended");
     await strata.snapshots.restore("web.old", { diskOnly: true, start: true });
     expect(await read(strata, NOTE)).to.equal("old");
