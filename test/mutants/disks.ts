@@ -8,7 +8,10 @@ export interface Mutant {
 
 /** What runs: files, and a pattern of titles. */
 export const TESTS = {
-  kinds: ["test/e2e/libvirt/adopted-kinds.test.ts", "comes back|removed for good|gets no file|grows|cloned"],
+  kinds: [
+    "test/e2e/libvirt/adopted-kinds.test.ts",
+    "comes back|removed for good|gets no file|grows|cloned|given back as raw",
+  ],
   attached: ["test/e2e/libvirt/attached-disks.test.ts", "."],
   refused: ["test/e2e/libvirt/shapes.test.ts", "is refused"],
   shapes: ["test/e2e/libvirt/shapes.test.ts", "left out|share|on one image|own, adopted|512|symbolic"],
@@ -93,7 +96,7 @@ export const MUTANTS: readonly Mutant[] = [
     "&& !into.headers.has(at); ) {",
   ),
   mutant(
-    ["kinds"],
+    ["unit"],
     "layers/layers.ts",
     'at = layer.backingFormat === "raw" ? null : layer.backing;',
     "at = layer.backing;",
@@ -119,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(["kinds"], "xml/disks.ts", "disk.attributes.type = type;", 'disk.attributes.type = "file";'),
   mutant(["kinds"], "xml/disks.ts", 'const format = own?.format ?? "qcow2";', 'const format = "qcow2";'),
   mutant(
-    ["attached"],
+    ["kinds"],
     "lifecycle/release.ts",
     "putMetadata(document, known);",
     "putMetadata(document, metadata);",

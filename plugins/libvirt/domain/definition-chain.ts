@@ -2,9 +2,8 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { define, getLocked, type LibvirtEngine, type Managed } from "../engine.ts";
-import type { OwnFormats } from "../layers/layer-graph.ts";
 import { layerOf } from "../layers/names.ts";
-import { isEmptyImage, readHeader } from "../qcow2/header.ts";
+import { type Format, isEmptyImage, readHeader } from "../qcow2/header.ts";
 import { readImageSync } from "../qcow2/image.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { readFileUsers } from "../storage/file-users.ts";
@@ -62,7 +61,7 @@ export async function findDifference(
   document: Element,
   metadata: Managed["metadata"],
 ): Promise<string | undefined> {
-  const formats = ownFormats(document, metadata);
+  const formats = new Map(ownFormats(document, metadata));
   const files = { backingOf: (path: string) => backingOf(path, formats), exists: existsSync };
   return readExplicitChains(document)
     .map((explicit) => compareChains(explicit.top, explicit, metadata.folder, files))
@@ -76,9 +75,14 @@ export interface Files {
   exists(path: string): boolean;
 }
 
-function backingOf(path: string, formats: OwnFormats): string | null | undefined {
+/** Chains are followed from the top, so what stands on a file has told its format. */
+function backingOf(path: string, formats: Map<string, Format>): string | null | undefined {
   try {
-    return readImageSync(path, formats.get(path) ?? "qcow2").backing;
+    const { backing, backingFormat } = readImageSync(path, formats.get(path) ?? "qcow2");
+    if (backing !== null && backingFormat === "raw") {
+      formats.set(backing, backingFormat);
+    }
+    return backing;
   } catch {
     return undefined;
   }

@@ -109,6 +109,32 @@ describe("an adopted domain whose disk is", () => {
       expect({ vda: await digestOf(raw) }).to.deep.equal(a);
     });
 
+    it(`${kind}: is snapshotted while its guest runs, and restored`, async () => {
+      const name = await make();
+      const { instances } = stage.strata;
+      await instances.adopt(name);
+      const a = await contents(name);
+      await instances.start([name]);
+      await take(name, "a");
+      await instances.stop([name], { force: true });
+      await writeAll(name, 1);
+      const b = await contents(name);
+      await instances.start([name]);
+      await take(name, "b");
+      await instances.stop([name], { force: true });
+      await writeAll(name, 2);
+      await restore(name, "a");
+      expect(await contents(name), "a").to.deep.equal(a);
+      await drop(name, "a");
+      await restore(name, "b");
+      expect(await contents(name), "b").to.deep.equal(b);
+      await drop(name, "b");
+      expect(await findings(name)).to.deep.equal([]);
+      await instances.release(name);
+      expect(await contents(name), "released").to.deep.equal(b);
+      await lab.requireUntouched();
+    });
+
     it(`${kind}: is cloned with all that it holds`, async () => {
       const name = await make();
       await stage.strata.instances.adopt(name);
@@ -165,6 +191,25 @@ describe("an adopted domain whose disk is", () => {
     expect(await contents(name)).to.deep.equal(c);
     const holds = await execa("grep", ["--count", "--text", "host's own", disk], { reject: false });
     expect(holds.stdout).to.equal("0");
+  });
+
+  it("raw is given back as raw, though another hand has taken strata's note of that", async () => {
+    for (const kind of ["a raw file", "a block device"]) {
+      const name = (await kinds[kind]?.()) ?? "";
+      const definition = await definitionOf(name);
+      await stage.strata.instances.adopt(name);
+      await take(name, "a");
+      await writeAll(name, 1);
+      const b = await contents(name);
+      await drop(name, "a");
+      const xml = await virsh("dumpxml", "--inactive", name);
+      const file = lab.path("older.xml");
+      await writeFile(file, xml.replace(/<strata:own-file [^>]*>/, "").replace('version="2"', 'version="1"'));
+      await virsh("define", file);
+      await stage.strata.instances.release(name);
+      expect(await definitionOf(name)).to.equal(definition);
+      expect(await contents(name)).to.deep.equal(b);
+    }
   });
 
   it("a raw file grows with the instance, a block device does not", async () => {

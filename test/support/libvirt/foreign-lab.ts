@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { elements, find, parse, text } from "../../../plugins/libvirt/xml/document.ts";
@@ -31,6 +31,8 @@ export class ForeignLab implements AsyncDisposable {
 
   static async open(folder: string): Promise<ForeignLab> {
     const lab = new ForeignLab(folder);
+    // QEMU runs as another user.
+    await chmod(folder, 0o711);
     await virsh("pool-define-as", lab.pool, "dir", "--target", folder);
     await virsh("pool-start", lab.pool);
     return lab;

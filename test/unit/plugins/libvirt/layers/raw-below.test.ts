@@ -37,6 +37,14 @@ describe("a raw file below layers", () => {
     }
   });
 
+  it("ends the chain of an overlay elsewhere, which says its format alone", async () => {
+    const overlay = join(elsewhere, "overlay.qcow2");
+    await createOverlay(overlay, raw, { format: "raw" });
+    const graph = await readLayers({ name: "web", folder, own: new Map() }, [overlay]);
+    expect(graph.chain(overlay)).to.deep.equal([overlay, raw]);
+    expect(graph.formatOf(raw)).to.equal("raw");
+  });
+
   it("is as large as it is, up to a whole sector", async () => {
     await writeFile(raw, Buffer.alloc(1000));
     expect((await readImage(raw, "raw")).virtualSize).to.equal(1024n);
