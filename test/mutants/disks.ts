@@ -169,7 +169,7 @@ export const MUTANTS: readonly Mutant[] = [
     "whyLeft(disk, { excluded: [] })",
   ),
   mutant(
-    ["adoption"],
+    ["refused"],
     "lifecycle/adoptable.ts",
     "await standsOn(dev, file, formatOfDisk(disk))",
     "dev === file",

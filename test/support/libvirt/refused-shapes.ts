@@ -123,6 +123,15 @@ export function refusedShapes(disks: Make): Shape[] {
       { refused: [/stands on .*, and does not say in which format: `qemu-img rebase -u -f qcow2 -b/] },
     ),
     disks(
+      "a disk that stands on another disk of the same domain",
+      async (lab) => {
+        const below = await lab.image();
+        const above = await lab.overlay(below, "qcow2");
+        return `${diskXml({ file: below }, "vda")}${diskXml({ file: above }, "vdb")}`;
+      },
+      { refused: [/its disk vda is also used by its disk vdb; give that a disk of its own/] },
+    ),
+    disks(
       "its only disk left out of snapshots",
       async (lab) => diskXml({ file: await lab.image() }, "vda").replace("<disk ", "<disk snapshot='no' "),
       { refused: [/snapshots would leave out all of its disks, vda: take snapshot='no'/] },
