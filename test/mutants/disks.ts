@@ -150,12 +150,7 @@ export const MUTANTS: readonly Mutant[] = [
     'for (const name of ["transient", "encryption"]) {',
     'for (const name of ["encryption"]) {',
   ),
-  mutant(
-    ["refused"],
-    "snapshots/coverable.ts",
-    "others.length === 0\n      ? undefined",
-    "others.length > 0\n      ? undefined",
-  ),
+  mutant(["refused"], "snapshots/coverable.ts", "others.length === 0 || type", "others.length > 0 || type"),
   mutant(
     ["shapes"],
     "xml/disks.ts",

@@ -99,14 +99,15 @@ function notCoverable(
 
 /** What a definition says that keeps strata from putting layers on a disk. */
 export function kindObstacles(disk: Element): string[] {
-  const obstacles = [deviceObstacle(disk), typeObstacle(disk), formatObstacle(disk)];
+  const type = typeObstacle(disk);
+  const obstacles = [deviceObstacle(disk), type, formatObstacle(disk)];
   for (const name of ["transient", "encryption"]) {
     const has = find(disk, name) !== undefined || find(disk, "source", name) !== undefined;
     obstacles.push(has ? WITH[name] : undefined);
   }
   const others = elements(find(disk, "source")).filter(({ name }) => name !== "encryption");
   obstacles.push(
-    others.length === 0
+    others.length === 0 || type !== undefined
       ? undefined
       : `has <${others.map(({ name }) => name).join(">, <")}> in its <source>, which a layer would not have: remove it with virsh edit`,
   );
