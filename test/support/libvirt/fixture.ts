@@ -17,8 +17,8 @@ import {
 import { readPendingRemovals } from "../../../plugins/libvirt/layers/pending-removals.ts";
 import { readHeader } from "../../../plugins/libvirt/qcow2/header.ts";
 import { type Connection, connect, type Domain, DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
-import { activeLayers, readDisk, readDiskAt } from "../../../plugins/libvirt/xml/disks.ts";
-import { find, parse } from "../../../plugins/libvirt/xml/document.ts";
+import { activeLayers, findDisk, readDisk, readDiskAt } from "../../../plugins/libvirt/xml/disks.ts";
+import { type Element, find, parse } from "../../../plugins/libvirt/xml/document.ts";
 import { readVariables } from "../../../plugins/libvirt/xml/firmware.ts";
 import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { clearLeftovers, ownFolder } from "../leftovers.ts";
@@ -83,6 +83,17 @@ export async function libvirtFixture(
     const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
     return disk === undefined ? readDisk(document) : readDiskAt(document, disk);
   };
+  /** A command to QEMU's own tool, on a disk that the guest has open. */
+  const inside = async ({ id }: Pick<Instance, "id">, disk: string | undefined, command: string) => {
+    const domain = await connection.lookupDomainByUuid(id);
+    const device = aliasOf(await parse(await domain.getXml()), disk ?? "vda");
+    const call = `qemu-io -d /machine/peripheral/${device}/virtio-backend "${command}"`;
+    const uri = settings.uri ?? "qemu:///system";
+    const { stdout } = await execa("virsh", ["-c", uri, "qemu-monitor-command", "--hmp", id, call]);
+    if (/error|fail/i.test(stdout)) {
+      throw new Error(`${command}: ${stdout}`);
+    }
+  };
   const variablesOf = async ({ id }: Pick<Instance, "id">) => {
     const domain = await connection.lookupDomainByUuid(id);
     const variables = readVariables(await parse(await domain.getXml(DomainXmlFlags.INACTIVE)));
@@ -98,11 +109,15 @@ export async function libvirtFixture(
     image: { path, format: "qcow2", sha256, virtualSize: 1024n ** 2n },
     async write(instance, value, disk) {
       const file = await fileOf(instance, disk);
-      // Eight places, so that layers overlap in some and not in others; across a cluster's edge.
-      const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
-      const format = formatOf(file);
-      await execa("qemu-io", ["-f", format, "-c", `write -P ${value} ${offset} 8k`, file]);
+      await execa("qemu-io", ["-f", formatOf(file), "-c", writing(value), file]);
     },
+    async writeRunning(instance, value, disk) {
+      await inside(instance, disk, writing(value));
+      // A power cut leaves what QEMU has passed on.
+      await inside(instance, disk, "flush");
+    },
+    // Nothing boots from an empty image.
+    stopAgent: async () => {},
     async read(instance, disk) {
       const file = await fileOf(instance, disk);
       const raw = join(folder, `${instance.id}.raw`);
@@ -128,6 +143,21 @@ export async function libvirtFixture(
 /** A foreign domain's own disks say so by their names. */
 function formatOf(file: string): string {
   return file.endsWith(".raw") ? "raw" : "qcow2";
+}
+
+/** Eight places, so that layers overlap in some and not in others; across a cluster's edge. */
+function writing(value: number): string {
+  const offset = (value % 8) * 1024 * 1024 + 60 * 1024;
+  return `write -P ${value} ${offset} 8k`;
+}
+
+/** QEMU's name of the device that a running guest has as that disk. */
+function aliasOf(domain: Element, target: string): string {
+  const alias = find(findDisk(domain, target), "alias")?.attributes.name;
+  if (alias === undefined) {
+    throw new Error(`there is no disk ${target}`);
+  }
+  return alias;
 }
 
 /** The layers that strata has let go and that nothing stands on. */
