@@ -50,6 +50,10 @@ export function snapshotTests(kit: Kit): void {
         ],
       );
       same(tree.standsOn, "c");
+      for (const each of tree.snapshots) {
+        same((await snapshots.find?.(instance.id, each.name)) ?? each, each);
+      }
+      same((await snapshots.find?.(instance.id, "none")) ?? null, null);
       same((await current(kit.fixture(), instance)).record.snapshotsTaken, 3);
     });
   });

@@ -28,7 +28,7 @@ describe("calls of libvirt", () => {
 
   const operations: Readonly<Record<string, readonly [most: number, work: () => Promise<unknown>]>> = {
     "a take": [13, () => stage.strata.snapshots.take(scene.name, { name: "c" })],
-    "a restore": [19, () => stage.strata.snapshots.restore({ instance: scene.name, snapshot: "a" })],
+    "a restore": [20, () => stage.strata.snapshots.restore({ instance: scene.name, snapshot: "a" })],
     "a rename": [18, () => stage.strata.settings.set(`local.${scene.name}.b.name`, "c")],
     "a deletion": [22, () => stage.strata.delete([{ instance: scene.name, snapshot: "b" }])],
   };

@@ -5,6 +5,8 @@ import { expect } from "chai";
 import { done, guestImage, strata } from "../../support/program.ts";
 
 const NAME = `strata-test-running-${process.pid}`;
+/** Its disk is small and it stays stopped. */
+const OTHER = `${NAME}-other`;
 
 async function inside(script: string): Promise<string> {
   return (await done(["exec", NAME, "--", "sh", "-c", script])).trim();
@@ -35,7 +37,7 @@ describe("snapshots of a real guest that runs", () => {
     await done(["launch", "debian-micro", "--name", NAME, "--memory", "256M", "--mount", mount]);
   });
   after(async () => {
-    await strata(["delete", "--purge", NAME]);
+    await strata(["delete", "--purge", NAME, OTHER]);
     await rm(folder, { recursive: true });
   });
 
@@ -88,6 +90,31 @@ describe("snapshots of a real guest that runs", () => {
     expect(await inside("test -s /dev/shm/file && echo there")).to.equal("there");
     await done(["restore", "-d", "--disk-only", `${NAME}.warm`]);
     expect(await inside("test -e /dev/shm/file || echo gone; cat note")).to.equal("gone\nunwritten");
+  });
+
+  it("are taken, restored and deleted together with those of another, at one moment", async () => {
+    await done(["stop", NAME]);
+    await done(["clone", NAME, "--name", OTHER]);
+    await done(["start", NAME]);
+    await inside("echo together > note && sync");
+    expect(await done(["snapshot", NAME, OTHER, "-n", "both"])).to.equal(
+      `Snapshot taken: ${NAME}.both\nSnapshot taken: ${OTHER}.both\n`,
+    );
+    const found = JSON.parse(
+      await done(["list", "--snapshots", "-o", "json=name,consistency,group", NAME, OTHER]),
+    ).filter(({ name }: { name: string }) => name === "both");
+    expect(found.map(({ consistency }: { consistency: string }) => consistency)).to.deep.equal([
+      "crash",
+      "stopped",
+    ]);
+    expect(found[0].group).to.equal(found[1].group).and.to.be.a("string");
+    await inside("echo apart > note && sync");
+    expect(await done(["restore", "-d", "--group", "both"])).to.equal(
+      `Snapshot restored: ${NAME}.both\nSnapshot restored: ${OTHER}.both\n`,
+    );
+    expect(await inside("cat note")).to.equal("together");
+    await done(["delete", "--purge", "--group", "both"]);
+    expect(await done(["list", "--snapshots", "--names", NAME, OTHER])).not.to.contain(".both");
   });
 
   it("are of a stopped one with --stop, after which it runs again", async () => {
