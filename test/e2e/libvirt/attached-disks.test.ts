@@ -144,6 +144,29 @@ describe("a disk that virsh attaches to an instance", () => {
     expect(await digestOf(own?.path ?? "")).to.equal(vdb);
   });
 
+  it("takes the place of another one, and is given back as what it is", async () => {
+    await take("before");
+    await attach(diskXml({ file: await lab.image("raw") }, "vdb", "raw"));
+    await take("a");
+    await restore("before");
+    await drop("a");
+    const volume = await lab.volume(await lab.overlay(await lab.image(), "qcow2"));
+    await attach(diskXml({ pool: lab.pool, volume }, "vdb"));
+    const definition = await definitionOf(name);
+    await writeAll(name, 1);
+    const b = await contents();
+    await take("b");
+    await writeAll(name, 2);
+    await restore("b");
+    expect(await contents()).to.deep.equal(b);
+    await drop("b");
+    await drop("before");
+    await stage.strata.instances.release(name);
+    expect(await contents()).to.deep.equal(b);
+    expect(await definitionOf(name)).to.contain(`volume='${volume}'`);
+    expect(definition).to.contain(`volume='${volume}'`);
+  });
+
   it("and that cannot be covered keeps the snapshot from being taken until it is left out", async () => {
     const lun = diskXml({ dev: await lab.device() }, "sda", "raw").replace("'disk'>", "'lun'>");
     await attach(lun.replace("bus='sata'", "bus='scsi'"));
