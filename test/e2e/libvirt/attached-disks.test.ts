@@ -128,13 +128,16 @@ describe("a disk that virsh attaches to an instance", () => {
 
   it("is taken off by strata, written back into its own file", async () => {
     await attach(diskXml({ file: await lab.image("raw") }, "vdb", "raw"));
+    await attach(diskXml({ file: await lab.image("raw") }, "vdc", "raw"));
     const [, own] = await labDisks(name);
     await take("a");
     await writeAll(name, 1);
     const { vdb } = await contents();
     await drop("a");
     await stage.strata.disks.remove(name, "vdb");
-    expect(Object.keys(await contents())).to.deep.equal(["vda"]);
+    expect(Object.keys(await contents())).to.deep.equal(["vda", "vdc"]);
+    const notes = (await virsh("dumpxml", "--inactive", name)).match(/own-file target=.vd./g);
+    expect(notes?.map((note) => note.slice(-3))).to.deep.equal(["vdc"]);
     expect(await digestOf(own?.path ?? "")).to.equal(vdb);
     // Another file in its place is not taken for that one.
     await attach(diskXml({ file: await lab.image() }, "vdb"));
@@ -165,6 +168,23 @@ describe("a disk that virsh attaches to an instance", () => {
     expect(await contents()).to.deep.equal(b);
     expect(await definitionOf(name)).to.contain(`volume='${volume}'`);
     expect(definition).to.contain(`volume='${volume}'`);
+  });
+
+  it("is given back as it was named, though an older definition has come back in between", async () => {
+    const volume = await lab.volume(await lab.image("raw"));
+    await attach(diskXml({ pool: lab.pool, volume }, "vdb", "raw"));
+    await take("a");
+    const xml = await virsh("dumpxml", "--inactive", name);
+    const file = lab.path("older.xml");
+    await writeFile(file, xml.replace(/<strata:own-file [^>]*>/, "").replace('version="2"', 'version="1"'));
+    await virsh("define", file);
+    await restore("a");
+    await writeAll(name, 1);
+    const a = await contents();
+    await drop("a");
+    await stage.strata.instances.release(name);
+    expect(await contents()).to.deep.equal(a);
+    expect(await definitionOf(name)).to.contain(`volume='${volume}'`);
   });
 
   it("and that cannot be covered keeps the snapshot from being taken until it is left out", async () => {
