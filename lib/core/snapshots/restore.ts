@@ -166,7 +166,7 @@ export async function startRestored(
 ): Promise<void> {
   if (back.starts) {
     await boot(session, lock, context, back.memory ? "suspended" : "stopped").catch(
-      sayRestored(back, ", but could not be started", context),
+      sayRestored(back, ", but not started", context),
     );
   }
 }

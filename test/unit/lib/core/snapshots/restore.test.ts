@@ -349,7 +349,7 @@ describe("restoring a snapshot with memory", () => {
     const told: string[] = [];
     const warn = (message: string) => void told.push(message);
     expect(await refusal(strata.snapshots.restore("web.old", { warn }))).to.contain("MEMORY_UNLOADABLE");
-    expect(told).to.deep.equal(['"web" is restored to old, but could not be started']);
+    expect(told).to.deep.equal(['"web" is restored to old, but not started']);
     expect(await stateOf(strata)).to.equal("Suspended");
     await strata.snapshots.restore("web.old", { diskOnly: true, start: true });
     expect(await read(strata, NOTE)).to.equal("old");
