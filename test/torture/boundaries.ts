@@ -41,7 +41,7 @@ function pass(when: Boundary["when"], what: string): Verdict | Promise<Verdict> 
 
 /** libvirt's calls that change something. */
 const CHANGES = Object.entries(procedures).filter(([name]) =>
-  /set_metadata|define_xml|undefine|snapshot_create_xml|snapshot_delete|domain_create|destroy|managed_save$/.test(
+  /set_metadata|define_xml|undefine|snapshot_create_xml|snapshot_delete|domain_create|destroy|managed_save$|suspend|resume|restore_flags|fsfreeze|fsthaw|abort_job/.test(
     name,
   ),
 );

@@ -1,12 +1,36 @@
 import { planRemoval } from "../../lib/core/snapshots/plan.ts";
 import { cloneSpec } from "../../lib/engine/conformance/clone.ts";
 import { context, newSpec } from "../../lib/engine/conformance/fixture.ts";
-import type { Engine, Firmware, ImageSource, Lock } from "../../lib/engine/contract.ts";
+import type {
+  Consistency,
+  Engine,
+  Firmware,
+  GroupMember,
+  ImageSource,
+  Lock,
+  SnapshotRecord,
+  Snapshots,
+} from "../../lib/engine/contract.ts";
 
 /** One operation on the instance `on`, as plain data: it is sent to another process. */
 export type Verb =
-  | { readonly kind: "take"; readonly on: string; readonly name: string; readonly createdAt: number }
-  | { readonly kind: "restore"; readonly on: string; readonly name: string }
+  | {
+      readonly kind: "take";
+      readonly on: string;
+      readonly name: string;
+      readonly createdAt: number;
+      readonly consistency?: Consistency;
+      readonly cut?: boolean;
+    }
+  /** Of this instance and others at one moment, of each as if its power had been cut. */
+  | {
+      readonly kind: "take group";
+      readonly on: string;
+      readonly others: readonly string[];
+      readonly name: string;
+      readonly createdAt: number;
+    }
+  | { readonly kind: "restore"; readonly on: string; readonly name: string; readonly memory?: boolean }
   | { readonly kind: "delete"; readonly on: string; readonly name: string }
   | { readonly kind: "rename"; readonly on: string; readonly name: string; readonly to: string }
   | { readonly kind: "comment"; readonly on: string; readonly name: string; readonly text: string }
@@ -78,6 +102,9 @@ export async function perform(
     }
     return;
   }
+  if (verb.kind === "take group") {
+    return takeGroup(engine, verb, wait);
+  }
   const found = await instances.find(verb.on);
   if (found === null) {
     throw new Error(`${verb.on} is gone`);
@@ -100,22 +127,58 @@ export function specOf(name: string, image: ImageSource, firmware?: Firmware, fu
   return newSpec({ image } as Parameters<typeof newSpec>[0], { name, resources, ...booted, ...disks });
 }
 
+/** What the core says of a snapshot that is being taken. */
+async function recordOf(
+  snapshots: Snapshots,
+  { instance }: Lock,
+  {
+    name,
+    createdAt,
+    consistency,
+  }: Pick<Extract<Verb, { kind: "take" }>, "name" | "createdAt" | "consistency">,
+): Promise<SnapshotRecord> {
+  const { id, resources, mounts, nics, record } = instance;
+  const { standsOn: parent } = await snapshots.tree(id);
+  const { cloudInstanceId } = record;
+  const made = { name, comment: "", parent, resources, mounts, nics, cloudInstanceId, createdAt };
+  return consistency === undefined ? made : { ...made, consistency };
+}
+
+async function takeGroup(
+  { instances, snapshots }: Engine,
+  verb: Extract<Verb, { kind: "take group" }>,
+  wait: number,
+): Promise<void> {
+  const group = "00000000-0000-4000-8000-000000000001";
+  const members: GroupMember[] = [];
+  try {
+    for (const name of [verb.on, ...verb.others]) {
+      const lock = await instances.lock({ name }, { wait }, context());
+      const record = { ...(await recordOf(snapshots, lock, { ...verb, consistency: "crash" })), group };
+      members.push({ lock, record, taken: lock.instance.record.snapshotsTaken + 1 });
+    }
+    await snapshots.takeGroup?.(members, context());
+  } finally {
+    for (const { lock } of members) {
+      await lock[Symbol.asyncDispose]();
+    }
+  }
+}
+
 async function act(
   { instances, snapshots, readImages, disks, adoption }: Engine,
   lock: Lock,
-  verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" }>,
+  verb: Exclude<Verb, { kind: "launch" | "repair" | "choose" | "take group" }>,
 ): Promise<void> {
-  const { id, resources, mounts, nics, record } = lock.instance;
+  const { id, record } = lock.instance;
   switch (verb.kind) {
     case "take": {
-      const { standsOn: parent } = await snapshots.tree(id);
-      const { cloudInstanceId, snapshotsTaken } = record;
-      const { name, createdAt } = verb;
-      const made = { name, comment: "", parent, resources, mounts, nics, cloudInstanceId, createdAt };
-      return snapshots.take(lock, made, snapshotsTaken + 1, context());
+      const { cut = false } = verb;
+      const made = await recordOf(snapshots, lock, verb);
+      return snapshots.take(lock, made, record.snapshotsTaken + 1, context(), { cut });
     }
     case "restore":
-      return snapshots.restore(lock, verb.name, context());
+      return snapshots.restore(lock, verb.name, context(), { memory: verb.memory ?? false });
     case "delete": {
       const removal = planRemoval(await snapshots.tree(id), verb.name);
       if (removal !== undefined) {

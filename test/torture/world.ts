@@ -1,10 +1,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { execa } from "execa";
 import { context, locked } from "../../lib/engine/conformance/fixture.ts";
 import type { Firmware, Instance } from "../../lib/engine/contract.ts";
 import { isStrataError } from "../../lib/errors.ts";
+import { CONSOLE_LOG } from "../../plugins/libvirt/console/log-file.ts";
 import { unpack } from "../../plugins/libvirt/firmware/state.ts";
 import { isImagePath } from "../../plugins/libvirt/layers/names.ts";
 import {
@@ -222,8 +223,8 @@ async function releaseAnew(pool: string): Promise<void> {
 
 async function next({ daemon, fixture }: Bare): Promise<void> {
   const { instances } = fixture.engine;
-  for (const { id } of await instances.list()) {
-    await touch(fixture, id).catch(async (error: unknown) => {
+  for (const { id, name } of await instances.list()) {
+    await touch(fixture, { id, name }).catch(async (error: unknown) => {
       const code = isStrataError(error) ? error.code : undefined;
       // Locking has finished its removal.
       if (code === "INSTANCE_NOT_FOUND") {
@@ -235,15 +236,21 @@ async function next({ daemon, fixture }: Bare): Promise<void> {
       // What its hint asks for.
       await daemon.signal("SIGKILL");
       await daemon.start();
-      await touch(fixture, id);
+      await touch(fixture, { id, name });
     });
   }
 }
 
 /** A change that changes nothing, and begins as all do: with nothing left half done. */
-async function touch({ engine }: LibvirtFixture, id: string): Promise<void> {
-  await using lock = await engine.instances.lock({ name: INSTANCE, id }, { wait: 60_000 }, context());
-  await engine.instances.resize(lock, {}, context());
+async function touch({ engine }: LibvirtFixture, instance: { name: string; id: string }): Promise<void> {
+  await using lock = await engine.instances.lock(instance, { wait: 60_000 }, context());
+  await engine.instances.resize(lock, {}, context()).catch((error: unknown) => {
+    const code = isStrataError(error) ? error.code : undefined;
+    // Locking has done what there was to do.
+    if (code !== "WRONG_STATE" && code !== "INSTANCE_SUSPENDED") {
+      throw error;
+    }
+  });
 }
 
 async function observe({ daemon, fixture }: Bare): Promise<State> {
@@ -262,7 +269,7 @@ async function observe({ daemon, fixture }: Bare): Promise<State> {
       throw new Error(`${snapshotCount} snapshots by libvirt`);
     }
     const snapshots = [];
-    for (const { size: _, mounts: __, nics: ___, ...snapshot } of tree.snapshots) {
+    for (const { size: _, memorySize: __, mounts: ___, nics: ____, ...snapshot } of tree.snapshots) {
       const own = frozen.get(snapshot.name);
       if (own === undefined || own.parent !== snapshot.parent) {
         throw new Error(`libvirt's records of ${snapshot.name} are others than ours`);
@@ -303,14 +310,15 @@ async function libvirtsTree(domain: Domain, standsOn: string | null) {
   >();
   for (const snapshot of await domain.listSnapshots()) {
     const document = await parse(await snapshot.getXml());
-    const { name, parent, frozen, firmware } = readSnapshot(document);
+    const { name, parent, frozen, firmware, consistency } = readSnapshot(document);
     // What libvirt's own tools would restore is what we would.
     const recorded = activeLayers(find(document, "domain") ?? document);
     if (frozen.length === 0 || recorded.join(" ") !== frozen.join(" ")) {
       throw new Error(`the record of ${name} names ${recorded.join(" ")}, not ${frozen.join(" ")}`);
     }
-    if (text(find(document, "state")) !== "shutoff") {
-      throw new Error(`${name} is of a running guest`);
+    const ran = text(find(document, "state")) !== "shutoff";
+    if (ran !== (consistency !== "stopped")) {
+      throw new Error(`${name} is of ${ran ? "a running" : "no"} guest, and called ${consistency}`);
     }
     found.set(name, { parent, files: frozen, firmware });
   }
@@ -362,7 +370,7 @@ async function belowOf(path: string): Promise<string | null> {
 async function read(daemon: PrivateDaemon, path: string): Promise<string> {
   const format = path.endsWith(".raw") ? "raw" : "qcow2";
   const raw = join(daemon.folder, "contents.raw");
-  await execa("qemu-img", ["convert", "-f", format, "-O", "raw", path, raw]);
+  await execa("qemu-img", ["convert", "-U", "-f", format, "-O", "raw", path, raw]);
   const hash: Hash = createHash("sha256").update(await readFile(raw));
   await rm(raw);
   return hash.digest("hex").slice(0, 16);
@@ -398,11 +406,11 @@ async function filling<T>({ daemon }: Bare, work: (fill: () => Promise<void>) =>
   }
 }
 
-/** The packed states that snapshots have. */
-async function libvirtsFirmware(domain: Domain): Promise<string[]> {
+/** The packed states and the memory that snapshots have, by the names of their files. */
+async function namedFiles(domain: Domain): Promise<string[]> {
   const all = await Promise.all((await domain.listSnapshots()).map((snapshot) => snapshot.getXml()));
   const documents = await Promise.all(all.map((xml) => parse(xml)));
-  return documents.flatMap((document) => readSnapshot(document).firmware ?? []);
+  return documents.map(readSnapshot).flatMap(({ firmware = "", memory }) => [firmware, basename(memory)]);
 }
 
 /** What an instance's folder has beside images; an entry of the journal is of something unfinished. */
@@ -419,7 +427,7 @@ async function orphans({ daemon, fixture }: Bare): Promise<string[]> {
   for (const id of ids) {
     const folder = join(daemon.pool, "instances", id);
     const domain = await fixture.connection.lookupDomainByUuid(id);
-    const named = new Set([...(await libvirtsFirmware(domain)), "variables.fd"]);
+    const named = new Set([...(await namedFiles(domain)), "variables.fd", CONSOLE_LOG]);
     for (const file of await readdir(folder)) {
       if (named.has(file)) {
         continue;

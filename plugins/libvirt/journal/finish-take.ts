@@ -7,7 +7,7 @@ import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engi
 import { libvirtError } from "../errors.ts";
 import { dropPacked } from "../firmware/archive.ts";
 import { layerOf } from "../layers/names.ts";
-import { parseStamp, type Stamp } from "../layers/pending-removals.ts";
+import { parseStamp, type Stamp, stampText } from "../layers/pending-removals.ts";
 import { scheduleRemoval } from "../layers/schedule-removal.ts";
 import { isStray, removeStrays } from "../layers/stray.ts";
 import { removeMemory } from "../memory/files.ts";
@@ -193,7 +193,10 @@ const undoSwitch: Undo = async (engine, managed, disks) => {
 /** The stamp of the frozen file in the entry of a take, if the entry is of that overlay. */
 function stampIn(entry: SnapshotEntry | undefined, file: string, below: string): Stamp | undefined {
   const noted = [entry, ...(entry?.disks ?? [])].find((disk) => disk?.overlay === file);
-  return noted?.frozen === below ? parseStamp(noted.stamp) : undefined;
+  const stamp = noted?.frozen === below ? parseStamp(noted.stamp) : undefined;
+  // A guest went on writing it until it was switched to the overlay.
+  const now = entry?.consistency === undefined ? undefined : parseStamp(stampText(below));
+  return now?.inode === stamp?.inode ? (now ?? stamp) : stamp;
 }
 
 function filesOf(disks: readonly TakenDisk[]): string[] {

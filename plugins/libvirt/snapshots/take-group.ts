@@ -81,18 +81,27 @@ async function takeAll(begun: readonly Begun[]): Promise<void> {
   const domains = running.map(({ preparation }) => preparation.managed.domain);
   const quiesced = running.filter(({ preparation }) => preparation.record.consistency === "files");
   try {
-    await Promise.all(
-      quiesced.map(({ preparation: { managed } }) => withAgent(managed, () => managed.domain.fsFreeze())),
+    await allOf(quiesced, ({ preparation: { managed } }) =>
+      withAgent(managed, () => managed.domain.fsFreeze()),
     );
     try {
       // The moment is when all are paused: each writes nothing any more that was caused by another's later writes.
-      await Promise.all(domains.map((domain) => domain.suspend()));
-      await Promise.all(running.map(takeOne));
+      await allOf(domains, (domain) => domain.suspend());
+      await allOf(running, takeOne);
     } finally {
       await Promise.allSettled(domains.map((domain) => domain.resume()));
     }
   } finally {
     await Promise.allSettled(quiesced.map(({ preparation }) => preparation.managed.domain.fsThaw()));
+  }
+}
+
+/** Does it to all at once, and rejects once all have ended: nothing may be undone while libvirt is at work on it. */
+async function allOf<T>(members: readonly T[], work: (member: T) => Promise<unknown>): Promise<void> {
+  const results = await Promise.allSettled(members.map(work));
+  const failed = results.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") {
+    throw failed.reason;
   }
 }
 
