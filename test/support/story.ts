@@ -11,8 +11,11 @@ export interface Stage {
   close?(): PromiseLike<void>;
 }
 
-/** What users do with an instance and its snapshots, told the same on every engine. Opens the stage once. */
-export function story(name: string, open: () => Promise<Stage>): void {
+/**
+ * What users do with an instance and its snapshots, told the same on every engine. Opens the stage once. `running`:
+ * whether the engine takes snapshots of running instances.
+ */
+export function story(name: string, open: () => Promise<Stage>, { running = true } = {}): void {
   let stage: Stage | undefined;
   const strata = () => {
     if (stage === undefined) {
@@ -86,6 +89,26 @@ export function story(name: string, open: () => Promise<Stage>): void {
     expect(await read()).to.equal("second");
     await strata().instances.stop([name]);
   });
+
+  if (running) {
+    it("takes a snapshot while it runs, which holds what was written until then", async () => {
+      await strata().instances.start([name]);
+      await write("until then");
+      await strata().snapshots.take(name, { name: "live" });
+      await write("later");
+      expect(await read()).to.equal("later");
+      const [found] = await strata().snapshots.list([name]);
+      expect(found?.snapshots.find((each) => each.name === "live")?.consistency).to.equal("crash");
+      await strata().instances.stop([name]);
+      await strata().snapshots.restore({ instance: name, snapshot: "live" });
+      await strata().instances.start([name]);
+      expect(await read()).to.equal("until then");
+      await strata().delete([{ instance: name, snapshot: "live" }]);
+      expect(await read()).to.equal("until then");
+      await strata().instances.stop([name]);
+      expect((await tree()).standsOn).to.equal("snapshot2");
+    });
+  }
 
   it("deletes the instance, takes it back, and removes it for good", async () => {
     await strata().delete([{ instance: name }]);

@@ -168,7 +168,7 @@ export async function withInstance(
 }
 
 /** The instance as it is now. */
-export async function current(fixture: Fixture, { name }: Instance): Promise<Instance> {
+export async function current(fixture: Pick<Fixture, "engine">, { name }: Instance): Promise<Instance> {
   const found = await fixture.engine.instances.find(name);
   if (found === null) {
     throw new Error(`${name} is gone`);
@@ -178,7 +178,7 @@ export async function current(fixture: Fixture, { name }: Instance): Promise<Ins
 
 /** Takes a snapshot as the core does. */
 export async function take(
-  fixture: Fixture,
+  fixture: Pick<Fixture, "engine">,
   instance: Instance,
   name: string,
   options: SnapshotWish & TakeOptions = {},
@@ -194,7 +194,7 @@ export type SnapshotWish = Partial<Pick<SnapshotRecord, "comment" | "consistency
 
 /** What the core hands over for a snapshot: parent from the tree, the rest from the instance. */
 export async function recordOf(
-  fixture: Fixture,
+  fixture: Pick<Fixture, "engine">,
   instance: Instance,
   name: string,
   { comment = "", consistency, group }: SnapshotWish = {},

@@ -98,11 +98,15 @@ describe("the sample engine of docs/plugins.md", () => {
   });
 
   describe("tells the story of an instance", () => {
-    story(`story-sample-${process.pid}`, async () => {
-      await home.configure({ "local.plugins": PACKAGE });
-      const folder = (name: string) => join(home.path, name, "strata");
-      const folders = { config: folder("config"), data: folder("data"), state: folder("state") };
-      return { strata: await openStrata({ driver: "sample", folders }), image: "debian" };
-    });
+    story(
+      `story-sample-${process.pid}`,
+      async () => {
+        await home.configure({ "local.plugins": PACKAGE });
+        const folder = (name: string) => join(home.path, name, "strata");
+        const folders = { config: folder("config"), data: folder("data"), state: folder("state") };
+        return { strata: await openStrata({ driver: "sample", folders }), image: "debian" };
+      },
+      { running: false },
+    );
   });
 });
