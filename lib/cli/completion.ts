@@ -73,6 +73,7 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   "grow disk": ["all disks"],
   size: ["none"],
   "clone name": ["stopped"],
+  "export name": ["stopped"],
   "console name": ["running"],
   "forward name": ["instances"],
   "forward ports": ["none"],

@@ -45,6 +45,7 @@ const SILENT: readonly string[] = [
   "disk",
   "doctor",
   "events",
+  "export",
   "find",
   "image",
   "info",

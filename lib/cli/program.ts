@@ -31,6 +31,7 @@ import { networksCommand } from "./commands/networks.ts";
 import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
 import { portCommand } from "./commands/port.ts";
+import { exportCommand, importCommand } from "./commands/portable.ts";
 import { deleteCommand, purgeCommand, recoverCommand } from "./commands/removal.ts";
 import { renameCommand } from "./commands/rename.ts";
 import { restoreCommand } from "./commands/restore.ts";
@@ -55,6 +56,8 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, (cli: Cli) => Comm
     suspend: suspendCommand,
     wait: waitCommand,
     clone: cloneCommand,
+    export: exportCommand,
+    import: importCommand,
     rename: renameCommand,
     delete: deleteCommand,
     recover: recoverCommand,

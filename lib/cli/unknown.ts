@@ -10,7 +10,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   destroy: "delete",
   enter: "shell",
   images: "image list",
-  import: "adopt",
   init: "launch",
   inspect: "info",
   kill: "stop --force",

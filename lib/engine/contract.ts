@@ -24,6 +24,7 @@ import type { Instances } from "./contract/instances.ts";
 import type { Maintenance, ReadImages } from "./contract/maintenance.ts";
 import type { Mounts } from "./contract/mounts.ts";
 import type { Networks } from "./contract/networks.ts";
+import type { Portable } from "./contract/portable.ts";
 import type { Snapshots } from "./contract/snapshots.ts";
 import type { StorageUsage } from "./contract/storage.ts";
 
@@ -41,11 +42,12 @@ export type * from "./contract/maintenance.ts";
 export type * from "./contract/mounts.ts";
 export type * from "./contract/networks.ts";
 export type * from "./contract/plugin.ts";
+export type * from "./contract/portable.ts";
 export * from "./contract/snapshots.ts";
 export type * from "./contract/storage.ts";
 export { mergeRecord, parseRecord, stringifyRecord } from "./records.ts";
 
-export const API_VERSION = "3.1.0";
+export const API_VERSION = "3.2.0";
 
 export interface Engine extends AsyncDisposable {
   info(): Promise<EngineInfo>;
@@ -70,6 +72,8 @@ export interface Engine extends AsyncDisposable {
   readonly cluster?: Cluster;
   /** Present exactly when the feature "adopt" is declared. */
   readonly adoption?: Adoption;
+  /** Present exactly when the feature "portable" is declared. */
+  readonly portable?: Portable;
   /** Present exactly when the feature "audit" is declared. */
   readonly maintenance?: Maintenance;
   /** Present exactly when the feature "console" or "console.log" is declared. */

@@ -25,6 +25,7 @@ export const GROUPS: readonly Group[] = [
   { features: ["suspend"], member: "instances.suspend", of: ({ instances }) => instances.suspend },
   { features: ["clone"], member: "instances.clone", of: ({ instances }) => instances.clone },
   { features: ["rename"], member: "instances.rename", of: ({ instances }) => instances.rename },
+  { features: ["portable"], member: "portable", of: ({ portable }) => portable },
   { features: ["adopt"], member: "adoption", of: ({ adoption }) => adoption },
   { features: ["eject"], member: "instances.eject", of: ({ instances }) => instances.eject },
   { features: ["autostart"], member: "autostart", of: ({ autostart }) => autostart },

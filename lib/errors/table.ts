@@ -372,6 +372,11 @@ const entries = {
     message: 'no checksum given for "{image}"',
     hint: "Append #sha256=HEX to the URL: strata verifies every download.",
   },
+  PARCEL_BROKEN: {
+    exit: EXIT.integrity,
+    message: "what is to be imported cannot be trusted: {reason}",
+    hint: "Nothing of it was kept. Export the instance again, or transfer the file again.",
+  },
   CATALOGUE_UNREADABLE: {
     exit: EXIT.integrity,
     message: 'the image catalogue of "{remote}" cannot be used: {reason}',

@@ -24,6 +24,7 @@ import { CPU_OVERCOMMIT } from "./lifecycle/limits.ts";
 import { mountFeatures, mountGroup } from "./mounts/mounts.ts";
 import { NO_NETWORKS, networkGroup } from "./network/interfaces.ts";
 import { sshAccess } from "./network/networks.ts";
+import { portableGroup } from "./portable/portable.ts";
 import { snapshotGroup } from "./snapshots/snapshots.ts";
 import { storage } from "./storage/usage.ts";
 
@@ -128,6 +129,7 @@ function groupsOf(engine: LibvirtEngine): Engine {
     ...(engine.session ? {} : { networks: net(networkGroup(engine)) }),
     readImages: net(readImageGroup(engine)),
     maintenance: net(maintenanceGroup(engine)),
+    portable: net(portableGroup(engine)),
     console: net(consoleGroup(engine)),
     autostart: net(autostartGroup(engine)),
   };
@@ -163,6 +165,7 @@ async function info(engine: LibvirtEngine): Promise<EngineInfo> {
       "suspend",
       "clone",
       "rename",
+      "portable",
       "autostart",
       "adopt",
       "cdrom",

@@ -180,6 +180,10 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
       "The file of an image for all users is damaged, or was changed by somebody with root's permissions.",
   },
   CHECKSUM_REQUIRED: { means: "An image from a URL was given without a checksum." },
+  PARCEL_BROKEN: {
+    means:
+      "What `strata import` reads is no export of strata, is cut off or damaged, or holds what no export holds.",
+  },
   CATALOGUE_UNREADABLE: {
     means: "A remote's catalogue is not in simplestreams form, or points to another server.",
   },

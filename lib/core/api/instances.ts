@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { ConsoleSession, Firmware, NicSpec } from "../../engine/contract.ts";
 import type { Candidate, InstanceInfo, InstanceSummary, Listing, Optimized } from "./instance-info.ts";
 import type { CallOptions, EachOptions } from "./session.ts";
@@ -221,6 +222,12 @@ export interface PurgeOptions extends CallOptions {
   readonly only?: readonly string[];
 }
 
+/** Options of {@link StrataInstances.import}. */
+export interface ImportOptions extends CallOptions {
+  /** Name of the instance; the one that it had by default. */
+  readonly name?: string;
+}
+
 /** Options of {@link StrataInstances.clone}. */
 export interface CloneOptions extends CallOptions {
   /**
@@ -394,6 +401,19 @@ export interface StrataInstances {
    * @throws INSTANCE_NOT_FOUND, INSTANCE_EXISTS, WRONG_STATE, NO_SPACE, UNSUPPORTED
    */
   clone(name: string, options?: CloneOptions): Promise<{ readonly name: string }>;
+  /**
+   * Writes a stopped instance with its snapshots to a stream, which is left open. The instance is locked meanwhile.
+   *
+   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, UNSUPPORTED for what cannot leave its host
+   */
+  export(name: string, to: NodeJS.WritableStream, options?: CallOptions): Promise<void>;
+  /**
+   * Makes an instance of what `export` has written, stopped and with an identity of its own; all or nothing. Nothing of
+   * it is trusted.
+   *
+   * @throws PARCEL_BROKEN, INSTANCE_EXISTS, INVALID_VALUE for more than the host has, NO_SPACE, UNSUPPORTED
+   */
+  import(from: Readable, options?: ImportOptions): Promise<{ readonly name: string }>;
   /**
    * Waits until instances are in a state, whoever brings them there, and changes nothing.
    *

@@ -9,6 +9,7 @@ import { eject } from "../instances/eject.ts";
 import { info, listing } from "../instances/info.ts";
 import { launch } from "../instances/launch.ts";
 import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
+import { exportInstance, importInstance } from "../instances/portable.ts";
 import { optimize } from "../instances/read-images.ts";
 import { purge, recover, recoverFrom, remove } from "../instances/removal.ts";
 import { renameInstance } from "../instances/rename.ts";
@@ -56,6 +57,11 @@ export function instances(session: Session): StrataInstances {
     async clone(name, options) {
       await requireFree(session, options?.name);
       return clone(await at(name), name, options, options);
+    },
+    export: async (name, to, options) => exportInstance(await at(name), name, to, options),
+    async import(from, options) {
+      await requireFree(session, options?.name);
+      return importInstance(session, from, options, options);
     },
     wait: (names, options) => each(names, (owner, mine) => wait(owner, mine, options, options)),
     async *logs(name, options) {

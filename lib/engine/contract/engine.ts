@@ -21,6 +21,7 @@ export const FEATURES = [
   "suspend",
   "clone",
   "rename",
+  "portable",
   "adopt",
   "autostart",
   "network.list",

@@ -93,6 +93,12 @@ export async function repoint(child: string, backing: BackingFile, options: RunO
   await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", ...backingArguments(backing), child], options);
 }
 
+/** Removes the backing file from the header of `child` without copying data, durably. */
+export async function clearBacking(child: string, options: RunOptions): Promise<void> {
+  await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", "", child], options);
+  await flush(child);
+}
+
 /** A file below another one: its path if it is a qcow2 file, as every layer is. */
 export type BackingFile = string | { readonly path: string; readonly format: Format };
 

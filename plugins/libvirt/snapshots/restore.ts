@@ -107,7 +107,11 @@ export async function restore(
     const recorded = snapshot.domain;
     const then = readMetadata(recorded);
     const metadata = changedMetadata(managed.metadata, {
-      record: { cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId },
+      record: {
+        cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId,
+        // One that came with an import: its guest has yet to make the host key of this instance.
+        ...(then !== undefined && then.record.hostKey === undefined ? { hostKey: "" } : {}),
+      },
       mounts: then?.mounts ?? [],
       resume,
       ...ownOf(managed.metadata, then),

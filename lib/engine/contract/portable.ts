@@ -1,0 +1,61 @@
+import type { Context, Lock } from "./call.ts";
+import type { Instance, InstanceRecord, Seed } from "./instances.ts";
+
+/** Instances that leave their host as files, and come to another. */
+export interface Portable {
+  /**
+   * What makes up a stopped instance with its snapshots. The files stay as they are while the lock is held; nothing is
+   * copied. UNSUPPORTED with the reason for what cannot leave.
+   */
+  pack(lock: Lock, context: Context): Promise<Parcel>;
+  /**
+   * Rejects what cannot be accepted here, as far as that is known without the files: PARCEL_BROKEN for what is not
+   * well-formed, INSTANCE_EXISTS for a taken name, UNSUPPORTED, INVALID_VALUE for more than the host has, NO_SPACE.
+   * Changes nothing.
+   */
+  check(parcel: ParcelOutline, spec: AcceptSpec): Promise<void>;
+  /**
+   * Makes an instance of a parcel, stopped; all or nothing. The parcel is a stranger's: nothing of it is a path, a name
+   * of this host or a definition, and no program opens a file of it before its header is judged. `arriving` has the
+   * files in their order, and rejects at its end if one of them is not what was sent.
+   */
+  accept(
+    parcel: ParcelOutline,
+    arriving: AsyncIterable<ArrivingFile>,
+    spec: AcceptSpec,
+    context: Context,
+  ): Promise<Instance>;
+}
+
+/** What a parcel says of itself. */
+export interface ParcelOutline {
+  /** JSON of the engine's own, without paths of a host. */
+  readonly contents: unknown;
+  readonly files: readonly ParcelFile[];
+}
+
+/** What makes up an instance, for another host. */
+export interface Parcel extends ParcelOutline {
+  readonly files: readonly (ParcelFile & { readonly path: string })[];
+  /** What stays here of the instance, for the user. */
+  readonly left: readonly string[];
+}
+
+/** A file of a parcel. */
+export interface ParcelFile {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface ArrivingFile extends ParcelFile {
+  /** To be read to its end before the next file. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** What an accepted instance has of its own, as a clone does. */
+export interface AcceptSpec {
+  readonly name: string;
+  readonly seed: Seed;
+  readonly record: InstanceRecord;
+}

@@ -1,0 +1,15 @@
+import type { Portable } from "../../../lib/engine/contract.ts";
+import { lockedId } from "../../../lib/engine/locks.ts";
+import type { LibvirtEngine } from "../engine.ts";
+import { accept, checkParcel } from "./accept.ts";
+import { pack } from "./pack.ts";
+
+export function portableGroup(engine: LibvirtEngine): Portable {
+  return {
+    pack: async (lock, context) => pack(engine, lockedId(engine, lock), context),
+    async check(parcel, spec) {
+      await checkParcel(engine, parcel, spec);
+    },
+    accept: (parcel, arriving, spec, context) => accept(engine, parcel, arriving, spec, context),
+  };
+}
