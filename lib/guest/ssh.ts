@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import ssh2 from "ssh2";
@@ -143,7 +142,8 @@ async function hangUp(client: ssh2.Client, socket: Socket): Promise<void> {
   if (socket.closed) {
     return;
   }
-  const closed = once(socket, "close");
+  // A guest that goes down may reset the connection, which is an end like any other.
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   client.end();
   const timer = setTimeout(() => socket.destroy(), HANGUP_TIMEOUT_MS);
   await closed;

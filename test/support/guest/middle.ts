@@ -6,6 +6,8 @@ export interface Middle extends AsyncDisposable {
   readonly endpoint: { readonly host: string; readonly port: number };
   /** Nothing gets through any more, as where a guest hangs. */
   freeze(): void;
+  /** Resets both connections, as a guest may that goes down. */
+  reset(): void;
 }
 
 /** Stands before a server and hides from each side that the other has hung up, as a guest whose power was cut. */
@@ -24,6 +26,11 @@ export async function middle({ host, port }: SshServer["endpoint"]): Promise<Mid
     freeze() {
       for (const half of halves) {
         half.unpipe();
+      }
+    },
+    reset() {
+      for (const half of halves) {
+        half.resetAndDestroy();
       }
     },
     async [Symbol.asyncDispose]() {

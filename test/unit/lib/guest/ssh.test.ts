@@ -29,6 +29,14 @@ describe("ssh into a guest", () => {
     expect(sockets()).to.be.below(before);
   });
 
+  it("is left for good also where the far end resets the connection meanwhile", async () => {
+    await using line = await middle(server.endpoint);
+    const guest = await open({ endpoint: line.endpoint });
+    const left = guest[Symbol.asyncDispose]();
+    line.reset();
+    await left;
+  });
+
   describe("the host key", () => {
     const first = (onHostKey: (key: string) => Promise<void>) => {
       const { endpoint } = server;
