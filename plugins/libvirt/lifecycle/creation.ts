@@ -36,6 +36,14 @@ import { instanceFolder, lockPool, removeFiles, removeInstance } from "./removal
 /** Rejects a plan that cannot be created, as far as that is known without its image. */
 export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<void> {
   const { name, mounts, resources } = plan;
+  await requireFree(engine, name);
+  await requireServable(engine, name, mounts);
+  await requireFirmware(engine, plan.firmware);
+  await requireAttainable(engine, newMachine(await engine.host()), resources);
+}
+
+/** Rejects with INSTANCE_EXISTS for a name that `establish` could not give. */
+export async function requireFree(engine: LibvirtEngine, name: string): Promise<void> {
   const managed = await findInstance(engine, name);
   // What an interrupted launch or removal has left is removed by the next launch.
   const free =
@@ -43,9 +51,6 @@ export async function check(engine: LibvirtEngine, plan: InstancePlan): Promise<
   if (!free) {
     throw failure("INSTANCE_EXISTS", { name });
   }
-  await requireServable(engine, name, mounts);
-  await requireFirmware(engine, plan.firmware);
-  await requireAttainable(engine, newMachine(await engine.host()), resources);
 }
 
 /** Creates a new instance; all or nothing. */

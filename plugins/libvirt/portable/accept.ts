@@ -11,10 +11,10 @@ import { failure } from "../../../lib/errors.ts";
 import { inspectImage } from "../../../lib/images/inspect.ts";
 import { hashFile } from "../../../lib/images/storage.ts";
 import { createFile } from "../../../lib/util/own-files.ts";
-import { findDomain, getManaged, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
+import { getManaged, type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { fileError } from "../errors.ts";
 import { newLayerPath, newPartialPath } from "../layers/names.ts";
-import { establish, type Place } from "../lifecycle/creation.ts";
+import { establish, type Place, requireFree } from "../lifecycle/creation.ts";
 import { requireAttainable } from "../lifecycle/limits.ts";
 import { lockPool } from "../lifecycle/removal.ts";
 import { ensureNetwork, freePort, newMac } from "../network/networks.ts";
@@ -44,9 +44,7 @@ export async function checkParcel(
     const reason = `it is for ${contents.arch}, and this host is ${host.arch}`;
     throw failure("UNSUPPORTED", { what: "importing it", engine: "libvirt", reason });
   }
-  if ((await findDomain(engine, name)) !== null) {
-    throw failure("INSTANCE_EXISTS", { name });
-  }
+  await requireFree(engine, name);
   for (const { cpus, memory } of [contents, ...contents.snapshots]) {
     await requireAttainable(engine, newMachine(host), { cpus, memory: BigInt(memory) });
   }

@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { execa } from "execa";
 import { context, newSpec } from "../../../lib/engine/conformance/fixture.ts";
@@ -12,6 +15,7 @@ import { parse } from "../../../plugins/libvirt/xml/document.ts";
 import { stageForAll } from "../../support/libvirt/scene-hooks.ts";
 import type { Stage } from "../../support/libvirt/virsh-scene.ts";
 import { type Piece, repack, summed, unpack } from "../../support/parcel.ts";
+import { PROGRAM } from "../../support/program.ts";
 
 const MIB = 1024n ** 2n;
 const NAME = `strata-test-portable-${process.pid}`;
@@ -154,6 +158,22 @@ describe("an exported instance", () => {
       other[at] = (other[at] ?? 0) ^ 1;
       await refused(`byte ${at}`, other);
     }
+  });
+
+  it("is removed by the next import of that name if one was killed", async () => {
+    const child = spawn(process.execPath, [PROGRAM, "import", "-", "--as", COPY], {
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    child.stdin.on("error", () => {});
+    child.stdin.write(parcel.subarray(0, Math.floor(parcel.length / 2)));
+    while ((await left()).length === 0) {
+      await delay(50);
+    }
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    await accept(parcel);
+    await remove(COPY);
+    expect(await left()).to.deep.equal([]);
   });
 
   /** The parcel with a change of its manifest, and sums that are right. */
