@@ -2,7 +2,7 @@ import { randomTrees } from "../../lib/engine/conformance/random-tree.ts";
 import { type LibvirtFixture, libvirtFixture } from "../support/libvirt/fixture.ts";
 import { type PrivateDaemon, privateDaemon } from "../support/libvirt/private-daemon.ts";
 
-const runs = Number(process.env.STRATA_TREES ?? 60);
+const runs = Number(process.env.STRATA_TREES ?? 20);
 
 /** On a daemon of their own, so that they need not wait for what is on the host's. */
 describe("snapshot trees on libvirt", () => {

@@ -53,13 +53,18 @@ describe("snapshots of a real guest that runs", () => {
   });
 
   it("are restored while it runs, with what the guest had written in time, and it boots again", async () => {
-    expect(await done(["restore", "-d", `${NAME}.quiet`])).to.equal(`Snapshot restored: ${NAME}.quiet\n`);
+    await inside("echo unwritten > note");
+    await done(["snapshot", NAME, "-n", "frozen", "--quiesce"]);
+    await inside("echo last > note && sync");
+    expect(await done(["restore", "-d", `${NAME}.frozen`])).to.equal(`Snapshot restored: ${NAME}.frozen\n`);
     expect(await state()).to.equal("Running");
     expect(await inside("cat note /srv/host/hello")).to.equal("unwritten\nfrom the host");
   });
 
   it("with memory bring the guest back where it was, as often as wanted", async () => {
-    await inside(`(${COUNT}) >/dev/null 2>&1 & head -c 20000000 /dev/urandom > /dev/shm/file`);
+    await inside(
+      `echo unwritten > note; (${COUNT}) >/dev/null 2>&1 & head -c 20000000 /dev/urandom > /dev/shm/file`,
+    );
     const sum = await inside("sha256sum < /dev/shm/file");
     // The kernel makes it up when it is read for the first time.
     const boot = await inside("cat /proc/sys/kernel/random/boot_id");
@@ -80,15 +85,18 @@ describe("snapshots of a real guest that runs", () => {
   });
 
   it("with memory leave a stopped instance suspended; without it the guest boots", async () => {
+    await inside("echo unwritten > note; sync; echo kept > /dev/shm/file");
+    await done(["snapshot", NAME, "-n", "asleep", "--memory"]);
+    await inside("echo changed > note; sync");
     await done(["stop", "--force", NAME]);
-    const { stdout, stderr } = await strata(["restore", "-d", `${NAME}.warm`]);
-    expect(stdout).to.equal(`Snapshot restored: ${NAME}.warm\n`);
+    const { stdout, stderr } = await strata(["restore", "-d", `${NAME}.asleep`]);
+    expect(stdout).to.equal(`Snapshot restored: ${NAME}.asleep\n`);
     expect(stderr).to.contain(`strata start ${NAME}`);
     expect(await state()).to.equal("Suspended");
-    expect(await done(["info", NAME])).to.contain(`${NAME}.warm`);
+    expect(await done(["info", NAME])).to.contain(`${NAME}.asleep`);
     await done(["start", NAME]);
     expect(await inside("test -s /dev/shm/file && echo there")).to.equal("there");
-    await done(["restore", "-d", "--disk-only", `${NAME}.warm`]);
+    await done(["restore", "-d", "--disk-only", `${NAME}.asleep`]);
     expect(await inside("test -e /dev/shm/file || echo gone; cat note")).to.equal("gone\nunwritten");
   });
 
