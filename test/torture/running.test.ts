@@ -31,6 +31,14 @@ const SCENARIOS: Readonly<Record<string, { readonly before: readonly Verb[]; rea
     verb: { kind: "take group", on, others: [OTHER], name: "new", createdAt },
   },
   "delete below": { before: [start], verb: { kind: "delete", on, name: "x" } },
+  "delete one with memory": {
+    before: [
+      start,
+      { kind: "take", on, name: "new", createdAt, consistency: "memory" },
+      { kind: "stop", on, grace: "force" },
+    ],
+    verb: { kind: "delete", on, name: "new" },
+  },
   "restore with memory": {
     before: [
       start,

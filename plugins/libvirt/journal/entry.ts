@@ -47,6 +47,8 @@ export type Operation =
       readonly stamp?: string;
       /** The packed state of the snapshot's firmware, a name. */
       readonly firmware?: string;
+      /** The file in the instance's folder with the snapshot's memory, a name. */
+      readonly memory?: string;
       readonly disks?: readonly FurtherDisk<"layer" | "stamp">[];
     }
   /**

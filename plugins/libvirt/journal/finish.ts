@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { basename, join } from "node:path";
 import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { isShutOff } from "../domain/view.ts";
@@ -126,7 +126,7 @@ export async function finishRestore(
 export async function finishDelete(
   engine: LibvirtEngine,
   managed: Managed,
-  { name, layer, stamp, firmware, disks: further = [] }: OperationOf<"delete">,
+  { name, layer, stamp, firmware, memory, disks: further = [] }: OperationOf<"delete">,
   context?: Pick<Context, "signal"> & Partial<Context>,
   seen?: { readonly snapshot: SnapshotDocument; readonly children: readonly SnapshotDocument[] },
 ): Promise<void> {
@@ -143,14 +143,14 @@ export async function finishDelete(
       await scheduleFrozenRemoval(managed, frozen, above, parseStamp(noted));
     }
     await deleteRecord(managed, snapshot, children);
-    // libvirt leaves the memory file that it saved with the snapshot.
-    if (dirname(snapshot.memory) === folder) {
-      await removeIfThere(snapshot.memory);
-    }
   }
   if (snapshot === null || same) {
     await removeRecordCopies(await listCopies(folder), name);
     await dropPacked(managed, firmware);
+    // libvirt leaves the memory file that it saved with the snapshot.
+    if (memory !== undefined) {
+      await removeIfThere(join(folder, basename(memory)));
+    }
   }
   await keepCurrentSnapshot(managed);
   // This change is the only sign of a deletion for those who watch the domain.

@@ -1,3 +1,4 @@
+import { basename, dirname } from "node:path";
 import type { Context, Removal, Snapshots } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
@@ -69,13 +70,14 @@ async function deleteSnapshot(
     return deleteInside(managed, snapshot, runOptions(engine, id, context));
   }
   context.signal.throwIfAborted();
-  const { firmware } = snapshot;
+  const { firmware, memory } = snapshot;
   const operation = {
     kind: "delete",
     name: removal.name,
     layer,
     stamp: stampText(layer),
     ...(firmware === undefined ? {} : { firmware }),
+    ...(dirname(memory) === managed.metadata.folder ? { memory: basename(memory) } : {}),
     ...furtherLayers(further),
   } as const;
   await writeJournal(managed.metadata.folder, operation);
