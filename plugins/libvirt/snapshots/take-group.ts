@@ -4,7 +4,7 @@ import { failure } from "../../../lib/errors.ts";
 import { newUuid } from "../../../lib/util/uuid.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
-import { type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
+import { type Domain, type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
 import { withAgent } from "./live-guest.ts";
 import { beginGroup, commitGroup, endGroup } from "./pending-group.ts";
 import { announce, type Preparation, prepareTake, writeFiles } from "./preparation.ts";
@@ -18,6 +18,8 @@ interface Begun {
   readonly written: Managed;
   document: string;
   snapshot?: DomainSnapshot;
+  /** Why its guest could not be told to go on: whoever finishes its take does. */
+  stuck?: unknown;
 }
 
 /** Takes snapshots of several instances at one moment: of all, or of none. */
@@ -53,12 +55,12 @@ export async function takeGroup(
     await undo(engine, group, begun, error);
     return;
   }
-  for (const { preparation, written, snapshot } of begun) {
-    if (snapshot !== undefined) {
-      await complete(engine, preparation, written, snapshot).catch((error: unknown) =>
-        settle(engine, preparation, error),
-      );
-    }
+  for (const { preparation, written, snapshot, stuck } of begun) {
+    const done =
+      snapshot === undefined || stuck !== undefined
+        ? Promise.reject(stuck)
+        : complete(engine, preparation, written, snapshot);
+    await done.catch((error: unknown) => settle(engine, preparation, error));
   }
 }
 
@@ -89,11 +91,25 @@ async function takeAll(begun: readonly Begun[]): Promise<void> {
       await allOf(domains, (domain) => domain.suspend());
       await allOf(running, takeOne);
     } finally {
-      await Promise.allSettled(domains.map((domain) => domain.resume()));
+      await letAllGo(running, (domain) => domain.resume());
     }
   } finally {
-    await Promise.allSettled(quiesced.map(({ preparation }) => preparation.managed.domain.fsThaw()));
+    await letAllGo(quiesced, (domain) => domain.fsThaw());
   }
+}
+
+/** Lets all guests go on, of which one must not keep the others waiting. */
+async function letAllGo(
+  members: readonly Begun[],
+  work: (domain: Domain) => Promise<unknown>,
+): Promise<void> {
+  await Promise.all(
+    members.map((member) =>
+      work(member.preparation.managed.domain).catch((error: unknown) => {
+        member.stuck = error;
+      }),
+    ),
+  );
 }
 
 /** Does it to all at once, and rejects once all have ended: nothing may be undone while libvirt is at work on it. */
