@@ -236,7 +236,7 @@ async function writeRecord(
     ...(further.length === 0 ? {} : { disks: further }),
   });
   const { operation: _, ...kept } = metadata;
-  putMetadata(domain, { ...kept, snapshot: entry });
+  putMetadata(domain, { ...kept, imported: true, snapshot: entry });
   const overlays = new Map(covered.map(({ target, overlay }) => [target, overlay]));
   const frozen = covered.map((disk) => disk.frozen);
   const made = recordDocument(domain, { name, comment, parent, overlays, createdAt });

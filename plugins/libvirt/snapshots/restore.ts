@@ -109,8 +109,8 @@ export async function restore(
     const metadata = changedMetadata(managed.metadata, {
       record: {
         cloudInstanceId: then?.record.cloudInstanceId ?? managed.metadata.record.cloudInstanceId,
-        // One that came with an import: its guest has yet to make the host key of this instance.
-        ...(then !== undefined && then.record.hostKey === undefined ? { hostKey: "" } : {}),
+        // Its guest has yet to make the host key of this instance.
+        ...(then?.imported === true ? { hostKey: "" } : {}),
       },
       mounts: then?.mounts ?? [],
       resume,

@@ -29,6 +29,8 @@ export interface Metadata {
   readonly own?: readonly OwnFile[];
   /** Targets of the disks that snapshots leave out, as the user asked. Absent for none. */
   readonly excluded?: readonly string[];
+  /** Present in the record of a snapshot that came with an import: its guest has no host key of this instance yet. */
+  readonly imported?: true;
   /** Host port forwarded to the guest's sshd, in session mode. */
   readonly sshPort?: number;
   /**
@@ -148,6 +150,7 @@ export function readOwn(element: Element): Metadata {
     ...(a["disk-target"] === undefined ? {} : { target: a["disk-target"] }),
     ...(own.length === 0 ? {} : { own }),
     ...(excluded.length === 0 ? {} : { excluded }),
+    ...(a.imported === "yes" ? { imported: true } : {}),
     ...(a["ssh-port"] === undefined ? {} : { sshPort: Number(a["ssh-port"]) }),
     ...(pendingRemovals.length === 0 ? {} : { pendingRemovals }),
     ...(operation === undefined ? {} : { operation: readOperation(operation) }),
@@ -319,6 +322,7 @@ export function metadataElement(metadata: Metadata): Element {
       "created-at": record.createdAt,
       "adopted-disk": metadata.adopted,
       "disk-target": metadata.target,
+      imported: metadata.imported === true ? "yes" : undefined,
       "ssh-port": metadata.sshPort,
       "shutdown-at": record.shutdownAt || undefined,
       "starting-at": record.startingAt || undefined,
