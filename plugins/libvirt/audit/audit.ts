@@ -3,6 +3,7 @@ import { isStrataError } from "../../../lib/errors.ts";
 import { type LibvirtEngine, lockFolder, type Managed, readManaged } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
 import { lockPool } from "../lifecycle/removal.ts";
+import { findTakenSubnet } from "../network/subnet.ts";
 import { findInInstance } from "./instance.ts";
 import { checkContents } from "./layer-health.ts";
 import { findInPool, findUnlocked, type Owner } from "./pool.ts";
@@ -14,12 +15,14 @@ export async function audit(
   context: Context = NO_CONTEXT,
 ): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
-  const [unreachable, ...found] = await Promise.all([
+  const [subnets, unreachable, ...found] = await Promise.all([
+    findTakenSubnet(engine),
     findUnreachable(engine, managed),
     ...managed.map((each) => auditInstance(engine, each)),
   ]);
   const contents = deep ? await checkContents(managed, context) : [];
-  return [...findings, ...found.flat(), ...contents, ...unreachable, ...(await auditPool(engine, owners))];
+  const pool = await auditPool(engine, owners);
+  return [...findings, ...subnets, ...found.flat(), ...contents, ...unreachable, ...pool];
 }
 
 /** For callers without a context. */

@@ -10,6 +10,7 @@ import { activateLayer, giveUpLayer, giveUpRecord } from "../layers/orphans.ts";
 import { instanceFolder, lockPool, removeFiles } from "../lifecycle/removal.ts";
 import { lockInstance } from "../lock/instance-lock.ts";
 import { lockFile } from "../lock/lock.ts";
+import { repairSubnet } from "../network/subnet.ts";
 import { setCurrentSnapshot } from "../snapshots/current-snapshot.ts";
 import { correctParents, recordLayer, recordLost } from "../snapshots/record-again.ts";
 import { listCopies } from "../snapshots/record-copies.ts";
@@ -36,6 +37,9 @@ export async function repair(
   const { managed } = await readDomains(engine);
   if (finding.kind === "folder-unreachable") {
     return openFolder(engine, managed, finding);
+  }
+  if (finding.kind === "subnet-taken") {
+    return repairSubnet(engine);
   }
   if (finding.instance === undefined) {
     return repairPool(engine, finding, choice);
