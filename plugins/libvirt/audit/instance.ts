@@ -20,6 +20,7 @@ import { isGone } from "../storage/pool.ts";
 import { activeLayers, managedTarget, ownLayers, readDisk } from "../xml/disks.ts";
 import type { SnapshotPlace } from "../xml/snapshot.ts";
 import { findDamaged } from "./layer-health.ts";
+import { findMemory } from "./memory.ts";
 import { findLeftLayers } from "./orphans.ts";
 import {
   findForeign,
@@ -115,6 +116,7 @@ async function look(engine: LibvirtEngine, managed: Managed): Promise<InstanceFi
     found.push(...(await findCurrentSnapshot(managed, records, activeLayer)));
   }
   found.push(...(await findLeftLayers(managed, graph, owners, records)));
+  found.push(...(await findMemory(managed, files, records, copies)));
   found.push(...findLeftFiles(graph, files), ...(await findAccessible(folder, files)));
   found.push(...(await findDamaged(managed, graph, records)));
   return found;

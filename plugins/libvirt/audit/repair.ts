@@ -96,6 +96,7 @@ async function repairInstance(
       return correctParents(managed);
     case "flattened-copy-left":
     case "layer-unreferenced":
+    case "memory-left":
       return unlink(subject);
     case "file-accessible":
       return chmod(subject, 0o600);
