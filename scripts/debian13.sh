@@ -12,7 +12,7 @@ ROOT=${STRATA_DEBIAN13:-$CACHE/debian13}
 PACKAGES=(libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils virtiofsd ovmf
   dnsmasq-base iptables nftables iproute2 genisoimage nodejs npm procps util-linux openssh-client sudo ca-certificates
   e2fsprogs xfsprogs btrfs-progs fdisk mtools cpio zstd xz-utils bzip2 openssl make git mmdebstrap grub-pc-bin grub-efi-amd64-bin
-  grub-common incus attr uidmap squashfs-tools busybox-static jq rsync iputils-ping)
+  grub-common incus attr uidmap squashfs-tools busybox-static jq rsync iputils-ping swtpm swtpm-tools)
 
 [ $# -gt 0 ] || { sed -n 's/^# \{0,1\}//p' "$0" | tail -n +2 >&2; exit 2; }
 [ "$(id -u)" = 0 ] || exec sudo --preserve-env=STRATA_DEBIAN13,XDG_CACHE_HOME "$0" "$@"

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TESTS=()
-[ "${1:-}" != tests ] || TESTS=(lxd lxd-client btrfs-progs xfsprogs openssl ovmf jq rsync ansible-core openssh-server)
+[ "${1:-}" != tests ] || TESTS=(lxd lxd-client btrfs-progs xfsprogs openssl ovmf jq rsync ansible-core openssh-server swtpm swtpm-tools)
 
 install_modules() {
   [ node_modules/.package-lock.json -nt package-lock.json ] && return 0
