@@ -316,9 +316,9 @@ async function libvirtsTree(domain: Domain, standsOn: string | null) {
     if (frozen.length === 0 || recorded.join(" ") !== frozen.join(" ")) {
       throw new Error(`the record of ${name} names ${recorded.join(" ")}, not ${frozen.join(" ")}`);
     }
-    const ran = text(find(document, "state")) !== "shutoff";
-    if (ran !== (consistency !== "stopped")) {
-      throw new Error(`${name} is of ${ran ? "a running" : "no"} guest, and called ${consistency}`);
+    // A guest that died right before its snapshot has disks as after a power cut, too.
+    if (consistency === "stopped" && text(find(document, "state")) !== "shutoff") {
+      throw new Error(`${name} is of a running guest`);
     }
     found.set(name, { parent, files: frozen, firmware });
   }
