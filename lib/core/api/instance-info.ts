@@ -68,6 +68,8 @@ export interface InstanceInfo extends InstanceSummary {
    * the engine cannot tell.
    */
   readonly hostDisk: bigint | null;
+  /** Whether the host starts it when it boots; null unless `host` was asked for, or the engine cannot tell. */
+  readonly autostart: boolean | null;
   /** How many snapshots it has. */
   readonly snapshotCount: number;
   /** SHA-256 of the image it was launched from, in hexadecimal. */

@@ -123,7 +123,7 @@ export interface InfoOptions extends CallOptions {
    */
   readonly askGuests?: boolean;
   /**
-   * Looks for what instances are on their hosts: `macs` and `hostDisk`.
+   * Looks for what instances are on their hosts: `macs`, `hostDisk` and `autostart`.
    *
    * @default false
    */

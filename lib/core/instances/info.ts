@@ -67,8 +67,11 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
   const probed = asked ? await probe(session, instance, options) : null;
   const inside = readProbe(probed ?? "");
   const extra = await readImageSize(session, instance);
-  const { instances } = await session.engine();
-  const onHost = options.host === true ? await instances.footprint?.(instance.id) : undefined;
+  const { instances, autostart } = await session.engine();
+  const [onHost, starts] =
+    options.host === true
+      ? await Promise.all([instances.footprint?.(instance.id), autostart?.get(instance.id)])
+      : [];
   return {
     ...summary(session, instance),
     // The login worked, so it has booted; the mark of the boot is removed by the next holder of the lock.
@@ -78,6 +81,7 @@ async function infoOf(session: Session, instance: Instance, options: InfoOptions
     createdAt: instance.record.createdAt,
     macs: onHost?.macs ?? null,
     hostDisk: onHost?.hostDisk ?? null,
+    autostart: starts ?? null,
     snapshotCount: instance.snapshotCount,
     imageHash: instance.record.image.sha256,
     imageOs: instance.record.image.os,

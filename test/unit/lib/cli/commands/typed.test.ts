@@ -39,6 +39,15 @@ describe("typed JSON", () => {
     expect(snapshot).to.deep.include({ instance: "db", name: "clean", comment: "as launched", cpus: 1 });
   });
 
+  it("says which instances start with the host", async () => {
+    await at.done("set", "local.db.autostart=true");
+    const list = JSON.parse(await at.done("list", "-o", "json=name,autostart"));
+    expect(list.find((each: { name: string }) => each.name === "db").autostart).to.equal(true);
+    await at.done("set", "local.db.autostart=false");
+    const [db] = JSON.parse(await at.done("info", "-o", "json=autostart", "db"));
+    expect(db).to.deep.equal({ autostart: false });
+  });
+
   it("of list has the same fields, and those alone that are named", async () => {
     const list = JSON.parse(await at.done("list", "-o", "json=name,cpus,hostDisk"));
     expect(list.map(({ name, cpus }: { name: string; cpus: number }) => [name, cpus])).to.deep.equal([
