@@ -1,7 +1,18 @@
 import { spawn } from "node:child_process";
 import type { Engine, EngineAccess, ExecSession } from "../../../lib/engine/contract.ts";
-import { failure } from "../../../lib/errors.ts";
+import { errnoOf, failure } from "../../../lib/errors.ts";
 import { memoryEngine } from "../../../plugins/memory/index.ts";
+
+/** Ends a group of processes, which may have ended already: its output is still being read then. */
+function signalGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGTERM");
+  } catch (error) {
+    if (errnoOf(error) !== "ESRCH") {
+      throw error;
+    }
+  }
+}
 
 /** The memory engine, with guests whose commands are processes of this host at home in `home(name)`. */
 export function hostGuests(
@@ -20,7 +31,7 @@ export function hostGuests(
         env: { PATH: process.env.PATH, ...env, HOME: home(name) },
         detached: true,
       });
-      const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGTERM");
+      const kill = () => child.pid !== undefined && signalGroup(child.pid);
       signal?.addEventListener("abort", kill, { once: true });
       const exit = new Promise<{ code: number | null; signal?: string }>((resolve, reject) => {
         child.once("error", reject);
