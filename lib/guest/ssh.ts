@@ -117,9 +117,8 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
   }
   // From here on, a broken connection is reported by the streams of its commands.
   client.on("error", () => {});
-  const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   return {
-    ended,
+    ended: closeOf(socket),
     dial: (to, at) =>
       new Promise((resolve, reject) => {
         client.forwardOut("127.0.0.1", 0, to, at, (error, channel) =>
@@ -129,6 +128,11 @@ export async function openGuest(options: GuestOptions): Promise<Guest> {
     exec: (argv, execOptions = {}) => exec(client, options.name, argv, execOptions),
     [Symbol.asyncDispose]: () => hangUp(client, socket),
   };
+}
+
+/** Resolves when a connection has ended: a guest that goes down may reset it, which is an end like any other. */
+function closeOf(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once("close", () => resolve()));
 }
 
 /** Time-out for the guest to disconnect, ms. */
@@ -142,8 +146,7 @@ async function hangUp(client: ssh2.Client, socket: Socket): Promise<void> {
   if (socket.closed) {
     return;
   }
-  // A guest that goes down may reset the connection, which is an end like any other.
-  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  const closed = closeOf(socket);
   client.end();
   const timer = setTimeout(() => socket.destroy(), HANGUP_TIMEOUT_MS);
   await closed;

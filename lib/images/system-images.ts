@@ -2,6 +2,7 @@ import { access, constants, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import type { Context, Log } from "../engine/contract.ts";
+import { quietContext } from "../engine/quiet-context.ts";
 import { asStrataError, failure } from "../errors.ts";
 import { makeFolder, systemReason } from "../util/own-files.ts";
 import { isTrustedFile, trustedFolder } from "../util/trusted.ts";
@@ -79,10 +80,8 @@ async function lookAt(folder: string): ReturnType<typeof trustedFolder> {
 function withContent(cache: Cache): Cache {
   return {
     ...cache,
-    adopt: async (path, record) => {
-      const context: Context = { signal: new AbortController().signal, progress: () => {} };
-      return cache.adopt(path, { ...record, content: await hashFile(path, context) });
-    },
+    adopt: async (path, record) =>
+      cache.adopt(path, { ...record, content: await hashFile(path, quietContext()) }),
   };
 }
 

@@ -1,18 +1,13 @@
-import { randomUUID } from "node:crypto";
 import type { Instance } from "../../engine/contract.ts";
-import { RECORD_VERSION } from "../../engine/contract.ts";
-import { makeSeed } from "../../guest/seed.ts";
 import type { CallOptions } from "../api/strata.ts";
-import { userKeys } from "../guest/guest.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, plainName } from "../snapshots/names.ts";
 import { getInstance, outlines, requireStopped, whileLocked } from "./instances.ts";
+import { newMachine } from "./new-machine.ts";
 
 /**
- * Copies the current state of a stopped instance, without its snapshots. Inside, the copy is another machine:
- * its seed has a new instance id, for which cloud-init renews host name and host keys. It does not contain
- * the user's own cloud-init data, whose effects are already on the disk.
+ * Copies the current state of a stopped instance, without its snapshots. Inside, the copy is another machine.
  */
 export async function clone(
   session: Session,
@@ -29,22 +24,7 @@ export async function clone(
   return whileLocked(session, original, context, async (lock) => {
     requireStopped(lock.instance, "Only stopped instances can be cloned");
     const wanted = await freeName(session, lock.instance, options.name);
-    const { image, username } = lock.instance.record;
-    const instanceId = `i-${randomUUID()}`;
-    const { publicKey } = await userKeys(session);
-    const spec = {
-      name: wanted,
-      seed: makeSeed({ name: wanted, instanceId, username, publicKey }),
-      record: {
-        version: RECORD_VERSION,
-        image,
-        username,
-        deleted: false,
-        snapshotsTaken: 0,
-        cloudInstanceId: instanceId,
-        createdAt: Date.now(),
-      },
-    };
+    const spec = await newMachine(session, wanted, { ...lock.instance.record, snapshotsTaken: 0 });
     await copy(lock, spec, context);
     for (const disk of lock.instance.resources.disks ?? []) {
       if (disk.excluded === true) {

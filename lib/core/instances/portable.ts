@@ -1,15 +1,12 @@
-import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
-import { RECORD_VERSION } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
-import { makeSeed } from "../../guest/seed.ts";
 import type { Manifest } from "../../portable/manifest.ts";
 import type { CallOptions } from "../api/strata.ts";
-import { userKeys } from "../guest/guest.ts";
 import { requireGroup } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, plainName } from "../snapshots/names.ts";
 import { getInstance, requireStopped, whileLocked } from "./instances.ts";
+import { newMachine } from "./new-machine.ts";
 
 function groupOf(session: Session, what: string) {
   return requireGroup(session, "portable", what, ({ portable }) => portable);
@@ -46,8 +43,7 @@ export async function exportInstance(
 }
 
 /**
- * Makes an instance of what `exportInstance` has written, stopped. Inside it is another machine, as a clone is: the
- * seed has a new instance id, for which cloud-init lets our key in and renews host name and host keys.
+ * Makes an instance of what `exportInstance` has written, stopped. Inside it is another machine, as a clone is.
  */
 export async function importInstance(
   session: Session,
@@ -69,22 +65,7 @@ export async function importInstance(
   }
   const name = options.name ?? plainName(instance.name);
   checkName("instance", name);
-  const { username, image, snapshotsTaken } = instance;
-  const instanceId = `i-${randomUUID()}`;
-  const { publicKey } = await userKeys(session);
-  const spec = {
-    name,
-    seed: makeSeed({ name, instanceId, username, publicKey }),
-    record: {
-      version: RECORD_VERSION,
-      image,
-      username,
-      deleted: false,
-      snapshotsTaken,
-      cloudInstanceId: instanceId,
-      createdAt: Date.now(),
-    },
-  };
+  const spec = await newMachine(session, name, instance);
   await portable.check({ contents, files }, spec);
   await portable.accept({ contents, files }, parcel.files, spec, context);
   return { name };

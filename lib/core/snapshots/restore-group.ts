@@ -61,7 +61,7 @@ async function restoreAll(
     }
   } catch (error) {
     for (const { lock, back } of done) {
-      // What cannot be started is told by a warning; the first error is the one to report.
+      // A warning says what could not be started; the first error is the one to report.
       await startRestored(session, lock, back, uncancelled(context)).then(
         () => context.warn?.(restoredSentence(back, back.starts ? " and started" : "")),
         () => {},

@@ -14,6 +14,7 @@ import type {
   TakeOptions,
 } from "../contract.ts";
 import { RECORD_VERSION } from "../contract.ts";
+import { quietContext } from "../quiet-context.ts";
 import type { GuestFixture } from "./guest.ts";
 
 /** What the author of an engine gives the suite: the plugin, its engine, and a way to its disks without a boot. */
@@ -84,7 +85,7 @@ export const MIB = 1024n ** 2n;
 
 /** A context that nobody cancels. */
 export function context(): Context {
-  return { signal: new AbortController().signal, progress() {} };
+  return quietContext();
 }
 
 /** A specification with a name that nobody else has; it says whose it is, should the process be killed. */

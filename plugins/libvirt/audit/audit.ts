@@ -1,4 +1,5 @@
 import type { AuditOptions, Context, Finding } from "../../../lib/engine/contract.ts";
+import { quietContext } from "../../../lib/engine/quiet-context.ts";
 import { isStrataError } from "../../../lib/errors.ts";
 import { type LibvirtEngine, lockFolder, type Managed, readManaged } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
@@ -12,7 +13,7 @@ import { findUnreachable } from "./reach.ts";
 export async function audit(
   engine: LibvirtEngine,
   { deep = false }: AuditOptions = {},
-  context: Context = NO_CONTEXT,
+  context: Context = quietContext(),
 ): Promise<Finding[]> {
   const { managed, owners, findings } = await readDomains(engine);
   const [subnets, unreachable, ...found] = await Promise.all([
@@ -24,9 +25,6 @@ export async function audit(
   const pool = await auditPool(engine, owners);
   return [...findings, ...subnets, ...found.flat(), ...contents, ...unreachable, ...pool];
 }
-
-/** For callers without a context. */
-const NO_CONTEXT: Context = { signal: new AbortController().signal, progress() {} };
 
 /** All domains: strata's own, the owners of all UUIDs, and findings for those that cannot be read. */
 export async function readDomains(engine: LibvirtEngine) {

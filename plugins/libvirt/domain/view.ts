@@ -141,6 +141,11 @@ async function diskSize(
   }
 }
 
+/** True if the next start of a domain that is shut off would load memory: saved by libvirt, or a snapshot's. */
+export async function hasSavedMemory({ domain, metadata }: Managed): Promise<boolean> {
+  return metadata.resume !== undefined || domain.hasManagedSaveImage();
+}
+
 /** True if the domain is shut off without saved memory: no guest refers to the files of its chain. */
 export async function isShutOff({ domain }: Managed): Promise<boolean> {
   return (await domain.getState()).state === DomainState.SHUTOFF && !(await domain.hasManagedSaveImage());

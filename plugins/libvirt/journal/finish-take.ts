@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Context } from "../../../lib/engine/contract.ts";
+import { quietContext } from "../../../lib/engine/quiet-context.ts";
 import { reasonOf } from "../../../lib/errors.ts";
 import { isShutOff } from "../domain/view.ts";
 import { define, type LibvirtEngine, type Managed, writeMetadata } from "../engine.ts";
@@ -33,9 +33,6 @@ import { putMetadata, readMetadata, type SnapshotEntry } from "../xml/metadata.t
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { OperationOf } from "./entry.ts";
 
-/** Nobody waits for what is put right here. */
-const SILENT: Context = { signal: new AbortController().signal, progress() {} };
-
 /** A disk of an interrupted take. */
 interface TakenDisk {
   readonly target: string;
@@ -58,7 +55,7 @@ export async function finishTake(
   const { domain, metadata, document } = managed;
   await letGoOn(managed);
   if (metadata.snapshot?.consistency === "memory") {
-    await plugMounts(engine, managed, SILENT).catch((error: unknown) => {
+    await plugMounts(engine, managed, quietContext()).catch((error: unknown) => {
       engine.log.warn(`the mounts of "${managed.name}" come back with its next start: ${reasonOf(error)}`);
     });
   }

@@ -22,7 +22,7 @@ import { clearUnfinished, copyDefinition, isUnfinished } from "../lock/instance-
 import { DOMAIN_NAME_TAKEN } from "../messages.ts";
 import { putMounts, requireServable } from "../mounts/servable.ts";
 import { requireNetworks } from "../network/interfaces.ts";
-import { ensureNetwork, freePort, leaseReader, newMac } from "../network/networks.ts";
+import { ensureNetwork, leaseReader, newConnection, newMac } from "../network/networks.ts";
 import { createImage, createOverlay } from "../qcow2/overlay.ts";
 import { ConnectionLostError, type Domain } from "../rpc/index.ts";
 import { CDROM, checkSpaceFor, copyCdrom, importBase, makePrivateFolder } from "../storage/pool.ts";
@@ -59,9 +59,7 @@ export async function create(engine: LibvirtEngine, spec: InstanceSpec, context:
   await check(engine, spec);
   await requireNetworks(engine, spec.networks);
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
-  const network = engine.session
-    ? ({ kind: "user", port: await freePort() } as const)
-    : ({ kind: "network", name: engine.settings.network || "default" } as const);
+  const network = await newConnection(engine);
   await checkSpaceFor(pool, image, cdrom);
   if (network.kind === "network") {
     await ensureNetwork(engine, network.name);

@@ -4,6 +4,7 @@ import type { Context } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
 import { CONSOLE_LOG } from "../console/log-file.ts";
+import { hasSavedMemory } from "../domain/view.ts";
 import {
   changedMetadata,
   define,
@@ -22,12 +23,12 @@ import { requireWritableNow } from "../layers/writable.ts";
 import { dropStale, goOn, type Resume, resumeFromMemory } from "../memory/resume.ts";
 import { plugMounts, unplugMounts } from "../mounts/hotplug.ts";
 import { putMounts, sweepLaunchers } from "../mounts/servable.ts";
-import { ensureNetwork, freePort } from "../network/networks.ts";
+import { ensureNetworks, freePort } from "../network/networks.ts";
 import { type Domain, DomainState, LibvirtError } from "../rpc/index.ts";
 import { letGoOn } from "../snapshots/live-guest.ts";
 import { copyNewRecords } from "../snapshots/reconcile.ts";
 import { logConsole, readConsoleLog, unlogConsole } from "../xml/console.ts";
-import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
+import { setForwardedPort } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 import { requireMedia } from "./missing-media.ts";
 
@@ -40,10 +41,8 @@ const POLL_INTERVAL_MS = 250;
 const REPEAT_INTERVAL_MS = 10_000;
 
 /** True if there is memory that the next start of a guest that is not running would load. */
-export async function isSaved({ domain, metadata }: Managed): Promise<boolean> {
-  return (
-    !(await domain.isActive()) && (metadata.resume !== undefined || (await domain.hasManagedSaveImage()))
-  );
+export async function isSaved(managed: Managed): Promise<boolean> {
+  return !(await managed.domain.isActive()) && (await hasSavedMemory(managed));
 }
 
 /**
@@ -54,12 +53,9 @@ export async function requireShutOff(managed: Managed, reason: string): Promise<
   if (managed.shutOff === true) {
     return;
   }
-  const [{ state }, saved] = await Promise.all([
-    managed.domain.getState(),
-    managed.domain.hasManagedSaveImage(),
-  ]);
-  const { name, metadata } = managed;
-  if (saved || metadata.resume !== undefined) {
+  const [{ state }, saved] = await Promise.all([managed.domain.getState(), hasSavedMemory(managed)]);
+  const { name } = managed;
+  if (saved) {
     throw failure("INSTANCE_SUSPENDED", { name, reason });
   }
   if (state !== DomainState.SHUTOFF) {
@@ -103,11 +99,8 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   } else {
     await requireWritableNow(managed);
   }
-  const { document } = managed;
   context.progress({ phase: "Starting" });
-  for (const network of new Set(readInterfaces(document).map(({ network }) => network))) {
-    await ensureNetwork(engine, network);
-  }
+  await ensureNetworks(engine, managed.document);
   if (saved) {
     await domain.create();
     return plugMounts(engine, managed, context);

@@ -10,14 +10,14 @@ import {
   writeMetadata,
 } from "../engine.ts";
 import { layerOf } from "../layers/names.ts";
-import { ensureNetwork, freePort } from "../network/networks.ts";
+import { ensureNetworks, freePort } from "../network/networks.ts";
 import { isEmptyImage, readHeader } from "../qcow2/header.ts";
 import { holdsData } from "../qcow2/qemu-img.ts";
 import { DomainState, LibvirtError, SaveRestoreFlags } from "../rpc/index.ts";
 import { lookupSnapshot } from "../snapshots/records.ts";
 import { readDiskAt, setDisks, writtenDisks } from "../xml/disks.ts";
 import { type Element, parse, serialize } from "../xml/document.ts";
-import { readInterfaces, setForwardedPort } from "../xml/domain.ts";
+import { setForwardedPort } from "../xml/domain.ts";
 import { type Metadata, putMetadata } from "../xml/metadata.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 
@@ -89,8 +89,7 @@ async function whyNot(
   }
   const { targets, frozen } = snapshot;
   const written = writtenDisks(document, metadata);
-  const others = written.filter(({ target }) => !targets.includes(target));
-  if (others.length > 0 || written.length !== targets.length) {
+  if (written.length !== targets.length || written.some(({ target }) => !targets.includes(target))) {
     return "it has other disks than the snapshot";
   }
   for (const [at, target] of targets.entries()) {
@@ -111,9 +110,7 @@ async function load(engine: LibvirtEngine, managed: Managed, resume: Resume): Pr
   const { name, document, metadata } = managed;
   const cannot = (reason: string, cause?: unknown) =>
     failure("MEMORY_UNLOADABLE", { name, snapshot: resume.snapshot, reason }, cause);
-  for (const { network } of readInterfaces(document)) {
-    await ensureNetwork(engine, network);
-  }
+  await ensureNetworks(engine, document);
   const saved = await parse(
     await connection.saveImageXml(resume.memory).catch((error: unknown) => {
       throw error instanceof LibvirtError ? cannot(error.message, error) : error;

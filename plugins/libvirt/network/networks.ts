@@ -4,6 +4,7 @@ import type { SshAccess } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import { getManaged, type LibvirtEngine, type Managed } from "../engine.ts";
 import { isLibvirt } from "../errors.ts";
+import type { Element } from "../xml/document.ts";
 import { readInterfaces } from "../xml/domain.ts";
 
 /** Reads each network's leases once. */
@@ -84,6 +85,20 @@ export async function ensureNetwork(engine: LibvirtEngine, name: string): Promis
     }
     throw error;
   }
+}
+
+/** Starts the networks of a domain, as `ensureNetwork` does each. */
+export async function ensureNetworks(engine: LibvirtEngine, document: Element): Promise<void> {
+  for (const name of new Set(readInterfaces(document).map(({ network }) => network))) {
+    await ensureNetwork(engine, name);
+  }
+}
+
+/** What a new instance is connected to: in session mode its sshd is reached by a forwarded port. */
+export async function newConnection(engine: LibvirtEngine) {
+  return engine.session
+    ? ({ kind: "user", port: await freePort() } as const)
+    : ({ kind: "network", name: engine.settings.network || "default" } as const);
 }
 
 /** A TCP port of 127.0.0.1 that is free now. */

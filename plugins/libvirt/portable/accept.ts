@@ -17,7 +17,7 @@ import { newLayerPath, newPartialPath } from "../layers/names.ts";
 import { establish, type Place, requireFree } from "../lifecycle/creation.ts";
 import { requireAttainable } from "../lifecycle/limits.ts";
 import { lockPool } from "../lifecycle/removal.ts";
-import { ensureNetwork, freePort, newMac } from "../network/networks.ts";
+import { ensureNetwork, newConnection, newMac } from "../network/networks.ts";
 import { clearBacking, pointTo } from "../qcow2/qemu-img.ts";
 import { recordLost } from "../snapshots/record-again.ts";
 import { listCopies, writeRecordCopy } from "../snapshots/record-copies.ts";
@@ -83,9 +83,7 @@ export async function accept(
 async function builder(engine: LibvirtEngine, contents: Contents, { name, record }: AcceptSpec) {
   const host = await engine.host();
   const mac = newMac();
-  const network = engine.session
-    ? ({ kind: "user", port: await freePort() } as const)
-    : ({ kind: "network", name: engine.settings.network || "default" } as const);
+  const network = await newConnection(engine);
   if (network.kind === "network") {
     await ensureNetwork(engine, network.name);
   }

@@ -6,9 +6,11 @@ import { type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
 import { withAgent } from "./live-guest.ts";
 
 /**
- * strata creates the overlay: libvirt would make it readable by everyone, and start a program to create it.
+ * How a snapshot of disks is taken. strata creates the overlay: libvirt would make it readable by everyone, and start a
+ * program to create it.
  */
-const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
+export const TAKE =
+  SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
 
 /** Has libvirt take the snapshot that the entry in the metadata announces, and cut the power if that says so. */
 export async function freeze(

@@ -1,5 +1,6 @@
 import type { Consistency } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
+import { hasSavedMemory } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
 import { ENGINE, isLibvirt } from "../errors.ts";
 import { AgentTimeout, DomainState, JobType } from "../rpc/index.ts";
@@ -17,10 +18,10 @@ export async function requireLiveGuest(
   grouped: boolean,
 ): Promise<void> {
   const { domain, name } = managed;
-  const [{ state }, saved] = await Promise.all([domain.getState(), domain.hasManagedSaveImage()]);
+  const [{ state }, saved] = await Promise.all([domain.getState(), hasSavedMemory(managed)]);
   const reason = `A snapshot with the consistency "${consistency}" needs a guest that runs`;
   if (state === DomainState.SHUTOFF || state === DomainState.CRASHED) {
-    throw saved || managed.metadata.resume !== undefined
+    throw saved
       ? failure("INSTANCE_SUSPENDED", { name, reason })
       : failure("WRONG_STATE", { name, reason, state: "Stopped" });
   }

@@ -2,6 +2,7 @@ import { basename, dirname } from "node:path";
 import type { Context, Removal, Snapshots } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import { failure } from "../../../lib/errors.ts";
+import { hasSavedMemory } from "../domain/view.ts";
 import { type LibvirtEngine, type Managed, runOptions } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
@@ -83,10 +84,6 @@ async function deleteSnapshot(
   await writeJournal(managed.metadata.folder, operation);
   const children = removal.children.length === 0 ? [] : await listChildren(managed.domain, removal.name);
   await finishDelete(engine, managed, operation, context, { snapshot, children });
-}
-
-async function hasSavedMemory({ domain, metadata }: Managed): Promise<boolean> {
-  return metadata.resume !== undefined || domain.hasManagedSaveImage();
 }
 
 /** What the entry of a deletion says of the further disks. */

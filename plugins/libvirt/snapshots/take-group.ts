@@ -4,13 +4,12 @@ import { failure } from "../../../lib/errors.ts";
 import { newUuid } from "../../../lib/util/uuid.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { ENGINE } from "../errors.ts";
-import { type Domain, type DomainSnapshot, SnapshotCreateFlags } from "../rpc/index.ts";
+import type { Domain, DomainSnapshot } from "../rpc/index.ts";
+import { TAKE } from "./freeze.ts";
 import { withAgent } from "./live-guest.ts";
 import { beginGroup, commitGroup, endGroup } from "./pending-group.ts";
 import { announce, type Preparation, prepareTake, writeFiles } from "./preparation.ts";
 import { complete, settle } from "./take.ts";
-
-const TAKE = SnapshotCreateFlags.DISK_ONLY | SnapshotCreateFlags.ATOMIC | SnapshotCreateFlags.REUSE_EXT;
 
 /** A member whose take has begun. */
 interface Begun {
