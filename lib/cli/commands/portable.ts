@@ -1,10 +1,12 @@
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
-import { access, link, rm } from "node:fs/promises";
+import { access, link, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
-import type { Command } from "commander";
+import { finished, pipeline } from "node:stream/promises";
+import { type Command, Option } from "commander";
 import { failure, isStrataError } from "../../errors.ts";
+import { defined } from "../../util/defined.ts";
 import { systemReason } from "../../util/own-files.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
@@ -13,51 +15,102 @@ import { write } from "../io.ts";
 /** Standard output as a target, standard input as a source. */
 const STREAM = "-";
 
+interface ExportFlags {
+  format: "strata" | "qcow2";
+  disk?: string;
+}
+
 export function exportCommand(cli: Cli): Command {
   return command(
     "export",
     [
-      "write an instance to a file",
-      "write a stopped instance with all its snapshots to a file, for another host",
+      "write an instance or a snapshot to a file",
+      "write a stopped instance with its snapshots, or one snapshot, to a file",
     ],
     "export web web.tar",
+    "export web.clean clean.tar",
     "export web - | ssh box strata import -",
+    "export web.clean clean.qcow2 --format qcow2",
   )
-    .argument("<name>", "instance to export, which must be stopped")
+    .argument("<name>", "instance, which must be stopped, or INSTANCE.SNAPSHOT")
     .argument("<file>", "file to create, or - for standard output")
-    .action(async (name: string, path: string) => {
-      const { instances } = await cli.strata();
-      if (path === STREAM) {
-        if (cli.io.stdout.isTTY === true) {
-          throw failure("USAGE", { reason: "give a file, or send standard output elsewhere" });
-        }
-        await instances.export(name, cli.io.stdout, cli.call);
+    .addOption(
+      new Option(
+        "--format <format>",
+        "strata for `import`; qcow2 is the contents of one disk for other tools",
+      )
+        .choices(["strata", "qcow2"])
+        .default("strata"),
+    )
+    .option("--disk <disk>", "with --format qcow2: which disk, such as vdb (default: the system disk)")
+    .action(async (given: string, path: string, { format, disk }: ExportFlags) => {
+      if (disk !== undefined && format !== "qcow2") {
+        throw failure("USAGE", { reason: "--disk needs --format qcow2" });
+      }
+      const strata = await cli.strata();
+      const { instance, snapshot } = await strata.resolve(given);
+      const options = { ...defined({ snapshot, disk }), ...cli.call };
+      const { instances } = strata;
+      const toFile =
+        format === "qcow2"
+          ? (file: string) => instances.exportDisk(instance, file, options)
+          : async (file: string) => {
+              const stream = createWriteStream(file, { flags: "wx", mode: 0o600, flush: true });
+              await instances.export(instance, stream, options);
+              await finished(stream.end());
+            };
+      if (path !== STREAM) {
+        await asNewFile(path, toFile);
+        cli.progress.clear();
+        await write(cli.io, `Exported: ${given}\n`);
         return;
       }
-      // One that exists is never written over.
-      await access(path).then(
-        () => {
-          throw failure("INVALID_VALUE", { what: "the file", value: path, reason: "must not exist yet" });
-        },
-        () => {},
-      );
-      const partial = `${path}.${process.pid}.partial`;
-      try {
-        const file = createWriteStream(partial, { flags: "wx", mode: 0o600, flush: true });
-        await instances.export(name, file, cli.call);
-        await finished(file.end());
-        // Unlike a rename, a link never replaces what is there.
-        await link(partial, path);
-      } catch (error) {
-        throw isStrataError(error)
-          ? error
-          : failure("TRANSFER_FAILED", { path, reason: systemReason(error) }, error);
-      } finally {
-        await rm(partial, { force: true });
+      if (cli.io.stdout.isTTY === true) {
+        throw failure("USAGE", { reason: "give a file, or send standard output elsewhere" });
       }
-      cli.progress.clear();
-      await write(cli.io, `Exported: ${name}\n`);
+      await (format === "qcow2"
+        ? byWayOfFile(toFile, cli.io.stdout, cli.call.signal)
+        : instances.export(instance, cli.io.stdout, options));
     });
+}
+
+/** Creates a file, which is there only once it is complete. One that exists is never written over. */
+async function asNewFile(path: string, fill: (partial: string) => Promise<void>): Promise<void> {
+  await access(path).then(
+    () => {
+      throw failure("INVALID_VALUE", { what: "the file", value: path, reason: "must not exist yet" });
+    },
+    () => {},
+  );
+  const partial = `${path}.${process.pid}.partial`;
+  try {
+    await fill(partial);
+    // Unlike a rename, a link never replaces what is there.
+    await link(partial, path);
+  } catch (error) {
+    throw isStrataError(error)
+      ? error
+      : failure("TRANSFER_FAILED", { path, reason: systemReason(error) }, error);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+/** Sends what can only be made as a file to a stream. */
+async function byWayOfFile(
+  fill: (path: string) => Promise<void>,
+  to: NodeJS.WritableStream,
+  signal: AbortSignal,
+): Promise<void> {
+  // Not in /tmp, which may be in memory.
+  const folder = await mkdtemp(join(process.env.TMPDIR ?? "/var/tmp", "strata-"));
+  try {
+    const path = join(folder, "disk.qcow2");
+    await fill(path);
+    await pipeline(createReadStream(path), to, { end: false, signal });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 export function importCommand(cli: Cli): Command {

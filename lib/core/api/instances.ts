@@ -238,6 +238,26 @@ export interface CloneOptions extends CallOptions {
   readonly name?: string;
 }
 
+/** Options of {@link StrataInstances.export}. */
+export interface ExportOptions extends CallOptions {
+  /**
+   * Name of the snapshot to export.
+   *
+   * @default the instance as it is, with all its snapshots
+   */
+  readonly snapshot?: string;
+}
+
+/** Options of {@link StrataInstances.exportDisk}. */
+export interface ExportDiskOptions extends ExportOptions {
+  /**
+   * Name of the disk, such as "vdb".
+   *
+   * @default the system disk; `warn` gets a sentence for each of the others
+   */
+  readonly disk?: string;
+}
+
 /** Options of {@link StrataInstances.adopt}. */
 export interface AdoptOptions extends CallOptions {
   /**
@@ -402,11 +422,20 @@ export interface StrataInstances {
    */
   clone(name: string, options?: CloneOptions): Promise<{ readonly name: string }>;
   /**
-   * Writes a stopped instance with its snapshots to a stream, which is left open. The instance is locked meanwhile.
+   * Writes a stopped instance with its snapshots to a stream, which is left open. With `snapshot`, writes the instance
+   * as it was then, without snapshots, and it may run. The instance is locked meanwhile. `warn` gets a sentence for
+   * whatever does not go along.
    *
-   * @throws INSTANCE_NOT_FOUND, WRONG_STATE, UNSUPPORTED for what cannot leave its host
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, WRONG_STATE, UNSUPPORTED for what cannot leave its host
    */
-  export(name: string, to: NodeJS.WritableStream, options?: CallOptions): Promise<void>;
+  export(name: string, to: NodeJS.WritableStream, options?: ExportOptions): Promise<void>;
+  /**
+   * Writes the contents of a disk to a new file, as a compressed qcow2 image that stands on nothing and that other
+   * tools can open.
+   *
+   * @throws INSTANCE_NOT_FOUND, SNAPSHOT_NOT_FOUND, DISK_NOT_FOUND, WRONG_STATE, NO_SPACE, UNSUPPORTED
+   */
+  exportDisk(name: string, path: string, options?: ExportDiskOptions): Promise<void>;
   /**
    * Makes an instance of what `export` has written, stopped and with an identity of its own; all or nothing. Nothing of
    * it is trusted.

@@ -1,8 +1,11 @@
+import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
+import type { Lock, PackedState } from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Manifest } from "../../portable/manifest.ts";
+import { atOwn, createFile } from "../../util/own-files.ts";
 import type { CallOptions } from "../api/strata.ts";
-import { requireGroup } from "../session/features.ts";
+import { requireGroup, unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, plainName } from "../snapshots/names.ts";
 import { getInstance, requireStopped, whileLocked } from "./instances.ts";
@@ -12,11 +15,15 @@ function groupOf(session: Session, what: string) {
   return requireGroup(session, "portable", what, ({ portable }) => portable);
 }
 
-/** Writes a stopped instance with its snapshots to a stream, as a parcel. It is locked meanwhile. */
+/**
+ * Writes a stopped instance with its snapshots to a stream, as a parcel; with `snapshot`, the instance as it was then.
+ * It is locked meanwhile.
+ */
 export async function exportInstance(
   session: Session,
   name: string,
   to: NodeJS.WritableStream,
+  of: PackedState,
   call?: CallOptions,
 ): Promise<void> {
   const context = contextOf(call);
@@ -25,12 +32,13 @@ export async function exportInstance(
   const { writeParcel } = await import("../../portable/write.ts");
   const instance = await getInstance(session, name);
   await whileLocked(session, instance, context, async (lock) => {
-    requireStopped(lock.instance, "Only stopped instances can be exported");
-    const { contents, files, left } = await portable.pack(lock, context);
+    requireExportable(lock, of);
+    const { contents, files, left } = await portable.pack(lock, of, context);
     for (const each of left) {
       context.warn?.(`"${name}" is exported without ${each}`);
     }
-    const { username, image, snapshotsTaken, createdAt } = lock.instance.record;
+    const { username, image, createdAt } = lock.instance.record;
+    const snapshotsTaken = of.snapshot === undefined ? lock.instance.record.snapshotsTaken : 0;
     const manifest: Manifest = {
       strata: VERSION,
       engine: session.engineName,
@@ -39,6 +47,42 @@ export async function exportInstance(
       files: files.map((file) => ({ name: file.name, size: file.size })),
     };
     await writeParcel(manifest, files, to, context);
+  });
+}
+
+function requireExportable({ instance }: Lock, { snapshot }: PackedState): void {
+  if (snapshot === undefined) {
+    requireStopped(instance, "Only stopped instances can be exported");
+  }
+}
+
+/** Writes the contents of a disk to a new file, as a qcow2 image that stands on nothing. */
+export async function exportDisk(
+  session: Session,
+  name: string,
+  path: string,
+  of: PackedState & { readonly disk?: string },
+  call?: CallOptions,
+): Promise<void> {
+  const context = contextOf(call);
+  const portable = await groupOf(session, "exporting");
+  const { flatten } = portable;
+  if (flatten === undefined) {
+    throw await unsupported(session, "exporting a disk", "its disks are no files");
+  }
+  const instance = await getInstance(session, name);
+  await whileLocked(session, instance, context, async (lock) => {
+    requireExportable(lock, of);
+    await atOwn(path, async () => (await createFile(path)).close());
+    try {
+      const { others } = await flatten.call(portable, lock, of, path, context);
+      for (const disk of others) {
+        context.warn?.(`disk ${disk} of "${name}" is not in the image`);
+      }
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
   });
 }
 

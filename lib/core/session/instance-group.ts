@@ -9,7 +9,7 @@ import { eject } from "../instances/eject.ts";
 import { info, listing } from "../instances/info.ts";
 import { launch } from "../instances/launch.ts";
 import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
-import { exportInstance, importInstance } from "../instances/portable.ts";
+import { exportDisk, exportInstance, importInstance } from "../instances/portable.ts";
 import { optimize } from "../instances/read-images.ts";
 import { purge, recover, recoverFrom, remove } from "../instances/removal.ts";
 import { renameInstance } from "../instances/rename.ts";
@@ -58,7 +58,8 @@ export function instances(session: Session): StrataInstances {
       await requireFree(session, options?.name);
       return clone(await at(name), name, options, options);
     },
-    export: async (name, to, options) => exportInstance(await at(name), name, to, options),
+    export: async (name, to, options = {}) => exportInstance(await at(name), name, to, options, options),
+    exportDisk: async (name, path, options = {}) => exportDisk(await at(name), name, path, options, options),
     async import(from, options) {
       await requireFree(session, options?.name);
       return importInstance(session, from, options, options);

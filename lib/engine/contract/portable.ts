@@ -4,10 +4,22 @@ import type { Instance, InstanceRecord, Seed } from "./instances.ts";
 /** Instances that leave their host as files, and come to another. */
 export interface Portable {
   /**
-   * What makes up a stopped instance with its snapshots. The files stay as they are while the lock is held; nothing is
-   * copied. UNSUPPORTED with the reason for what cannot leave.
+   * What makes up a stopped instance with its snapshots; of a snapshot, what makes up the instance as it was then,
+   * without snapshots, also while it runs. The files stay as they are while the lock is held; nothing is copied.
+   * UNSUPPORTED with the reason for what cannot leave.
    */
-  pack(lock: Lock, context: Context): Promise<Parcel>;
+  pack(lock: Lock, of: PackedState, context: Context): Promise<Parcel>;
+  /**
+   * Writes the contents of one disk to `to`, an empty file, as a qcow2 image that stands on nothing: those of a stopped
+   * instance, or of a snapshot also while it runs. Absent where disks are no files. Rejects with DISK_NOT_FOUND;
+   * resolves to the disks that are not in it.
+   */
+  flatten?(
+    lock: Lock,
+    of: PackedState & { readonly disk?: string },
+    to: string,
+    context: Context,
+  ): Promise<{ readonly disk: string; readonly others: readonly string[] }>;
   /**
    * Rejects what cannot be accepted here, as far as that is known without the files: PARCEL_BROKEN for what is not
    * well-formed, INSTANCE_EXISTS for a taken name, UNSUPPORTED, INVALID_VALUE for more than the host has, NO_SPACE.
@@ -25,6 +37,12 @@ export interface Portable {
     spec: AcceptSpec,
     context: Context,
   ): Promise<Instance>;
+}
+
+/** What of an instance leaves its host. */
+export interface PackedState {
+  /** Name of the snapshot; absent for the instance as it is. */
+  readonly snapshot?: string;
 }
 
 /** What a parcel says of itself. */

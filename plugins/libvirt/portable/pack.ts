@@ -1,51 +1,51 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import type { Context, Parcel } from "../../../lib/engine/contract.ts";
+import type { Context, PackedState, Parcel } from "../../../lib/engine/contract.ts";
 import { failure } from "../../../lib/errors.ts";
 import type { LibvirtEngine, Managed } from "../engine.ts";
 import { getReady } from "../journal/recover.ts";
 import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
 import { isLayerPath } from "../layers/names.ts";
-import { requireShutOff } from "../lifecycle/power.ts";
-import { listSnapshots } from "../snapshots/records.ts";
 import { basePath } from "../storage/pool.ts";
-import { writtenDisks } from "../xml/disks.ts";
-import { find } from "../xml/document.ts";
-import { readInterfaces } from "../xml/domain.ts";
+import type { Element } from "../xml/document.ts";
 import { readFirmware, readTpm } from "../xml/firmware.ts";
 import { readResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { BASE, baseName, type Contents, type LayerFile, type SnapshotFields } from "./contents.ts";
+import { readState } from "./state.ts";
 
-/** What leaves an instance with its snapshots, as the contract says. */
-export async function pack(engine: LibvirtEngine, id: string, context: Context): Promise<Parcel> {
+/** What leaves an instance with its snapshots, or as it was in one, as the contract says. */
+export async function pack(
+  engine: LibvirtEngine,
+  id: string,
+  of: PackedState,
+  context: Context,
+): Promise<Parcel> {
   const managed = await getReady(engine, id, context);
-  await requireShutOff(managed, "Only stopped instances can be exported");
-  const { document, metadata, domain } = managed;
-  const snapshots = await listSnapshots(domain);
-  requirePortable(managed, snapshots);
-  const covered = writtenDisks(document, metadata).filter(({ left }) => left === undefined);
+  const { domain, covered, snapshots, left } = await readState(managed, of);
+  requirePortable(managed, domain, snapshots);
   const tops = [...covered.map(({ file }) => file), ...snapshots.flatMap(({ frozen }) => frozen)];
   const base = await baseOf(engine, managed);
   const { layers, usesBase } = await collect(managed, tops, base);
   const host = await engine.host();
+  const { sha256 } = managed.metadata.record.image;
   const contents: Contents = {
     arch: host.arch,
-    ...machineOf(document),
+    ...machineOf(domain),
     disks: covered.map(({ target, file }) => ({ target, layer: basename(file) })),
     layers: [...layers.values()],
-    base: usesBase ? metadata.record.image.sha256 : null,
+    base: usesBase ? sha256 : null,
     snapshots: snapshotsOf(snapshots),
   };
   const paths = [...(usesBase && base !== null ? [base] : []), ...layers.keys()];
   const files = await Promise.all(
     paths.map(async (path) => ({
-      name: path === base ? baseName(metadata.record.image.sha256) : basename(path),
+      name: path === base ? baseName(sha256) : basename(path),
       size: (await stat(path)).size,
       path,
     })),
   );
-  return { contents, files, left: leftOf(managed) };
+  return { contents, files, left };
 }
 
 /** All layers that the files stand on, by their paths, each after the one below. */
@@ -83,12 +83,16 @@ async function baseOf(engine: LibvirtEngine, { metadata }: Managed): Promise<str
 }
 
 /** What would be lost on the way is not left out in silence. */
-function requirePortable({ document, metadata }: Managed, snapshots: readonly SnapshotDocument[]): void {
+function requirePortable(
+  { metadata }: Managed,
+  domain: Element,
+  snapshots: readonly SnapshotDocument[],
+): void {
   if (metadata.adopted !== undefined || metadata.own !== undefined) {
     throw refusal("it was adopted, and its definition would not go along");
   }
-  const firmware = readFirmware(document);
-  if ((firmware !== undefined && firmware !== "bios") || readTpm(document) !== undefined) {
+  const firmware = readFirmware(domain);
+  if ((firmware !== undefined && firmware !== "bios") || readTpm(domain) !== undefined) {
     throw refusal("it has UEFI variables or a TPM, whose state does not go along");
   }
   const memory = snapshots.find(({ memory }) => memory !== "");
@@ -101,7 +105,7 @@ function requirePortable({ document, metadata }: Managed, snapshots: readonly Sn
   }
 }
 
-function machineOf(domain: SnapshotDocument["document"]): { cpus: number; memory: string } {
+function machineOf(domain: Element): { cpus: number; memory: string } {
   const { cpus, memory } = readResources(domain);
   return { cpus, memory: String(memory) };
 }
@@ -139,21 +143,4 @@ function snapshotsOf(snapshots: readonly SnapshotDocument[]): SnapshotFields[] {
     }
   }
   return ordered;
-}
-
-/** What stays here, for the user. */
-function leftOf({ document, metadata }: Managed): string[] {
-  const disks = writtenDisks(document, metadata).filter(({ left }) => left !== undefined);
-  const media = find(document, "devices")?.children.some(
-    (child) =>
-      typeof child !== "string" && child.attributes.device === "cdrom" && find(child, "source") !== undefined,
-  );
-  return [
-    ...disks.map(({ target }) => `disk ${target}, which is excluded`),
-    ...metadata.mounts.map(({ target }) => `the mount at ${target}`),
-    ...readInterfaces(document)
-      .slice(1)
-      .map(({ network }) => `the interface on network ${network}`),
-    ...(media === true ? [`the medium in its drive`] : []),
-  ];
 }

@@ -2,11 +2,13 @@ import type { Portable } from "../../../lib/engine/contract.ts";
 import { lockedId } from "../../../lib/engine/locks.ts";
 import type { LibvirtEngine } from "../engine.ts";
 import { accept, checkParcel } from "./accept.ts";
+import { flatten } from "./flatten.ts";
 import { pack } from "./pack.ts";
 
 export function portableGroup(engine: LibvirtEngine): Portable {
   return {
-    pack: async (lock, context) => pack(engine, lockedId(engine, lock), context),
+    pack: async (lock, of, context) => pack(engine, lockedId(engine, lock), of, context),
+    flatten: async (lock, of, to, context) => flatten(engine, lockedId(engine, lock), of, to, context),
     async check(parcel, spec) {
       await checkParcel(engine, parcel, spec);
     },

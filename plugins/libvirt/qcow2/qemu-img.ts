@@ -123,6 +123,16 @@ export async function copyInto(image: string, layer: string, options: RunOptions
   await qemuImg(["commit", "-q", "-d", top], options);
 }
 
+/** Writes what a file and those below it contain over `to`, compressed, as a qcow2 image that stands on nothing. */
+export async function writeCompressed(
+  from: { readonly path: string; readonly format: Format },
+  to: string,
+  options: RunOptions,
+): Promise<void> {
+  await qemuImg(["convert", "-p", "-c", "-f", from.format, "-O", "qcow2", from.path, to], options);
+  await flush(to);
+}
+
 /** Names of QEMU's own snapshots in an image. */
 export async function listInsideSnapshots(path: string, options: RunOptions): Promise<string[]> {
   const info: unknown = JSON.parse(

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -105,6 +105,45 @@ describe("an exported instance", () => {
     } finally {
       await remove(COPY);
     }
+  });
+
+  it("is one snapshot of it where only that is wanted: the instance as it was then", async () => {
+    const to = new PassThrough();
+    const read = buffer(to);
+    await stage.strata.instances.export(NAME, to, { snapshot: "second" });
+    to.end();
+    await accept(await read);
+    try {
+      const { now, resources } = await knownOf(COPY);
+      const known = await knownOf(NAME);
+      expect(Object(known.second)).to.deep.include({ disks: now });
+      expect(Object(resources).cpus).to.equal(1);
+      expect(String(await stage.strata.snapshots.take(COPY))).to.equal(`${COPY}.snapshot1`);
+    } finally {
+      await remove(COPY);
+    }
+  });
+
+  it("gives each disk of each state as an image that stands on nothing", async () => {
+    const folder = await mkdtemp(join(stage.fixture.folder, "images-"));
+    const known = await knownOf(NAME);
+    const disksOf = (state: unknown) => Object(state).disks;
+    const states = [{}, { snapshot: "clean" }, { snapshot: "branch", disk: "vdc" }];
+    const expected = [Object(known.now)[0], disksOf(known.clean)[0], disksOf(known.branch)[1]];
+    for (const [at, state] of states.entries()) {
+      const path = join(folder, `${at}.qcow2`);
+      const warnings: string[] = [];
+      await stage.strata.instances.exportDisk(NAME, path, { ...state, warn: (said) => warnings.push(said) });
+      expect(await stage.contents.of(path), JSON.stringify(state)).to.equal(expected[at]);
+      expect(warnings, "the other disk").to.have.length(1);
+      const { stdout } = await execa("qemu-img", ["info", "--output=json", path]);
+      expect(JSON.parse(stdout)).to.not.have.property("backing-filename");
+      expect((await stat(path)).mode & 0o777).to.equal(0o600);
+    }
+    const path = join(folder, "none");
+    const error = await stage.strata.instances.exportDisk(NAME, path, { disk: "vdx" }).catch(asStrataError);
+    expect(error).to.include({ code: "DISK_NOT_FOUND" });
+    expect(await readdir(folder)).to.not.include("none");
   });
 
   it("says nothing of this host but what the user named", () => {
