@@ -7,7 +7,8 @@ import type { Cli } from "../cli.ts";
 import { paletteOf } from "../colour.ts";
 import { command, formatOption } from "../command.ts";
 import { parseFormat } from "../format/format.ts";
-import { formatInfo, type Infos, silentGuests } from "../format/info.ts";
+import { formatInfo, silentGuests } from "../format/info.ts";
+import type { Infos } from "../format/infos.ts";
 import { INFO_FIELDS, SNAPSHOT_FIELDS, typedInstance, typedSnapshot } from "../format/typed.ts";
 import { write } from "../io.ts";
 import {

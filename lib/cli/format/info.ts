@@ -2,18 +2,11 @@ import type { InstanceInfo, SnapshotInfo, Usage } from "../../core/api/strata.ts
 import type { Disk, Mount } from "../../engine/contract.ts";
 import { formatSize } from "../../size/format.ts";
 import { type Palette, PLAIN, paintState } from "../colour.ts";
-import { csvField, csvLines } from "./cell.ts";
 import { type Format, json, yaml } from "./format.ts";
+import { infoCsv } from "./info-csv.ts";
+import { type Infos, mountLines, runs } from "./infos.ts";
 import { line, paintedLine } from "./line.ts";
 import { shortGroup } from "./snapshot-list.ts";
-
-/** What `info` was asked for: instances, snapshots, or both. */
-export interface Infos {
-  readonly instances: readonly InstanceInfo[];
-  readonly snapshots: readonly SnapshotInfo[];
-  /** Only snapshots were requested, which matters if there are none. */
-  readonly onlySnapshots: boolean;
-}
 
 /** What to say of the guests that did not answer. */
 export function silentGuests({ instances }: Infos): string[] {
@@ -37,7 +30,7 @@ export function formatInfo(infos: Infos, format: Format, palette: Palette = PLAI
     case "yaml":
       return yaml({ errors: errors.length === 0 ? [null] : errors, ...listed(yamlInfo(infos)) });
     case "csv":
-      return csv(infos);
+      return infoCsv(infos);
     case "table": {
       const blocks = [
         ...infos.instances.map((info) => instanceTable(info, palette)),
@@ -74,15 +67,6 @@ function usage(value: Usage | null, size: bigint): string {
     return size === 0n ? "--" : `-- out of ${formatSize(size)}`;
   }
   return `${formatSize(value.used)} out of ${formatSize(value.total)}`;
-}
-
-function mountLines(mounts: readonly Mount[]): string[] {
-  return mounts.map(({ source, target }) => `${source} => ${target}`);
-}
-
-/** Release and CPUs are shown for running instances, including one that is about to shut down. */
-function runs({ state }: InstanceInfo): boolean {
-  return state === "Running" || state === "Delayed Shutdown";
 }
 
 /** What few instances have: another firmware than BIOS, a TPM. */
@@ -239,60 +223,4 @@ function jsonSnapshot(info: SnapshotInfo): Record<string, unknown> {
     ...(info.consistency === "memory" ? { saved_memory_size: String(info.memorySize ?? "") } : {}),
     ...(info.group === null ? {} : { group: info.group }),
   };
-}
-
-function csv({ instances, snapshots, onlySnapshots }: Infos): string {
-  const parts: string[] = [];
-  const mounts = (list: readonly Mount[]) => csvField(mountLines(list).join(";"));
-  if (instances.length > 0 || (snapshots.length === 0 && !onlySnapshots)) {
-    parts.push(
-      csvLines([
-        "Name,State,Ipv4,Release,Image hash,Image release,Load,Disk usage,Disk total,Memory usage,Memory total,Mounts,AllIPv4,CPU(s),Snapshots".split(
-          ",",
-        ),
-        ...instances.map((info) => [
-          info.name,
-          info.state,
-          info.ipv4[0] ?? "",
-          csvField(runs(info) ? info.release : ""),
-          info.imageHash,
-          csvField(info.imageRelease),
-          info.load.join(" "),
-          String(info.disk?.used ?? ""),
-          String(info.disk?.total ?? ""),
-          String(info.memory?.used ?? ""),
-          String(info.memory?.total ?? ""),
-          mounts(info.mounts),
-          csvField(info.ipv4.join(",")),
-          runs(info) ? String(info.cpus) : "",
-          String(info.snapshotCount),
-        ]),
-      ]),
-    );
-  }
-  if (snapshots.length > 0 || onlySnapshots) {
-    parts.push(
-      csvLines([
-        "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment,Consistency,Saved memory,Group".split(
-          ",",
-        ),
-        ...snapshots.map((info) => [
-          info.name,
-          info.instance,
-          String(info.cpus),
-          String(info.disk),
-          String(info.memory),
-          mounts(info.mounts),
-          new Date(info.createdAt).toISOString(),
-          info.parent ?? "",
-          info.children.join(";"),
-          csvField(info.comment, true),
-          info.consistency,
-          String(info.memorySize ?? ""),
-          info.group ?? "",
-        ]),
-      ]),
-    );
-  }
-  return parts.join("\n");
 }
