@@ -1,4 +1,4 @@
-import type { Mount } from "../../engine/contract.ts";
+import type { Disk, Mount } from "../../engine/contract.ts";
 import { csvField, csvLines } from "./cell.ts";
 import { type Infos, mountLines, runs } from "./infos.ts";
 
@@ -9,7 +9,7 @@ export function infoCsv({ instances, snapshots, onlySnapshots }: Infos): string 
   if (instances.length > 0 || (snapshots.length === 0 && !onlySnapshots)) {
     parts.push(
       csvLines([
-        "Name,State,Ipv4,Release,Image hash,Image release,Load,Disk usage,Disk total,Memory usage,Memory total,Mounts,AllIPv4,CPU(s),Snapshots".split(
+        "Name,State,Ipv4,Release,Image hash,Image release,Load,Disk usage,Disk total,Memory usage,Memory total,Mounts,AllIPv4,CPU(s),Snapshots,Further disks".split(
           ",",
         ),
         ...instances.map((info) => [
@@ -28,6 +28,7 @@ export function infoCsv({ instances, snapshots, onlySnapshots }: Infos): string 
           csvField(info.ipv4.join(",")),
           runs(info) ? String(info.cpus) : "",
           String(info.snapshotCount),
+          furtherDisks(info.resources.disks),
         ]),
       ]),
     );
@@ -35,7 +36,7 @@ export function infoCsv({ instances, snapshots, onlySnapshots }: Infos): string 
   if (snapshots.length > 0 || onlySnapshots) {
     parts.push(
       csvLines([
-        "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment,Consistency,Saved memory,Group".split(
+        "Snapshot,Instance,CPU(s),Disk space,Memory size,Mounts,Created,Parent,Children,Comment,Consistency,Saved memory,Group,Further disks".split(
           ",",
         ),
         ...snapshots.map((info) => [
@@ -52,9 +53,21 @@ export function infoCsv({ instances, snapshots, onlySnapshots }: Infos): string 
           info.consistency,
           String(info.memorySize ?? ""),
           info.group ?? "",
+          furtherDisks(info.disks),
         ]),
       ]),
     );
   }
   return parts.join("\n");
+}
+
+/** `vdb 21474836480;vdc 5368709120 excluded`: the size in bytes, nothing for one that is not known. */
+function furtherDisks(disks: readonly Disk[] = []): string {
+  return csvField(
+    disks
+      .map(({ name, size, excluded }) =>
+        [name, ...(size === 0n ? [] : [size]), ...(excluded === true ? ["excluded"] : [])].join(" "),
+      )
+      .join(";"),
+  );
 }

@@ -182,7 +182,7 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   CHECKSUM_REQUIRED: { means: "An image from a URL was given without a checksum." },
   PARCEL_BROKEN: {
     means:
-      "What `strata import` reads is no export of strata, is cut off or damaged, or holds what no export holds.",
+      "What `strata import` reads is not an export of strata, is cut off or damaged, or holds what no export holds.",
   },
   CATALOGUE_UNREADABLE: {
     means: "A remote's catalogue is not in simplestreams form, or points to another server.",

@@ -188,7 +188,7 @@ describe("commands on instances", () => {
     expect(await at.done("info", "web"))
       .to.match(/^Release: +any$/m)
       .and.match(/^CPU\(s\): +1$/m);
-    expect(await at.done("info", "web", "--format", "csv")).to.match(/,any,.*,1,0\n$/);
+    expect(await at.done("info", "web", "--format", "csv")).to.match(/,any,.*,1,0,\n$/);
     await at.done("stop", "web");
     expect((await shown()).release).to.equal("");
     expect(await at.done("info", "web")).to.match(/^Release: +--$/m);
