@@ -21,6 +21,14 @@ export async function forward(cli: Cli, far: FarCommand): Promise<number | undef
     await transferThere(cli, connection, far);
     return undefined;
   }
+  if (PARCELS.includes(far.command)) {
+    const { carryParcel } = await import("./far-portable.ts");
+    watch(io.stdout);
+    const code = await carryParcel(cli, connection, far);
+    if (code !== undefined) {
+      return code;
+    }
+  }
   await using packed = await (await import("./luggage.ts")).pack(cli, connection, far);
   const words = [...(env.NO_COLOR ? ["--no-color"] : []), ...packed.words];
   return await runStrata(connection, words, {
@@ -33,6 +41,9 @@ export async function forward(cli: Cli, far: FarCommand): Promise<number | undef
 
 /** Copies between there and here. */
 const TRANSFER: readonly string[] = ["transfer", "copy-files"];
+
+/** Write and read a file here. */
+const PARCELS: readonly string[] = ["export", "import"];
 
 /** Commands that never read standard input without a terminal. Of all others, aliases among them, it is not known. */
 const SILENT: readonly string[] = [

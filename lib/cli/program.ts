@@ -12,6 +12,7 @@ import { cloneCommand } from "./commands/clone.ts";
 import { completionCommand, completionWordsCommand } from "./commands/completion.ts";
 import { consoleCommand, logsCommand } from "./commands/console.ts";
 import { contextCommand } from "./commands/context.ts";
+import { copyCommand } from "./commands/copy.ts";
 import { dfCommand } from "./commands/df.ts";
 import { diskCommand } from "./commands/disk.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -58,6 +59,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, (cli: Cli) => Comm
     clone: cloneCommand,
     export: exportCommand,
     import: importCommand,
+    copy: copyCommand,
     rename: renameCommand,
     delete: deleteCommand,
     recover: recoverCommand,

@@ -4,7 +4,6 @@ import { isCalled } from "./command.ts";
 /** Other tools' names for strata's commands. Words that are commands here are looked up in the tree first. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   attach: "shell",
-  copy: "clone",
   cp: "transfer",
   create: "launch",
   destroy: "delete",

@@ -1,16 +1,15 @@
-import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
-import { access, link, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { type Command, Option } from "commander";
-import { failure, isStrataError } from "../../errors.ts";
+import { failure } from "../../errors.ts";
 import { defined } from "../../util/defined.ts";
-import { systemReason } from "../../util/own-files.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
+import { asNewFile, openFile } from "../user-file.ts";
 
 /** Standard output as a target, standard input as a source. */
 const STREAM = "-";
@@ -60,7 +59,10 @@ export function exportCommand(cli: Cli): Command {
               await finished(stream.end());
             };
       if (path !== STREAM) {
-        await asNewFile(path, toFile);
+        await asNewFile(path, async (partial) => {
+          await toFile(partial);
+          return true;
+        });
         cli.progress.clear();
         await write(cli.io, `Exported: ${given}\n`);
         return;
@@ -72,28 +74,6 @@ export function exportCommand(cli: Cli): Command {
         ? byWayOfFile(toFile, cli.io.stdout, cli.call.signal)
         : instances.export(instance, cli.io.stdout, options));
     });
-}
-
-/** Creates a file, which is there only once it is complete. One that exists is never written over. */
-async function asNewFile(path: string, fill: (partial: string) => Promise<void>): Promise<void> {
-  await access(path).then(
-    () => {
-      throw failure("INVALID_VALUE", { what: "the file", value: path, reason: "must not exist yet" });
-    },
-    () => {},
-  );
-  const partial = `${path}.${process.pid}.partial`;
-  try {
-    await fill(partial);
-    // Unlike a rename, a link never replaces what is there.
-    await link(partial, path);
-  } catch (error) {
-    throw isStrataError(error)
-      ? error
-      : failure("TRANSFER_FAILED", { path, reason: systemReason(error) }, error);
-  } finally {
-    await rm(partial, { force: true });
-  }
 }
 
 /** Sends what can only be made as a file to a stream. */
@@ -142,12 +122,4 @@ export function importCommand(cli: Cli): Command {
         }
       }
     });
-}
-
-async function openFile(path: string): Promise<Readable> {
-  const file = createReadStream(path);
-  await once(file, "open").catch((error: unknown) => {
-    throw failure("FILE_NOT_FOUND", { path }, error);
-  });
-  return file;
 }
