@@ -21,7 +21,8 @@ const options = {
 };
 /** As Node makes of each CommonJS module, for strata.js to call; see lib/engine/import-module.ts. */
 const head = "(function (exports, require, module, __filename, __dirname, bundleImport) {";
-const url = 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;';
+/** `import.meta.url`, which few commands read. */
+const url = 'const bundle={get url(){return require("node:url").pathToFileURL(__filename).href}};';
 /**
  * What a chunk imports is loaded at its first use: most commands use a small part of what their modules import. esbuild
  * writes each import as a variable whose properties are the exports, and reads them where they are used.
@@ -48,7 +49,7 @@ const { outputFiles } = await build({
   entryPoints: ["bin/main.ts", ...PARTS],
   entryNames: "[name]",
   chunkNames: "chunk-[hash]",
-  define: { "import.meta.url": "bundleUrl" },
+  define: { "import.meta.url": "bundle.url" },
 });
 const chunks = await Promise.all(
   outputFiles.map(async ({ path, text }) => {
@@ -60,7 +61,7 @@ const chunks = await Promise.all(
       supported: { "dynamic-import": false },
       minifyWhitespace: true,
     });
-    return [basename(path), `${head}${code.includes("bundleUrl") ? url : ""}${lazily(code)}})`];
+    return [basename(path), `${head}${code.includes("bundle.url") ? url : ""}${lazily(code)}})`];
   }),
 );
 const hash = createHash("sha256");

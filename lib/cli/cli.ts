@@ -3,6 +3,7 @@ import type { OpenStrataOptions, Strata } from "../core/api/strata.ts";
 import type { Context } from "../engine/contract.ts";
 import { asStrataError, type StrataError } from "../errors.ts";
 import { defaultFolders } from "../settings/folders.ts";
+import { stopwatch } from "../util/stopwatch.ts";
 import { causesOf } from "./causes.ts";
 import { warningPrefix } from "./colour.ts";
 import { printable } from "./format/cell.ts";
@@ -52,7 +53,7 @@ const openReal: Opener = async (options) => (await import("../core/session/open.
 
 export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal): OpenCli {
   const global: GlobalOptions = { driver: undefined, verbosity: 0, quiet: false, colour: true };
-  const begin = performance.now();
+  const elapsed = stopwatch();
   const progress = progressLine(io, () => global.verbosity > 0);
   let opened: Promise<Strata> | undefined;
   let code = 0;
@@ -103,8 +104,7 @@ export function createCli(io: Io, signal: AbortSignal, open: Opener = openReal):
         code = value;
       },
     },
-    logEnd: (words, exit, failures) =>
-      log?.ended({ words, exit, failures, ms: Math.round(performance.now() - begin) }),
+    logEnd: (words, exit, failures) => log?.ended({ words, exit, failures, ms: Math.round(elapsed()) }),
     close: async () => {
       progress.clear();
       // The reason why it could not be opened was reported already.

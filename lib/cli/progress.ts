@@ -23,23 +23,23 @@ export interface ProgressLine {
 }
 
 /** `verbose`: every phase gets a line of its own, among those of the log. */
-export function progressLine({ stderr, env }: Io, verbose: () => boolean): ProgressLine {
+export function progressLine(io: Io, verbose: () => boolean): ProgressLine {
   let step: Progress | undefined;
   let begun = 0;
   let told: number | undefined;
   let turn = 0;
   let timer: NodeJS.Timeout | undefined;
-  const draws = () => stderr.isTTY === true && env.TERM !== "dumb" && !verbose();
+  const draws = () => io.stderr.isTTY === true && io.env.TERM !== "dumb" && !verbose();
   const draw = () => {
     if (step !== undefined) {
-      stderr.write(`${CLEAR}${printable(describe(step))} ${SPINNER[turn % SPINNER.length]}`);
+      io.stderr.write(`${CLEAR}${printable(describe(step))} ${SPINNER[turn % SPINNER.length]}`);
       turn += 1;
     }
   };
   const tell = () => {
     if (step !== undefined) {
       told = Date.now();
-      stderr.write(`${printable(describe(step))}\n`);
+      io.stderr.write(`${printable(describe(step))}\n`);
     }
   };
   const tellLong = () => {
@@ -72,13 +72,13 @@ export function progressLine({ stderr, env }: Io, verbose: () => boolean): Progr
       clearInterval(timer);
       timer = undefined;
       if (step !== undefined && draws()) {
-        stderr.write(CLEAR);
+        io.stderr.write(CLEAR);
       }
       step = undefined;
     },
     above(text) {
       const drawn = step !== undefined && draws();
-      stderr.write(`${drawn ? CLEAR : ""}${text}`);
+      io.stderr.write(`${drawn ? CLEAR : ""}${text}`);
       if (drawn) {
         draw();
       }

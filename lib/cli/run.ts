@@ -17,7 +17,7 @@ export async function run(
   argv: readonly string[],
   o: { readonly io?: Io; readonly open?: Opener; readonly signal?: AbortSignal } = {},
 ): Promise<number> {
-  const io = o.io ?? processIo;
+  const io = watchingErrors(o.io ?? processIo);
   const interrupt = new AbortController();
   const signal = o.signal === undefined ? interrupt.signal : AbortSignal.any([o.signal, interrupt.signal]);
   const onInterrupt = () => {
@@ -29,8 +29,6 @@ export async function run(
   };
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onInterrupt);
-  // A failure of standard error cannot be reported anywhere.
-  watch(io.stderr);
   const opened = createCli(io, signal, o.open);
   let words: readonly string[] = [];
   try {
@@ -53,6 +51,26 @@ export async function run(
     process.off("SIGINT", onInterrupt);
     process.off("SIGTERM", onInterrupt);
   }
+}
+
+/**
+ * The same streams, of which standard error is watched from its first use on: a failure of it cannot be reported
+ * anywhere. Most commands do not use it.
+ */
+function watchingErrors(io: Io): Io {
+  return {
+    get stdin() {
+      return io.stdin;
+    },
+    get stdout() {
+      return io.stdout;
+    },
+    get stderr() {
+      watch(io.stderr);
+      return io.stderr;
+    },
+    env: io.env,
+  };
 }
 
 /**

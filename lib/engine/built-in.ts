@@ -1,5 +1,4 @@
-import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The folder whose subfolders are the engines that ship with strata: in the sources, the build, the bundle. */
@@ -12,7 +11,7 @@ function folder(): string {
 
 /** Names of the engines that ship with strata, sorted. An engine is there because its folder is. */
 export async function builtInNames(): Promise<string[]> {
-  const entries = await readdir(folder(), { withFileTypes: true });
+  const entries = readdirSync(folder(), { withFileTypes: true });
   return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
 }
 

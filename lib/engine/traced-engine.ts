@@ -1,4 +1,5 @@
 import { channel } from "node:diagnostics_channel";
+import { stopwatch } from "../util/stopwatch.ts";
 import { ACT_CHANNEL, type ActTrace } from "../util/trace.ts";
 import type { Engine } from "./contract.ts";
 
@@ -76,13 +77,13 @@ function learn(names: Names, call: string, given: unknown): void {
 
 /** What reports a call once it has ended, by the names in its arguments and no more of them. */
 function reportOf(names: Names, call: string, args: readonly unknown[]): (error?: unknown) => void {
-  const begin = performance.now();
+  const elapsed = stopwatch();
   const [instance, detail] = args.map(nameOf);
   return (error) => {
     const known = names.get(instance) ?? instance;
     acts.publish({
       call,
-      ms: performance.now() - begin,
+      ms: elapsed(),
       ...(known === undefined ? {} : { instance: known }),
       ...(detail === undefined ? {} : { detail }),
       ...(error === undefined ? {} : { error }),

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { failure } from "../errors.ts";
 import { atOwn, makeFolder, readOwn } from "../util/own-files.ts";
@@ -8,7 +8,8 @@ export type SettingValues = Readonly<Record<string, string>>;
 
 /** Reads the file; a missing one has no settings, an invalid one is an error. */
 export async function readSettings(path: string): Promise<SettingValues> {
-  const text = await readOwn(path, () => readFile(path, "utf8"));
+  // Every command reads this small file, and loading `node:fs/promises` would take longer than reading it.
+  const text = await readOwn(path, async () => readFileSync(path, "utf8"));
   if (text === undefined) {
     return {};
   }

@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { channel } from "node:diagnostics_channel";
 import { reasonOf } from "../errors.ts";
+import { stopwatch } from "./stopwatch.ts";
 
 /**
  * What strata does, for whoever wants to watch: channels of `node:diagnostics_channel`, which cost nothing
@@ -62,13 +63,13 @@ export function traced<T extends Pick<ChildProcess, "once">>(
   child: T,
 ): T {
   if (programs.hasSubscribers) {
-    const begin = performance.now();
+    const elapsed = stopwatch();
     const tell = (exit: number | null, reason?: string) =>
       programs.publish({
         program,
         argv: argv.map(withoutLogin),
         exit,
-        ms: performance.now() - begin,
+        ms: elapsed(),
         ...(reason === undefined ? {} : { reason }),
       } satisfies ProgramTrace);
     child.once("exit", (exit, signal) => tell(exit, signal ?? undefined));
@@ -84,11 +85,11 @@ export async function tracedCall<T>(call: string, work: () => Promise<T>): Promi
   if (!calls.hasSubscribers) {
     return work();
   }
-  const begin = performance.now();
+  const elapsed = stopwatch();
   const tell = (error?: unknown) =>
     calls.publish({
       call,
-      ms: performance.now() - begin,
+      ms: elapsed(),
       ...(error === undefined ? {} : { error: reasonOf(error) }),
     } satisfies CallTrace);
   try {
