@@ -19,7 +19,12 @@ export interface HostFailure {
 export interface AllHosts {
   readonly objects: readonly Typed[];
   readonly failures: readonly HostFailure[];
+  /** False where no engine is installed on this host: whoever works with those of other hosts needs none here. */
+  readonly hasEngine: boolean;
 }
+
+/** What one host has answered. */
+type Answer = Omit<AllHosts, "hasEngine">;
 
 /** How long a host may take to list its instances, ms. */
 const TIMEOUT_MS = 20_000;
@@ -33,7 +38,7 @@ export async function listAllHosts(
   o: { readonly fields: readonly string[]; readonly addresses: boolean; here(): Promise<readonly Typed[]> },
 ): Promise<AllHosts> {
   const contexts = Object.entries(await readContexts(contextsPath(env))).sort(([a], [b]) => (a < b ? -1 : 1));
-  const there = async (host: string, address: string): Promise<AllHosts> => {
+  const there = async (host: string, address: string): Promise<Answer> => {
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const signal = AbortSignal.any([call.signal, timeout]);
     try {
@@ -47,26 +52,35 @@ export async function listAllHosts(
         : error;
     }
   };
-  const all = await Promise.all([
-    told(HERE, async () => ({
-      objects: (await o.here()).map((each) => ({ host: HERE, ...each })),
-      failures: [],
-    })),
-    ...contexts.map(([host, address]) => told(host, () => there(host, address))),
-  ]);
+  const here = async (): Promise<Answer> => ({
+    objects: (await o.here()).map((each) => ({ host: HERE, ...each })),
+    failures: [],
+  });
+  const hosts = [{ host: HERE, list: here }].concat(
+    contexts.map(([host, address]) => ({ host, list: () => there(host, address) })),
+  );
+  const answers = await Promise.allSettled(hosts.map(({ list }) => list()));
   call.signal.throwIfAborted();
+  const hasEngine = !(isNotInstalled(answers[0]) && answers.some(({ status }) => status === "fulfilled"));
+  const all = answers.map((answer, at): Answer => {
+    if (answer.status === "fulfilled") {
+      return answer.value;
+    }
+    const { message, hint, exitCode } = asStrataError(answer.reason);
+    const host = hosts[at]?.host ?? "";
+    return { objects: [], failures: host === HERE && !hasEngine ? [] : [{ host, message, hint, exitCode }] };
+  });
   return {
     objects: all.flatMap(({ objects }) => objects),
     failures: all.flatMap(({ failures }) => failures),
+    hasEngine,
   };
 }
 
-/** A failure of one host is told, and is none of the others. */
-async function told(host: string, list: () => Promise<AllHosts>): Promise<AllHosts> {
-  try {
-    return await list();
-  } catch (error) {
-    const { message, hint, exitCode } = asStrataError(error);
-    return { objects: [], failures: [{ host, message, hint, exitCode }] };
+function isNotInstalled(answer: PromiseSettledResult<unknown> | undefined): boolean {
+  if (answer?.status !== "rejected") {
+    return false;
   }
+  const { code, details } = asStrataError(answer.reason);
+  return code === "ENGINE_UNAVAILABLE" && details.installed === false;
 }

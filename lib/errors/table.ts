@@ -280,7 +280,10 @@ const entries = {
   ENGINE_UNAVAILABLE: {
     exit: EXIT.unavailable,
     message: "{engine} cannot be reached: {reason}",
-    hint: "`strata doctor` shows what is missing and how to fix it.",
+    hint: ({ installed }: { readonly installed?: ErrorDetail }) =>
+      installed === false
+        ? "`strata setup` installs it. Instances of another host need none here: `strata --host HOST list`."
+        : "`strata doctor` shows what is missing and how to fix it.",
     retryable: true,
   },
   ENGINE_LOST: {

@@ -12,7 +12,7 @@ import { type FileLock, type FileLockOptions, lockFile } from "./lock/lock.ts";
 import { PERMISSION_DENIED } from "./messages.ts";
 import { probeSharing, type Sharing } from "./mounts/sharing.ts";
 import type { RunOptions } from "./qcow2/qemu-img.ts";
-import { type Connection, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
+import { type Connection, ConnectionLostError, connect, type Domain, DomainXmlFlags } from "./rpc/index.ts";
 import type { RecordCopy } from "./snapshots/record-copies.ts";
 import { openPool } from "./storage/pool.ts";
 import { type Element, find, parse, serialize, text } from "./xml/document.ts";
@@ -107,7 +107,15 @@ function openError(error: unknown, uri: string) {
         { reason: `${uri}: ${reason}. Members of the group libvirt may use it.` },
         error,
       )
-    : failure("ENGINE_UNAVAILABLE", { engine: `${ENGINE} (${uri})`, reason }, error);
+    : failure(
+        "ENGINE_UNAVAILABLE",
+        {
+          engine: `${ENGINE} (${uri})`,
+          reason,
+          ...(error instanceof ConnectionLostError && error.notInstalled ? { installed: false } : {}),
+        },
+        error,
+      );
 }
 
 /** Remembers the first result. A failure is not remembered, so the next call tries again. */

@@ -161,7 +161,7 @@ async function listHosts(
   }
   const { typed, columns, selection, fields, more } = requestOf(options, format, [HOST, ...INSTANCE_FIELDS]);
   const { listAllHosts } = await import("../all-hosts.ts");
-  const { objects, failures } = await listAllHosts(cli, {
+  const { objects, failures, hasEngine } = await listAllHosts(cli, {
     fields: [...new Set([...USUAL, ...fields])].filter((field) => field !== HOST),
     addresses: options.ipv4,
     async here() {
@@ -173,6 +173,9 @@ async function listHosts(
       return listing.instances.map(more ? await looker(cli, strata) : typedSummary);
     },
   });
+  if (!hasEngine) {
+    cli.note("No engine is installed on this host: the list has the instances of the other hosts.");
+  }
   for (const each of failures) {
     complain(cli, `host ${each.host}`, each);
   }

@@ -41,6 +41,7 @@ export function hintsOf(code: ErrorCode): string[] {
   if (typeof hint === "string") {
     return [hint];
   }
-  const all = STATES.map((state) => hint({ state, known: "{known}" }));
+  const known = "{known}";
+  const all = [...STATES.map((state) => hint({ state, known })), hint({ known, installed: false })];
   return [...new Set(all)].filter((each) => each !== undefined);
 }

@@ -31,6 +31,14 @@ export class LibvirtError extends Error {
  * way took effect is not known: look before doing it again.
  */
 export class ConnectionLostError extends Error {
+  /** True where no daemon listens on this host, and none is installed that could be started. */
+  readonly notInstalled: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly notInstalled?: true } = {}) {
+    super(message, options);
+    this.notInstalled = options.notInstalled === true;
+  }
+
   static {
     Object.defineProperty(ConnectionLostError.prototype, "name", {
       value: "ConnectionLostError",

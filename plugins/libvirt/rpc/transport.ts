@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdir } from "node:fs/promises";
+import { access, constants, mkdir } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -37,12 +37,22 @@ export async function openTransport(
   try {
     return await openFirst(paths, signal);
   } catch (error) {
-    if (!target.session || !(error instanceof Error && isAbsent(error.cause))) {
+    if (!(error instanceof Error && isAbsent(error.cause))) {
       throw error;
     }
+    const daemon = await findDaemon();
+    if (daemon === undefined) {
+      throw new ConnectionLostError("no libvirtd or virtqemud is installed", {
+        cause: error.cause,
+        notInstalled: true,
+      });
+    }
+    if (!target.session) {
+      throw error;
+    }
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await startDaemon(daemon);
   }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await startDaemon();
   return untilListening(paths, signal);
 }
 
@@ -86,27 +96,30 @@ async function openSocket(path: string, signal?: AbortSignal): Promise<Duplex> {
   }
 }
 
-/** Starts the user's own daemon as libvirt's client library does; it ends by itself when it is idle. */
-async function startDaemon(): Promise<void> {
+/** Path of the daemon that is installed. */
+async function findDaemon(): Promise<string | undefined> {
   for (const { program } of DAEMONS) {
     const path = await findProgram(program);
-    if (path === undefined) {
-      continue;
+    if (path !== undefined) {
+      return path;
     }
-    const args = ["--timeout=120"];
-    const daemon = spawn(path, args, { detached: true, stdio: "ignore" });
-    await once(daemon, "spawn");
-    traceDaemon(path, args);
-    daemon.unref();
-    return;
   }
-  throw new ConnectionLostError("no libvirtd or virtqemud is installed");
+  return undefined;
+}
+
+/** Starts the user's own daemon as libvirt's client library does; it ends by itself when it is idle. */
+async function startDaemon(path: string): Promise<void> {
+  const args = ["--timeout=120"];
+  const daemon = spawn(path, args, { detached: true, stdio: "ignore" });
+  await once(daemon, "spawn");
+  traceDaemon(path, args);
+  daemon.unref();
 }
 
 async function findProgram(name: string): Promise<string | undefined> {
   for (const folder of [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/local/sbin"]) {
     const path = join(folder, name);
-    const found = await access(path).then(
+    const found = await access(path, constants.X_OK).then(
       () => folder !== "",
       () => false,
     );

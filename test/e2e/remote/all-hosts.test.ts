@@ -3,7 +3,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Ended, strata } from "../../support/program.ts";
+import { execa } from "execa";
+import { type Ended, PROGRAM, strata } from "../../support/program.ts";
 import { type FarHost, farHost } from "../../support/remote/far-host.ts";
 
 /** A host that accepts connections and says nothing. */
@@ -26,6 +27,27 @@ async function mute(): Promise<AsyncDisposable & { readonly port: number }> {
     },
   };
 }
+
+/** Runs strata where libvirt is not installed: its daemons cannot be executed, and none listens. */
+async function withoutLibvirt(args: readonly string[], env: Record<string, string>): Promise<Ended> {
+  const hide = DAEMONS.map((path) => `[ ! -e ${path} ] || mount --bind /dev/null ${path}`);
+  const script = [...hide, "[ ! -e /run/libvirt ] || mount -t tmpfs none /run/libvirt", 'exec "$@"'].join(
+    "\n",
+  );
+  const command = ["--mount", "sh", "-ec", script, "sh", process.execPath, PROGRAM, ...args];
+  const {
+    exitCode = 1,
+    stdout,
+    stderr,
+  } = await execa("unshare", command, {
+    env,
+    reject: false,
+    stripFinalNewline: false,
+  });
+  return { code: exitCode, stdout, stderr };
+}
+
+const DAEMONS = ["/usr/sbin/libvirtd", "/usr/sbin/virtqemud"];
 
 describe("the instances of all hosts", () => {
   let far: FarHost;
@@ -119,6 +141,23 @@ esac
     await far.there("rm fails");
     expect([code, stdout]).to.deep.equal([7, "Host   Name\nbox    web\nbox    db\n"]);
     expect(stderr).to.equal("strata: host box: strata: engine lxd: it cannot be reached\n");
+  });
+
+  it("are those of the others where no engine is installed here, which is no failure", async () => {
+    const withoutEngine = (...args: string[]) =>
+      withoutLibvirt(args, { ...far.env, STRATA_DRIVER: "libvirt" });
+    await contexts({ box: far.address });
+    const { code, stdout, stderr } = await withoutEngine("list", "--all-hosts", "--columns=host,name");
+    expect([code, stdout]).to.deep.equal([0, "Host   Name\nbox    web\nbox    db\n"]);
+    expect(stderr).to.match(/^No engine is installed on this host: .*\n$/);
+    expect((await withoutEngine("--quiet", "list", "--all-hosts")).stderr).to.equal("");
+
+    await contexts({ gone: "ssh://127.0.0.1:1" });
+    const alone = await withoutEngine("list", "--all-hosts");
+    expect(alone.code).to.equal(7);
+    expect(alone.stderr).to.match(
+      /^strata: host local: .*no libvirtd or virtqemud is installed.*strata setup/m,
+    );
   });
 
   it("do not come from what prints no list", async () => {
