@@ -27,6 +27,13 @@ function words(event: StrataEvent): string[] {
         event.instance,
         `${event.cpus} CPUs, ${formatSize(event.memory)} of memory, ${formatSize(event.disk)} of disk`,
       ];
+    case "disk-add":
+    case "disk-resize":
+      return [event.instance, event.disk, formatSize(event.size)];
+    case "disk-remove":
+    case "disk-exclude":
+    case "disk-include":
+      return [event.instance, event.disk];
     case "snapshot-rename":
       return [`${event.instance}.${event.from}`, `${event.instance}.${event.snapshot}`];
     case "snapshot":

@@ -25,6 +25,18 @@ export type StrataEvent = { readonly at: number } & (
   | { readonly kind: "state"; readonly instance: string; readonly state: InstanceState }
   | ({ readonly kind: "resize"; readonly instance: string } & Resources)
   | {
+      /** Of disks beside the system disk, whose changes are `resize`. */
+      readonly kind: "disk-add" | "disk-resize";
+      readonly instance: string;
+      readonly disk: string;
+      readonly size: bigint;
+    }
+  | {
+      readonly kind: "disk-remove" | "disk-exclude" | "disk-include";
+      readonly instance: string;
+      readonly disk: string;
+    }
+  | {
       readonly kind: "snapshot";
       readonly instance: string;
       readonly snapshot: string;

@@ -7,6 +7,7 @@ import { displayState } from "../instances/instances.ts";
 import { requireGroup } from "../session/features.ts";
 import type { Session } from "../session/session.ts";
 import { outlineOf } from "../snapshots/outline.ts";
+import { diskDifferences, withKnownSizes } from "./disk-events.ts";
 
 /**
  * The events from now on, of all engines of the configuration that support it, until the signal. The first
@@ -146,7 +147,9 @@ function passOver(session: Session, about: string, error: unknown): null {
 async function look(session: Session, found: Instance, before: Seen | undefined): Promise<Seen> {
   // If the disk's size is not known, the last known one is kept.
   const disk = found.resources.disk || (before?.instance.resources.disk ?? 0n);
-  const instance = { ...found, resources: { ...found.resources, disk } };
+  const disks = withKnownSizes(found.resources.disks ?? [], before?.instance.resources.disks);
+  const sizes = { ...found.resources, disk, ...(disks.length === 0 ? {} : { disks }) };
+  const instance = { ...found, resources: sizes };
   const seen = await lookAt(session, instance, before).catch((error: unknown) =>
     passOver(session, instance.name, error),
   );
@@ -198,6 +201,7 @@ function* differences(at: number, before: Seen | undefined, after: Seen): Genera
   if (isResized(was.resources, after.instance.resources)) {
     yield { ...about, kind: "resize", cpus, memory, disk };
   }
+  yield* diskDifferences(about, was.resources, after.instance.resources);
   if (!was.record.deleted && record.deleted) {
     yield { ...about, kind: "delete" };
   }

@@ -69,6 +69,35 @@ describe("events", () => {
       }
     }));
 
+  it("tell of further disks what their commands do, and what a restore makes of them", () =>
+    whileWatching(async (strata, heard) => {
+      await strata.instances.stop(["web"]);
+      expect(await heard()).to.equal("state web Stopped");
+      const GIB = 1024n ** 3n;
+      const steps: readonly [() => Promise<unknown>, ...string[]][] = [
+        [() => strata.disks.add("web", GIB), "disk-add web vdb 1.0GiB"],
+        [() => strata.snapshots.take("web", { name: "one" }), "snapshot web.one"],
+        [() => strata.disks.grow("web", "vdb", 2n * GIB), "disk-resize web vdb 2.0GiB"],
+        [() => strata.disks.add("web", GIB), "disk-add web vdc 1.0GiB"],
+        [() => strata.disks.exclude("web", "vdc"), "disk-exclude web vdc"],
+        [() => strata.disks.include("web", "vdc"), "disk-include web vdc"],
+        [
+          () => strata.snapshots.restore({ instance: "web", snapshot: "one" }),
+          "restore web.one",
+          "disk-remove web vdc",
+          "disk-resize web vdb 1.0GiB",
+        ],
+        [() => strata.disks.add("web", GIB), "disk-add web vdc 1.0GiB"],
+        [() => strata.disks.remove("web", "vdc"), "disk-remove web vdc"],
+      ];
+      for (const [step, ...expected] of steps) {
+        await step();
+        for (const line of expected) {
+          expect(await heard()).to.equal(line);
+        }
+      }
+    }));
+
   it("tell neither of a disk whose size cannot be told for a while nor of a mark that a removal makes on its way", async () => {
     const engine = memoryEngine();
     // As an engine shows an instance whose disk is not there yet or not any more.
