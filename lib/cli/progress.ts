@@ -87,7 +87,8 @@ export function progressLine(io: Io, verbose: () => boolean): ProgressLine {
 }
 
 /** The phase and how far it is, as far as that is known. */
-export function describe({ phase, done, total, wait }: Progress): string {
+export function describe({ phase: text, item, done, total, wait }: Progress): string {
+  const phase = item === undefined ? text : `[${item.number}/${item.of}] ${text}`;
   if (wait !== undefined) {
     return `${phase} (${seconds(Date.now() - wait.since)} s of ${seconds(wait.timeout)})`;
   }

@@ -11,7 +11,7 @@ export interface CallOptions {
    */
   readonly signal?: AbortSignal;
   /**
-   * Gets the progress of the call; `done` and `total` are bytes.
+   * Gets the progress of the call; `done` and `total` are bytes. A call about several things says which by `item`.
    *
    * @default nothing is reported
    */

@@ -10,6 +10,7 @@ import { bodyLength, type Entry, wholeBody } from "../../transfer/entry.ts";
 import type { GuestEnd } from "../../transfer/guest.ts";
 import type { Placement } from "../../transfer/guest-writer.ts";
 import type { GuestPath, TransferSource, TransferTarget } from "../api/strata.ts";
+import { contextOfItem } from "../session/session.ts";
 
 interface Options {
   readonly recursive?: boolean;
@@ -57,13 +58,13 @@ export async function copy(
     throw failure("USAGE", { reason: "only one file can be written to a stream" });
   }
   const skipped: string[] = [];
-  for (const source of expanded) {
+  for (const [at, source] of expanded.entries()) {
     await transferOne(
       guests,
       source,
       target,
       { several: expanded.length > 1, ...options, skipped },
-      context,
+      contextOfItem(context, at + 1, expanded.length),
     ).catch((error: unknown) => {
       if (context.signal.aborted) {
         throw failure("CANCELLED", {}, error);

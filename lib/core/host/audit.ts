@@ -1,7 +1,7 @@
 import type { AuditOptions, Finding } from "../../engine/contract.ts";
 import { failure, isStrataError } from "../../errors.ts";
 import type { CallOptions } from "../api/strata.ts";
-import { contextOf, type Session } from "../session/session.ts";
+import { contextOf, contextOfItem, type Session } from "../session/session.ts";
 
 /** The inconsistencies in an engine's records and files; none if the engine cannot check them. */
 export async function audit(
@@ -42,9 +42,9 @@ export async function repair(
   if (maintenance === undefined) {
     return repaired;
   }
-  for (const finding of able) {
+  for (const [at, finding] of able.entries()) {
     context.signal.throwIfAborted();
-    context.progress({ phase: "Repairing" });
+    contextOfItem(context, at + 1, able.length).progress({ phase: "Repairing" });
     try {
       if (await maintenance.repair(finding, context, choice)) {
         repaired.push(finding);

@@ -3,7 +3,7 @@ import { checkEach } from "../../errors/check-each.ts";
 import { asStrataError, type ErrorCode, failure } from "../../errors.ts";
 import type { EachOptions, InstanceState, ListOptions } from "../api/strata.ts";
 import { notFound } from "../session/engines.ts";
-import { contextOf, type Session } from "../session/session.ts";
+import { contextOf, contextOfItem, type Session } from "../session/session.ts";
 import { checkInstanceName } from "../snapshots/names.ts";
 
 /** How long an operation waits for another one on the same instance, ms. */
@@ -174,8 +174,9 @@ export async function eachLocked(
   work: (lock: Lock, context: Context) => Promise<unknown>,
 ): Promise<void> {
   const context = contextOf(call);
-  for (const instance of chosen) {
-    await unlessGone(call, () => whileLocked(session, instance, context, (lock) => work(lock, context)));
+  for (const [at, instance] of chosen.entries()) {
+    const own = contextOfItem(context, at + 1, chosen.length);
+    await unlessGone(call, () => whileLocked(session, instance, own, (lock) => work(lock, own)));
   }
 }
 

@@ -6,7 +6,7 @@ import type { CallOptions, EachOptions, PurgeOptions, Ref } from "../api/strata.
 import { refreshInclude } from "../guest/ssh-include.ts";
 import type { Work } from "../session/engines.ts";
 import { unsupported } from "../session/features.ts";
-import { contextOf, type Session } from "../session/session.ts";
+import { contextOf, contextOfItem, type Session } from "../session/session.ts";
 import { snapshotNotFound } from "../snapshots/missing.ts";
 import { checkName } from "../snapshots/names.ts";
 import { outlineOf } from "../snapshots/outline.ts";
@@ -51,24 +51,22 @@ export async function remove(
     }
   });
   return async () => {
-    for (const { instance, snapshot } of parts) {
+    for (const [at, { instance, snapshot }] of parts.entries()) {
+      const own = contextOfItem(context, at + 1, parts.length);
       // Snapshots are removed with an instance that is purged in the same request.
       if (options.purge === true && whole.has(instance.name)) {
         continue;
       }
       await unlessGone(call, () =>
-        whileLocked(session, instance, context, (lock) => deleteSnapshot(session, lock, snapshot, context)),
+        whileLocked(session, instance, own, (lock) => deleteSnapshot(session, lock, snapshot, own)),
       );
     }
-    for (const instance of whole.values()) {
+    for (const [at, instance] of [...whole.values()].entries()) {
+      const own = contextOfItem(context, at + 1, whole.size);
       await unlessGone(call, () =>
-        whileLocked(
-          session,
-          instance,
-          context,
-          (lock) => removeOne(session, lock, options.purge === true, context),
-          { finish: false },
-        ),
+        whileLocked(session, instance, own, (lock) => removeOne(session, lock, options.purge === true, own), {
+          finish: false,
+        }),
       ).catch((error: unknown) => {
         // Locking it removes the remains of a removal or a launch that died, which is what was requested.
         const coming = instance.removing === true || instance.state === "starting";

@@ -163,6 +163,12 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
+/** The context for one of several equal things; its progress says which of them it is about. */
+export function contextOfItem(context: Context, number: number, of: number): Context {
+  const { progress } = context;
+  return of < 2 ? context : { ...context, progress: (step) => progress({ item: { number, of }, ...step }) };
+}
+
 /** A complete context from a partial one. */
 export function contextOf(call: CallOptions = {}): Context {
   return {

@@ -13,6 +13,8 @@ export interface Progress {
   readonly phase: string;
   readonly done?: bigint;
   readonly total?: bigint;
+  /** Which of several equal things it is about, from 1 on. */
+  readonly item?: { readonly number: number; readonly of: number };
   /** For what waits: when it began to, and how long it may take, ms. */
   readonly wait?: { readonly since: number; readonly timeout: number };
 }

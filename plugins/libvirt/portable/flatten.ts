@@ -2,7 +2,7 @@ import type { Context, PackedState } from "../../../lib/engine/contract.ts";
 import { failure, isStrataError } from "../../../lib/errors.ts";
 import { type LibvirtEngine, runOptions } from "../engine.ts";
 import { getReady } from "../journal/recover.ts";
-import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
+import { checkChain, layerPlace, readLayers, sizeOf } from "../layers/layers.ts";
 import { writeCompressed } from "../qcow2/qemu-img.ts";
 import { readState } from "./state.ts";
 
@@ -22,8 +22,13 @@ export async function flatten(
   }
   const graph = await readLayers(layerPlace(managed), [chosen.file]);
   await checkChain(managed.name, graph, chosen.file);
+  const total = await sizeOf(graph.chain(chosen.file));
   const progress = (fraction: number) =>
-    context.progress({ phase: "Exporting", done: BigInt(Math.round(fraction * 1000)), total: 1000n });
+    context.progress({
+      phase: "Exporting",
+      done: (total * BigInt(Math.round(fraction * 1000))) / 1000n,
+      total,
+    });
   const from = { path: chosen.file, format: graph.formatOf(chosen.file) };
   try {
     await writeCompressed(from, to, { ...runOptions(engine, id, context), progress });

@@ -223,12 +223,14 @@ export async function shorten(
   graph: LayerGraph,
   { keyframes, bytes }: Shortening,
   options: RunOptions,
+  begin: (number: number, of: number) => void = () => {},
 ): Promise<LayerGraph> {
   if (keyframes.length === 0) {
     return graph;
   }
   await checkSpace(graph.folder, bytes);
-  for (const { frame, child, recipe } of keyframes) {
+  for (const [at, { frame, child, recipe }] of keyframes.entries()) {
+    begin(at + 1, keyframes.length);
     if (recipe !== null) {
       await buildFlattened(name, frame, recipe, options);
     }

@@ -137,8 +137,9 @@ async function consolidateDisk(
   const shortening = await planShortening(engine, graph, top);
   const allowed = budget === null || shortening.bytes + copied <= budget.copy;
   if (shortening.keyframes.length > 0 && allowed) {
-    context.progress({ phase: "Building keyframes" });
-    graph = await shorten(name, graph, shortening, options);
+    graph = await shorten(name, graph, shortening, options, (number, of) =>
+      context.progress({ phase: "Building keyframes", item: { number, of } }),
+    );
     copied += shortening.bytes;
   }
   return { graph, copied };

@@ -64,6 +64,14 @@ describe("progress", () => {
     progress.clear();
   });
 
+  it("tells which of several things it is about", () => {
+    const item = { number: 2, of: 5 };
+    expect(describeStep({ phase: "Repairing", item })).to.equal("[2/5] Repairing");
+    expect(describeStep({ phase: "Transferring", item, done: 1n, total: 4n })).to.equal(
+      "[2/5] Transferring 25% of 4B",
+    );
+  });
+
   it("tells percents where the whole is known", () => {
     expect(describeStep({ phase: "Copying", done: 1n, total: 4n })).to.equal("Copying 25% of 4B");
   });
