@@ -43,6 +43,7 @@ const STATES: Readonly<
   Suspended: "blue",
   Stopped: "dim",
   Deleted: "red",
+  Moving: "yellow",
   Unknown: "red",
 };
 

@@ -74,6 +74,8 @@ const KINDS: Readonly<Record<string, readonly Kind[]>> = {
   size: ["none"],
   "clone name": ["stopped"],
   "export name": ["stopped", "snapshots"],
+  "move name": ["stopped"],
+  "move member": ["hosts"],
   "copy name": ["stopped", "snapshots"],
   "copy host:[name]": ["hosts"],
   "console name": ["running"],

@@ -27,7 +27,7 @@ import { launchCommand } from "./commands/launch.ts";
 import { restartCommand, startCommand, stopCommand, suspendCommand } from "./commands/lifecycle.ts";
 import { listCommand } from "./commands/list.ts";
 import { mountCommand, umountCommand } from "./commands/mount.ts";
-import { moveCommand } from "./commands/move.ts";
+import { moveCommand, TAKE_IN, takeInCommand } from "./commands/move.ts";
 import { networksCommand } from "./commands/networks.ts";
 import { optimizeCommand } from "./commands/optimize.ts";
 import { pluginsCommand } from "./commands/plugins.ts";
@@ -137,6 +137,9 @@ export function createProgram(cli: Cli, argv: readonly string[] = []): Command {
     }
   }
   program.addCommand(completionWordsCommand(cli), { hidden: true });
+  if (argv.includes(TAKE_IN)) {
+    program.addCommand(takeInCommand(cli), { hidden: true });
+  }
   for (const each of allCommands(program)) {
     settle(program, each, cli);
   }

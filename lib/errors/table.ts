@@ -191,6 +191,16 @@ const entries = {
     message: 'instance "{name}" is deleted',
     hint: "`strata recover {name}` brings it back; `strata purge` deletes it permanently.",
   },
+  IDENTITY_TAKEN: {
+    exit: EXIT.exists,
+    message: 'instance "{name}" cannot stay the machine that it was: {reason}',
+    hint: "Without `--identity keep`, it becomes another machine.",
+  },
+  INSTANCE_MOVING: {
+    exit: EXIT.state,
+    message: 'instance "{name}" is being moved from one host to another',
+    hint: "`strata move` again on the host that it comes from finishes that. If that can never be, `strata recover {name}` makes it usable here, and it must not be used on the other host.",
+  },
   INSTANCE_NOT_DELETED: { exit: EXIT.state, message: 'instance "{name}" is not deleted' },
   MOUNT_EXISTS: {
     exit: EXIT.exists,

@@ -12,6 +12,8 @@ export function makeSeed(o: {
   readonly publicKey: string;
   /** Of any kind that cloud-init knows. */
   readonly userData?: string;
+  /** For a guest that has booted with this instance id before: lets the key in all the same, at every boot. */
+  readonly admits?: boolean;
 }): Seed {
   const userData = o.userData ?? "#cloud-config\n{}\n";
   const vendor = {
@@ -20,6 +22,9 @@ export function makeSeed(o: {
     timezone: "Etc/UTC",
     // The user that we log in as, whatever the image calls its default user.
     ...(o.username === "" ? {} : { system_info: { default_user: { name: o.username } } }),
+    ...(o.admits === true && o.username !== ""
+      ? { bootcmd: [["sh", "-c", ADMIT, "sh", o.username, o.publicKey]] }
+      : {}),
   };
   return {
     // The key also here: `ssh_authorized_keys` of the user's takes the place of ours in the vendor data.
@@ -32,3 +37,10 @@ export function makeSeed(o: {
     vendorData: `#cloud-config\n${stringify(vendor, { lineWidth: 0 })}`,
   };
 }
+
+/** Lets a key in for a user of the guest, with what the smallest guest has. */
+const ADMIT = `home=$(sed -n "s/^$1:[^:]*:[^:]*:[^:]*:[^:]*:\\([^:]*\\):.*/\\1/p" /etc/passwd)
+[ -n "$home" ] || exit 0
+keys=$home/.ssh/authorized_keys
+grep -qxsF "$2" "$keys" && exit 0
+mkdir -p "$home/.ssh" && printf "%s\\n" "$2" >>"$keys" && chmod 700 "$home/.ssh" && chmod 600 "$keys" && chown -R "$1" "$home/.ssh"`;

@@ -13,6 +13,9 @@ export interface Manifest {
     readonly image: { readonly sha256: string; readonly release: string; readonly os: string };
     readonly snapshotsTaken: number;
     readonly createdAt: number;
+    /** As whom its guest knows itself, and is known by ssh; absent in parcels of before there was `--identity`. */
+    readonly cloudInstanceId?: string;
+    readonly hostKey?: string;
   };
   readonly contents: unknown;
   /** In their order in the parcel. */
@@ -59,6 +62,14 @@ export async function parseManifest(bytes: Uint8Array): Promise<Manifest> {
       image: z.object({ sha256: z.string().regex(/^(?:[0-9a-f]{64})?$/), release: text, os: text }),
       snapshotsTaken: count,
       createdAt: count,
+      cloudInstanceId: z
+        .string()
+        .regex(/^[A-Za-z0-9._-]{1,100}$/)
+        .exactOptional(),
+      hostKey: z
+        .string()
+        .regex(/^[a-z0-9@.-]{1,64} [A-Za-z0-9+/=]{1,2000}$/)
+        .exactOptional(),
     }),
     contents: z.unknown(),
     files: z.array(z.object({ name: z.string().regex(FILE_NAME), size: count })).max(MOST_FILES),

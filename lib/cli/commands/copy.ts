@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { failure } from "../../errors.ts";
 import { defined } from "../../util/defined.ts";
 import type { Cli } from "../cli.ts";
 import { command } from "../command.ts";
 import { write } from "../io.ts";
+import { parsePlace } from "../place.ts";
 
 export function copyCommand(cli: Cli): Command {
   return command(
@@ -19,7 +19,7 @@ export function copyCommand(cli: Cli): Command {
     .argument("<name>", "instance, which must be stopped, or INSTANCE.SNAPSHOT")
     .argument("<host:[name]>", "context or address of the host, a colon, and the name that it gets there")
     .action(async (given: string, target: string) => {
-      const to = parsePlace(target);
+      const to = parsePlace(target, "`strata clone` copies on this host");
       const strata = await cli.strata();
       const { instance, snapshot } = await strata.resolve(given);
       const name = to.name || instance;
@@ -27,16 +27,4 @@ export function copyCommand(cli: Cli): Command {
       await copyTo(cli, { instance, ...defined({ snapshot }) }, { host: to.host, name });
       await write(cli.io, `Copied: ${given} to ${to.host}:${name}\n`);
     });
-}
-
-/** `HOST:NAME`, where the host may be an address with colons and the name may be missing. */
-export function parsePlace(place: string): { readonly host: string; readonly name: string } {
-  const at = place.lastIndexOf(":");
-  const [host, name] = [place.slice(0, at), place.slice(at + 1)];
-  if (at < 1 || !/^[A-Za-z0-9-]*$/.test(name) || host.endsWith("/")) {
-    const reason =
-      "must be HOST: or HOST:NAME, where HOST is a context or an address; `strata clone` copies on this host";
-    throw failure("INVALID_VALUE", { what: "the target", value: place, reason });
-  }
-  return { host, name };
 }

@@ -105,15 +105,24 @@ export function importCommand(cli: Cli): Command {
   )
     .argument("<file>", "file that export has written, or - for standard input")
     .option("--as <name>", "name of the instance (default: the one that it had)")
-    .action(async (path: string, options: { as?: string }) => {
+    .addOption(
+      new Option(
+        "--identity <identity>",
+        "make another machine of it, or keep UUID, MAC address and host keys",
+      )
+        .choices(["new", "keep"])
+        .default("new"),
+    )
+    .action(async (path: string, options: { as?: string; identity: "new" | "keep" }) => {
       const from =
         path === STREAM ? Readable.from(cli.io.stdin as AsyncIterable<Buffer>) : await openFile(path);
       try {
         const { instances } = await cli.strata();
-        const wanted = options.as === undefined ? {} : { name: options.as };
-        const { name } = await instances.import(from, { ...wanted, ...cli.call });
+        const { as: name, identity } = options;
+        const wanted = { ...defined({ name }), identity };
+        const made = await instances.import(from, { ...wanted, ...cli.call });
         cli.progress.clear();
-        await write(cli.io, `Imported: ${name}\n`);
+        await write(cli.io, `Imported: ${made.name}\n`);
       } finally {
         from.destroy();
         // Input that is no longer read must not keep the process alive.

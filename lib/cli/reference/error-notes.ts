@@ -73,6 +73,14 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   INSTANCE_DELETED: {
     means: "A deleted instance accepts only `recover`, `purge`, `info` and `delete --purge`.",
   },
+  IDENTITY_TAKEN: {
+    means:
+      "An import was to keep its identity, which something here has already, or which the file does not tell.",
+  },
+  INSTANCE_MOVING: {
+    means:
+      "A move to another host was cut off between its two last steps, so that neither host may start the instance.",
+  },
   INSTANCE_NOT_DELETED: {
     means: "Only a deleted instance can be recovered.",
     remedy: "Nothing needs to be recovered; `strata list` shows the instance's state.",

@@ -11,6 +11,7 @@ export type InstanceState =
   | "Suspending"
   | "Suspended"
   | "Deleted"
+  | "Moving"
   | "Unknown";
 
 /** A summary of an instance. */

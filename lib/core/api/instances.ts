@@ -226,6 +226,32 @@ export interface PurgeOptions extends CallOptions {
 export interface ImportOptions extends CallOptions {
   /** Name of the instance; the one that it had by default. */
   readonly name?: string;
+  /**
+   * Whether it is another machine, or the one that it was, with its UUID, MAC address, host keys and machine id.
+   *
+   * @default "new"
+   */
+  readonly identity?: "new" | "keep";
+}
+
+/** The strata on another host, for {@link StrataInstances.handOver}. */
+export interface Receiver {
+  /** Has the other host take in what `send` writes, as `takeIn` does. */
+  accept(id: string, send: (to: NodeJS.WritableStream) => Promise<void>): Promise<void>;
+  /** Has the other host admit it, as `admit` does. */
+  admit(id: string): Promise<boolean>;
+}
+
+/** Options of {@link StrataInstances.admit}. */
+export interface AdmitOptions extends CallOptions {
+  /** What `handOver` calls this move. */
+  readonly id: string;
+}
+
+/** Options of {@link StrataInstances.takeIn}. */
+export interface TakeInOptions extends AdmitOptions {
+  /** Name of the instance. */
+  readonly name: string;
 }
 
 /** Options of {@link StrataInstances.clone}. */
@@ -437,12 +463,29 @@ export interface StrataInstances {
    */
   exportDisk(name: string, path: string, options?: ExportDiskOptions): Promise<void>;
   /**
-   * Makes an instance of what `export` has written, stopped and with an identity of its own; all or nothing. Nothing of
-   * it is trusted.
+   * Makes an instance of what `export` has written, stopped and with an identity of its own unless it is to be kept; all
+   * or nothing. Nothing of it is trusted.
    *
-   * @throws PARCEL_BROKEN, INSTANCE_EXISTS, INVALID_VALUE for more than the host has, NO_SPACE, UNSUPPORTED
+   * @throws PARCEL_BROKEN, INSTANCE_EXISTS, IDENTITY_TAKEN, INVALID_VALUE for more than the host has, NO_SPACE, UNSUPPORTED
    */
   import(from: Readable, options?: ImportOptions): Promise<{ readonly name: string }>;
+  /**
+   * Gives a stopped instance with its snapshots to another host, where it is the machine that it was, and removes it
+   * here. At no time may both hosts use it. If it is cut off, a repetition finishes it; until then neither may, and the
+   * state is "Moving".
+   *
+   * @throws INSTANCE_NOT_FOUND, INSTANCE_DELETED, INSTANCE_MOVING for one that has not arrived here, WRONG_STATE,
+   * UNSUPPORTED for one that would lose something, and what the receiver throws
+   */
+  handOver(name: string, receiver: Receiver, options?: CallOptions): Promise<void>;
+  /**
+   * The other end of `handOver`: takes an instance in, which stays unusable until it is admitted.
+   *
+   * @throws as `import` does
+   */
+  takeIn(from: Readable, options: TakeInOptions): Promise<void>;
+  /** Makes an instance usable that has been taken in; resolves to false if it is not here. */
+  admit(name: string, options: AdmitOptions): Promise<boolean>;
   /**
    * Waits until instances are in a state, whoever brings them there, and changes nothing.
    *

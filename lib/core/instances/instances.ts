@@ -30,10 +30,28 @@ export function awaitsShutdown({ state, record }: InstanceOutline): boolean {
   return state === "running" && Date.now() < (record.shutdownAt ?? 0) + SHUTDOWN_GRACE_MS;
 }
 
+/** True for an instance that may be on another host as well; see `handOver`. */
+export function isMoving({ record }: Pick<Instance, "record">): boolean {
+  return record.transit !== undefined && record.transit.phase !== "arrived";
+}
+
+/** Rejects with INSTANCE_DELETED or INSTANCE_MOVING for one that is not to be used. */
+function requireUsable({ name, record }: Pick<Instance, "name" | "record">): void {
+  if (record.deleted) {
+    throw failure("INSTANCE_DELETED", { name });
+  }
+  if (isMoving({ record })) {
+    throw failure("INSTANCE_MOVING", { name });
+  }
+}
+
 /** The state that is shown to users. */
 export function displayState(instance: InstanceOutline): InstanceState {
   if (instance.record.deleted) {
     return "Deleted";
+  }
+  if (isMoving(instance)) {
+    return "Moving";
   }
   if (awaitsShutdown(instance)) {
     return "Delayed Shutdown";
@@ -50,8 +68,8 @@ export async function outlines(session: Session, options: ListOptions = {}): Pro
 }
 
 /**
- * The instance of that name; rejects with INSTANCE_NOT_FOUND and, unless deleted ones are allowed,
- * INSTANCE_DELETED.
+ * The instance of that name; rejects with INSTANCE_NOT_FOUND and, unless deleted ones are allowed, and with them those
+ * that are being moved, INSTANCE_DELETED or INSTANCE_MOVING.
  */
 export async function getInstance(
   session: Session,
@@ -64,8 +82,8 @@ export async function getInstance(
   if (instance === null) {
     throw await notFound(session, name);
   }
-  if (instance.record.deleted && options.deleted === undefined) {
-    throw failure("INSTANCE_DELETED", { name });
+  if (options.deleted === undefined) {
+    requireUsable(instance);
   }
   return instance;
 }
@@ -136,8 +154,8 @@ export async function whileLocked<T>(
     })
     .finally(() => clearTimeout(timer));
   // It may have been deleted while we waited; functions for deleted instances still run.
-  if (lock.instance.record.deleted && known?.record.deleted !== true) {
-    throw failure("INSTANCE_DELETED", { name });
+  if (known === undefined || !(known.record.deleted || isMoving(known))) {
+    requireUsable(lock.instance);
   }
   // Awaited here, because a returned promise would outlive the lock.
   return await work(lock);

@@ -1,6 +1,13 @@
 import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
-import type { Lock, PackedState } from "../../engine/contract.ts";
+import type {
+  AcceptSpec,
+  Context,
+  InstanceRecord,
+  Lock,
+  PackedState,
+  Parcel,
+} from "../../engine/contract.ts";
 import { failure } from "../../errors.ts";
 import type { Manifest } from "../../portable/manifest.ts";
 import { atOwn, createFile } from "../../util/own-files.ts";
@@ -9,9 +16,10 @@ import { requireGroup, unsupported } from "../session/features.ts";
 import { contextOf, type Session } from "../session/session.ts";
 import { checkName, plainName } from "../snapshots/names.ts";
 import { getInstance, requireStopped, whileLocked } from "./instances.ts";
-import { newMachine } from "./new-machine.ts";
+import { newMachine, sameMachine } from "./new-machine.ts";
 
-function groupOf(session: Session, what: string) {
+/** The group of the contract for instances as files. */
+export function portableOf(session: Session, what: string) {
   return requireGroup(session, "portable", what, ({ portable }) => portable);
 }
 
@@ -27,27 +35,48 @@ export async function exportInstance(
   call?: CallOptions,
 ): Promise<void> {
   const context = contextOf(call);
-  const portable = await groupOf(session, "exporting");
-  const { VERSION } = await import("../../portable/manifest.ts");
-  const { writeParcel } = await import("../../portable/write.ts");
+  const portable = await portableOf(session, "exporting");
   const instance = await getInstance(session, name);
   await whileLocked(session, instance, context, async (lock) => {
     requireExportable(lock, of);
-    const { contents, files, left } = await portable.pack(lock, of, context);
-    for (const each of left) {
+    const parcel = await portable.pack(lock, of, context);
+    for (const each of parcel.left) {
       context.warn?.(`"${name}" is exported without ${each}`);
     }
-    const { username, image, createdAt } = lock.instance.record;
-    const snapshotsTaken = of.snapshot === undefined ? lock.instance.record.snapshotsTaken : 0;
-    const manifest: Manifest = {
-      strata: VERSION,
-      engine: session.engineName,
-      instance: { name, username, image, snapshotsTaken, createdAt },
-      contents,
-      files: files.map((file) => ({ name: file.name, size: file.size })),
-    };
-    await writeParcel(manifest, files, to, context);
+    await writeLocked(session, lock, parcel, to, of, context);
   });
+}
+
+/** Writes what makes up a locked instance or a snapshot of it. */
+export async function writeLocked(
+  session: Session,
+  { instance }: Lock,
+  { contents, files }: Parcel,
+  to: NodeJS.WritableStream,
+  of: PackedState,
+  context: Context,
+): Promise<void> {
+  const { VERSION } = await import("../../portable/manifest.ts");
+  const { writeParcel } = await import("../../portable/write.ts");
+  const { name, record } = instance;
+  const { username, image, createdAt, cloudInstanceId, hostKey } = record;
+  const isWhole = of.snapshot === undefined;
+  const manifest: Manifest = {
+    strata: VERSION,
+    engine: session.engineName,
+    instance: {
+      name,
+      username,
+      image,
+      snapshotsTaken: isWhole ? record.snapshotsTaken : 0,
+      createdAt,
+      ...(isWhole && cloudInstanceId !== "" ? { cloudInstanceId } : {}),
+      ...(isWhole && hostKey !== undefined ? { hostKey } : {}),
+    },
+    contents,
+    files: files.map((file) => ({ name: file.name, size: file.size })),
+  };
+  await writeParcel(manifest, files, to, context);
 }
 
 function requireExportable({ instance }: Lock, { snapshot }: PackedState): void {
@@ -65,7 +94,7 @@ export async function exportDisk(
   call?: CallOptions,
 ): Promise<void> {
   const context = contextOf(call);
-  const portable = await groupOf(session, "exporting");
+  const portable = await portableOf(session, "exporting");
   const { flatten } = portable;
   if (flatten === undefined) {
     throw await unsupported(session, "exporting a disk", "its disks are no files");
@@ -87,19 +116,24 @@ export async function exportDisk(
 }
 
 /**
- * Makes an instance of what `exportInstance` has written, stopped. Inside it is another machine, as a clone is.
+ * Makes an instance of what `exportInstance` has written, stopped. Inside it is another machine, as a clone is, unless
+ * its identity is to be kept.
  */
 export async function importInstance(
   session: Session,
   from: Readable,
-  options: { readonly name?: string } = {},
+  options: {
+    readonly name?: string;
+    readonly identity?: "new" | "keep";
+    readonly transit?: InstanceRecord["transit"];
+  } = {},
   call?: CallOptions,
 ): Promise<{ readonly name: string }> {
   if (options.name !== undefined) {
     checkName("instance", options.name);
   }
   const context = contextOf(call);
-  const portable = await groupOf(session, "importing");
+  const portable = await portableOf(session, "importing");
   const { openParcel } = await import("../../portable/read.ts");
   await using parcel = await openParcel(from, context);
   const { engine, instance, contents, files } = parcel.manifest;
@@ -109,8 +143,27 @@ export async function importInstance(
   }
   const name = options.name ?? plainName(instance.name);
   checkName("instance", name);
-  const spec = await newMachine(session, name, instance);
+  const { transit } = options;
+  const made = await specOf(session, name, instance, options.identity === "keep");
+  const spec = transit === undefined ? made : { ...made, record: { ...made.record, transit } };
   await portable.check({ contents, files }, spec);
   await portable.accept({ contents, files }, parcel.files, spec, context);
   return { name };
+}
+
+async function specOf(
+  session: Session,
+  name: string,
+  instance: Manifest["instance"],
+  isSame: boolean,
+): Promise<AcceptSpec> {
+  if (!isSame) {
+    return newMachine(session, name, instance);
+  }
+  const { cloudInstanceId, hostKey } = instance;
+  if (cloudInstanceId === undefined) {
+    throw failure("IDENTITY_TAKEN", { name, reason: "the file does not tell who it was" });
+  }
+  const identity = { cloudInstanceId, ...(hostKey === undefined ? {} : { hostKey }) };
+  return { ...(await sameMachine(session, name, instance, identity)), same: true };
 }

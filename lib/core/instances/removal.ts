@@ -12,7 +12,7 @@ import { checkName } from "../snapshots/names.ts";
 import { outlineOf } from "../snapshots/outline.ts";
 import { deleteSnapshot, requireSnapshot } from "../snapshots/snapshots.ts";
 import { forgetAliases } from "./aliases.ts";
-import { eachLocked, getInstance, getInstances, unlessGone, whileLocked } from "./instances.ts";
+import { eachLocked, getInstance, getInstances, isMoving, unlessGone, whileLocked } from "./instances.ts";
 
 /** How long a guest may take to shut down before a deletion cuts its power, ms. */
 const SHUTDOWN_TIMEOUT_MS = 30_000;
@@ -125,12 +125,16 @@ async function removeOne(session: Session, lock: Lock, purge: boolean, context: 
   await instances.annotate(lock, { deleted: true });
 }
 
-/** Makes deleted instances Stopped again. */
+function isOut(instance: Pick<Instance, "record">): boolean {
+  return instance.record.deleted || isMoving(instance);
+}
+
+/** Makes deleted instances Stopped again, and those that a move has left. */
 export async function recover(session: Session, names: readonly string[], call?: EachOptions): Promise<Work> {
   const { instances } = await session.engine();
   const chosen = await getInstances(session, names, { deleted: "allowed" }, call);
   await checkEach(chosen, async ({ record, name }) => {
-    if (!record.deleted && call?.skipMissing !== true) {
+    if (!isOut({ record }) && call?.skipMissing !== true) {
       throw failure("INSTANCE_NOT_DELETED", { name });
     }
   });
@@ -138,11 +142,15 @@ export async function recover(session: Session, names: readonly string[], call?:
     eachLocked(session, chosen, call, async (lock) => {
       const { name, record } = lock.instance;
       // Another process recovered it while we waited.
-      if (!record.deleted && call?.skipMissing !== true) {
+      if (!isOut({ record }) && call?.skipMissing !== true) {
         throw failure("INSTANCE_NOT_DELETED", { name });
       }
-      if (record.deleted) {
-        await instances.annotate(lock, { deleted: false });
+      if (isOut({ record })) {
+        const { transit } = record;
+        await instances.annotate(lock, {
+          deleted: false,
+          ...(transit === undefined ? {} : { transit: { ...transit, phase: "arrived" } }),
+        });
       }
     });
 }

@@ -6,6 +6,7 @@ import { adopt, candidates, release } from "../instances/adoption.ts";
 import { hasAutostart, setAutostart } from "../instances/autostart.ts";
 import { clone } from "../instances/clone.ts";
 import { eject } from "../instances/eject.ts";
+import { admit, handOver, takeIn } from "../instances/hand-over.ts";
 import { info, listing } from "../instances/info.ts";
 import { launch } from "../instances/launch.ts";
 import { restart, start, stop, suspend } from "../instances/lifecycle.ts";
@@ -64,6 +65,11 @@ export function instances(session: Session): StrataInstances {
       await requireFree(session, options?.name);
       return importInstance(session, from, options, options);
     },
+    handOver: async (name, receiver, options) => handOver(await at(name), name, receiver, options),
+    takeIn: async (from, options) => {
+      await takeIn(session, from, options, options);
+    },
+    admit: async (name, options) => admit(session, name, options.id, options),
     wait: (names, options) => each(names, (owner, mine) => wait(owner, mine, options, options)),
     async *logs(name, options) {
       yield* logs(await at(name), name, options);

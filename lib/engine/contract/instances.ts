@@ -50,6 +50,16 @@ export interface InstanceRecord {
   readonly startingAt?: number;
   /** When the instance was last restored; absent for never. Survives restore. */
   readonly restoredAt?: number;
+  /** Its way to or from another host. It is nobody's to use before it has arrived; absent where it has not moved. */
+  readonly transit?: Transit;
+}
+
+/** An instance on its way from one host to another. */
+export interface Transit {
+  /** Of this move, the same on both hosts: the id of the instance on the first one. */
+  readonly id: string;
+  /** "leaving": the other host has all of it. "arriving": all of it is here, and the other host may still have it. */
+  readonly phase: "leaving" | "arriving" | "arrived";
 }
 
 export const RECORD_VERSION = 1;

@@ -22,7 +22,7 @@ export interface Portable {
   ): Promise<{ readonly disk: string; readonly others: readonly string[] }>;
   /**
    * Rejects what cannot be accepted here, as far as that is known without the files: PARCEL_BROKEN for what is not
-   * well-formed, INSTANCE_EXISTS for a taken name, UNSUPPORTED, INVALID_VALUE for more than the host has, NO_SPACE.
+   * well-formed, INSTANCE_EXISTS for a taken name, IDENTITY_TAKEN, UNSUPPORTED, INVALID_VALUE for more than the host has, NO_SPACE.
    * Changes nothing.
    */
   check(parcel: ParcelOutline, spec: AcceptSpec): Promise<void>;
@@ -76,4 +76,6 @@ export interface AcceptSpec {
   readonly name: string;
   readonly seed: Seed;
   readonly record: InstanceRecord;
+  /** True for the machine that it was: its addresses stay, as far as the engine gives them. IDENTITY_TAKEN if it is here. */
+  readonly same?: boolean;
 }

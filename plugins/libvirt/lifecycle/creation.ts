@@ -25,7 +25,7 @@ import { requireNetworks } from "../network/interfaces.ts";
 import { ensureNetwork, leaseReader, newConnection, newMac } from "../network/networks.ts";
 import { createImage, createOverlay } from "../qcow2/overlay.ts";
 import { ConnectionLostError, type Domain } from "../rpc/index.ts";
-import { CDROM, checkSpaceFor, copyCdrom, importBase, makePrivateFolder } from "../storage/pool.ts";
+import { CDROM, checkSpaceFor, copyCdrom, exists, importBase, makePrivateFolder } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
 import { type Element, serialize } from "../xml/document.ts";
 import { domainDocument, newMachine } from "../xml/domain.ts";
@@ -130,14 +130,19 @@ export async function establish(
   engine: LibvirtEngine,
   name: string,
   context: Context,
-  make: { document(place: Place): Promise<Element>; fill(place: Place): Promise<void> },
+  make: {
+    /** For a machine that has one; there must be no domain and no folder of it. */
+    readonly uuid?: string;
+    document(place: Place): Promise<Element>;
+    fill(place: Place): Promise<void>;
+  },
 ): Promise<Instance> {
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   await clearUnfinished(engine, name, context);
   if (!(await isNameFree(engine, name))) {
     throw failure("INSTANCE_EXISTS", { name });
   }
-  const uuid = randomUUID();
+  const { uuid = randomUUID() } = make;
   const folder = instanceFolder(pool, uuid);
   await makePrivateFolder(join(pool, "instances"), host.qemuUser);
   await using lock = await openFolder(engine, folder, name, context);
@@ -170,6 +175,9 @@ export async function establish(
 async function openFolder(engine: LibvirtEngine, folder: string, name: string, { signal }: Context) {
   const [pool, host] = await Promise.all([engine.pool(), engine.host()]);
   await using _lock = await lockPool(pool);
+  if (await exists(folder)) {
+    throw failure("IDENTITY_TAKEN", { name, reason: `${folder} exists` });
+  }
   try {
     await makePrivateFolder(folder, host.qemuUser);
     return await lockFolder(folder, { name, wait: 0, signal });

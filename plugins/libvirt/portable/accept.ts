@@ -16,16 +16,17 @@ import { fileError } from "../errors.ts";
 import { newLayerPath, newPartialPath } from "../layers/names.ts";
 import { establish, type Place, requireFree } from "../lifecycle/creation.ts";
 import { requireAttainable } from "../lifecycle/limits.ts";
-import { lockPool } from "../lifecycle/removal.ts";
+import { instanceFolder, lockPool } from "../lifecycle/removal.ts";
 import { ensureNetwork, newConnection, newMac } from "../network/networks.ts";
 import { clearBacking, pointTo } from "../qcow2/qemu-img.ts";
+import { DomainXmlFlags } from "../rpc/index.ts";
 import { recordLost } from "../snapshots/record-again.ts";
 import { listCopies, writeRecordCopy } from "../snapshots/record-copies.ts";
 import { basePath, checkSpace, exists, importBase } from "../storage/pool.ts";
 import { writeSeed } from "../storage/seed.ts";
 import { addDisk, findDisk, removeDisk, setDiskAt, writtenDisks } from "../xml/disks.ts";
-import { copy, type Element, serialize } from "../xml/document.ts";
-import { domainDocument, newMachine } from "../xml/domain.ts";
+import { copy, type Element, parse, serialize } from "../xml/document.ts";
+import { domainDocument, newMachine, readInterfaces } from "../xml/domain.ts";
 import { putMetadata } from "../xml/metadata.ts";
 import { setResources } from "../xml/resources.ts";
 import { recordDocument, snapshotEntry } from "../xml/snapshot.ts";
@@ -36,7 +37,7 @@ import { checkLayer, judgeLayer } from "./judge.ts";
 export async function checkParcel(
   engine: LibvirtEngine,
   { contents: given, files }: ParcelOutline,
-  { name }: AcceptSpec,
+  { name, same }: AcceptSpec,
 ): Promise<Contents> {
   const contents = await parseContents(given, files);
   const host = await engine.host();
@@ -45,12 +46,38 @@ export async function checkParcel(
     throw failure("UNSUPPORTED", { what: "importing it", engine: "libvirt", reason });
   }
   await requireFree(engine, name);
+  if (same === true) {
+    await requireAbsent(engine, name, contents.identity);
+  }
   for (const { cpus, memory } of [contents, ...contents.snapshots]) {
     await requireAttainable(engine, newMachine(host), { cpus, memory: BigInt(memory) });
   }
   const bytes = files.reduce((sum, { size }) => sum + BigInt(size), 0n);
   await checkSpace(await engine.pool(), bytes);
   return contents;
+}
+
+/** The same machine must not be here twice, nor anything where its files would be. */
+async function requireAbsent(
+  engine: LibvirtEngine,
+  name: string,
+  identity: Contents["identity"],
+): Promise<void> {
+  if (identity === undefined) {
+    throw failure("IDENTITY_TAKEN", { name, reason: "the file does not tell who it was" });
+  }
+  const { uuid, mac } = identity;
+  for (const domain of await engine.connection.listDomains()) {
+    const document = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+    if (domain.uuid === uuid || readInterfaces(document).some((nic) => nic.mac.toLowerCase() === mac)) {
+      const what = domain.uuid === uuid ? `UUID ${uuid}` : `MAC address ${mac}`;
+      throw failure("IDENTITY_TAKEN", { name, reason: `domain "${domain.name}" has its ${what}` });
+    }
+  }
+  const folder = instanceFolder(await engine.pool(), uuid);
+  if (await exists(folder)) {
+    throw failure("IDENTITY_TAKEN", { name, reason: `${folder} exists` });
+  }
 }
 
 /** Makes an instance of a parcel, as the contract says: the domain and all records are built from fields. */
@@ -64,6 +91,7 @@ export async function accept(
   const contents = await checkParcel(engine, parcel, spec);
   const build = await builder(engine, contents, spec);
   return establish(engine, spec.name, context, {
+    ...(build.uuid === undefined ? {} : { uuid: build.uuid }),
     document: async (place) => build.domain(place),
     async fill(place) {
       const { uuid, folder } = place;
@@ -72,7 +100,7 @@ export async function accept(
       await writeSeed(folder, spec.seed, [{ mac: build.mac, mode: "auto" }], context.signal);
       const managed = await getManaged(engine, uuid);
       for (const snapshot of contents.snapshots) {
-        await writeRecord(managed, snapshot, contents);
+        await writeRecord(managed, snapshot, contents, spec);
       }
       await recordLost(managed, await listCopies(folder));
     },
@@ -80,23 +108,24 @@ export async function accept(
 }
 
 /** Builds the domain of the instance. */
-async function builder(engine: LibvirtEngine, contents: Contents, { name, record }: AcceptSpec) {
+async function builder(engine: LibvirtEngine, contents: Contents, { name, record, same }: AcceptSpec) {
   const host = await engine.host();
-  const mac = newMac();
+  const { uuid, mac = newMac() } = same === true ? { ...contents.identity } : {};
   const network = await newConnection(engine);
   if (network.kind === "network") {
     await ensureNetwork(engine, network.name);
   }
   return {
+    uuid,
     mac,
-    domain({ uuid, folder, seed, consoleLog }: Place): Element {
+    domain({ folder, seed, consoleLog, ...place }: Place): Element {
       const [system, ...further] = contents.disks.map(({ target, layer }) => ({
         target,
         file: join(folder, layer),
       }));
       const document = domainDocument({
         name,
-        uuid,
+        uuid: place.uuid,
         metadata: {
           record,
           folder,
@@ -201,8 +230,9 @@ async function standOn(
  */
 async function writeRecord(
   { document, metadata }: Managed,
-  { name, comment, parent, createdAt, consistency, disks, cpus, memory }: SnapshotFields,
+  { name, comment, parent, createdAt, consistency, disks, cpus, memory, imported }: SnapshotFields,
   { layers }: Contents,
+  { same }: AcceptSpec,
 ): Promise<void> {
   const { folder } = metadata;
   const overlayOf = (frozen: string) => {
@@ -234,7 +264,13 @@ async function writeRecord(
     ...(further.length === 0 ? {} : { disks: further }),
   });
   const { operation: _, ...kept } = metadata;
-  putMetadata(domain, { ...kept, imported: true, snapshot: entry });
+  const { transit: _way, ...record } = kept.record;
+  putMetadata(domain, {
+    ...kept,
+    record,
+    ...(same === true && imported !== true ? {} : { imported: true }),
+    snapshot: entry,
+  });
   const overlays = new Map(covered.map(({ target, overlay }) => [target, overlay]));
   const frozen = covered.map((disk) => disk.frozen);
   const made = recordDocument(domain, { name, comment, parent, overlays, createdAt });

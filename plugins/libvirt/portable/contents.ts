@@ -16,6 +16,8 @@ export interface Contents {
   readonly base: string | null;
   /** Parents first. */
   readonly snapshots: readonly SnapshotFields[];
+  /** Who it was: absent in parcels of before it could be kept. */
+  readonly identity?: { readonly uuid: string; readonly mac: string };
 }
 
 /** A disk by its target, and the layer that it writes or that a snapshot froze. */
@@ -39,6 +41,8 @@ export interface SnapshotFields {
   readonly memory: string;
   readonly consistency: "stopped" | "crash" | "files";
   readonly disks: readonly DiskOf<"frozen">[];
+  /** The guest has not booted from it since it became this machine. */
+  readonly imported?: true;
 }
 
 /** What a layer that stands on the image names. */
@@ -67,7 +71,13 @@ export async function parseContents(value: unknown, files: readonly ParcelFile[]
     cpus: z.number().int().min(1).max(100_000),
     memory: z.string().regex(/^[1-9]\d{0,17}$/),
   };
+  const identity = z.object({
+    uuid: z.string().regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+    // Neither a group's nor nobody's.
+    mac: z.string().regex(/^(?!00:00:00:00:00:00)[0-9a-f][02468ace](?::[0-9a-f]{2}){5}$/),
+  });
   const shape = z.object({
+    identity: identity.exactOptional(),
     arch: z.string().regex(/^[a-z0-9_]{1,32}$/),
     ...machine,
     disks: z.array(z.object({ target, layer })).min(1).max(100),
@@ -86,6 +96,7 @@ export async function parseContents(value: unknown, files: readonly ParcelFile[]
             .array(z.object({ target, frozen: layer }))
             .min(1)
             .max(100),
+          imported: z.literal(true).exactOptional(),
         }),
       )
       .max(10_000),

@@ -8,7 +8,9 @@ import { checkChain, layerPlace, readLayers } from "../layers/layers.ts";
 import { isLayerPath } from "../layers/names.ts";
 import { basePath } from "../storage/pool.ts";
 import type { Element } from "../xml/document.ts";
+import { readInterfaces } from "../xml/domain.ts";
 import { readFirmware, readTpm } from "../xml/firmware.ts";
+import { readMetadata } from "../xml/metadata.ts";
 import { readResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { BASE, baseName, type Contents, type LayerFile, type SnapshotFields } from "./contents.ts";
@@ -36,6 +38,7 @@ export async function pack(
     layers: [...layers.values()],
     base: usesBase ? sha256 : null,
     snapshots: snapshotsOf(snapshots),
+    ...identityOf(managed, of),
   };
   const paths = [...(usesBase && base !== null ? [base] : []), ...layers.keys()];
   const files = await Promise.all(
@@ -105,6 +108,12 @@ function requirePortable(
   }
 }
 
+/** Who it is. A snapshot alone is another machine wherever it comes. */
+function identityOf({ domain, document }: Managed, { snapshot }: PackedState): Pick<Contents, "identity"> {
+  const mac = readInterfaces(document)[0]?.mac.toLowerCase();
+  return snapshot !== undefined || mac === undefined ? {} : { identity: { uuid: domain.uuid, mac } };
+}
+
 function machineOf(domain: Element): { cpus: number; memory: string } {
   const { cpus, memory } = readResources(domain);
   return { cpus, memory: String(memory) };
@@ -132,6 +141,7 @@ function snapshotsOf(snapshots: readonly SnapshotDocument[]): SnapshotFields[] {
       ...machineOf(domain ?? { name: "domain", attributes: {}, children: [] }),
       consistency: consistency === "memory" ? "crash" : consistency,
       disks: targets.map((target, at) => ({ target, frozen: basename(frozen[at] ?? "") })),
+      ...(domain !== undefined && readMetadata(domain)?.imported === true ? { imported: true } : {}),
     });
   for (let before = -1; waiting.size !== before; ) {
     before = waiting.size;

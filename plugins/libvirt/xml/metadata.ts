@@ -198,6 +198,7 @@ const KNOWN: Readonly<Record<keyof InstanceRecord, true>> = {
   shutdownAt: true,
   startingAt: true,
   restoredAt: true,
+  transit: true,
 };
 
 function furtherElement(record: InstanceRecord): Element | undefined {
@@ -224,8 +225,19 @@ function readInstanceRecord(root: Element): InstanceRecord {
     ...(a["shutdown-at"] === undefined ? {} : { shutdownAt: Number(a["shutdown-at"]) }),
     ...(a["starting-at"] === undefined ? {} : { startingAt: Number(a["starting-at"]) }),
     ...(a["restored-at"] === undefined ? {} : { restoredAt: Number(a["restored-at"]) }),
+    ...readTransit(a),
   };
 }
+
+function readTransit({
+  transit,
+  "transit-id": id = "",
+}: Readonly<Record<string, string>>): Pick<InstanceRecord, "transit"> {
+  const phase = PHASES.find((each) => each === transit);
+  return phase === undefined ? {} : { transit: { id, phase } };
+}
+
+const PHASES = ["leaving", "arriving", "arrived"] as const;
 
 function readVersion(root: Element): number {
   const version = Number(root.attributes.version);
@@ -327,6 +339,8 @@ export function metadataElement(metadata: Metadata): Element {
       "shutdown-at": record.shutdownAt || undefined,
       "starting-at": record.startingAt || undefined,
       "restored-at": record.restoredAt,
+      transit: record.transit?.phase,
+      "transit-id": record.transit?.id,
     },
     element("image", { ...record.image }),
     record.hostKey === undefined ? undefined : element("host-key", {}, record.hostKey),

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -12,6 +13,8 @@ import { asStrataError } from "../../../lib/errors.ts";
 import { DomainXmlFlags } from "../../../plugins/libvirt/rpc/index.ts";
 import { activeLayers } from "../../../plugins/libvirt/xml/disks.ts";
 import { parse } from "../../../plugins/libvirt/xml/document.ts";
+import { readInterfaces } from "../../../plugins/libvirt/xml/domain.ts";
+import { readMetadata } from "../../../plugins/libvirt/xml/metadata.ts";
 import { stageForAll } from "../../support/libvirt/scene-hooks.ts";
 import type { Stage } from "../../support/libvirt/virsh-scene.ts";
 import { type Piece, repack, summed, unpack } from "../../support/parcel.ts";
@@ -119,6 +122,41 @@ describe("an exported instance", () => {
       expect(Object(known.second)).to.deep.include({ disks: now });
       expect(Object(resources).cpus).to.equal(1);
       expect(String(await stage.strata.snapshots.take(COPY))).to.equal(`${COPY}.snapshot1`);
+    } finally {
+      await remove(COPY);
+    }
+  });
+
+  it("is the machine that it was where that is wanted, and never twice on a host", async () => {
+    const domain = await stage.fixture.connection.lookupDomainByName(NAME);
+    const before = await parse(await domain.getXml(DomainXmlFlags.INACTIVE));
+    const keep = (bytes: Buffer) =>
+      stage.strata.instances.import(Readable.from([bytes], { objectMode: false }), {
+        name: COPY,
+        identity: "keep",
+      });
+    const error = await keep(parcel).catch(asStrataError);
+    expect(error).to.include({ code: "IDENTITY_TAKEN" });
+    expect(await left()).to.deep.equal([]);
+    // As if it came from a host where this one is not.
+    const [uuid, mac] = [randomUUID(), "52:54:00:0a:0b:0c"];
+    const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5";
+    await keep(
+      await lying((m) => {
+        Object.assign(m.contents.identity, { uuid, mac });
+        Object.assign(m.instance, { hostKey });
+      }),
+    );
+    try {
+      const made = await stage.fixture.connection.lookupDomainByName(COPY);
+      expect(made.uuid).to.equal(uuid);
+      const document = await parse(await made.getXml(DomainXmlFlags.INACTIVE));
+      expect(readInterfaces(document)[0]?.mac).to.equal(mac);
+      const { record } = (await stage.fixture.engine.instances.find(COPY)) ?? {};
+      const { cloudInstanceId } = readMetadata(before)?.record ?? {};
+      expect(record).to.include({ hostKey, cloudInstanceId });
+      await restore(COPY, "clean");
+      expect((await stage.fixture.engine.instances.find(COPY))?.record).to.include({ hostKey });
     } finally {
       await remove(COPY);
     }
