@@ -18,6 +18,7 @@ import { canAsk, confirm, write } from "../io.ts";
 
 interface RestoreFlags {
   destructive?: true;
+  saveFirst?: true;
   diskOnly?: true;
   start?: boolean;
   group?: string;
@@ -31,12 +32,14 @@ export function restoreCommand(cli: Cli): Command {
       "restore an instance to a snapshot; one that runs is started again",
     ],
     "restore web.clean",
+    "restore --save-first web.clean",
     "restore --destructive --no-start web.clean",
     "restore --group before-upgrade",
   )
     .argument("[instance.snapshot]", "instance and the snapshot to restore")
     .option("--group <name>", "restore all instances whose snapshots were taken together under this name")
     .option("-d, --destructive", "discard the current state without asking")
+    .option("--save-first", "take a snapshot of the current state first without asking")
     .option("--disk-only", "leave the memory of the snapshot alone, so that the guest boots")
     .option("--start", "start the instance afterwards, also if it does not run now")
     .option("--no-start", "do not start the instance again")
@@ -83,17 +86,20 @@ async function requestOf(
   cli: Cli,
   strata: Strata,
   refs: readonly SnapshotRef[],
-  { destructive, diskOnly, start }: RestoreFlags,
+  { destructive, saveFirst, diskOnly, start }: RestoreFlags,
 ): Promise<RestoreOptions> {
-  const options = { ...defined({ diskOnly, start }), ...cli.call };
+  const options = { ...defined({ diskOnly, start, saveFirst }), ...cli.call };
+  if (destructive === true && saveFirst === true) {
+    throw failure("USAGE", { reason: "give --destructive or --save-first, not both" });
+  }
   // Of a group whose instances are all deleted there is nothing to ask; the restore says so.
-  if (destructive === true || refs.length === 0) {
+  if (destructive === true || saveFirst === true || refs.length === 0) {
     return options;
   }
   // If a snapshot cannot be restored, say so before asking.
   const plans = await checkEach(refs, (ref) => strata.snapshots.checkRestore(ref, options));
   if (!canAsk(cli.io)) {
-    throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive" });
+    throw failure("CONFIRMATION_REQUIRED", { what: "restore", option: "--destructive or --save-first" });
   }
   const shown = plans.flatMap(({ disks }) => disks);
   await tell(

@@ -185,11 +185,21 @@ describe("commands on snapshots", () => {
     expect(await read()).to.equal("second");
   });
 
+  it("are restored after a snapshot of the current state without a question, where that is asked for", async () => {
+    await at.done("snapshot", "web", "-n", "clean");
+    expect(await at.done("restore", "--save-first", "web.clean")).to.equal(
+      "Snapshot taken: web.snapshot2\nSnapshot restored: web.clean\n",
+    );
+    expect(await tree()).to.deep.equal(["clean<", "snapshot2<clean"]);
+    await refused(2, "not both", "restore", "--save-first", "--destructive", "web.clean");
+    expect(await tree()).to.deep.equal(["clean<", "snapshot2<clean"]);
+  });
+
   it("are not restored without -d where no question can be asked", async () => {
     await at.done("snapshot", "web", "-n", "clean");
     await refused(
       2,
-      "restore requires --destructive when there is no terminal to prompt on",
+      "restore requires --destructive or --save-first when there is no terminal to prompt on",
       "restore",
       "web.clean",
     );
