@@ -282,6 +282,12 @@ const entries = {
     hint: "Try again when it has finished.",
     retryable: true,
   },
+  LAYER_PINNED: {
+    exit: EXIT.busy,
+    message: "a backup reads {path}, which must not change meanwhile",
+    hint: "Try again when the backup has ended. Starting, stopping, taking and restoring snapshots need not wait.",
+    retryable: true,
+  },
   LOCK_REQUIRED: {
     exit: EXIT.failure,
     message: 'this call needs the lock on instance "{name}", and it is not held',

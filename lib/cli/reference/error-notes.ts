@@ -118,6 +118,9 @@ export const ERROR_NOTES: Readonly<Record<ErrorCode, Note>> = {
   OPERATION_UNFINISHED: {
     means: "An operation was interrupted, for example by a power cut, and finishing or undoing it failed.",
   },
+  LAYER_PINNED: {
+    means: "A disk was to be grown, repaired, released or purged while a backup reads it.",
+  },
   CONSOLE_BUSY: {
     means:
       "Another client has the serial console of the instance open, and a console has one client at a time.",

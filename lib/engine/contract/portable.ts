@@ -10,6 +10,12 @@ export interface Portable {
    */
   pack(lock: Lock, of: PackedState, context: Context): Promise<Parcel>;
   /**
+   * As `pack` for a whole instance, which may run and need not stay locked: until it is disposed of, the files stay as
+   * they are, whatever is done with the instance. With `quiesce`, the file systems of one that runs are frozen for a
+   * moment; AGENT_MISSING if they cannot be. Absent where that cannot be done.
+   */
+  hold?(lock: Lock, options: { readonly quiesce: boolean }, context: Context): Promise<HeldParcel>;
+  /**
    * Writes the contents of one disk to `to`, an empty file, as a qcow2 image that stands on nothing: those of a stopped
    * instance, or of a snapshot also while it runs. Absent where disks are no files. Rejects with DISK_NOT_FOUND;
    * resolves to the disks that are not in it.
@@ -57,6 +63,14 @@ export interface Parcel extends ParcelOutline {
   readonly files: readonly (ParcelFile & { readonly path: string })[];
   /** What stays here of the instance, for the user. */
   readonly left: readonly string[];
+}
+
+/** A parcel that stays as it is until it is disposed of, or every process that has its descriptor has ended. */
+export interface HeldParcel extends Parcel, AsyncDisposable {
+  /** For a child that reads the files. */
+  readonly descriptor: number;
+  /** What the present contents of the disks are. */
+  readonly consistency: "stopped" | "crash" | "files";
 }
 
 /** A file of a parcel. */

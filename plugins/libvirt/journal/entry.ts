@@ -74,6 +74,13 @@ export type Operation =
       readonly memory?: string;
       readonly disks?: readonly FurtherDisk<"target" | "size">[];
     }
+  /** The active layer `old` is becoming a hidden one, below a new active layer, `file`. */
+  | {
+      readonly kind: "hide";
+      readonly file: string;
+      readonly old: string;
+      readonly disks?: readonly FurtherDisk<"target" | "file" | "old">[];
+    }
   /** A disk is being added; `file` is its first layer. */
   | { readonly kind: "add-disk"; readonly target: string; readonly file: string }
   /** A disk is being taken away. */
@@ -104,6 +111,7 @@ const MEMBERS: Readonly<Record<Operation["kind"], readonly string[]>> = {
   rename: ["from", "to"],
   "rename-instance": ["from", "to"],
   resize: ["disk"],
+  hide: ["file", "old"],
   "add-disk": ["target", "file"],
   "remove-disk": ["target", "file", "stamp"],
   purge: [],
@@ -116,6 +124,7 @@ const FURTHER: Partial<Readonly<Record<Operation["kind"], readonly string[]>>> =
   restore: ["target", "file", "old", "stamp"],
   delete: ["layer", "stamp"],
   resize: ["target", "size"],
+  hide: ["target", "file", "old"],
 };
 
 function hasStrings(disk: unknown, members: readonly string[]): boolean {

@@ -26,6 +26,7 @@ import { setResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import type { Operation, OperationOf } from "./entry.ts";
 import { finishAddDisk, finishRemoveDisk } from "./finish-disks.ts";
+import { finishHide } from "./finish-hide.ts";
 import { finishInstanceRename, undoInstanceRename } from "./finish-instance-rename.ts";
 import { finishMerge, undoMerge } from "./finish-merge.ts";
 import { finishTake } from "./finish-take.ts";
@@ -64,6 +65,9 @@ export async function finishOperation(
       break;
     case "rename":
       await finishRename(managed, operation);
+      return true;
+    case "hide":
+      await finishHide(engine, managed, operation);
       return true;
     case "add-disk":
       await finishAddDisk(engine, managed, operation);

@@ -3,6 +3,7 @@ import { link, rename } from "node:fs/promises";
 import { failure } from "../../../lib/errors.ts";
 import type { OperationOf } from "../journal/entry.ts";
 import { writeJournal } from "../journal/journal.ts";
+import { requireUnpinned } from "../pins/pins.ts";
 import { flush } from "../qcow2/qemu-img.ts";
 import { removeIfThere } from "../storage/durable-file.ts";
 import { isUsedElsewhere } from "../storage/file-users.ts";
@@ -18,6 +19,7 @@ type Merge = OperationOf<"merge">;
  */
 export async function replaceChild(folder: string, merge: Merge): Promise<void> {
   const { layer, child } = merge;
+  await requireUnpinned(child);
   const kept = replacedPath(child);
   const written = { ...merge, childStamp: fileVersion(child), layerStamp: fileVersion(layer) };
   await writeJournal(folder, written);

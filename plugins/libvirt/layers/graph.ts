@@ -3,6 +3,7 @@ import { failure } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/util/quote.ts";
 import { isShutOff } from "../domain/view.ts";
 import type { Managed } from "../engine.ts";
+import { readPinned } from "../pins/pins.ts";
 import type { Format, Qcow2Header } from "../qcow2/header.ts";
 import { readImage } from "../qcow2/image.ts";
 import { listCopies, type RecordCopy } from "../snapshots/record-copies.ts";
@@ -91,18 +92,20 @@ async function readSavedDisks({ domain }: Managed): Promise<string[] | null> {
 }
 
 /**
- * The layers that must not change: those that a running guest uses, which may differ from its definition's,
- * and all layers while its memory is saved.
+ * The layers that must not change: those that a running guest uses, which may differ from its definition's, all
+ * layers while its memory is saved, and those that a backup reads.
  */
 export async function findInUse(managed: Managed, graph: LayerGraph): Promise<ReadonlySet<string>> {
+  const pinned = await readPinned(managed.metadata.folder);
   if (await isShutOff(managed)) {
-    return new Set();
+    return pinned;
   }
   const live = await readLiveDisks(managed);
   if (live === null || !(await isKnown(live, graph))) {
-    return new Set(graph.headers.keys());
+    return new Set([...graph.headers.keys(), ...pinned]);
   }
-  return new Set([...live, ...activeLayers(managed.document)].flatMap((path) => graph.chain(path)));
+  const read = [...live, ...activeLayers(managed.document)].flatMap((path) => graph.chain(path));
+  return new Set([...read, ...pinned]);
 }
 
 /** True if the graph shows what a guest that writes these files reads: all of them, or none of the layers. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { asStrataError, errnoOf, failure, reasonOf, type StrataError } from "../../../lib/errors.ts";
 import type { Managed } from "../engine.ts";
 import { fileError, isAbsent } from "../errors.ts";
+import { requireUnpinned } from "../pins/pins.ts";
 import { type Format, type Qcow2Header, readHeaderSync } from "../qcow2/header.ts";
 import { readImageSync } from "../qcow2/image.ts";
 import { ownFormats } from "../xml/own-files.ts";
@@ -188,6 +189,7 @@ export async function removeLayer(folder: string, path: string): Promise<void> {
   if (!isImagePath(folder, path) && !readPendingRemovals(folder).has(path)) {
     throw failure("INTERNAL", { reason: `${path} is not a layer in ${folder} and was not removed` });
   }
+  await requireUnpinned(path);
   await unlink(path).catch((error: unknown) => {
     if (isAbsent(error)) {
       return;

@@ -19,6 +19,7 @@ import { getReady } from "../journal/recover.ts";
 import { collectLayers } from "../layers/collect.ts";
 import { prepareReads } from "../layers/flattened/read-images.ts";
 import { requireResumable } from "../layers/graph.ts";
+import { leavePinned } from "../layers/hide.ts";
 import { requireWritableNow } from "../layers/writable.ts";
 import { dropStale, goOn, type Resume, resumeFromMemory } from "../memory/resume.ts";
 import { plugMounts, unplugMounts } from "../mounts/hotplug.ts";
@@ -89,7 +90,7 @@ export async function start(engine: LibvirtEngine, id: string, context: Context)
   }
   if (!(await isSaved(found))) {
     await requireWritableNow(found);
-    await prepareReads(engine, found, context);
+    await prepareReads(engine, await leavePinned(engine, found), context);
   }
   // Preparing may take long, and other tools may have changed the domain meanwhile.
   const managed = await getLocked(engine, id);

@@ -14,6 +14,7 @@ import { PENDING_REMOVALS } from "../layers/pending-removals.ts";
 import { lockFile } from "../lock/lock.ts";
 import { MEMORY_NAME } from "../memory/files.ts";
 import { isLauncher } from "../mounts/launcher.ts";
+import { requireNoPins } from "../pins/pins.ts";
 import { readHeaderSync } from "../qcow2/header.ts";
 import { UndefineFlags } from "../rpc/index.ts";
 import { RECORD_BACKUP } from "../snapshots/record-backup.ts";
@@ -61,6 +62,7 @@ export async function removeInstance(engine: LibvirtEngine, managed: Managed): P
       reason: `its folder ${metadata.folder} is not the one in the pool ${pool}`,
     });
   }
+  await requireNoPins(metadata.folder);
   await writeMetadata(managed, { operation: { kind: "purge" } });
   if (await domain.isActive()) {
     await domain.destroy().catch((error: unknown) => {

@@ -14,7 +14,7 @@ import { readMetadata } from "../xml/metadata.ts";
 import { readResources } from "../xml/resources.ts";
 import type { SnapshotDocument } from "../xml/snapshot.ts";
 import { BASE, baseName, type Contents, type LayerFile, type SnapshotFields } from "./contents.ts";
-import { readState } from "./state.ts";
+import { readState, type State } from "./state.ts";
 
 /** What leaves an instance with its snapshots, or as it was in one, as the contract says. */
 export async function pack(
@@ -24,7 +24,16 @@ export async function pack(
   context: Context,
 ): Promise<Parcel> {
   const managed = await getReady(engine, id, context);
-  const { domain, covered, snapshots, left } = await readState(managed, of);
+  return parcelOf(engine, managed, await readState(managed, of), of);
+}
+
+/** What makes up a state of an instance. */
+export async function parcelOf(
+  engine: LibvirtEngine,
+  managed: Managed,
+  { domain, covered, snapshots, left }: State,
+  of: PackedState,
+): Promise<Parcel> {
   requirePortable(managed, domain, snapshots);
   const tops = [...covered.map(({ file }) => file), ...snapshots.flatMap(({ frozen }) => frozen)];
   const base = await baseOf(engine, managed);
@@ -86,7 +95,7 @@ async function baseOf(engine: LibvirtEngine, { metadata }: Managed): Promise<str
 }
 
 /** What would be lost on the way is not left out in silence. */
-function requirePortable(
+export function requirePortable(
   { metadata }: Managed,
   domain: Element,
   snapshots: readonly SnapshotDocument[],
@@ -97,10 +106,6 @@ function requirePortable(
   const firmware = readFirmware(domain);
   if ((firmware !== undefined && firmware !== "bios") || readTpm(domain) !== undefined) {
     throw refusal("it has UEFI variables or a TPM, whose state does not go along");
-  }
-  const memory = snapshots.find(({ memory }) => memory !== "");
-  if (memory !== undefined) {
-    throw refusal(`snapshot "${memory.name}" has memory, which does not go along`);
   }
   const odd = snapshots.find(({ targets, firmware }) => targets.length === 0 || firmware !== undefined);
   if (odd !== undefined) {

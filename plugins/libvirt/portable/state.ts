@@ -27,12 +27,17 @@ export async function readState(managed: Managed, { snapshot }: PackedState): Pr
     return ofSnapshot(managed, snapshot);
   }
   await requireShutOff(managed, "Only stopped instances can be exported");
-  return {
-    domain: document,
-    covered: coveredDisks(document, metadata),
-    snapshots: await listSnapshots(managed.domain),
-    left: leftOf(document, metadata),
-  };
+  return wholeState(managed, coveredDisks(document, metadata));
+}
+
+/** An instance with its snapshots, whose disks have these layers. */
+export async function wholeState(managed: Managed, covered: readonly CoveredDisk[]): Promise<State> {
+  const { document, metadata, domain } = managed;
+  const snapshots = await listSnapshots(domain);
+  const memory = snapshots
+    .filter((snapshot) => snapshot.memory !== "")
+    .map(({ name }) => `the memory of snapshot ${name}`);
+  return { domain: document, covered, snapshots, left: [...leftOf(document, metadata), ...memory] };
 }
 
 async function ofSnapshot({ name, document, metadata, domain }: Managed, snapshot: string): Promise<State> {

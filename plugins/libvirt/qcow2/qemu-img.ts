@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { failure } from "../../../lib/errors.ts";
 import { traced } from "../../../lib/util/trace.ts";
 import { inherited } from "../lock/lock.ts";
+import { requireUnpinned } from "../pins/pins.ts";
 import type { Format } from "./header.ts";
 import { PROGRESS, SPACE_USED_UP } from "./messages.ts";
 
@@ -59,6 +60,7 @@ export async function growImage(
   options: RunOptions,
   format: Format = "qcow2",
 ): Promise<void> {
+  await requireUnpinned(path);
   await qemuImg(["resize", "-q", "-f", format, path, String(size)], options);
   await flush(path);
 }
@@ -84,17 +86,20 @@ export async function rebase(
 
 /** Copies the data of `overlay` into its backing file. If interrupted, it starts from the beginning. */
 export async function commit(overlay: string, backing: string, options: RunOptions): Promise<void> {
+  await requireUnpinned(backing);
   await qemuImg(["commit", "-q", "-f", "qcow2", "-d", overlay], options);
   await flush(backing);
 }
 
 /** Changes the backing file in the header of `child` without copying data. */
 export async function repoint(child: string, backing: BackingFile, options: RunOptions): Promise<void> {
+  await requireUnpinned(child);
   await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", ...backingArguments(backing), child], options);
 }
 
 /** Removes the backing file from the header of `child` without copying data, durably. */
 export async function clearBacking(child: string, options: RunOptions): Promise<void> {
+  await requireUnpinned(child);
   await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", "-b", "", child], options);
   await flush(child);
 }
@@ -118,6 +123,7 @@ export async function pointTo(child: string, backing: BackingFile, options: RunO
  * and its header do not change.
  */
 export async function copyInto(image: string, layer: string, options: RunOptions): Promise<void> {
+  await requireUnpinned(image);
   const file = (filename: string) => ({ driver: "qcow2", file: { driver: "file", filename } });
   const top = `json:${JSON.stringify({ ...file(layer), backing: file(image) })}`;
   await qemuImg(["commit", "-q", "-d", top], options);
@@ -144,6 +150,7 @@ export async function listInsideSnapshots(path: string, options: RunOptions): Pr
 
 /** Deletes one of QEMU's own snapshots in an image. The image itself reads as before. */
 export async function deleteInsideSnapshot(path: string, name: string, options: RunOptions): Promise<void> {
+  await requireUnpinned(path);
   await qemuImg(["snapshot", "-q", "-d", name, path], options);
   await flush(path);
 }
@@ -182,7 +189,8 @@ export function checkImage(path: string, options: RunOptions): Promise<ImageChec
 }
 
 /** Frees leaked clusters of a qcow2 file. Fails if any other process has it open. */
-export function repairLeaks(path: string, options: RunOptions): Promise<ImageCheck> {
+export async function repairLeaks(path: string, options: RunOptions): Promise<ImageCheck> {
+  await requireUnpinned(path);
   return runCheck(["-r", "leaks", "-f", "qcow2", path], options);
 }
 
