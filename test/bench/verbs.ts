@@ -136,7 +136,8 @@ export class Subject implements AsyncDisposable {
   }
 
   async whileLocked<T>(work: () => Promise<T>): Promise<T> {
-    await using _lock = await locked(this.fixture, this.instance);
+    // Another process may look at all instances meanwhile.
+    await using _lock = await locked(this.fixture, this.instance, 5000);
     return await work();
   }
 
